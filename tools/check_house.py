@@ -1,0 +1,98 @@
+"""The rules of this repository that no other tool knows.
+
+Each folder of packages/ and plugins/ has what the build and the release need, its three names are one, nothing owns
+the shared ``vdk`` namespace, every YAML and TOML file parses, and the table of tox.ini names every distribution.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+import distributions as d
+
+NEEDED = ("setup.py", "README.md", "LICENSE", "requirements.txt", ".plugin-ci.yml", "src", "tests")
+
+
+class GitLabLoader(yaml.SafeLoader):
+    """Reads GitLab's files, which have a tag of their own."""
+
+
+def reference(loader: GitLabLoader, node: yaml.Node) -> list[object]:
+    """``!reference [job, key]``, which GitLab replaces by that key's value."""
+    assert isinstance(node, yaml.SequenceNode)
+    return loader.construct_sequence(node)
+
+
+GitLabLoader.add_constructor("!reference", reference)
+
+
+def main() -> int:
+    problems = [*check_files_parse(), *check_table()]
+    for each in d.all_distributions():
+        problems += [f"{each.folder.relative_to(d.ROOT)}: {problem}" for problem in check_folder(each)]
+    print("\n".join(problems) or "house rules: all is well")
+    return 1 if problems else 0
+
+
+def check_files_parse() -> Iterator[str]:
+    """Every YAML and TOML file that git knows or would add."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.yml", "*.yaml", "*.toml"],
+        check=True,
+        cwd=d.ROOT,
+        capture_output=True,
+        text=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        path = d.ROOT / name
+        # Test data and examples may hold broken files on purpose.
+        if path.exists() and "tests" not in path.parts:
+            try:
+                parse(path)
+            except (yaml.YAMLError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                yield f"{name}: {error}"
+
+
+def parse(path: Path) -> object:
+    text = path.read_text("utf-8")
+    return tomllib.loads(text) if path.suffix == ".toml" else yaml.load(text, Loader=GitLabLoader)
+
+
+def check_table() -> Iterator[str]:
+    """tox.ini's list of environments names every distribution: one that is missing there is never tested."""
+    table = (d.ROOT / "tox.ini").read_text("utf-8").partition("env_list =")[2].partition("-py")[0]
+    names = {name.strip() for name in table.strip(" \n{}").split(",")}
+    for each in d.all_distributions():
+        if not names & {each.name, each.short_name}:
+            yield f"tox.ini: env_list lacks {each.short_name}, so {each.name} is not tested"
+
+
+def check_folder(distribution: d.Distribution) -> Iterator[str]:
+    folder, name = distribution.folder, distribution.name
+    yield from (f"lacks {part}" for part in NEEDED if not (folder / part).exists())
+    project = distribution.metadata()
+    if project.get("name") != name:
+        yield f"the distribution is called {project.get('name')!r}; folder and name must be the same"
+    entry_points = project.get("entry-points", {})
+    assert isinstance(entry_points, dict)
+    if list(entry_points.get("vdk.plugin.run", {})) != [name]:
+        yield f"must have one vdk.plugin.run entry point, called {name}: the plugin CI looks for it in 'vdk version'"
+    for namespace in ("src/vdk/__init__.py", "src/vdk/plugin/__init__.py"):
+        if (folder / namespace).exists():
+            yield f"{namespace} would hide every other VDK plugin: delete it"
+    if '\n__version__ = "0.1.0"\n' not in (folder / "setup.py").read_text("utf-8"):
+        yield 'setup.py needs the line __version__ = "0.1.0", as it is: the release job rewrites it'
+    if (folder / "LICENSE").read_bytes() != (d.ROOT / "LICENSE").read_bytes():
+        yield "LICENSE differs from the repository's"
+    if f"PLUGIN_NAME: {name}\n" not in (folder / ".plugin-ci.yml").read_text("utf-8"):
+        yield f".plugin-ci.yml must set PLUGIN_NAME: {name}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

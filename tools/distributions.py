@@ -1,0 +1,139 @@
+"""The distributions of this repository: where they are, what they need of each other, their built files.
+
+There is no list to keep: every folder in ``packages/`` and ``plugins/`` that has a ``pyproject.toml`` is one.
+Its short name is the last word of its folder name, so ``plugins/vdk-source-sqlite`` is ``sqlite``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One folder that builds one wheel and one sdist."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name, which is the distribution's name and that of its ``vdk.plugin.run`` entry point."""
+        return self.folder.name
+
+    @property
+    def short_name(self) -> str:
+        return "base" if self.name == "vdk-datasource-base" else self.name.rpartition("-")[2]
+
+    @property
+    def requirements(self) -> Path:
+        """The file that says what its tests need, one requirement per line."""
+        return self.folder / "requirements.txt"
+
+    def metadata(self) -> dict[str, object]:
+        """The ``[project]`` table."""
+        project = tomllib.loads((self.folder / "pyproject.toml").read_text("utf-8"))["project"]
+        assert isinstance(project, dict)
+        return project
+
+    def mentions(self, *, for_tests: bool) -> set[str]:
+        """Names of the distributions it asks for, to run or (``for_tests``) to be tested as well."""
+        dependencies = self.metadata().get("dependencies", [])
+        assert isinstance(dependencies, list)
+        lines = [str(line) for line in dependencies]
+        if for_tests:
+            lines += self.requirements.read_text("utf-8").splitlines()
+        return {found[0].lower().replace("_", "-") for line in lines if (found := re.match(r"[\w.-]+", line))}
+
+
+def all_distributions() -> list[Distribution]:
+    """Every distribution, the base first."""
+    found = [path.parent for group in ("packages", "plugins") for path in (ROOT / group).glob("*/pyproject.toml")]
+    if not found:
+        raise SystemExit(f"no distribution found under {ROOT}")
+    return [Distribution(folder) for folder in sorted(found)]
+
+
+def find(name: str) -> Distribution:
+    """The distribution called ``name``, which is its full name or its short one."""
+    everything = all_distributions()
+    matching = [each for each in everything if name in (each.name, each.short_name)]
+    if len(matching) != 1:
+        known = ", ".join(f"{each.short_name} ({each.name})" for each in everything)
+        raise SystemExit(f"{name!r} names {len(matching)} distributions; there are: {known}")
+    return matching[0]
+
+
+def with_siblings(wanted: Iterable[Distribution], *, for_tests: bool = False) -> list[Distribution]:
+    """``wanted`` and the distributions of this repository that they need, directly or not."""
+    known = {each.name: each for each in all_distributions()}
+    needed: dict[str, Distribution] = {}
+    open_ones = list(wanted)
+    while open_ones:
+        each = open_ones.pop()
+        if each.name not in needed:
+            needed[each.name] = each
+            # Only what was asked for is tested; a sibling is there to run.
+            tests = for_tests and each in wanted
+            open_ones += [known[name] for name in each.mentions(for_tests=tests) if name in known]
+    return sorted(needed.values(), key=lambda each: each.folder)
+
+
+def build(distribution: Distribution, into: Path) -> tuple[Path, Path]:
+    """Builds the sdist, and the wheel from the sdist; returns (sdist, wheel).
+
+    From a copy of the folder: setuptools leaves ``build/lib`` and ``*.egg-info`` behind, files deleted since then
+    come back into later wheels through them, and environments that run side by side would write them together.
+    """
+    source, output = into / "src" / distribution.name, into / distribution.name
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.rmtree(output, ignore_errors=True)
+    leftovers = shutil.ignore_patterns("build", "dist", "*.egg-info", "__pycache__", ".*_cache")
+    shutil.copytree(distribution.folder, source, ignore=leftovers)
+    uv("build", "--quiet", "--python", sys.executable, "--out-dir", str(output), str(source))
+    (sdist,), (wheel,) = output.glob("*.tar.gz"), output.glob("*.whl")
+    return sdist, wheel
+
+
+def wheels(distributions: Iterable[Distribution], into: Path) -> list[str]:
+    """Builds each of them and returns the wheels' paths, which ``uv pip install`` takes as requirements.
+
+    As paths and not as names with ``--find-links``: a name is also looked up on the index, where a stranger may
+    have put a higher version.
+    """
+    return [str(build(each, into)[1]) for each in distributions]
+
+
+def install(needed: list[Distribution], requirement_files: Iterable[Path]) -> None:
+    """Installs the wheels of ``needed`` and what the files ask for into the running Python, in one resolution.
+
+    The wheels are built anew and installed again: their version stays the same while the code changes.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        arguments = [part for file in requirement_files for part in ("--requirement", str(file))]
+        arguments += [part for each in needed for part in ("--reinstall-package", each.name)]
+        arguments += wheels(needed, Path(scratch))
+        uv("pip", "install", "--quiet", "--python", sys.executable, *arguments)
+
+
+def uv(*arguments: str) -> None:
+    """Runs uv, which tox installs into the environment, and stops here when it fails."""
+    command = [shutil.which("uv", path=bin_folder() + os.pathsep + os.environ["PATH"]) or "uv", *arguments]
+    finished = subprocess.run(command, check=False, cwd=ROOT)
+    if finished.returncode:
+        raise SystemExit(f"failed with exit code {finished.returncode}: {' '.join(command)}")
+
+
+def bin_folder() -> str:
+    """The folder of the running Python's scripts."""
+    return str(Path(sys.executable).parent)

@@ -1,0 +1,46 @@
+"""Installs the built wheel of one distribution and runs its tests against it.
+
+    python tools/run_tests.py sqlite-py312 [pytest's arguments]
+
+The first argument is the name of a tox environment or of a distribution; ``examples`` means the tests of the
+example jobs, with every distribution installed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import distributions as d
+
+
+def main(name: str, *pytest_arguments: str) -> int:
+    subject, _, python = name.partition("-py")
+    if python and python != "{}{}".format(*sys.version_info):
+        raise SystemExit(f"{name} runs on Python {sys.version}")
+    if subject == "examples":
+        folder = d.ROOT / "examples"
+        d.install(d.all_distributions(), [])
+    else:
+        distribution = d.find(subject)
+        folder = distribution.folder
+        d.install(d.with_siblings([distribution], for_tests=True), [distribution.requirements])
+    return run_pytest(folder, name, pytest_arguments)
+
+
+def run_pytest(folder: Path, name: str, arguments: tuple[str, ...]) -> int:
+    """Runs pytest in ``folder`` with the repository's settings; the report goes where ``ci_report.py`` looks."""
+    report = d.ROOT / ".tox" / "reports" / f"{name}.xml"
+    report.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", f"--config-file={d.ROOT / 'pyproject.toml'}", f"--rootdir={folder}"]
+    # Without it Python puts the working directory on the path, and the tests could import what was not installed.
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+    return subprocess.run(
+        [*command, f"--junitxml={report}", *(arguments or ("tests",))], check=False, cwd=folder, env=environment
+    ).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
