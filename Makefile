@@ -1,0 +1,75 @@
+# The two commands of a newcomer are "make demo" and "make test". They need a Python >= 3.11 and the network.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# pyenv's shims answer to names of Pythons that are not selected, with an error, and tools skip those Pythons.
+# The real folders before the shims show every Python there is.
+PYENV_ROOT ?= $(HOME)/.pyenv
+export PATH := $(subst $() ,:,$(sort $(wildcard $(PYENV_ROOT)/versions/3.1[1-9]*/bin))):$(PATH)
+
+# See constraints.txt: once for what is installed, once for what is built.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+export UV_CONSTRAINT := $(CURDIR)/constraints.txt
+export UV_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export UV_PYTHON_DOWNLOADS := never
+
+# The first Python >= 3.11, those that the tests cover before newer ones. PYTHON=... on the command line wins.
+CANDIDATES := python3.13 python3.12 python3.11 python3 python python3.14 python3.15
+PYTHON ?= $(shell for p in $(CANDIDATES); do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
+
+DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(wildcard packages/*/pyproject.toml plugins/*/pyproject.toml))
+TOX = .tox-venv/bin/tox
+# How many environments run side by side, and more arguments for tox: make test TOX_ARGS="-f py312"
+TOX_PARALLEL ?= 2
+TOX_ARGS ?=
+
+.PHONY: help demo test lint types format clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+demo: .venv/installed ## run the example job twice and show what landed
+	VDK_VERSION_CHECK_DISABLED=true .venv/bin/python examples/epsg-and-shop/demo.py
+
+test: .tox-venv/installed ## everything: tests on every Python there is, wheels, lint, types, examples
+	$(TOX) run-parallel --parallel $(TOX_PARALLEL) --parallel-no-spinner $(TOX_ARGS)
+
+lint: .tox-venv/installed ## check style and the rules of the house
+	$(TOX) run -q -e lint
+
+types: .tox-venv/installed ## mypy, strict
+	$(TOX) run -q -e types
+
+format: .tox-venv/installed ## rewrite the sources in the one format
+	$(TOX) run -q -e format
+
+clean: ## remove what these commands made
+	rm -rf .venv .tox-venv .tox .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.*
+	find packages plugins examples \( -name __pycache__ -o -name '*.egg-info' -o -name build -o -name dist \) \
+		-type d -prune -exec rm -rf {} +
+
+# Editable, so that the demo's environment is also the one to develop in. uv is a matter of seconds where pip takes
+# a minute; where there is no uv for the machine, pip does.
+.venv/installed: constraints.txt Makefile $(DISTRIBUTIONS:=/pyproject.toml) $(DISTRIBUTIONS:=/setup.py)
+	$(call new-venv,.venv)
+	if .venv/bin/pip install --quiet uv; then \
+		VIRTUAL_ENV=.venv .venv/bin/uv pip install --quiet pyproj $(addprefix -e ./,$(DISTRIBUTIONS)); \
+	else \
+		.venv/bin/pip install --quiet pyproj $(addprefix -e ./,$(DISTRIBUTIONS)); \
+	fi
+	touch $@
+
+.tox-venv/installed: constraints.txt Makefile
+	$(call new-venv,.tox-venv)
+	.tox-venv/bin/pip install --quiet tox tox-uv
+	touch $@
+
+define new-venv
+	@test -n "$(PYTHON)" || { echo 'No Python >= 3.11 with its venv module was found. Install one' \
+		'(on Debian and Ubuntu also python3-venv), or say which: make $(MAKECMDGOALS) PYTHON=/path/to/python' >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear $(1)
+endef
