@@ -1,0 +1,69 @@
+"""Streams and the partitions they are read in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ._payload import DataSourcePayload
+from ._schema import StreamSchema
+
+
+class StreamPartition(ABC):
+    """A part of a stream that is read on its own.
+
+    It holds configuration, never a connection: it is picklable, and opens its own connection in
+    ``read``. Partitions are read in parallel.
+    """
+
+    id: str
+    """Unique in its stream and stable between runs: the state is kept under it."""
+
+    @abstractmethod
+    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        """Yield the partition's payloads after ``state``, lazily and in order.
+
+        ``state`` is what a payload of an earlier run (or attempt) carried, ``{}`` the first time.
+        The same state gives at least everything after it. Closing the iterator early frees what it
+        holds. Raise ``ConnectionFailedError`` where trying again may help.
+        """
+
+
+class DataSourceStream(StreamPartition):
+    """A named channel of data: a table, an endpoint, a topic.
+
+    A stream overrides exactly one of ``read`` (it cannot be split, and is its own only partition)
+    and ``partitions``. Say ``class Base(DataSourceStream, abstract=True)`` for a base class that
+    leaves the choice to its subclasses.
+    """
+
+    name: str
+    """Unique in its source, and the default name of the destination table."""
+    id: str = ""
+
+    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        reads = cls.read is not DataSourceStream.read
+        splits = cls.partitions is not DataSourceStream.partitions
+        if reads == splits and not (abstract and not reads):
+            found = "both" if reads else "neither"
+            raise TypeError(
+                f"{cls.__qualname__} overrides {found} of `read` and `partitions`: a stream overrides "
+                "exactly one. Override `read` if it is read in one go, `partitions` if it is split."
+            )
+
+    def schema(self, table: str | None = None) -> StreamSchema | None:
+        """Columns and keys of ``table`` (None: the stream's own); None: inferred from the rows."""
+        return None
+
+    def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
+        """The partitions to read now, lazily; ``state`` maps partition ids to their states.
+
+        It may do I/O. It runs in one thread of the driving process, never in parallel.
+        """
+        return (self,)
+
+    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        """See ``StreamPartition.read``; a stream with ``partitions`` is not read itself."""
+        raise TypeError(f"stream {self.name!r} is split into partitions: read those")
