@@ -1,0 +1,58 @@
+"""The columns the framework adds: ``_vdk_synced_at`` and its like, and rejected rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from ..contract import BadRecordError
+from ._destination import RESERVED_PREFIX
+from ._infer import infer_array, to_json
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+REJECTED_SUFFIX = "__rejected"
+
+
+def add_columns(
+    table: pa.Table, names: Sequence[str], facts: Mapping[str, Any], metadata: Mapping[str, Any]
+) -> pa.Table:
+    """The table with ``_vdk_<name>`` for every name: a fact of the run, or a payload's metadata."""
+    for name in names:
+        value = facts[name] if name in facts else metadata.get(name)
+        column = infer_array([value])
+        repeated = pa.repeat(column[0], table.num_rows) if table.num_rows else column.slice(0, 0)
+        table = table.append_column(f"{RESERVED_PREFIX}{name}", repeated)
+    return table
+
+
+def check_names(table: pa.Table, *, stream: str) -> None:
+    """Refuse columns of the source that look like the framework's own."""
+    taken = [name for name in table.schema.names if name.lower().startswith(RESERVED_PREFIX)]
+    if taken:
+        raise BadRecordError(
+            f"column names that begin with {RESERVED_PREFIX} are the framework's: rename {taken} "
+            "with a transform, or leave them out",
+            stream=stream,
+        )
+
+
+def rejected_table(
+    rows: Sequence[tuple[Mapping[str, Any], BadRecordError]], *, source: str, stream: str, run_id: str
+) -> pa.Table:
+    """Rejected rows as they land in ``<table>__rejected``: the row whole, as JSON, and why."""
+    now = dt.datetime.now(dt.UTC)
+    count = len(rows)
+    return pa.table(
+        {
+            "rejected_at": pa.repeat(pa.scalar(now, TIMESTAMP), count),
+            "run_id": pa.repeat(run_id, count),
+            "source": pa.repeat(source, count),
+            "stream": pa.repeat(stream, count),
+            "column": pa.array([error.column for _, error in rows], pa.string()),
+            "reason": pa.array([str(error) for _, error in rows], pa.string()),
+            "row": pa.array([to_json(dict(row)) for row, _ in rows], pa.string()),
+        }
+    )

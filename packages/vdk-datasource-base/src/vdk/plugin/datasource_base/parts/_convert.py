@@ -1,0 +1,229 @@
+"""Rows and batches as tables of the types a destination takes, checked value by value where needed.
+
+The rule is that no value changes silently. Arrow's own conversion is not enough: it takes ``1.5``
+for an int64 column and stores 1, and takes bytes for text. So a column is first inferred, which
+cannot lie, and only cast where the cast is exact.
+"""
+
+from __future__ import annotations
+
+import decimal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..contract import JSON_TYPE, BadRecordError, StreamSchema
+from ._infer import infer_array, infer_table, json_array
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A table, and the rows that did not fit with the reason for each."""
+
+    table: pa.Table
+    rejected: Sequence[tuple[Row, BadRecordError]] = field(default_factory=tuple)
+
+
+def convert_rows(rows: Sequence[Row], schema: StreamSchema | None, *, stream: str, loose: bool = False) -> Converted:
+    """Rows as a table. Declared columns come first and with their declared types; further keys follow, inferred.
+
+    :param loose: a declared type is a preference: a column that does not fit it is inferred instead.
+        This is how rows are read that a transform has changed.
+    """
+    if schema is None:
+        return Converted(infer_table(rows))
+    undeclared = [name for name in _keys(rows) if name not in schema.fields.names]
+    try:
+        columns = [_declared(rows, one, loose) for one in schema.fields]
+    except BadRecordError:
+        good, bad = _sorted_out(rows, schema, stream)
+        if bad:
+            return Converted(convert_rows(good, schema, stream=stream).table, bad)
+        columns = [_one_by_one(rows, one) for one in schema.fields]
+    fields = [pa.field(one.name, column.type) for one, column in zip(schema.fields, columns, strict=True)]
+    for name in undeclared:
+        column = infer_array([row.get(name) for row in rows])
+        columns.append(column)
+        fields.append(pa.field(name, column.type))
+    return Converted(pa.table(columns, schema=pa.schema(fields)))
+
+
+def convert_batch(
+    batch: pa.Table | pa.RecordBatch, schema: StreamSchema | None, *, stream: str, loose: bool = False
+) -> Converted:
+    """An Arrow batch as a table of plain types; declared columns are cast where that is exact."""
+    table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+    table = plain(table)
+    if schema is None:
+        return Converted(table)
+    for index, one in enumerate(table.schema):
+        position = schema.fields.get_field_index(one.name)
+        if position < 0 or (wanted := plain_type(schema.fields.field(position).type)) == one.type:
+            continue
+        try:
+            table = table.set_column(index, pa.field(one.name, wanted), cast_exactly(table.column(index), wanted))
+        except pa.ArrowInvalid:
+            if not loose:
+                # row by row: finds the value that does not fit, and keeps the rows that do
+                return convert_rows(table.to_pylist(), schema, stream=stream)
+    return Converted(table)
+
+
+def cast_exactly(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """A cast that changes no value. Raises ``pa.ArrowInvalid`` where that cannot be."""
+    if column.type == wanted:
+        return column
+    if wanted == JSON_TYPE:
+        return pa.chunked_array([json_array(column.to_pylist())])
+    if not _castable(column.type, wanted):
+        raise pa.ArrowInvalid(f"{column.type} is no {wanted}")
+    return column.cast(wanted, safe=True)
+
+
+def _castable(given: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether Arrow's safe cast between two types refuses every value it would change.
+
+    It does not for decimals to doubles, doubles to floats or to decimals, text to numbers, or a
+    time with a zone to one without.
+    """
+    is_ = pa.types
+    if is_.is_null(given):
+        return True
+    if is_.is_integer(given):
+        return bool(is_.is_integer(wanted) or is_.is_floating(wanted) or is_.is_decimal(wanted))
+    if is_.is_floating(given):
+        return bool(is_.is_integer(wanted) or wanted == pa.float64())
+    if is_.is_decimal(given):
+        return bool(is_.is_decimal(wanted) or is_.is_integer(wanted))
+    if is_.is_date(given):
+        return bool(is_.is_date(wanted) or (is_.is_timestamp(wanted) and wanted.tz is None))
+    if is_.is_timestamp(given):
+        return bool(is_.is_timestamp(wanted) and (given.tz is None or wanted.tz is not None))
+    return any(one(given) and one(wanted) for one in (is_.is_time, is_.is_duration))
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """The table with scalar types only: dictionaries are decoded, nested values become JSON."""
+    for index, one in enumerate(table.schema):
+        wanted = plain_type(one.type)
+        if wanted != one.type:
+            column = table.column(index)
+            column = cast_exactly(column, wanted) if wanted == JSON_TYPE else column.cast(wanted)
+            table = table.set_column(index, pa.field(one.name, wanted), column)
+    return table
+
+
+def plain_type(type_: pa.DataType) -> pa.DataType:
+    """The scalar type that stands for an Arrow type at a destination."""
+    if pa.types.is_dictionary(type_) or pa.types.is_run_end_encoded(type_):
+        return plain_type(type_.value_type)
+    if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
+        return pa.string()
+    if pa.types.is_large_binary(type_) or pa.types.is_binary_view(type_) or pa.types.is_fixed_size_binary(type_):
+        return pa.binary()
+    if pa.types.is_float16(type_):
+        return pa.float32()
+    if pa.types.is_nested(type_):
+        return JSON_TYPE
+    return type_
+
+
+def _declared(rows: Sequence[Row], one: pa.Field, loose: bool) -> pa.Array:
+    values = [row.get(one.name) for row in rows]
+    wanted = plain_type(one.type)
+    if not one.nullable and not loose and None in values:
+        raise BadRecordError("a value is missing in a column declared not null", column=one.name)
+    try:
+        return typed_array(values, wanted)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, ValueError, TypeError):
+        if loose:
+            return infer_array(values)
+        raise BadRecordError(f"a value does not fit {wanted}", column=one.name) from None
+
+
+def typed_array(values: Sequence[Any], wanted: pa.DataType) -> pa.Array:
+    """Python values as ``wanted``, exactly; raises where one does not fit."""
+    if wanted == JSON_TYPE:
+        return json_array(values)
+    if pa.types.is_decimal(wanted):
+        return pa.array([_decimal(value) for value in values], wanted)
+    inferred = infer_array(values)
+    if inferred.type == wanted:
+        return inferred
+    if inferred.type == pa.null():
+        return pa.nulls(len(values), wanted)
+    if pa.types.is_temporal(wanted) and not pa.types.is_temporal(inferred.type):
+        return _times(values, wanted)
+    return cast_exactly(pa.chunked_array([inferred]), wanted).combine_chunks()
+
+
+def _times(values: Sequence[Any], wanted: pa.DataType) -> pa.Array:
+    """ISO 8601 text as times; a number is refused, for its unit is not known."""
+    texts = pa.array(values)
+    if texts.type != pa.string():
+        raise pa.ArrowInvalid(f"{texts.type} is no {wanted}")
+    return pc.cast(texts, wanted, safe=True)
+
+
+def _decimal(value: Any) -> decimal.Decimal | None:
+    if value is None or isinstance(value, decimal.Decimal):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return decimal.Decimal(value)
+    if isinstance(value, float):
+        return decimal.Decimal(repr(value))  # the shortest text that reads back as this float
+    raise TypeError(f"{type(value).__name__} is no decimal")
+
+
+def _one_by_one(rows: Sequence[Row], one: pa.Field) -> pa.Array:
+    """A column whose values fit alone but not together, as one aware and one naive time do."""
+    wanted = plain_type(one.type)
+    return pa.concat_arrays([typed_array([row.get(one.name)], wanted) for row in rows])
+
+
+def _sorted_out(
+    rows: Sequence[Row], schema: StreamSchema, stream: str
+) -> tuple[list[Row], list[tuple[Row, BadRecordError]]]:
+    """The rows that fit, and the others with what is wrong with each."""
+    good: list[Row] = []
+    bad: list[tuple[Row, BadRecordError]] = []
+    for row in rows:
+        error = _first_misfit(row, schema, stream)
+        if error is None:
+            good.append(row)
+        else:
+            bad.append((row, error))
+    return good, bad
+
+
+def _first_misfit(row: Row, schema: StreamSchema, stream: str) -> BadRecordError | None:
+    key = {name: row.get(name) for name in schema.primary_key} or None
+    for one in schema.fields:
+        value = row.get(one.name)
+        if value is None:
+            if not one.nullable:
+                return BadRecordError("the column is declared not null", stream=stream, column=one.name, key=key)
+            continue
+        try:
+            typed_array([value], plain_type(one.type))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, ValueError, TypeError):
+            return BadRecordError(
+                f"the value does not fit the column's type {one.type}",
+                stream=stream,
+                column=one.name,
+                key=key,
+                value=value,
+            )
+    return None
+
+
+def _keys(rows: Sequence[Row]) -> list[str]:
+    names: dict[str, None] = {}
+    for row in rows:
+        names.update(dict.fromkeys(row))
+    return list(names)

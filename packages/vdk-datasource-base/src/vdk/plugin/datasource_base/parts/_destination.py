@@ -1,0 +1,170 @@
+"""What a destination promises, so that rows and state land together.
+
+A destination is used by one thread, its writer; it needs no locks of its own. The runtime reads
+partitions in parallel and hands over what is ready as *commit units*: some consecutive payloads of
+one partition, and the state that covers them.
+
+A destination is found by its method's name (entry-point group ``vdk.datasource.destinations``) and
+made as ``Destination(target, folder=…)``: the flow's target, and the folder relative paths start from.
+
+A complete, if forgetful, destination is ``vdk.plugin.datasource_base.testing.MemoryDestination``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import pyarrow as pa
+
+from ..contract import DestinationError, State
+
+WriteMode = Literal["append", "upsert", "replace"]
+Kind = Literal["rows", "deletes"]
+
+RESERVED_PREFIX = "_vdk_"
+"""Columns and tables that begin so belong to the framework."""
+DELETED_AT = "_vdk_deleted_at"
+"""When a row was told to be gone: set by soft deletes, and by deletes that are appended."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateKey:
+    """What a state belongs to. ``table`` is the stream's own table at the destination."""
+
+    source_id: str
+    source_identity: str
+    stream: str
+    partition: str
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """A state as the store has it. ``version`` grows by one with each commit; ``run_id`` wrote it."""
+
+    key: StateKey
+    version: int
+    state: State
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """A table at the destination, and how rows land in it.
+
+    :param name: any text; a destination quotes it.
+    :param write_mode: how rows land.
+    :param primary_key: empty under ``append``; never empty under ``upsert``.
+    :param schema: the declared columns; None: what the rows bring.
+    :param soft_deletes: under ``upsert``, deleted rows stay and get ``_vdk_deleted_at``.
+    :param evolve: columns may change their type; otherwise a new type is refused. New columns are
+        added either way.
+    """
+
+    name: str
+    write_mode: WriteMode
+    primary_key: tuple[str, ...] = ()
+    schema: pa.Schema | None = None
+    soft_deletes: bool = False
+    evolve: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Consecutive rows (or deleted keys) for one table.
+
+    Row data has any subset of the table's columns, in any order. The data of ``deletes`` has the
+    primary key columns. Under ``upsert`` no key is NULL, and none is there twice.
+    Under ``append``, deletes arrive as rows, with ``_vdk_deleted_at`` already set.
+    Types are scalar Arrow types; nested values arrive as ``JSON_TYPE``.
+    """
+
+    table: TableSpec
+    kind: Kind
+    data: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class CommitUnit:
+    """What lands in one transaction: slices in their order, then the state behind them.
+
+    :param state: None: the partition's state is unchanged. ``{}``: it is forgotten.
+    :param version: of the state this run believes is stored; 0: none.
+    """
+
+    key: StateKey
+    slices: Sequence[Slice]
+    state: State | None
+    version: int
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A finished ``replace``: all of a stream's partitions are staged, and become visible at once.
+
+    :param tables: every table to publish; one without staged rows becomes an empty table.
+    :param units: the states of the partitions; their slices are empty. Their keys say whose staged
+        rows belong to this generation.
+    """
+
+    tables: Sequence[TableSpec]
+    units: Sequence[CommitUnit] = field(default_factory=tuple)
+
+
+class Destination(ABC):
+    """A place where rows land. Raises ``ConnectionFailedError`` where trying again may help,
+    ``ConcurrentRunError`` where the stored version is not the expected one, else ``DestinationError``.
+    """
+
+    write_modes: ClassVar[frozenset[WriteMode]] = frozenset({"append"})
+    deletes: ClassVar[bool] = False
+    """Whether ``deletes`` slices (under ``upsert``) and ``_vdk_deleted_at`` are understood."""
+    transactional: ClassVar[bool] = False
+    """Whether ``commit`` lands rows and state together or not at all."""
+
+    def __init__(self, target: str | None, *, folder: Path) -> None:
+        """Keep the target. No I/O here. Raises ``ConfigurationError`` for a target it cannot read."""
+        self.target = target
+        self.folder = folder
+
+    @abstractmethod
+    def identity(self) -> str:
+        """Which destination this is, without secrets: its method and target."""
+
+    def open(self) -> None:
+        """Connect. Called once, by the writer, before anything else."""
+        return
+
+    def close(self) -> None:
+        """Free everything. Idempotent, and always called."""
+        return
+
+    @abstractmethod
+    def load_states(self, source_id: str) -> Sequence[StoredState]:
+        """Every stored state of a source, whatever its identity, stream or table."""
+
+    @abstractmethod
+    def commit(self, unit: CommitUnit) -> int:
+        """Land what was staged for ``unit.key``, then ``unit``'s slices, and its state, together.
+
+        Tables and columns that are missing are made; a slice without rows makes its table.
+        Returns the stored state's version afterwards.
+        """
+
+    @abstractmethod
+    def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
+        """Set slices aside, invisibly, until ``commit`` or ``publish`` takes them or ``discard`` drops them."""
+
+    @abstractmethod
+    def discard(self, key: StateKey) -> None:
+        """Drop what was staged for ``key``, in this run or an earlier one. ``key.partition`` ``"*"``: for
+        every partition of the stream."""
+
+    def publish(self, generation: Generation) -> list[int]:
+        """Make a generation visible in one transaction. Returns the states' versions."""
+        raise DestinationError(f"{self.identity()} cannot replace tables")

@@ -1,0 +1,156 @@
+"""Flow files: which streams go from which source to which destination, and how."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ..contract import ConfigurationError, DataSourceConfig, Duration, decode_config
+from ._destination import WriteMode
+from ._references import Lookup, Resolved, resolve
+from ._registry import closest
+
+Positive = Annotated[int, Meta(ge=1)]
+OnError = Literal["continue", "stop"]
+OnBadRecord = Literal["fail", "reject"]
+
+
+class SourceEntry(DataSourceConfig):
+    """``[sources.<id>]``: a source by its registered name, and its options."""
+
+    name: str
+    config: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class DestinationEntry(DataSourceConfig):
+    """``[destinations.<id>]``: a VDK ingestion method and its target; default: VDK's own defaults."""
+
+    method: str | None = None
+    target: str | None = None
+
+
+class FlowEntry(DataSourceConfig):
+    """``[[flows]]``: streams of one source into one destination. None: the run's default."""
+
+    from_: str = msgspec.field(name="from")
+    to: str
+    streams: list[str] | None = None
+    write_mode: WriteMode | None = None
+    destination_table: str | None = None
+    max_parallel_partitions: Positive | None = None
+    batch_rows: Positive | None = None
+    batch_bytes: Positive | None = None
+    batch_seconds: Annotated[float, Meta(gt=0)] | None = None
+    on_error: OnError | None = None
+    on_bad_record: OnBadRecord | None = None
+    max_rejected: Positive | None = None
+    on_schema_change: Literal["evolve", "freeze"] = "evolve"
+    deletes: Literal["hard", "soft"] = "hard"
+    metadata_columns: list[str] = msgspec.field(default_factory=list)
+    transform: Any = None
+    retry_attempts: Positive | None = None
+    retry_for: Duration | None = None
+
+
+class FlowFile(DataSourceConfig):
+    """A whole flow file. ``name`` names the job of ``vdk datasource run``; default: the file's name."""
+
+    name: str | None = None
+    summary: Path | None = None
+    sources: dict[str, SourceEntry]
+    destinations: dict[str, DestinationEntry]
+    flows: Annotated[list[FlowEntry], Meta(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedFlow:
+    """A checked flow file, and what is needed to explain and redact it."""
+
+    file: FlowFile
+    where: str
+    folder: Path
+    resolved: Resolved
+
+    def source_config(self, source_id: str, type_: type[DataSourceConfig]) -> DataSourceConfig:
+        """The typed options of a source. Raises ``ConfigurationError`` naming the path and value."""
+        prefix = f"sources.{source_id}.config."
+        return decode_config(
+            self.file.sources[source_id].config,
+            type_,
+            where=f"{self.where}: {prefix[:-1]}",
+            folder=self.folder,
+            lenient=_below(prefix, self.resolved.whole),
+            sensitive=frozenset(_below(prefix, dict.fromkeys(self.resolved.paths, ""))),
+        )
+
+
+def load_flow(flow: str | Path | Mapping[str, Any], lookups: Mapping[str, Lookup]) -> LoadedFlow:
+    """Read and check a flow file, or the same as a dict; nothing is connected to.
+
+    :raises ConfigurationError: naming the file, the path in it, the value and what was expected.
+    """
+    data, where, folder = _read(flow)
+    resolved = resolve(data, lookups, where=where)
+    file = decode_config(
+        resolved.data,
+        FlowFile,
+        where=where,
+        folder=folder,
+        lenient=resolved.whole,
+        sensitive=frozenset(resolved.paths),
+    )
+    for number, entry in enumerate(file.flows):
+        _known(f"{where}: flows[{number}].from", "source", entry.from_, file.sources)
+        _known(f"{where}: flows[{number}].to", "destination", entry.to, file.destinations)
+    return LoadedFlow(file, where, folder, resolved)
+
+
+def _read(flow: str | Path | Mapping[str, Any]) -> tuple[Any, str, Path]:
+    if isinstance(flow, Mapping):
+        return dict(flow), "flow", Path.cwd()
+    path = Path(flow)
+    try:
+        return tomllib.loads(path.read_text("utf-8")), path.name, path.resolve().parent
+    except OSError as error:
+        raise ConfigurationError(f"flow file {str(path)!r} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"flow file {str(path)!r} is no TOML: {error}") from None
+
+
+def _known(where: str, kind: str, name: str, known: Mapping[str, object]) -> None:
+    if name not in known:
+        raise ConfigurationError(f"{where}: there is no {kind} {name!r} in this file; {closest(name, known)}")
+
+
+def _below(prefix: str, paths: Mapping[str, str]) -> dict[str, str]:
+    return {path.removeprefix(prefix): value for path, value in paths.items() if path.startswith(prefix)}
+
+
+def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, where: str) -> list[str]:
+    """The names that the patterns choose, in the source's order.
+
+    Patterns are globs, matched with case; ``!pattern`` takes away. A list of exclusions alone
+    starts from everything. Without patterns: all, and none is fine (an empty database).
+
+    :raises ConfigurationError: for a pattern that matches nothing, with the closest names.
+    """
+    from fnmatch import fnmatchcase
+
+    if patterns is None:
+        return list(names)
+    wanted = [one for one in patterns if not one.startswith("!")] or ["*"]
+    unwanted = [one[1:] for one in patterns if one.startswith("!")]
+    for pattern in [*(one for one in wanted if one in patterns), *unwanted]:
+        if not any(name == pattern or fnmatchcase(name, pattern) for name in names):
+            raise ConfigurationError(f"{where}: no stream matches {pattern!r}; {closest(pattern, names)}")
+
+    def matches(name: str, among: Sequence[str]) -> bool:
+        return any(name == one or fnmatchcase(name, one) for one in among)
+
+    return [name for name in names if matches(name, wanted) and not matches(name, unwanted)]

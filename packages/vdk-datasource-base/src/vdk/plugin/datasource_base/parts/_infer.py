@@ -1,0 +1,130 @@
+"""Columns for rows that declare none: Python values as Arrow, without losing one.
+
+A column of one kind gets that kind's type. Integers and floats together are doubles where every
+integer survives the trip. Anything else that mixes kinds is JSON text, which keeps apart what
+plain text would merge (``1`` and ``"1"``). Text stays text: what looks like a time is not made one.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import math
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from ..contract import JSON_TYPE
+
+_EXACT = 2**53
+"""Every integer up to here is a double (IEEE 754 binary64 has 53 bits of significand)."""
+
+_ONE_KIND: dict[type, pa.DataType] = {
+    bool: pa.bool_(),
+    int: pa.int64(),
+    float: pa.float64(),
+    str: pa.string(),
+    bytes: pa.binary(),
+    dt.date: pa.date32(),
+    dt.time: pa.time64("us"),
+    dt.timedelta: pa.duration("us"),
+}
+
+
+def infer_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """The rows as a table with every key that any row has, in the order of first appearance.
+
+    A column whose values are all None has Arrow's null type.
+    """
+    names: dict[str, None] = {}
+    for row in rows:
+        names.update(dict.fromkeys(row))
+    columns = {name: infer_array([row.get(name) for row in rows]) for name in names}
+    if not columns:
+        return pa.table({})
+    return pa.table(columns)
+
+
+def infer_array(values: Sequence[Any]) -> pa.Array:
+    """Python values as an Arrow array of the narrowest type that loses nothing."""
+    kinds = set(map(type, values)) - {type(None)}
+    if not kinds:
+        return pa.nulls(len(values))
+    if len(kinds) == 1:
+        return _of_one_kind(values, kinds.pop())
+    if kinds == {int, float} and all(type(v) is not int or abs(v) <= _EXACT for v in values):
+        return pa.array(values, pa.float64())
+    if kinds <= {int, decimal.Decimal}:
+        return _decimals(values)
+    return json_array(values)
+
+
+def json_array(values: Iterable[Any]) -> pa.Array:
+    """Each value as JSON text; None stays NULL."""
+    texts = [None if value is None else to_json(value) for value in values]
+    return pa.ExtensionArray.from_storage(JSON_TYPE, pa.array(texts, pa.string()))
+
+
+def to_json(value: Any) -> str:
+    """A value as JSON text. Times are ISO 8601, bytes base64; numbers keep all their digits.
+
+    JSON has no NaN and no infinities (RFC 8259, section 6): they are the strings Python calls them.
+    """
+    return _ENCODER.encode(_finite(value)).decode()
+
+
+def _of_one_kind(values: Sequence[Any], kind: type) -> pa.Array:
+    if kind is int:
+        try:
+            return pa.array(values, pa.int64())
+        except OverflowError:
+            return _decimals(values)
+    if (arrow := _ONE_KIND.get(kind)) is not None:
+        return pa.array(values, arrow)
+    if kind is dt.datetime:
+        return _datetimes(values)
+    if kind is decimal.Decimal:
+        return _decimals(values)
+    if kind is uuid.UUID:
+        return pa.array([None if v is None else str(v) for v in values], pa.string())
+    return json_array(values)
+
+
+def _datetimes(values: Sequence[dt.datetime | None]) -> pa.Array:
+    aware = {v.tzinfo is not None for v in values if v is not None}
+    if len(aware) == 2:
+        return json_array(values)
+    return pa.array(values, pa.timestamp("us", tz="UTC" if True in aware else None))
+
+
+def _decimals(values: Sequence[decimal.Decimal | int | None]) -> pa.Array:
+    """A decimal column wide enough for all; JSON text where 38 digits are not, or for NaN."""
+    whole = scale = 0
+    for value in values:
+        if value is None:
+            continue
+        digits = decimal.Decimal(value).as_tuple()
+        if not isinstance(digits.exponent, int):
+            return json_array(values)
+        scale = max(scale, -digits.exponent)
+        whole = max(whole, len(digits.digits) + digits.exponent)
+    if whole + scale > 38:
+        return json_array(values)
+    # 38 digits from the start, so that later and larger values fit without a change of type
+    return pa.array([None if v is None else decimal.Decimal(v) for v in values], pa.decimal128(38, scale))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else str(key): _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return value
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=str)

@@ -1,0 +1,96 @@
+"""Functions that change rows on their way: ``transform = "module:function"``, or a callable."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+
+from ..contract import ConfigurationError, DataSourceError
+from ._registry import closest
+
+Data: TypeAlias = "Sequence[Mapping[str, Any]] | pa.Table"
+BATCH_NAMES = ("batch", "table")
+
+
+class Transform:
+    """A user's function and what it takes.
+
+    It gets a list of rows, unless its first parameter is annotated with an Arrow table or batch, or
+    is called ``batch`` or ``table``: then it gets a ``pa.Table``. It gives back rows or a batch, or
+    None to drop them all.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], name: str) -> None:
+        self._function = function
+        self.name = name
+        self.takes_batches = _takes_batches(function)
+
+    def __call__(self, data: Data, *, stream: str) -> Data | None:
+        if self.takes_batches:
+            given: Any = data if isinstance(data, pa.Table) else pa.Table.from_pylist([dict(row) for row in data])
+        else:
+            given = data.to_pylist() if isinstance(data, pa.Table) else [dict(row) for row in data]
+        result = self._function(given)
+        if isinstance(result, pa.RecordBatch):
+            return pa.Table.from_batches([result])
+        if result is None or isinstance(result, pa.Table):
+            return result
+        if isinstance(result, Mapping):
+            return [result]
+        rows = list(result) if not isinstance(result, (str, bytes)) and hasattr(result, "__iter__") else None
+        if rows is None or not all(isinstance(row, Mapping) for row in rows):
+            raise DataSourceError(
+                f"stream {stream!r}: transform {self.name} returned {type(result).__name__}; "
+                "a transform returns rows (mappings), an Arrow table or batch, or None"
+            )
+        return rows
+
+
+def load_transform(given: Any, *, folder: Path, where: str) -> Transform | None:
+    """The transform a flow names. ``folder`` is looked in first, as VDK does for a job's steps."""
+    if given is None:
+        return None
+    if callable(given):
+        return Transform(given, getattr(given, "__qualname__", repr(given)))
+    module, separator, attribute = str(given).partition(":")
+    if not isinstance(given, str) or not separator or not attribute:
+        raise ConfigurationError(f'{where}.transform: {given!r} is not of the form "module:function"')
+    with _importable(folder):
+        try:
+            loaded = importlib.import_module(module)
+        except ImportError as error:
+            raise ConfigurationError(f"{where}.transform: {given!r} cannot be imported: {error}") from error
+    function = getattr(loaded, attribute, None)
+    if not callable(function):
+        known = [name for name, one in vars(loaded).items() if callable(one)]
+        raise ConfigurationError(
+            f"{where}.transform: {module} has no function {attribute!r}; {closest(attribute, known)}"
+        )
+    return Transform(function, given)
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _takes_batches(function: Callable[[Any], Any]) -> bool:
+    try:
+        first = next(iter(inspect.signature(function).parameters.values()))
+    except (StopIteration, ValueError, TypeError):
+        return False
+    if first.annotation is inspect.Parameter.empty:
+        return first.name in BATCH_NAMES
+    annotation = first.annotation if isinstance(first.annotation, str) else getattr(first.annotation, "__name__", "")
+    return annotation.rpartition(".")[2] in ("Table", "RecordBatch")
