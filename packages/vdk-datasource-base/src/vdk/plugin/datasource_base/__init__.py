@@ -1,0 +1,62 @@
+"""vdk-datasource-base: the contract of data sources, and the runtime that lands them.
+
+Names are imported when they are used: VDK imports this package for every command, and Arrow alone
+would cost each of them a tenth of a second.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._run_flows import run_flows
+    from .contract import (
+        AuthenticationError,
+        BadRecordError,
+        ConfigurationError,
+        ConnectionFailedError,
+        DataSource,
+        DataSourceConfig,
+        DataSourceError,
+        DataSourcePayload,
+        DataSourceState,
+        DataSourceStream,
+        Duration,
+        FlowFailedError,
+        RejectedRows,
+        Secret,
+        StateError,
+        StreamPartition,
+        StreamSchema,
+        data_source,
+    )
+
+__all__ = [
+    "AuthenticationError",
+    "BadRecordError",
+    "ConfigurationError",
+    "ConnectionFailedError",
+    "DataSource",
+    "DataSourceConfig",
+    "DataSourceError",
+    "DataSourcePayload",
+    "DataSourceState",
+    "DataSourceStream",
+    "Duration",
+    "FlowFailedError",
+    "RejectedRows",
+    "Secret",
+    "StateError",
+    "StreamPartition",
+    "StreamSchema",
+    "data_source",
+    "run_flows",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "._run_flows" if name == "run_flows" else ".contract"
+    return getattr(import_module(module, __name__), name)

@@ -1,0 +1,121 @@
+"""Runs of payloads as slices: transformed, converted, checked, with the framework's columns."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from ..contract import BadRecordError, DataSourceError, StreamSchema
+from ..parts import DELETED_AT, Slice, TableSpec, WriteMode
+from ..parts._columns import REJECTED_SUFFIX, TIMESTAMP, add_columns, check_names, rejected_table
+from ..parts._convert import convert_batch, convert_rows
+from ..parts._infer import infer_table
+from ..parts._reduce import check_key, last_per_key
+from ..parts._transform import Data
+from ._buffer import Run
+from ._plan import StreamPlan
+
+Rejected = list[tuple[Mapping[str, Any], BadRecordError]]
+
+
+def slices_of(plan: StreamPlan, runs: Sequence[Run], mode: WriteMode | None) -> list[Slice]:
+    """The runs as slices, in their order.
+
+    :param mode: the stream's write mode; None: undecided, so no key is reduced yet.
+    :raises BadRecordError: for a row that does not fit, unless the flow rejects such rows.
+    """
+    slices: list[Slice] = []
+    for run in runs:
+        spec = plan.spec(run.table, mode)
+        if run.kind == "deletes":
+            slices.append(_deletes(plan, run, spec, mode))
+            continue
+        tables, rejected = _converted(plan, run)
+        if rejected:
+            slices.append(_rejected(plan, spec, rejected))
+        facts = {**plan.facts, "synced_at": dt.datetime.now(dt.UTC)}
+        for table in tables:
+            if not table.num_columns:
+                continue
+            check_names(table, stream=plan.name)
+            table = add_columns(table, plan.metadata_columns, facts, run.metadata)
+            if mode == "upsert" and spec.primary_key:
+                check_key(table, spec.primary_key, stream=plan.name)
+                table = last_per_key(table, spec.primary_key)
+            slices.append(Slice(spec, "rows", table))
+    return slices
+
+
+def _converted(plan: StreamPlan, run: Run) -> tuple[list[pa.Table], Rejected]:
+    """A run's tables, and the rows that fit none. Batches of one shape become one table."""
+    schema, loose = plan.schema_of(run.table), plan.transform is not None
+    rejected: Rejected = list(run.rejected)
+    tables: list[pa.Table] = []
+    given: list[Data] = [*_joined(run.batches)]
+    if run.rows:
+        given.append(run.rows)
+    for data in given:
+        if plan.transform is not None:
+            changed = plan.transform(data, stream=plan.name)
+            if changed is None:
+                continue
+            data = changed
+        converted = (
+            convert_batch(data, schema, stream=plan.name, loose=loose)
+            if isinstance(data, pa.Table)
+            else convert_rows(data, schema, stream=plan.name, loose=loose)
+        )
+        tables.append(converted.table)
+        rejected.extend(converted.rejected)
+    return tables, rejected
+
+
+def _joined(batches: Sequence[pa.Table]) -> list[pa.Table]:
+    """Consecutive batches of one schema as one table."""
+    groups: list[list[pa.Table]] = []
+    for batch in batches:
+        if groups and groups[-1][-1].schema.equals(batch.schema):
+            groups[-1].append(batch)
+        else:
+            groups.append([batch])
+    return [pa.concat_tables(group) if len(group) > 1 else group[0] for group in groups]
+
+
+def _rejected(plan: StreamPlan, spec: TableSpec, rejected: Rejected) -> Slice:
+    if plan.options.on_bad_record == "fail":
+        raise rejected[0][1]
+    table = rejected_table(rejected, source=plan.source_id, stream=plan.name, run_id=plan.run_id)
+    aside = TableSpec(name=f"{spec.name}{REJECTED_SUFFIX}", write_mode="append", schema=table.schema)
+    return Slice(aside, "rows", table)
+
+
+def _deletes(plan: StreamPlan, run: Run, spec: TableSpec, mode: WriteMode | None) -> Slice:
+    """Deleted keys: as they are under upsert, as rows that say so under append."""
+    schema = plan.schema_of(run.table)
+    key = schema.primary_key if schema is not None else ()
+    if mode == "replace":
+        raise DataSourceError(f"stream {plan.name!r} yielded deletes, which a table that is replaced cannot take")
+    if schema is None or not key:
+        raise DataSourceError(f"stream {plan.name!r} yielded deletes but declares no primary key to find the rows by")
+    keys = _keys(run, schema, key, plan.name)
+    if spec.write_mode == "append":
+        marked = keys.append_column(DELETED_AT, pa.repeat(pa.scalar(dt.datetime.now(dt.UTC), TIMESTAMP), keys.num_rows))
+        facts = {**plan.facts, "synced_at": dt.datetime.now(dt.UTC)}
+        return Slice(spec, "rows", add_columns(marked, plan.metadata_columns, facts, run.metadata))
+    check_key(keys, key, stream=plan.name)
+    return Slice(spec, "deletes", last_per_key(keys, key))
+
+
+def _keys(run: Run, schema: StreamSchema, key: Sequence[str], stream: str) -> pa.Table:
+    only = StreamSchema(pa.schema([schema.fields.field(name) for name in key]), tuple(key))
+    tables = [batch.select(list(key)) for batch in run.batches]
+    if run.rows:
+        tables.append(infer_table([{name: row.get(name) for name in key} for row in run.rows]))
+    converted = [convert_batch(table, only, stream=stream) for table in tables]
+    for one in converted:
+        if one.rejected:
+            raise one.rejected[0][1]
+    return pa.concat_tables([one.table for one in converted])

@@ -1,0 +1,177 @@
+"""A partition's payloads on their way to becoming a commit unit."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from ..contract import COUNTER_PREFIX, DataSourceError, DataSourcePayload, RejectedRows, State
+from ..parts._destination import Kind
+from ._options import Options
+
+SAMPLE = 8
+
+
+@dataclass(slots=True)
+class Run:
+    """Consecutive payloads for one table, of one kind and one form, waiting as they came."""
+
+    table: str | None
+    kind: Kind
+    metadata: Mapping[str, Any]
+    rows: list[Mapping[str, Any]] = field(default_factory=list)
+    batches: list[pa.Table] = field(default_factory=list)
+    rejected: list[Any] = field(default_factory=list)
+
+    def joins(self, other: Run) -> bool:
+        return (
+            self.table == other.table
+            and self.kind == other.kind
+            and bool(self.rows) == bool(other.rows)
+            and self.metadata == other.metadata
+        )
+
+    def extend(self, other: Run) -> None:
+        self.rows += other.rows
+        self.batches += other.batches
+        self.rejected += other.rejected
+
+
+class Buffer:
+    """Collects payloads until rows, bytes or time make a batch.
+
+    What a state covers and what came after the last state are kept apart: only the former can be
+    committed, since a state must never run ahead of its rows nor rows behind an older state.
+    """
+
+    def __init__(self, options: Options, *, stream: str, metadata_columns: Sequence[str]) -> None:
+        self._options = options
+        self._stream = stream
+        self._columns = metadata_columns
+        self._covered: list[Run] = []
+        self._open: list[Run] = []
+        self._state: State | None = None
+        self.rows = self.size = 0
+        self._since = 0.0
+        self.counters: dict[str, int] = {}
+
+    def add(self, payload: DataSourcePayload) -> int:
+        """Take a payload in; returns its number of rows. Raises ``DataSourceError`` for garbage."""
+        run, rows, size = self._run_of(payload)
+        if rows:
+            if not self.rows:
+                self._since = time.monotonic()
+            _append(self._open, run)
+            self.rows += rows
+            self.size += size
+        elif run.batches:
+            _append(self._open, run)  # an empty table says that it exists
+        if payload.state is not None:
+            for one in self._open:
+                _append(self._covered, one)
+            self._open = []
+            self._state = payload.state
+        if payload.metadata:
+            for name, amount in payload.metadata.items():
+                if name.startswith(COUNTER_PREFIX):
+                    counter = name.removeprefix(COUNTER_PREFIX)
+                    self.counters[counter] = self.counters.get(counter, 0) + int(amount)  # type: ignore[arg-type]  # counters are numbers
+        return rows
+
+    @property
+    def full(self) -> bool:
+        options = self._options
+        return self.rows > 0 and (
+            self.rows >= options.batch_rows
+            or self.size >= options.batch_bytes
+            or time.monotonic() - self._since >= options.batch_seconds
+        )
+
+    @property
+    def has_state(self) -> bool:
+        return self._state is not None
+
+    def take_covered(self) -> tuple[list[Run], State | None, int]:
+        """What the last state covers, that state, and the size of it all."""
+        taken, state, size = self._covered, self._state, self.size
+        self._covered, self._state = [], None
+        self._measure_again()
+        return taken, state, size
+
+    def take_open(self) -> tuple[list[Run], int]:
+        """What no state covers yet."""
+        taken, size = self._open, self.size
+        self._open = []
+        self._measure_again()
+        return taken, size
+
+    def _measure_again(self) -> None:
+        left = [*self._covered, *self._open]
+        self.rows = sum(_count(run) for run in left)
+        self.size = sum(_size(run) for run in left)
+        self._since = time.monotonic()
+
+    def _run_of(self, payload: DataSourcePayload) -> tuple[Run, int, int]:
+        if not isinstance(payload, DataSourcePayload):
+            raise DataSourceError(
+                f"stream {self._stream!r} yielded {type(payload).__name__}: it must yield DataSourcePayload"
+            )
+        metadata = {name: payload.metadata.get(name) for name in self._columns} if self._columns else {}
+        run = Run(payload.destination_table, payload.kind, metadata)
+        data = payload.data
+        if data is None:
+            return run, 0, 0
+        if isinstance(data, Mapping):
+            run.rows = [data]
+        elif isinstance(data, pa.RecordBatch):
+            run.batches = [pa.Table.from_batches([data])]
+        elif isinstance(data, pa.Table):
+            run.batches = [data]
+        elif isinstance(data, RejectedRows):
+            run.rejected = list(data.rows)
+        elif isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
+            run.rows = list(data)
+            if not all(isinstance(row, Mapping) for row in run.rows):
+                wrong = next(row for row in run.rows if not isinstance(row, Mapping))
+                raise DataSourceError(
+                    f"stream {self._stream!r} yielded a list with a {type(wrong).__name__} in it: rows are mappings"
+                )
+        else:
+            raise DataSourceError(
+                f"stream {self._stream!r} yielded data of type {type(data).__name__}: it must be a row, "
+                "a list of rows, an Arrow batch or table, or None"
+            )
+        return run, _count(run), _size(run)
+
+
+def _append(runs: list[Run], run: Run) -> None:
+    if runs and runs[-1].joins(run):
+        runs[-1].extend(run)
+    else:
+        runs.append(run)
+
+
+def _count(run: Run) -> int:
+    return len(run.rows) + sum(int(batch.num_rows) for batch in run.batches) + len(run.rejected)
+
+
+def _size(run: Run) -> int:
+    """Bytes, estimated: of rows, a few are measured."""
+    arrow = sum(int(batch.nbytes) for batch in run.batches)
+    rows = run.rows
+    if not rows:
+        return arrow
+    if len(rows) == 1:
+        return _row_size(rows[0])
+    sample = rows[:: max(1, len(rows) // SAMPLE)]
+    return sum(map(_row_size, sample)) * len(rows) // len(sample)
+
+
+def _row_size(row: Mapping[str, Any]) -> int:
+    getsizeof = sys.getsizeof
+    return 64 + sum(map(getsizeof, row.values()))

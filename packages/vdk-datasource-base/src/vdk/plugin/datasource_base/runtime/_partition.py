@@ -1,0 +1,181 @@
+"""Reading one partition to its end, again from the last stored state where that may help."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+
+from ..contract import ConfigurationError, DataSourcePayload, State, StreamPartition
+from ..parts import Destination, Slice
+from ._assemble import slices_of
+from ._buffer import Buffer, Run
+from ._retry import Retry
+from ._stream_run import StreamRun
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """The run was asked to stop; what was complete has landed."""
+
+
+class _Attempt:
+    """One reading of a partition. Once a piece of it failed, nothing later of it may land."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self.delivered = False
+        self.staged = False
+        self.state: State | None = None  # the last one of a stream that is replaced: it waits for the end
+        self.pending: list[Future[None]] = []
+
+    def check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+class PartitionReader:
+    """Reads a partition, hands commit units to the writer and starts over after passing failures."""
+
+    def __init__(self, run: StreamRun, partition: StreamPartition, stop: threading.Event, retry: Retry) -> None:
+        self._run = run
+        self._partition = partition
+        self._stop = stop
+        self._retry = retry
+        self._name = f"{run.plan.source_id}.{run.plan.name}" + (f"[{partition.id}]" if partition.id else "")
+
+    def read(self) -> None:
+        """Returns when the partition's last row is committed (or staged, under ``replace``).
+
+        :raises Stopped: where the run was asked to stop.
+        :raises Exception: what failed, when it is not worth trying again.
+        """
+        state: State = self._run.states.get(self._partition.id, {})
+        while True:
+            attempt = _Attempt()
+            try:
+                self._attempt(attempt, state)
+                return
+            except Stopped:
+                self._settle(attempt)
+                raise
+            except Exception as error:
+                self._settle(attempt)
+                cause = attempt.error or error
+                if attempt.delivered:
+                    self._retry.progressed()
+                wait = self._retry.wait_after(cause)
+                if wait is None or self._stop.is_set():
+                    raise cause from cause.__cause__
+                self._run.report.count(retries=1)
+                log.warning(
+                    "%s: attempt %d of %d failed, the next one in %.1f s: %s",
+                    self._name, self._retry.failures, self._retry.attempts, wait, cause,
+                )  # fmt: skip
+                self._stop.wait(wait)
+                state = self._run.writer.call(lambda destination: self._run.restart(destination, self._partition.id))
+
+    def _attempt(self, attempt: _Attempt, state: State) -> None:
+        plan = self._run.plan
+        buffer = Buffer(plan.options, stream=plan.name, metadata_columns=plan.metadata_columns)
+        try:
+            payloads: Iterator[DataSourcePayload] = iter(self._partition.read(state))
+            with _closing(payloads):
+                for payload in payloads:
+                    self._run.report.count(rows_read=buffer.add(payload))
+                    if buffer.full:
+                        self._flush(attempt, buffer)
+                    attempt.check()
+                    if self._stop.is_set():
+                        raise Stopped
+        except BaseException:
+            # what a state covers is complete, whatever happened after it
+            if attempt.error is None and buffer.has_state and self._run.mode != "replace":
+                self._commit(attempt, buffer)
+            raise
+        finally:
+            self._run.report.count_named(buffer.counters)
+        self._end(attempt, buffer)
+        self._wait(attempt)
+
+    def _flush(self, attempt: _Attempt, buffer: Buffer) -> None:
+        """Hand over what is ready: committed where a state covers it, else staged if it is too much."""
+        if self._run.mode != "replace" and buffer.has_state:
+            self._commit(attempt, buffer)
+        if buffer.full:
+            runs, state, size = buffer.take_covered()  # only under replace, where states wait for the end
+            rest, _ = buffer.take_open()
+            attempt.state = state if state is not None else attempt.state
+            attempt.staged = True
+            slices = self._slices([*runs, *rest])
+            self._submit(attempt, lambda destination: self._run.stage(destination, self._partition.id, slices), size)
+
+    def _commit(self, attempt: _Attempt, buffer: Buffer) -> None:
+        mode = self._run.decide(self._run.plan.incremental_mode())
+        if mode == "replace":
+            raise ConfigurationError(f"{self._name}: a stream whose partitions disagree about state")
+        runs, state, size = buffer.take_covered()
+        slices = self._slices(runs)
+        attempt.staged = False  # lands with this unit
+        self._submit(
+            attempt, lambda destination: self._run.commit(destination, self._partition.id, slices, state), size
+        )
+
+    def _end(self, attempt: _Attempt, buffer: Buffer) -> None:
+        """The partition is read: its last unit lands, or waits for the other partitions."""
+        incremental = self._run.mode not in (None, "replace") or (buffer.has_state and self._run.mode != "replace")
+        if incremental:
+            self._run.decide(self._run.plan.incremental_mode())
+        size = buffer.size
+        runs, state, _ = buffer.take_covered()
+        rest, _ = buffer.take_open()
+        slices = self._slices([*runs, *rest])
+        if incremental:
+            if slices or state is not None or attempt.staged:
+                self._submit(
+                    attempt, lambda destination: self._run.commit(destination, self._partition.id, slices, state), size
+                )
+            return
+        last = state if state is not None else attempt.state
+        self._submit(attempt, lambda destination: self._run.hold(destination, self._partition.id, slices, last), size)
+
+    def _slices(self, runs: list[Run]) -> list[Slice]:
+        return slices_of(self._run.plan, runs, self._run.mode)
+
+    def _submit(self, attempt: _Attempt, work: Callable[[Destination], None], size: int) -> None:
+        def guarded(destination: Destination) -> None:
+            attempt.check()  # a gap must not be followed by later rows
+            try:
+                work(destination)
+            except BaseException as error:
+                attempt.error = error
+                raise
+            attempt.delivered = True
+
+        attempt.check()
+        attempt.pending = [one for one in attempt.pending if not one.done()]
+        attempt.pending.append(self._run.writer.submit(guarded, size))
+
+    def _wait(self, attempt: _Attempt) -> None:
+        for one in attempt.pending:
+            one.result()
+        attempt.check()
+
+    def _settle(self, attempt: _Attempt) -> None:
+        """Wait until nothing of an attempt is under way any more."""
+        for one in attempt.pending:
+            one.exception()
+
+
+@contextmanager
+def _closing(payloads: Iterator[DataSourcePayload]) -> Iterator[None]:
+    """Close a generator early, so that it frees its connection now; other iterators have nothing to close."""
+    try:
+        yield
+    finally:
+        close = getattr(payloads, "close", None)
+        if close is not None:
+            close()

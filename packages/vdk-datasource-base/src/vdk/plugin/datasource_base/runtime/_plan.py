@@ -1,0 +1,122 @@
+"""How one stream of a flow lands: decided before it is read."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from ..contract import ConfigurationError, DataSourceStream, StreamSchema
+from ..parts import RESERVED_PREFIX, StateKey, TableSpec, WriteMode
+from ..parts._columns import TIMESTAMP
+from ..parts._convert import plain_type
+from ..parts._transform import Transform
+from ._options import Options
+
+_FACT_TYPES = {"synced_at": TIMESTAMP, "run_id": pa.string(), "source": pa.string(), "stream": pa.string()}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """A stream, where it goes and how.
+
+    :param write_mode: None: not known before the stream is read, for it declares no cursor and has
+        no state yet. If its payloads carry state it is incremental, else it is read whole each time
+        and replaces its table.
+    :param explicit: whether the flow said the write mode itself.
+    """
+
+    source_id: str
+    identity: str
+    stream: DataSourceStream
+    where: str
+    template: str
+    table: str
+    schema: StreamSchema | None
+    write_mode: WriteMode | None
+    explicit: bool
+    soft_deletes: bool
+    evolve: bool
+    transform: Transform | None
+    metadata_columns: tuple[str, ...]
+    options: Options
+    run_id: str
+    facts: Mapping[str, Any]
+    _schemas: dict[str | None, StreamSchema | None] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.stream.name
+
+    def key(self, partition: str) -> StateKey:
+        return StateKey(self.source_id, self.identity, self.name, partition, self.table)
+
+    def schema_of(self, routed: str | None) -> StreamSchema | None:
+        """The declared schema of the stream's own table (None) or of one its payloads name."""
+        if routed is None or routed == self.name:
+            return self.schema
+        if routed not in self._schemas:
+            self._schemas[routed] = self.stream.schema(routed)
+        return self._schemas[routed]
+
+    def spec(self, routed: str | None, mode: WriteMode | None) -> TableSpec:
+        """The destination's table for rows routed to ``routed``.
+
+        :param mode: the stream's; None: undecided, and the rows are only staged.
+        :raises ConfigurationError: where an upsert has no primary key to go by.
+        """
+        schema = self.schema_of(routed)
+        primary_key = schema.primary_key if schema is not None else ()
+        if mode == "upsert" and not primary_key:
+            if self.explicit:
+                raise ConfigurationError(
+                    f'{self.where}: write_mode = "upsert" needs a primary key, and table '
+                    f"{routed or self.name!r} of stream {self.name!r} declares none; "
+                    'name one in the source\'s configuration, or use "append" or "replace"'
+                )
+            mode = "append"
+        if mode is None:
+            mode = "upsert" if primary_key else "append"
+        return TableSpec(
+            name=table_name(self.template, self.name, routed),
+            write_mode=mode,
+            primary_key=primary_key if mode == "upsert" else (),
+            schema=self._columns(schema),
+            soft_deletes=self.soft_deletes,
+            evolve=self.evolve,
+        )
+
+    def incremental_mode(self) -> WriteMode:
+        """The default write mode of a stream that turned out to be incremental."""
+        return "upsert" if self.schema is not None and self.schema.primary_key else "append"
+
+    def _columns(self, schema: StreamSchema | None) -> pa.Schema | None:
+        if schema is None or self.transform is not None:
+            return None  # a transform may change the columns: the rows say what they are
+        added = [
+            pa.field(f"{RESERVED_PREFIX}{name}", _FACT_TYPES[name])
+            for name in self.metadata_columns
+            if name in _FACT_TYPES
+        ]
+        return pa.schema([pa.field(one.name, plain_type(one.type)) for one in schema.fields] + added)
+
+
+def table_name(template: str, stream: str, routed: str | None) -> str:
+    return template.format(stream=stream, table=routed if routed is not None else stream)
+
+
+def check_template(template: str, where: str) -> str:
+    """Refuse a ``destination_table`` with placeholders other than ``{stream}`` and ``{table}``."""
+    try:
+        names = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+    except ValueError as error:
+        raise ConfigurationError(f"{where}.destination_table: {template!r}: {error}") from None
+    if unknown := names - {"stream", "table"}:
+        raise ConfigurationError(
+            f"{where}.destination_table: {template!r} has the placeholder {sorted(unknown)[0]!r}; "
+            "the placeholders are {stream} and {table}"
+        )
+    return template

@@ -1,0 +1,193 @@
+"""One stream of one flow at work: what its partitions share, and how it ends."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+
+from ..contract import BadRecordError, ConcurrentRunError, DestinationError, State
+from ..parts import CommitUnit, Destination, Generation, Slice, StateKey, StoredState, TableSpec, WriteMode
+from ..parts._columns import REJECTED_SUFFIX
+from ._plan import StreamPlan
+from ._summary import StreamReport
+from ._writer import Writer
+
+
+class StreamRun:
+    """The stored states, the write mode once it is known, and the staged partitions of a stream."""
+
+    def __init__(
+        self, plan: StreamPlan, report: StreamReport, writer: Writer, stored: Mapping[str, StoredState]
+    ) -> None:
+        self.plan = plan
+        self.report = report
+        self.writer = writer
+        self.stored = dict(stored)
+        self.mode: WriteMode | None = plan.write_mode
+        self.error: BaseException | None = None
+        self._finished: list[CommitUnit] = []  # partitions that wait for the whole stream to succeed
+        self._specs: dict[str, TableSpec] = {}
+        self._landed_anything = self._begun = False
+        self._staged: dict[str, Counter[str]] = {}  # partition → what is staged, to be counted when it lands
+        self._lock = threading.Lock()
+
+    @property
+    def states(self) -> dict[str, State]:
+        """Partition → state, as ``partitions`` and ``read`` get them; empty under ``replace``."""
+        if self.mode == "replace":
+            return {}
+        return {partition: one.state for partition, one in self.stored.items()}
+
+    def decide(self, mode: WriteMode) -> WriteMode:
+        """Settle the write mode, once."""
+        with self._lock:
+            if self.mode is None:
+                self.mode = mode
+            return self.mode
+
+    def fail(self, error: BaseException) -> None:
+        with self._lock:
+            self.error = self.error or error
+
+    # What follows runs in the writer's thread, as work on the destination.
+
+    def begin(self, destination: Destination) -> None:
+        """Before the first partition: drop what a run that was killed left staged."""
+        self.discard_all(destination)
+        self._begun = True
+
+    def commit(self, destination: Destination, partition: str, slices: list[Slice], state: State | None) -> None:
+        """Land a commit unit and remember the state that is stored now."""
+        self._check_begun()
+        key = self.plan.key(partition)
+        known = self.stored.get(partition)
+        version = known.version if known is not None else 0
+        self._check_rejected(slices)
+        version = destination.commit(CommitUnit(key, slices, state, version, self.plan.run_id))
+        self._landed_anything = True
+        self._count(self._staged.pop(partition, _NONE) + _amounts(slices))
+        if state is not None:
+            self._remember(key, version, state)
+
+    def stage(self, destination: Destination, partition: str, slices: list[Slice]) -> None:
+        self._check_begun()
+        for one in slices:
+            self._specs.setdefault(one.table.name, one.table)
+        self._check_rejected(slices)
+        destination.stage(self.plan.key(partition), slices, self.plan.run_id)
+        self._staged[partition] = self._staged.get(partition, _NONE) + _amounts(slices)
+
+    def hold(self, destination: Destination, partition: str, slices: list[Slice], state: State | None) -> None:
+        """A partition of a stream that is read whole is at its end: it waits for the others."""
+        if slices:
+            self.stage(destination, partition, slices)
+        known = self.stored.get(partition)
+        version = known.version if known is not None else 0
+        self._finished.append(CommitUnit(self.plan.key(partition), (), state, version, self.plan.run_id))
+
+    def restart(self, destination: Destination, partition: str) -> State:
+        """Drop what a failed attempt left and return the state to go on from.
+
+        A commit that failed may have landed all the same (a connection that died after it), so the
+        state is asked for again; a state that somebody else stored meanwhile is refused.
+        """
+        key = self.plan.key(partition)
+        destination.discard(key)
+        self._staged.pop(partition, None)
+        self._finished = [unit for unit in self._finished if unit.key.partition != partition]
+        if self.mode == "replace":
+            return {}
+        found = next((one for one in destination.load_states(key.source_id) if one.key == key), None)
+        known = self.stored.get(partition)
+        if found is not None and found.run_id != self.plan.run_id and (known is None or found.version != known.version):
+            raise ConcurrentRunError(
+                f"source {key.source_id!r}, stream {key.stream!r}, partition {partition!r}: run {found.run_id} "
+                "stored state while this run was at work; run it again, alone"
+            )
+        if found is None:
+            self.stored.pop(partition, None)
+        else:
+            self.stored[partition] = found
+        return found.state if found is not None else {}
+
+    def discard_all(self, destination: Destination) -> None:
+        """Drop what any partition staged, in this run or in one that was killed."""
+        destination.discard(self.plan.key("*"))
+
+    def finish(self, destination: Destination) -> None:
+        """Every partition is read: make a replaced table visible, or see that an empty table exists."""
+        if self.mode is None:
+            # no payload carried state: the stream is read whole each time
+            self.mode = self.plan.incremental_mode() if "replace" not in destination.write_modes else "replace"
+        if self.mode == "replace":
+            self._publish(destination)
+            return
+        held, self._finished = self._finished, []
+        for unit in held:  # read before another partition showed that the stream is incremental
+            destination.commit(unit)
+            self._count(self._staged.pop(unit.key.partition, _NONE))
+        if not self._landed_anything and not held and self.plan.schema is not None:
+            self._make_table(destination)
+
+    def _publish(self, destination: Destination) -> None:
+        own = self.plan.spec(None, "replace")
+        specs = {own.name: own}
+        for name, spec in self._specs.items():
+            specs.setdefault(name, spec)
+        tables = [TableSpec(one.name, "replace", schema=one.schema, evolve=one.evolve) for one in specs.values()]
+        destination.publish(Generation(tables, tuple(self._finished)))
+        for amounts in self._staged.values():
+            self._count(amounts)
+        for unit in self._finished:
+            if unit.state:
+                self.stored[unit.key.partition] = StoredState(unit.key, unit.version + 1, unit.state, unit.run_id)
+
+    def _make_table(self, destination: Destination) -> None:
+        """An empty table is data too: it says that there are no rows."""
+        spec = self.plan.spec(None, self.mode)
+        if spec.schema is None:
+            return
+        key = self.plan.key("")
+        known = self.stored.get("")
+        empty = Slice(spec, "rows", spec.schema.empty_table())
+        destination.commit(CommitUnit(key, [empty], None, known.version if known else 0, self.plan.run_id))
+
+    def _check_begun(self) -> None:
+        if not self._begun:  # what is left staged from a killed run would land with the new rows
+            raise DestinationError(f"stream {self.plan.name!r} could not be prepared at the destination")
+
+    def _check_rejected(self, slices: list[Slice]) -> None:
+        """Fail the stream before it rejects more rows than the flow allows."""
+        most = self.plan.options.max_rejected
+        staged = sum(one["rows_rejected"] for one in self._staged.values())
+        total = self.report.rows_rejected + staged + _amounts(slices)["rows_rejected"]
+        if most and total > most:
+            raise BadRecordError(
+                f"{total} rows were rejected, more than max_rejected = {most}; "
+                f"the reasons are in the tables whose names end in {REJECTED_SUFFIX}",
+                stream=self.plan.name,
+            )
+
+    def _count(self, amounts: Counter[str]) -> None:
+        self.report.count(**amounts)
+
+    def _remember(self, key: StateKey, version: int, state: State) -> None:
+        if state:
+            self.stored[key.partition] = StoredState(key, version, state, self.plan.run_id)
+        else:
+            self.stored.pop(key.partition, None)
+
+
+_NONE: Counter[str] = Counter()
+
+
+def _amounts(slices: list[Slice]) -> Counter[str]:
+    """What slices add to the report when they land."""
+    amounts: Counter[str] = Counter()
+    for one in slices:
+        rejected = one.table.name.endswith(REJECTED_SUFFIX)
+        name = "rows_rejected" if rejected else "rows_landed" if one.kind == "rows" else "rows_deleted"
+        amounts[name] += one.data.num_rows
+        amounts["bytes"] += one.data.nbytes
+    return amounts

@@ -1,0 +1,140 @@
+"""What a run did, stream by stream: as a table for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from tabulate import tabulate
+
+from ..contract import ConfigurationError, State
+
+Status = Literal["running", "succeeded", "failed", "stopped"]
+
+
+@dataclass(slots=True)
+class StreamReport:
+    """One stream of one flow. Counted by several threads, under ``lock``."""
+
+    source: str
+    destination: str
+    stream: str
+    table: str
+    status: Status = "running"
+    partitions: int = 0
+    rows_read: int = 0
+    rows_landed: int = 0
+    rows_deleted: int = 0
+    rows_rejected: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    retries: int = 0
+    counters: dict[str, int] = field(default_factory=dict)
+    state_before: dict[str, State] = field(default_factory=dict)
+    state_after: dict[str, State] = field(default_factory=dict)
+    error: str | None = None
+    started: float = field(default_factory=time.monotonic)
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def count(self, **amounts: int) -> None:
+        with self.lock:
+            for name, amount in amounts.items():
+                setattr(self, name, getattr(self, name) + amount)
+
+    def count_named(self, counters: dict[str, int]) -> None:
+        with self.lock:
+            for name, amount in counters.items():
+                self.counters[name] = self.counters.get(name, 0) + amount
+
+    def end(self, status: Status, error: str | None = None) -> None:
+        self.status, self.error = status, error
+        self.seconds = round(time.monotonic() - self.started, 3)
+
+    @property
+    def rate(self) -> float:
+        seconds = self.seconds or time.monotonic() - self.started
+        return self.rows_read / seconds if seconds else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        plain = {
+            name: getattr(self, name)
+            for name in [
+                "source",
+                "destination",
+                "stream",
+                "table",
+                "status",
+                "partitions",
+                "rows_read",
+                "rows_landed",
+                "rows_deleted",
+                "rows_rejected",
+                "bytes",
+                "seconds",
+                "retries",
+                "error",
+            ]
+        }
+        state = {"before": self.state_before, "after": self.state_after}
+        return {**plain, **self.counters, "rows_per_second": round(self.rate), "state": state}
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """A whole run. ``status`` is "succeeded" where every stream did."""
+
+    status: Literal["succeeded", "failed"]
+    seconds: float
+    streams: Sequence[StreamReport]
+    run_id: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "status": self.status,
+            "seconds": self.seconds,
+            "run_id": self.run_id,
+            "streams": [stream.as_dict() for stream in self.streams],
+        }
+
+    def write(self, path: Path) -> None:
+        """Write the summary as JSON. Raises ``ConfigurationError`` where the file cannot be written."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(msgspec.json.format(msgspec.json.encode(self.as_dict()), indent=2) + b"\n")
+        except OSError as error:
+            raise ConfigurationError(f"summary file {path} cannot be written: {error.strerror}") from error
+
+    def table(self) -> str:
+        """The summary as a table of text, one line a stream, and the errors below it."""
+        rows = [
+            (
+                f"{one.source}.{one.stream}",
+                f"{one.destination}.{one.table}",
+                one.status,
+                one.rows_read,
+                one.rows_landed,
+                one.rows_deleted,
+                one.rows_rejected,
+                f"{one.seconds:.1f}",
+                f"{one.rate:,.0f}",
+                one.retries,
+                ", ".join(f"{name.removeprefix('rows_')} {count:,}" for name, count in one.counters.items()),
+            )
+            for one in self.streams
+        ]
+        heads = ["stream", "table", "status", "read", "landed", "deleted", "rejected", "s", "rows/s", "retries", "told"]
+        empty = {at for at, head in enumerate(heads) if head in ("deleted", "rejected", "retries", "told")}
+        shown = [at for at in range(len(heads)) if at not in empty or any(row[at] for row in rows)]
+        text = tabulate(
+            [[row[at] for at in shown] for row in rows],
+            headers=[heads[at] for at in shown],
+            intfmt=",",
+            disable_numparse=[shown.index(at) for at in (0, 1) if at in shown],
+        )
+        errors = [f"{one.source}.{one.stream}: {one.error}" for one in self.streams if one.error]
+        return "\n".join([text, *errors])

@@ -1,0 +1,136 @@
+"""A destination that keeps everything in memory: small, transactional, and forgetful on purpose."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ..contract import ConcurrentRunError, DestinationError
+from ..parts import (
+    DELETED_AT,
+    CommitUnit,
+    Destination,
+    Generation,
+    Slice,
+    StateKey,
+    StoredState,
+    TableSpec,
+    WriteMode,
+)
+
+Row = dict[str, Any]
+
+
+class MemoryDestination(Destination):
+    """Tables as lists of rows, one store per target name for as long as the process lives.
+
+    ``MemoryDestination.tables("memory")`` gives what landed. Use it in the tests of a source; use a
+    database to keep data.
+    """
+
+    write_modes: ClassVar[frozenset[WriteMode]] = frozenset({"append", "upsert", "replace"})
+    deletes: ClassVar[bool] = True
+    transactional: ClassVar[bool] = True
+    _stores: ClassVar[dict[str, MemoryDestination]] = {}
+
+    def __init__(self, target: str | None = None, *, folder: Path | None = None) -> None:
+        super().__init__(target, folder=folder or Path())
+        first = self._stores.setdefault(target or "memory", self)
+        self.rows: dict[str, list[Row]] = first.rows if first is not self else {}
+        self.states: dict[StateKey, StoredState] = first.states if first is not self else {}
+        self.staged: dict[StateKey, list[Slice]] = first.staged if first is not self else {}
+
+    @classmethod
+    def tables(cls, target: str = "memory") -> dict[str, list[Row]]:
+        """The tables of a target: name → rows."""
+        return cls(target).rows
+
+    @classmethod
+    def forget(cls, target: str = "memory") -> None:
+        """Empty a target."""
+        cls._stores.pop(target, None)
+
+    def identity(self) -> str:
+        return f"memory {self.target or 'memory'}"
+
+    def load_states(self, source_id: str) -> list[StoredState]:
+        return [one for key, one in self.states.items() if key.source_id == source_id]
+
+    def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
+        self.staged.setdefault(key, []).extend(slices)
+
+    def discard(self, key: StateKey) -> None:
+        for one in list(self.staged):
+            if one == key or (key.partition == "*" and _stream(one) == _stream(key)):
+                del self.staged[one]
+
+    def commit(self, unit: CommitUnit) -> int:
+        rows = copy.deepcopy(self.rows)
+        for one in [*self.staged.get(unit.key, ()), *unit.slices]:
+            _land(rows.setdefault(one.table.name, []), one)
+        version = self._swap(unit)
+        self._take(rows)
+        self.staged.pop(unit.key, None)
+        return version
+
+    def publish(self, generation: Generation) -> list[int]:
+        rows = {**self.rows, **{table.name: [] for table in generation.tables}}
+        for unit in generation.units:
+            for one in self.staged.get(unit.key, ()):
+                rows[one.table.name].extend(one.data.to_pylist())
+        versions = [self._swap(unit) for unit in generation.units]
+        self._take(rows)
+        for unit in generation.units:
+            self.staged.pop(unit.key, None)
+        return versions
+
+    def _take(self, rows: dict[str, list[Row]]) -> None:
+        self.rows.clear()
+        self.rows.update(rows)
+
+    def _swap(self, unit: CommitUnit) -> int:
+        stored = self.states.get(unit.key)
+        version = stored.version if stored is not None else 0
+        if version != unit.version:
+            raise ConcurrentRunError(f"state of {unit.key} has version {version}, this run had read {unit.version}")
+        if unit.state is None:
+            return version
+        if not unit.state:
+            self.states.pop(unit.key, None)
+            return 0
+        self.states[unit.key] = StoredState(unit.key, version + 1, unit.state, unit.run_id)
+        return version + 1
+
+
+def _stream(key: StateKey) -> tuple[str, str, str]:
+    return key.source_id, key.stream, key.table
+
+
+def _land(rows: list[Row], one: Slice) -> None:
+    data, spec = one.data.to_pylist(), one.table
+    if one.kind == "deletes":
+        _delete(rows, data, spec)
+        return
+    if spec.write_mode == "upsert":
+        keys = {_key(row, spec) for row in data}
+        rows[:] = [row for row in rows if _key(row, spec) not in keys]
+    elif spec.write_mode == "replace":
+        raise DestinationError("a replaced table is published, not committed")
+    rows.extend(data)
+
+
+def _delete(rows: list[Row], keys: list[Row], spec: TableSpec) -> None:
+    gone = {_key(row, spec) for row in keys}
+    if not spec.soft_deletes:
+        rows[:] = [row for row in rows if _key(row, spec) not in gone]
+        return
+    for row in rows:
+        if _key(row, spec) in gone:
+            row[DELETED_AT] = dt.datetime.now(dt.UTC)
+
+
+def _key(row: Row, spec: TableSpec) -> tuple[Any, ...]:
+    return tuple(row.get(name) for name in spec.primary_key)
