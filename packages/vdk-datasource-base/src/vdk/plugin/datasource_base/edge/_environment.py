@@ -1,0 +1,146 @@
+"""A VDK job as the surroundings of a run: its ingestion methods, properties, secrets and keys."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vdk.api.plugin.plugin_input import IIngesterPlugin
+from vdk.internal.core import errors
+from vdk.internal.core.errors import ResolvableBy
+from vdk.internal.core.statestore import CommonStoreKeys
+from vdk.internal.util.utils import parse_config_sequence
+
+from ..contract import ConfigurationError, FlowFailedError
+from ..parts import Destination, Registry
+from ..parts._flow_file import DestinationEntry
+from ..parts._local_state import LocalFileStore, StateStore
+from ..parts._references import environment
+from ..runtime import Environment, RunSummary, execute
+from ..runtime._redact import Redactor
+from ..runtime._retry import AWAY
+from ._ingestion import IngestionPluginDestination
+from ._job import Job, job_of
+from ._keys import INGEST_ROWS, STATE_FOLDER, options_from
+from ._properties_state import PropertiesStore
+
+log = logging.getLogger(__name__)
+
+
+def run_in_job(job_input: Any, flow: str | Path | Mapping[str, Any], *, summary: Path | None = None) -> RunSummary:
+    """Run flows inside a VDK job; errors are classified the way VDK reports them."""
+    job = job_of(job_input)
+    if job is None:
+        raise ConfigurationError(
+            "this job_input belongs to no job that vdk-datasource-base knows: pass the one VDK gave to the "
+            "step, or None outside VDK"
+        )
+    try:
+        done = execute(flow, job_environment(job), summary=summary)
+    except Exception as error:
+        if isinstance(error, FlowFailedError) and error.summary is not None:
+            log.info("What landed:\n%s", error.summary.table())
+        errors.report(_resolvable_by(error), error)
+        raise
+    log.info("What landed:\n%s", done.table())
+    return done
+
+
+def job_environment(job: Job) -> JobEnvironment:
+    context = job.context
+    made = JobEnvironment(
+        registry=registry_of(context.core_context.plugin_registry),
+        lookups={
+            "env": environment,
+            "secret": context.job_input.get_secret,
+            "property": context.job_input.get_property,
+        },
+        options=options_from(context.core_context.configuration),
+        job=job,
+    )
+    run_id = context.core_context.state.get(CommonStoreKeys.ATTEMPT_ID)
+    made.run_id = run_id or made.run_id
+    return made
+
+
+def registry_of(plugin_registry: Any) -> Registry:
+    """The installed sources and destinations, and those that VDK's plugins add."""
+    registry = Registry()
+    plugin_registry.hook().vdk_datasource_register(registry=registry)
+    return registry
+
+
+@dataclass(slots=True)
+class JobEnvironment(Environment):
+    """Adds the job's ingestion plugins to the destinations."""
+
+    job: Job | None = None
+
+    def destination(self, entry: DestinationEntry, *, folder: Path, where: str) -> Destination:
+        assert self.job is not None  # job_environment sets it
+        configuration = self.job.context.core_context.configuration
+        method = entry.method or configuration.get_value("INGEST_METHOD_DEFAULT")
+        target = entry.target or configuration.get_value("INGEST_TARGET_DEFAULT")
+        if method is None:
+            raise ConfigurationError(f"{where}: the option 'method' is missing, and INGEST_METHOD_DEFAULT is not set")
+        native = self.registry.destination(method)
+        if native is not None:
+            return native(target, folder=folder)
+        if method.lower() not in self.job.ingester.factories:
+            raise self.unknown_method(method, where, sorted(self.job.ingester.factories))
+        return self._ingestion_plugin(method.lower(), target, folder, where)
+
+    def _ingestion_plugin(self, method: str, target: str | None, folder: Path, where: str) -> Destination:
+        assert self.job is not None
+        configuration = self.job.context.core_context.configuration
+        name = Redactor()(f"{method} {target or ''}".strip())
+        sequences = [
+            [self._made(one.lower(), where) for one in parse_config_sequence(configuration, key=key, sep=",")]
+            for key in ("INGEST_PAYLOAD_PREPROCESS_SEQUENCE", "INGEST_PAYLOAD_POSTPROCESS_SEQUENCE")
+        ]
+        operation: Any = self.job.context.core_context.state.get(CommonStoreKeys.OP_ID)
+        return IngestionPluginDestination(
+            target,
+            folder=folder,
+            name=name,
+            method=method,
+            plugin=self._made(method, where),
+            before=sequences[0],
+            after=sequences[1],
+            store=self._store(name, folder),
+            collection_id=f"{self.job.context.name}|{operation}",
+            rows=int(configuration.get_value(INGEST_ROWS) or 1000),
+        )
+
+    def _made(self, method: str, where: str) -> IIngesterPlugin:
+        assert self.job is not None
+        factory = self.job.ingester.factories.get(method)
+        if factory is None:
+            raise self.unknown_method(method, where, sorted(self.job.ingester.factories))
+        made: IIngesterPlugin = factory()
+        return made
+
+    def _store(self, destination: str, folder: Path) -> StateStore:
+        """The job's properties where they outlive the run, else a file."""
+        assert self.job is not None
+        context = self.job.context
+        configuration = context.core_context.configuration
+        if self.job.properties.persistent(configuration.get_value("PROPERTIES_DEFAULT_TYPE")):
+            return PropertiesStore(
+                context.job_input.get_all_properties, context.job_input.set_all_properties, destination
+            )
+        said = configuration.get_value(STATE_FOLDER)
+        path = (Path(said) if said else folder / ".vdk-datasource-state") / f"{context.name}.json"
+        log.info("The states of %r are kept in %s: this job has no persistent properties", destination, path)
+        return LocalFileStore(path, destination)
+
+
+def _resolvable_by(error: BaseException) -> ResolvableBy:
+    """Who can mend an error: the user what is configured or in the data, the platform what is away."""
+    causes = error.errors if isinstance(error, FlowFailedError) else (error,)
+    if causes and all(isinstance(one, AWAY) for one in causes):
+        return ResolvableBy.PLATFORM_ERROR
+    return ResolvableBy.USER_ERROR

@@ -1,0 +1,69 @@
+"""The run's defaults as VDK configuration keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vdk.internal.core.config import Configuration, ConfigurationBuilder
+
+    from ..runtime import Options
+
+PREFIX = "DATASOURCE_"
+"""Environment variables match configuration keys even without VDK's own prefix, so ours need one."""
+
+STATE_FOLDER = f"{PREFIX}STATE_FOLDER"
+INGEST_ROWS = f"{PREFIX}INGEST_ROWS"
+
+# name in runtime.Options → default and description. Spelled out, for reading Options imports Arrow;
+# a test holds the two together.
+KEYS: dict[str, tuple[int | float | str, str]] = {
+    "max_parallel_partitions": (4, "How many partitions of data sources are read at once."),
+    "batch_rows": (50_000, "Rows that make a batch; a batch lands in one transaction."),
+    "batch_bytes": (32 << 20, "Bytes that make a batch, estimated."),
+    "batch_seconds": (10.0, "Seconds after which a batch lands though it is not full."),
+    "queue_bytes": (64 << 20, "Bytes of batches that may wait for a destination before readers stand still."),
+    "on_error": ("continue", "Whether the other streams go on when one fails: continue or stop."),
+    "on_bad_record": ("fail", "What happens to a row that does not fit: fail its stream, or reject the row."),
+    "max_rejected": (0, "Rows a stream may reject before it fails; 0: any number."),
+    "retry_attempts": (5, "How often a partition is tried without progress."),
+    "retry_seconds": (300.0, "How many seconds a partition is tried without progress."),
+    "retry_delay": (1.0, "Seconds before the second attempt at most; doubled for each further one."),
+    "progress_seconds": (10.0, "Seconds between two log lines about a stream that is being read."),
+}
+
+
+def add_keys(builder: ConfigurationBuilder) -> None:
+    for name, (default, description) in KEYS.items():
+        builder.add(key=f"{PREFIX}{name}".upper(), default_value=default, description=description)
+    builder.add(
+        key=STATE_FOLDER,
+        default_value="",
+        description="Folder for the states of flows whose destination cannot hold them and whose job has no "
+        "persistent properties. Default: .vdk-datasource-state beside the flow file.",
+    )
+    builder.add(
+        key=INGEST_ROWS,
+        default_value=1000,
+        description="Rows per call of an ingestion plugin that takes rows one list at a time.",
+    )
+
+
+def options_from(configuration: Configuration) -> Options:
+    """The run's options. Read when a run begins: secrets override configuration late.
+
+    :raises ConfigurationError: naming the key, its value and what it can be.
+    """
+    from ..contract import ConfigurationError
+    from ..runtime import Options
+
+    said: dict[str, Any] = {name: configuration.get_value(f"{PREFIX}{name}".upper()) for name in KEYS}
+    choices = {"on_error": ("continue", "stop"), "on_bad_record": ("fail", "reject")}
+    for name, value in said.items():
+        key = f"{PREFIX}{name}".upper()
+        if name in choices:
+            if value not in choices[name]:
+                raise ConfigurationError(f"{key} = {value!r}: it can be {' or '.join(choices[name])}")
+        elif value < 0 or (value == 0 and name not in ("max_rejected", "retry_delay")):
+            raise ConfigurationError(f"{key} = {value!r}: it must be more than 0")
+    return Options(**said)

@@ -1,0 +1,40 @@
+"""A flow file as a job of one step: ``vdk datasource run``."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from vdk.internal.builtin_plugins.run.cli_run import CliRunImpl
+from vdk.internal.builtin_plugins.run.data_job import DataJob, DataJobFactory
+from vdk.internal.core.context import CoreContext
+
+from ._steps import SINGLE_FLOW, SUFFIX, SingleFlow
+
+
+def run_single(context: CoreContext, path: Path, summary: Path | None) -> None:
+    """Run through VDK's own job cycle, so that properties, secrets and ingestion methods are there."""
+    context.state.set(SINGLE_FLOW, SingleFlow(path, summary))
+    CliRunImpl(_FlowJobFactory(_job_name(path))).create_and_run_data_job(context, path.parent, None)
+
+
+class _FlowJobFactory(DataJobFactory):
+    """Makes a job without a folder: the other files beside the flow file are no steps of it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def new_datajob(  # type: ignore[override]  # upstream's is a static method, called on an instance
+        self, data_job_directory: Path | None, core_context: CoreContext, name: str | None = None
+    ) -> DataJob:
+        return DataJobFactory.new_datajob(None, core_context, self._name)
+
+
+def _job_name(path: Path) -> str:
+    """The file's ``name``, else its stem; what is wrong in the file is told when it is run."""
+    try:
+        said: Any = tomllib.loads(path.read_text("utf-8")).get("name")
+    except (OSError, ValueError):
+        said = None
+    return said if isinstance(said, str) and said else path.name.removesuffix(".toml").removesuffix(SUFFIX[:7])

@@ -1,0 +1,54 @@
+"""What VDK loads on every command. Nothing heavy is imported before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, cast
+
+import click
+from vdk.api.plugin.hook_markers import hookimpl
+from vdk.api.plugin.plugin_registry import IPluginRegistry
+from vdk.internal.builtin_plugins.run.job_context import JobContext
+from vdk.internal.core.config import ConfigurationBuilder
+
+from .edge._hook_spec import DataSourceHookSpec
+from .edge._keys import add_keys
+
+
+@hookimpl
+def vdk_start(plugin_registry: IPluginRegistry, command_line_args: list[str]) -> None:
+    plugin_registry.add_hook_specs(DataSourceHookSpec)
+
+
+@hookimpl
+def vdk_configure(config_builder: ConfigurationBuilder) -> None:
+    add_keys(config_builder)
+
+
+@hookimpl
+def vdk_command_line(root_command: click.Group) -> None:
+    from .edge._commands import datasource
+
+    root_command.add_command(datasource)
+
+
+@hookimpl(hookwrapper=True, tryfirst=True)
+def initialize_job(context: JobContext) -> Generator[None, Any, None]:
+    """Remember what the job's plugins register, then offer its flow files as steps.
+
+    A wrapper, and the outermost one: vdk-core gives no other way to reach an ingestion plugin itself,
+    which is the only place where delivery is acknowledged.
+    """
+    from .edge._job import Job, remember
+    from .edge._recording import RecordingIngester, RecordingProperties
+    from .edge._steps import add_flow_steps
+
+    ingester = RecordingIngester(context.ingester)
+    properties = RecordingProperties(context.properties)
+    # stand-ins by behaviour, not by type: VDK calls more of them than its interfaces say
+    context.ingester = cast(Any, ingester)
+    context.properties = cast(Any, properties)
+    outcome = yield
+    if outcome.excinfo is None:
+        remember(Job(context, ingester, properties))
+        add_flow_steps(context)
