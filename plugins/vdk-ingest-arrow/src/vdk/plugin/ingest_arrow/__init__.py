@@ -1,0 +1,1 @@
+"""Lands Arrow batches in an embedded database: the VDK ingestion method ``arrow``."""
