@@ -1,0 +1,94 @@
+"""Arrow columns in the plain form of their type: what every target understands, and no value changed."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vdk.plugin.datasource_base.contract import DestinationError
+
+
+def plain_table(table: pa.Table, label: str) -> pa.Table:
+    """The same values in plain types: decoded dictionaries, ``string`` for its large and view forms, and so on.
+
+    Types that hold more than a database's do are brought to the database's where every value fits: decimals of
+    256 bits to 38 digits (else text), zoned times in nanoseconds to microseconds (else they stay).
+
+    :param label: the table's name, for errors.
+    :raises DestinationError: for a duration that is no whole number of microseconds.
+    """
+    names = table.schema.names
+    columns = [_plain(table.column(i), f"table {label!r}, column {names[i]!r}") for i in range(len(names))]
+    if all(new is old for new, old in zip(columns, table.columns, strict=True)):
+        return table
+    fields = [pa.field(name, column.type) for name, column in zip(names, columns, strict=True)]
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+
+
+def plain_type(type_: pa.DataType) -> pa.DataType:
+    """What ``plain_table`` makes of an empty column of this type."""
+    return _plain(pa.chunked_array([], type_), "").type
+
+
+def is_json(type_: pa.DataType) -> bool:
+    """Whether it is Arrow's canonical JSON type, over whichever form of text."""
+    return isinstance(type_, pa.JsonType)
+
+
+def _plain(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
+    type_ = column.type
+    if is_json(type_) or isinstance(type_, pa.UuidType):
+        return column
+    if isinstance(type_, pa.BaseExtensionType):
+        storage = pa.chunked_array([chunk.storage for chunk in column.chunks], type_.storage_type)
+        return _plain(storage.cast(pa.bool_()) if isinstance(type_, pa.Bool8Type) else storage, where)
+    if pa.types.is_dictionary(type_):
+        return _plain(column.cast(type_.value_type), where)
+    if pa.types.is_run_end_encoded(type_):
+        chunks = [pc.run_end_decode(chunk) for chunk in column.chunks]
+        return _plain(pa.chunked_array(chunks, type_.value_type), where)
+    if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
+        return column.cast(pa.string())
+    if pa.types.is_large_binary(type_) or pa.types.is_fixed_size_binary(type_) or pa.types.is_binary_view(type_):
+        return column.cast(pa.binary())
+    if pa.types.is_float16(type_):
+        return column.cast(pa.float32())
+    if pa.types.is_date64(type_):
+        return column.cast(pa.date32())
+    if pa.types.is_decimal(type_):
+        return _plain_decimal(column)
+    if type_ == pa.month_day_nano_interval() or (pa.types.is_duration(type_) and type_.unit == "ns"):
+        return _whole_microseconds(column, where)
+    if pa.types.is_timestamp(type_) and type_.tz is not None and type_.unit == "ns":
+        try:
+            return column.cast(pa.timestamp("us", type_.tz))
+        except pa.ArrowInvalid:
+            return column
+    return column
+
+
+def _plain_decimal(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    type_ = column.type
+    scale = max(type_.scale, 0)
+    digits = type_.precision - type_.scale + scale
+    if digits <= 38 and scale <= digits:
+        wanted = pa.decimal128(digits, scale)
+        return column if type_ == wanted else column.cast(wanted)
+    return column.cast(pa.string())
+
+
+def _whole_microseconds(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
+    """Databases keep intervals in microseconds; DuckDB drops the rest of finer ones without a word."""
+    if pa.types.is_duration(column.type):
+        try:
+            return column.cast(pa.duration("us"))
+        except pa.ArrowInvalid:
+            fits = False
+    else:
+        fits = all(value is None or value.nanoseconds % 1000 == 0 for value in column.to_pylist())
+    if not fits:
+        raise DestinationError(
+            f"{where}: a duration that is no whole number of microseconds cannot be kept: bring it to microseconds, or "
+            "to an integer of nanoseconds, with a transform"
+        )
+    return column
