@@ -1,0 +1,138 @@
+"""Rows set aside in DuckDB until the state that covers them comes, or until a generation is whole.
+
+Each run of slices of one kind for one table is a *segment*: a table of its own, and a row of
+``_vdk_datasource_staging`` that says whose it is, so that what a killed run leaves behind is found again.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from vdk.plugin.datasource_base.contract import ConcurrentRunError
+from vdk.plugin.datasource_base.parts import StateKey, TableSpec
+from vdk.plugin.datasource_base.parts._destination import Kind
+
+from ._duckdb_tables import DuckDBTables, Incoming
+from ._sql import STAGED_PREFIX, STAGING_TABLE
+
+ALL_PARTITIONS = "*"
+_COLUMNS = (
+    "source_id",
+    "stream",
+    "partition",
+    "destination_table",
+    "run_id",
+    "position",
+    "target_table",
+    "kind",
+    "landing",
+    "staged_table",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Some staged rows or deletes. ``spec`` is the table they are for, without its declared columns."""
+
+    table: str
+    spec: TableSpec
+    kind: Kind
+    position: int
+
+
+class DuckDBStaging:
+    """The table ``_vdk_datasource_staging`` and the tables it names."""
+
+    def __init__(self, tables: DuckDBTables) -> None:
+        self._tables = tables
+        self._rows = tables.connection.rows
+
+    @property
+    def _registry(self) -> str:
+        return self._tables.path(STAGING_TABLE)
+
+    def prepare(self) -> None:
+        """Make the registry where it is missing."""
+        self._rows(
+            f"CREATE TABLE IF NOT EXISTS {self._registry} ("
+            + ", ".join(f"{name} {'BIGINT' if name == 'position' else 'VARCHAR'} NOT NULL" for name in _COLUMNS)
+            + ", staged_at TIMESTAMP WITH TIME ZONE NOT NULL)"
+        )
+
+    def add(self, key: StateKey, spec: TableSpec, kind: Kind, incoming: Incoming, run_id: str) -> str:
+        """Set rows aside behind those that are already. Returns the table they are in.
+
+        Staged upserts replace each other by key at once, so that a segment has every key once.
+        """
+        segments = [one for one in self.segments(key, run_id) if one.spec.name == spec.name]
+        last = segments[-1] if segments else None
+        if last is not None and last.kind == kind:
+            table = last.table
+        else:
+            table = f"{STAGED_PREFIX}{uuid.uuid4().hex}"
+            self._register(key, spec, kind, run_id, last.position + 1 if last else 0, table)
+        upsert = spec.write_mode == "upsert" and kind == "rows"
+        aside = replace(
+            spec,
+            write_mode="upsert" if upsert else "append",
+            schema=spec.schema if kind == "rows" else None,
+            evolve=True,  # what may change is decided where the rows land
+        )
+        self._tables.land(aside, "rows", incoming, into=table)
+        return table
+
+    def _register(self, key: StateKey, spec: TableSpec, kind: Kind, run_id: str, position: int, table: str) -> None:
+        landing = json.dumps([spec.write_mode, spec.primary_key, spec.soft_deletes, spec.evolve])
+        whose = [key.source_id, key.stream, key.partition, key.table, run_id]
+        self._rows(
+            f"INSERT INTO {self._registry} ({', '.join(_COLUMNS)}, staged_at) "
+            f"VALUES ({', '.join('?' * len(_COLUMNS))}, now())",
+            [*whose, position, spec.name, kind, landing, table],
+        )
+
+    def segments(self, key: StateKey, run_id: str | None = None) -> list[Segment]:
+        """What is staged for a key, in order; of one run, or of any."""
+        where, values = _where(key)
+        if run_id is not None:
+            where, values = f"{where} AND run_id = ?", [*values, run_id]
+        rows = self._rows(
+            f"SELECT staged_table, target_table, kind, landing, position FROM {self._registry} WHERE {where} "
+            "ORDER BY partition, target_table, position",
+            values,
+        )
+        return [_segment(*row) for row in rows]
+
+    def expect(self, key: StateKey, expected: set[str], segments: Sequence[Segment]) -> None:
+        """Raises ``ConcurrentRunError`` where another run has dropped what this one staged."""
+        if expected - {one.table for one in segments}:
+            raise ConcurrentRunError(
+                f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: rows that this run had "
+                f"set aside in {self._tables.connection.path} are gone: another run of the same source has begun and "
+                "dropped them. Nothing of this commit was kept. Let one run at a time use this source and destination"
+            )
+
+    def drop(self, segment: Segment) -> None:
+        """Drop a segment's table, if it still has its name, and forget it."""
+        self._tables.drop(segment.table)
+        self._rows(f"DELETE FROM {self._registry} WHERE staged_table = ?", [segment.table])
+
+    def columns(self, segment: Segment) -> Incoming:
+        """A segment's rows, to land them."""
+        return Incoming.of_table(self._tables.path(segment.table), self._tables.columns(segment.table) or {})
+
+
+def _where(key: StateKey) -> tuple[str, list[object]]:
+    where = "source_id = ? AND stream = ? AND destination_table = ?"
+    values: list[object] = [key.source_id, key.stream, key.table]
+    if key.partition == ALL_PARTITIONS:
+        return where, values
+    return f"{where} AND partition = ?", [*values, key.partition]
+
+
+def _segment(table: str, target: str, kind: Kind, landing: str, position: int) -> Segment:
+    write_mode, primary_key, soft_deletes, evolve = json.loads(landing)
+    spec = TableSpec(target, write_mode, tuple(primary_key), None, soft_deletes, evolve)
+    return Segment(table, spec, kind, position)

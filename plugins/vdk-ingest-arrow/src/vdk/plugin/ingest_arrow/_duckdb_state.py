@@ -1,0 +1,132 @@
+"""States in DuckDB: read, compared and swapped, in the transaction of the rows they cover."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import duckdb
+
+from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, StateError
+from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, StoredState
+
+from ._duckdb_tables import DuckDBTables
+from ._sql import STATE_COLUMNS, STATE_KEY, STATE_TABLE
+
+_MATCH = " AND ".join(f"{name} = ?" for name in STATE_KEY)
+
+
+class DuckDBStates:
+    """The table ``_vdk_datasource_state``."""
+
+    def __init__(self, tables: DuckDBTables) -> None:
+        self._tables = tables
+        self._rows = tables.connection.rows
+
+    @property
+    def _table(self) -> str:
+        return self._tables.path(STATE_TABLE)
+
+    def prepare(self) -> None:
+        """Make the table where it is missing. Raises ``StateError`` where it is somebody else's.
+
+        Its key is a constraint, unlike those of the data: it stops two runs that both store a first state.
+        """
+        self._rows(
+            f"CREATE TABLE IF NOT EXISTS {self._table} ({', '.join(f'{name} VARCHAR NOT NULL' for name in STATE_KEY)}, "
+            "version BIGINT NOT NULL, state JSON NOT NULL, run_id VARCHAR NOT NULL, "
+            f"updated_at TIMESTAMP WITH TIME ZONE NOT NULL, PRIMARY KEY ({', '.join(STATE_KEY)}))"
+        )
+        self._check_shape()
+
+    def load(self, source_id: str) -> Sequence[StoredState]:
+        """Every state of a source. Raises ``StateError`` for one that is damaged."""
+        if self._tables.columns(STATE_TABLE) is None:
+            return []
+        self._check_shape()
+        rows = self._rows(
+            f"SELECT {', '.join(STATE_KEY)}, version, CAST(state AS VARCHAR), run_id FROM {self._table} "
+            f"WHERE source_id = ? ORDER BY {', '.join(STATE_KEY)}",
+            [source_id],
+        )
+        return [self._stored(row) for row in rows]
+
+    def swap(self, unit: CommitUnit) -> int:
+        """Compare the stored version with the unit's and store its state. Returns the version stored now.
+
+        :raises ConcurrentRunError: it is another version.
+        """
+        key = _values(unit.key)
+        found = self._rows(f"SELECT version, run_id FROM {self._table} WHERE {_MATCH}", key)
+        version, run_id = found[0] if found else (0, None)
+        if version != unit.version:
+            raise _concurrent(unit, version, run_id)
+        if unit.state is None:
+            return unit.version
+        if not unit.state:
+            self._rows(f"DELETE FROM {self._table} WHERE {_MATCH}", key)
+            return 0
+        values = [version + 1, _encoded(unit), unit.run_id]
+        if found:
+            self._rows(
+                f"UPDATE {self._table} SET version = ?, state = ?, run_id = ?, updated_at = now() WHERE {_MATCH}",
+                [*values, *key],
+            )
+        else:
+            self._insert([*key, *values])
+        return int(version) + 1
+
+    def _insert(self, values: list[object]) -> None:
+        marks = ", ".join("?" * len(values))
+        try:
+            self._rows(f"INSERT INTO {self._table} ({', '.join(STATE_COLUMNS)}) VALUES ({marks}, now())", values)
+        except duckdb.ConstraintException as error:
+            # Stored since this transaction began, or deleted so lately that the key is still in the index. Either
+            # way the next attempt sees it as it is.
+            raise duckdb.TransactionException(str(error)) from error
+
+    def _stored(self, row: tuple[object, ...]) -> StoredState:
+        key = StateKey(*(str(part) for part in row[:5]))
+        version, text, run_id = int(str(row[5])), str(row[6]), str(row[7])
+        try:
+            state = json.loads(text)
+        except ValueError:
+            state = None
+        if not isinstance(state, dict):
+            raise StateError(
+                f"{self._tables.connection.path}, table {STATE_TABLE}: the state of source {key.source_id!r}, stream "
+                f"{key.stream!r}, partition {key.partition!r} is damaged: it is no JSON object but {text[:80]!r}. "
+                "Correct it, or delete the row: the stream is then read from its beginning"
+            )
+        return StoredState(key, version, state, run_id)
+
+    def _check_shape(self) -> None:
+        columns = self._tables.columns(STATE_TABLE) or {}
+        if missing := [name for name in STATE_COLUMNS if name not in columns]:
+            raise StateError(
+                f"{self._tables.connection.path}, table {STATE_TABLE}: the columns {missing} are missing, so it was "
+                "made by something else or by another version. Rename it, or name another database"
+            )
+
+
+def _values(key: StateKey) -> list[object]:
+    return [key.source_id, key.source_identity, key.stream, key.partition, key.table]
+
+
+def _encoded(unit: CommitUnit) -> str:
+    try:
+        return json.dumps(unit.state, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DestinationError(
+            f"stream {unit.key.stream!r}, partition {unit.key.partition!r}: the state is no JSON: {error}"
+        ) from error
+
+
+def _concurrent(unit: CommitUnit, version: int, run_id: str | None) -> ConcurrentRunError:
+    there = f"version {version}, by the run {run_id!r}" if run_id is not None else "none"
+    return ConcurrentRunError(
+        f"source {unit.key.source_id!r}, stream {unit.key.stream!r}, partition {unit.key.partition!r}: the run "
+        f"{unit.run_id!r} continues from version {unit.version} of the state, but what is stored is {there}. Another "
+        "run was at work on the same data, and nothing of this commit was kept. Let one run at a time use this source "
+        "and destination, and start again: it continues from what is stored"
+    )

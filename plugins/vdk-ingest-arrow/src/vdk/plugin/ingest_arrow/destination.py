@@ -1,0 +1,69 @@
+"""The destination ``arrow``: one method, and a target for each kind of URL."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_base.parts import (
+    CommitUnit,
+    Destination,
+    Generation,
+    Slice,
+    StateKey,
+    StoredState,
+    WriteMode,
+)
+
+from ._url import TargetUrl
+
+TARGETS = {"duckdb": "vdk.plugin.ingest_arrow._duckdb_target:DuckDBTarget"}
+"""URL scheme → the target's class, imported when a flow names it: each brings its own client library."""
+
+
+class ArrowDestination(Destination):
+    """Lands Arrow tables in the database that the target's URL names.
+
+    ``duckdb:///lake.duckdb`` is a file relative to ``folder``, ``duckdb:////data/lake.duckdb`` an absolute one.
+    Rows and state commit in one transaction: each row lands exactly once, whenever the run is killed.
+    """
+
+    write_modes = frozenset[WriteMode](("append", "upsert", "replace"))
+    deletes = True
+    transactional = True
+
+    def __init__(self, target: str | None, *, folder: Path) -> None:
+        super().__init__(target, folder=folder)
+        scheme = TargetUrl.parse(target).scheme
+        if scheme not in TARGETS:
+            known = ", ".join(f"{name}://" for name in sorted(TARGETS))
+            raise ConfigurationError(f"the method 'arrow' has no target for {scheme}:// URLs; there are {known}")
+        module, _, name = TARGETS[scheme].partition(":")
+        target_class: type[Destination] = getattr(importlib.import_module(module), name)
+        self._target = target_class(target, folder=folder)
+
+    def identity(self) -> str:
+        return self._target.identity()
+
+    def open(self) -> None:
+        self._target.open()
+
+    def close(self) -> None:
+        self._target.close()
+
+    def load_states(self, source_id: str) -> Sequence[StoredState]:
+        return self._target.load_states(source_id)
+
+    def commit(self, unit: CommitUnit) -> int:
+        return self._target.commit(unit)
+
+    def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
+        self._target.stage(key, slices, run_id)
+
+    def discard(self, key: StateKey) -> None:
+        self._target.discard(key)
+
+    def publish(self, generation: Generation) -> list[int]:
+        return self._target.publish(generation)
