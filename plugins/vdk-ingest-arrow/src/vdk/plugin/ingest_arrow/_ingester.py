@@ -1,0 +1,84 @@
+"""The VDK ingestion method ``arrow`` for ordinary jobs: lists of dicts, appended."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vdk.api.plugin.plugin_input import IIngesterPlugin
+from vdk.internal.core import errors
+
+from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_base.parts import CommitUnit, Slice, StateKey, TableSpec, infer_table
+
+from .destination import ArrowDestination
+
+log = logging.getLogger(__name__)
+
+
+class ArrowIngester(IIngesterPlugin):
+    """Appends rows that a job sends. The columns are those of all rows together, their types those of the values.
+
+    VDK calls it from several threads; it lands one payload at a time. A database stays open until ``close``,
+    because opening it anew for every payload takes longer than landing it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[str | None, ArrowDestination] = {}
+
+    def ingest_payload(
+        self,
+        payload: Sequence[Mapping[str, Any]],
+        destination_table: str | None,
+        target: str | None = None,
+        collection_id: str | None = None,
+        metadata: IIngesterPlugin.IngestionMetadata | None = None,
+    ) -> IIngesterPlugin.IngestionMetadata | None:
+        """Append the rows in one transaction. When it returns they are in the database.
+
+        :raises ConfigurationError: without a table or a usable target.
+        :raises DestinationError: the database refuses the rows.
+        :raises ConnectionFailedError: another process has the database.
+        """
+        try:
+            if not destination_table:
+                raise ConfigurationError("rows sent with method 'arrow' need a destination_table")
+            with self._lock:
+                self._append(self._opened(target), destination_table, payload, collection_id or "")
+        except ConfigurationError as error:
+            errors.report(errors.ResolvableBy.CONFIG_ERROR, error)
+            raise
+        return metadata
+
+    def close(self) -> None:
+        """Write everything into the files and let go of them. Idempotent."""
+        with self._lock:
+            opened, self._open = self._open, {}
+            for destination in opened.values():
+                destination.close()
+
+    def _opened(self, target: str | None) -> ArrowDestination:
+        if target not in self._open:
+            if not target:
+                raise ConfigurationError(
+                    "rows sent with method 'arrow' need a target: pass target='duckdb:///lake.duckdb' when sending "
+                    "them, or set VDK_INGEST_TARGET_DEFAULT"
+                )
+            destination = ArrowDestination(target, folder=Path.cwd())
+            destination.open()
+            self._open[target] = destination
+        return self._open[target]
+
+    @staticmethod
+    def _append(
+        destination: ArrowDestination, table: str, payload: Sequence[Mapping[str, Any]], collection_id: str
+    ) -> None:
+        if not payload:
+            return
+        rows = Slice(TableSpec(table, "append"), "rows", infer_table(payload))
+        # A key no source can have: these rows have no state.
+        destination.commit(CommitUnit(StateKey("", "", "", "", table), [rows], None, 0, collection_id))
