@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 
-from ..contract import ConfigurationError, DataSourcePayload, State, StreamPartition
+from ..contract import DataSourcePayload, State, StreamPartition
 from ..parts import Destination, Slice
 from ._assemble import slices_of
 from ._buffer import Buffer, Run
@@ -22,13 +22,17 @@ class Stopped(Exception):
     """The run was asked to stop; what was complete has landed."""
 
 
+class _ReadAgain(Exception):
+    """Rows were set aside before it was known that the stream is upserted: they must be read anew."""
+
+
 class _Attempt:
     """One reading of a partition. Once a piece of it failed, nothing later of it may land."""
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
         self.delivered = False
-        self.staged = False
+        self.staged = self.staged_undecided = False
         self.state: State | None = None  # the last one of a stream that is replaced: it waits for the end
         self.pending: list[Future[None]] = []
 
@@ -62,6 +66,9 @@ class PartitionReader:
             except Stopped:
                 self._settle(attempt)
                 raise
+            except _ReadAgain:
+                self._settle(attempt)
+                state = self._restart()
             except Exception as error:
                 self._settle(attempt)
                 cause = attempt.error or error
@@ -76,7 +83,10 @@ class PartitionReader:
                     self._name, self._retry.failures, self._retry.attempts, wait, cause,
                 )  # fmt: skip
                 self._stop.wait(wait)
-                state = self._run.writer.call(lambda destination: self._run.restart(destination, self._partition.id))
+                state = self._restart()
+
+    def _restart(self) -> State:
+        return self._run.writer.call(lambda destination: self._run.restart(destination, self._partition.id))
 
     def _attempt(self, attempt: _Attempt, state: State) -> None:
         plan = self._run.plan
@@ -110,13 +120,12 @@ class PartitionReader:
             rest, _ = buffer.take_open()
             attempt.state = state if state is not None else attempt.state
             attempt.staged = True
+            attempt.staged_undecided |= self._run.mode is None
             slices = self._slices([*runs, *rest])
             self._submit(attempt, lambda destination: self._run.stage(destination, self._partition.id, slices), size)
 
     def _commit(self, attempt: _Attempt, buffer: Buffer) -> None:
-        mode = self._run.decide(self._run.plan.incremental_mode())
-        if mode == "replace":
-            raise ConfigurationError(f"{self._name}: a stream whose partitions disagree about state")
+        self._decide(attempt)
         runs, state, size = buffer.take_covered()
         slices = self._slices(runs)
         attempt.staged = False  # lands with this unit
@@ -124,11 +133,17 @@ class PartitionReader:
             attempt, lambda destination: self._run.commit(destination, self._partition.id, slices, state), size
         )
 
+    def _decide(self, attempt: _Attempt) -> None:
+        """A state came, so the stream is incremental."""
+        mode = self._run.decide(self._run.plan.incremental_mode())
+        if attempt.staged_undecided and mode == "upsert":
+            raise _ReadAgain
+
     def _end(self, attempt: _Attempt, buffer: Buffer) -> None:
         """The partition is read: its last unit lands, or waits for the other partitions."""
         incremental = self._run.mode not in (None, "replace") or (buffer.has_state and self._run.mode != "replace")
         if incremental:
-            self._run.decide(self._run.plan.incremental_mode())
+            self._decide(attempt)
         size = buffer.size
         runs, state, _ = buffer.take_covered()
         rest, _ = buffer.take_open()

@@ -79,7 +79,7 @@ class StreamPlan:
                 )
             mode = "append"
         if mode is None:
-            mode = "upsert" if primary_key else "append"
+            mode = "append"  # set aside as they came: a table that is replaced keeps rows of equal keys
         return TableSpec(
             name=table_name(self.template, self.name, routed),
             write_mode=mode,

@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 
-from ..contract import BadRecordError, ConcurrentRunError, DestinationError, State
+from ..contract import BadRecordError, ConcurrentRunError, DataSourceError, DestinationError, State
 from ..parts import CommitUnit, Destination, Generation, Slice, StateKey, StoredState, TableSpec, WriteMode
 from ..parts._columns import REJECTED_SUFFIX
 from ._plan import StreamPlan
@@ -124,6 +124,11 @@ class StreamRun:
             self._publish(destination)
             return
         held, self._finished = self._finished, []
+        if self.mode == "upsert" and any(self._staged.get(unit.key.partition, _NONE)["rows_landed"] for unit in held):
+            raise DataSourceError(
+                f"stream {self.plan.name!r}: some partitions yield a state and others yield rows without one; "
+                "yield a state with the rows of each, or declare the stream's cursor in its schema"
+            )
         for unit in held:  # read before another partition showed that the stream is incremental
             destination.commit(unit)
             self._count(self._staged.pop(unit.key.partition, _NONE))
