@@ -30,7 +30,7 @@ def main() -> int:
 
 def passes(folder: Path, sources: list[str]) -> bool:
     """Checks ``src`` and ``tests`` of a distribution, or all of another folder."""
-    parts = [part for part in (folder / "src", folder / "tests") if part.is_dir()]
+    parts = [part for part in (folder / "src", folder / "tests") if any(part.rglob("*.py"))]
     checked = parts if (folder / "src").is_dir() else sorted(modules(folder))
     roots = [folder / "tests"] if (folder / "tests").is_dir() else []
     print(f"mypy {folder.relative_to(d.ROOT)}", flush=True)
