@@ -1,11 +1,13 @@
-"""A connection to a DuckDB file: opening it while others have it, transactions, and errors in words."""
+"""A connection to a DuckDB file: opening it while others have it, and transactions."""
 
 from __future__ import annotations
 
 import logging
+import os
 import random
-import re
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,22 +16,38 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from vdk.plugin.datasource_base.contract import (
-    ConfigurationError,
-    ConnectionFailedError,
-    DataSourceError,
-    DestinationError,
-)
+from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError
 
+from ._duckdb_errors import check_file, is_full, translated, who_is_in_the_way
 from ._sql import quoted
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_MAGIC = b"DUCK"
-"""Bytes 8 to 12 of a DuckDB file (https://duckdb.org/docs/stable/internals/storage)."""
-_HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
-_FULL = re.compile(r"No space left|Disk quota exceeded|File too large|disk is full", re.IGNORECASE)
+
+class _Turn:
+    """Whose turn it is to write one file, among the connections of this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+# The one thing shared by all destinations of a process. DuckDB promises that its connections may write at once, and
+# mostly it is so; but eight that add and change columns of one table end, once in some ten runs of DuckDB 2.0.0, with
+# "Corrupted in-memory column … has misaligned count".
+_TURNS: weakref.WeakValueDictionary[str, _Turn] = weakref.WeakValueDictionary()
+_TURNS_LOCK = threading.Lock()
+
+
+def _turn_at(path: Path) -> _Turn:
+    with _TURNS_LOCK:
+        return _TURNS.setdefault(os.path.realpath(path), _Turn())
+
+
+FIRST_LIMIT = 128
+"""MiB that DuckDB may use to begin with. It fills what it is given with pages it may need again, so this is what
+keeps memory flat however large the table. Hundreds of columns need more (256 KiB for each of a row group's
+columns, at least), and get it when DuckDB says so."""
 
 
 class DuckDBConnection:
@@ -39,11 +57,14 @@ class DuckDBConnection:
     connection of the same process whose configuration differs, and a job's SQL steps connect with none.
     """
 
-    def __init__(self, path: Path, *, lock_timeout: float, memory_limit: str) -> None:
+    def __init__(self, path: Path, *, lock_timeout: float, memory_limit: str | None = None) -> None:
         self.path = path
         self._lock_timeout = lock_timeout
-        self._memory_limit = memory_limit
+        self._may_grow = memory_limit is None
+        self._mebibytes = FIRST_LIMIT
+        self._memory_limit = memory_limit or f"{FIRST_LIMIT}MiB"
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._turn = _turn_at(path)
         self._registered = 0
 
     def open(self) -> None:
@@ -55,7 +76,7 @@ class DuckDBConnection:
         """
         if self._connection is not None:
             return
-        _check_file(self.path)
+        check_file(self.path)
         deadline = time.monotonic() + self._lock_timeout
         waited = False
         while True:
@@ -63,7 +84,7 @@ class DuckDBConnection:
                 connection = duckdb.connect(str(self.path))
                 break
             except duckdb.Error as error:
-                busy = _who_is_in_the_way(self.path, error)
+                busy = who_is_in_the_way(self.path, error)
                 if busy is None:
                     raise translated(error, self.path) from error
                 if time.monotonic() >= deadline:
@@ -93,7 +114,8 @@ class DuckDBConnection:
         if connection is None:
             return
         try:
-            with suppress(duckdb.TransactionException):  # others of this process are writing: the last one does it
+            # Others of this process may be in a transaction of their own: then the last one to close does it.
+            with self._turn.lock, suppress(duckdb.TransactionException):
                 connection.execute("CHECKPOINT")
         except duckdb.Error as error:
             # What was committed is safe in the log beside the file; the next one to open it carries it over.
@@ -141,81 +163,56 @@ class DuckDBConnection:
         deadline = time.monotonic() + self._lock_timeout
         while True:
             try:
-                return self._attempt(work)
+                return self._attempt(work, self._lock_timeout)
             except duckdb.TransactionException as error:
+                if is_full(error):  # the write-ahead log could not be written
+                    self.close()
+                    raise translated(error, self.path) from error
                 if time.monotonic() >= deadline:
                     raise ConnectionFailedError(
                         f"{self.path}: another writer of this process changes the same tables: {error}"
                     ) from error
                 log.debug("another writer was faster, trying again: %s", error)
                 time.sleep(random.uniform(0.005, 0.05))
+            except duckdb.OutOfMemoryException as error:
+                if not self._grown():
+                    raise translated(error, self.path) from error
             except duckdb.FatalException as error:
                 self.close()  # DuckDB refuses everything until the file is opened anew
                 raise translated(error, self.path) from error
             except duckdb.Error as error:
                 raise translated(error, self.path) from error
 
-    def _attempt(self, work: Callable[[], T]) -> T:
-        self.rows("BEGIN TRANSACTION")
+    def _grown(self) -> bool:
+        """Allow DuckDB twice the memory, unless a person has set the limit or half of the machine's is used."""
+        if not self._may_grow or self._mebibytes * 2 > _half_of_memory():
+            return False
+        self._mebibytes *= 2
+        self._memory_limit = f"{self._mebibytes}MiB"
+        log.info("%s: DuckDB needs more memory for this table: its limit is now %s", self.path, self._memory_limit)
+        self.rows("SET GLOBAL memory_limit = ?", [self._memory_limit])
+        return True
+
+    def _attempt(self, work: Callable[[], T], patience: float) -> T:
+        if not self._turn.lock.acquire(timeout=patience):
+            raise ConnectionFailedError(f"{self.path}: another writer of this process does not come to an end")
         try:
-            result = work()
-            self.rows("COMMIT")
-        except BaseException:
-            with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
-                self.rows("ROLLBACK")
-            raise
-        return result
+            self.rows("BEGIN TRANSACTION")
+            try:
+                result = work()
+                self.rows("COMMIT")
+            except BaseException:
+                with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
+                    self.rows("ROLLBACK")
+                raise
+            return result
+        finally:
+            self._turn.lock.release()
 
 
-def translated(error: duckdb.Error, path: Path) -> DataSourceError:
-    """A DuckDB error as the runtime understands it: try again, or not."""
-    text = str(error).strip().partition("\n\nStack Trace")[0]
-    if _FULL.search(text):
-        return DestinationError(f"{path}: the disk is full, or the file may not grow: {text}")
-    if "Permission denied" in text or "Read-only file system" in text:
-        return DestinationError(f"{path} may not be written by this user: {text}")
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return DestinationError(
-            f"{path}: DuckDB's memory limit is too small for this: raise the target's option 'memory_limit' "
-            f"('?memory_limit=2GB'). DuckDB says: {text}"
-        )
-    if isinstance(error, duckdb.ConstraintException):
-        return DestinationError(
-            f"{path}: a constraint or unique index that is not vdk-ingest-arrow's refuses the rows: {text}. "
-            "Drop it, or have the rows fit it"
-        )
-    if isinstance(error, duckdb.TransactionException) or (
-        isinstance(error, duckdb.IOException) and not isinstance(error, duckdb.FatalException)
-    ):
-        return ConnectionFailedError(f"{path}: {text}")
-    return DestinationError(f"{path}: {text}")
-
-
-def _check_file(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"the folder of {path} does not exist: make it, or correct the target")
-    if path.is_dir():
-        raise ConfigurationError(f"{path} is a folder: the target names a DuckDB file")
+def _half_of_memory() -> int:
+    """MiB; a gigabyte's worth where the system does not tell."""
     try:
-        with path.open("rb") as file:
-            head = file.read(12)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise DestinationError(f"{path} cannot be read: {error.strerror or error}") from error
-    # Looked at here, because DuckDB would go and download an extension for the files of others.
-    if head[8:12] != _MAGIC:
-        what = "is empty" if not head else "is no DuckDB database"
-        raise ConfigurationError(f"{path} {what}: name another file, or remove this one; it was left as it is")
-
-
-def _who_is_in_the_way(path: Path, error: duckdb.Error) -> str | None:
-    """A sentence about who has the file open; None where that is not the error."""
-    text = str(error)
-    if "Could not set lock" in text or "being used by another process" in text:
-        if match := _HOLDER.search(text):
-            return f"the process {match[2]} ({match[1]}) has {path} open"
-        return f"another process has {path} open"
-    if "different configuration" in text:
-        return f"this process has {path} open already, read-only or with a configuration of its own"
-    return None
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**21
+    except (AttributeError, ValueError, OSError):
+        return 1024

@@ -15,7 +15,8 @@ from vdk.plugin.datasource_base.contract import ConcurrentRunError
 from vdk.plugin.datasource_base.parts import StateKey, TableSpec
 from vdk.plugin.datasource_base.parts._destination import Kind
 
-from ._duckdb_tables import DuckDBTables, Incoming
+from ._duckdb_incoming import Incoming
+from ._duckdb_tables import DuckDBTables
 from ._sql import STAGED_PREFIX, STAGING_TABLE
 
 ALL_PARTITIONS = "*"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-import duckdb
-
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, StateError
 from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, StoredState
 
@@ -30,11 +28,11 @@ class DuckDBStates:
     def prepare(self) -> None:
         """Make the table where it is missing. Raises ``StateError`` where it is somebody else's.
 
-        Its key is a constraint, unlike those of the data: it stops two runs that both store a first state.
+        Its key is a constraint, unlike those of the data: no state is ever there twice, whoever writes.
         """
         self._rows(
             f"CREATE TABLE IF NOT EXISTS {self._table} ({', '.join(f'{name} VARCHAR NOT NULL' for name in STATE_KEY)}, "
-            "version BIGINT NOT NULL, state JSON NOT NULL, run_id VARCHAR NOT NULL, "
+            "version BIGINT NOT NULL, state VARCHAR NOT NULL, run_id VARCHAR NOT NULL, "
             f"updated_at TIMESTAMP WITH TIME ZONE NOT NULL, PRIMARY KEY ({', '.join(STATE_KEY)}))"
         )
         self._check_shape()
@@ -45,7 +43,7 @@ class DuckDBStates:
             return []
         self._check_shape()
         rows = self._rows(
-            f"SELECT {', '.join(STATE_KEY)}, version, CAST(state AS VARCHAR), run_id FROM {self._table} "
+            f"SELECT {', '.join(STATE_KEY)}, version, state, run_id FROM {self._table} "
             f"WHERE source_id = ? ORDER BY {', '.join(STATE_KEY)}",
             [source_id],
         )
@@ -73,17 +71,11 @@ class DuckDBStates:
                 [*values, *key],
             )
         else:
-            self._insert([*key, *values])
+            marks = ", ".join("?" * (len(key) + len(values)))
+            self._rows(
+                f"INSERT INTO {self._table} ({', '.join(STATE_COLUMNS)}) VALUES ({marks}, now())", [*key, *values]
+            )
         return int(version) + 1
-
-    def _insert(self, values: list[object]) -> None:
-        marks = ", ".join("?" * len(values))
-        try:
-            self._rows(f"INSERT INTO {self._table} ({', '.join(STATE_COLUMNS)}) VALUES ({marks}, now())", values)
-        except duckdb.ConstraintException as error:
-            # Stored since this transaction began, or deleted so lately that the key is still in the index. Either
-            # way the next attempt sees it as it is.
-            raise duckdb.TransactionException(str(error)) from error
 
     def _stored(self, row: tuple[object, ...]) -> StoredState:
         key = StateKey(*(str(part) for part in row[:5]))

@@ -2,62 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-
-import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import DELETED_AT, TableSpec
 from vdk.plugin.datasource_base.parts._destination import Kind
 
-from ._arrow_types import plain_type
 from ._duckdb_connection import DuckDBConnection
+from ._duckdb_incoming import Columns, Incoming, declared_columns
 from ._duckdb_types import (
     TEXT,
     ZONED,
-    arrow_expression,
     candidates,
     converted,
-    duckdb_type,
     exact_or_null,
     is_exact,
     last_resort,
 )
 from ._sql import check_distinct, check_name, folded, quoted
-
-Columns = dict[str, str]
-"""Column name → DuckDB type, in the table's order."""
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """Rows to land: a relation, and for each column its type and the SQL that selects it.
-
-    :param waiting: columns without any value yet, which become columns when one comes.
-    """
-
-    relation: str
-    types: Columns
-    expressions: Mapping[str, str]
-    waiting: tuple[str, ...] = ()
-
-    @classmethod
-    def of_arrow(cls, relation: str, schema: pa.Schema) -> Incoming:
-        """A view of a plain Arrow table."""
-        types = {field.name: duckdb_type(field.type) for field in schema}
-        return cls(
-            relation,
-            {name: type_ for name, type_ in types.items() if type_ is not None},
-            {field.name: arrow_expression(quoted(field.name), field.type) for field in schema},
-            tuple(name for name, type_ in types.items() if type_ is None),
-        )
-
-    @classmethod
-    def of_table(cls, relation: str, columns: Columns) -> Incoming:
-        """A table of the same database."""
-        return cls(relation, columns, {name: quoted(name) for name in columns})
 
 
 class DuckDBTables:
@@ -120,6 +83,8 @@ class DuckDBTables:
         """Land rows, or delete keys, as ``spec.write_mode`` says. Missing tables and columns are made."""
         table = into or spec.name
         columns = self._conform(spec, kind, incoming, table)
+        if not incoming.types and not incoming.waiting:
+            return
         if kind == "deletes":
             self._delete(spec, incoming, table, columns)
             return
@@ -219,7 +184,7 @@ class DuckDBTables:
 
     @contextmanager
     def _indexes_aside(self, table: str) -> Iterator[None]:
-        """DuckDB changes no column of a table that has an index."""
+        """DuckDB changes no column of a table that has an index; one that is itself indexed not even without it."""
         indexes = self.indexes(table)
         for name, _ in indexes:
             self._rows(f"DROP INDEX {self._schema_path()}.{quoted(name)}")
@@ -279,13 +244,6 @@ class DuckDBTables:
         self._rows(f"CREATE OR REPLACE TEMP TABLE _vdk_keys AS SELECT {selected} FROM {incoming.relation}")
         yield keys
         self._rows(f"DROP TABLE {keys}")
-
-
-def declared_columns(spec: TableSpec) -> Columns:
-    """The declared columns. One declared without a type is text: it may never bring a value that shows one."""
-    if spec.schema is None:
-        return {}
-    return {field.name: duckdb_type(plain_type(field.type)) or TEXT for field in spec.schema}
 
 
 def _same_key(spec: TableSpec) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import duckdb
+import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DestinationError, Duration
 from vdk.plugin.datasource_base.parts import (
@@ -25,26 +26,28 @@ from vdk.plugin.datasource_base.parts import (
 from vdk.plugin.datasource_base.parts._destination import WriteMode
 
 from ._arrow_types import plain_table
-from ._duckdb_connection import DuckDBConnection, translated
+from ._duckdb_connection import DuckDBConnection
+from ._duckdb_errors import translated
+from ._duckdb_incoming import Columns, Incoming, declared_columns
 from ._duckdb_staging import ALL_PARTITIONS, DuckDBStaging, Segment
 from ._duckdb_state import DuckDBStates
-from ._duckdb_tables import Columns, DuckDBTables, Incoming, declared_columns
+from ._duckdb_tables import DuckDBTables
 from ._sql import STAGED_PREFIX, check_distinct, folded, is_reserved
 from ._url import TargetUrl
 
 T = TypeVar("T")
+_NOTHING = pa.table({"nothing": pa.nulls(0)})
 
 OPTIONS = ("schema", "lock_timeout", "memory_limit")
 LOCK_TIMEOUT = "30s"
-MEMORY_LIMIT = "160MiB"
-"""DuckDB keeps what it has read up to this. Units of a run are small, and larger work spills beside the file."""
 
 
 class DuckDBTarget(Destination):
     """One DuckDB file.
 
     Options: ``schema`` (default ``main``; made where missing, and the states live in it), ``lock_timeout``
-    (default 30s: how long to wait for a process that has the file open), ``memory_limit`` (default 160MiB).
+    (default 30s: how long to wait for a process that has the file open), ``memory_limit`` (as DuckDB writes it; by
+    default little, and more when a table needs it).
     """
 
     write_modes = frozenset[WriteMode](("append", "upsert", "replace"))
@@ -66,7 +69,7 @@ class DuckDBTarget(Destination):
         self._connection = DuckDBConnection(
             self.path,
             lock_timeout=timeout.total_seconds(),
-            memory_limit=url.options.get("memory_limit", MEMORY_LIMIT),
+            memory_limit=url.options.get("memory_limit"),
         )
         self._tables = DuckDBTables(self._connection, self.schema)
         self._states = DuckDBStates(self._tables)
@@ -118,6 +121,7 @@ class DuckDBTarget(Destination):
                 for one, rows in zip(slices, incoming, strict=True)
             }
 
+        slices = [one for one in slices if one.data.num_columns or one.data.num_rows or one.table.schema is not None]
         self._staged.setdefault(key, set()).update(self._write(slices, aside))
 
     def discard(self, key: StateKey) -> None:
@@ -211,7 +215,8 @@ class DuckDBTarget(Destination):
                 raise DestinationError(f"table {one.table.name!r}: rows without any column cannot land")
             check_distinct(one.data.schema.names, one.table.name)
             tables.append(plain_table(one.data, one.table.name))
-        with self._connection.arrow_views(tables) as names:
+        # DuckDB takes no table without columns. Such a slice has no rows, and makes its table at most.
+        with self._connection.arrow_views([one if one.num_columns else _NOTHING for one in tables]) as names:
             yield [Incoming.of_arrow(name, table.schema) for name, table in zip(names, tables, strict=True)]
 
     def _prepare(self) -> None:

@@ -1,0 +1,85 @@
+"""DuckDB's errors in words, and as what the runtime acts on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import duckdb
+
+from vdk.plugin.datasource_base.contract import (
+    ConfigurationError,
+    ConnectionFailedError,
+    DataSourceError,
+    DestinationError,
+)
+
+_MAGIC = b"DUCK"
+"""Bytes 8 to 12 of a DuckDB file (https://duckdb.org/docs/stable/internals/storage)."""
+_HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
+_FULL = re.compile(r"No space left|Disk quota exceeded|File too large|disk is full", re.IGNORECASE)
+
+
+def translated(error: duckdb.Error, path: Path) -> DataSourceError:
+    """A DuckDB error as the runtime understands it: try again, or not."""
+    text = str(error).strip().partition("\n\nStack Trace")[0]
+    if is_full(error):
+        return DestinationError(f"{path}: the disk is full, or the file may not grow: {text}")
+    if "Permission denied" in text or "Read-only file system" in text:
+        return DestinationError(f"{path} may not be written by this user: {text}")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return DestinationError(
+            f"{path}: DuckDB's memory limit is too small for this: raise the target's option 'memory_limit' "
+            f"('?memory_limit=2GB'). DuckDB says: {text}"
+        )
+    if isinstance(error, duckdb.ConstraintException):
+        return DestinationError(
+            f"{path}: a constraint or unique index that is not vdk-ingest-arrow's refuses the rows: {text}. "
+            "Drop it, or have the rows fit it"
+        )
+    if "an index depends on it" in text:
+        return DestinationError(
+            f"{path}: a column that has to change its type has an index that is not vdk-ingest-arrow's, and DuckDB "
+            f"changes no indexed column: drop the index, and make it again after the run. DuckDB says: {text}"
+        )
+    if isinstance(error, duckdb.TransactionException) or (
+        isinstance(error, duckdb.IOException) and not isinstance(error, duckdb.FatalException)
+    ):
+        return ConnectionFailedError(f"{path}: {text}")
+    return DestinationError(f"{path}: {text}")
+
+
+def is_full(error: duckdb.Error) -> bool:
+    """Whether nothing more can be written."""
+    return _FULL.search(str(error)) is not None
+
+
+def check_file(path: Path) -> None:
+    """Raises an error for a file that DuckDB cannot open, unless there is none yet, or others have it open."""
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"the folder of {path} does not exist: make it, or correct the target")
+    if path.is_dir():
+        raise ConfigurationError(f"{path} is a folder: the target names a DuckDB file")
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DestinationError(f"{path} cannot be read: {error.strerror or error}") from error
+    # Looked at here, because DuckDB would go and download an extension for the files of others.
+    if head[8:12] != _MAGIC:
+        what = "is empty" if not head else "is no DuckDB database"
+        raise ConfigurationError(f"{path} {what}: name another file, or remove this one; it was left as it is")
+
+
+def who_is_in_the_way(path: Path, error: duckdb.Error) -> str | None:
+    """A sentence about who has the file open; None where that is not the error."""
+    text = str(error)
+    if "Could not set lock" in text or "being used by another process" in text:
+        if match := _HOLDER.search(text):
+            return f"the process {match[2]} ({match[1]}) has {path} open"
+        return f"another process has {path} open"
+    if "different configuration" in text:
+        return f"this process has {path} open already, read-only or with a configuration of its own"
+    return None
