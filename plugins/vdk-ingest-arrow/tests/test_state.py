@@ -1,0 +1,203 @@
+"""States: stored with the rows they cover, compared and swapped."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from landing import APPEND, KEY, REPLACE, columns, opened, partition, query, rows, states, tables, unit
+from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, StateError
+from vdk.plugin.datasource_base.parts import Generation, StateKey, StoredState
+from vdk.plugin.ingest_arrow.destination import ArrowDestination
+
+ROW = rows(APPEND, {"id": [1]})
+
+
+def test_a_new_database_has_no_states_and_asking_makes_no_table(lake: Path, destination: ArrowDestination) -> None:
+    assert destination.load_states("shop") == []
+    assert query(lake, "SHOW TABLES") == []
+
+
+def test_a_state_is_stored_with_its_rows_and_read_back(lake: Path, destination: ArrowDestination) -> None:
+    state: dict[str, Any] = {"v": 1, "cursor": "é\ud800", "key": [2**70, None, True, 0.1, {"a": []}]}
+    assert destination.commit(unit(ROW, state=state)) == 1
+    assert destination.commit(unit(ROW, state={"n": 2}, version=1, run_id="run-2")) == 2
+    assert destination.commit(unit(state=state, version=2, run_id="run-3")) == 3
+    assert destination.load_states("shop") == [StoredState(KEY, 3, state, "run-3")]
+    assert destination.load_states("other") == []
+    assert query(lake, "SELECT now() - updated_at < INTERVAL 1 MINUTE FROM _vdk_datasource_state") == [(True,)]
+
+
+def test_the_state_table_has_the_columns_it_is_documented_with(lake: Path, destination: ArrowDestination) -> None:
+    destination.commit(unit(ROW, state={"n": 1}))
+    assert columns(lake, "_vdk_datasource_state") == {
+        "source_id": "VARCHAR",
+        "source_identity": "VARCHAR",
+        "stream": "VARCHAR",
+        "partition": "VARCHAR",
+        "destination_table": "VARCHAR",
+        "version": "BIGINT",
+        "state": "VARCHAR",
+        "run_id": "VARCHAR",
+        "updated_at": "TIMESTAMP WITH TIME ZONE",
+    }
+
+
+def test_every_part_of_the_key_tells_states_apart(destination: ArrowDestination) -> None:
+    keys = [
+        KEY,
+        StateKey("other", KEY.source_identity, KEY.stream, "", KEY.table),
+        StateKey(KEY.source_id, "sqlite /other.db", KEY.stream, "", KEY.table),
+        StateKey(KEY.source_id, KEY.source_identity, "lines", "", KEY.table),
+        partition("p"),
+        StateKey(KEY.source_id, KEY.source_identity, KEY.stream, "", "elsewhere"),
+    ]
+    for number, key in enumerate(keys):
+        assert destination.commit(unit(state={"n": number}, key=key)) == 1
+    found = [*destination.load_states("shop"), *destination.load_states("other")]
+    assert {one.key: one.state for one in found} == {key: {"n": n} for n, key in enumerate(keys)}
+
+
+def test_no_state_leaves_the_stored_one(destination: ArrowDestination) -> None:
+    assert destination.commit(unit(ROW)) == 0
+    destination.commit(unit(ROW, state={"n": 1}))
+    assert destination.commit(unit(ROW, version=1)) == 1
+    assert destination.load_states("shop")[0].state == {"n": 1}
+
+
+def test_an_empty_state_forgets_the_partition(lake: Path, destination: ArrowDestination) -> None:
+    destination.commit(unit(ROW, state={"n": 1}))
+    assert destination.commit(unit(ROW, state={}, version=1)) == 0
+    assert states(lake) == []
+    assert destination.commit(unit(state={})) == 0
+    assert destination.commit(unit(ROW, state={"n": 1})) == 1
+
+
+@pytest.mark.parametrize("version", [0, 1, 3])
+@pytest.mark.parametrize("state", [None, {}, {"n": 9}], ids=["unchanged", "forgotten", "moved"])
+def test_a_version_that_is_not_the_stored_one_is_another_run(
+    lake: Path, destination: ArrowDestination, version: int, state: dict[str, int] | None
+) -> None:
+    p = partition("p1")
+    destination.commit(unit(state={"n": 1}, key=p))
+    destination.commit(unit(state={"n": 2}, key=p, version=1, run_id="run-2"))
+    with pytest.raises(ConcurrentRunError) as caught:
+        destination.commit(unit(ROW, state=state, key=p, version=version, run_id="run-3"))
+    for part in ("'shop'", "'orders'", "'p1'", "'run-2'", "'run-3'", "version 2", "start again"):
+        assert part in str(caught.value)
+    assert states(lake) == [("p1", 2, '{"n": 2}')]
+    assert tables(lake) == []
+
+
+def test_a_state_that_was_forgotten_meanwhile_is_another_run(destination: ArrowDestination) -> None:
+    with pytest.raises(ConcurrentRunError, match="what is stored is none"):
+        destination.commit(unit(ROW, state={"n": 2}, version=1))
+
+
+def test_a_generation_publishes_its_states_or_nothing(lake: Path, destination: ArrowDestination) -> None:
+    destination.commit(unit(state={"n": 1}, key=partition("b")))
+    for name in "ab":
+        destination.stage(partition(name), [rows(REPLACE, {"id": [1]})], "run-1")
+    stale = [unit(state={"n": 5}, key=partition(name)) for name in "ab"]
+    with pytest.raises(ConcurrentRunError, match="'b'"):
+        destination.publish(Generation([REPLACE], stale))
+    assert states(lake) == [("b", 1, '{"n": 1}')]
+    good = [stale[0], unit(state={"n": 5}, key=partition("b"), version=1)]
+    assert destination.publish(Generation([REPLACE], good)) == [1, 2]
+    assert query(lake, "SELECT count(*) FROM orders") == [(2,)]
+
+
+def test_a_state_that_is_no_json_is_refused(lake: Path, destination: ArrowDestination) -> None:
+    with pytest.raises(DestinationError, match="the state is no JSON"):
+        destination.commit(unit(ROW, state={"n": float("nan")}))
+    assert tables(lake) == []
+
+
+def test_a_damaged_state_is_told_and_left(lake: Path, destination: ArrowDestination) -> None:
+    destination.commit(unit(state={"n": 1}))
+    query(lake, "UPDATE _vdk_datasource_state SET state = '[1]'")
+    with pytest.raises(StateError, match=r"'orders', partition '' is damaged.*delete the row"):
+        destination.load_states("shop")
+    assert states(lake) == [("", 1, "[1]")]
+
+
+def test_a_foreign_table_of_that_name_is_told_and_left(lake: Path, destination: ArrowDestination) -> None:
+    query(lake, "CREATE TABLE _vdk_datasource_state (id INTEGER)")
+    for use in (lambda: destination.load_states("shop"), lambda: destination.commit(unit(ROW))):
+        with pytest.raises(StateError, match="made by something else"):
+            use()
+    assert tables(lake) == []
+
+
+def test_of_two_runs_in_one_process_the_second_stops(lake: Path, destination: ArrowDestination) -> None:
+    other = opened(lake)
+    destination.commit(unit(ROW, state={"n": 1}))
+    with pytest.raises(ConcurrentRunError):
+        other.commit(unit(ROW, state={"n": 1}, run_id="run-2"))
+    assert other.commit(unit(ROW, state={"n": 2}, version=1, run_id="run-2")) == 2
+    other.close()
+    assert query(lake, "SELECT count(*) FROM orders") == [(2,)]
+
+
+def test_threads_with_a_destination_each_lose_and_repeat_nothing(lake: Path) -> None:
+    """Eight writers of one table, each with its own partition, adding columns and changing types under each other."""
+    failed: list[BaseException] = []
+
+    def write(number: int) -> None:
+        destination = opened(lake)
+        try:
+            version = 0
+            for turn in range(15):
+                data = {"id": [number * 100 + turn], f"c{turn % 3}": [turn if number % 2 else f"{turn}"]}
+                one = unit(rows(APPEND, data), state={"n": turn}, version=version, key=partition(f"p{number}"))
+                version = destination.commit(one)
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            destination.close()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    expected = sorted(number * 100 + turn for number in range(8) for turn in range(15))
+    assert [value for (value,) in query(lake, "SELECT id FROM orders ORDER BY id")] == expected
+    assert states(lake) == [(f"p{number}", 15, '{"n": 14}') for number in range(8)]
+
+
+def test_of_many_first_commits_of_one_partition_one_wins(lake: Path) -> None:
+    """Its rows are there once; the others have the error that says why, and no rows."""
+    for turn in range(5):
+        key = partition(f"p{turn}")
+        outcomes: list[object] = []
+        together = threading.Barrier(4)
+
+        def run(key: StateKey, outcomes: list[object], together: threading.Barrier, number: int) -> None:
+            destination = opened(lake)
+            together.wait()
+            try:
+                outcomes.append(destination.commit(unit(ROW, state={"n": 1}, key=key, run_id=f"run-{number}")))
+            except Exception as error:
+                outcomes.append(type(error))
+            destination.close()
+
+        threads = [threading.Thread(target=run, args=(key, outcomes, together, number)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(outcomes, key=str) == [1, *[ConcurrentRunError] * 3]
+        assert query(lake, "SELECT count(*) FROM orders") == [(turn + 1,)]
+
+
+def test_a_query_of_the_same_process_may_look_on(lake: Path, destination: ArrowDestination) -> None:
+    """A job's SQL steps connect to the file without a configuration, before the run or during it."""
+    with duckdb.connect(str(lake)) as mine:
+        destination.commit(unit(ROW))
+        assert mine.execute("SELECT id FROM orders").fetchall() == [(1,)]
