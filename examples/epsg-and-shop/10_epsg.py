@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyproj.datadir
 from vdk.api.job_input import IJobInput
+
 from vdk.plugin.datasource_base import run_flows
 
 

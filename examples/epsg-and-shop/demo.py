@@ -43,7 +43,7 @@ def main() -> None:
         JOIN epsg_usage usage ON usage.object_code = crs.code AND usage.object_auth_name = crs.auth_name
             AND usage.object_table_name = 'projected_crs'
         JOIN epsg_extent extent ON extent.code = usage.extent_code AND extent.auth_name = usage.extent_auth_name
-        WHERE extent.name LIKE '%Switzerland%' AND crs.deprecated = false
+        WHERE extent.name LIKE 'Europe%Switzerland%' AND crs.deprecated = false
         ORDER BY 1 LIMIT 5
         """,
     )

@@ -68,7 +68,13 @@ def make(path: Path = DATABASE) -> None:
         for number in range(1, CUSTOMERS + 1)
     ]
     products = [
-        (f"P-{number:04}", f"Thing no. {number}", f"{chance.uniform(1, 300):.2f}", chance.randbytes(20), f"{moment():%F %T}")
+        (
+            f"P-{number:04}",
+            f"Thing no. {number}",
+            f"{chance.uniform(1, 300):.2f}",
+            chance.randbytes(20),
+            f"{moment():%F %T}",
+        )
         for number in range(1, PRODUCTS + 1)
     ]
     orders, items = [], []
@@ -81,7 +87,7 @@ def make(path: Path = DATABASE) -> None:
                 f"{at:%F}",
                 f"{chance.uniform(5, 900):.2f}",
                 round(chance.uniform(0.1, 30), 3),
-                chance.choice([None, "leave at the door", "it's a gift; \"wrap it\""]),
+                chance.choice([None, "leave at the door", 'it\'s a gift; "wrap it"']),
                 f"{at:%F %T}",
             )
         )
@@ -103,9 +109,7 @@ def change(path: Path = DATABASE) -> dict[str, int]:
         connection.execute("UPDATE products SET price = '99.90', updated_time = ? WHERE sku = 'P-0042'", (now,))
         (last,) = connection.execute("SELECT max(id) FROM orders").fetchone()
         for number in (last + 1, last + 2):
-            connection.execute(
-                "INSERT INTO orders VALUES (?, 7, ?, '99.90', 1.5, NULL, ?)", (number, now[:10], now)
-            )
+            connection.execute("INSERT INTO orders VALUES (?, 7, ?, '99.90', 1.5, NULL, ?)", (number, now[:10], now))
             connection.execute('INSERT INTO "order items" VALUES (?, 1, ?, 1, ?)', (number, "P-0042", now))
     return {"customers": 3, "products": 1, "orders": 2, "order items": 2}
 

@@ -1,0 +1,48 @@
+"""The example jobs run as they are, and show what the README promises."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ENVIRONMENT
+from values import differences
+
+JOBS = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The demo, run from a copy: its folder, and what it printed."""
+    job = tmp_path_factory.mktemp("a folder") / "epsg-and-shop"
+    shutil.copytree(JOBS / "epsg-and-shop", job, ignore=shutil.ignore_patterns("data", "__pycache__"))
+    done = subprocess.run(
+        [sys.executable, str(job / "demo.py")],
+        check=False,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=ENVIRONMENT,
+        cwd=job.parent,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return job, done.stdout
+
+
+def test_the_demo_tells_what_landed(demo: tuple[Path, str]) -> None:
+    """Both runs are told as tables, and the second moved the changed rows alone."""
+    _, printed = demo
+    assert "First run" in printed
+    assert "The second run landed the changed rows and no others." in printed
+
+
+@pytest.mark.parametrize("table", ["customers", "products", "orders", "order items"])
+def test_every_value_of_the_shop_is_in_the_lake(demo: tuple[Path, str], table: str) -> None:
+    """After the second run the lake has every value that the shop has, and no row twice."""
+    job, _ = demo
+    assert differences(job / "data" / "shop.db", table, job / "data" / "lake.duckdb", table) == []
