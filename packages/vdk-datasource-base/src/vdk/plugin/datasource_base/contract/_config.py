@@ -73,11 +73,11 @@ class Duration(dt.timedelta):
     @classmethod
     def parse(cls, text: str) -> Duration:
         """Raises ``ValueError`` for text that is no duration."""
-        if match := _SHORT.fullmatch(text):
-            return cls(**{_UNITS[match[2]]: float(match[1])})
         try:
+            if match := _SHORT.fullmatch(text):
+                return cls(**{_UNITS[match[2]]: float(match[1])})
             return cls(seconds=msgspec.convert(text, dt.timedelta).total_seconds())
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, OverflowError):
             raise ValueError(
                 f'{text!r} is no duration: write a number and ms, s, m, h or d ("5m"), or ISO 8601 ("PT5M")'
             ) from None
@@ -211,6 +211,7 @@ def _message(data: Any, type_: type, path: list[str], problem: str, where: str, 
     if missing := re.fullmatch(r"Object missing required field `(.*)`", problem):
         return f"{place}: the option {missing[1]!r} is missing"
     value = _at(data, path)
+    hidden = hidden or _is_secret(_type_at(type_, path))
     shown = "" if not path or isinstance(value, (Mapping, list)) else ("***" if hidden else repr(value))
     return f"{place}: {problem}" + (f", the value is {shown}" if shown else "")
 
@@ -225,22 +226,34 @@ def _closest(name: str, type_: type, path: list[str]) -> str:
 
 def _options(type_: type, path: list[str]) -> list[str]:
     """The option names at ``path`` below a configuration class; empty where it leads elsewhere."""
+    structs = (one for one in _members(_type_at(type_, path)) if isinstance(one, msgspec.inspect.StructType))
+    return [field.encode_name for one in structs for field in one.fields]
+
+
+def _is_secret(info: Any) -> bool:
+    return any(isinstance(one, msgspec.inspect.CustomType) and one.cls is Secret for one in _members(info))
+
+
+def _type_at(type_: type, path: list[str]) -> Any:
+    """What msgspec knows of the type at ``path`` below a configuration class; None where it leads elsewhere."""
     info: Any = msgspec.inspect.type_info(type_)
-    for step in [*path, None]:
-        while isinstance(info, (msgspec.inspect.Metadata, msgspec.inspect.UnionType)):
-            if isinstance(info, msgspec.inspect.Metadata):
-                info = info.type
-            else:
-                structs = [one for one in info.types if isinstance(one, msgspec.inspect.StructType)]
-                info = structs[0] if structs else None
-        if step is None:
-            break
-        if isinstance(info, msgspec.inspect.StructType):
-            info = next((field.type for field in info.fields if field.encode_name == step), None)
-        elif isinstance(info, msgspec.inspect.DictType):
-            info = info.value_type
-        elif isinstance(info, msgspec.inspect.ListType):
-            info = info.item_type
-        else:
-            return []
-    return [f.encode_name for f in info.fields] if isinstance(info, msgspec.inspect.StructType) else []
+    for step in path:
+        info = next((inner for one in _members(info) if (inner := _below(one, step)) is not None), None)
+    return info
+
+
+def _below(info: Any, step: str) -> Any:
+    if isinstance(info, msgspec.inspect.StructType):
+        return next((field.type for field in info.fields if field.encode_name == step), None)
+    if isinstance(info, msgspec.inspect.DictType):
+        return info.value_type
+    return getattr(info, "item_type", None)
+
+
+def _members(info: Any) -> list[Any]:
+    """The types that a value of a type can have: those of a union, without constraints."""
+    if isinstance(info, msgspec.inspect.Metadata):
+        return _members(info.type)
+    if isinstance(info, msgspec.inspect.UnionType):
+        return [member for one in info.types for member in _members(one)]
+    return [info]

@@ -67,21 +67,23 @@ class StreamSchema:
         ``Annotated[Decimal, pa.decimal128(10, 2)]`` says another Arrow type. Lists, mappings and
         records are JSON. A field that may be None is nullable.
         """
-        if dataclasses.is_dataclass(record) or (isinstance(record, type) and issubclass(record, msgspec.Struct)):
+        fields = [_field(record, name, hint) for name, hint in _annotated(record)]
+        return cls(pa.schema(fields), tuple(primary_key), cursor)
+
+
+def _annotated(record: type) -> list[tuple[str, Any]]:
+    """The fields of a record as it is written out, with their annotations resolved."""
+    try:
+        if isinstance(record, type) and issubclass(record, msgspec.Struct):
+            return [(field.encode_name, field.type) for field in msgspec.structs.fields(record)]
+        if isinstance(record, type) and dataclasses.is_dataclass(record):
             hints = typing.get_type_hints(record, include_extras=True)
-            names = (
-                [field.name for field in dataclasses.fields(record)]
-                if dataclasses.is_dataclass(record)
-                else [field.encode_name for field in msgspec.structs.fields(record)]
-            )
-            types_ = (
-                [hints[name] for name in names]
-                if dataclasses.is_dataclass(record)
-                else [field.type for field in msgspec.structs.fields(record)]
-            )
-            fields = [_field(record, name, hint) for name, hint in zip(names, types_, strict=True)]
-            return cls(pa.schema(fields), tuple(primary_key), cursor)
-        raise ConfigurationError(f"{record!r} is neither a dataclass nor a msgspec.Struct")
+            return [(field.name, hints[field.name]) for field in dataclasses.fields(record)]
+    except NameError as error:
+        raise ConfigurationError(
+            f"{record.__qualname__}: the annotations cannot be resolved: {error}; define it at module level"
+        ) from error
+    raise ConfigurationError(f"{record!r} is neither a dataclass nor a msgspec.Struct")
 
 
 def _field(record: type, name: str, hint: Any) -> pa.Field:
