@@ -7,6 +7,7 @@ cannot lie, and only cast where the cast is exact.
 
 from __future__ import annotations
 
+import datetime as dt
 import decimal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..contract import JSON_TYPE, BadRecordError, StreamSchema
-from ._infer import infer_array, infer_table, json_array
+from ._infer import builtin, column_names, infer_array, infer_table, json_array
+from ._plain import plain, plain_type
 
 Row = Mapping[str, Any]
+MISFIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError, TypeError)
+"""What Arrow raises for a value that a type cannot hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ def convert_rows(rows: Sequence[Row], schema: StreamSchema | None, *, stream: st
     """
     if schema is None:
         return Converted(infer_table(rows))
-    undeclared = [name for name in _keys(rows) if name not in schema.fields.names]
+    undeclared = [name for name in column_names(rows) if name not in schema.fields.names]
     try:
         columns = [_declared(rows, one, loose) for one in schema.fields]
     except BadRecordError:
@@ -61,17 +65,25 @@ def convert_batch(
     table = plain(table)
     if schema is None:
         return Converted(table)
+    if not loose and _lacks_values(table, schema):
+        return convert_rows(table.to_pylist(), schema, stream=stream)
     for index, one in enumerate(table.schema):
         position = schema.fields.get_field_index(one.name)
         if position < 0 or (wanted := plain_type(schema.fields.field(position).type)) == one.type:
             continue
         try:
             table = table.set_column(index, pa.field(one.name, wanted), cast_exactly(table.column(index), wanted))
-        except pa.ArrowInvalid:
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             if not loose:
                 # row by row: finds the value that does not fit, and keeps the rows that do
                 return convert_rows(table.to_pylist(), schema, stream=stream)
     return Converted(table)
+
+
+def _lacks_values(table: pa.Table, schema: StreamSchema) -> bool:
+    """Whether a column that is declared not null has no value somewhere."""
+    positions = [table.schema.get_field_index(one.name) for one in schema.fields if not one.nullable]
+    return any(table.num_rows if at < 0 else table.column(at).null_count for at in positions)
 
 
 def cast_exactly(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
@@ -80,16 +92,28 @@ def cast_exactly(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArra
         return column
     if wanted == JSON_TYPE:
         return pa.chunked_array([json_array(column.to_pylist())])
+    if pa.types.is_floating(column.type) and pa.types.is_floating(wanted):
+        return _narrowed(column, wanted)
     if not _castable(column.type, wanted):
         raise pa.ArrowInvalid(f"{column.type} is no {wanted}")
     return column.cast(wanted, safe=True)
 
 
+def _narrowed(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """Floats as narrower ones: Arrow's cast, even its safe one, rounds."""
+    cast = column.cast(wanted)
+    back = cast.cast(column.type)
+    same = pc.or_(pc.equal(back, column), pc.and_(pc.is_nan(back), pc.is_nan(column)))
+    if not pc.all(same, min_count=0).as_py():
+        raise pa.ArrowInvalid(f"a {column.type} is no {wanted}")
+    return cast
+
+
 def _castable(given: pa.DataType, wanted: pa.DataType) -> bool:
     """Whether Arrow's safe cast between two types refuses every value it would change.
 
-    It does not for decimals to doubles, doubles to floats or to decimals, text to numbers, or a
-    time with a zone to one without.
+    It does not for decimals to doubles, doubles to decimals, text to numbers, or a time with a zone
+    to one without.
     """
     is_ = pa.types
     if is_.is_null(given):
@@ -97,7 +121,7 @@ def _castable(given: pa.DataType, wanted: pa.DataType) -> bool:
     if is_.is_integer(given):
         return bool(is_.is_integer(wanted) or is_.is_floating(wanted) or is_.is_decimal(wanted))
     if is_.is_floating(given):
-        return bool(is_.is_integer(wanted) or wanted == pa.float64())
+        return bool(is_.is_integer(wanted))
     if is_.is_decimal(given):
         return bool(is_.is_decimal(wanted) or is_.is_integer(wanted))
     if is_.is_date(given):
@@ -107,40 +131,14 @@ def _castable(given: pa.DataType, wanted: pa.DataType) -> bool:
     return any(one(given) and one(wanted) for one in (is_.is_time, is_.is_duration))
 
 
-def plain(table: pa.Table) -> pa.Table:
-    """The table with scalar types only: dictionaries are decoded, nested values become JSON."""
-    for index, one in enumerate(table.schema):
-        wanted = plain_type(one.type)
-        if wanted != one.type:
-            column = table.column(index)
-            column = cast_exactly(column, wanted) if wanted == JSON_TYPE else column.cast(wanted)
-            table = table.set_column(index, pa.field(one.name, wanted), column)
-    return table
-
-
-def plain_type(type_: pa.DataType) -> pa.DataType:
-    """The scalar type that stands for an Arrow type at a destination."""
-    if pa.types.is_dictionary(type_) or pa.types.is_run_end_encoded(type_):
-        return plain_type(type_.value_type)
-    if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
-        return pa.string()
-    if pa.types.is_large_binary(type_) or pa.types.is_binary_view(type_) or pa.types.is_fixed_size_binary(type_):
-        return pa.binary()
-    if pa.types.is_float16(type_):
-        return pa.float32()
-    if pa.types.is_nested(type_):
-        return JSON_TYPE
-    return type_
-
-
 def _declared(rows: Sequence[Row], one: pa.Field, loose: bool) -> pa.Array:
     values = [row.get(one.name) for row in rows]
     wanted = plain_type(one.type)
-    if not one.nullable and not loose and None in values:
+    if not one.nullable and not loose and any(value is None for value in values):
         raise BadRecordError("a value is missing in a column declared not null", column=one.name)
     try:
         return typed_array(values, wanted)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, ValueError, TypeError):
+    except MISFIT:
         if loose:
             return infer_array(values)
         raise BadRecordError(f"a value does not fit {wanted}", column=one.name) from None
@@ -167,12 +165,16 @@ def _times(values: Sequence[Any], wanted: pa.DataType) -> pa.Array:
     texts = pa.array(values)
     if texts.type != pa.string():
         raise pa.ArrowInvalid(f"{texts.type} is no {wanted}")
+    if pa.types.is_time(wanted):  # which Arrow does not parse
+        times = [None if value is None else dt.time.fromisoformat(value) for value in values]
+        return cast_exactly(pa.chunked_array([infer_array(times)]), wanted).combine_chunks()
     return pc.cast(texts, wanted, safe=True)
 
 
 def _decimal(value: Any) -> decimal.Decimal | None:
     if value is None or isinstance(value, decimal.Decimal):
         return value
+    value = builtin(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return decimal.Decimal(value)
     if isinstance(value, float):
@@ -211,7 +213,7 @@ def _first_misfit(row: Row, schema: StreamSchema, stream: str) -> BadRecordError
             continue
         try:
             typed_array([value], plain_type(one.type))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, ValueError, TypeError):
+        except MISFIT:
             return BadRecordError(
                 f"the value does not fit the column's type {one.type}",
                 stream=stream,
@@ -220,10 +222,3 @@ def _first_misfit(row: Row, schema: StreamSchema, stream: str) -> BadRecordError
                 value=value,
             )
     return None
-
-
-def _keys(rows: Sequence[Row]) -> list[str]:
-    names: dict[str, None] = {}
-    for row in rows:
-        names.update(dict.fromkeys(row))
-    return list(names)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import json
 import math
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from ..contract import JSON_TYPE
+from ..contract import JSON_TYPE, BadRecordError
 
 _EXACT = 2**53
 """Every integer up to here is a double (IEEE 754 binary64 has 53 bits of significand)."""
@@ -39,18 +40,29 @@ def infer_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
     A column whose values are all None has Arrow's null type.
     """
-    names: dict[str, None] = {}
-    for row in rows:
-        names.update(dict.fromkeys(row))
-    columns = {name: infer_array([row.get(name) for row in rows]) for name in names}
+    columns = {name: infer_array([row.get(name) for row in rows]) for name in column_names(rows)}
     if not columns:
         return pa.table({})
     return pa.table(columns)
 
 
+def column_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Every key of the rows, in the order of first appearance. Raises ``BadRecordError`` for one that is no text."""
+    names: dict[str, None] = {}
+    for row in rows:
+        names.update(dict.fromkeys(row))
+    for name in names:
+        if not isinstance(name, str):
+            raise BadRecordError(f"a column is named {name!r}: names are text")
+    return list(names)
+
+
 def infer_array(values: Sequence[Any]) -> pa.Array:
     """Python values as an Arrow array of the narrowest type that loses nothing."""
     kinds = set(map(type, values)) - {type(None)}
+    if not kinds <= _KNOWN:
+        values = [builtin(value) for value in values]
+        kinds = set(map(type, values)) - {type(None)}
     if not kinds:
         return pa.nulls(len(values))
     if len(kinds) == 1:
@@ -73,7 +85,29 @@ def to_json(value: Any) -> str:
 
     JSON has no NaN and no infinities (RFC 8259, section 6): they are the strings Python calls them.
     """
-    return _ENCODER.encode(_finite(value)).decode()
+    finite = _finite(value)
+    try:
+        return _ENCODER.encode(finite).decode()
+    except UnicodeEncodeError:  # half a surrogate pair is no UTF-8, but JSON has an escape for it
+        return json.dumps(finite, default=_ENCODER.enc_hook)
+
+
+def builtin(value: Any) -> Any:
+    """The same value as one of Python's own types: NumPy's scalars, enumerations and other subclasses."""
+    if type(value) in _KNOWN:
+        return value
+    if type(value).__module__ == "numpy" and getattr(getattr(value, "dtype", None), "kind", "") in ("b", "i", "u", "f"):
+        return value.item() if value.ndim == 0 else value.tolist()
+    if isinstance(value, str):
+        return str.__str__(value)  # str() of an enumeration's member would be its name
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    for base in (int, float):
+        if isinstance(value, base):
+            return base(value)
+    if isinstance(value, dt.datetime) and value == value and not getattr(value, "nanosecond", 0):
+        return dt.datetime.combine(value.date(), value.timetz())
+    return value
 
 
 def _of_one_kind(values: Sequence[Any], kind: type) -> pa.Array:
@@ -82,8 +116,13 @@ def _of_one_kind(values: Sequence[Any], kind: type) -> pa.Array:
             return pa.array(values, pa.int64())
         except OverflowError:
             return _decimals(values)
+    if kind is dt.time and any(v is not None and v.tzinfo is not None for v in values):
+        return json_array(values)  # Arrow would drop the zone
     if (arrow := _ONE_KIND.get(kind)) is not None:
-        return pa.array(values, arrow)
+        try:
+            return pa.array(values, arrow)
+        except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
+            return json_array(values)
     if kind is dt.datetime:
         return _datetimes(values)
     if kind is decimal.Decimal:
@@ -118,7 +157,7 @@ def _decimals(values: Sequence[decimal.Decimal | int | None]) -> pa.Array:
 
 
 def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, (float, decimal.Decimal)) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
         return {key if isinstance(key, str) else str(key): _finite(one) for key, one in value.items()}
@@ -127,4 +166,5 @@ def _finite(value: Any) -> Any:
     return value
 
 
+_KNOWN = {type(None), *_ONE_KIND, dt.datetime, decimal.Decimal, uuid.UUID, dict, list}
 _ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=str)

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..contract import BadRecordError
+from ..contract import JSON_TYPE, BadRecordError
 
+Misfit = tuple[Mapping[str, Any], BadRecordError]
 _POSITION = "_vdk_position"
 
 
-def check_key(table: pa.Table, key: Sequence[str], *, stream: str) -> None:
-    """Refuse a table in which a key column is missing or NULL."""
+def without_key(table: pa.Table, key: Sequence[str], *, stream: str) -> tuple[pa.Table, list[Misfit]]:
+    """The rows that have a key, and the others with the reason for each.
+
+    :raises BadRecordError: where a column of the key is missing altogether.
+    """
     for name in key:
         if name not in table.schema.names:
             raise BadRecordError("the primary key's column is missing in the rows", stream=stream, column=name)
-        nulls = table.column(name).null_count
-        if nulls:
-            where = pc.index(table.column(name).is_null(), True).as_py()
-            row = {one: table.column(one)[where].as_py() for one in key}
-            raise BadRecordError(
-                f"{nulls} rows have no value in a column of the primary key", stream=stream, column=name, key=row
-            )
+    lacking = [name for name in key if table.column(name).null_count]
+    if not lacking:
+        return table, []
+    no_key = functools.reduce(pc.or_, [table.column(name).is_null() for name in lacking])
+    misfits: list[Misfit] = []
+    for row in table.filter(no_key).to_pylist():
+        column = next(name for name in lacking if row[name] is None)
+        reason = "the row has no value in a column of the primary key"
+        error = BadRecordError(reason, stream=stream, column=column, key={name: row[name] for name in key})
+        misfits.append((row, error))
+    return table.filter(pc.invert(no_key)), misfits
 
 
 def last_per_key(table: pa.Table, key: Sequence[str]) -> pa.Table:
@@ -34,9 +44,18 @@ def last_per_key(table: pa.Table, key: Sequence[str]) -> pa.Table:
     """
     if table.num_rows < 2:
         return table
-    keys = table.select(list(key)).append_column(_POSITION, pa.array(range(table.num_rows), pa.int64()))
+    keys = _groupable(table.select(list(key))).append_column(_POSITION, pa.array(range(table.num_rows), pa.int64()))
     last = keys.group_by(list(key), use_threads=False).aggregate([(_POSITION, "max")])
     if last.num_rows == table.num_rows:
         return table
     positions = last.column(f"{_POSITION}_max")
     return table.take(positions.take(pc.sort_indices(positions)))
+
+
+def _groupable(keys: pa.Table) -> pa.Table:
+    """JSON as the text it is: Arrow groups by no extension type."""
+    for index, one in enumerate(keys.schema):
+        if one.type == JSON_TYPE:
+            texts = [chunk.storage for chunk in keys.column(index).chunks]
+            keys = keys.set_column(index, one.name, pa.chunked_array(texts, pa.string()))
+    return keys

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from ..contract import ConfigurationError, DataSourceError
+from ._infer import infer_table
 from ._registry import closest
 
 Data: TypeAlias = "Sequence[Mapping[str, Any]] | pa.Table"
@@ -34,7 +35,7 @@ class Transform:
 
     def __call__(self, data: Data, *, stream: str) -> Data | None:
         if self.takes_batches:
-            given: Any = data if isinstance(data, pa.Table) else pa.Table.from_pylist([dict(row) for row in data])
+            given: Any = data if isinstance(data, pa.Table) else infer_table(data)
         else:
             given = data.to_pylist() if isinstance(data, pa.Table) else [dict(row) for row in data]
         result = self._function(given)
@@ -65,8 +66,10 @@ def load_transform(given: Any, *, folder: Path, where: str) -> Transform | None:
     with _importable(folder):
         try:
             loaded = importlib.import_module(module)
-        except ImportError as error:
-            raise ConfigurationError(f"{where}.transform: {given!r} cannot be imported: {error}") from error
+        except Exception as error:  # a module can raise anything while it is imported
+            raise ConfigurationError(
+                f"{where}.transform: {given!r} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
     function = getattr(loaded, attribute, None)
     if not callable(function):
         known = [name for name, one in vars(loaded).items() if callable(one)]

@@ -13,10 +13,17 @@ from ..parts import DELETED_AT, Slice, TableSpec, WriteMode
 from ..parts._columns import REJECTED_SUFFIX, TIMESTAMP, add_columns, check_names, rejected_table
 from ..parts._convert import convert_batch, convert_rows
 from ..parts._infer import infer_table
-from ..parts._reduce import check_key, last_per_key
+from ..parts._reduce import last_per_key, without_key
 from ..parts._transform import Data
 from ._buffer import Run
 from ._plan import StreamPlan
+
+
+class RejectedSlice(Slice):
+    """Rows for ``<table>__rejected``; a table of a source may well have such a name, too."""
+
+    __slots__ = ()
+
 
 Rejected = list[tuple[Mapping[str, Any], BadRecordError]]
 
@@ -34,18 +41,18 @@ def slices_of(plan: StreamPlan, runs: Sequence[Run], mode: WriteMode | None) -> 
             slices.append(_deletes(plan, run, spec, mode))
             continue
         tables, rejected = _converted(plan, run)
-        if rejected:
-            slices.append(_rejected(plan, spec, rejected))
         facts = {**plan.facts, "synced_at": dt.datetime.now(dt.UTC)}
         for table in tables:
             if not table.num_columns:
                 continue
             check_names(table, stream=plan.name)
-            table = add_columns(table, plan.metadata_columns, facts, run.metadata)
             if mode == "upsert" and spec.primary_key:
-                check_key(table, spec.primary_key, stream=plan.name)
+                table, keyless = without_key(table, spec.primary_key, stream=plan.name)
+                rejected.extend(keyless)
                 table = last_per_key(table, spec.primary_key)
-            slices.append(Slice(spec, "rows", table))
+            slices.append(Slice(spec, "rows", add_columns(table, plan.metadata_columns, facts, run.metadata)))
+        if rejected:
+            slices.append(_rejected(plan, spec, rejected))
     return slices
 
 
@@ -84,12 +91,12 @@ def _joined(batches: Sequence[pa.Table]) -> list[pa.Table]:
     return [pa.concat_tables(group) if len(group) > 1 else group[0] for group in groups]
 
 
-def _rejected(plan: StreamPlan, spec: TableSpec, rejected: Rejected) -> Slice:
+def _rejected(plan: StreamPlan, spec: TableSpec, rejected: Rejected) -> RejectedSlice:
     if plan.options.on_bad_record == "fail":
         raise rejected[0][1]
     table = rejected_table(rejected, source=plan.source_id, stream=plan.name, run_id=plan.run_id)
     aside = TableSpec(name=f"{spec.name}{REJECTED_SUFFIX}", write_mode="append", schema=table.schema)
-    return Slice(aside, "rows", table)
+    return RejectedSlice(aside, "rows", table)
 
 
 def _deletes(plan: StreamPlan, run: Run, spec: TableSpec, mode: WriteMode | None) -> Slice:
@@ -105,7 +112,9 @@ def _deletes(plan: StreamPlan, run: Run, spec: TableSpec, mode: WriteMode | None
         marked = keys.append_column(DELETED_AT, pa.repeat(pa.scalar(dt.datetime.now(dt.UTC), TIMESTAMP), keys.num_rows))
         facts = {**plan.facts, "synced_at": dt.datetime.now(dt.UTC)}
         return Slice(spec, "rows", add_columns(marked, plan.metadata_columns, facts, run.metadata))
-    check_key(keys, key, stream=plan.name)
+    keys, keyless = without_key(keys, key, stream=plan.name)
+    if keyless:
+        raise keyless[0][1]
     return Slice(spec, "deletes", last_per_key(keys, key))
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from ..contract import ConfigurationError, DataSourceStream, StreamSchema
-from ..parts import RESERVED_PREFIX, StateKey, TableSpec, WriteMode
+from ..parts import DELETED_AT, RESERVED_PREFIX, StateKey, TableSpec, WriteMode
 from ..parts._columns import TIMESTAMP
-from ..parts._convert import plain_type
+from ..parts._plain import plain_type
 from ..parts._transform import Transform
 from ._options import Options
 
@@ -26,6 +26,7 @@ class StreamPlan:
     :param write_mode: None: not known before the stream is read, for it declares no cursor and has
         no state yet. If its payloads carry state it is incremental, else it is read whole each time
         and replaces its table.
+    :param possible_modes: those of the destination.
     :param explicit: whether the flow said the write mode itself.
     """
 
@@ -37,6 +38,7 @@ class StreamPlan:
     table: str
     schema: StreamSchema | None
     write_mode: WriteMode | None
+    possible_modes: frozenset[WriteMode]
     explicit: bool
     soft_deletes: bool
     evolve: bool
@@ -80,8 +82,14 @@ class StreamPlan:
             mode = "append"
         if mode is None:
             mode = "append"  # set aside as they came: a table that is replaced keeps rows of equal keys
+        name = table_name(self.template, self.name, routed)
+        if name.lower().startswith(RESERVED_PREFIX):
+            raise ConfigurationError(
+                f"{self.where}: table names that begin with {RESERVED_PREFIX} are the framework's: give {name!r} of "
+                f"stream {self.name!r} another one with destination_table"
+            )
         return TableSpec(
-            name=table_name(self.template, self.name, routed),
+            name=name,
             write_mode=mode,
             primary_key=primary_key if mode == "upsert" else (),
             schema=self._columns(schema),
@@ -90,8 +98,9 @@ class StreamPlan:
         )
 
     def incremental_mode(self) -> WriteMode:
-        """The default write mode of a stream that turned out to be incremental."""
-        return "upsert" if self.schema is not None and self.schema.primary_key else "append"
+        """The default write mode of a stream that is incremental."""
+        keyed = self.schema is not None and self.schema.primary_key
+        return "upsert" if keyed and "upsert" in self.possible_modes else "append"
 
     def _columns(self, schema: StreamSchema | None) -> pa.Schema | None:
         if schema is None or self.transform is not None:
@@ -112,7 +121,9 @@ def check_template(template: str, where: str) -> str:
     """Refuse a ``destination_table`` with placeholders other than ``{stream}`` and ``{table}``."""
     try:
         names = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
-    except ValueError as error:
+        if names <= {"stream", "table"}:
+            table_name(template, "", None)
+    except (ValueError, LookupError) as error:
         raise ConfigurationError(f"{where}.destination_table: {template!r}: {error}") from None
     if unknown := names - {"stream", "table"}:
         raise ConfigurationError(
@@ -120,3 +131,11 @@ def check_template(template: str, where: str) -> str:
             "the placeholders are {stream} and {table}"
         )
     return template
+
+
+def check_metadata_columns(names: Sequence[str], where: str) -> None:
+    """Refuse a column asked for twice, and one that the framework sets itself."""
+    folded = [name.lower() for name in names]
+    taken = DELETED_AT.removeprefix(RESERVED_PREFIX)
+    if wrong := [name for name in names if folded.count(name.lower()) > 1 or name.lower() == taken]:
+        raise ConfigurationError(f"{where}.metadata_columns: {wrong[0]!r} is there twice, or is set by deletes")
