@@ -44,7 +44,7 @@ def environment(key: str) -> str | None:
 def _walk(data: Any, path: tuple[str, ...], lookups: Mapping[str, Lookup], where: str, found: Resolved) -> Any:
     if isinstance(data, Mapping):
         return {key: _walk(value, (*path, str(key)), lookups, where, found) for key, value in data.items()}
-    if isinstance(data, list):
+    if isinstance(data, (list, tuple)):
         return [_walk(value, (*path, str(index)), lookups, where, found) for index, value in enumerate(data)]
     if not isinstance(data, str) or "${" not in data:
         return data

@@ -33,8 +33,8 @@ class Registry:
     """
 
     def __init__(self, *, installed: bool = True) -> None:
-        self._sources: dict[str, Entry] = {}
-        self._destinations: dict[str, Entry] = {}
+        self._sources: dict[str, list[Entry]] = {}
+        self._destinations: dict[str, list[Entry]] = {}
         if installed:
             for kind, found in ((self._sources, SOURCES), (self._destinations, DESTINATIONS)):
                 for point in entry_points(group=found):
@@ -50,17 +50,18 @@ class Registry:
         _add(self._destinations, Entry(name.lower(), location, location.partition(":")[0]))
 
     def sources(self) -> list[Entry]:
-        return sorted(self._sources.values(), key=lambda entry: entry.name)
+        return _listed(self._sources)
 
     def destinations(self) -> list[Entry]:
-        return sorted(self._destinations.values(), key=lambda entry: entry.name)
+        return _listed(self._destinations)
 
     def source(self, name: str, *, where: str = "") -> type[DataSource[Any]]:
         """The class of a source. Raises ``ConfigurationError`` with the closest names, or with what
         keeps it from being imported."""
-        entry = self._sources.get(name.lower())
-        if entry is None:
+        entries = self._sources.get(name.lower())
+        if entries is None:
             raise ConfigurationError(_unknown("source", name, self._sources, where))
+        entry = _only(entries)
         found = _load(entry)
         if not (isinstance(found, type) and issubclass(found, DataSource) and found.source_name):
             raise ConfigurationError(
@@ -70,32 +71,45 @@ class Registry:
 
     def destination(self, method: str) -> type[Destination] | None:
         """The class of a destination; None where there is none of that name."""
-        entry = self._destinations.get(method.lower())
-        if entry is None:
+        entries = self._destinations.get(method.lower())
+        if entries is None:
             return None
+        entry = _only(entries)
         found = _load(entry)
         if not (isinstance(found, type) and issubclass(found, Destination)):
             raise ConfigurationError(f"destination {method!r} ({entry.location}) is not a Destination")
         return found
 
 
-def _add(kind: dict[str, Entry], entry: Entry) -> None:
-    known = kind.get(entry.name)
-    if known is not None and known.location != entry.location:
+def _add(kind: dict[str, list[Entry]], entry: Entry) -> None:
+    known = kind.setdefault(entry.name, [])
+    if entry.location not in [one.location for one in known]:
+        known.append(entry)
+
+
+def _listed(kind: dict[str, list[Entry]]) -> list[Entry]:
+    return [entry for name in sorted(kind) for entry in kind[name]]
+
+
+def _only(entries: list[Entry]) -> Entry:
+    """The entry of a name. Two of one name harm the flows that use it, and no other."""
+    first, *others = entries
+    for other in others:
         raise ConfigurationError(
-            f"{entry.name!r} is registered twice: as {known.location} (by {known.origin}) and as "
-            f"{entry.location} (by {entry.origin}); uninstall one of the two"
+            f"{first.name!r} is registered twice: as {first.location} (by {first.origin}) and as "
+            f"{other.location} (by {other.origin}); uninstall one of the two"
         )
-    kind.setdefault(entry.name, entry)
+    return first
 
 
 def _load(entry: Entry) -> Any:
     module, _, attribute = entry.location.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a module can raise anything while it is imported
         raise ConfigurationError(
-            f"{entry.name!r} ({entry.location}, from {entry.origin}) cannot be imported: {error}"
+            f"{entry.name!r} ({entry.location}, from {entry.origin}) cannot be imported: "
+            f"{type(error).__name__}: {error}"
         ) from error
 
 
