@@ -85,12 +85,19 @@ def check_records(content: Any, where: str) -> list[dict[str, Any]]:
             "or move the file away to start from the beginning"
         )
     records = content.get("states")
-    needed = {"source_id", "source_identity", "stream", "partition", "destination_table", "destination"}
-    if not isinstance(records, list) or not all(
-        isinstance(one, dict) and needed <= one.keys() and isinstance(one.get("state"), dict) for one in records
-    ):
+    if not isinstance(records, list) or not all(map(_whole, records)):
         raise StateError(f"{where} is damaged: move it away to start from the beginning")
     return records
+
+
+def _whole(record: Any) -> bool:
+    texts = ("source_id", "source_identity", "stream", "partition", "destination_table", "destination", "run_id")
+    return (
+        isinstance(record, dict)
+        and all(isinstance(record.get(name), str) for name in texts)
+        and isinstance(record.get("version"), int)
+        and isinstance(record.get("state"), dict)
+    )
 
 
 class LocalFileStore:
