@@ -13,6 +13,7 @@ import pyarrow as pa
 from ..contract import COUNTER_PREFIX, DataSourceError, DataSourcePayload, RejectedRows, State
 from ..parts._destination import Kind
 from ._options import Options
+from ._state_copy import copy_state
 
 SAMPLE = 8
 
@@ -42,6 +43,32 @@ class Run:
         self.rejected += other.rejected
 
 
+class Runs:
+    """Runs in an order that keeps that of every table: a payload joins the last run of its table, if it can.
+
+    :param apart: whether payloads that name different tables land in different ones.
+    """
+
+    def __init__(self, *, apart: bool) -> None:
+        self.all: list[Run] = []
+        self._apart = apart
+        self._last: dict[str | None, Run] = {}
+
+    def append(self, run: Run) -> None:
+        # destinations may tell names apart by more than their case, or not
+        table = run.table.lower() if self._apart and run.table is not None else None
+        last = self._last.get(table)
+        if last is not None and last.joins(run):
+            last.extend(run)
+        else:
+            self.all.append(run)
+            self._last[table] = run
+
+    def take(self) -> list[Run]:
+        taken, self.all, self._last = self.all, [], {}
+        return taken
+
+
 class Buffer:
     """Collects payloads until rows, bytes or time make a batch.
 
@@ -49,12 +76,14 @@ class Buffer:
     committed, since a state must never run ahead of its rows nor rows behind an older state.
     """
 
-    def __init__(self, options: Options, *, stream: str, metadata_columns: Sequence[str]) -> None:
+    def __init__(
+        self, options: Options, *, stream: str, metadata_columns: Sequence[str] = (), apart: bool = True
+    ) -> None:
         self._options = options
         self._stream = stream
         self._columns = metadata_columns
-        self._covered: list[Run] = []
-        self._open: list[Run] = []
+        self._covered = Runs(apart=apart)
+        self._open = Runs(apart=apart)
         self._state: State | None = None
         self.rows = self.size = 0
         self._since = 0.0
@@ -66,22 +95,26 @@ class Buffer:
         if rows:
             if not self.rows:
                 self._since = time.monotonic()
-            _append(self._open, run)
+            self._open.append(run)
             self.rows += rows
             self.size += size
         elif run.batches:
-            _append(self._open, run)  # an empty table says that it exists
+            self._open.append(run)  # an empty table says that it exists
         if payload.state is not None:
-            for one in self._open:
-                _append(self._covered, one)
-            self._open = []
-            self._state = payload.state
+            for one in self._open.take():
+                self._covered.append(one)
+            self._state = copy_state(payload.state, stream=self._stream)
         if payload.metadata:
-            for name, amount in payload.metadata.items():
-                if name.startswith(COUNTER_PREFIX):
-                    counter = name.removeprefix(COUNTER_PREFIX)
-                    self.counters[counter] = self.counters.get(counter, 0) + int(amount)  # type: ignore[arg-type]  # counters are numbers
+            self._count(payload.metadata)
         return rows
+
+    def _count(self, metadata: Mapping[str, Any]) -> None:
+        for name, amount in metadata.items():
+            if name.startswith(COUNTER_PREFIX):
+                if not isinstance(amount, int):
+                    raise DataSourceError(f"stream {self._stream!r}: the counter {name!r} is {amount!r}, no integer")
+                counter = name.removeprefix(COUNTER_PREFIX)
+                self.counters[counter] = self.counters.get(counter, 0) + amount
 
     @property
     def full(self) -> bool:
@@ -98,20 +131,19 @@ class Buffer:
 
     def take_covered(self) -> tuple[list[Run], State | None, int]:
         """What the last state covers, that state, and the size of it all."""
-        taken, state, size = self._covered, self._state, self.size
-        self._covered, self._state = [], None
+        taken, state, size = self._covered.take(), self._state, self.size
+        self._state = None
         self._measure_again()
         return taken, state, size
 
     def take_open(self) -> tuple[list[Run], int]:
         """What no state covers yet."""
-        taken, size = self._open, self.size
-        self._open = []
+        taken, size = self._open.take(), self.size
         self._measure_again()
         return taken, size
 
     def _measure_again(self) -> None:
-        left = [*self._covered, *self._open]
+        left = [*self._covered.all, *self._open.all]
         self.rows = sum(_count(run) for run in left)
         self.size = sum(_size(run) for run in left)
         self._since = time.monotonic()
@@ -149,13 +181,6 @@ class Buffer:
         return run, _count(run), _size(run)
 
 
-def _append(runs: list[Run], run: Run) -> None:
-    if runs and runs[-1].joins(run):
-        runs[-1].extend(run)
-    else:
-        runs.append(run)
-
-
 def _count(run: Run) -> int:
     return len(run.rows) + sum(int(batch.num_rows) for batch in run.batches) + len(run.rejected)
 
@@ -173,5 +198,12 @@ def _size(run: Run) -> int:
 
 
 def _row_size(row: Mapping[str, Any]) -> int:
-    getsizeof = sys.getsizeof
-    return 64 + sum(map(getsizeof, row.values()))
+    return 64 + sum(map(_value_size, row.values()))
+
+
+def _value_size(value: Any) -> int:
+    if type(value) is dict:
+        return sys.getsizeof(value) + sum(map(_value_size, value.values()))
+    if type(value) is list:
+        return sys.getsizeof(value) + sum(map(_value_size, value))
+    return sys.getsizeof(value)

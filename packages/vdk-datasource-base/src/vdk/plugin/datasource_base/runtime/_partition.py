@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from typing import Any
 
-from ..contract import DataSourcePayload, State, StreamPartition
+from ..contract import State, StreamPartition
 from ..parts import Destination, Slice
 from ._assemble import slices_of
 from ._buffer import Buffer, Run
 from ._retry import Retry
+from ._state_copy import copy_state
 from ._stream_run import StreamRun
 
 log = logging.getLogger(__name__)
@@ -29,9 +31,10 @@ class _ReadAgain(Exception):
 class _Attempt:
     """One reading of a partition. Once a piece of it failed, nothing later of it may land."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: State) -> None:
         self.error: BaseException | None = None
-        self.delivered = False
+        self.start = start
+        self.progressed = False  # the stored state has moved: the next attempt starts further on
         self.staged = self.staged_undecided = False
         self.state: State | None = None  # the last one of a stream that is replaced: it waits for the end
         self.pending: list[Future[None]] = []
@@ -44,11 +47,20 @@ class _Attempt:
 class PartitionReader:
     """Reads a partition, hands commit units to the writer and starts over after passing failures."""
 
-    def __init__(self, run: StreamRun, partition: StreamPartition, stop: threading.Event, retry: Retry) -> None:
+    def __init__(
+        self,
+        run: StreamRun,
+        partition: StreamPartition,
+        *,
+        stop: threading.Event,
+        retry: Retry,
+        redact: Callable[[str], str],
+    ) -> None:
         self._run = run
         self._partition = partition
         self._stop = stop
         self._retry = retry
+        self._redact = redact
         self._name = f"{run.plan.source_id}.{run.plan.name}" + (f"[{partition.id}]" if partition.id else "")
 
     def read(self) -> None:
@@ -57,45 +69,54 @@ class PartitionReader:
         :raises Stopped: where the run was asked to stop.
         :raises Exception: what failed, when it is not worth trying again.
         """
-        state: State = self._run.states.get(self._partition.id, {})
+        first = True
         while True:
-            attempt = _Attempt()
+            attempt = _Attempt({})
             try:
-                self._attempt(attempt, state)
+                attempt.start = self._run.state_of(self._partition.id) if first else self._restart()
+                first = False
+                self._attempt(attempt)
                 return
             except Stopped:
                 self._settle(attempt)
                 raise
             except _ReadAgain:
                 self._settle(attempt)
-                state = self._restart()
             except Exception as error:
                 self._settle(attempt)
-                cause = attempt.error or error
-                if attempt.delivered:
-                    self._retry.progressed()
-                wait = self._retry.wait_after(cause)
-                if wait is None or self._stop.is_set():
-                    raise cause from cause.__cause__
-                self._run.report.count(retries=1)
-                log.warning(
-                    "%s: attempt %d of %d failed, the next one in %.1f s: %s",
-                    self._name, self._retry.failures, self._retry.attempts, wait, cause,
-                )  # fmt: skip
-                self._stop.wait(wait)
-                state = self._restart()
+                self._wait_after(attempt, attempt.error or error)
+
+    def _wait_after(self, attempt: _Attempt, error: BaseException) -> None:
+        """Wait until the next attempt, or raise the error where there is none."""
+        if attempt.progressed:
+            self._retry.progressed()
+        wait = self._retry.wait_after(error)
+        if wait is None or self._stop.is_set():
+            raise error from error.__cause__
+        self._run.report.count(retries=1)
+        log.warning(
+            "%s: attempt %d of %d failed, the next one in %.1f s: %s",
+            self._name, self._retry.failures, self._retry.attempts, wait, self._redact(str(error)),
+        )  # fmt: skip
+        if self._stop.wait(wait):
+            raise error from error.__cause__
 
     def _restart(self) -> State:
         return self._run.writer.call(lambda destination: self._run.restart(destination, self._partition.id))
 
-    def _attempt(self, attempt: _Attempt, state: State) -> None:
+    def _attempt(self, attempt: _Attempt) -> None:
         plan = self._run.plan
-        buffer = Buffer(plan.options, stream=plan.name, metadata_columns=plan.metadata_columns)
+        buffer = Buffer(
+            plan.options, stream=plan.name, metadata_columns=plan.metadata_columns, apart="{table}" in plan.template
+        )
         try:
-            payloads: Iterator[DataSourcePayload] = iter(self._partition.read(state))
-            with _closing(payloads):
+            # a copy: a source that changes what it is given must not change what is known to be stored
+            payloads = iter(self._partition.read(copy_state(attempt.start, stream=plan.name)))
+            with closing_early(payloads):
                 for payload in payloads:
                     self._run.report.count(rows_read=buffer.add(payload))
+                    if payload.kind == "deletes" and self._run.mode is None:
+                        self._decide(attempt)
                     if buffer.full:
                         self._flush(attempt, buffer)
                     attempt.check()
@@ -130,11 +151,11 @@ class PartitionReader:
         slices = self._slices(runs)
         attempt.staged = False  # lands with this unit
         self._submit(
-            attempt, lambda destination: self._run.commit(destination, self._partition.id, slices, state), size
+            attempt, lambda destination: self._run.commit(destination, self._partition.id, slices, state), size, state
         )
 
     def _decide(self, attempt: _Attempt) -> None:
-        """A state came, so the stream is incremental."""
+        """A state or deletes came, so the stream is incremental."""
         mode = self._run.decide(self._run.plan.incremental_mode())
         if attempt.staged_undecided and mode == "upsert":
             raise _ReadAgain
@@ -151,7 +172,10 @@ class PartitionReader:
         if incremental:
             if slices or state is not None or attempt.staged:
                 self._submit(
-                    attempt, lambda destination: self._run.commit(destination, self._partition.id, slices, state), size
+                    attempt,
+                    lambda destination: self._run.commit(destination, self._partition.id, slices, state),
+                    size,
+                    state,
                 )
             return
         last = state if state is not None else attempt.state
@@ -160,7 +184,11 @@ class PartitionReader:
     def _slices(self, runs: list[Run]) -> list[Slice]:
         return slices_of(self._run.plan, runs, self._run.mode)
 
-    def _submit(self, attempt: _Attempt, work: Callable[[Destination], None], size: int) -> None:
+    def _submit(
+        self, attempt: _Attempt, work: Callable[[Destination], None], size: int, state: State | None = None
+    ) -> None:
+        """Queue work; ``state`` is what will be stored once it is done."""
+
         def guarded(destination: Destination) -> None:
             attempt.check()  # a gap must not be followed by later rows
             try:
@@ -168,7 +196,7 @@ class PartitionReader:
             except BaseException as error:
                 attempt.error = error
                 raise
-            attempt.delivered = True
+            attempt.progressed |= state is not None and state != attempt.start
 
         attempt.check()
         attempt.pending = [one for one in attempt.pending if not one.done()]
@@ -186,7 +214,7 @@ class PartitionReader:
 
 
 @contextmanager
-def _closing(payloads: Iterator[DataSourcePayload]) -> Iterator[None]:
+def closing_early(payloads: Iterator[Any]) -> Iterator[None]:
     """Close a generator early, so that it frees its connection now; other iterators have nothing to close."""
     try:
         yield

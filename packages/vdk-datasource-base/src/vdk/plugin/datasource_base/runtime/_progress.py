@@ -21,6 +21,7 @@ class Progress:
         self._seconds = 0.5 if self._terminal is not None else seconds
         self._reports: list[StreamReport] = []
         self._drawn = 0
+        self._lock = threading.Lock()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
 
@@ -36,7 +37,8 @@ class Progress:
 
     def began(self, report: StreamReport) -> None:
         """A stream is read from now on."""
-        self._reports.append(report)
+        with self._lock:
+            self._reports.append(report)
         log.info("%s.%s: reading into %s.%s", report.source, report.stream, report.destination, report.table)
 
     def _run(self) -> None:
@@ -49,9 +51,11 @@ class Progress:
 
     def _draw(self, terminal: TextIO) -> None:
         """One line per running stream over the lines drawn last; ended streams scroll away once."""
-        running = [one for one in self._reports if one.status == "running"]
-        ended = [one for one in self._reports if one.status != "running"]
-        self._reports = running
+        with self._lock:
+            states = [(one, one.status == "running") for one in self._reports]  # it may end at any moment
+            ended = [one for one, runs in states if not runs]
+            running = [one for one, runs in states if runs]
+            self._reports = list(running)
         up = f"\x1b[{self._drawn}A\x1b[J" if self._drawn else ""
         terminal.write(up + "".join(f"{line(one)}\n" for one in [*ended, *running]))
         terminal.flush()

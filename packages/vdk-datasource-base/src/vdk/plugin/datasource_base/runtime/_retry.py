@@ -25,15 +25,16 @@ class Retry:
     seconds: float
     delay: float
     failures: int = 0
-    since: float = field(default_factory=time.monotonic)
+    since: float = field(default_factory=time.monotonic)  # the first failure without progress
 
     def progressed(self) -> None:
-        """Something was delivered: the next failure is a first one."""
+        """The stored state moved: the next failure is a first one."""
         self.failures = 0
-        self.since = time.monotonic()
 
     def wait_after(self, error: BaseException) -> float | None:
         """Seconds to wait before the next attempt; None: give up."""
+        if not self.failures:
+            self.since = time.monotonic()
         self.failures += 1
         if not isinstance(error, AWAY) or self.failures >= self.attempts:
             return None

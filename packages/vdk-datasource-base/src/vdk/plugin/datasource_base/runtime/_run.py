@@ -5,26 +5,32 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from ..contract import ConfigurationError, DataSource, FlowFailedError
+from ..contract import ConfigurationError, DataSource, DataSourceError, FlowFailedError
 from ..parts import Destination
 from ..parts._flow_file import DestinationEntry, FlowEntry, LoadedFlow, load_flow
 from ..parts._references import Lookup, environment
 from ..parts._registry import Registry, closest
+from ._claims import Claims
+from ._flow import Flow
 from ._flow_run import FlowRun
 from ._options import Options
 from ._progress import Progress
-from ._redact import Redactor
+from ._redact import Redactor, secrets_in
 from ._retry import AWAY, Retry
 from ._summary import RunSummary, StreamReport
 from ._writer import Writer
 
 log = logging.getLogger(__name__)
+
+TOLD = 5
+"""Failed streams that the error message names; the summary has them all."""
 
 
 @dataclass(slots=True)
@@ -57,9 +63,12 @@ def execute(
     """Run a flow file, or the same as a dict.
 
     :param summary: where the summary is written as JSON; default: where the file says, or nowhere.
+    The summary is written whatever happens once the file was understood.
+
     :raises ConfigurationError: before anything is connected to, for what is wrong in the file.
-    :raises FlowFailedError: after all streams ended, naming those that failed; it carries the
-        ``summary``, which is also written to the file's ``summary``.
+    :raises FlowFailedError: after all streams ended, naming those that failed; it carries the ``summary``.
+    :raises Exception: after all flows ended, the error of a flow that could not begin, where nothing
+        else went wrong.
     """
     loaded = load_flow(flow, environment.lookups)
     return _Run(loaded, environment, summary or loaded.file.summary).run()
@@ -68,58 +77,65 @@ def execute(
 class _Run:
     def __init__(self, loaded: LoadedFlow, environment: Environment, summary: Path | None) -> None:
         self._loaded = loaded
-        self._summary = summary
+        self._summary_file = summary
         self._environment = environment
-        self._redact = Redactor(loaded.resolved.values)
         self._started = time.monotonic()
-        self._reports: list[StreamReport] = []
-        self._errors: list[BaseException] = []
+        self._failures: list[tuple[str, BaseException]] = []  # flows that failed as a whole
         self._writers: dict[str, Writer] = {}
         # everything that can be wrong in the file is found here, before anything connects
-        self._sources = [self._source(number, entry) for number, entry in enumerate(loaded.file.flows)]
+        sources = [self._source(entry) for entry in loaded.file.flows]
+        self._redact = Redactor(
+            [*loaded.resolved.values, *(secret for source in sources for secret in secrets_in(source.config))]
+        )
         self._destinations = {
             name: environment.destination(entry, folder=loaded.folder, where=f"{loaded.where}: destinations.{name}")
             for name, entry in loaded.file.destinations.items()
             if any(flow.to == name for flow in loaded.file.flows)
         }
+        claims = Claims()
+        self._flows = [
+            FlowRun(
+                Flow.of(
+                    entry,
+                    where=f"{loaded.where}: flows[{number}]",
+                    folder=loaded.folder,
+                    options=environment.options,
+                    run_id=environment.run_id,
+                    stop=environment.stop,
+                    claims=claims,
+                    redact=self._redact,
+                ),
+                source,
+            )
+            for number, (entry, source) in enumerate(zip(loaded.file.flows, sources, strict=True))
+        ]
 
     def run(self) -> RunSummary:
         try:
             with Progress(self._environment.options.progress_seconds) as progress:
-                self._run_flows(progress.began)
+                for flow in self._flows:
+                    self._run_flow(flow, progress.began)
+        except BaseException:
+            self._write(self._summary("failed"))  # interrupted: told all the same
+            raise
         finally:
             for writer in self._writers.values():
                 writer.close()
         return self._ended()
 
-    def _run_flows(self, told: Callable[[StreamReport], None]) -> None:
-        claimed: dict[tuple[str, str, str, str], str] = {}
-        runs = [
-            FlowRun(
-                entry,
-                source,
-                self._writer(entry.to),
-                where=f"{self._loaded.where}: flows[{number}]",
-                folder=self._loaded.folder,
-                options=self._environment.options,
-                run_id=self._environment.run_id,
-                stop=self._environment.stop,
-                claimed=claimed,
-                told=told,
-                redact=self._redact,
-            )
-            for number, (entry, source) in enumerate(zip(self._loaded.file.flows, self._sources, strict=True))
-        ]
-        for run in runs:
-            try:
-                run.run()
-            finally:
-                self._reports.extend(run.reports)
-                self._errors.extend(run.errors)
-            if self._environment.stop.is_set():
-                break
+    def _run_flow(self, run: FlowRun, told: Callable[[StreamReport], None]) -> None:
+        flow = run.flow
+        if flow.stop.is_set():
+            self._failures.append((flow.where, FlowFailedError(f"{flow.where}: stopped before it began")))
+            return
+        try:
+            run.run(self._writer(flow.entry.to), told)
+        except Exception as error:  # the flows behind it may well be all right
+            self._failures.append((flow.where, error))
+            if flow.options.on_error == "stop":
+                flow.stop.set()
 
-    def _source(self, number: int, entry: FlowEntry) -> DataSource[Any]:
+    def _source(self, entry: FlowEntry) -> DataSource[Any]:
         named = self._loaded.file.sources[entry.from_]
         where = f"{self._loaded.where}: sources.{entry.from_}.name"
         cls = self._environment.registry.source(named.name, where=where)
@@ -147,15 +163,42 @@ class _Run:
                 log.warning("destination: the next attempt in %.1f s: %s", pause, self._redact(str(error)))
                 self._environment.stop.wait(pause)
 
-    def _ended(self) -> RunSummary:
-        failed = [one for one in self._reports if one.status != "succeeded"]
+    def _summary(self, status: Literal["succeeded", "failed"]) -> RunSummary:
         seconds = round(time.monotonic() - self._started, 3)
-        summary = RunSummary("failed" if failed else "succeeded", seconds, self._reports, self._environment.run_id)
-        if self._summary is not None:
-            summary.write(self._summary)
-        if failed:
-            lines = "; ".join(f"{one.source}.{one.stream}: {one.error}" for one in failed)
+        reports = [report for flow in self._flows for report in flow.reports]
+        errors = [self._redact(f"{where}: {type(error).__name__}: {error}") for where, error in self._failures]
+        return RunSummary(status, seconds, reports, self._environment.run_id, errors)
+
+    def _write(self, summary: RunSummary) -> None:
+        if self._summary_file is not None:
+            summary.write(self._summary_file)
+
+    def _ended(self) -> RunSummary:
+        summary = self._summary("succeeded")
+        failed = [one for one in summary.streams if one.status != "succeeded"]
+        if failed or self._failures:
+            summary.status = "failed"
+        self._write(summary)
+        if len(self._failures) == 1 and not failed:
+            raise self._told(self._failures[0][1]) from None
+        if failed or self._failures:
+            lines = [f"{one.source}.{one.stream}: {one.error}" for one in failed] + summary.errors
+            errors = [error for flow in self._flows for error in flow.errors]
             raise FlowFailedError(
-                f"{len(failed)} of {len(self._reports)} streams failed: {lines}", self._errors, summary
+                f"{len(failed)} of {len(summary.streams)} streams failed: {'; '.join(lines)}",
+                [*errors, *(error for _, error in self._failures)],
+                summary,
             )
         return summary
+
+    def _told(self, error: BaseException) -> BaseException:
+        """The error itself, unless it or what it came from would show a secret when it is printed."""
+        printed = "".join(traceback.format_exception(error))
+        if self._redact(printed) == printed:
+            return error
+        text = self._redact(str(error))
+        if isinstance(error, DataSourceError):
+            error.args = (text,)
+            error.__cause__ = error.__context__ = None
+            return error
+        return FlowFailedError(f"{type(error).__name__}: {text}", [error])

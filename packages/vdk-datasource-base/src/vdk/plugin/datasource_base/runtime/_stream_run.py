@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from ..contract import BadRecordError, ConcurrentRunError, DataSourceError, DestinationError, State
 from ..parts import CommitUnit, Destination, Generation, Slice, StateKey, StoredState, TableSpec, WriteMode
 from ..parts._columns import REJECTED_SUFFIX
+from ._assemble import RejectedSlice
+from ._claims import Claims
 from ._plan import StreamPlan
 from ._summary import StreamReport
 from ._writer import Writer
@@ -18,12 +20,18 @@ class StreamRun:
     """The stored states, the write mode once it is known, and the staged partitions of a stream."""
 
     def __init__(
-        self, plan: StreamPlan, report: StreamReport, writer: Writer, stored: Mapping[str, StoredState]
+        self,
+        plan: StreamPlan,
+        report: StreamReport,
+        writer: Writer,
+        stored: Mapping[str, StoredState],
+        claims: Claims,
     ) -> None:
         self.plan = plan
         self.report = report
         self.writer = writer
         self.stored = dict(stored)
+        self._claims = claims
         self.mode: WriteMode | None = plan.write_mode
         self.error: BaseException | None = None
         self._finished: list[CommitUnit] = []  # partitions that wait for the whole stream to succeed
@@ -37,7 +45,17 @@ class StreamRun:
         """Partition → state, as ``partitions`` and ``read`` get them; empty under ``replace``."""
         if self.mode == "replace":
             return {}
-        return {partition: one.state for partition, one in self.stored.items()}
+        return self.stored_states
+
+    @property
+    def stored_states(self) -> dict[str, State]:
+        """Partition → state, as the destination has them."""
+        # a copy first: the writer stores states of other partitions meanwhile
+        return {partition: one.state for partition, one in dict(self.stored).items()}
+
+    def state_of(self, partition: str) -> State:
+        known = self.stored.get(partition) if self.mode != "replace" else None
+        return known.state if known is not None else {}
 
     def decide(self, mode: WriteMode) -> WriteMode:
         """Settle the write mode, once."""
@@ -52,18 +70,21 @@ class StreamRun:
 
     # What follows runs in the writer's thread, as work on the destination.
 
-    def begin(self, destination: Destination) -> None:
-        """Before the first partition: drop what a run that was killed left staged."""
-        self.discard_all(destination)
-        self._begun = True
+    def _begin(self, destination: Destination) -> None:
+        """Before anything lands: drop what a run that was killed left staged, or it would land with it."""
+        if not self._begun:
+            self.discard_all(destination)
+            self._begun = True
 
     def commit(self, destination: Destination, partition: str, slices: list[Slice], state: State | None) -> None:
         """Land a commit unit and remember the state that is stored now."""
-        self._check_begun()
+        self._begin(destination)
+        self._check(destination, slices)
+        for one in slices:
+            self._claim(one.table.name, one.table.write_mode)
         key = self.plan.key(partition)
         known = self.stored.get(partition)
         version = known.version if known is not None else 0
-        self._check_rejected(slices)
         version = destination.commit(CommitUnit(key, slices, state, version, self.plan.run_id))
         self._landed_anything = True
         self._count(self._staged.pop(partition, _NONE) + _amounts(slices))
@@ -71,10 +92,10 @@ class StreamRun:
             self._remember(key, version, state)
 
     def stage(self, destination: Destination, partition: str, slices: list[Slice]) -> None:
-        self._check_begun()
+        self._begin(destination)
+        self._check(destination, slices)
         for one in slices:
             self._specs.setdefault(one.table.name, one.table)
-        self._check_rejected(slices)
         destination.stage(self.plan.key(partition), slices, self.plan.run_id)
         self._staged[partition] = self._staged.get(partition, _NONE) + _amounts(slices)
 
@@ -92,6 +113,7 @@ class StreamRun:
         A commit that failed may have landed all the same (a connection that died after it), so the
         state is asked for again; a state that somebody else stored meanwhile is refused.
         """
+        self._begin(destination)
         key = self.plan.key(partition)
         destination.discard(key)
         self._staged.pop(partition, None)
@@ -117,6 +139,7 @@ class StreamRun:
 
     def finish(self, destination: Destination) -> None:
         """Every partition is read: make a replaced table visible, or see that an empty table exists."""
+        self._begin(destination)
         if self.mode is None:
             # no payload carried state: the stream is read whole each time
             self.mode = self.plan.incremental_mode() if "replace" not in destination.write_modes else "replace"
@@ -130,6 +153,8 @@ class StreamRun:
                 "yield a state with the rows of each, or declare the stream's cursor in its schema"
             )
         for unit in held:  # read before another partition showed that the stream is incremental
+            for name in self._specs:
+                self._claim(name, self.mode)
             destination.commit(unit)
             self._count(self._staged.pop(unit.key.partition, _NONE))
         if not self._landed_anything and not held and self.plan.schema is not None:
@@ -140,6 +165,8 @@ class StreamRun:
         specs = {own.name: own}
         for name, spec in self._specs.items():
             specs.setdefault(name, spec)
+        for name in specs:
+            self._claim(name, "replace")
         tables = [TableSpec(one.name, "replace", schema=one.schema, evolve=one.evolve) for one in specs.values()]
         destination.publish(Generation(tables, tuple(self._finished)))
         for amounts in self._staged.values():
@@ -158,12 +185,16 @@ class StreamRun:
         empty = Slice(spec, "rows", spec.schema.empty_table())
         destination.commit(CommitUnit(key, [empty], None, known.version if known else 0, self.plan.run_id))
 
-    def _check_begun(self) -> None:
-        if not self._begun:  # what is left staged from a killed run would land with the new rows
-            raise DestinationError(f"stream {self.plan.name!r} could not be prepared at the destination")
+    def _claim(self, table: str, mode: WriteMode) -> None:
+        self._claims.table(self.plan, self.writer.destination.identity(), table, mode)
 
-    def _check_rejected(self, slices: list[Slice]) -> None:
-        """Fail the stream before it rejects more rows than the flow allows."""
+    def _check(self, destination: Destination, slices: list[Slice]) -> None:
+        """Fail the stream before the destination ignores deletes, or more rows are rejected than the flow allows."""
+        if not destination.deletes and any(one.kind == "deletes" for one in slices):
+            raise DestinationError(
+                f"stream {self.plan.name!r} yielded deletes, and {destination.identity()} cannot delete rows; "
+                'write_mode = "append" lands them as rows with _vdk_deleted_at'
+            )
         most = self.plan.options.max_rejected
         staged = sum(one["rows_rejected"] for one in self._staged.values())
         total = self.report.rows_rejected + staged + _amounts(slices)["rows_rejected"]
@@ -191,7 +222,7 @@ def _amounts(slices: list[Slice]) -> Counter[str]:
     """What slices add to the report when they land."""
     amounts: Counter[str] = Counter()
     for one in slices:
-        rejected = one.table.name.endswith(REJECTED_SUFFIX)
+        rejected = isinstance(one, RejectedSlice)
         name = "rows_rejected" if rejected else "rows_landed" if one.kind == "rows" else "rows_deleted"
         amounts[name] += one.data.num_rows
         amounts["bytes"] += one.data.nbytes

@@ -81,7 +81,7 @@ class StreamReport:
             ]
         }
         state = {"before": self.state_before, "after": self.state_after}
-        return {**plain, **self.counters, "rows_per_second": round(self.rate), "state": state}
+        return {**self.counters, **plain, "rows_per_second": round(self.rate), "state": state}
 
 
 @dataclass(slots=True)
@@ -92,6 +92,8 @@ class RunSummary:
     seconds: float
     streams: Sequence[StreamReport]
     run_id: str
+    errors: list[str] = field(default_factory=list)
+    """What kept whole flows from beginning."""
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -99,6 +101,7 @@ class RunSummary:
             "seconds": self.seconds,
             "run_id": self.run_id,
             "streams": [stream.as_dict() for stream in self.streams],
+            **({"errors": self.errors} if self.errors else {}),
         }
 
     def write(self, path: Path) -> None:
@@ -137,4 +140,4 @@ class RunSummary:
             disable_numparse=[shown.index(at) for at in (0, 1) if at in shown],
         )
         errors = [f"{one.source}.{one.stream}: {one.error}" for one in self.streams if one.error]
-        return "\n".join([text, *errors])
+        return "\n".join([text, *errors, *self.errors])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 from ..parts import Destination
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 Work = Callable[[Destination], T]
 
@@ -70,7 +72,13 @@ class Writer:
                     self._bytes -= size
                     self._changed.notify_all()
         finally:
+            self._close()
+
+    def _close(self) -> None:
+        try:
             self.destination.close()
+        except Exception as error:  # what was committed is durable, so the run has not failed
+            log.warning("%s could not be closed: %s", self.destination.identity(), type(error).__name__)
 
     def _next(self) -> tuple[Work[Any], Future[Any], int] | None:
         with self._changed:

@@ -42,6 +42,7 @@ class MemoryDestination(Destination):
         self.rows: dict[str, list[Row]] = first.rows if first is not self else {}
         self.states: dict[StateKey, StoredState] = first.states if first is not self else {}
         self.staged: dict[StateKey, list[Slice]] = first.staged if first is not self else {}
+        self._mine: dict[StateKey, int] = {}  # how many slices this run has staged
 
     @classmethod
     def tables(cls, target: str = "memory") -> dict[str, list[Row]]:
@@ -61,31 +62,44 @@ class MemoryDestination(Destination):
 
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
         self.staged.setdefault(key, []).extend(slices)
+        self._mine[key] = self._mine.get(key, 0) + len(slices)
 
     def discard(self, key: StateKey) -> None:
         for one in list(self.staged):
             if one == key or (key.partition == "*" and _stream(one) == _stream(key)):
                 del self.staged[one]
+                self._mine.pop(one, None)
 
     def commit(self, unit: CommitUnit) -> int:
         rows = copy.deepcopy(self.rows)
-        for one in [*self.staged.get(unit.key, ()), *unit.slices]:
+        for one in [*self._staged(unit.key), *unit.slices]:
             _land(rows.setdefault(one.table.name, []), one)
         version = self._swap(unit)
         self._take(rows)
-        self.staged.pop(unit.key, None)
+        self._forget(unit.key)
         return version
 
     def publish(self, generation: Generation) -> list[int]:
         rows = {**self.rows, **{table.name: [] for table in generation.tables}}
         for unit in generation.units:
-            for one in self.staged.get(unit.key, ()):
+            for one in self._staged(unit.key):
                 rows[one.table.name].extend(one.data.to_pylist())
         versions = [self._swap(unit) for unit in generation.units]
         self._take(rows)
         for unit in generation.units:
-            self.staged.pop(unit.key, None)
+            self._forget(unit.key)
         return versions
+
+    def _staged(self, key: StateKey) -> list[Slice]:
+        """What this run staged, unless another run of the same flow has meddled with it."""
+        staged = self.staged.get(key, [])
+        if len(staged) != self._mine.get(key, 0):
+            raise ConcurrentRunError(f"what this run staged for {key} was changed by another run at the same time")
+        return staged
+
+    def _forget(self, key: StateKey) -> None:
+        self.staged.pop(key, None)
+        self._mine.pop(key, None)
 
     def _take(self, rows: dict[str, list[Row]]) -> None:
         self.rows.clear()

@@ -1,0 +1,40 @@
+"""Who lands what, so that two streams of a run never undo each other's work."""
+
+from __future__ import annotations
+
+import threading
+
+from ..contract import ConfigurationError
+from ..parts import WriteMode
+from ._plan import StreamPlan
+
+
+class Claims:
+    """What the flows of one run have taken: states, and tables of destinations."""
+
+    def __init__(self) -> None:
+        self._streams: dict[tuple[str, str, str, str, str], str] = {}
+        self._tables: dict[tuple[str, str], dict[tuple[str, str, str], WriteMode]] = {}
+        self._lock = threading.Lock()
+
+    def stream(self, source_id: str, identity: str, stream: str, destination: str, table: str, where: str) -> None:
+        """Take a stream's state. Raises ``ConfigurationError`` where another flow has it."""
+        first = self._streams.setdefault((source_id, identity, stream, destination, table), where)
+        if first != where:
+            raise ConfigurationError(
+                f"{where}: stream {stream!r} goes from {source_id!r} to table {table!r} of this "
+                f"destination already, in {first}; give one of the two another destination_table"
+            )
+
+    def table(self, plan: StreamPlan, destination: str, table: str, mode: WriteMode) -> None:
+        """Take a table. Raises ``ConfigurationError`` where two streams would replace it by turns."""
+        owner = (plan.where, plan.source_id, plan.name)
+        with self._lock:
+            owners = self._tables.setdefault((destination, table.lower()), {})
+            other = next((one for one in owners if one != owner and "replace" in (mode, owners[one])), None)
+            if other is not None:
+                raise ConfigurationError(
+                    f"{plan.where}: streams {other[2]!r} and {plan.name!r} would replace the same table "
+                    f"{table!r} by turns; use {{stream}} in destination_table, or a write_mode that adds rows"
+                )
+            owners[owner] = mode

@@ -1,0 +1,90 @@
+"""What one ``[[flows]]`` entry says, checked, with what surrounds it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ..parts._flow_file import FlowEntry
+from ..parts._transform import Transform, load_transform
+from ._claims import Claims
+from ._options import Options
+from ._plan import check_metadata_columns, check_template
+from ._retry import AWAY, Retry
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A flow that is known to be right as far as that can be known before anything connects.
+
+    :param claims: what the flows of the file have taken, to refuse two that undo each other's work.
+    :param redact: takes secrets out of a text.
+    """
+
+    entry: FlowEntry
+    where: str
+    options: Options
+    template: str
+    transform: Transform | None
+    run_id: str
+    stop: threading.Event
+    claims: Claims
+    redact: Callable[[str], str]
+
+    @classmethod
+    def of(
+        cls,
+        entry: FlowEntry,
+        *,
+        where: str,
+        folder: Path,
+        options: Options,
+        run_id: str,
+        stop: threading.Event,
+        claims: Claims,
+        redact: Callable[[str], str],
+    ) -> Flow:
+        """Raises ``ConfigurationError`` for what is wrong in the entry."""
+        check_metadata_columns(entry.metadata_columns, where)
+        return cls(
+            entry=entry,
+            where=where,
+            options=options.for_flow(entry),
+            template=check_template(entry.destination_table or "{table}", where),
+            transform=load_transform(entry.transform, folder=folder, where=where),
+            run_id=run_id,
+            stop=stop,
+            claims=claims,
+            redact=redact,
+        )
+
+    def retry(self) -> Retry:
+        return Retry(self.options.retry_attempts, self.options.retry_seconds, self.options.retry_delay)
+
+    def retrying(self, work: Callable[[], T]) -> T:
+        """Do work on the driver, again where what it needs is away."""
+        retry = self.retry()
+        while True:
+            try:
+                return work()
+            except AWAY as error:
+                self.pause(retry, error)
+
+    def pause(self, retry: Retry, error: BaseException) -> None:
+        """Wait until the next attempt, or raise the error where there is none."""
+        pause = retry.wait_after(error)
+        if pause is None or self.stop.is_set():
+            raise error
+        log.warning(
+            "source %r: attempt %d of %d failed, the next one in %.1f s: %s",
+            self.entry.from_, retry.failures, retry.attempts, pause, self.redact(str(error)),
+        )  # fmt: skip
+        if self.stop.wait(pause):
+            raise error

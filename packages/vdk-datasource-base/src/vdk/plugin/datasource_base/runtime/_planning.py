@@ -1,0 +1,182 @@
+"""Which streams a flow reads, where each lands and how: settled before the first row."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..contract import (
+    ConfigurationError,
+    DataSource,
+    DataSourceState,
+    DataSourceStream,
+    FlowFailedError,
+    State,
+    StateError,
+)
+from ..parts import StoredState, WriteMode
+from ..parts._flow_file import select_streams
+from ._flow import Flow
+from ._plan import StreamPlan, table_name
+from ._state_copy import copy_state
+from ._stream_run import StreamRun
+from ._summary import StreamReport
+from ._writer import Writer
+
+log = logging.getLogger(__name__)
+
+
+class Planning:
+    """Connects a source and plans its streams.
+
+    :param reports: gets a report for each stream that is chosen.
+    :param failed: told the error of a stream that cannot say what it is.
+    """
+
+    def __init__(
+        self,
+        flow: Flow,
+        source: DataSource[Any],
+        writer: Writer,
+        *,
+        reports: list[StreamReport],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._flow = flow
+        self._source = source
+        self._writer = writer
+        self._reports = reports
+        self._failed = failed
+
+    def runs(self) -> list[StreamRun]:
+        """The chosen streams, in the source's order.
+
+        :raises Exception: what keeps the flow as a whole from being read.
+        """
+        flow, writer = self._flow, self._writer
+        stored = flow.retrying(lambda: writer.call(lambda destination: destination.load_states(flow.entry.from_)))
+        identity = self._source.identity()
+        state = self._source_state(stored, identity)
+        flow.retrying(lambda: self._source.connect(state))
+        streams = list(flow.retrying(self._source.streams))
+        _check_unique([stream.name for stream in streams], self._flow.where)
+        chosen = select_streams(
+            [stream.name for stream in streams], self._flow.entry.streams, where=f"{self._flow.where}.streams"
+        )
+        wanted = [stream for stream in streams if stream.name in set(chosen)]
+        states = {stream.name: self._take(stream, identity, stored) for stream in wanted}
+        runs = [run for stream in wanted if (run := self._planned(stream, identity, states[stream.name]))]
+        for run in runs:
+            self._flow.claims.table(
+                run.plan, self._writer.destination.identity(), run.plan.table, run.mode or "replace"
+            )
+        self._warn_of_modes(runs)
+        return runs
+
+    def _source_state(self, stored: Sequence[StoredState], identity: str) -> DataSourceState:
+        """What ``connect`` is given: this flow's states, not those of another flow into other tables."""
+        states: dict[str, dict[str, State]] = {}
+        for one in stored:
+            key = one.key
+            if key.source_identity == identity and key.table == table_name(self._flow.template, key.stream, None):
+                states.setdefault(key.stream, {})[key.partition] = copy_state(one.state, stream=key.stream)
+        return DataSourceState(states)
+
+    def _take(
+        self, stream: DataSourceStream, identity: str, stored: Sequence[StoredState]
+    ) -> tuple[StreamReport, dict[str, StoredState]]:
+        """The stream's states, and its report. Nothing of the flow is read where one stream is refused."""
+        table = table_name(self._flow.template, stream.name, None)
+        destination = self._writer.destination.identity()
+        self._flow.claims.stream(self._flow.entry.from_, identity, stream.name, destination, table, self._flow.where)
+        mine = _stored_for(stored, self._flow.entry.from_, identity, stream.name, table)
+        report = StreamReport(self._flow.entry.from_, self._flow.entry.to, stream.name, table)
+        report.state_before = {partition: one.state for partition, one in mine.items()}
+        report.state_after = report.state_before
+        self._reports.append(report)
+        return report, mine
+
+    def _planned(
+        self, stream: DataSourceStream, identity: str, taken: tuple[StreamReport, dict[str, StoredState]]
+    ) -> StreamRun | None:
+        """The stream, ready to be read; None where it cannot say what it is, which fails it alone."""
+        report, mine = taken
+        try:
+            schema = self._flow.retrying(stream.schema)
+        except Exception as error:
+            self._failed(error)
+            report.end("failed", self._flow.redact(f"{type(error).__name__}: {error}"))
+            return None
+        plan = StreamPlan(
+            source_id=self._flow.entry.from_,
+            identity=identity,
+            stream=stream,
+            where=self._flow.where,
+            template=self._flow.template,
+            table=report.table,
+            schema=schema,
+            write_mode=self._mode(schema, bool(mine)),
+            possible_modes=self._writer.destination.write_modes,
+            explicit=self._flow.entry.write_mode is not None,
+            soft_deletes=self._flow.entry.deletes == "soft",
+            evolve=self._flow.entry.on_schema_change == "evolve",
+            transform=self._flow.transform,
+            metadata_columns=tuple(self._flow.entry.metadata_columns),
+            options=self._flow.options,
+            run_id=self._flow.run_id,
+            facts={"run_id": self._flow.run_id, "source": self._flow.entry.from_, "stream": stream.name},
+        )
+        plan.spec(None, plan.write_mode)  # refuses a reserved name, and an upsert without a primary key
+        return StreamRun(plan, report, self._writer, mine, self._flow.claims)
+
+    def _mode(self, schema: Any, has_state: bool) -> WriteMode | None:
+        """The write mode, where it is known before reading; see ``StreamPlan.write_mode``."""
+        destination = self._writer.destination
+        said = self._flow.entry.write_mode
+        if said is not None:
+            if said not in destination.write_modes:
+                raise ConfigurationError(
+                    f"{self._flow.where}: write_mode = {said!r} is not possible on {destination.identity()}, "
+                    f"which can {', '.join(sorted(destination.write_modes))}"
+                )
+            return said
+        incremental = has_state or (schema is not None and schema.cursor is not None)
+        if destination.write_modes == {"append"}:
+            return "append"
+        if not incremental:
+            return None
+        keyed = schema is not None and schema.primary_key
+        return "upsert" if keyed and "upsert" in destination.write_modes else "append"
+
+    def _warn_of_modes(self, runs: Sequence[StreamRun]) -> None:
+        if runs and self._flow.entry.write_mode is None and self._writer.destination.write_modes == {"append"}:
+            log.warning(
+                "%s can only append: streams that are read whole land again in each run, and changed rows land "
+                'beside their older versions; write_mode = "append" in %s says that this is wanted',
+                self._writer.destination.identity(), self._flow.where,
+            )  # fmt: skip
+
+
+def _stored_for(
+    stored: Sequence[StoredState], source_id: str, identity: str, stream: str, table: str
+) -> dict[str, StoredState]:
+    """The states of one stream into one table. Raises ``StateError`` where another set of data left them."""
+    mine: dict[str, StoredState] = {}
+    for one in stored:
+        if one.key.stream != stream or one.key.table != table:
+            continue
+        if one.key.source_identity != identity:
+            raise StateError(
+                f"source {source_id!r} reads {identity}, but the state of stream {stream!r} in table {table!r} was "
+                f"written for {one.key.source_identity}; give the new data another id under [sources], "
+                "or reset the state if it is the same data in another place"
+            )
+        mine[one.key.partition] = one
+    return mine
+
+
+def _check_unique(names: Sequence[str], where: str) -> None:
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise FlowFailedError(f"{where}: the source has more than one stream called {doubled[0]!r}")

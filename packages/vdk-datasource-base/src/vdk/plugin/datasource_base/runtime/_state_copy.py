@@ -1,0 +1,42 @@
+"""States as values of their own: JSON, and nobody else's to change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ..contract import DataSourceError, State
+from ..parts._infer import builtin
+
+
+def copy_state(state: State, *, stream: str) -> State:
+    """A copy of a state, made the moment the source hands it over.
+
+    A source may go on counting in the very dict it yielded, while the rows behind it still wait. Stored
+    then, the state would be ahead of its rows.
+
+    :raises DataSourceError: for what is no JSON and would come back as something else in the next run.
+    """
+    if not isinstance(state, Mapping):
+        raise DataSourceError(f"stream {stream!r} yielded a state of type {type(state).__name__}: a state is a mapping")
+    copied: State = _copy(state, stream)
+    return copied
+
+
+def _copy(value: Any, stream: str) -> Any:
+    kind = type(value)
+    if kind in (str, int, bool, type(None)) or (kind is float and math.isfinite(value)):
+        return value
+    if isinstance(value, Mapping):
+        if wrong := [key for key in value if not isinstance(key, str)]:
+            raise DataSourceError(f"stream {stream!r} yielded a state with the key {wrong[0]!r}: keys are text")
+        return {key: _copy(one, stream) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_copy(one, stream) for one in value]
+    if (own := builtin(value)) is not value:
+        return _copy(own, stream)
+    raise DataSourceError(
+        f"stream {stream!r} yielded a state with {value!r} in it: a state is made of text, finite numbers, "
+        "truth values, None, lists and mappings"
+    )
