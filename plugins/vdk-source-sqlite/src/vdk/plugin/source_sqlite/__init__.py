@@ -1,0 +1,1 @@
+"""vdk-source-sqlite: a SQLite database as a data source, one stream per table."""

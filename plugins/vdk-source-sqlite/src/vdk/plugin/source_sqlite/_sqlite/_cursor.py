@@ -1,0 +1,185 @@
+"""A cursor in a dynamically typed column: what its values are (``typeof`` first), and how they are ordered.
+
+SQLite sorts NULL, then numbers, then text, then blobs (https://www.sqlite.org/datatype3.html, section 4),
+so the lowest and the highest value tell whether types are mixed; both are at the ends of an index.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Any
+
+import sqlalchemy as sa
+
+from vdk.plugin.datasource_base.contract import ConfigurationError
+
+from ..sql._facts import CursorFacts
+from ..sql._formats import UNITS, CursorFormat, IsoText, Opaque, detect_number, detect_text, named_format
+from ..sql._mixed import mixed_formats
+from ..sql._query import Query, value
+from ..sql._session import Session
+
+Expression = sa.ColumnElement[Any]
+_DIRECTIVES = {"%Y": 4, "%m": 2, "%d": 2, "%H": 2, "%M": 2, "%S": 2, "%f": 6}
+
+
+def cursor_expression(column: Expression, cursor_format: str) -> Expression:
+    """The cursor as it is compared: by bytes, whatever the column's collation.
+
+    ``iso``: in UTC, to the millisecond (https://www.sqlite.org/lang_datefunc.html). A pattern: its parts put
+    into ISO order.
+    """
+    if cursor_format == "auto" or named_format(cursor_format) is not None:
+        return sa.collate(column, "BINARY")
+    if cursor_format == "iso":
+        return sa.func.strftime("%Y-%m-%d %H:%M:%f", column)
+    if "%" in cursor_format:
+        return _reordered(column, cursor_format)
+    raise ConfigurationError(
+        f"cursor_format: {cursor_format!r} is unknown; write auto, text, number, epoch_s, epoch_ms, epoch_us, "
+        'epoch_ns, julian_day, iso, or a pattern such as "%m-%d-%Y"'
+    )
+
+
+def _reordered(column: Expression, pattern: str) -> Expression:
+    at, places = 1, {}
+    for part in re.findall(r"%.|[^%]", pattern):
+        if part.startswith("%"):
+            if part not in _DIRECTIVES or part in places:
+                raise ConfigurationError(
+                    f"cursor_format: {part!r} in {pattern!r}; a pattern has each of {', '.join(_DIRECTIVES)} at most once"
+                )
+            places[part] = at
+        at += _DIRECTIVES.get(part, 1)
+    if not {"%Y", "%m", "%d"} <= set(places):
+        raise ConfigurationError(f"cursor_format: {pattern!r} needs %Y, %m and %d")
+    wanted = "%Y-%m-%d"
+    for part, before in (("%H", " "), ("%M", ":"), ("%S", ":"), ("%f", ".")):
+        if part not in places:
+            break
+        wanted += before + part
+    if "%H" in places and "%M" not in places:
+        raise ConfigurationError(f"cursor_format: {pattern!r} has %H and needs %M")
+    pieces = [
+        sa.func.substr(column, places[part], _DIRECTIVES[part]) if part.startswith("%") else sa.literal(part)
+        for part in re.findall(r"%.|[^%]", wanted)
+    ]
+    joined: Expression = pieces[0]
+    for piece in pieces[1:]:
+        joined = joined.op("||")(piece)
+    right_length = sa.func.length(column) == at - 1
+    return sa.case(
+        (right_length, joined), else_=column
+    )  # what does not match the pattern shows as it is, and is refused
+
+
+def cursor_facts(session: Session, query: Query, known: str | None) -> CursorFacts:
+    """See ``Dialect.cursor_facts``."""
+    quick = known is not None and query.index_level != "none"
+    guess = _guess(session, query, known, quick=quick)
+    if isinstance(guess, CursorFacts):
+        return guess
+    if quick:
+        return _at_the_ends(session, query, guess)
+    return _all_over(session, query, guess)
+
+
+def _guess(session: Session, query: Query, known: str | None, *, quick: bool) -> CursorFormat | CursorFacts:
+    """The format of one value, to be confirmed by the others; the facts, if there is none."""
+    cursor, plan = query.cursor, query.plan
+    if quick:
+        values = session.one(query.filtered(sa.select(sa.func.max(cursor))))
+    else:
+        values = next(iter(session.all(query.filtered(sa.select(cursor), cursor.is_not(None)).limit(1))), (None,))
+    found = values[0]
+    if found is None:
+        return CursorFacts(None, None, _count(session, query, cursor.is_(None)))
+    named = named_format(plan.cursor_format)
+    if named is not None:
+        return named
+    if isinstance(found, str):
+        zone = "UTC" if plan.cursor_format == "iso" else plan.zone
+        text = detect_text(found, zone)
+        if text is None:
+            raise mixed_formats(session, query)
+        return text
+    if isinstance(found, bytes):
+        raise mixed_formats(session, query)
+    if known == "number":  # a counter that grew into the range of times is a counter
+        return Opaque(numeric=True)
+    return detect_number(found, whole=isinstance(found, int))
+
+
+def _at_the_ends(session: Session, query: Query, guess: CursorFormat) -> CursorFacts:
+    """With an index on the cursor: its ends, and its last day below the maximum. Rows are checked when they are read."""
+    cursor = query.cursor
+    lowest = session.one(query.filtered(sa.select(sa.func.min(cursor))))[0]
+    highest = session.one(query.filtered(sa.select(sa.func.max(cursor))))[0]
+    guess = _numbers(session, query, guess, lowest, highest)
+    if not guess.accepts(lowest) or not guess.accepts(highest):
+        raise mixed_formats(session, query)
+    if isinstance(guess, IsoText):
+        recent = cursor >= value(guess.back(highest, dt.timedelta(days=1)))
+        other = query.filtered(sa.select(sa.literal(1)), recent, sa.not_(_looks_like(cursor, guess))).limit(1)
+        if session.all(other):
+            raise mixed_formats(session, query)
+    return CursorFacts(guess, highest, _count(session, query, cursor.is_(None)))
+
+
+def _all_over(session: Session, query: Query, guess: CursorFormat) -> CursorFacts:
+    """One pass over the table."""
+    cursor = query.cursor
+    fits = _looks_like(cursor, guess) if isinstance(guess, IsoText) else sa.literal(1)
+    columns = (sa.func.count(), sa.func.count(cursor), sa.func.min(cursor), sa.func.max(cursor), sa.func.total(fits))
+    rows, filled, lowest, highest, fitting = session.one(query.filtered(sa.select(*columns)))
+    guess = _numbers(session, query, guess, lowest, highest)
+    fits_all = not isinstance(guess, IsoText) or fitting == filled
+    if not fits_all or not guess.accepts(lowest) or not guess.accepts(highest):
+        raise mixed_formats(session, query)
+    if query.plan.cursor_format == "iso":
+        raw = sa.func.coalesce(*(query.column(name) for name in query.plan.cursor))
+        if session.all(query.filtered(sa.select(sa.literal(1)), cursor.is_(None), raw.is_not(None)).limit(1)):
+            raise mixed_formats(session, query)
+    return CursorFacts(guess, highest, rows - filled)
+
+
+def _numbers(session: Session, query: Query, guess: CursorFormat, lowest: Any, highest: Any) -> CursorFormat:
+    """What a column of numbers says: by its highest, if all that could be times are times of one unit."""
+    if query.plan.cursor_format != "auto" or not guess.numeric or guess == Opaque(numeric=True) or not _number(highest):
+        return guess
+    by_highest = detect_number(highest, whole=isinstance(highest, int) and isinstance(lowest, int))
+    if not _number(lowest):
+        return by_highest
+    cursor = query.cursor
+    bounds = {unit: bound for unit, bound in UNITS.items() if bound[0] <= highest}
+    used = [
+        unit
+        for unit, (low, high) in bounds.items()
+        if session.all(query.filtered(sa.select(sa.literal(1)), cursor >= low, cursor < high).limit(1))
+    ]
+    if len(used) > 1:
+        raise mixed_formats(session, query)
+    return by_highest
+
+
+def _looks_like(cursor: Expression, form: IsoText) -> Expression:
+    """Whether a text has the form, near enough: what GLOB lets through is checked when the row is read."""
+    digit = "[0-9]"
+    date = f"{digit * 4}-{digit * 2}-{digit * 2}"
+    if not form.sep:
+        return cursor.op("GLOB")(date)
+    like = cursor.op("GLOB")(f"{date}{form.sep}{digit * 2}:{digit * 2}*{form.suffix}")
+    if not form.suffix:
+        return sa.and_(like, sa.not_(cursor.op("GLOB")("*:[0-9]*[-+A-Za-z ]*")))
+    if form.digits is not None:
+        return sa.and_(like, sa.func.length(cursor) == 20 + form.digits + bool(form.digits))
+    return like
+
+
+def _count(session: Session, query: Query, condition: Expression) -> int:
+    return int(session.one(query.filtered(sa.select(sa.func.count()), condition))[0])
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float))

@@ -1,0 +1,122 @@
+"""Opening a SQLite database read-only, and what it says about itself."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
+from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, DataSourceError
+
+from ..sql._facts import CursorFacts, TableInfo
+from ..sql._kinds import Kind
+from ..sql._query import Query
+from ..sql._session import Session
+from ._cursor import cursor_expression, cursor_facts
+from ._reflect import reflect
+from ._types import kind_of
+
+_AWAY = ("locked", "busy")
+_NO_DATABASE = ("not a database", "malformed", "unsupported file format", "encrypted")
+_NOT_READABLE = ("unable to open", "readonly", "disk i/o error", "authorization", "access permission")
+
+
+@dataclass(frozen=True)
+class SqliteDialect:
+    """One database file.
+
+    :param path: absolute.
+    :param lock_seconds: how long to wait for a writer.
+    """
+
+    path: Path
+    lock_seconds: float = 5.0
+
+    def identity(self) -> str:
+        return sa.URL.create("sqlite", database=str(self.path)).render_as_string()
+
+    def connect(self) -> sa.Connection:
+        if not self.path.is_file():
+            what = "is a folder" if self.path.is_dir() else "does not exist"
+            raise ConfigurationError(f"the SQLite database {str(self.path)!r} {what}")
+        engine = sa.create_engine("sqlite://", creator=self._open, poolclass=NullPool)
+        sa.event.listen(engine, "begin", _begin)
+        try:
+            return engine.connect()
+        except Exception as error:
+            if (ours := self.translate(error)) is not None:
+                raise ours from error
+            raise
+
+    def _open(self) -> sqlite3.Connection:
+        # mode=ro neither creates nor writes. autocommit (isolation_level None): a transaction begins where we say so.
+        # A stream's iterator may be closed by another thread than read it; two never use it at once.
+        uri = f"file:{quote(str(self.path))}?mode=ro"
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=self.lock_seconds, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def tables(self, session: Session) -> Sequence[TableInfo]:
+        return reflect(session)
+
+    def translate(self, error: Exception) -> DataSourceError | None:
+        if isinstance(error, sa.exc.DBAPIError) and isinstance(error.orig, Exception):
+            error = error.orig
+        if not isinstance(error, sqlite3.Error):
+            return None
+        text = str(error)
+        where = f"the SQLite database {str(self.path)!r}"
+        if any(sign in text.lower() for sign in _AWAY):
+            return ConnectionFailedError(
+                f"{where} is locked by another process ({text}; waited {self.lock_seconds:g} s)"
+            )
+        if any(sign in text.lower() for sign in _NO_DATABASE):
+            return ConfigurationError(
+                f"{str(self.path)!r} is no SQLite database, or a damaged or encrypted one ({text})"
+            )
+        if any(sign in text.lower() for sign in _NOT_READABLE):
+            return ConfigurationError(
+                f"{where} cannot be read ({text}). Check the permissions of the file; of a database in WAL mode also those "
+                "of its folder and of the files that end in -wal and -shm"
+            )
+        return ConfigurationError(f"{where}: {text}")
+
+    def tolerate(self, session: Session, error: Exception) -> bool:
+        raw: Any = session.connection.connection.driver_connection
+        if raw.text_factory is not str or "decode to utf-8" not in str(error).lower():
+            return False
+        raw.text_factory = _undecodable
+        return True
+
+    def kind(self, declared: str, sample: Sequence[Any]) -> Kind:
+        return kind_of(declared, sample)
+
+    def cursor_expression(self, column: sa.ColumnElement[Any], cursor_format: str) -> sa.ColumnElement[Any]:
+        return cursor_expression(column, cursor_format)
+
+    def collated(self, column: sa.ColumnElement[Any], collation: str | None) -> sa.ColumnElement[Any]:
+        return column if collation is None else sa.collate(column, collation)
+
+    def cursor_facts(self, session: Session, query: Query, known: str | None) -> CursorFacts:
+        return cursor_facts(session, query, known)
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def _undecodable(data: bytes) -> str:
+    """Text that is no UTF-8 keeps its bytes as lone surrogates: it converts to no column, and shows in the error."""
+    return data.decode("utf-8", "surrogateescape")

@@ -1,0 +1,52 @@
+"""The source: a SQLite database, one stream per table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from vdk.plugin.datasource_base.contract import DataSource, DataSourceState, Duration, data_source
+
+from ._sqlite import SqliteDialect
+from .sql import Session, SqlConfig, SqlStream, plan_streams
+
+
+class SqliteConfig(SqlConfig):
+    """A SQLite database and how its tables are read."""
+
+    database: Annotated[Path, Meta(description="the database file; it is opened read-only and never created")]
+    lock_timeout: Annotated[
+        Duration, Meta(description="how long to wait for a process that writes to the database")
+    ] = Duration(seconds=5)
+
+
+@data_source(name="sqlite", config=SqliteConfig)
+class SqliteSource(DataSource[SqliteConfig]):
+    """Tables of one SQLite database; read incrementally where they have a cursor, else whole."""
+
+    def __init__(self, config: SqliteConfig) -> None:
+        super().__init__(config)
+        self._dialect = SqliteDialect(config.database.expanduser().resolve(), config.lock_timeout.total_seconds())
+        self._streams: list[SqlStream] | None = None
+
+    def identity(self) -> str:
+        """``sqlite:///`` and the file's absolute path, links resolved."""
+        return self._dialect.identity()
+
+    def connect(self, state: DataSourceState) -> None:
+        """Looks at the database once; each stream opens its own connection when it is read."""
+        with Session(self._dialect) as session:
+            session.begin()
+            tables = self._dialect.tables(session)
+        self._streams = plan_streams(tables, self.config, self._dialect, state)
+
+    def streams(self) -> Sequence[SqlStream]:
+        if self._streams is None:
+            self.connect(DataSourceState())
+        return list(self._streams or ())
+
+    def check(self) -> None:
+        self.connect(DataSourceState())

@@ -1,0 +1,181 @@
+"""How the values of a column land: as one Arrow type, losslessly or not at all.
+
+``pa.array`` with a type would cut 1.5 to 1 and take bytes as text. Without a type it infers one
+from all values, at the speed of the machine, and the inferred type proves what is in the column:
+if it is the expected one (or null), every value fits. Only otherwise are values looked at singly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+UNFIT = (pa.ArrowException, OverflowError, UnicodeEncodeError, InvalidOperation, ValueError, TypeError)
+"""What converting a value that does not fit may raise."""
+
+
+class Unfit(ValueError):
+    """At least one value does not fit."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Where a column lands.
+
+    :param arrow: the type.
+    :param render: for text columns that take any value: how one that is not text is written.
+    """
+
+    arrow: pa.DataType
+    render: Callable[[Any], str] | None = None
+
+    def array(self, values: Sequence[Any]) -> pa.Array:
+        """``values`` (None: NULL) as an array of the type. Raises one of ``UNFIT``."""
+        if self.render is not None:
+            render = self.render
+            values = [value if value is None or type(value) is str else render(value) for value in values]
+        found = pa.array(values)
+        if isinstance(found, pa.ChunkedArray):
+            raise Unfit("more than 2 GB in one page of a column")
+        if found.type == self.arrow and not pa.types.is_binary(found.type):
+            return found
+        if pa.types.is_null(found.type):
+            return pa.nulls(len(found), self.arrow)
+        return _CASTS[self._family](self.arrow, found, values)
+
+    @property
+    def _family(self) -> str:
+        if pa.types.is_decimal(self.arrow):
+            return "decimal"
+        return "timestamp" if pa.types.is_timestamp(self.arrow) else str(self.arrow)
+
+
+def split(kind: Kind, values: Sequence[Any]) -> tuple[pa.Array, list[int]]:
+    """``values`` as an array, NULL where one does not fit, and where those are.
+
+    The range is halved until the unfit values stand alone: cheap when they are few, and every
+    value goes through the same conversion as in a clean page.
+    """
+    try:
+        return kind.array(values), []
+    except UNFIT:
+        if len(values) == 1:
+            return pa.nulls(1, kind.arrow), [0]
+    half = len(values) // 2
+    left, bad = split(kind, values[:half])
+    right, more = split(kind, values[half:])
+    return pa.concat_arrays([left, right]), bad + [half + at for at in more]
+
+
+def _refuse(arrow: pa.DataType, found: pa.Array, values: Sequence[Any]) -> pa.Array:
+    raise Unfit(f"{found.type} does not fit {arrow}")
+
+
+def _double(arrow: pa.DataType, found: pa.Array, values: Sequence[Any]) -> pa.Array:
+    if not pa.types.is_integer(found.type):
+        return _refuse(arrow, found, values)
+    return found.cast(arrow)  # a safe cast: integers beyond 2**53 are refused
+
+
+def _binary(arrow: pa.DataType, found: pa.Array, values: Sequence[Any]) -> pa.Array:
+    if found.type != arrow or any(type(value) is str for value in values):  # text and bytes together infer as bytes
+        return _refuse(arrow, found, values)
+    return found
+
+
+def _bool(arrow: pa.DataType, found: pa.Array, values: Sequence[Any]) -> pa.Array:
+    if not pa.types.is_integer(found.type):
+        return _refuse(arrow, found, values)
+    bounds = pc.min_max(found).as_py()
+    if bounds["min"] < 0 or bounds["max"] > 1:
+        return _refuse(arrow, found, values)
+    return found.cast(arrow)
+
+
+def _from_text(arrow: pa.DataType, found: pa.Array, values: Sequence[Any]) -> pa.Array:
+    """Arrow reads ISO 8601 strictly: a zone where the type has none, or none where it has one, is refused."""
+    if not pa.types.is_string(found.type):
+        return _refuse(arrow, found, values)
+    return found.cast(arrow)
+
+
+def _decimal(arrow: pa.DataType, found: pa.Array, values: Sequence[Any]) -> pa.Array:
+    if pa.types.is_floating(found.type) and (quick := _decimal_of_doubles(arrow, found)) is not None:
+        return quick
+    if pa.types.is_binary(found.type):
+        return _refuse(arrow, found, values)
+    return pa.array([_exact(value) for value in values], arrow)
+
+
+def _decimal_of_doubles(arrow: pa.DataType, found: pa.Array) -> pa.Array | None:
+    """Doubles as decimals, if each has a shortest text with at most ``scale`` decimals; None: look closer.
+
+    A double that equals ``n / 10**scale`` for an integer n below 10**15 has that decimal as its
+    shortest text: 15 digits survive the way through a double.
+    """
+    if arrow.scale > 15:
+        return None
+    shift = 10.0**arrow.scale
+    units = pc.round(pc.multiply(found, shift))
+    largest = pc.max(pc.abs(units)).as_py()
+    if not largest < min(1e15, 10.0**arrow.precision) or not pc.all(pc.equal(pc.divide(units, shift), found)).as_py():
+        return None
+    whole = units.cast(pa.int64()).cast(pa.decimal128(19, 0))
+    return pc.multiply(whole, pa.scalar(Decimal(1).scaleb(-arrow.scale))).cast(arrow)
+
+
+def _exact(value: Any) -> Decimal | None:
+    if value is None:
+        return None
+    number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    if not number.is_finite() or (isinstance(value, str) and not value.isascii()) or "_" in str(value):
+        raise Unfit(f"{value} is no number")
+    return number
+
+
+_CASTS: dict[str, Callable[[pa.DataType, pa.Array, Sequence[Any]], pa.Array]] = {
+    "int64": _refuse,
+    "double": _double,
+    "string": _refuse,
+    "binary": _binary,
+    "bool": _bool,
+    "timestamp": _from_text,
+    "date32[day]": _from_text,
+    "decimal": _decimal,
+}
+
+
+def text_of(value: Any) -> str:
+    """A number as its shortest exact text. Raises ``TypeError`` for what has none, such as bytes."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(type(value).__name__)
+    return str(value) if isinstance(value, int) else repr(value)
+
+
+def text_or_hex(value: Any) -> str:
+    """Like ``text_of``, and bytes as SQL writes them: ``X'00FF'``."""
+    return f"X'{value.hex().upper()}'" if isinstance(value, bytes) else text_of(value)
+
+
+INTEGER = Kind(pa.int64())
+DOUBLE = Kind(pa.float64())
+TEXT = Kind(pa.string())
+BINARY = Kind(pa.binary())
+BOOLEAN = Kind(pa.bool_())
+DATE = Kind(pa.date32())
+TIMESTAMP = Kind(pa.timestamp("us"))
+TIMESTAMP_UTC = Kind(pa.timestamp("us", "UTC"))
+ANY = Kind(pa.string(), text_of)
+ANY_OR_BYTES = Kind(pa.string(), text_or_hex)
+
+
+def decimal_kind(precision: int, scale: int) -> Kind:
+    """Exact decimals; text where Arrow's 128 bits are too few."""
+    if not 1 <= precision <= 38 or not 0 <= scale <= precision:
+        return ANY
+    return Kind(pa.decimal128(precision, scale))

@@ -1,0 +1,62 @@
+"""Says what is in a cursor column that cannot be read by: which formats, how many of each, one key of each."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from vdk.plugin.datasource_base.contract import ConfigurationError
+
+from ._formats import UNITS, detect_text
+
+if TYPE_CHECKING:
+    from ._query import Query
+    from ._session import Session
+
+
+def mixed_formats(session: Session, query: Query) -> ConfigurationError:
+    """The error, after one pass over the cursor column."""
+    plan = query.plan
+    key = [query.column(name) for name in (plan.primary_key or (query.key.columns if query.key else ()))]
+    found: dict[str, list[Any]] = {}
+    statement = query.filtered(sa.select(query.cursor.label("_vdk_cursor"), *key), query.cursor.is_not(None))
+    for page in session.stream(statement, lambda: 10_000, release=False):
+        for value, *keys in page:
+            shape = shape_of(value)
+            if shape in found:
+                found[shape][0] += 1
+            else:
+                found[shape] = [1, value, keys[0] if len(keys) == 1 else tuple(keys)]
+    lines = [
+        f"{count} of {shape} (for example {value!r}" + (f" at key {key!r})" if key != () else ")")
+        for shape, (count, value, key) in sorted(found.items(), key=lambda item: -item[1][0])
+    ]
+    what = "mixes formats" if len(found) > 1 else "is in a format that does not sort like time"
+    cursor = " or ".join(map(repr, plan.cursor))
+    return ConfigurationError(
+        f"stream {plan.name!r}: the cursor {cursor} {what}: {'; '.join(lines)}. Say how to read it with "
+        f'{plan.place}.cursor_format (text, number, iso for any mix of ISO texts, or a pattern such as "%m-%d-%Y"), '
+        f"name another column with {plan.place}.cursor, or read the table whole (write mode replace) with "
+        f"{plan.place}.cursor = false"
+    )
+
+
+def shape_of(value: Any) -> str:
+    """What a value looks like, in words: ``text like YYYY-MM-DD HH:MM:SS``."""
+    if isinstance(value, (int, float)):
+        units = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+        unit = next((unit for unit, (low, high) in UNITS.items() if low <= value < high), None)
+        return f"numbers ({units[unit]} since 1970)" if unit else "numbers"
+    if isinstance(value, bytes):
+        return "blobs"
+    iso = detect_text(value, "UTC")
+    if iso is None:
+        shape = re.sub(r"[0-9]", "9", value[:40])
+        return f"text like {re.sub(r'[A-Za-z]+', 'A', shape)!r}"
+    zone = f" with {iso.suffix.strip()}" if iso.suffix else ""
+    digits = f" and {iso.digits} decimals" if iso.digits is not None else ""
+    return {"": "text like YYYY-MM-DD", " ": "text like YYYY-MM-DD HH:MM:SS", "T": "text like YYYY-MM-DDTHH:MM:SS"}[
+        iso.sep
+    ] + (zone + digits)

@@ -1,0 +1,36 @@
+"""Names that a person wrote, found among those that exist."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from vdk.plugin.datasource_base.contract import ConfigurationError
+
+
+def find_name(name: str, known: Iterable[str], *, place: str, what: str) -> str:
+    """``name`` as the database spells it. SQL names differ by more than case, so one match without case is it.
+
+    :param place: where it was written (``"tables.orders.cursor"``).
+    :param what: what it should name (``"a column of table 'orders'"``).
+    :raises ConfigurationError: with the closest names.
+    """
+    names = list(known)
+    if name in names:
+        return name
+    alike = [one for one in names if one.casefold() == name.casefold()]
+    if len(alike) == 1:
+        return alike[0]
+    raise ConfigurationError(f"{place}: {name!r} is not {what}{closest(name, names)}")
+
+
+def closest(name: str, names: Iterable[str], shown: int = 12) -> str:
+    """What to add to a message about an unknown name."""
+    known = sorted(names)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    if near:
+        return f"; did you mean {' or '.join(map(repr, near))}?"
+    if not known:
+        return "; there are none"
+    more = f" and {len(known) - shown} more" if len(known) > shown else ""
+    return f"; there are {', '.join(map(repr, known[:shown]))}{more}"

@@ -1,0 +1,102 @@
+"""Pages of raw rows as payloads: Arrow for what fits, rejected rows for what does not, deleted keys apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from vdk.plugin.datasource_base.contract import (
+    JSON,
+    BadRecordError,
+    DataSourcePayload,
+    RejectedRows,
+)
+
+from ._kinds import UNFIT, Kind, split
+from ._plan import Plan
+from ._query import Query
+from ._session import Row
+
+NOT_DELETED = (None, 0, "", "0", b"")
+
+
+class Packer:
+    """Turns the rows of one query into payloads."""
+
+    def __init__(self, plan: Plan, kinds: Mapping[str, Kind], query: Query) -> None:
+        self._plan, self._query = plan, query
+        self._kinds = [kinds[name] for name in plan.columns]
+        self._schema = schema_of(plan, kinds)
+        self._key_at = [plan.columns.index(name) for name in plan.primary_key] or list(query.key_at)
+        self._keys = pa.schema([self._schema.field(name) for name in plan.primary_key])
+        self._count = 0
+
+    def payloads(self, rows: Sequence[Row], state: Mapping[str, JSON] | None = None) -> Iterator[DataSourcePayload]:
+        """The rows of one page; ``state`` goes with the last payload."""
+        found = list(self._payloads(rows)) or [DataSourcePayload(None)]
+        for one in found[:-1]:
+            yield one
+        last = found[-1]
+        yield DataSourcePayload(last.data, state=state, kind=last.kind)
+
+    def _payloads(self, rows: Sequence[Row]) -> Iterator[DataSourcePayload]:
+        live, deleted = self._apart(rows)
+        if live:
+            table, rejected = self._table(live)
+            if rejected:
+                yield DataSourcePayload(RejectedRows(rejected))
+            if table.num_rows:
+                yield DataSourcePayload(table)
+        if deleted and self._plan.cursor:
+            keys = [self._kinds[at].array([row[at] for row in deleted]) for at in self._key_at]
+            yield DataSourcePayload(pa.Table.from_arrays(keys, schema=self._keys), kind="deletes")
+        self._count += len(rows)
+
+    def _apart(self, rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[Row]]:
+        at = self._query.deleted_at
+        if at is None:
+            return rows, ()
+        return [row for row in rows if row[at] in NOT_DELETED], [row for row in rows if row[at] not in NOT_DELETED]
+
+    def _table(self, rows: Sequence[Row]) -> tuple[pa.Table, list[tuple[dict[str, Any], BadRecordError]]]:
+        arrays: list[pa.Array] = []
+        bad: dict[int, int] = {}
+        for at, (kind, values) in enumerate(zip(self._kinds, zip(*rows, strict=True), strict=False)):
+            try:
+                arrays.append(kind.array(values))
+            except UNFIT:
+                array, unfit = split(kind, values)
+                arrays.append(array)
+                for row in unfit:
+                    bad.setdefault(row, at)
+        table = pa.Table.from_arrays(arrays, schema=self._schema)
+        if not bad:
+            return table, []
+        kept = pa.array([row not in bad for row in range(len(rows))])
+        return table.filter(kept), [self._rejected(rows[row], row, at) for row, at in sorted(bad.items())]
+
+    def _rejected(self, row: Row, number: int, at: int) -> tuple[dict[str, Any], BadRecordError]:
+        plan, name = self._plan, self._plan.columns[at]
+        declared = plan.table.columns[name] or "no type"
+        error = BadRecordError(
+            f"the column is declared {declared} and lands as {self._kinds[at].arrow}, which does not hold this "
+            f'{type(row[at]).__name__}; reject such rows with on_bad_record = "reject", or land the column as text '
+            f'with {plan.place}.dynamic_types = "text"',
+            stream=plan.name,
+            column=name,
+            key=self._named_key(row, number),
+            value=row[at],
+        )
+        return dict(zip(plan.columns, row, strict=False)), error
+
+    def _named_key(self, row: Row, number: int) -> Any:
+        values = [row[at] for at in self._key_at]
+        if not values:
+            return f"row {self._count + number + 1} as read"
+        return values[0] if len(values) == 1 else tuple(values)
+
+
+def schema_of(plan: Plan, kinds: Mapping[str, Kind]) -> pa.Schema:
+    return pa.schema([pa.field(name, kinds[name].arrow) for name in plan.columns])

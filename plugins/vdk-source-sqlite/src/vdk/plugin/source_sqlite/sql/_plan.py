@@ -1,0 +1,157 @@
+"""What is read from one table: options and the table's facts, checked against each other. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from vdk.plugin.datasource_base.contract import ConfigurationError
+
+from ._facts import KeyInfo, TableInfo
+from ._names import find_name
+from ._options import SqlConfig, TableConfig
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a table is read.
+
+    :param columns: the columns that land, in the table's order.
+    :param primary_key: what identifies a row, as the destination is told.
+    :param cursor: empty: the table is read whole; more than one: the first that is not NULL.
+    :param order_key: a key the database keeps unique, to tell apart rows of one cursor; None: there is none.
+    """
+
+    table: TableInfo
+    options: TableConfig
+    columns: tuple[str, ...]
+    primary_key: tuple[str, ...]
+    cursor: tuple[str, ...]
+    order_key: KeyInfo | None
+    deleted_column: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @property
+    def place(self) -> str:
+        return f"tables.{self.table.name}"
+
+    @property
+    def page_rows(self) -> int:
+        return self.options.page_rows or 20_000
+
+    @property
+    def cursor_format(self) -> str:
+        return self.options.cursor_format or "auto"
+
+    @property
+    def zone(self) -> str:
+        return self.options.cursor_timezone or "UTC"
+
+    @property
+    def backfill(self) -> bool:
+        return self.options.end_value is not None
+
+
+def make_plan(table: TableInfo, config: SqlConfig, own: TableConfig | None) -> Plan:
+    """Raises ``ConfigurationError`` for options that name what is not there or contradict each other."""
+    options = config.of(own)
+    place = f"tables.{table.name}"
+    primary_key = _primary_key(table, options, place)
+    cursor = _cursor(table, options, config.cursor_columns, place)
+    deleted = _deleted_column(table, options, own, place)
+    plan = Plan(
+        table=table,
+        options=options,
+        columns=_columns(table, options, own, {*primary_key, *cursor[:1]}, place),
+        primary_key=primary_key,
+        cursor=cursor,
+        order_key=table.keys[0] if table.keys else None,
+        deleted_column=deleted,
+    )
+    _check(plan, own)
+    return plan
+
+
+def _check(plan: Plan, own: TableConfig | None) -> None:
+    options, place = plan.options, plan.place
+    if own is not None and not plan.cursor:
+        for name in ("initial_value", "end_value", "lookback", "safety_lag", "null_cursor", "cursor_format"):
+            if getattr(own, name) is not None:
+                raise ConfigurationError(f"{place}.{name}: the table has no cursor; name one with {place}.cursor")
+    if plan.deleted_column is not None and plan.cursor and not plan.primary_key:
+        raise ConfigurationError(
+            f"{place}.deletes: a deleted row is found by its primary key, and the table has none; "
+            f"name one with {place}.primary_key"
+        )
+    try:
+        ZoneInfo(plan.zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigurationError(f"{place}.cursor_timezone: there is no time zone {plan.zone!r}") from None
+
+
+def _primary_key(table: TableInfo, options: TableConfig, place: str) -> tuple[str, ...]:
+    if options.primary_key is None:
+        return table.primary_key
+    return _names(table, _listed(options.primary_key), f"{place}.primary_key")
+
+
+def _cursor(table: TableInfo, options: TableConfig, looked_for: Sequence[str], place: str) -> tuple[str, ...]:
+    wanted = options.cursor
+    if wanted is True:
+        raise ConfigurationError(f"{place}.cursor: name a column, or say false for none")
+    if wanted is None:
+        by_folded = {name.casefold(): name for name in table.columns}
+        found = [by_folded[name.casefold()] for name in looked_for if name.casefold() in by_folded]
+        return tuple(found[:1])
+    return _names(table, _listed(wanted) if wanted else (), f"{place}.cursor")
+
+
+def _deleted_column(table: TableInfo, options: TableConfig, own: TableConfig | None, place: str) -> str | None:
+    deletes = options.deletes
+    if deletes is None:
+        return None
+    if deletes.sweep is not None:
+        raise ConfigurationError(
+            f"{place}.deletes.sweep: not supported yet, since the destination has to be told every key there is. "
+            f'Use deletes = {{ column = "…" }}, or read the table whole: {place}.cursor = false'
+        )
+    if deletes.column is None:
+        raise ConfigurationError(f'{place}.deletes: name the soft-delete column: deletes = {{ column = "deleted_at" }}')
+    if own is None or own.deletes is None:  # said for all tables: it holds for those that have the column
+        return next((name for name in table.columns if name.casefold() == (deletes.column or "").casefold()), None)
+    return _names(table, (deletes.column,), f"{place}.deletes.column")[0]
+
+
+def _columns(
+    table: TableInfo, options: TableConfig, own: TableConfig | None, needed: set[str], place: str
+) -> tuple[str, ...]:
+    chosen = options.columns
+    if chosen is None or (chosen.include is None and chosen.exclude is None):
+        return tuple(table.columns)
+    if chosen.include is not None and chosen.exclude is not None:
+        raise ConfigurationError(f"{place}.columns: say include or exclude, not both")
+    listed = chosen.include if chosen.include is not None else chosen.exclude or []
+    if own is None or own.columns is None:
+        folded = {name.casefold() for name in listed}
+        names = {name for name in table.columns if name.casefold() in folded}
+    else:
+        names = set(_names(table, listed, f"{place}.columns"))
+    if chosen.include is not None:
+        return tuple(name for name in table.columns if name in names | needed)
+    if lost := sorted(names & needed):
+        raise ConfigurationError(f"{place}.columns.exclude: {lost} are primary key or cursor, which always land")
+    return tuple(name for name in table.columns if name not in names)
+
+
+def _names(table: TableInfo, names: Sequence[str], place: str) -> tuple[str, ...]:
+    what = f"a column of {table.kind} {table.name!r}"
+    return tuple(find_name(name, table.columns, place=place, what=what) for name in names)
+
+
+def _listed(value: Any) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value

@@ -1,0 +1,165 @@
+"""A plan as SQL: columns, conditions and orders. Names are always quoted, values always bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.sql import quoted_name
+
+from vdk.plugin.datasource_base.contract import ConfigurationError
+
+from ._dialect import Dialect
+from ._plan import Plan
+
+Expression = sa.ColumnElement[Any]
+IndexLevel = Literal["none", "cursor", "full"]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Cursors to read: from ``lower`` (inclusive; None: all) to ``upper`` (inclusive) or below ``end``."""
+
+    lower: Any = None
+    upper: Any = None
+    end: Any = None
+
+
+class Query:
+    """Builds the statements of one plan.
+
+    :param keyed: rows of one cursor are told apart by ``plan.order_key``. False: it has none, or one
+        that holds NULLs just now.
+    """
+
+    def __init__(self, plan: Plan, dialect: Dialect, *, keyed: bool = True) -> None:
+        self.plan, self.dialect = plan, dialect
+        self.key = plan.order_key if keyed else None
+        names = [quoted_name(name, quote=True) for name in plan.table.columns]
+        self.table = sa.table(quoted_name(plan.name, quote=True), *(sa.column(name) for name in names))
+
+    def column(self, name: str) -> Expression:
+        return self.table.c[name]
+
+    @cached_property
+    def cursor(self) -> Expression:
+        columns = [self.column(name) for name in self.plan.cursor]
+        one = columns[0] if len(columns) == 1 else sa.func.coalesce(*columns)
+        return self.dialect.cursor_expression(one, self.plan.cursor_format)
+
+    @cached_property
+    def keys(self) -> tuple[Expression, ...]:
+        if self.key is None:
+            return ()
+        pairs = zip(self.key.columns, self.key.collations, strict=True)
+        return tuple(self.dialect.collated(self.column(name), collation) for name, collation in pairs)
+
+    @cached_property
+    def selected(self) -> tuple[Expression, ...]:
+        """The columns that land, then what only the reading needs."""
+        computed = [self.cursor.label("_vdk_cursor")] if self.plan.cursor and self.cursor_at == len(self._at) else []
+        return (*(self.column(name) for name in self._at), *computed)
+
+    @cached_property
+    def _at(self) -> dict[str, int]:
+        """Where a row has each column."""
+        key = self.key.columns if self.key and self.plan.cursor else ()
+        deleted = () if self.plan.deleted_column is None else (self.plan.deleted_column,)
+        return {name: at for at, name in enumerate(dict.fromkeys([*self.plan.columns, *key, *deleted]))}
+
+    @cached_property
+    def cursor_at(self) -> int:
+        """Where a row has its cursor: its own column if that is it, unchanged."""
+        plan = self.plan
+        plain = len(plan.cursor) == 1 and plan.cursor_format in PLAIN_FORMATS
+        return self._at[plan.cursor[0]] if plain else len(self._at)
+
+    @cached_property
+    def key_at(self) -> tuple[int, ...]:
+        return tuple(self._at[name] for name in self.key.columns) if self.key else ()
+
+    @cached_property
+    def deleted_at(self) -> int | None:
+        return None if self.plan.deleted_column is None else self._at[self.plan.deleted_column]
+
+    @cached_property
+    def index_level(self) -> IndexLevel:
+        """Which order an index gives: of (cursor, key), of the cursor, or none."""
+        plan = self.plan
+        if len(plan.cursor) != 1 or plan.cursor_format not in PLAIN_FORMATS:
+            return "none"
+        level: IndexLevel = "none"
+        wanted = list(zip(self.key.columns, self.key.collations, strict=True)) if self.key else []
+        rest = [pair for pair in wanted if pair[0] != plan.cursor[0]]
+        for index in plan.table.indexes:
+            if index and index[0][0] == plan.cursor[0] and index[0][1] in (None, "BINARY"):
+                level = "cursor"
+                if list(index[1 : 1 + len(rest)]) == rest:
+                    return "full"
+        return level
+
+    def rows(self, *conditions: Expression) -> sa.Select[Any]:
+        """The rows that land and meet ``conditions``."""
+        return self.filtered(sa.select(*self.selected), *conditions)
+
+    def filtered(self, statement: sa.Select[Any], *conditions: Expression) -> sa.Select[Any]:
+        """``statement`` over the table, with the configured filter and ``conditions``."""
+        return statement.select_from(self.table).where(*self._where, *conditions)
+
+    @cached_property
+    def _where(self) -> tuple[sa.TextClause, ...]:
+        where = self.plan.options.where
+        if where is None:
+            return ()
+        clause = sa.text(f"({where.sql}\n)")  # a new line ends a comment that it may end with
+        wanted = set(clause._bindparams)
+        if wanted != set(where.params):
+            raise ConfigurationError(
+                f"{self.plan.place}.where: the condition has the names {sorted(wanted)}, params has {sorted(where.params)}; "
+                "a colon that is no name is written \\:"
+            )
+        return (clause.bindparams(**where.params),)
+
+    def between(self, span: Range) -> list[Expression]:
+        """Conditions for cursors in ``span``; with no bound at all: for cursors that are not NULL."""
+        found = []
+        if span.lower is not None:
+            found.append(self.cursor >= value(span.lower))
+        if span.upper is not None:
+            found.append(self.cursor <= value(span.upper))
+        if span.end is not None:
+            found.append(self.cursor < value(span.end))
+        return found or [self.cursor.is_not(None)]
+
+    def after(self, cursor: Any, key: tuple[Any, ...] | None) -> Expression:
+        """Rows behind (cursor, key); ``key`` None: behind every row with that cursor."""
+        if key is None:
+            return self.cursor > value(cursor)
+        return after((self.cursor, *self.keys), (cursor, *key))
+
+    def after_key(self, key: tuple[Any, ...]) -> Expression:
+        return after(self.keys, key)
+
+
+PLAIN_FORMATS = frozenset({"auto", "text", "number", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "julian_day"})
+"""Cursor formats that compare as the column is stored, so that an index on it serves."""
+
+
+def value(one: Any) -> Expression:
+    """A bound value that reaches the driver as it is."""
+    return sa.literal(one, sa.types.NullType())
+
+
+def after(columns: Sequence[Expression], values: Sequence[Any]) -> Expression:
+    """``(columns) > (values)`` in lexical order, expanded.
+
+    ``a >= x AND (a > x OR b > y)`` says the same as ``a > x OR (a = x AND b > y)``, and lets a planner
+    start in the middle of an index on ``a`` instead of reading two ranges and sorting them.
+    """
+    first, rest = columns[0], columns[1:]
+    if not rest:
+        return first > value(values[0])
+    return sa.and_(first >= value(values[0]), sa.or_(first > value(values[0]), after(rest, values[1:])))

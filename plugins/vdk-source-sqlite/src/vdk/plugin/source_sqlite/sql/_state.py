@@ -1,0 +1,155 @@
+"""The state of an incremental stream, and its JSON.
+
+``{"v": 1, "cursor": column, "type": tag, "key": [column, …], "high_watermark": {"cursor": …, "key": […]} | null,
+"resume": {"order": "cursor"|"key"|"nulls", "cursor": …, "key": […], "upper": …} | null,
+"overlap": {"rows": base64, "before": base64}}``
+
+``high_watermark`` is the highest cursor of a finished pass, ``resume`` is where an unfinished pass
+stands. ``overlap.rows`` knows the rows delivered at and above ``high_watermark - lookback`` and
+those without a cursor; while a pass is unfinished, ``overlap.before`` has what the pass before left.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from vdk.plugin.datasource_base.contract import StateError
+
+from ._overlap import Overlap
+
+VERSION = 1
+ResumeOrder = Literal["cursor", "key", "nulls"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where an unfinished pass stands.
+
+    :param order: what its pages are ordered by; ``nulls``: it is among the rows without a cursor.
+    :param cursor: of the last row, for ``order`` cursor.
+    :param key: of the last row; None: every row with that cursor is delivered.
+    :param upper: the pass ends here, inclusively; None: there was no cursor but NULL.
+    """
+
+    order: ResumeOrder
+    cursor: Any
+    key: tuple[Any, ...] | None
+    upper: Any
+
+
+@dataclass(slots=True)
+class Progress:
+    """A state, decoded."""
+
+    type: str | None = None
+    high: Any = None
+    high_key: tuple[Any, ...] = ()
+    resume: Resume | None = None
+    rows: Overlap = field(default_factory=Overlap)
+    before: Overlap = field(default_factory=Overlap)
+
+
+def encode(progress: Progress, cursor: Sequence[str], key: Sequence[str]) -> dict[str, Any]:
+    """``progress`` as JSON."""
+    high = None
+    if progress.high is not None:
+        high = {"cursor": _out(progress.high), "key": [_out(value) for value in progress.high_key]}
+    overlap = {"rows": progress.rows.encode()} if progress.rows.size else {}
+    if progress.before.size:
+        overlap["before"] = progress.before.encode()
+    return {
+        "v": VERSION,
+        "cursor": _column(cursor),
+        "type": progress.type,
+        "key": list(key),
+        "high_watermark": high,
+        "resume": _encode_resume(progress.resume),
+        "overlap": overlap,
+    }
+
+
+def decode(state: Mapping[str, Any], stream: str, cursor: Sequence[str], key: Sequence[str]) -> Progress:
+    """A stored state as progress of a stream that is read by ``cursor`` and ``key`` now.
+
+    :raises StateError: for a state of another version or making, of another cursor, or in the middle
+        of a pass by another key.
+    """
+    if not state:
+        return Progress()
+    _check_version(state, stream)
+    if state.get("cursor") != _column(cursor):
+        raise StateError(
+            f"stream {stream!r}: its state was written for the cursor {state.get('cursor')!r}, and it is read by "
+            f"{_column(cursor)!r} now. {remedy(stream)}; or set tables.{stream}.cursor back"
+        )
+    if state.get("resume") is not None and state.get("key") != list(key):
+        raise StateError(
+            f"stream {stream!r}: its last run stopped in the middle, in the order of the key {state.get('key')!r}; "
+            f"the key is {list(key)!r} now. {remedy(stream)}"
+        )
+    try:
+        return _decode(state)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StateError(f"stream {stream!r}: its state is damaged ({error!r}). {remedy(stream)}") from error
+
+
+def remedy(stream: str) -> str:
+    """What to do about a state that cannot be continued from."""
+    return f"Reset the state of stream {stream!r} (`vdk datasource state reset`) to read it from the start"
+
+
+def _check_version(state: Mapping[str, Any], stream: str) -> None:
+    version = state.get("v")
+    if isinstance(version, int) and version > VERSION:
+        raise StateError(
+            f"stream {stream!r}: its state has version {version}, and this release knows {VERSION}: it was written by a "
+            f"newer release. Install that one again, or: {remedy(stream)}"
+        )
+    if version != VERSION or "cursor" not in state:
+        raise StateError(f"stream {stream!r}: its state was not written by this source. {remedy(stream)}")
+
+
+def _decode(state: Mapping[str, Any]) -> Progress:
+    progress = Progress(type=state["type"])
+    if (high := state["high_watermark"]) is not None:
+        progress.high = _in(high["cursor"])
+        progress.high_key = tuple(_in(value) for value in high["key"])
+    if (resume := state["resume"]) is not None:
+        if resume["order"] not in ("cursor", "key", "nulls"):
+            raise ValueError(resume["order"])
+        key = None if resume["key"] is None else tuple(_in(value) for value in resume["key"])
+        progress.resume = Resume(resume["order"], _in(resume.get("cursor")), key, _in(resume["upper"]))
+    overlap = state["overlap"]
+    progress.rows = Overlap.decode(overlap.get("rows", ""))
+    progress.before = Overlap.decode(overlap.get("before", ""))
+    return progress
+
+
+def _encode_resume(resume: Resume | None) -> dict[str, Any] | None:
+    if resume is None:
+        return None
+    key = None if resume.key is None else [_out(value) for value in resume.key]
+    found = {"order": resume.order, "key": key, "upper": _out(resume.upper)}
+    return {**found, "cursor": _out(resume.cursor)} if resume.order == "cursor" else found
+
+
+def _column(cursor: Sequence[str]) -> str | list[str]:
+    return cursor[0] if len(cursor) == 1 else list(cursor)
+
+
+def _out(value: Any) -> Any:
+    """A stored value as JSON; what JSON has no form for is wrapped."""
+    if isinstance(value, bytes):
+        return {"bytes": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return {"float": repr(value)}
+    return value
+
+
+def _in(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return base64.b64decode(value["bytes"]) if "bytes" in value else float(value["float"])

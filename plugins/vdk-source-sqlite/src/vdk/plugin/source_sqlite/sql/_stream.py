@@ -1,0 +1,187 @@
+"""A table as a stream."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from vdk.plugin.datasource_base.contract import (
+    ConfigurationError,
+    DataSourcePayload,
+    DataSourceState,
+    DataSourceStream,
+    StateError,
+    StreamSchema,
+)
+
+from ._dialect import Dialect
+from ._facts import TableInfo
+from ._incremental import Incremental
+from ._kinds import ANY_OR_BYTES, TEXT, UNFIT, Kind
+from ._names import closest, find_name
+from ._options import SqlConfig
+from ._packer import Packer, schema_of
+from ._pages import Pace
+from ._plan import Plan, make_plan
+from ._query import Query
+from ._session import Session
+from ._state import remedy
+
+SAMPLE_ROWS = 1000
+
+
+def utc_now() -> dt.datetime:
+    return dt.datetime.now(dt.timezone.utc)
+
+
+class SqlStream(DataSourceStream):
+    """One table or view, and its own only partition.
+
+    With a cursor it is read incrementally; without one it is read whole, in one snapshot, with no state.
+    """
+
+    def __init__(
+        self, plan: Plan, dialect: Dialect, *, lost_cursor: str | None = None, now: Callable[[], dt.datetime] = utc_now
+    ) -> None:
+        self.name = plan.name
+        self.plan = plan
+        self.now = now
+        self._dialect = dialect
+        self._lost_cursor = lost_cursor
+        self._kinds: Mapping[str, Kind] | None = None
+
+    def schema(self, table: str | None = None) -> StreamSchema:
+        """The table's columns: types by declaration, and by some values where that is not enough."""
+        self._check()
+        with Session(self._dialect) as session:
+            kinds = self._land_as(session)
+        cursor = self.plan.cursor[0] if self.plan.cursor else None
+        return StreamSchema(schema_of(self.plan, kinds), self.plan.primary_key, cursor)
+
+    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        self._check()
+        if state and not self.plan.cursor:
+            raise self._cursor_is_gone(str(state.get("cursor")))
+        with Session(self._dialect) as session:
+            kinds = self._land_as(session)
+            session.begin()
+            query = Query(self.plan, self._dialect, keyed=self._is_keyed(session))
+            packer = Packer(self.plan, kinds, query)
+            if not self.plan.cursor:
+                yield from _read_whole(session, query, packer)
+                return
+            incremental = Incremental(session, query, packer, self.now())
+            yield from incremental.backfill() if self.plan.backfill else incremental.read(state)
+
+    def _check(self) -> None:
+        if self.plan.table.problem is not None:
+            raise ConfigurationError(
+                f'stream {self.name!r} cannot be read: {self.plan.table.problem}. Leave it out: streams = ["*", "!{self.name}"]'
+            )
+        if self._lost_cursor is not None:
+            raise self._cursor_is_gone(self._lost_cursor)
+
+    def _cursor_is_gone(self, cursor: str) -> StateError:
+        return StateError(
+            f"stream {self.name!r}: its state was written for the cursor {cursor!r}, and the table has no cursor now. "
+            f"{remedy(self.name)}; or name the cursor with {self.plan.place}.cursor"
+        )
+
+    def _is_keyed(self, session: Session) -> bool:
+        """Whether the order key tells all rows apart just now: one that may hold NULLs is looked at."""
+        key = self.plan.order_key
+        if key is None or not self.plan.cursor:
+            return False
+        if not key.nullable:
+            return True
+        query = Query(self.plan, self._dialect)
+        is_null = sa.or_(*(query.column(name).is_(None) for name in key.columns))
+        return not session.all(sa.select(sa.literal(1)).select_from(query.table).where(is_null).limit(1))
+
+    def _land_as(self, session: Session) -> Mapping[str, Kind]:
+        if self._kinds is None:
+            session.begin()
+            self._kinds = self._settle(session)
+            session.end()
+        return self._kinds
+
+    def _settle(self, session: Session) -> dict[str, Kind]:
+        """How each column lands."""
+        plan, query = self.plan, Query(self.plan, self._dialect, keyed=False)
+        columns = [query.column(name) for name in plan.columns]
+        statement = query.filtered(sa.select(*columns)).limit(SAMPLE_ROWS)
+        rows = session.all(statement)
+        if len(rows) == SAMPLE_ROWS and plan.order_key is not None:  # and the newest, which may look different
+            rows += session.all(statement.order_by(*(query.column(name).desc() for name in plan.order_key.columns)))
+        samples = list(zip(*rows, strict=True)) or [()] * len(columns)
+        kinds = {
+            name: self._dialect.kind(plan.table.columns[name], [value for value in sample if value is not None])
+            for name, sample in zip(plan.columns, samples, strict=True)
+        }
+        if plan.options.dynamic_types == "text":
+            kinds |= dict.fromkeys(_misfits(session, query, kinds), ANY_OR_BYTES)
+        return kinds
+
+
+def _misfits(session: Session, query: Query, kinds: Mapping[str, Kind]) -> set[str]:
+    """Columns that hold a value which does not land as their kind: one pass over the table."""
+    fine = dict(kinds)
+    names = [name for name in fine]
+    statement = query.filtered(sa.select(*(query.column(name) for name in names)))
+    for page in session.stream(statement, lambda: 10_000, release=False):
+        for name, values in zip(names, zip(*page, strict=True), strict=True):
+            if name in fine:
+                try:
+                    fine[name].array(values)
+                except UNFIT:
+                    del fine[name]
+    return set(kinds) - set(fine)
+
+
+def _read_whole(session: Session, query: Query, packer: Packer) -> Iterator[DataSourcePayload]:
+    """Every row, in one snapshot."""
+    pace = Pace(query.plan.page_rows)
+    for rows in session.stream(query.rows(), pace):
+        for payload in packer.payloads(rows):
+            if isinstance(payload.data, pa.Table):
+                pace.saw(payload.data.num_rows, payload.data.nbytes)
+            if payload.data is not None:
+                yield payload
+
+
+def plan_streams(
+    tables: Sequence[TableInfo], config: SqlConfig, dialect: Dialect, state: DataSourceState
+) -> list[SqlStream]:
+    """A stream for each table, and for each view that is asked for.
+
+    :raises ConfigurationError: for options of a table, or globs of views, that match nothing.
+    """
+    known = {table.name: table for table in tables}
+    own = {
+        find_name(name, known, place="tables", what="a table or view of the database"): options
+        for name, options in config.tables.items()
+    }
+    views = [table.name for table in tables if table.kind == "view"]
+    for pattern in config.views:
+        if not any(fnmatchcase(name, pattern) for name in views):
+            raise ConfigurationError(f"views: {pattern!r} matches no view{closest(pattern, views)}")
+    wanted = [
+        table
+        for table in tables
+        if table.kind == "table" or any(fnmatchcase(table.name, pattern) for pattern in config.views)
+    ]
+    if unread := sorted(set(own) - {table.name for table in wanted}):
+        raise ConfigurationError(f"tables: {unread} are views that are not read; name them in views")
+    streams = []
+    for table in wanted:
+        plan = make_plan(table, config, own.get(table.name))
+        before = state.of(table.name)
+        explicit = own.get(table.name) is not None and own[table.name].cursor is not None
+        lost = str(before.get("cursor")) if before and not plan.cursor and not explicit else None
+        streams.append(SqlStream(plan, dialect, lost_cursor=lost))
+    return streams
