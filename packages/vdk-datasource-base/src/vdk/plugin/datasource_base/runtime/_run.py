@@ -80,7 +80,7 @@ class _Run:
         self._summary_file = summary
         self._environment = environment
         self._started = time.monotonic()
-        self._failures: list[tuple[str, BaseException]] = []  # flows that failed as a whole
+        self._failures: list[tuple[FlowRun, BaseException]] = []  # flows that failed as a whole
         self._writers: dict[str, Writer] = {}
         # everything that can be wrong in the file is found here, before anything connects
         sources = [self._source(entry) for entry in loaded.file.flows]
@@ -126,12 +126,12 @@ class _Run:
     def _run_flow(self, run: FlowRun, told: Callable[[StreamReport], None]) -> None:
         flow = run.flow
         if flow.stop.is_set():
-            self._failures.append((flow.where, FlowFailedError(f"{flow.where}: stopped before it began")))
+            self._failures.append((run, FlowFailedError(f"{flow.where}: stopped before it began")))
             return
         try:
             run.run(self._writer(flow.entry.to), told)
         except Exception as error:  # the flows behind it may well be all right
-            self._failures.append((flow.where, error))
+            self._failures.append((run, error))
             if flow.options.on_error == "stop":
                 flow.stop.set()
 
@@ -166,7 +166,7 @@ class _Run:
     def _summary(self, status: Literal["succeeded", "failed"]) -> RunSummary:
         seconds = round(time.monotonic() - self._started, 3)
         reports = [report for flow in self._flows for report in flow.reports]
-        errors = [self._redact(f"{where}: {type(error).__name__}: {error}") for where, error in self._failures]
+        errors = [self._redact(f"{run.flow.where}: {type(error).__name__}: {error}") for run, error in self._failures]
         return RunSummary(status, seconds, reports, self._environment.run_id, errors)
 
     def _write(self, summary: RunSummary) -> None:
@@ -175,7 +175,8 @@ class _Run:
 
     def _ended(self) -> RunSummary:
         summary = self._summary("succeeded")
-        failed = [one for one in summary.streams if one.status != "succeeded"]
+        broken = [id(report) for run, _ in self._failures for report in run.reports if report.status == "stopped"]
+        failed = [one for one in summary.streams if one.status != "succeeded" and id(one) not in broken]
         if failed or self._failures:
             summary.status = "failed"
         self._write(summary)

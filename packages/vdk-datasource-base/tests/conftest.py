@@ -1,0 +1,23 @@
+"""Fixtures of all tests of the base."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import FAULTS, SCRIPTS, Lab
+from vdk.plugin.datasource_base.testing import MemoryDestination
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """A scripted source and a destination in memory, for this test alone."""
+    made = Lab(uuid.uuid4().hex, tmp_path)
+    yield made
+    FAULTS.pop(made.target, None)
+    for name in made.scripts:
+        SCRIPTS.pop(f"{made.target}/{name}", None)
+    MemoryDestination.forget(made.target)

@@ -1,0 +1,255 @@
+"""Streams that are read whole: a new generation is visible at once, or not at all."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from support import QUICK, FailEvery, FaultyDestination, Lab, Part, Split, Whole, counting, numbers, payload
+from vdk.plugin.datasource_base import (
+    ConfigurationError,
+    ConnectionFailedError,
+    DataSourcePayload,
+    FlowFailedError,
+    StreamPartition,
+    StreamSchema,
+)
+from vdk.plugin.datasource_base.contract import DestinationError, State
+from vdk.plugin.datasource_base.runtime import execute
+
+SCHEMA = StreamSchema(pa.schema([("n", pa.int64())]))
+KEYED = StreamSchema(pa.schema([("n", pa.int64())]), primary_key=("n",))
+
+
+def whole(end: int, start: int = 0) -> Any:
+    return lambda state: [payload(*numbers(at, min(at + 4, end))) for at in range(start, end, 4)]
+
+
+def test_a_stream_without_cursor_and_state_replaces_its_table(lab: Lab) -> None:
+    """Each run lands the whole stream anew; nothing of the run before stays."""
+    lab.run(Whole("t", whole(30), SCHEMA))
+    lab.run(Whole("t", whole(12, 5), SCHEMA))
+    assert lab.numbers("t") == list(range(5, 12))
+    assert lab.states == {}
+
+
+def test_a_replaced_table_keeps_rows_of_equal_keys(lab: Lab) -> None:
+    """The key is not looked at: what the source has, the table has."""
+    lab.run(Whole("t", lambda state: [payload(*numbers(0, 8), *numbers(0, 8))], KEYED))
+    assert len(lab.tables["t"]) == 16
+
+
+def test_zero_rows_publish_an_empty_table(lab: Lab) -> None:
+    """A table that has become empty is empty after the run."""
+    lab.run(Whole("t", whole(3), SCHEMA))
+    lab.run(Whole("t", lambda state: [], SCHEMA))
+    assert lab.tables["t"] == []
+
+
+def test_an_empty_table_is_made_from_its_schema(lab: Lab) -> None:
+    """Also by a stream that is incremental and has no rows yet."""
+    lab.run(Whole("t", lambda state: [], replace(KEYED, cursor="n")), Whole("u", lambda state: [], SCHEMA))
+    assert lab.tables == {"t": [], "u": []}
+
+
+def test_readers_see_the_old_rows_until_all_partitions_are_read(lab: Lab) -> None:
+    """Nothing is visible before the end, however many batches and partitions there are."""
+    lab.run(Whole("t", whole(3), SCHEMA))
+    seen: set[int] = set()
+    lab.fault(lambda operation, destination: seen.add(len(destination.rows["t"])))
+    lab.run(Split("t", {str(part): whole(50) for part in range(5)}, SCHEMA))
+    assert len(lab.tables["t"]) == 250
+    assert seen <= {3, 250}
+
+
+def test_one_partition_that_fails_keeps_the_old_table(lab: Lab) -> None:
+    """The other partitions' rows are dropped, and the next run starts again."""
+    lab.run(Whole("t", whole(3), SCHEMA))
+
+    def bad(state: State) -> Iterator[DataSourcePayload]:
+        yield payload(*numbers(0, 30))
+        raise ValueError("gone")
+
+    with pytest.raises(FlowFailedError, match="ValueError: gone"):
+        lab.run(Split("t", {"a": whole(40), "b": bad, "c": whole(40)}, SCHEMA))
+    assert lab.numbers("t") == [0, 1, 2]
+    assert not lab.staged
+    lab.run(Split("t", {"a": whole(2)}, SCHEMA))
+    assert lab.numbers("t") == [0, 1]
+
+
+def test_what_a_killed_run_staged_is_dropped(lab: Lab) -> None:
+    """Rows left behind by a run that could not clean up do not land with the next one."""
+    lab.fault(FailEvery("discard", DestinationError("killed"), 2))  # 1 is the beginning, 2 the cleaning up
+    with pytest.raises(FlowFailedError):
+        lab.run(Whole("t", lambda state: [payload(*numbers(0, 20)), payload(*numbers(20, 40)), "garbage"], SCHEMA))  # type: ignore[list-item]
+    assert lab.staged
+    lab.fault(None)
+    lab.run(Whole("t", whole(4), SCHEMA))
+    assert lab.numbers("t") == [0, 1, 2, 3]
+
+
+def test_an_explicit_replace_reads_from_the_beginning_and_keeps_the_state(lab: Lab) -> None:
+    """``read`` gets ``{}``; the state of the generation lands with it, for a later run that is incremental."""
+    seen: list[State] = []
+
+    def read(state: State) -> Iterable[DataSourcePayload]:
+        seen.append(dict(state))
+        return counting(25)(state)
+
+    for _ in range(2):
+        lab.run(Whole("t", read), write_mode="replace")
+        assert lab.numbers("t") == list(range(25))
+        assert lab.states == {("t", ""): {"next": 25}}
+    assert seen == [{}, {}]
+    lab.run(Whole("t", counting(27)))
+    assert lab.numbers("t") == list(range(27))
+
+
+def test_a_partition_that_is_read_again_is_staged_once(lab: Lab) -> None:
+    """A retry drops what the failed attempt staged."""
+    failures = iter([True, True, False])
+
+    def read(state: State) -> Iterator[DataSourcePayload]:
+        yield payload(*numbers(0, 25))
+        if next(failures):
+            raise ConnectionFailedError("blip")
+        yield payload(*numbers(25, 30))
+
+    report = lab.run(Whole("t", read, SCHEMA)).streams[0]
+    assert lab.numbers("t") == list(range(30))
+    assert (report.retries, report.rows_landed, report.rows_read) == (2, 30, 80)
+
+
+def test_a_publication_that_fails_keeps_the_old_table_and_fails_the_stream(lab: Lab) -> None:
+    """It is not tried again: whether it landed is not known, and a second one could publish nothing."""
+    lab.run(Whole("t", whole(3), SCHEMA))
+    lab.fault(FailEvery("publish", ConnectionFailedError("away")))
+    with pytest.raises(FlowFailedError, match="away"):
+        lab.run(Whole("t", whole(9), SCHEMA))
+    assert lab.numbers("t") == [0, 1, 2]
+
+
+def test_a_stop_between_partitions_does_not_publish_what_was_read_so_far(lab: Lab) -> None:
+    """A stream whose partitions were not all read has no new generation, though none of those read failed."""
+    lab.run(Whole("t", whole(3), SCHEMA))
+    environment = lab.environment(replace(QUICK, max_parallel_partitions=1))
+    read = threading.Event()
+
+    def parts(state: Any) -> Iterator[StreamPartition]:
+        def first(state: State) -> Iterator[DataSourcePayload]:
+            yield payload(*numbers(0, 5))
+            read.set()
+
+        yield Part("a", first)
+        read.wait()
+        environment.stop.set()
+        yield Part("b", whole(9))
+
+    lab.script(Split("t", parts, SCHEMA))
+    with pytest.raises(FlowFailedError, match="stopped before all partitions were read"):
+        execute(lab.flow(), environment)
+    assert lab.numbers("t") == [0, 1, 2]
+
+
+def test_two_streams_that_replace_one_table_are_refused(lab: Lab) -> None:
+    """They would wipe each other's rows; the message names both, and nothing is read."""
+    with pytest.raises(ConfigurationError, match="'a' and 'b' would replace the same table"):
+        lab.run(Whole("a", whole(3)), Whole("b", whole(3)), destination_table="All")
+    assert lab.tables == {}
+
+
+def test_streams_may_share_a_table_they_add_to(lab: Lab) -> None:
+    """Rows of both are there."""
+    lab.run(Whole("a", counting(3)), Whole("b", counting(3)), destination_table="all", write_mode="append")
+    assert lab.numbers("all") == [0, 0, 1, 1, 2, 2]
+
+
+def test_two_streams_that_route_rows_to_one_replaced_table_are_refused(lab: Lab) -> None:
+    """The second one fails; the rows of the first stay."""
+
+    def routed(start: int) -> Any:
+        return lambda state: [payload(*numbers(start, start + 3), destination_table="common")]
+
+    with pytest.raises(FlowFailedError, match="would replace the same table 'common'"):
+        lab.run(Whole("a", routed(0), SCHEMA), Whole("b", routed(10), SCHEMA))
+    assert len(lab.numbers("common")) == 3
+
+
+def test_two_flows_that_replace_one_table_are_refused(lab: Lab) -> None:
+    """Also where they belong to different sources."""
+    lab.script(Whole("t", whole(3), SCHEMA))
+    lab.script(Whole("t", whole(9), SCHEMA), source="other")
+    flow = lab.flow()
+    flow["sources"].update(lab.flow(source="other")["sources"])
+    flow["flows"].append({"from": "other", "to": "lake"})
+    with pytest.raises(ConfigurationError, match="would replace the same table"):
+        execute(flow, lab.environment())
+    assert lab.numbers("t") == [0, 1, 2]
+
+
+def test_routed_tables_are_published_together_with_the_stream(lab: Lab) -> None:
+    """All tables of a stream change at once."""
+    stream = Whole("t", lambda state: [payload(*numbers(0, 30)), payload(*numbers(0, 20), destination_table="u")])
+    lab.run(stream)
+    lab.run(stream)
+    assert (len(lab.numbers("t")), len(lab.numbers("u"))) == (30, 20)
+
+
+class TestUndecided:
+    """No cursor is declared, no state is stored: whether a stream is incremental shows while it is read."""
+
+    def test_with_a_state_it_is_appended_or_upserted(self, lab: Lab) -> None:
+        """The first state decides, by whether there is a primary key."""
+        lab.run(Whole("t", counting(12)), Whole("k", counting(12), KEYED))
+        lab.run(Whole("t", counting(14)), Whole("k", lambda state: [payload(*numbers(0, 20), state={"x": 1})], KEYED))
+        assert lab.numbers("t") == list(range(14))
+        assert lab.numbers("k") == list(range(20))
+
+    def test_a_state_that_comes_late_covers_what_was_set_aside(self, lab: Lab) -> None:
+        """Rows of several batches wait, and land with the state."""
+        lab.run(Whole("t", lambda state: [*whole(60)(state), payload(state={"x": 1})]))
+        assert lab.numbers("t") == list(range(60))
+        assert lab.states == {("t", ""): {"x": 1}}
+
+    def test_equal_keys_set_aside_before_the_state_are_reduced(self, lab: Lab) -> None:
+        """The last row of each key lands, once, though it was not known that the stream is upserted."""
+        rows = [payload({"n": number % 7, "at": number}) for number in range(50)]
+        lab.run(Whole("t", lambda state: [*rows, payload(state={"x": 1})], KEYED))
+        assert {row["n"]: row["at"] for row in lab.tables["t"]} == {number % 7: number for number in range(43, 50)}
+        assert len(lab.tables["t"]) == 7
+
+    def test_without_a_state_the_second_run_replaces_again(self, lab: Lab) -> None:
+        """Nothing is stored that would make it incremental."""
+        for _ in range(2):
+            lab.run(Split("t", {"a": whole(20), "b": whole(20)}))
+            assert len(lab.tables["t"]) == 40
+
+    def test_a_partition_without_rows_may_yield_no_state(self, lab: Lab) -> None:
+        """An empty partition says nothing about the stream."""
+        lab.run(Split("t", {"a": lambda state: [], "b": counting(12)}, KEYED))
+        assert lab.numbers("t") == list(range(12))
+
+    def test_partitions_that_disagree_land_everything_once_or_are_refused(self, lab: Lab) -> None:
+        """One yields states, the other rows without: appended rows land; an upsert says what is wrong."""
+        parts = {"a": whole(20), "b": counting(20)}
+        lab.run(Split("t", parts))
+        assert len(lab.tables["t"]) == 40
+        held = threading.Event()
+
+        def late(state: State) -> Iterator[DataSourcePayload]:
+            held.wait(5)
+            yield from counting(30)(state)
+
+        def watch(operation: str, destination: FaultyDestination) -> None:
+            if operation == "stage":
+                held.set()
+
+        lab.fault(watch)
+        with pytest.raises(FlowFailedError, match="declare the stream's cursor"):
+            lab.run(Split("k", {"a": whole(20), "b": late}, KEYED))
