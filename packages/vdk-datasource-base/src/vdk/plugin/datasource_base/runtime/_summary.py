@@ -114,6 +114,8 @@ class RunSummary:
 
     def table(self) -> str:
         """The summary as a table of text, one line a stream, and the errors below it."""
+        if not self.streams:
+            return "no streams"
         rows = [
             (
                 f"{one.source}.{one.stream}",
