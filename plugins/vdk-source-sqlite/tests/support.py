@@ -22,7 +22,7 @@ from vdk.plugin.datasource_base.contract import (
 from vdk.plugin.source_sqlite.source import SqliteConfig, SqliteSource
 from vdk.plugin.source_sqlite.sql import SqlStream
 
-NOW = dt.datetime(2026, 11, 1, 12, 0, tzinfo=dt.timezone.utc)
+NOW = dt.datetime(2026, 11, 1, 12, 0, tzinfo=dt.UTC)
 
 
 def execute(database: Path, *statements: str | tuple[str, Any]) -> None:

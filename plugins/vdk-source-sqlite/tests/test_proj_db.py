@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyproj
 import pytest
+
 from support import payloads, source_of
 
 PROJ_DB = Path(pyproj.datadir.get_data_dir()) / "proj.db"

@@ -48,7 +48,7 @@ def _reordered(column: Expression, pattern: str) -> Expression:
         if part.startswith("%"):
             if part not in _DIRECTIVES or part in places:
                 raise ConfigurationError(
-                    f"cursor_format: {part!r} in {pattern!r}; a pattern has each of {', '.join(_DIRECTIVES)} at most once"
+                    f"cursor_format: {part!r} in {pattern!r}; a pattern has {', '.join(_DIRECTIVES)}, each once at most"
                 )
             places[part] = at
         at += _DIRECTIVES.get(part, 1)
@@ -77,6 +77,10 @@ def _reordered(column: Expression, pattern: str) -> Expression:
 def cursor_facts(session: Session, query: Query, known: str | None) -> CursorFacts:
     """See ``Dialect.cursor_facts``."""
     quick = known is not None and query.index_level != "none"
+    if query.plan.cursor_format == "iso":
+        unread = query.cursor.is_(None), query.stored_cursor.is_not(None)
+        if session.all(query.filtered(sa.select(sa.literal(1)), *unread).limit(1)):
+            raise mixed_formats(session, query)
     guess = _guess(session, query, known, quick=quick)
     if isinstance(guess, CursorFacts):
         return guess
@@ -112,7 +116,7 @@ def _guess(session: Session, query: Query, known: str | None, *, quick: bool) ->
 
 
 def _at_the_ends(session: Session, query: Query, guess: CursorFormat) -> CursorFacts:
-    """With an index on the cursor: its ends, and its last day below the maximum. Rows are checked when they are read."""
+    """With an index on the cursor: its ends, and its last day. Every row is checked when it is read."""
     cursor = query.cursor
     lowest = session.one(query.filtered(sa.select(sa.func.min(cursor))))[0]
     highest = session.one(query.filtered(sa.select(sa.func.max(cursor))))[0]
@@ -137,10 +141,6 @@ def _all_over(session: Session, query: Query, guess: CursorFormat) -> CursorFact
     fits_all = not isinstance(guess, IsoText) or fitting == filled
     if not fits_all or not guess.accepts(lowest) or not guess.accepts(highest):
         raise mixed_formats(session, query)
-    if query.plan.cursor_format == "iso":
-        raw = sa.func.coalesce(*(query.column(name) for name in query.plan.cursor))
-        if session.all(query.filtered(sa.select(sa.literal(1)), cursor.is_(None), raw.is_not(None)).limit(1)):
-            raise mixed_formats(session, query)
     return CursorFacts(guess, highest, rows - filled)
 
 
@@ -153,6 +153,8 @@ def _numbers(session: Session, query: Query, guess: CursorFormat, lowest: Any, h
         return by_highest
     cursor = query.cursor
     bounds = {unit: bound for unit, bound in UNITS.items() if bound[0] <= highest}
+    if any(low <= lowest and highest < high for low, high in bounds.values()):
+        return by_highest
     used = [
         unit
         for unit, (low, high) in bounds.items()

@@ -37,7 +37,7 @@ def _table(session: Session, name: str, kind: Any, sql: str) -> TableInfo:
     except (
         sa.exc.DBAPIError,
         ConfigurationError,
-    ) as error:  # a virtual table without its module, a view of a lost table
+    ) as error:  # a module or a viewed table is missing
         reason = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         return TableInfo(name, {}, kind, problem=str(reason))
 
@@ -98,7 +98,7 @@ def _indexes(
 
 
 def _shadow_tables(session: Session) -> set[str]:
-    """Where virtual tables keep their data (``notes_content`` of an FTS table ``notes``). Unknown before SQLite 3.37."""
+    """Where virtual tables keep their data (``notes_content`` of an FTS table ``notes``). SQLite tells since 3.37."""
     try:
         return {row["name"] for row in _mappings(session, "PRAGMA main.table_list") if row["type"] == "shadow"}
     except KeyError:

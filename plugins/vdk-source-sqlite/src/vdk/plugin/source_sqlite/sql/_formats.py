@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
-UTC = dt.timezone.utc
+UTC = dt.UTC
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=UTC)
 ISO = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)"
@@ -210,7 +210,7 @@ class Epoch(CursorFormat):
         whole, rest = divmod(instant * self._per_second, 10**6)
         return whole + rest / 10**6 if rest else whole
 
-    def back(self, value: Any, lookback: dt.timedelta) -> int | float:
+    def back(self, value: int | float, lookback: dt.timedelta) -> int | float:
         return value - -(-_micros(lookback) * self._per_second // 10**6)
 
 
@@ -222,7 +222,7 @@ class JulianDay(CursorFormat):
     numeric = True
 
     def instant(self, value: Any) -> int:
-        return round((value - 2440587.5) * 86_400_000_000)
+        return round((float(value) - 2440587.5) * 86_400_000_000)
 
     def bound(self, instant: int) -> float:
         return instant / 86_400_000_000 + 2440587.5
@@ -274,7 +274,7 @@ def detect_text(value: str, zone: str) -> IsoText | None:
     return IsoText(match["sep"] or "", suffix, digits, zone)
 
 
-UNITS = {"s": (10**8, 10**11), "ms": (10**11, 10**14), "us": (10**14, 10**17), "ns": (10**17, 2**63)}
+UNITS = {"s": (10**8, 10**11), "ms": (10**11, 10**14), "us": (10**14, 10**17), "ns": (10**17, 2**63 - 1)}
 """Which numbers are read as time since 1970, by magnitude: seconds from 1973 to 5138, and so on."""
 
 

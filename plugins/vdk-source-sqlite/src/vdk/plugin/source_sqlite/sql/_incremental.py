@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-
 from collections.abc import Iterator, Mapping, Sequence
-
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import (
     COUNTER_PREFIX,
     BadRecordError,
-    ConfigurationError,
     DataSourcePayload,
 )
 
 from ._facts import CursorFacts
 from ._formats import CursorFormat
+from ._kinds import UNFIT
 from ._mixed import mixed_formats
 from ._overlap import CAP, Overlap, row_hash
 from ._packer import Packer
@@ -95,7 +92,7 @@ class Incremental:
         last_key = progress.high_key
         for page in self._pages(facts, progress, start, upper):
             self._check_format(facts.format, page.rows)
-            fresh = [row for row in page.rows if self._is_new(row, progress, window)]
+            fresh = self._fresh(page.rows, progress, window)
             at = self._query.cursor_at
             if page.rows and high is not None and page.rows[-1][at] == high:
                 last_key = tuple(page.rows[-1][one] for one in self._query.key_at)
@@ -106,8 +103,8 @@ class Incremental:
                 yield from self._pack(fresh, self._encode(progress) if page.resume is not None else None)
         if progress.rows.overflowed:
             log.warning(
-                "stream %r: more than %d rows lie within lookback of the highest cursor, or have none: those above that "
-                "number are delivered again by the next run (never dropped)",
+                "stream %r: more than %d rows lie within lookback of the highest cursor, or have no cursor: those above "
+                "that number are delivered again by the next run (never dropped)",
                 self._plan.name, CAP,
             )  # fmt: skip
         progress.high, progress.high_key = high, last_key
@@ -122,9 +119,8 @@ class Incremental:
         if facts.format is None or upper is None:
             self._session.end()
             return
-        span = Range(
-            lower_bound(self._plan, facts.format, progress) if start is None or start.order == "key" else None, upper
-        )
+        behind_start = start is not None and start.order == "cursor"
+        span = Range(None if behind_start else lower_bound(self._plan, facts.format, progress), upper)
         by_key = start.order == "key" if start is not None else self._first_by_key(progress)
         yield from pages.by_key(span, start) if by_key else pages.by_cursor(span, start)
 
@@ -136,8 +132,16 @@ class Incremental:
             and (order == "key" or (order == "auto" and query.index_level == "none"))
         )
 
+    def _fresh(self, rows: list[Row], progress: Progress, window: Any) -> list[Row]:
+        """The rows that were not delivered as they are; those near the pass's end are remembered."""
+        at, high = self._query.cursor_at, progress.high
+        cursors = [row[at] for row in rows]
+        # Most pages lie between what was delivered and what is remembered.
+        if cursors and None not in cursors and (high is None or high < min(cursors)) and max(cursors) < window:
+            return rows
+        return [row for row in rows if self._is_new(row, progress, window)]
+
     def _is_new(self, row: Row, progress: Progress, window: Any) -> bool:
-        """Whether the row was not delivered as it is; those near the pass's end are remembered."""
         cursor = row[self._query.cursor_at]
         known = cursor is None or (progress.high is not None and cursor <= progress.high)
         remember = cursor is None or (window is not None and cursor >= window)
@@ -205,8 +209,11 @@ class Incremental:
 def _all_match(found: CursorFormat, values: Sequence[Any]) -> bool:
     if found.numeric:
         return all(isinstance(value, (int, float)) for value in values)
-    if not all(isinstance(value, str) for value in values):
-        return False
     if found.pattern is None:
-        return True
-    return bool(pc.all(pc.match_substring_regex(pa.array(values), f"^(?:{found.pattern})$")).as_py())
+        return all(isinstance(value, str) for value in values)
+    try:
+        texts = pa.array(values)
+    except UNFIT:  # types are mixed
+        return False
+    is_text = pa.types.is_string(texts.type)
+    return is_text and bool(pc.all(pc.match_substring_regex(texts, f"^(?:{found.pattern})$")).as_py())

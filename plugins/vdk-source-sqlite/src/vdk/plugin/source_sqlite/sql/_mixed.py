@@ -21,7 +21,7 @@ def mixed_formats(session: Session, query: Query) -> ConfigurationError:
     plan = query.plan
     key = [query.column(name) for name in (plan.primary_key or (query.key.columns if query.key else ()))]
     found: dict[str, list[Any]] = {}
-    statement = query.filtered(sa.select(query.cursor.label("_vdk_cursor"), *key), query.cursor.is_not(None))
+    statement = query.filtered(sa.select(query.stored_cursor.label("_vdk_cursor"), *key), query.stored_cursor.is_not(None))
     for page in session.stream(statement, lambda: 10_000, release=False):
         for value, *keys in page:
             shape = shape_of(value)

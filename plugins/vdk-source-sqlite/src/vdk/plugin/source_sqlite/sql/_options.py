@@ -28,8 +28,8 @@ class WhereConfig(DataSourceConfig):
     sql: Annotated[str, Meta(min_length=1, description="a condition in SQL; :name stands for a value")]
     params: Annotated[
         dict[str, str | int | float | bool | None],
-        Meta(description="the values, by name; they are bound, never pasted"),
-    ] = {}
+        Meta(description="the values by name; they are bound, never pasted"),
+    ] = msgspec.field(default_factory=dict)
 
 
 class DeletesConfig(DataSourceConfig):
@@ -50,9 +50,7 @@ class TableOptions(DataSourceConfig):
     ] = None
     end_value: Annotated[
         Any,
-        Meta(
-            description="backfill: read rows with initial_value <= cursor < end_value, without using or moving the state"
-        ),
+        Meta(description="backfill: read rows with initial_value <= cursor < end_value, and leave the state alone"),
     ] = None
     lookback: Annotated[
         Duration | None,
@@ -121,8 +119,12 @@ class SqlConfig(TableOptions):
     cursor_columns: Annotated[
         tuple[str, ...], Meta(description="the cursor of a table is the first of these that it has")
     ] = ("updated_time", "updated_at", "modified_at", "last_modified")
-    views: Annotated[list[str], Meta(description="views to read as streams too, as globs")] = []
-    tables: Annotated[dict[str, TableConfig], Meta(description="options per table, by its name")] = {}
+    views: Annotated[list[str], Meta(description="views to read as streams too, as globs")] = msgspec.field(
+        default_factory=list
+    )
+    tables: Annotated[dict[str, TableConfig], Meta(description="options per table, by its name")] = msgspec.field(
+        default_factory=dict
+    )
 
     def of(self, table: TableConfig | None) -> TableConfig:
         """The options in force for a table: its own, else those for all tables."""

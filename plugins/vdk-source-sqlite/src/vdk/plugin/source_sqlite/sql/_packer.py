@@ -36,8 +36,7 @@ class Packer:
     def payloads(self, rows: Sequence[Row], state: Mapping[str, JSON] | None = None) -> Iterator[DataSourcePayload]:
         """The rows of one page; ``state`` goes with the last payload."""
         found = list(self._payloads(rows)) or [DataSourcePayload(None)]
-        for one in found[:-1]:
-            yield one
+        yield from found[:-1]
         last = found[-1]
         yield DataSourcePayload(last.data, state=state, kind=last.kind)
 

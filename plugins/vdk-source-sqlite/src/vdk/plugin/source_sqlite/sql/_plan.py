@@ -78,7 +78,7 @@ def make_plan(table: TableInfo, config: SqlConfig, own: TableConfig | None) -> P
 
 
 def _check(plan: Plan, own: TableConfig | None) -> None:
-    options, place = plan.options, plan.place
+    place = plan.place
     if own is not None and not plan.cursor:
         for name in ("initial_value", "end_value", "lookback", "safety_lag", "null_cursor", "cursor_format"):
             if getattr(own, name) is not None:

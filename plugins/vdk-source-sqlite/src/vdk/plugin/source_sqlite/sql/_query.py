@@ -44,11 +44,16 @@ class Query:
     def column(self, name: str) -> Expression:
         return self.table.c[name]
 
+    @property
+    def stored_cursor(self) -> Expression:
+        """The cursor as it is stored."""
+        columns = [self.column(name) for name in self.plan.cursor]
+        return columns[0] if len(columns) == 1 else sa.func.coalesce(*columns)
+
     @cached_property
     def cursor(self) -> Expression:
-        columns = [self.column(name) for name in self.plan.cursor]
-        one = columns[0] if len(columns) == 1 else sa.func.coalesce(*columns)
-        return self.dialect.cursor_expression(one, self.plan.cursor_format)
+        """The cursor as it is compared."""
+        return self.dialect.cursor_expression(self.stored_cursor, self.plan.cursor_format)
 
     @cached_property
     def keys(self) -> tuple[Expression, ...]:
@@ -118,14 +123,14 @@ class Query:
         wanted = set(clause._bindparams)
         if wanted != set(where.params):
             raise ConfigurationError(
-                f"{self.plan.place}.where: the condition has the names {sorted(wanted)}, params has {sorted(where.params)}; "
-                "a colon that is no name is written \\:"
+                f"{self.plan.place}.where: the condition has the names {sorted(wanted)}, and params has "
+                f"{sorted(where.params)}; a colon that is no name is written \\:"
             )
         return (clause.bindparams(**where.params),)
 
     def between(self, span: Range) -> list[Expression]:
         """Conditions for cursors in ``span``; with no bound at all: for cursors that are not NULL."""
-        found = []
+        found: list[Expression] = []
         if span.lower is not None:
             found.append(self.cursor >= value(span.lower))
         if span.upper is not None:

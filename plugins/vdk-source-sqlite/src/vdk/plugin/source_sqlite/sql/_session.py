@@ -81,9 +81,7 @@ class Session:
                 self._finish(cursor, release)
                 return
             except Exception as error:
-                if not self.dialect.tolerate(
-                    self, error.__cause__ if isinstance(error.__cause__, Exception) else error
-                ):
+                if not self.dialect.tolerate(self, _origin(error)):
                     raise
             finally:
                 cursor.close()
@@ -110,3 +108,8 @@ class Session:
             if (ours := self.dialect.translate(error)) is None:
                 raise
             raise ours from error
+
+
+def _origin(error: Exception) -> Exception:
+    """The driver's error behind one of ours."""
+    return error.__cause__ if isinstance(error.__cause__, Exception) else error

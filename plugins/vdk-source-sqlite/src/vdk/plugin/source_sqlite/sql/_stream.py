@@ -22,7 +22,7 @@ from vdk.plugin.datasource_base.contract import (
 from ._dialect import Dialect
 from ._facts import TableInfo
 from ._incremental import Incremental
-from ._kinds import ANY_OR_BYTES, TEXT, UNFIT, Kind
+from ._kinds import ANY_OR_BYTES, UNFIT, Kind
 from ._names import closest, find_name
 from ._options import SqlConfig
 from ._packer import Packer, schema_of
@@ -36,7 +36,7 @@ SAMPLE_ROWS = 1000
 
 
 def utc_now() -> dt.datetime:
-    return dt.datetime.now(dt.timezone.utc)
+    return dt.datetime.now(dt.UTC)
 
 
 class SqlStream(DataSourceStream):
@@ -131,7 +131,7 @@ class SqlStream(DataSourceStream):
 def _misfits(session: Session, query: Query, kinds: Mapping[str, Kind]) -> set[str]:
     """Columns that hold a value which does not land as their kind: one pass over the table."""
     fine = dict(kinds)
-    names = [name for name in fine]
+    names = list(fine)
     statement = query.filtered(sa.select(*(query.column(name) for name in names)))
     for page in session.stream(statement, lambda: 10_000, release=False):
         for name, values in zip(names, zip(*page, strict=True), strict=True):
