@@ -205,7 +205,9 @@ def _replaced(data: Any, path: list[str], value: Any) -> Any:
 
 
 def _message(data: Any, type_: type, path: list[str], problem: str, where: str, hidden: bool) -> str:
-    place = where + "".join(f"[{step}]" if step.isdigit() else f".{step}" for step in path)
+    inside = "".join(f"[{step}]" if step.isdigit() else f".{step}" for step in path)
+    place = where + inside if ": " in where or not inside else f"{where}: {inside.removeprefix('.')}"
+    problem = problem.replace(" | null`", "`")  # no flow file can say null
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", problem):
         return f"{place}: unknown option {unknown[1]!r}{_closest(unknown[1], type_, path)}"
     if missing := re.fullmatch(r"Object missing required field `(.*)`", problem):

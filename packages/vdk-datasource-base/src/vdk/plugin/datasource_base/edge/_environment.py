@@ -32,14 +32,9 @@ log = logging.getLogger(__name__)
 
 def run_in_job(job_input: Any, flow: str | Path | Mapping[str, Any], *, summary: Path | None = None) -> RunSummary:
     """Run flows inside a VDK job; errors are classified the way VDK reports them."""
-    job = job_of(job_input)
-    if job is None:
-        raise ConfigurationError(
-            "this job_input belongs to no job that vdk-datasource-base knows: pass the one VDK gave to the "
-            "step, or None outside VDK"
-        )
+    surroundings = environment_of(job_input)
     try:
-        done = execute(flow, job_environment(job), summary=summary)
+        done = execute(flow, surroundings, summary=summary)
     except Exception as error:
         if isinstance(error, FlowFailedError) and error.summary is not None:
             log.info("What landed:\n%s", error.summary.table())
@@ -49,7 +44,14 @@ def run_in_job(job_input: Any, flow: str | Path | Mapping[str, Any], *, summary:
     return done
 
 
-def job_environment(job: Job) -> JobEnvironment:
+def environment_of(job_input: Any) -> JobEnvironment:
+    """What surrounds a run in a job. Raises ``ConfigurationError`` for a ``job_input`` that VDK did not make."""
+    job = job_of(job_input)
+    if job is None:
+        raise ConfigurationError(
+            "this job_input belongs to no job that vdk-datasource-base knows: pass the one VDK gave to the "
+            "step, or None outside VDK"
+        )
     context = job.context
     made = JobEnvironment(
         registry=registry_of(context.core_context.plugin_registry),
@@ -80,7 +82,7 @@ class JobEnvironment(Environment):
     job: Job | None = None
 
     def destination(self, entry: DestinationEntry, *, folder: Path, where: str) -> Destination:
-        assert self.job is not None  # job_environment sets it
+        assert self.job is not None  # environment_of sets it
         configuration = self.job.context.core_context.configuration
         method = entry.method or configuration.get_value("INGEST_METHOD_DEFAULT")
         target = entry.target or configuration.get_value("INGEST_TARGET_DEFAULT")

@@ -1,11 +1,13 @@
-"""A flow file as a job of one step: ``vdk datasource run``."""
+"""A flow file as a job of one step: ``vdk datasource run`` and its like."""
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vdk.api.job_input import IJobInput
 from vdk.internal.builtin_plugins.run.cli_run import CliRunImpl
 from vdk.internal.builtin_plugins.run.data_job import DataJob, DataJobFactory
 from vdk.internal.core.context import CoreContext
@@ -13,9 +15,9 @@ from vdk.internal.core.context import CoreContext
 from ._steps import SINGLE_FLOW, SUFFIX, SingleFlow
 
 
-def run_single(context: CoreContext, path: Path, summary: Path | None) -> None:
-    """Run through VDK's own job cycle, so that properties, secrets and ingestion methods are there."""
-    context.state.set(SINGLE_FLOW, SingleFlow(path, summary))
+def run_single(context: CoreContext, path: Path, work: Callable[[IJobInput], object]) -> None:
+    """Do ``work`` in VDK's own job cycle, so that properties, secrets and ingestion methods are there."""
+    context.state.set(SINGLE_FLOW, SingleFlow(path, work))
     CliRunImpl(_FlowJobFactory(_job_name(path))).create_and_run_data_job(context, path.parent, None)
 
 

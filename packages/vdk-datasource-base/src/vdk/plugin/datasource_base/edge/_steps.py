@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +17,10 @@ TYPE_INGEST = "ingest"
 
 @dataclass(frozen=True)
 class SingleFlow:
-    """The flow file that ``vdk datasource run`` was given, as the only step of its job."""
+    """The flow file that a command was given, and what to do with it, as the only step of a job."""
 
     path: Path
-    summary: Path | None
+    work: Callable[[IJobInput], object]
 
 
 SINGLE_FLOW: StoreKey[SingleFlow | None] = StoreKey("vdk.datasource.single_flow")
@@ -30,7 +31,7 @@ def add_flow_steps(context: JobContext) -> None:
     builder = context.step_builder
     single = context.core_context.state.get(SINGLE_FLOW)
     if single is not None:
-        builder.add_step(Step(single.path.name, TYPE_INGEST, _run_step, single.path, single.path.parent))
+        builder.add_step(Step(single.path.name, TYPE_INGEST, _run_single, single.path, single.path.parent))
         return
     folder: Path | None = context.job_directory  # None for a job without one, whatever its annotation says
     if folder is None:
@@ -45,13 +46,15 @@ def add_flow_steps(context: JobContext) -> None:
 def _run_step(step: Step, job_input: IJobInput) -> bool:
     from ._environment import run_in_job
 
-    run_in_job(job_input, step.file_path, summary=_summary_of(job_input))
+    run_in_job(job_input, step.file_path)
     return True
 
 
-def _summary_of(job_input: IJobInput) -> Path | None:
+def _run_single(step: Step, job_input: IJobInput) -> bool:
     from ._job import job_of
 
     job = job_of(job_input)
     single = job.context.core_context.state.get(SINGLE_FLOW) if job is not None else None
-    return single.summary if single is not None else None
+    assert single is not None  # this step was added for it
+    single.work(job_input)
+    return True

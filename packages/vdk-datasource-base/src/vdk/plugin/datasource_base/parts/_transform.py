@@ -93,7 +93,7 @@ def _takes_batches(function: Callable[[Any], Any]) -> bool:
         first = next(iter(inspect.signature(function).parameters.values()))
     except (StopIteration, ValueError, TypeError):
         return False
-    if first.annotation is inspect.Parameter.empty:
+    if first.annotation in (inspect.Parameter.empty, Any, "Any"):
         return first.name in BATCH_NAMES
     annotation = first.annotation if isinstance(first.annotation, str) else getattr(first.annotation, "__name__", "")
     return annotation.rpartition(".")[2] in ("Table", "RecordBatch")
