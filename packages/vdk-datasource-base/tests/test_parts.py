@@ -1,0 +1,311 @@
+"""The registry, flow files, references, stream patterns and transforms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from support import FaultyDestination, ScriptedSource
+from vdk.plugin.datasource_base import ConfigurationError, DataSourceError, Secret
+from vdk.plugin.datasource_base.parts import Registry
+from vdk.plugin.datasource_base.parts._flow_file import load_flow, select_streams
+from vdk.plugin.datasource_base.parts._references import environment, resolve
+from vdk.plugin.datasource_base.parts._transform import Transform, load_transform
+
+
+class TestRegistry:
+    def test_names_lead_to_classes_and_their_case_does_not_matter(self) -> None:
+        """A class is imported when it is asked for."""
+        registry = Registry(installed=False)
+        registry.add("Scripted", "support:ScriptedSource")
+        registry.add_destination("Faulty", "support:FaultyDestination")
+        assert registry.source("SCRIPTED") is ScriptedSource
+        assert registry.destination("faulty") is FaultyDestination
+        assert registry.destination("other") is None
+        assert [(one.name, one.origin) for one in registry.sources()] == [("scripted", "support")]
+
+    def test_an_unknown_name_is_told_with_the_closest_ones(self) -> None:
+        """Or with all there are."""
+        registry = Registry(installed=False)
+        with pytest.raises(ConfigurationError, match=r"f: unknown source 'x'; there are none"):
+            registry.source("x", where="f")
+        for name in ("sqlite", "rest"):
+            registry.add(name, "support:ScriptedSource")
+        with pytest.raises(ConfigurationError, match=r"unknown source 'sqlit'; did you mean 'sqlite'\?"):
+            registry.source("sqlit")
+        with pytest.raises(ConfigurationError, match="there are: rest, sqlite"):
+            registry.source("zzz")
+
+    @pytest.mark.parametrize(
+        ("location", "message"),
+        [
+            ("no_such_module:X", "cannot be imported: ModuleNotFoundError"),
+            ("support:Nothing", "cannot be imported: AttributeError"),
+            ("broken_plugin:Source", "cannot be imported: RuntimeError: boom"),
+            ("support:Lab", "is not a DataSource declared with @data_source"),
+        ],
+    )
+    def test_a_broken_plugin_harms_only_the_flows_that_use_it(
+        self, location: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is listed, the others work, and using it says what is wrong and whose it is."""
+        (tmp_path / "broken_plugin.py").write_text("raise RuntimeError('boom')", "utf-8")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        registry = Registry(installed=False)
+        registry.add("broken", location)
+        registry.add("scripted", "support:ScriptedSource")
+        assert [one.name for one in registry.sources()] == ["broken", "scripted"]
+        assert registry.source("scripted") is ScriptedSource
+        with pytest.raises(ConfigurationError, match=message):
+            registry.source("broken")
+
+    def test_a_destination_must_be_one(self) -> None:
+        """A class that is none is refused when it is used."""
+        registry = Registry(installed=False)
+        registry.add_destination("wrong", "support:ScriptedSource")
+        with pytest.raises(ConfigurationError, match="is not a Destination"):
+            registry.destination("wrong")
+
+    def test_a_name_registered_twice_is_refused_where_it_is_used(self) -> None:
+        """Both are listed and named; the same class registered again is no second one."""
+        registry = Registry(installed=False)
+        registry.add("x", "support:ScriptedSource")
+        registry.add("x", "support:ScriptedSource")
+        assert registry.source("x") is ScriptedSource
+        registry.add("X", "other:Source")
+        with pytest.raises(ConfigurationError, match=r"'x' is registered twice: as support.* and as other:Source"):
+            registry.source("x")
+        assert [one.location for one in registry.sources()] == ["support:ScriptedSource", "other:Source"]
+
+    def test_installed_plugins_are_found_without_importing_them(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By their entry points."""
+        info = tmp_path / "acme-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n", "utf-8")
+        (info / "entry_points.txt").write_text("[vdk.datasource.sources]\nAcme = not_importable:S\n", "utf-8")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        found = {one.name: one for one in Registry().sources()}
+        assert (found["acme"].location, found["acme"].origin) == ("not_importable:S", "acme")
+
+
+WHOLE = """
+[sources.shop]
+name = "sqlite"
+[destinations.lake]
+method = "arrow"
+target = "duckdb:///lake.duckdb"
+[[flows]]
+from = "shop"
+to = "lake"
+"""
+
+
+def loaded(text: str, tmp_path: Path) -> Any:
+    path = tmp_path / "orders.ingest.toml"
+    path.write_text(text, "utf-8")
+    return load_flow(path, {"env": environment})
+
+
+class TestFlowFiles:
+    def test_a_flow_file_says_what_it_says_and_no_more(self, tmp_path: Path) -> None:
+        """What it leaves open is the run's default."""
+        flow = loaded(WHOLE, tmp_path)
+        entry = flow.file.flows[0]
+        assert (entry.from_, entry.to, entry.streams, entry.write_mode) == ("shop", "lake", None, None)
+        assert (flow.where, flow.folder) == ("orders.ingest.toml", tmp_path)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ('to = "lake"|to = "lak"', r"flows\[0\].to: there is no destination 'lak' in this file; did you mean 'lake'"),
+            ('from = "shop"|from = "x"', r"flows\[0\].from: there is no source 'x' in this file; there are: shop"),
+            ('to = "lake"|', r"orders.ingest.toml: flows\[0\]: the option 'to' is missing"),
+            ('to = "lake"|to = "lake"\nwrite_mod = "append"', "unknown option 'write_mod'; did you mean 'write_mode'"),
+            ('to = "lake"|to = "lake"\nwrite_mode = "merge"', "write_mode: Invalid enum value 'merge'"),
+            ('to = "lake"|to = "lake"\nbatch_rows = 0', r"flows\[0\].batch_rows: Expected `int` >= 1, the value is 0"),
+            ('to = "lake"|to = "lake"\nbatch_rows = "9"', "batch_rows: Expected `int`, got `str`, the value is '9'"),
+            ('to = "lake"|to = "lake"\nretry_for = "x"', "retry_for: 'x' is no duration"),
+            ('to = "lake"|to = "lake"\nstreams = "*"', "streams: Expected `array"),
+            ('name = "sqlite"|', "sources.shop: the option 'name' is missing"),
+            ('[sources.shop]|[source.shop]', "the option 'sources' is missing|unknown option 'source'"),
+            ("[[flows]]|[[flow]]", "unknown option 'flow'; did you mean 'flows'"),
+            ('to = "lake"|to = lake', "is no TOML: .*line"),
+        ],
+    )  # fmt: skip
+    def test_a_mistake_names_the_file_the_place_and_the_remedy(self, change: str, message: str, tmp_path: Path) -> None:
+        """Before anything is imported or connected to."""
+        old, new = change.split("|", 1)
+        with pytest.raises(ConfigurationError, match=message):
+            loaded(WHOLE.replace(old, new), tmp_path)
+
+    def test_files_that_cannot_be_read_are_named(self, tmp_path: Path) -> None:
+        """Missing, a folder, or no text."""
+        with pytest.raises(ConfigurationError, match=r"none.toml' cannot be read: No such file"):
+            load_flow(tmp_path / "none.toml", {})
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            load_flow(tmp_path, {})
+        (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+        with pytest.raises(ConfigurationError, match="is no TOML"):
+            load_flow(str(tmp_path / "binary.toml"), {})
+
+    def test_no_flows_is_a_mistake(self, tmp_path: Path) -> None:
+        """A file that does nothing is not what somebody meant."""
+        with pytest.raises(ConfigurationError, match=r"flows: Expected `array` of length >= 1"):
+            load_flow({"sources": {}, "destinations": {}, "flows": []}, {})
+
+    def test_a_dict_may_hold_tuples_and_secrets(self) -> None:
+        """As Python code writes them."""
+        flow = load_flow(
+            {
+                "sources": {"s": {"name": "x", "config": {"token": Secret("t")}}},
+                "destinations": {"d": {}},
+                "flows": ({"from": "s", "to": "d", "streams": ("${env:NONE_SUCH_X}",)},),
+            },
+            {"env": lambda key: "orders"},
+        )
+        assert flow.file.flows[0].streams == ["orders"]
+
+
+class TestReferences:
+    def test_references_are_followed_everywhere(self) -> None:
+        """Whole ones are remembered for lenient conversion, all of them for redaction."""
+        data = {"a": ["${env:ONE}", "x-${secret:two}-y"], "b": {"c": "${property:three}"}, "n": 5}
+        lookups = {"env": {"ONE": "1"}.get, "secret": {"two": "s3cret"}.get, "property": {"three": 3}.get}
+        found = resolve(data, lookups, where="f")  # type: ignore[arg-type]
+        assert found.data == {"a": ["1", "x-s3cret-y"], "b": {"c": "3"}, "n": 5}
+        assert found.whole == {"a.0": "1", "b.c": "3"}
+        assert found.paths == {"a.0", "a.1", "b.c"}
+        assert found.values == {"1", "s3cret", "3"}
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("${env:NONE_SUCH_X}", r"f: a.b: \$\{env:NONE_SUCH_X\} is not set"),
+            ("${evn:HOME}", r"\$\{evn:HOME\} is no reference this run can follow; the kinds here are env"),
+            ("${secret:x}", "no reference this run can follow"),
+        ],
+    )
+    def test_a_reference_that_leads_nowhere_is_named(self, text: str, message: str) -> None:
+        """With its place."""
+        with pytest.raises(ConfigurationError, match=message):
+            resolve({"a": {"b": text}}, {"env": environment}, where="f")
+
+    def test_text_is_replaced_once(self) -> None:
+        """What a reference gives is not looked at again."""
+        assert resolve("${env:A}", {"env": lambda key: "${env:B}"}, where="f").data == "${env:B}"
+
+
+class TestPatterns:
+    NAMES = ("orders", "audit_a", "audit_b", "Orders", "odd[1]", "weird*")
+
+    @pytest.mark.parametrize(
+        ("patterns", "chosen"),
+        [
+            (None, NAMES),
+            (["*"], NAMES),
+            (["orders"], ("orders",)),
+            (["audit_*", "orders"], ("orders", "audit_a", "audit_b")),
+            (["*", "!audit_*"], ("orders", "Orders", "odd[1]", "weird*")),
+            (["!audit_*", "!weird*"], ("orders", "Orders", "odd[1]")),
+            (["odd[1]"], ("odd[1]",)),
+            (["audit_?", "!audit_b"], ("audit_a",)),
+        ],
+    )
+    def test_globs_choose_in_the_sources_order(self, patterns: list[str] | None, chosen: tuple[str, ...]) -> None:
+        """A name that looks like a pattern is found by itself, too."""
+        assert select_streams(self.NAMES, patterns, where="f") == list(chosen)
+
+    @pytest.mark.parametrize("pattern", ["oders", "!oders", "x*"])
+    def test_a_pattern_that_matches_nothing_is_told_with_the_closest_names(self, pattern: str) -> None:
+        """Exclusions as well: a typo in one would let through what should stay away."""
+        with pytest.raises(
+            ConfigurationError, match=rf"f: no stream matches '{pattern.strip('!')}'".replace("*", r"\*")
+        ):
+            select_streams(self.NAMES, ["*", pattern], where="f")
+
+    def test_the_default_may_match_nothing(self) -> None:
+        """An empty database is no mistake; a pattern that finds nothing in it is."""
+        assert select_streams([], None, where="f") == []
+        with pytest.raises(ConfigurationError, match="there are none"):
+            select_streams([], ["*"], where="f")
+
+
+def doubled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return rows + rows
+
+
+def first_only(batch: Any) -> Any:
+    return batch.slice(0, 1)
+
+
+class TestTransforms:
+    def test_a_function_of_rows_gets_copies(self) -> None:
+        """Whatever it does to them."""
+        given = [{"a": 1}]
+
+        def change(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            rows[0]["a"] = 2
+            return rows
+
+        assert Transform(change, "t")(given, stream="s") == [{"a": 2}]
+        assert given == [{"a": 1}]
+
+    def test_a_function_of_batches_gets_every_column_of_every_row(self) -> None:
+        """Also the keys that the first row lacks."""
+        seen: list[pa.Table] = []
+
+        def watch(table: pa.Table) -> pa.Table:
+            seen.append(table)
+            return table
+
+        Transform(watch, "t")([{"a": 1}, {"b": 2.5}, {"a": "x"}], stream="s")
+        assert seen[0].schema.names == ["a", "b"]
+        assert Transform(first_only, "t")(pa.table({"a": [1, 2]}), stream="s").num_rows == 1  # type: ignore[union-attr]
+
+    @pytest.mark.parametrize("given", [[{"a": 1}], pa.table({"a": [1]})])
+    def test_rows_and_batches_are_made_of_each_other(self, given: Any) -> None:
+        """A function of rows takes a source of batches, too."""
+        assert Transform(doubled, "t")(given, stream="s") == [{"a": 1}, {"a": 1}]
+
+    @pytest.mark.parametrize(
+        ("result", "landed"),
+        [(None, None), ([], []), ({"a": 1}, [{"a": 1}]), (iter([{"a": 1}]), [{"a": 1}]), (({"a": 1},), [{"a": 1}])],
+    )
+    def test_what_it_may_return(self, result: Any, landed: Any) -> None:
+        """Rows in any form; None drops them all."""
+        assert Transform(lambda rows: result, "t")([{"x": 0}], stream="s") == landed
+
+    @pytest.mark.parametrize("result", [5, "text", [1], b"x"])
+    def test_anything_else_is_named(self, result: Any) -> None:
+        """With the transform and the stream."""
+        with pytest.raises(DataSourceError, match="stream 's': transform t returned"):
+            Transform(lambda rows: result, "t")([{"x": 0}], stream="s")
+
+    def test_it_is_found_by_module_and_name_beside_the_flow_file(self, tmp_path: Path) -> None:
+        """As a job's own modules are."""
+        (tmp_path / "my_cleaning_x.py").write_text("def clean(rows):\n    return rows[:1]\n", "utf-8")
+        found = load_transform("my_cleaning_x:clean", folder=tmp_path, where="f")
+        assert found is not None
+        assert found([{"a": 1}, {"a": 2}], stream="s") == [{"a": 1}]
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ("clean", 'is not of the form "module:function"'),
+            (5, "is not of the form"),
+            ("no_such_module_x:f", "cannot be imported: ModuleNotFoundError"),
+            ("with_a_typo_x:f", "cannot be imported: SyntaxError"),
+            ("fine_x:claen", "has no function 'claen'; did you mean 'clean'"),
+        ],
+    )
+    def test_one_that_is_not_found_is_told(self, given: Any, message: str, tmp_path: Path) -> None:
+        """With what is wrong."""
+        (tmp_path / "with_a_typo_x.py").write_text("def f(:\n", "utf-8")
+        (tmp_path / "fine_x.py").write_text("def clean(rows):\n    return rows\n", "utf-8")
+        with pytest.raises(ConfigurationError, match=message):
+            load_transform(given, folder=tmp_path, where="f")
