@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import NOW, execute, run, stream_of
 
+from support import NOW, execute, run, stream_of
 from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.source_sqlite.sql import CursorFormat
 from vdk.plugin.source_sqlite.sql._formats import Epoch, IsoText, JulianDay, detect_number, detect_text
@@ -192,7 +192,7 @@ class TestCursorFormat:
 
     def test_iso_refuses_what_is_none(self, tmp_path: Path) -> None:
         path = self.table(tmp_path / "t.db", "2026-10-01", "yesterday")
-        with pytest.raises(ConfigurationError, match="tables.t.cursor"):
+        with pytest.raises(ConfigurationError, match=r"tables\.t\.cursor"):
             run(stream_of(path, options={"cursor_format": "iso"}))
 
     def test_text_takes_identifiers_that_sort(self, tmp_path: Path) -> None:

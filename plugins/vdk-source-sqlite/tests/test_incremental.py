@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import NOW, execute, interrupted, payloads, rows_of, run, source_of, stream_of
 
+from support import NOW, execute, interrupted, payloads, rows_of, run, source_of, stream_of
 from vdk.plugin.datasource_base.contract import BadRecordError, ConfigurationError, StateError
 
 AT = "2026-10-{:02} 00:00:00"
@@ -56,7 +56,7 @@ def test_rows_updated_while_reading_come_with_the_next_run(database: Path) -> No
     state: dict[str, Any] = {}
     for payload in payloads(stream_of(database, page_rows=2)):
         if payload.data is not None:
-            landed_ids += payload.data["id"].to_pylist()  # type: ignore[index, call-overload, union-attr]
+            landed_ids += payload.data["id"].to_pylist()  # type: ignore[index, call-overload]
         if len(landed_ids) == 2:
             execute(database, "UPDATE t SET v = 'moved', updated_at = '2026-10-30 00:00:00' WHERE id = 9")
         state = dict(payload.state or state)
@@ -128,6 +128,21 @@ def test_equal_rows_of_a_table_without_a_key_are_counted(tmp_path: Path) -> None
     first = run(stream_of(path))
     execute(path, "INSERT INTO t VALUES ('twin', '2026-10-01')")
     assert (len(first.rows), len(run(stream_of(path), first.state).rows)) == (2, 1)
+
+
+@pytest.mark.parametrize("index", ["CREATE INDEX i ON t (updated_at)", "SELECT 1"])
+def test_a_run_that_says_a_state_on_its_way_ends_with_the_final_one(tmp_path: Path, index: str) -> None:
+    """Also when nothing moved: the last state said must not be one in the middle of a pass."""
+    path = tmp_path / "ties.db"
+    execute(
+        path,
+        "CREATE TABLE t (v, updated_at TEXT)",
+        ("INSERT INTO t VALUES (?, '2026-10-01')", [(n,) for n in range(9)]),
+        index,
+    )
+    first = run(stream_of(path, page_rows=2))
+    again = run(stream_of(path, page_rows=2), first.state)
+    assert (again.rows, again.state) == ([], first.state)
 
 
 class TestRowsWithoutACursor:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from support import Landed, interrupted, rows_of, run, stream_of
 
 START = dt.datetime(2026, 10, 25, 0, 0, 0, tzinfo=dt.UTC)

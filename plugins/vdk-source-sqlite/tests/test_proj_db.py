@@ -39,7 +39,7 @@ def test_every_table_and_view_is_a_stream() -> None:
 @pytest.mark.parametrize("stream", source_of(PROJ_DB, views=["*"]).streams(), ids=lambda stream: stream.name)
 def test_every_value_is_what_sqlite_has(stream: Any) -> None:
     """Row by row and value by value; a column without a type SQLite knows keeps every value as text."""
-    tables = [payload.data for payload in payloads(stream)]
+    tables: list[Any] = [payload.data for payload in payloads(stream)]
     with closing(sqlite3.connect(PROJ_DB)) as connection:
         rows = connection.execute(f'SELECT * FROM "{stream.name}"').fetchall()
     landed = [row for table in tables for row in zip(*(column.to_pylist() for column in table.columns), strict=True)]

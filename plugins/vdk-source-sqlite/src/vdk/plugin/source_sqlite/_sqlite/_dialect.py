@@ -88,8 +88,8 @@ class SqliteDialect:
             )
         if any(sign in text.lower() for sign in _NOT_READABLE):
             return ConfigurationError(
-                f"{where} cannot be read ({text}). Check the permissions of the file; of a database in WAL mode also those "
-                "of its folder and of the files that end in -wal and -shm"
+                f"{where} cannot be read ({text}). Check the permissions of the file; of a database in WAL mode also "
+                "those of its folder and of the files that end in -wal and -shm"
             )
         return ConfigurationError(f"{where}: {text}")
 

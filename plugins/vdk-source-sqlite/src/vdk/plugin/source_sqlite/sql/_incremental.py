@@ -39,20 +39,23 @@ class Incremental:
         self._session, self._query, self._packer, self._now = session, query, packer, now
         self._plan: Plan = query.plan
         self._pace = Pace(query.plan.page_rows)
+        self._said: Mapping[str, Any] = {}
+        self._unchanged = 0
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         """Payloads behind ``state``, in the order of the cursor, each with the state behind it."""
         progress = decode(state, self._plan.name, self._plan.cursor, self._key)
+        self._said = dict(state)
         if progress.resume is not None:
             facts = self._look(progress)
             yield from self._pass(facts, progress, progress.resume, progress.resume.upper)
-            yield DataSourcePayload(None, state=self._encode(progress))
-            state = self._encode(progress)
+            yield from self._finish(progress, {})
         facts = self._look(progress)
         upper = upper_bound(self._session, self._query, facts, self._now)
         self._check_nulls(facts)
         yield from self._pass(facts, progress, None, upper.value)
-        yield from self._finish(state, progress, facts, upper.held_back)
+        counts = {"rows_null_cursor": facts.nulls, "rows_held_back": upper.held_back, "rows_unchanged": self._unchanged}
+        yield from self._finish(progress, counts)
 
     def backfill(self) -> Iterator[DataSourcePayload]:
         """Rows with ``initial_value <= cursor < end_value``; no payload has a state."""
@@ -103,8 +106,8 @@ class Incremental:
                 yield from self._pack(fresh, self._encode(progress) if page.resume is not None else None)
         if progress.rows.overflowed:
             log.warning(
-                "stream %r: more than %d rows lie within lookback of the highest cursor, or have no cursor: those above "
-                "that number are delivered again by the next run (never dropped)",
+                "stream %r: more than %d rows lie within lookback of the highest cursor, or have no cursor: those "
+                "above that number are delivered again by the next run (never dropped)",
                 self._plan.name, CAP,
             )  # fmt: skip
         progress.high, progress.high_key = high, last_key
@@ -184,17 +187,18 @@ class Incremental:
         for payload in self._packer.payloads(rows, state):
             if isinstance(payload.data, pa.Table):
                 self._pace.saw(payload.data.num_rows, payload.data.nbytes)
+            if payload.state is not None:
+                self._said = dict(payload.state)
             yield payload
 
-    def _finish(
-        self, before: Mapping[str, Any], progress: Progress, facts: CursorFacts, held_back: int
-    ) -> Iterator[DataSourcePayload]:
-        """What the pass ends with: its state, if that moved, and its counters."""
-        counts = {"rows_null_cursor": facts.nulls, "rows_held_back": held_back, "rows_unchanged": self._unchanged}
+    def _finish(self, progress: Progress, counts: Mapping[str, int]) -> Iterator[DataSourcePayload]:
+        """What a pass ends with: its state, if that is another than was said last, and its counters."""
         metadata = {COUNTER_PREFIX + name: count for name, count in counts.items() if count}
         state: Mapping[str, Any] | None = self._encode(progress)
-        if state == dict(before) or (not before and progress.high is None and not progress.rows.size):
+        if state == self._said or (not self._said and progress.high is None and not progress.rows.size):
             state = None
+        else:
+            self._said = dict(state)
         if state is not None or metadata:
             yield DataSourcePayload(None, metadata=metadata, state=state)
 

@@ -21,7 +21,8 @@ def mixed_formats(session: Session, query: Query) -> ConfigurationError:
     plan = query.plan
     key = [query.column(name) for name in (plan.primary_key or (query.key.columns if query.key else ()))]
     found: dict[str, list[Any]] = {}
-    statement = query.filtered(sa.select(query.stored_cursor.label("_vdk_cursor"), *key), query.stored_cursor.is_not(None))
+    stored = query.stored_cursor
+    statement = query.filtered(sa.select(stored.label("_vdk_cursor"), *key), stored.is_not(None))
     for page in session.stream(statement, lambda: 10_000, release=False):
         for value, *keys in page:
             shape = shape_of(value)

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ._query import Query, Range
+from ._query import Expression, Query, Range
 from ._session import Row, Session
 from ._state import Resume, ResumeOrder
 
@@ -79,7 +79,7 @@ class Pages:
     def nulls(self, start: Resume | None) -> Iterator[Page]:
         """Rows without a cursor."""
         query = self._query
-        is_null = [query.cursor.is_(None)]
+        is_null: list[Expression] = [query.cursor.is_(None)]
         if query.key is not None and query.index_level != "cursor":
             return self._key_pages("nulls", is_null, start)
         if start is not None and start.key is not None and query.key is not None:

@@ -105,8 +105,8 @@ def _check_version(state: Mapping[str, Any], stream: str) -> None:
     version = state.get("v")
     if isinstance(version, int) and version > VERSION:
         raise StateError(
-            f"stream {stream!r}: its state has version {version}, and this release knows {VERSION}: it was written by a "
-            f"newer release. Install that one again, or: {remedy(stream)}"
+            f"stream {stream!r}: its state has version {version}, and this release knows {VERSION}: it was written by "
+            f"a newer release. Install that one again, or: {remedy(stream)}"
         )
     if version != VERSION or "cursor" not in state:
         raise StateError(f"stream {stream!r}: its state was not written by this source. {remedy(stream)}")

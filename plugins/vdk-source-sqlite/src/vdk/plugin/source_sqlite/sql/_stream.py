@@ -81,7 +81,8 @@ class SqlStream(DataSourceStream):
     def _check(self) -> None:
         if self.plan.table.problem is not None:
             raise ConfigurationError(
-                f'stream {self.name!r} cannot be read: {self.plan.table.problem}. Leave it out: streams = ["*", "!{self.name}"]'
+                f"stream {self.name!r} cannot be read: {self.plan.table.problem}. "
+                f'Leave it out: streams = ["*", "!{self.name}"]'
             )
         if self._lost_cursor is not None:
             raise self._cursor_is_gone(self._lost_cursor)

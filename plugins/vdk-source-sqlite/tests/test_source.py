@@ -1,0 +1,267 @@
+"""Opening a database, and what options say about its tables."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import execute, run, source_of, stream_of
+from vdk.plugin.datasource_base.contract import (
+    ConfigurationError,
+    ConnectionFailedError,
+    DataSourceState,
+    decode_config,
+)
+from vdk.plugin.source_sqlite.source import SqliteConfig, SqliteSource
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "t.db"
+    execute(
+        path,
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, status TEXT, updated_at TEXT, deleted_at TEXT)",
+        (
+            "INSERT INTO t VALUES (?, ?, ?, ?, NULL)",
+            [(n, f"n{n}", "ab"[n % 2], f"2026-10-{n:02}") for n in range(1, 7)],
+        ),
+        "CREATE TABLE plain (a INTEGER)",
+    )
+    return path
+
+
+class TestOpening:
+    @pytest.mark.parametrize("name", ["a b.db", "what?.db", "50%25.db", "#1.db", "größe.db", "a&mode=rwc.db"])
+    def test_any_file_name(self, tmp_path: Path, name: str) -> None:
+        execute(tmp_path / name, "CREATE TABLE t (a)", "INSERT INTO t VALUES ('x')")
+        assert run(stream_of(tmp_path / name)).column("a") == ["x"]
+
+    def test_a_missing_file_is_an_error_and_is_not_created(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match=r"gone\.db' does not exist"):
+            source_of(tmp_path / "gone.db")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_folder_is_an_error(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match="is a folder"):
+            source_of(tmp_path)
+
+    def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
+        (tmp_path / "x.db").write_text("id,name\n" * 500)
+        with pytest.raises(ConfigurationError, match=r"x\.db' is no SQLite database"):
+            source_of(tmp_path / "x.db").check()
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+    def test_a_file_that_may_not_be_read(self, database: Path) -> None:
+        database.chmod(0)
+        with pytest.raises(ConfigurationError, match="permissions"):
+            source_of(database)
+
+    def test_a_locked_database_may_be_tried_again(self, database: Path) -> None:
+        """After lock_timeout, not after forever."""
+        writer = sqlite3.connect(database)
+        writer.execute("BEGIN EXCLUSIVE")
+        try:
+            with pytest.raises(ConnectionFailedError, match=r"t\.db' is locked by another process .* waited 0\.1 s"):
+                source_of(database, lock_timeout="100ms")
+        finally:
+            writer.close()
+
+    def test_a_database_that_is_locked_later_may_be_tried_again(self, database: Path) -> None:
+        stream = stream_of(database, lock_timeout="100ms")
+        writer = sqlite3.connect(database)
+        writer.execute("BEGIN EXCLUSIVE")
+        try:
+            with pytest.raises(ConnectionFailedError):
+                run(stream)
+        finally:
+            writer.close()
+
+    def test_a_table_that_is_dropped_before_it_is_read(self, database: Path) -> None:
+        stream = stream_of(database, "plain")
+        execute(database, "DROP TABLE plain")
+        with pytest.raises(ConfigurationError, match="no such table: plain"):
+            run(stream)
+
+    def test_a_column_that_is_dropped_before_it_is_read(self, database: Path) -> None:
+        """SQLite takes an unknown name in double quotes for a text; a name with its table it does not."""
+        stream = stream_of(database)
+        execute(database, "ALTER TABLE t DROP COLUMN name")
+        with pytest.raises(ConfigurationError, match=r"no such column: t\.name"):
+            run(stream)
+
+    def test_a_database_in_wal_mode(self, database: Path) -> None:
+        writer = sqlite3.connect(database)
+        writer.execute("PRAGMA journal_mode = wal")
+        writer.execute("INSERT INTO plain VALUES (1)")
+        writer.commit()
+        assert run(stream_of(database, "plain")).column("a") == [1]
+        writer.close()
+
+
+def test_identity_is_the_path_with_links_resolved(database: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(database)
+    assert source_of(link).identity() == f"sqlite:///{database.resolve()}"
+
+
+def test_streams_come_without_an_explicit_connect(database: Path) -> None:
+    source = SqliteSource(decode_config({"database": str(database)}, SqliteConfig, where="config"))
+    assert [stream.name for stream in source.streams()] == ["plain", "t"]
+    source.check()
+    source.disconnect()
+    source.connect(DataSourceState())
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"tables": {"tt": {}}}, "tables: 'tt' is not a table or view of the database; did you mean 't'"),
+        (
+            {"tables": {"t": {"cursor": "updatd_at"}}},
+            r"tables\.t\.cursor: 'updatd_at' is not a column of table 't'; did you mean 'updated_at'",
+        ),
+        ({"tables": {"t": {"primary_key": ["id", "x"]}}}, r"tables\.t\.primary_key: 'x' is not"),
+        (
+            {"tables": {"t": {"columns": {"exclude": ["nam"]}}}},
+            r"tables\.t\.columns: 'nam' is not .* did you mean 'name'",
+        ),
+        ({"tables": {"t": {"columns": {"exclude": ["id"]}}}}, "primary key or cursor, which always land"),
+        ({"tables": {"t": {"columns": {"exclude": ["name"], "include": ["name"]}}}}, "not both"),
+        ({"tables": {"t": {"deletes": {"column": "deletd_at"}}}}, r"tables\.t\.deletes\.column: 'deletd_at'"),
+        ({"tables": {"t": {"deletes": {}}}}, "name the soft-delete column"),
+        ({"tables": {"t": {"deletes": {"sweep": "1d"}}}}, "sweep: not supported yet"),
+        ({"tables": {"t": {"cursor": True}}}, "or say false for none"),
+        ({"tables": {"plain": {"lookback": "5m"}}}, r"tables\.plain\.lookback: the table has no cursor"),
+        ({"tables": {"plain": {"end_value": 5}}}, r"tables\.plain\.end_value: the table has no cursor"),
+        ({"cursor_timezone": "Mars/Olympus"}, "no time zone 'Mars/Olympus'"),
+    ],
+)
+def test_options_that_name_what_is_not_there(database: Path, config: dict[str, Any], message: str) -> None:
+    """Found when the source connects, with the closest names."""
+    with pytest.raises(ConfigurationError, match=message):
+        source_of(database, **config)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"database": "x", "colour": 1}, "unknown option 'colour'"),
+        ({}, "the option 'database' is missing"),
+        ({"database": "x", "page_rows": 0}, "page_rows"),
+        ({"database": "x", "null_cursor": "maybe"}, "null_cursor"),
+        (
+            {"database": "x", "tables": {"t": {"lookbak": "5m"}}},
+            r"tables\.t: unknown option 'lookbak'; did you mean 'lookback'",
+        ),
+    ],
+)
+def test_options_that_do_not_exist(config: dict[str, Any], message: str) -> None:
+    """Found before anything connects."""
+    with pytest.raises(ConfigurationError, match=message):
+        decode_config(config, SqliteConfig, where="flow.toml: sources.shop.config")
+
+
+class TestOptions:
+    def test_cursor_and_key_by_other_names_and_letters(self, database: Path) -> None:
+        schema = stream_of(database, options={"cursor": "NAME", "primary_key": ["STATUS", "id"]}).schema()
+        assert (schema.cursor, schema.primary_key) == ("name", ("status", "id"))
+
+    @pytest.mark.parametrize("none", [False, ""])
+    def test_a_table_can_be_read_whole_on_purpose(self, database: Path, none: Any) -> None:
+        assert stream_of(database, options={"cursor": none}).schema().cursor is None
+
+    def test_the_tables_own_options_come_first(self, database: Path) -> None:
+        stream = stream_of(database, page_rows=3, options={"page_rows": 2})
+        assert (stream.plan.page_rows, stream_of(database, page_rows=3).plan.page_rows) == (2, 3)
+
+    def test_included_columns_bring_key_and_cursor(self, database: Path) -> None:
+        assert run(stream_of(database, options={"columns": {"include": ["name"]}})).rows[0] == {
+            "id": 1,
+            "name": "n1",
+            "updated_at": "2026-10-01",
+        }
+
+    def test_excluded_columns_do_not_land(self, database: Path) -> None:
+        landed = run(stream_of(database, columns={"exclude": ["name", "deleted_at"]}))
+        assert list(landed.rows[0]) == ["id", "status", "updated_at"]
+
+    def test_where_filters_rows_with_bound_values(self, database: Path) -> None:
+        where = {"sql": "status = :status OR 0 -- and no more", "params": {"status": "a' OR 1=1 --"}}
+        assert run(stream_of(database, options={"where": where})).rows == []
+        where["params"] = {"status": "a"}
+        first = run(stream_of(database, page_rows=1, options={"where": where}))
+        assert first.column("id") == [2, 4, 6]
+        execute(
+            database,
+            "INSERT INTO t VALUES (7, 'n', 'b', '2026-10-07', NULL)",
+            "UPDATE t SET status = 'a', updated_at = '2026-10-08' WHERE id = 1",
+        )
+        assert run(stream_of(database, options={"where": where}), first.state).column("id") == [1]
+
+    @pytest.mark.parametrize(
+        ("where", "message"),
+        [
+            ({"sql": "status = :s", "params": {}}, r"has the names \['s'\]"),
+            ({"sql": "stats = 'a'"}, "no such column: stats"),
+            ({"sql": "status ="}, "syntax error"),
+        ],
+    )
+    def test_a_where_that_is_wrong(self, database: Path, where: dict[str, Any], message: str) -> None:
+        with pytest.raises(ConfigurationError, match=message):
+            run(stream_of(database, options={"where": where}))
+
+    @pytest.mark.parametrize("order", ["key", "cursor", "auto"])
+    def test_order_of_the_first_run(self, database: Path, order: str) -> None:
+        execute(database, "UPDATE t SET updated_at = '2026-10-20' WHERE id = 1")
+        landed = run(stream_of(database, options={"order": order, "page_rows": 2}))
+        assert landed.column("id") == ([2, 3, 4, 5, 6, 1] if order == "cursor" else [1, 2, 3, 4, 5, 6])
+
+    def test_soft_deleted_rows_come_as_deletes(self, database: Path) -> None:
+        options = {"deletes": {"column": "deleted_at"}}
+        execute(database, "UPDATE t SET deleted_at = '2026-10-06' WHERE id = 2")
+        first = run(stream_of(database, options=options))
+        assert ("deletes", {"id": 2}) in first.events
+        assert first.column("id") == [1, 3, 4, 5, 6]
+        execute(database, "UPDATE t SET deleted_at = updated_at, updated_at = '2026-10-09' WHERE id = 3")
+        second = run(stream_of(database, options=options), first.state)
+        assert second.events == [("deletes", {"id": 3})]
+        assert run(stream_of(database, options=options), second.state).events == []
+
+    def test_soft_deletes_for_all_tables_hold_where_the_column_is(self, database: Path) -> None:
+        execute(database, "UPDATE t SET deleted_at = 'x' WHERE id = 6")
+        source = source_of(database, deletes={"column": "deleted_at"})
+        assert [stream.plan.deleted_column for stream in source.streams()] == [None, "deleted_at"]
+
+    def test_soft_deleted_rows_of_a_table_read_whole_are_left_out(self, database: Path) -> None:
+        """The table is replaced: what is not in it is gone."""
+        execute(database, "UPDATE t SET deleted_at = 'x' WHERE id > 4")
+        landed = run(stream_of(database, options={"cursor": False, "deletes": {"column": "deleted_at"}}))
+        assert (landed.column("id"), landed.events[-1][0]) == ([1, 2, 3, 4], "rows")
+
+    def test_deletes_need_a_key(self, database: Path) -> None:
+        execute(database, "CREATE TABLE u (a, updated_at TEXT, gone INTEGER)")
+        with pytest.raises(ConfigurationError, match=r"tables\.u\.deletes: .* by its primary key"):
+            source_of(database, tables={"u": {"deletes": {"column": "gone"}}})
+
+
+def test_the_plugin_entry_is_light() -> None:
+    """VDK imports it on every command: it must not bring SQLAlchemy, pyarrow or msgspec."""
+    code = """
+        import sys
+        from vdk.plugin.source_sqlite.plugin_entry import vdk_datasource_register
+        found = {}
+        class Registry:
+            def add(self, name, path): found[name] = path
+        vdk_datasource_register(Registry())
+        assert found == {"sqlite": "vdk.plugin.source_sqlite.source:SqliteSource"}, found
+        heavy = {"sqlalchemy", "pyarrow", "msgspec", "sqlite3"} & set(sys.modules)
+        assert not heavy, heavy
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
