@@ -239,7 +239,13 @@ class TestDeclaredColumns:
     def test_rows_that_fit_land_though_others_do_not(self) -> None:
         """Each misfit comes with its own reason."""
         schema = StreamSchema(pa.schema([("id", pa.int64()), pa.field("n", pa.int64(), nullable=False)]), ("id",))
-        rows = [{"id": 1, "n": 1}, {"id": 2, "n": "x"}, {"id": 3}, {"id": 4, "n": 4.0}, {"id": 5, "n": None}]
+        rows: list[dict[str, Any]] = [
+            {"id": 1, "n": 1},
+            {"id": 2, "n": "x"},
+            {"id": 3},
+            {"id": 4, "n": 4.0},
+            {"id": 5, "n": None},
+        ]
         converted = convert_rows(rows, schema, stream="s")
         assert converted.table.to_pylist() == [{"id": 1, "n": 1}, {"id": 4, "n": 4}]
         assert [row["id"] for row, _ in converted.rejected] == [2, 3, 5]
@@ -249,7 +255,7 @@ class TestDeclaredColumns:
     def test_values_that_fit_alone_but_not_together_land(self) -> None:
         """A huge integer and a float, an aware and a naive time: each is exact."""
         schema = StreamSchema(pa.schema([("n", pa.int64()), ("t", pa.timestamp("us", tz="UTC"))]))
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"n": 2**60, "t": dt.datetime(2026, 1, 1)},
             {"n": 2.0, "t": dt.datetime(2026, 1, 1, tzinfo=UTC)},
         ]

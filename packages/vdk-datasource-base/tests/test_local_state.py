@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from vdk.plugin.datasource_base import ConnectionFailedError, StateError
 from vdk.plugin.datasource_base.contract import ConcurrentRunError
@@ -34,7 +35,7 @@ def store(tmp_path: Path) -> LocalFileStore:
 def test_a_state_comes_back_as_it_was_with_its_version(store: LocalFileStore) -> None:
     """Any JSON; the version grows by one with each."""
     assert store.load("shop") == []
-    state = {"at": "ü\n", "deep": [1, {"x": None}], "big": 2**60}
+    state: dict[str, Any] = {"at": "ü\n", "deep": [1, {"x": None}], "big": 2**60}
     assert store.save(key(), state, version=0, run_id="r1") == 1
     assert store.save(key(), {"next": 2}, version=1, run_id="r2") == 2
     (found,) = store.load("shop")
@@ -134,7 +135,7 @@ def test_a_lock_that_is_held_for_long_is_away_not_broken(
     monkeypatch.setattr(local_state, "LOCK_SECONDS", 0.1)
     store.save(key(), {"n": 1}, version=0, run_id="r")
     with (
-        local_state.FileLock(f"{store.path}.lock"),
+        FileLock(f"{store.path}.lock"),
         pytest.raises(ConnectionFailedError, match="locked by another run"),
     ):
         LocalFileStore(store.path, "lake").save(key(), {"n": 2}, version=1, run_id="r")

@@ -27,7 +27,13 @@ from vdk.plugin.datasource_base import (
 from vdk.plugin.datasource_base.runtime import execute
 
 KEYED = StreamSchema(pa.schema([("id", pa.int64()), ("v", pa.int64())]), primary_key=("id",), cursor="id")
-BAD = [{"id": 1, "v": 1}, {"id": 2, "v": "two"}, {"id": 3, "v": 3}, {"id": None, "v": 4}, {"id": 5, "v": 5.5}]
+BAD: list[dict[str, Any]] = [
+    {"id": 1, "v": 1},
+    {"id": 2, "v": "two"},
+    {"id": 3, "v": 3},
+    {"id": None, "v": 4},
+    {"id": 5, "v": 5.5},
+]
 
 
 def bad(state: Any) -> list[DataSourcePayload]:
@@ -189,7 +195,7 @@ class TestWriteModes:
         caplog.clear()
         lab.run(method="AppendOnly", write_mode="append")
         assert "can only append" not in caplog.text
-        with pytest.raises(ConfigurationError, match="write_mode = 'replace' is not possible .* which can append"):
+        with pytest.raises(ConfigurationError, match=r"write_mode = 'replace' is not possible .* which can append"):
             lab.run(method="AppendOnly", write_mode="replace")
 
     @pytest.mark.parametrize("template", ["{stram}", "{}", "{table", "{table!z}", "{table:{x}}", "{0}", "{table.x}"])
@@ -222,7 +228,8 @@ class TestSummary:
         assert {"status", "seconds", "streams"} <= told.keys()
         assert told["status"] == "failed"
         good, failed = told["streams"]
-        assert good.keys() >= KEYS and failed.keys() >= KEYS
+        assert good.keys() >= KEYS
+        assert failed.keys() >= KEYS
         assert good["state"] == {"before": {}, "after": {"": {"next": 12}}}
         assert (good["rows_read"], good["rows_landed"], good["partitions"], good["error"]) == (12, 12, 1, None)
         assert good["bytes"] > 0
@@ -243,12 +250,14 @@ class TestSummary:
     def test_it_is_a_table_for_people(self, lab: Lab) -> None:
         """One line a stream; columns without anything in them are left out."""
         text = lab.run(Whole("t", counting(1234)), options=replace(QUICK, batch_rows=500)).table()
-        assert "src.t" in text and "1,234" in text and "retries" not in text
+        assert "src.t" in text
+        assert "1,234" in text
+        assert "retries" not in text
 
     def test_a_summary_that_cannot_be_written_is_told(self, lab: Lab, tmp_path: Path) -> None:
         """The rows have landed."""
         lab.script(Whole("t", counting(2)))
-        with pytest.raises(ConfigurationError, match="summary file .* cannot be written"):
+        with pytest.raises(ConfigurationError, match=r"summary file .* cannot be written"):
             execute({**lab.flow(), "summary": str(tmp_path)}, lab.environment())
         assert lab.numbers("t") == [0, 1]
 
@@ -288,7 +297,7 @@ def test_a_secret_in_a_sources_error_is_told_nowhere(
     flow = lab.flow()
     flow["sources"]["src"]["config"]["password"] = CANARY
     flow["summary"] = str(tmp_path / "summary.json")
-    with caplog.at_level(logging.DEBUG), pytest.raises(Exception, match="away|no ") as caught:
+    with caplog.at_level(logging.DEBUG), pytest.raises(Exception, match=r"away|no ") as caught:
         execute(flow, lab.environment())
     told = "".join(traceback.format_exception(caught.value)) + caplog.text + (tmp_path / "summary.json").read_text()
     assert CANARY not in told

@@ -29,4 +29,7 @@ def remember(job: Job) -> None:
 
 
 def job_of(job_input: Any) -> Job | None:
-    return _JOBS.get(job_input)
+    try:
+        return _JOBS.get(job_input)
+    except TypeError:  # what cannot be referred to weakly was never remembered
+        return None
