@@ -194,13 +194,12 @@ class Incremental:
     def _finish(self, progress: Progress, counts: Mapping[str, int]) -> Iterator[DataSourcePayload]:
         """What a pass ends with: its state, if that is another than was said last, and its counters."""
         metadata = {COUNTER_PREFIX + name: count for name, count in counts.items() if count}
-        state: Mapping[str, Any] | None = self._encode(progress)
-        if state == self._said or (not self._said and progress.high is None and not progress.rows.size):
-            state = None
-        else:
-            self._said = dict(state)
-        if state is not None or metadata:
-            yield DataSourcePayload(None, metadata=metadata, state=state)
+        state = self._encode(progress)
+        is_new = bool(self._said) or progress.high is not None or progress.rows.size > 0
+        moved = is_new and state != self._said
+        self._said = state
+        if moved or metadata:
+            yield DataSourcePayload(None, metadata=metadata, state=state if moved else None)
 
     @property
     def _key(self) -> tuple[str, ...]:
