@@ -441,6 +441,27 @@ class TestBackPressure:
         # 20 waiting, 5 being written, and of each reader a full batch at the door and one row more
         assert max(flying) <= 25 + 7 * partitions
 
+    def test_a_destination_that_hangs_holds_the_source_and_nothing_else_is_lost(self, lab: Lab) -> None:
+        """While it hangs no more is read than fits; when it answers, everything lands once."""
+        hanging, read = threading.Event(), [0]
+
+        def rows(state: State) -> Iterator[DataSourcePayload]:
+            for number in range(500):
+                read[0] = number
+                yield payload({"n": number}, state={"next": number})
+
+        def hang(operation: str, destination: FaultyDestination) -> None:
+            if operation == "commit" and not hanging.is_set():
+                hanging.set()
+                time.sleep(0.2)
+                held.append(read[0])
+
+        held: list[int] = []
+        lab.fault(hang)
+        lab.run(Whole("t", rows), options=replace(QUICK, queue_bytes=2000))
+        assert held[0] < 100
+        assert lab.numbers("t") == list(range(500))
+
     def test_a_batch_larger_than_the_queue_lands_alone(self, lab: Lab) -> None:
         """It does not wait for room that never comes."""
         options = replace(QUICK, queue_bytes=10)
