@@ -77,6 +77,22 @@ class DuckDBStates:
             )
         return int(version) + 1
 
+    def check_alone(self, key: StateKey, table: str) -> None:
+        """Refuse to delete what is not among a partition's keys where others land rows in the same table.
+
+        :raises DestinationError: naming one of them.
+        """
+        others = self._rows(
+            f"SELECT source_id, stream, partition FROM {self._table} WHERE destination_table = ? AND "
+            "(source_id, stream, partition) <> (?, ?, ?) LIMIT 1",
+            [table, key.source_id, key.stream, key.partition],
+        )
+        if others:
+            raise DestinationError(
+                f"table {table!r}: rows whose keys stream {key.stream!r} of source {key.source_id!r} does not have any "
+                f"more cannot be told from those of others: {others[0]!r} lands there too. Give each a table of its own"
+            )
+
     def _stored(self, row: tuple[object, ...]) -> StoredState:
         key = StateKey(*(str(part) for part in row[:5]))
         version, text, run_id = int(str(row[5])), str(row[6]), str(row[7])

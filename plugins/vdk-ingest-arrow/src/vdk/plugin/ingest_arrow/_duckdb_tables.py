@@ -223,6 +223,23 @@ class DuckDBTables:
                 f"WHERE {_same_key(spec)} AND landed.{quoted(DELETED_AT)} IS NULL"
             )
 
+    def keep_only(self, spec: TableSpec, incoming: Incoming) -> int:
+        """Delete the rows whose key is not among the incoming; returns how many."""
+        columns = self.columns(spec.name)
+        if columns is None or self.is_empty(spec.name):
+            return 0
+        if spec.soft_deletes and DELETED_AT not in columns:
+            self.add_columns(spec, {DELETED_AT: ZONED})
+        with self._keys(spec, incoming, columns) as keys:
+            gone = f"NOT EXISTS (SELECT 1 FROM {keys} AS gone WHERE {_same_key(spec)})"
+            table = f"{self.path(spec.name)} AS landed"
+            if spec.soft_deletes:
+                mark = quoted(DELETED_AT)
+                done = self._rows(f"UPDATE {table} SET {mark} = now() WHERE landed.{mark} IS NULL AND {gone}")
+            else:
+                done = self._rows(f"DELETE FROM {table} WHERE {gone}")
+        return int(done[0][0])
+
     def _delete_keys(self, spec: TableSpec, incoming: Incoming, table: str, columns: Columns) -> None:
         with self._keys(spec, incoming, columns) as keys:
             self._rows(f"DELETE FROM {self.path(table)} AS landed USING {keys} AS gone WHERE {_same_key(spec)}")

@@ -100,17 +100,16 @@ class DuckDBTarget(Destination):
             if one.table.write_mode == "replace":
                 raise DestinationError(f"table {one.table.name!r}: a replaced table is staged and published")
 
-        def land(incoming: Sequence[Incoming]) -> int:
+        def land(incoming: Sequence[Incoming]) -> tuple[int, int]:
             version = self._states.swap(unit)
             segments = self._staging.segments(unit.key, unit.run_id)
             self._staging.expect(unit.key, self._staged.get(unit.key, set()), segments)
-            for segment in segments:
-                self._land_segment(segment)
+            swept = sum(self._land_segment(unit.key, segment) for segment in segments)
             for one, rows in zip(unit.slices, incoming, strict=True):
                 self._tables.land(one.table, one.kind, rows)
-            return version
+            return version, swept
 
-        version = self._write(unit.slices, land)
+        version, self.swept = self._write(unit.slices, land)
         self._staged.pop(unit.key, None)
         return version
 
@@ -155,12 +154,18 @@ class DuckDBTarget(Destination):
             self._staged.pop(unit.key, None)
         return versions
 
-    def _land_segment(self, segment: Segment) -> None:
-        if segment.kind == "rows" and self._tables.columns(segment.spec.name) is None:
+    def _land_segment(self, key: StateKey, segment: Segment) -> int:
+        """Land what is staged; returns how many rows were deleted since their keys are not among the staged ones."""
+        swept = 0
+        if segment.kind == "keys":
+            self._states.check_alone(key, segment.spec.name)
+            swept = self._tables.keep_only(segment.spec, self._staging.columns(segment))
+        elif segment.kind == "rows" and self._tables.columns(segment.spec.name) is None:
             self._tables.rename(segment.table, segment.spec.name)
         else:
             self._tables.land(segment.spec, segment.kind, self._staging.columns(segment))
         self._staging.drop(segment)
+        return swept
 
     def _replace(self, spec: TableSpec, segments: Sequence[Segment]) -> None:
         """Put a new table in the place of ``spec``'s. Views of it stay, and indexes on it are made again."""

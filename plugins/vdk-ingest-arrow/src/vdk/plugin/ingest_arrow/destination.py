@@ -57,7 +57,9 @@ class ArrowDestination(Destination):
         return self._target.load_states(source_id)
 
     def commit(self, unit: CommitUnit) -> int:
-        return self._target.commit(unit)
+        version = self._target.commit(unit)
+        self.swept = self._target.swept
+        return version
 
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
         self._target.stage(key, slices, run_id)

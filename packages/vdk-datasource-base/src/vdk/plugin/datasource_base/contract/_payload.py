@@ -39,11 +39,13 @@ class DataSourcePayload:
     :param state: JSON from which ``read`` continues after this payload. None: unchanged.
         ``{}``: forget this partition. The runtime never looks inside.
     :param destination_table: the table these rows belong to; default: the stream's name.
-    :param kind: ``"deletes"``: the rows hold the primary keys that are gone at the source.
+    :param kind: ``"deletes"``: the rows hold the primary keys that are gone at the source. ``"keys"``: they hold
+        all the primary keys that are there, and what else the table holds is gone; payloads of this kind follow
+        each other, and the last of them carries the state (or ends the partition).
     """
 
     data: Mapping[str, Any] | Sequence[Mapping[str, Any]] | pa.RecordBatch | pa.Table | RejectedRows | None
     metadata: Mapping[str, str | int | float | bool | datetime] = field(default_factory=dict)
     state: Mapping[str, JSON] | None = None
     destination_table: str | None = None
-    kind: Literal["rows", "deletes"] = "rows"
+    kind: Literal["rows", "deletes", "keys"] = "rows"

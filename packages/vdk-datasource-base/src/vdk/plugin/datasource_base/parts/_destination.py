@@ -23,7 +23,7 @@ import pyarrow as pa
 from ..contract import DestinationError, State
 
 WriteMode = Literal["append", "upsert", "replace"]
-Kind = Literal["rows", "deletes"]
+Kind = Literal["rows", "deletes", "keys"]
 
 RESERVED_PREFIX = "_vdk_"
 """Columns and tables that begin so belong to the framework."""
@@ -75,11 +75,13 @@ class TableSpec:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Consecutive rows (or deleted keys) for one table.
+    """Consecutive rows (or deleted keys, or all keys there are) for one table.
 
     Row data has any subset of the table's columns, in any order. The data of ``deletes`` has the
     primary key columns. Under ``upsert`` no key is NULL, and none is there twice.
     Under ``append``, deletes arrive as rows, with ``_vdk_deleted_at`` already set.
+    ``keys`` are always staged before they are committed: consecutive ones for a table belong together, and
+    the rows of the table whose key is not among them all are deleted.
     Types are scalar Arrow types; nested values arrive as ``JSON_TYPE``.
     """
 
@@ -123,7 +125,9 @@ class Destination(ABC):
 
     write_modes: ClassVar[frozenset[WriteMode]] = frozenset({"append"})
     deletes: ClassVar[bool] = False
-    """Whether ``deletes`` slices (under ``upsert``) and ``_vdk_deleted_at`` are understood."""
+    """Whether ``deletes`` and ``keys`` slices (under ``upsert``) and ``_vdk_deleted_at`` are understood."""
+    swept: int = 0
+    """Rows that the last commit deleted since their keys were not among the ``keys``."""
     transactional: ClassVar[bool] = False
     """Whether ``commit`` lands rows and state together or not at all."""
 

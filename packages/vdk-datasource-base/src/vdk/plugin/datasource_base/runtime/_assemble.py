@@ -37,7 +37,7 @@ def slices_of(plan: StreamPlan, runs: Sequence[Run], mode: WriteMode | None) -> 
     slices: list[Slice] = []
     for run in runs:
         spec = plan.spec(run.table, mode)
-        if run.kind == "deletes":
+        if run.kind != "rows":
             slices.append(_deletes(plan, run, spec, mode))
             continue
         tables, rejected = _converted(plan, run)
@@ -100,13 +100,20 @@ def _rejected(plan: StreamPlan, spec: TableSpec, rejected: Rejected) -> Rejected
 
 
 def _deletes(plan: StreamPlan, run: Run, spec: TableSpec, mode: WriteMode | None) -> Slice:
-    """Deleted keys: as they are under upsert, as rows that say so under append."""
+    """Deleted keys, or all keys there are: as they are under upsert; deletes under append are rows that say so."""
     schema = plan.schema_of(run.table)
     key = schema.primary_key if schema is not None else ()
     if mode == "replace":
-        raise DataSourceError(f"stream {plan.name!r} yielded deletes, which a table that is replaced cannot take")
+        raise DataSourceError(f"stream {plan.name!r} yielded {run.kind}, which a table that is replaced cannot take")
     if schema is None or not key:
-        raise DataSourceError(f"stream {plan.name!r} yielded deletes but declares no primary key to find the rows by")
+        raise DataSourceError(
+            f"stream {plan.name!r} yielded {run.kind} but declares no primary key to find the rows by"
+        )
+    if run.kind == "keys" and spec.write_mode == "append":
+        raise DataSourceError(
+            f"stream {plan.name!r} yielded all its keys, to delete the other rows of {spec.name!r}, and rows are only "
+            'appended there; use write_mode = "upsert"'
+        )
     keys = _keys(run, schema, key, plan.name)
     if spec.write_mode == "append":
         marked = keys.append_column(DELETED_AT, pa.repeat(pa.scalar(dt.datetime.now(dt.UTC), TIMESTAMP), keys.num_rows))
@@ -115,7 +122,7 @@ def _deletes(plan: StreamPlan, run: Run, spec: TableSpec, mode: WriteMode | None
     keys, keyless = without_key(keys, key, stream=plan.name)
     if keyless:
         raise keyless[0][1]
-    return Slice(spec, "deletes", last_per_key(keys, key))
+    return Slice(spec, run.kind, last_per_key(keys, key))
 
 
 def _keys(run: Run, schema: StreamSchema, key: Sequence[str], stream: str) -> pa.Table:

@@ -88,10 +88,12 @@ class Buffer:
         self.rows = self.size = 0
         self._since = 0.0
         self.counters: dict[str, int] = {}
+        self._in_inventory = False
 
     def add(self, payload: DataSourcePayload) -> int:
         """Take a payload in; returns its number of rows. Raises ``DataSourceError`` for garbage."""
         run, rows, size = self._run_of(payload)
+        self._check_inventory(payload)
         if rows:
             if not self.rows:
                 self._since = time.monotonic()
@@ -107,6 +109,15 @@ class Buffer:
         if payload.metadata:
             self._count(payload.metadata)
         return rows
+
+    def _check_inventory(self, payload: DataSourcePayload) -> None:
+        """Keys must come together: a part of them would delete the rows of the others."""
+        if self._in_inventory and payload.kind != "keys" and payload.data is not None:
+            raise DataSourceError(
+                f"stream {self._stream!r} yielded {payload.kind} among its keys: all keys follow each other, and the "
+                "last payload of them carries the state"
+            )
+        self._in_inventory = (self._in_inventory or payload.kind == "keys") and payload.state is None
 
     def _count(self, metadata: Mapping[str, Any]) -> None:
         for name, amount in metadata.items():

@@ -114,8 +114,10 @@ class PartitionReader:
             payloads = iter(self._partition.read(copy_state(attempt.start, stream=plan.name)))
             with closing_early(payloads):
                 for payload in payloads:
-                    self._run.report.count(rows_read=buffer.add(payload))
-                    if payload.kind == "deletes" and self._run.mode is None:
+                    rows = buffer.add(payload)
+                    if payload.kind != "keys":
+                        self._run.report.count(rows_read=rows)
+                    if payload.kind != "rows" and self._run.mode is None:
                         self._decide(attempt)
                     if buffer.full:
                         self._flush(attempt, buffer)

@@ -82,12 +82,22 @@ class StreamRun:
         self._check(destination, slices)
         for one in slices:
             self._claim(one.table.name, one.table.write_mode)
+        last = max((at for at, one in enumerate(slices) if one.kind == "keys"), default=-1)
+        if last >= 0 and self.report.partitions > 1:
+            raise DataSourceError(
+                f"stream {self.plan.name!r} yielded all its keys from partition {partition!r}, and has more "
+                "partitions, whose rows would be deleted; only a stream that is its own only partition can do that"
+            )
+        if last >= 0:  # keys of earlier batches are staged already, and only together do they say what is gone
+            self.stage(destination, partition, slices[: last + 1])
+            slices = slices[last + 1 :]
         key = self.plan.key(partition)
         known = self.stored.get(partition)
         version = known.version if known is not None else 0
         version = destination.commit(CommitUnit(key, slices, state, version, self.plan.run_id))
         self._landed_anything = True
-        self._count(self._staged.pop(partition, _NONE) + _amounts(slices))
+        swept = Counter(rows_deleted=destination.swept)
+        self._count(self._staged.pop(partition, _NONE) + _amounts(slices) + swept)
         if state is not None:
             self._remember(key, version, state)
 
@@ -190,7 +200,7 @@ class StreamRun:
 
     def _check(self, destination: Destination, slices: list[Slice]) -> None:
         """Fail the stream before the destination ignores deletes, or more rows are rejected than the flow allows."""
-        if not destination.deletes and any(one.kind == "deletes" for one in slices):
+        if not destination.deletes and any(one.kind != "rows" for one in slices):
             raise DestinationError(
                 f"stream {self.plan.name!r} yielded deletes, and {destination.identity()} cannot delete rows; "
                 'write_mode = "append" lands them as rows with _vdk_deleted_at'
@@ -223,6 +233,8 @@ def _amounts(slices: list[Slice]) -> Counter[str]:
     amounts: Counter[str] = Counter()
     for one in slices:
         rejected = isinstance(one, RejectedSlice)
+        if one.kind == "keys":  # how many rows they delete, the destination tells
+            continue
         name = "rows_rejected" if rejected else "rows_landed" if one.kind == "rows" else "rows_deleted"
         amounts[name] += one.data.num_rows
         amounts["bytes"] += one.data.nbytes

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pyarrow as pa
+
 from ..contract import ConcurrentRunError, DestinationError
 from ..parts import (
     DELETED_AT,
@@ -72,8 +74,11 @@ class MemoryDestination(Destination):
 
     def commit(self, unit: CommitUnit) -> int:
         rows = copy.deepcopy(self.rows)
-        for one in [*self._staged(unit.key), *unit.slices]:
-            _land(rows.setdefault(one.table.name, []), one)
+        self.swept = 0
+        for one in _together([*self._staged(unit.key), *unit.slices]):
+            before = len(rows.setdefault(one.table.name, []))
+            _land(rows[one.table.name], one)
+            self.swept += before - len(rows[one.table.name]) if one.kind == "keys" else 0
         version = self._swap(unit)
         self._take(rows)
         self._forget(unit.key)
@@ -123,8 +128,22 @@ def _stream(key: StateKey) -> tuple[str, str, str]:
     return key.source_id, key.stream, key.table
 
 
+def _together(slices: list[Slice]) -> list[Slice]:
+    """Consecutive keys of one table as one slice."""
+    joined: list[Slice] = []
+    for one in slices:
+        if joined and one.kind == "keys" == joined[-1].kind and one.table.name == joined[-1].table.name:
+            one = Slice(one.table, "keys", pa.concat_tables([joined.pop().data, one.data]))
+        joined.append(one)
+    return joined
+
+
 def _land(rows: list[Row], one: Slice) -> None:
     data, spec = one.data.to_pylist(), one.table
+    if one.kind == "keys":
+        there = {_key(row, spec) for row in data}
+        _delete(rows, [row for row in rows if _key(row, spec) not in there and not row.get(DELETED_AT)], spec)
+        return
     if one.kind == "deletes":
         _delete(rows, data, spec)
         return
