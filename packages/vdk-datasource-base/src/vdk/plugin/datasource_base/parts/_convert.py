@@ -149,7 +149,7 @@ def typed_array(values: Sequence[Any], wanted: pa.DataType) -> pa.Array:
     if wanted == JSON_TYPE:
         return json_array(values)
     if pa.types.is_decimal(wanted):
-        return pa.array([_decimal(value) for value in values], wanted)
+        return pa.array([_scaled(_decimal(value), wanted.scale) for value in values], wanted)
     inferred = infer_array(values)
     if inferred.type == wanted:
         return inferred
@@ -180,6 +180,22 @@ def _decimal(value: Any) -> decimal.Decimal | None:
     if isinstance(value, float):
         return decimal.Decimal(repr(value))  # the shortest text that reads back as this float
     raise TypeError(f"{type(value).__name__} is no decimal")
+
+
+def _scaled(value: decimal.Decimal | None, scale: int) -> decimal.Decimal | None:
+    """The value with at most ``scale`` digits behind the point, if it has no others.
+
+    Arrow checks this too, but where more than 38 digits are too many it rounds to zero instead.
+    """
+    if value is None:
+        return None
+    sign, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int) or -exponent <= scale:
+        return value
+    kept = len(digits) - (-exponent - scale)
+    if any(digits[max(kept, 0) :]):
+        raise ValueError(f"{value} has more than {scale} digits behind the point")
+    return decimal.Decimal((sign, digits[: max(kept, 0)] or (0,), -scale))
 
 
 def _one_by_one(rows: Sequence[Row], one: pa.Field) -> pa.Array:
