@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import logging
 import sqlite3
@@ -27,8 +29,13 @@ from vdk.plugin.datasource_base.edge._properties_state import PROPERTY
 from vdk.plugin.datasource_base.runtime import Options
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
-# vdk-core adds its options to one command, which lives as long as the process, in each of its runs.
-pytestmark = pytest.mark.filterwarnings("ignore:The parameter .* is used more than once")
+pytestmark = [
+    # vdk-core adds its options to one command, which lives as long as the process, in each of its runs.
+    pytest.mark.filterwarnings("ignore:The parameter .* is used more than once"),
+    # vdk-sqlite leaves its connections open; since 3.13 Python says so.
+    pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Exception ignored in.*sqlite3:pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +44,7 @@ def _surroundings(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("VDK_DATASOURCE_RETRY_DELAY", "0.001")
     yield
     MemoryDestination.forget("here")
+    gc.collect()  # what is left open is told now, and not in the middle of another test
 
 
 def flow(method: str = "memory", target: str = "here", upto: int = 5) -> str:
@@ -52,8 +60,8 @@ class TestSteps:
         """A ``.py`` before, one between and a ``.sql`` behind see what is there at their time."""
         database = tmp_path / "lake.db"
         look = (
-            "import sqlite3\n\ndef run(job_input):\n"
-            f"    with sqlite3.connect({str(database)!r}) as db:\n"
+            "import contextlib, sqlite3\n\ndef run(job_input):\n"
+            f"    with contextlib.closing(sqlite3.connect({str(database)!r})) as db:\n"
             "        found = [n for (n,) in db.execute('SELECT n FROM numbers ORDER BY n')]\n"
             "    print('STEP', __file__[-10:], found)\n"
         )
@@ -70,9 +78,8 @@ class TestSteps:
         )
         result = Vdk(sqlite_plugin)("run", made, "--arguments", "{}")
         assert result.exit_code == 0, result.output
-        with sqlite3.connect(database) as db:
+        with contextlib.closing(sqlite3.connect(database)) as db:
             assert db.execute("SELECT count(*), min(n) FROM numbers").fetchone() == (4, 1)
-        db.close()
         assert result.output.index("15_look.py []") < result.output.index("30_look.py [0, 1, 2, 3, 4]")
 
     @pytest.fixture(autouse=True)
