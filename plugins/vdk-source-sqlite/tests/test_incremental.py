@@ -12,6 +12,7 @@ import pytest
 
 from support import NOW, execute, interrupted, payloads, rows_of, run, source_of, stream_of
 from vdk.plugin.datasource_base.contract import BadRecordError, ConfigurationError, StateError
+from vdk.plugin.source_sqlite.sql import _incremental, _overlap
 
 AT = "2026-10-{:02} 00:00:00"
 
@@ -357,18 +358,71 @@ def test_pages_with_limit_use_the_index_from_the_middle(database: Path) -> None:
     assert [row[3] for row in plan] == ["SEARCH t USING INDEX i (updated_at>? AND updated_at<?)"]
 
 
-def test_more_rows_at_the_boundary_than_are_remembered_repeat_and_warn(
-    database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Never dropped; the state stays small."""
-    from vdk.plugin.source_sqlite.sql import _incremental
+class TestMoreRowsAtTheBoundaryThanAreRememberedOneByOne:
+    """A table that was filled at once, say: every row has the highest cursor."""
 
-    monkeypatch.setattr(_incremental, "CAP", 3)
-    execute(database, "UPDATE t SET updated_at = '2026-10-10 00:00:00'")
-    with caplog.at_level(logging.WARNING):
+    @pytest.fixture
+    def database(self, database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setattr(_incremental, "CAP", 3)
+        monkeypatch.setattr(_overlap, "GROUPS", 4)
+        execute(
+            database,
+            "UPDATE t SET updated_at = '2026-10-10 00:00:00'",
+            ("INSERT INTO t VALUES (?, 'x', '2026-10-10 00:00:00')", [(n,) for n in range(11, 41)]),
+        )
+        return database
+
+    @pytest.mark.parametrize("index", ["SELECT 1", "DROP INDEX i"])
+    def test_they_do_not_come_again_while_nothing_changes(
+        self, database: Path, index: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        execute(database, index)
+        with caplog.at_level(logging.WARNING):
+            first = run(stream_of(database, page_rows=7))
+        assert "more than 3 rows lie within lookback" in caplog.text
+        assert len(first.rows) == 40
+        second = run(stream_of(database, page_rows=7), first.state)
+        assert (second.rows, second.states, second.counters) == ([], 0, {"rows_unchanged": 40})
+
+    def test_a_change_comes_with_some_neighbours_and_is_never_dropped(self, database: Path) -> None:
         first = run(stream_of(database))
+        execute(
+            database, "UPDATE t SET v = 'changed' WHERE id = 17", "INSERT INTO t VALUES (0, 'y', '2026-10-10 00:00:00')"
+        )
         second = run(stream_of(database), first.state)
-    assert "more than 3 rows lie within lookback" in caplog.text
-    assert len(first.rows) == 10
-    assert len(second.rows) == 7
-    assert second.counters == {"rows_unchanged": 3}
+        assert {0, 17} <= set(second.column("id"))
+        assert len(second.rows) < 41
+        assert run(stream_of(database), second.state).rows == []
+
+    def test_interrupted_anywhere_nothing_is_lost(self, database: Path) -> None:
+        first = run(stream_of(database))
+        execute(database, "UPDATE t SET v = 'changed' WHERE id IN (1, 17, 40)")
+        for stop in range(1, 12):
+            landed = interrupted(stream_of(database, page_rows=4), stop, first.state)
+            rest = run(stream_of(database, page_rows=4), landed.state)
+            ids = [row["id"] for row in landed.rows + rest.rows if row["v"] == "changed"]
+            assert sorted(ids) == [1, 17, 40], f"stopped behind payload {stop}"
+            assert run(stream_of(database), rest.state).rows == []
+
+    def test_a_row_that_changes_while_they_are_looked_at_comes_with_the_next_run(
+        self, database: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its group was the same when it was surveyed, and was passed over for that."""
+        first = run(stream_of(database))
+        survey = _overlap.Overlap.survey
+
+        def surveyed(overlap: Any, now: Any) -> None:
+            survey(overlap, now)
+            execute(database, "UPDATE t SET v = 'meanwhile' WHERE id = 23")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(_overlap.Overlap, "survey", surveyed)
+            second = run(stream_of(database), first.state)
+        third = run(stream_of(database), second.state)
+        assert "meanwhile" in second.column("v") + third.column("v")
+
+    def test_a_damaged_memory_is_refused(self, database: Path) -> None:
+        state = run(stream_of(database)).state
+        state["overlap"]["rows"]["sums"] = "AAAA"
+        with pytest.raises(StateError, match="its state is damaged"):
+            run(stream_of(database), state)

@@ -88,6 +88,8 @@ class Incremental:
         """The rows up to ``upper``; ``progress`` is what a state behind them says, at every payload and at the end."""
         if start is None:
             progress.before, progress.rows = progress.rows, Overlap(cap=CAP)
+            if progress.before.is_summed:
+                progress.before.survey(self._known_rows(facts, progress))
         progress.type = facts.format.tag if facts.format is not None else progress.type
         self._unchanged = 0
         high = progress.high if upper is None or (progress.high is not None and progress.high > upper) else upper
@@ -101,17 +103,18 @@ class Incremental:
                 last_key = tuple(page.rows[-1][one] for one in self._query.key_at)
             progress.resume = page.resume
             if self._is_past(page.resume, progress.high):
-                progress.before = Overlap()
+                self._forget_before(progress)
             if fresh or (page.resume is not None and not page.rows):
                 yield from self._pack(fresh, self._encode(progress) if page.resume is not None else None)
-        if progress.rows.overflowed:
+        self._forget_before(progress)
+        if progress.rows.is_summed:
             log.warning(
-                "stream %r: more than %d rows lie within lookback of the highest cursor, or have no cursor: those "
-                "above that number are delivered again by the next run (never dropped)",
+                "stream %r: more than %d rows lie within lookback of the highest cursor, or have no cursor. They are "
+                "remembered in groups: when one changes, unchanged rows of its group are delivered again with it",
                 self._plan.name, CAP,
             )  # fmt: skip
         progress.high, progress.high_key = high, last_key
-        progress.resume, progress.before = None, Overlap()
+        progress.resume = None
 
     def _pages(self, facts: CursorFacts, progress: Progress, start: Resume | None, upper: Any) -> Iterator[Page]:
         pages = Pages(self._session, self._query, self._pace, upper)
@@ -126,6 +129,16 @@ class Incremental:
         span = Range(None if behind_start else lower_bound(self._plan, facts.format, progress), upper)
         by_key = start.order == "key" if start is not None else self._first_by_key(progress)
         yield from pages.by_key(span, start) if by_key else pages.by_cursor(span, start)
+
+    def _known_rows(self, facts: CursorFacts, progress: Progress) -> Iterator[int]:
+        """The hashes of the rows that may have been delivered, as they are now."""
+        for page in self._pages(facts, progress, None, progress.high):
+            yield from map(row_hash, page.rows)
+
+    def _forget_before(self, progress: Progress) -> None:
+        """No row is left that an earlier pass delivered."""
+        progress.before.settle(progress.rows)
+        progress.before = Overlap()
 
     def _first_by_key(self, progress: Progress) -> bool:
         order, query = self._plan.options.order or "auto", self._query
