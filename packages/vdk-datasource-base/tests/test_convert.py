@@ -327,6 +327,7 @@ class TestBatches:
             (pa.array([0.1]), pa.float32()),
             (pa.array([Decimal("1.5")]), pa.float64()),
             (pa.array([Decimal("1.234")]), pa.decimal128(10, 2)),
+            (pa.array([Decimal("1" * 37 + ".1")]), pa.decimal128(38, 9)),
             (pa.array([300]), pa.uint8()),
             (pa.array([dt.datetime(2026, 1, 1)], pa.timestamp("us", tz="UTC")), pa.timestamp("us")),
         ],

@@ -92,18 +92,20 @@ def cast_exactly(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArra
         return column
     if wanted == JSON_TYPE:
         return pa.chunked_array([json_array(column.to_pylist())])
-    if pa.types.is_floating(column.type) and pa.types.is_floating(wanted):
-        return _narrowed(column, wanted)
+    if any(one(column.type) and one(wanted) for one in (pa.types.is_floating, pa.types.is_decimal)):
+        return _there_and_back(column, wanted)
     if not _castable(column.type, wanted):
         raise pa.ArrowInvalid(f"{column.type} is no {wanted}")
     return column.cast(wanted, safe=True)
 
 
-def _narrowed(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    """Floats as narrower ones: Arrow's cast, even its safe one, rounds."""
-    cast = column.cast(wanted)
-    back = cast.cast(column.type)
-    same = pc.or_(pc.equal(back, column), pc.and_(pc.is_nan(back), pc.is_nan(column)))
+def _there_and_back(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """A cast that is checked: Arrow's safe one rounds floats, and lets decimals overflow when their scale grows."""
+    cast = column.cast(wanted, safe=True)
+    back = cast.cast(column.type, safe=True)
+    same = pc.equal(back, column)
+    if pa.types.is_floating(wanted):
+        same = pc.or_(same, pc.and_(pc.is_nan(back), pc.is_nan(column)))
     if not pc.all(same, min_count=0).as_py():
         raise pa.ArrowInvalid(f"a {column.type} is no {wanted}")
     return cast
@@ -123,7 +125,7 @@ def _castable(given: pa.DataType, wanted: pa.DataType) -> bool:
     if is_.is_floating(given):
         return bool(is_.is_integer(wanted))
     if is_.is_decimal(given):
-        return bool(is_.is_decimal(wanted) or is_.is_integer(wanted))
+        return bool(is_.is_integer(wanted))
     if is_.is_date(given):
         return bool(is_.is_date(wanted) or (is_.is_timestamp(wanted) and wanted.tz is None))
     if is_.is_timestamp(given):
