@@ -11,7 +11,8 @@ import pytest
 from support import NOW, execute, run, stream_of
 from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.source_sqlite.sql import CursorFormat
-from vdk.plugin.source_sqlite.sql._formats import Epoch, IsoText, JulianDay, detect_number, detect_text
+from vdk.plugin.source_sqlite.sql._formats import IsoText, detect_text
+from vdk.plugin.source_sqlite.sql._numbers import Epoch, JulianDay, detect_number
 
 BASE = dt.datetime(2026, 10, 1, 10, 0, tzinfo=dt.UTC)
 
@@ -222,6 +223,12 @@ class TestCursorFormat:
         first = run(stream_of(path))
         execute(path, ("INSERT INTO t VALUES (9, ?)", (epoch(4) * 1000 - 299_999,)))
         assert run(stream_of(path), first.state).column("id") == [9]
+
+    def test_a_duration_for_a_cursor_of_plain_numbers_is_refused(self, tmp_path: Path) -> None:
+        path = self.table(tmp_path / "t.db", 1, 2)
+        with pytest.raises(ConfigurationError, match=r"tables\.t\.lookback: the cursor holds no times but 'number'"):
+            run(stream_of(path, options={"lookback": "5m"}))
+        assert run(stream_of(path, lookback="5m")).column("id") == [1, 2]
 
     @pytest.mark.parametrize(("name", "hint"), [("epoch", "epoch_s"), ("%m/%d", "%Y"), ("%Y-%m-%d-%Y", "once")])
     def test_an_unknown_one_is_refused(self, tmp_path: Path, name: str, hint: str) -> None:

@@ -245,6 +245,16 @@ class TestOptions:
         landed = run(stream_of(database, options={"cursor": False, "deletes": {"column": "deleted_at"}}))
         assert (landed.column("id"), landed.events[-1][0]) == ([1, 2, 3, 4], "rows")
 
+    def test_a_deleted_row_whose_key_does_not_fit_is_rejected(self, database: Path) -> None:
+        execute(
+            database,
+            "CREATE TABLE u (k INT PRIMARY KEY, updated_at TEXT, gone INTEGER)",
+            "INSERT INTO u VALUES (1, '2026-10-01', 1), ('x', '2026-10-01', 1)",
+        )
+        landed = run(stream_of(database, "u", options={"deletes": {"column": "gone"}}))
+        assert landed.events == [("deletes", {"k": 1})]
+        assert [error.key for _, error in landed.rejected] == ["x"]
+
     def test_deletes_need_a_key(self, database: Path) -> None:
         execute(database, "CREATE TABLE u (a, updated_at TEXT, gone INTEGER)")
         with pytest.raises(ConfigurationError, match=r"tables\.u\.deletes: .* by its primary key"):

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
 from ..sql._facts import CursorFacts
-from ..sql._formats import UNITS, CursorFormat, IsoText, Opaque, detect_number, detect_text, named_format
+from ..sql._formats import CursorFormat, IsoText, detect_text
 from ..sql._mixed import mixed_formats
+from ..sql._numbers import UNITS, Opaque, detect_number, named_format
 from ..sql._query import Query, value
 from ..sql._session import Session
 

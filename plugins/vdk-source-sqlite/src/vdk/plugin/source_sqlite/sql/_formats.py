@@ -10,7 +10,6 @@ everything it begins, so ``'2026-01-01 10:00'`` is at or below ``'2026-01-01 10:
 from __future__ import annotations
 
 import datetime as dt
-import math
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ def instant_of(value: str | dt.date, zone: dt.tzinfo) -> int:
         moment = value if value.tzinfo else value.replace(tzinfo=zone)
     else:
         moment = dt.datetime(value.year, value.month, value.day, tzinfo=zone)
-    return _micros(moment - EPOCH)
+    return micros_of(moment - EPOCH)
 
 
 def zone_of(suffix: str | None) -> dt.tzinfo | None:
@@ -107,7 +106,7 @@ def _wall(date: str, time: str | None) -> dt.datetime:
     return dt.datetime.fromisoformat(f"{date} {whole}").replace(microsecond=int(f"{fraction[:6]:0<6}"))
 
 
-def _micros(span: dt.timedelta) -> int:
+def micros_of(span: dt.timedelta) -> int:
     return span // dt.timedelta(microseconds=1)
 
 
@@ -184,82 +183,6 @@ class IsoText(CursorFormat):
         return text.removesuffix(".").removesuffix(":00") if text[-1] == "." else text
 
 
-@dataclass(frozen=True)
-class Epoch(CursorFormat):
-    """Numbers counted from 1970-01-01 UTC: ``per_second`` of them in a second."""
-
-    unit: str
-    numeric = True
-
-    @property
-    def tag(self) -> str:  # type: ignore[override]
-        return f"epoch_{self.unit}"
-
-    @property
-    def _per_second(self) -> int:
-        return {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[self.unit]
-
-    def instant(self, value: Any) -> int:
-        return (
-            math.floor(value * 10**6 / self._per_second)
-            if isinstance(value, float)
-            else value * 10**6 // self._per_second
-        )
-
-    def bound(self, instant: int) -> int | float:
-        whole, rest = divmod(instant * self._per_second, 10**6)
-        return whole + rest / 10**6 if rest else whole
-
-    def back(self, value: int | float, lookback: dt.timedelta) -> int | float:
-        return value - -(-_micros(lookback) * self._per_second // 10**6)
-
-
-@dataclass(frozen=True)
-class JulianDay(CursorFormat):
-    """Days since noon in Greenwich on November 24, 4714 B.C.; 2440587.5 is 1970-01-01 00:00 UTC."""
-
-    tag = "julian_day"
-    numeric = True
-
-    def instant(self, value: Any) -> int:
-        return round((float(value) - 2440587.5) * 86_400_000_000)
-
-    def bound(self, instant: int) -> float:
-        return instant / 86_400_000_000 + 2440587.5
-
-    def back(self, value: Any, lookback: dt.timedelta) -> float:
-        return float(value - lookback / dt.timedelta(days=1))
-
-
-@dataclass(frozen=True)
-class Opaque(CursorFormat):
-    """Values that grow, and nothing more is known: a counter, or text that sorts (a ULID)."""
-
-    numeric: bool = True
-    is_time = False
-
-    @property
-    def tag(self) -> str:  # type: ignore[override]
-        return "number" if self.numeric else "text"
-
-    def instant(self, value: Any) -> int:
-        raise ValueError(value)
-
-    def bound(self, instant: int) -> Any:
-        raise ValueError(instant)
-
-    def back(self, value: Any, lookback: dt.timedelta) -> Any:
-        return value
-
-    def configured(self, value: Any, place: str) -> Any:
-        if not self.numeric and isinstance(value, str):
-            return value
-        if not self.numeric or isinstance(value, (str, dt.date)):
-            kind = "a number" if self.numeric else "text"
-            raise ConfigurationError(f"{place}: {value!r} does not fit a cursor of type {self.tag!r}; write {kind}")
-        return super().configured(value, place)
-
-
 def detect_text(value: str, zone: str) -> IsoText | None:
     """The ISO form of ``value``; None: it has none, or is no date."""
     match = ISO.fullmatch(value)
@@ -272,24 +195,3 @@ def detect_text(value: str, zone: str) -> IsoText | None:
     suffix = match["zone"] or ""
     digits = len(match["fraction"] or "") if suffix == "Z" else None
     return IsoText(match["sep"] or "", suffix, digits, zone)
-
-
-UNITS = {"s": (10**8, 10**11), "ms": (10**11, 10**14), "us": (10**14, 10**17), "ns": (10**17, 2**63 - 1)}
-"""Which numbers are read as time since 1970, by magnitude: seconds from 1973 to 5138, and so on."""
-
-
-def detect_number(value: float, *, whole: bool) -> CursorFormat:
-    """What a number says by its magnitude. ``whole``: the column holds integers only."""
-    if not whole and 2_400_000 <= value <= 2_500_000:  # 1858 to 2132
-        return JulianDay()
-    for unit, (low, high) in UNITS.items():
-        if low <= value < high:
-            return Epoch(unit)
-    return Opaque(numeric=True)
-
-
-def named_format(name: str) -> CursorFormat | None:
-    """The format that ``cursor_format`` names; None: it is to be found out."""
-    if name.startswith("epoch_") and name[6:] in UNITS:
-        return Epoch(name[6:])
-    return {"julian_day": JulianDay(), "number": Opaque(numeric=True), "text": Opaque(numeric=False)}.get(name)

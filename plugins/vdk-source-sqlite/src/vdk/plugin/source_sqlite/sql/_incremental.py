@@ -27,6 +27,7 @@ from ._plan import Plan
 from ._query import Query, Range
 from ._session import Row, Session
 from ._state import Progress, Resume, decode, encode
+from ._sweep import all_keys, is_due
 from ._watermark import check_state, lower_bound, upper_bound, window_start
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Incremental:
         """Payloads behind ``state``, in the order of the cursor, each with the state behind it."""
         progress = decode(state, self._plan.name, self._plan.cursor, self._key)
         self._said = dict(state)
+        yield from self._sweep(progress)
         if progress.resume is not None:
             facts = self._look(progress)
             yield from self._pass(facts, progress, progress.resume, progress.resume.upper)
@@ -56,6 +58,17 @@ class Incremental:
         yield from self._pass(facts, progress, None, upper.value)
         counts = {"rows_null_cursor": facts.nulls, "rows_held_back": upper.held_back, "rows_unchanged": self._unchanged}
         yield from self._finish(progress, counts)
+
+    def _sweep(self, progress: Progress) -> Iterator[DataSourcePayload]:
+        """All keys there are, if it is time; a table of which nothing has landed has nothing to sweep."""
+        every = self._plan.sweep
+        if every is None or not (self._said == {} or is_due(progress, every, self._now, self._plan.name)):
+            return
+        progress.swept = self._now.isoformat()
+        if self._said:
+            yield from all_keys(self._session, self._query, self._packer)
+            yield DataSourcePayload(None, state=self._encode(progress))
+            self._said = self._encode(progress)
 
     def backfill(self) -> Iterator[DataSourcePayload]:
         """Rows with ``initial_value <= cursor < end_value``; no payload has a state."""

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
-from ._formats import UNITS, detect_text
+from ._formats import detect_text
+from ._numbers import UNITS
 
 if TYPE_CHECKING:
     from ._query import Query

@@ -39,7 +39,10 @@ class DeletesConfig(DataSourceConfig):
         str | None,
         Meta(description="a soft-delete column: a row is deleted when it holds something other than NULL, 0 or ''"),
     ] = None
-    sweep: Annotated[Duration | None, Meta(description="compare all keys this often (not supported yet)")] = None
+    sweep: Annotated[
+        Duration | None,
+        Meta(description="this often, read all primary keys, so that the destination deletes the rows that are gone"),
+    ] = None
 
 
 class TableOptions(DataSourceConfig):

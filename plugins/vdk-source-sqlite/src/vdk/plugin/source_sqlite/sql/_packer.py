@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -30,7 +30,6 @@ class Packer:
         self._kinds = [kinds[name] for name in plan.columns]
         self._schema = schema_of(plan, kinds)
         self._key_at = [plan.columns.index(name) for name in plan.primary_key] or list(query.key_at)
-        self._keys = pa.schema([self._schema.field(name) for name in plan.primary_key])
         self._count = 0
 
     def payloads(self, rows: Sequence[Row], state: Mapping[str, JSON] | None = None) -> Iterator[DataSourcePayload]:
@@ -43,15 +42,33 @@ class Packer:
     def _payloads(self, rows: Sequence[Row]) -> Iterator[DataSourcePayload]:
         live, deleted = self._apart(rows)
         if live:
-            table, rejected = self._table(live)
-            if rejected:
-                yield DataSourcePayload(RejectedRows(rejected))
-            if table.num_rows:
-                yield DataSourcePayload(table)
-        if deleted and self._plan.cursor:
-            keys = [self._kinds[at].array([row[at] for row in deleted]) for at in self._key_at]
-            yield DataSourcePayload(pa.Table.from_arrays(keys, schema=self._keys), kind="deletes")
+            yield from self._converted(live, range(len(self._kinds)), "rows")
+        if deleted and self._plan.cursor:  # a table that is read whole is replaced: what it leaves out is gone
+            yield from self._converted(deleted, self._key_at, "deletes")
         self._count += len(rows)
+
+    def _converted(
+        self, rows: Sequence[Row], columns: Sequence[int], kind: Literal["rows", "deletes"]
+    ) -> Iterator[DataSourcePayload]:
+        table, rejected = self._table(rows, columns)
+        if rejected:
+            yield DataSourcePayload(RejectedRows(rejected))
+        if table.num_rows:
+            yield DataSourcePayload(table, kind=kind)
+
+    def keys(self, rows: Sequence[Row]) -> pa.Table:
+        """Rows of primary keys alone, as a table; a key that does not fit never landed and is left out."""
+        columns = list(zip(*rows, strict=True)) or [()] * len(self._key_at)
+        arrays, unfit = [], set[int]()
+        for at, values in zip(self._key_at, columns, strict=True):
+            try:
+                arrays.append(self._kinds[at].array(values))
+            except UNFIT:
+                array, bad = split(self._kinds[at], values)
+                arrays.append(array)
+                unfit.update(bad)
+        table = pa.Table.from_arrays(arrays, schema=self._keys)
+        return table.filter(pa.array([row not in unfit for row in range(len(rows))])) if unfit else table
 
     def _apart(self, rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[Row]]:
         at = self._query.deleted_at
@@ -59,18 +76,22 @@ class Packer:
             return rows, ()
         return [row for row in rows if row[at] in NOT_DELETED], [row for row in rows if row[at] not in NOT_DELETED]
 
-    def _table(self, rows: Sequence[Row]) -> tuple[pa.Table, list[tuple[dict[str, Any], BadRecordError]]]:
+    def _table(
+        self, rows: Sequence[Row], columns: Sequence[int]
+    ) -> tuple[pa.Table, list[tuple[dict[str, Any], BadRecordError]]]:
+        """The rows that fit, and those that do not."""
         arrays: list[pa.Array] = []
         bad: dict[int, int] = {}
-        for at, (kind, values) in enumerate(zip(self._kinds, zip(*rows, strict=True), strict=False)):
+        by_column = list(zip(*rows, strict=True))
+        for at in columns:
             try:
-                arrays.append(kind.array(values))
+                arrays.append(self._kinds[at].array(by_column[at]))
             except UNFIT:
-                array, unfit = split(kind, values)
+                array, unfit = split(self._kinds[at], by_column[at])
                 arrays.append(array)
                 for row in unfit:
                     bad.setdefault(row, at)
-        table = pa.Table.from_arrays(arrays, schema=self._schema)
+        table = pa.Table.from_arrays(arrays, schema=pa.schema([self._schema.field(at) for at in columns]))
         if not bad:
             return table, []
         kept = pa.array([row not in bad for row in range(len(rows))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,8 @@ class Plan:
     cursor: tuple[str, ...]
     order_key: KeyInfo | None
     deleted_column: str | None = None
+    own_options: frozenset[str] = frozenset()
+    """Options that were set for this very table."""
 
     @property
     def name(self) -> str:
@@ -53,6 +56,12 @@ class Plan:
         return self.options.cursor_timezone or "UTC"
 
     @property
+    def sweep(self) -> dt.timedelta | None:
+        """How often all keys are compared; None: never, since it is not wanted or cannot be."""
+        deletes = self.options.deletes
+        return deletes.sweep if deletes is not None and self.cursor and self.primary_key else None
+
+    @property
     def backfill(self) -> bool:
         return self.options.end_value is not None
 
@@ -72,22 +81,26 @@ def make_plan(table: TableInfo, config: SqlConfig, own: TableConfig | None) -> P
         cursor=cursor,
         order_key=table.keys[0] if table.keys else None,
         deleted_column=deleted,
+        own_options=frozenset(name for name in TableConfig.__struct_fields__ if getattr(own, name, None) is not None),
     )
-    _check(plan, own)
+    _check(plan)
     return plan
 
 
-def _check(plan: Plan, own: TableConfig | None) -> None:
+def _check(plan: Plan) -> None:
     place = plan.place
-    if own is not None and not plan.cursor:
-        for name in ("initial_value", "end_value", "lookback", "safety_lag", "null_cursor", "cursor_format"):
-            if getattr(own, name) is not None:
-                raise ConfigurationError(f"{place}.{name}: the table has no cursor; name one with {place}.cursor")
+    needs_cursor = {"initial_value", "end_value", "lookback", "safety_lag", "null_cursor", "cursor_format", "order"}
+    if not plan.cursor and (idle := sorted(plan.own_options & needs_cursor)):
+        raise ConfigurationError(f"{place}.{idle[0]}: the table has no cursor; name one with {place}.cursor")
     if plan.deleted_column is not None and plan.cursor and not plan.primary_key:
         raise ConfigurationError(
             f"{place}.deletes: a deleted row is found by its primary key, and the table has none; "
             f"name one with {place}.primary_key"
         )
+    deletes = plan.options.deletes
+    if "deletes" in plan.own_options and deletes is not None and deletes.sweep is not None and plan.sweep is None:
+        why = "no primary key to find rows by" if plan.cursor else "no cursor: it is read whole, which replaces it"
+        raise ConfigurationError(f"{place}.deletes.sweep: the table has {why}")
     try:
         ZoneInfo(plan.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -115,13 +128,13 @@ def _deleted_column(table: TableInfo, options: TableConfig, own: TableConfig | N
     deletes = options.deletes
     if deletes is None:
         return None
-    if deletes.sweep is not None:
+    if deletes.column is None and deletes.sweep is None:
         raise ConfigurationError(
-            f"{place}.deletes.sweep: not supported yet, since the destination has to be told every key there is. "
-            f'Use deletes = {{ column = "…" }}, or read the table whole: {place}.cursor = false'
+            f'{place}.deletes: name the soft-delete column, deletes = {{ column = "deleted_at" }}, or say how often all '
+            'keys are compared, deletes = { sweep = "1d" }'
         )
     if deletes.column is None:
-        raise ConfigurationError(f'{place}.deletes: name the soft-delete column: deletes = {{ column = "deleted_at" }}')
+        return None
     if own is None or own.deletes is None:  # said for all tables: it holds for those that have the column
         return next((name for name in table.columns if name.casefold() == (deletes.column or "").casefold()), None)
     return _names(table, (deletes.column,), f"{place}.deletes.column")[0]

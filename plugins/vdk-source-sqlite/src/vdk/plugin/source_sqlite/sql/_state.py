@@ -2,7 +2,7 @@
 
 ``{"v": 1, "cursor": column, "type": tag, "key": [column, …], "high_watermark": {"cursor": …, "key": […]} | null,
 "resume": {"order": "cursor"|"key"|"nulls", "cursor": …, "key": […], "upper": …} | null,
-"overlap": {"rows": base64, "before": base64}}``
+"overlap": {"rows": base64, "before": base64}, "swept": ISO 8601 time}``
 
 ``high_watermark`` is the highest cursor of a finished pass, ``resume`` is where an unfinished pass
 stands. ``overlap.rows`` knows the rows delivered at and above ``high_watermark - lookback`` and
@@ -50,6 +50,7 @@ class Progress:
     resume: Resume | None = None
     rows: Overlap = field(default_factory=Overlap)
     before: Overlap = field(default_factory=Overlap)
+    swept: str | None = None
 
 
 def encode(progress: Progress, cursor: Sequence[str], key: Sequence[str]) -> dict[str, Any]:
@@ -68,6 +69,7 @@ def encode(progress: Progress, cursor: Sequence[str], key: Sequence[str]) -> dic
         "high_watermark": high,
         "resume": _encode_resume(progress.resume),
         "overlap": overlap,
+        **({"swept": progress.swept} if progress.swept is not None else {}),
     }
 
 
@@ -122,6 +124,7 @@ def _decode(state: Mapping[str, Any]) -> Progress:
             raise ValueError(resume["order"])
         key = None if resume["key"] is None else tuple(_in(value) for value in resume["key"])
         progress.resume = Resume(resume["order"], _in(resume.get("cursor")), key, _in(resume["upper"]))
+    progress.swept = state.get("swept")
     overlap = state["overlap"]
     progress.rows = Overlap.decode(overlap.get("rows", ""))
     progress.before = Overlap.decode(overlap.get("before", ""))

@@ -9,10 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from vdk.plugin.datasource_base.contract import StateError
+from vdk.plugin.datasource_base.contract import ConfigurationError, StateError
 
 from ._facts import CursorFacts
-from ._formats import EPOCH, CursorFormat
+from ._formats import EPOCH, CursorFormat, micros_of
 from ._plan import Plan
 from ._query import Query
 from ._session import Session
@@ -48,7 +48,7 @@ def upper_bound(session: Session, query: Query, facts: CursorFacts, now: dt.date
     highest = session.one(query.filtered(sa.select(sa.func.max(query.cursor)), query.cursor < bound))[0]
     held = session.one(query.filtered(sa.select(sa.func.count()), query.cursor >= bound))[0]
     late = found.instant(facts.maximum) - micros(now)
-    if late > SKEW // dt.timedelta(microseconds=1):
+    if late > micros_of(SKEW):
         log.warning(
             "stream %r: %d rows are left to a later run, since their cursor lies in the future (up to %r). If the "
             "clocks are right, the cursor's time zone is another than %s: set %s.cursor_timezone",
@@ -58,8 +58,16 @@ def upper_bound(session: Session, query: Query, facts: CursorFacts, now: dt.date
 
 
 def check_state(plan: Plan, progress: Progress, found: CursorFormat | None, now: dt.datetime) -> None:
-    """Raises ``StateError`` for a state of another cursor type; warns of one that lies in the future."""
-    if found is None or progress.type is None:
+    """Raises ``StateError`` for a state of another cursor type, and ``ConfigurationError`` for durations where
+    cursors are no times; warns of a state that lies in the future."""
+    if found is None:
+        return
+    if not found.is_time and (idle := sorted(plan.own_options & {"lookback", "safety_lag"})):
+        raise ConfigurationError(
+            f"{plan.place}.{idle[0]}: the cursor holds no times but {found.tag!r}, which has no duration; "
+            f"if they are times, say which with {plan.place}.cursor_format"
+        )
+    if progress.type is None:
         return
     if progress.type != found.tag:
         raise StateError(
@@ -99,4 +107,4 @@ def lower_bound(plan: Plan, found: CursorFormat, progress: Progress) -> Any:
 
 
 def micros(moment: dt.datetime) -> int:
-    return (moment - EPOCH) // dt.timedelta(microseconds=1)
+    return micros_of(moment - EPOCH)
