@@ -136,7 +136,10 @@ def test_streams_come_without_an_explicit_connect(database: Path) -> None:
         ({"tables": {"t": {"columns": {"exclude": ["name"], "include": ["name"]}}}}, "not both"),
         ({"tables": {"t": {"deletes": {"column": "deletd_at"}}}}, r"tables\.t\.deletes\.column: 'deletd_at'"),
         ({"tables": {"t": {"deletes": {}}}}, "name the soft-delete column"),
-        ({"tables": {"t": {"deletes": {"sweep": "1d"}}}}, "sweep: not supported yet"),
+        (
+            {"tables": {"plain": {"deletes": {"sweep": "1d"}}}},
+            r"tables\.plain\.deletes\.sweep: the table has no cursor",
+        ),
         ({"tables": {"t": {"cursor": True}}}, "or say false for none"),
         ({"tables": {"plain": {"lookback": "5m"}}}, r"tables\.plain\.lookback: the table has no cursor"),
         ({"tables": {"plain": {"end_value": 5}}}, r"tables\.plain\.end_value: the table has no cursor"),

@@ -99,12 +99,14 @@ class Incremental:
         self, facts: CursorFacts, progress: Progress, start: Resume | None, upper: Any
     ) -> Iterator[DataSourcePayload]:
         """The rows up to ``upper``; ``progress`` is what a state behind them says, at every payload and at the end."""
-        if start is None:
-            progress.before, progress.rows = progress.rows, Overlap(cap=CAP)
-            if progress.before.is_summed:
-                progress.before.survey(self._known_rows(facts, progress))
-        progress.type = facts.format.tag if facts.format is not None else progress.type
         self._unchanged = 0
+        if start is None:
+            known, progress.rows = progress.rows, Overlap(cap=CAP)
+            if known.is_summed and known.survey(self._known_rows(facts, progress)) and upper == progress.high:
+                progress.rows, self._unchanged = known, known.size
+                return
+            progress.before = known
+        progress.type = facts.format.tag if facts.format is not None else progress.type
         high = progress.high if upper is None or (progress.high is not None and progress.high > upper) else upper
         window = None if facts.format is None or high is None else window_start(self._plan, facts.format, high)
         last_key = progress.high_key

@@ -63,15 +63,20 @@ class Overlap:
         else:
             self._sums[digest % GROUPS] = (self._sums[digest % GROUPS] + digest) & _MASK
 
-    def survey(self, now: Iterable[int]) -> None:
-        """Learn which groups are as they were: ``now`` has the hashes of all rows that ``take`` may be asked for."""
+    def survey(self, now: Iterable[int]) -> bool:
+        """Learn which groups are as they were: ``now`` has the hashes of all rows that ``take`` may be asked for.
+        Returns whether all are."""
         found = [0] * GROUPS
         for digest in now:
             found[digest % GROUPS] = (found[digest % GROUPS] + digest) & _MASK
         assert self._sums is not None
+        if found == self._sums:  # there is nothing to be taken one by one
+            self._encoded = None
+            return True
         self._same = {group for group in range(GROUPS) if found[group] == self._sums[group]}
         self._taken = [0] * GROUPS
         self._encoded = None
+        return False
 
     def take(self, digest: int) -> bool:
         """Whether the row is known; it is, from then on, once less."""

@@ -67,7 +67,7 @@ class Packer:
                 array, bad = split(self._kinds[at], values)
                 arrays.append(array)
                 unfit.update(bad)
-        table = pa.Table.from_arrays(arrays, schema=self._keys)
+        table = pa.Table.from_arrays(arrays, schema=pa.schema([self._schema.field(at) for at in self._key_at]))
         return table.filter(pa.array([row not in unfit for row in range(len(rows))])) if unfit else table
 
     def _apart(self, rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[Row]]:

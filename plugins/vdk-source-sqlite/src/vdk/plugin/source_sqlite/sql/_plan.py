@@ -130,8 +130,8 @@ def _deleted_column(table: TableInfo, options: TableConfig, own: TableConfig | N
         return None
     if deletes.column is None and deletes.sweep is None:
         raise ConfigurationError(
-            f'{place}.deletes: name the soft-delete column, deletes = {{ column = "deleted_at" }}, or say how often all '
-            'keys are compared, deletes = { sweep = "1d" }'
+            f'{place}.deletes: name the soft-delete column, deletes = {{ column = "deleted_at" }}, or say how often '
+            'all keys are compared, deletes = { sweep = "1d" }'
         )
     if deletes.column is None:
         return None
