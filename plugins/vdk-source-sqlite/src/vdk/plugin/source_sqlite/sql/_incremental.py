@@ -103,6 +103,7 @@ class Incremental:
         if start is None:
             known, progress.rows = progress.rows, Overlap(cap=CAP)
             if known.is_summed and known.survey(self._known_rows(facts, progress)) and upper == progress.high:
+                known.end_survey()  # all is as it was, and nothing is newer
                 progress.rows, self._unchanged = known, known.size
                 return
             progress.before = known

@@ -70,13 +70,14 @@ class Overlap:
         for digest in now:
             found[digest % GROUPS] = (found[digest % GROUPS] + digest) & _MASK
         assert self._sums is not None
-        if found == self._sums:  # there is nothing to be taken one by one
-            self._encoded = None
-            return True
         self._same = {group for group in range(GROUPS) if found[group] == self._sums[group]}
         self._taken = [0] * GROUPS
         self._encoded = None
-        return False
+        return found == self._sums
+
+    def end_survey(self) -> None:
+        """Nothing will be taken."""
+        self._same, self._taken, self._encoded = set(), [], None
 
     def take(self, digest: int) -> bool:
         """Whether the row is known; it is, from then on, once less."""
