@@ -1,6 +1,7 @@
 """Layer 1, the contract: what a source author implements. Imports msgspec and pyarrow, nothing else."""
 
-from ._config import DataSourceConfig, Duration, Secret, decode_config
+from ._config import DataSourceConfig, Duration, Secret
+from ._decode import decode_config
 from ._errors import (
     AuthenticationError,
     BadRecordError,
