@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -91,11 +93,14 @@ except DestinationError as error:
 """
 
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}  # PYTHONSAFEPATH keeps the folder off the path
+
+
 def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a script that imports these tests' helpers."""
     return subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
-        cwd=Path(__file__).parent,
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=120,
@@ -138,7 +143,7 @@ def test_killed_at_any_instant_rows_and_state_agree(lake: Path) -> None:
         )
         script = script.replace("range(1000)", "range(version, 1000)")
         with subprocess.Popen(
-            [sys.executable, "-c", script, str(lake), "0"], cwd=Path(__file__).parent, stdout=subprocess.PIPE
+            [sys.executable, "-c", script, str(lake), "0"], env=ENVIRONMENT, stdout=subprocess.PIPE
         ) as process:
             assert process.stdout is not None
             process.stdout.readline()
@@ -180,7 +185,7 @@ def test_killed_at_any_instant_one_whole_generation_is_there(lake: Path) -> None
     query(lake, "CREATE VIEW seen AS SELECT generation FROM orders")
     for _ in range(5):
         with subprocess.Popen(
-            [sys.executable, "-c", REPLACING, str(lake)], cwd=Path(__file__).parent, stdout=subprocess.PIPE
+            [sys.executable, "-c", REPLACING, str(lake)], env=ENVIRONMENT, stdout=subprocess.PIPE
         ) as process:
             assert process.stdout is not None
             told = int(process.stdout.readline())
@@ -271,3 +276,13 @@ def test_a_million_rows_land_in_less_than_300_megabytes(lake: Path, mode: str) -
     assert ended.returncode == 0, ended.stderr
     assert int(ended.stdout) < 300
     assert query(lake, "SELECT count(*), count(DISTINCT id) FROM orders") == [(1_000_000, 1_000_000)]
+
+
+def test_a_file_is_never_seen_half_made(tmp_path: Path) -> None:
+    """Many who begin at once find no file or a whole one, and nothing is left beside it."""
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(10):
+            lake = tmp_path / f"lake{number}.duckdb"
+            for destination in pool.map(lambda _, lake=lake: opened(lake), range(8)):
+                destination.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"lake{number}.duckdb" for number in range(10)]

@@ -7,6 +7,7 @@ import os
 import random
 import threading
 import time
+import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -37,6 +38,26 @@ class _Turn:
 # "Corrupted in-memory column … has misaligned count".
 _TURNS: weakref.WeakValueDictionary[str, _Turn] = weakref.WeakValueDictionary()
 _TURNS_LOCK = threading.Lock()
+
+
+def _make(path: Path) -> None:
+    """Make the file where there is none, aside and then at once.
+
+    DuckDB makes it in steps. Whoever looks in between, or after a kill, finds a file that is no database.
+    """
+    if path.exists():
+        return
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
+    try:
+        duckdb.connect(str(aside)).close()
+        with suppress(FileExistsError):  # another was faster: that one is used
+            os.link(aside, path)
+    except OSError:
+        # no hard links here: between the look and the rename another may come first, and lose nothing but an empty file
+        if not path.exists():
+            aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _turn_at(path: Path) -> _Turn:
@@ -81,6 +102,7 @@ class DuckDBConnection:
         waited = False
         while True:
             try:
+                _make(self.path)
                 connection = duckdb.connect(str(self.path))
                 break
             except duckdb.Error as error:
