@@ -126,30 +126,48 @@ def test_mixed_and_unsortable_formats_are_refused(
 
 @pytest.mark.parametrize("index", ["CREATE INDEX i ON t (updated_at)", "SELECT 1"])
 @pytest.mark.parametrize(
-    ("before", "after"),
+    ("first", "before", "after"),
     [
-        ("2026-10-01T10:00:00", "2026-10-01 23:00:00"),
-        ("2026-10-01 10:00:00", "2026-10-01T11:00:00"),
-        ("2026-10-01 10:00:00+02:00", "2026-10-01 09:30:00+01:00"),
-        ("2026-10-01T10:00:00Z", "2026-10-01T10:30:00.5Z"),
-        ("2026-10-01 10:00:00", 1790000000),
-        ("2026-10-01 10:00:00", "10-31-2026"),
-        (1790000000, "2026-10-01 10:00:00"),
+        ("2026-09-01T10:00:00", "2026-10-01T10:00:00", "2026-10-01 23:00:00"),
+        ("2026-09-01 10:00:00", "2026-10-01 10:00:00", "2026-10-01T11:00:00"),
+        ("2026-09-01 10:00:00+02:00", "2026-10-01 10:00:00+02:00", "2026-10-01 09:30:00+01:00"),
+        ("2026-09-01T10:00:00Z", "2026-10-01T10:00:00Z", "2026-10-01T10:30:00.5Z"),
+        ("2026-09-01 10:00:00", "2026-10-01 10:00:00", 1790000000),
+        ("2026-09-01 10:00:00", "2026-10-01 10:00:00", "10-31-2026"),
+        (1780000000, 1790000000, "2026-10-01 10:00:00"),
     ],
 )
-def test_an_application_that_changes_its_format_is_noticed(tmp_path: Path, before: Any, after: Any, index: str) -> None:
+def test_an_application_that_changes_its_format_is_noticed(
+    tmp_path: Path, first: Any, before: Any, after: Any, index: str
+) -> None:
     """Also where the new rows sort below the watermark, so that no run would have read them."""
     path = tmp_path / "t.db"
     execute(
         path,
         "CREATE TABLE t (id INTEGER PRIMARY KEY, updated_at)",
         index,
-        ("INSERT INTO t VALUES (1, ?)", (before,)),
+        ("INSERT INTO t VALUES (0, ?), (1, ?)", (first, before)),
     )
-    first = run(stream_of(path))
+    landed = run(stream_of(path))
     execute(path, ("INSERT INTO t VALUES (2, ?)", (after,)))
     with pytest.raises(ConfigurationError, match="mixes formats"):
-        run(stream_of(path), first.state)
+        run(stream_of(path), landed.state)
+
+
+@pytest.mark.parametrize("odd", ["2026-10-05T10:00:00", "2026-10-05 10:00:00,5", "2026-10-05 10:00 at night"])
+def test_every_row_that_is_read_is_checked(tmp_path: Path, odd: str) -> None:
+    """With an index, a later run looks at its ends and its last day; what lies between is checked as it comes."""
+    path = tmp_path / "t.db"
+    execute(
+        path,
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, updated_at)",
+        "CREATE INDEX i ON t (updated_at)",
+        "INSERT INTO t VALUES (1, '2026-10-01 10:00:00')",
+    )
+    landed = run(stream_of(path))
+    execute(path, ("INSERT INTO t VALUES (?, ?)", [(2, odd), (3, "2026-10-20 10:00:00")]))
+    with pytest.raises(ConfigurationError, match="1 of text like .* at key 2"):
+        run(stream_of(path), landed.state)
 
 
 class TestCursorFormat:
