@@ -253,7 +253,7 @@ def test_local_time_that_is_set_back_loses_nothing(tmp_path: Path) -> None:
 class TestTheState:
     def test_it_has_the_documented_form(self, database: Path) -> None:
         state = run(stream_of(database)).state
-        assert set(state) == {"v", "cursor", "type", "key", "high_watermark", "resume", "overlap"}
+        assert set(state) == {"v", "cursor", "type", "key", "primary_key", "high_watermark", "resume", "overlap"}
         assert (state["v"], state["cursor"], state["type"], state["key"]) == (1, "updated_at", "iso-space", ["id"])
         assert state["high_watermark"] == {"cursor": AT.format(10), "key": [10]}
 
@@ -266,6 +266,7 @@ class TestTheState:
             ({"type": "epoch_s"}, "of type 'epoch_s', and 'updated_at' holds 'iso-space' now"),
             ({"overlap": {"rows": "%"}}, "its state is damaged"),
             ({"high_watermark": {}}, "its state is damaged"),
+            ({"primary_key": ["other"]}, "landed by the primary key"),
             ({"key": ["other"], "resume": {"order": "key", "key": [1], "upper": "x"}}, "in the order of the key"),
         ],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ from ._query import Query, Range
 from ._session import Row, Session
 from ._state import Progress, Resume, decode, encode
 from ._sweep import all_keys, is_due
-from ._watermark import check_state, lower_bound, upper_bound, window_start
+from ._watermark import check_state, lower_bound, upper_bound, warn_of_bounds, window_start
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Incremental:
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         """Payloads behind ``state``, in the order of the cursor, each with the state behind it."""
-        progress = decode(state, self._plan.name, self._plan.cursor, self._key)
+        progress = decode(state, self._plan.name, self._plan.cursor, self._key, self._plan.primary_key)
         self._said = dict(state)
         yield from self._sweep(progress)
         if progress.resume is not None:
@@ -55,6 +56,7 @@ class Incremental:
         facts = self._look(progress)
         upper = upper_bound(self._session, self._query, facts, self._now)
         self._check_nulls(facts)
+        warn_of_bounds(self._plan, facts, progress, upper)
         yield from self._pass(facts, progress, None, upper.value)
         counts = {"rows_null_cursor": facts.nulls, "rows_held_back": upper.held_back, "rows_unchanged": self._unchanged}
         yield from self._finish(progress, counts)
@@ -235,12 +237,12 @@ class Incremental:
         return self._query.key.columns if self._query.key is not None else ()
 
     def _encode(self, progress: Progress) -> dict[str, Any]:
-        return encode(progress, self._plan.cursor, self._key)
+        return encode(progress, self._plan.cursor, self._key, self._plan.primary_key)
 
 
 def _all_match(found: CursorFormat, values: Sequence[Any]) -> bool:
     if found.numeric:
-        return all(isinstance(value, (int, float)) for value in values)
+        return all(isinstance(value, (int, float)) and math.isfinite(value) for value in values)
     if found.pattern is None:
         return all(isinstance(value, str) for value in values)
     try:

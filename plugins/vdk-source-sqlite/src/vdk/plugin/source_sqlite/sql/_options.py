@@ -12,6 +12,8 @@ from vdk.plugin.datasource_base.contract import DataSourceConfig, Duration
 NullCursor = Literal["include", "exclude", "fail"]
 Order = Literal["auto", "cursor", "key"]
 
+CURSOR_COLUMNS = ("updated_time", "updated_at", "modified_at", "last_modified")
+
 
 class ColumnsConfig(DataSourceConfig):
     """Which columns land. Either list, not both."""
@@ -121,7 +123,7 @@ class SqlConfig(TableOptions):
 
     cursor_columns: Annotated[
         tuple[str, ...], Meta(description="the cursor of a table is the first of these that it has")
-    ] = ("updated_time", "updated_at", "modified_at", "last_modified")
+    ] = CURSOR_COLUMNS
     views: Annotated[list[str], Meta(description="views to read as streams too, as globs")] = msgspec.field(
         default_factory=list
     )

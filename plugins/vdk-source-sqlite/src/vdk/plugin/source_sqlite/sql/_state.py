@@ -1,6 +1,7 @@
 """The state of an incremental stream, and its JSON.
 
-``{"v": 1, "cursor": column, "type": tag, "key": [column, …], "high_watermark": {"cursor": …, "key": […]} | null,
+``{"v": 1, "cursor": column, "type": tag, "key": [column, …], "primary_key": [column, …],
+"high_watermark": {"cursor": …, "key": […]} | null,
 "resume": {"order": "cursor"|"key"|"nulls", "cursor": …, "key": […], "upper": …} | null,
 "overlap": {"rows": base64, "before": base64}, "swept": ISO 8601 time}``
 
@@ -53,7 +54,9 @@ class Progress:
     swept: str | None = None
 
 
-def encode(progress: Progress, cursor: Sequence[str], key: Sequence[str]) -> dict[str, Any]:
+def encode(
+    progress: Progress, cursor: Sequence[str], key: Sequence[str], primary_key: Sequence[str] = ()
+) -> dict[str, Any]:
     """``progress`` as JSON."""
     high = None
     if progress.high is not None:
@@ -69,11 +72,18 @@ def encode(progress: Progress, cursor: Sequence[str], key: Sequence[str]) -> dic
         "high_watermark": high,
         "resume": _encode_resume(progress.resume),
         "overlap": overlap,
+        "primary_key": list(primary_key),
         **({"swept": progress.swept} if progress.swept is not None else {}),
     }
 
 
-def decode(state: Mapping[str, Any], stream: str, cursor: Sequence[str], key: Sequence[str]) -> Progress:
+def decode(
+    state: Mapping[str, Any],
+    stream: str,
+    cursor: Sequence[str],
+    key: Sequence[str],
+    primary_key: Sequence[str] | None = None,
+) -> Progress:
     """A stored state as progress of a stream that is read by ``cursor`` and ``key`` now.
 
     :raises StateError: for a state of another version or making, of another cursor, or in the middle
@@ -86,6 +96,13 @@ def decode(state: Mapping[str, Any], stream: str, cursor: Sequence[str], key: Se
         raise StateError(
             f"stream {stream!r}: its state was written for the cursor {state.get('cursor')!r}, and it is read by "
             f"{_column(cursor)!r} now. {remedy(stream)}; or set tables.{stream}.cursor back"
+        )
+    landed_by = state.get("primary_key")
+    if primary_key is not None and landed_by is not None and landed_by != list(primary_key):
+        raise StateError(
+            f"stream {stream!r}: its rows landed by the primary key {landed_by!r}, and it is {list(primary_key)!r} "
+            f"now, so they would not be found again. {remedy(stream)}, into another destination_table or after the "
+            f"table at the destination is dropped; or name the old key with tables.{stream}.primary_key"
         )
     if state.get("resume") is not None and state.get("key") != list(key):
         raise StateError(

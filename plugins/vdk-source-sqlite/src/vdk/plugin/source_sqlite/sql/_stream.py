@@ -11,6 +11,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import (
+    BadRecordError,
     ConfigurationError,
     DataSourcePayload,
     DataSourceState,
@@ -22,7 +23,7 @@ from vdk.plugin.datasource_base.contract import (
 from ._dialect import Dialect
 from ._facts import TableInfo
 from ._incremental import Incremental
-from ._kinds import ANY_OR_BYTES, UNFIT, Kind
+from ._kinds import ANY, ANY_OR_BYTES, UNFIT, Kind
 from ._names import closest, find_name
 from ._options import SqlConfig
 from ._packer import Packer, schema_of
@@ -71,6 +72,7 @@ class SqlStream(DataSourceStream):
             kinds = self._land_as(session)
             session.begin()
             query = Query(self.plan, self._dialect, keyed=self._is_keyed(session))
+            self._check_keys(session, query, kinds)
             packer = Packer(self.plan, kinds, query)
             if not self.plan.cursor:
                 yield from _read_whole(session, query, packer)
@@ -92,6 +94,23 @@ class SqlStream(DataSourceStream):
             f"stream {self.name!r}: its state was written for the cursor {cursor!r}, and the table has no cursor now. "
             f"{remedy(self.name)}; or name the cursor with {self.plan.place}.cursor"
         )
+
+    def _check_keys(self, session: Session, query: Query, kinds: Mapping[str, Kind]) -> None:
+        """Refuse keys that are two at the source and one at the destination: 1 and "1" in a column without a type."""
+        names = self.plan.primary_key
+        if not self.plan.cursor or not any(kinds[name] in (ANY, ANY_OR_BYTES) for name in names):
+            return
+        as_text: list[Any] = [sa.cast(query.column(name), sa.Text) for name in names]
+        doubled = query.filtered(sa.select(*as_text, sa.func.count())).group_by(*as_text)
+        if found := session.all(doubled.having(sa.func.count() > 1).limit(1)):
+            *key, count = found[0]
+            raise BadRecordError(
+                f"{count} rows have keys that are the same as text; name another key with "
+                f"{self.plan.place}.primary_key, or read the table whole with {self.plan.place}.cursor = false",
+                stream=self.name,
+                column="/".join(names),
+                key=key[0] if len(key) == 1 else tuple(key),
+            )
 
     def _is_keyed(self, session: Session) -> bool:
         """Whether the order key tells all rows apart just now: one that may hold NULLs is looked at."""
@@ -124,8 +143,14 @@ class SqlStream(DataSourceStream):
             name: self._dialect.kind(plan.table.columns[name], [value for value in sample if value is not None])
             for name, sample in zip(plan.columns, samples, strict=True)
         }
+        # A key must land in one form for ever, or its rows are not found again: what depends on the values a column
+        # holds just now is text in a key. This sample is a text that is no time.
+        kinds |= {name: self._dialect.kind(plan.table.columns[name], ["?"]) for name in plan.primary_key}
         if plan.options.dynamic_types == "text":
-            kinds |= dict.fromkeys(_misfits(session, query, kinds), ANY_OR_BYTES)
+            unsteady = [
+                name for name in plan.primary_key if kinds[name] is ANY or pa.types.is_boolean(kinds[name].arrow)
+            ]
+            kinds |= dict.fromkeys([*unsteady, *_misfits(session, query, kinds)], ANY_OR_BYTES)
         return kinds
 
 

@@ -13,6 +13,7 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, StateError
 
 from ._facts import CursorFacts
 from ._formats import EPOCH, CursorFormat, micros_of
+from ._options import CURSOR_COLUMNS
 from ._plan import Plan
 from ._query import Query
 from ._session import Session
@@ -79,6 +80,27 @@ def check_state(plan: Plan, progress: Progress, found: CursorFormat | None, now:
         log.warning(
             "stream %r: its state lies in the future (%r): rows below it are not read until then. %s",
             plan.name, progress.high, remedy(plan.name),
+        )  # fmt: skip
+
+
+def warn_of_bounds(plan: Plan, facts: CursorFacts, progress: Progress, upper: Upper) -> None:
+    """Tell of a table that lies behind its state, and of times that are not taken for such."""
+    found = facts.format
+    if found is None or upper.value is None:
+        return
+    if progress.high is not None and not upper.held_back and upper.value < window_start(plan, found, progress.high):
+        log.warning(
+            "stream %r: the highest cursor is %r, and the last run had come to %r. If the table was put back to an "
+            "earlier time, its rows are not read until they pass that. %s",
+            plan.name, upper.value, progress.high, remedy(plan.name),
+        )  # fmt: skip
+    declared = (plan.table.columns.get(plan.cursor[0]) or "").upper()
+    looks_like_time = plan.cursor[0].casefold() in CURSOR_COLUMNS or "TIME" in declared or "DATE" in declared
+    if found.numeric and not found.is_time and plan.cursor_format == "auto" and looks_like_time:
+        log.warning(
+            "stream %r: the cursor %r holds numbers up to %r that are not all times, and is read as a plain number: "
+            "there is no lookback, and the next run begins at the largest. Correct odd values, or set %s.cursor_format",
+            plan.name, plan.cursor[0], upper.value, plan.place,
         )  # fmt: skip
 
 
