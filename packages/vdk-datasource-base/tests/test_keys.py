@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from vdk.plugin.datasource_base import (
+    ConfigurationError,
     DataSource,
     DataSourceConfig,
     DataSourcePayload,
@@ -127,3 +128,45 @@ def test_an_appended_table_refuses_keys() -> None:
     """Where rows are only appended there is nothing to delete, and that is said."""
     with pytest.raises(FlowFailedError, match="only appended"):
         run(DataSourcePayload(keys(1), kind="keys", state={"n": 2}), write_mode="append")
+
+
+def test_keys_do_not_go_with_a_transform() -> None:
+    """A transform may have changed the keys that landed, and then no row would be found: refused."""
+    run(DataSourcePayload(rows(1, 2), state={"n": 1}), transform=lambda given: given)
+    with pytest.raises(FlowFailedError, match="transform"):
+        run(DataSourcePayload(keys(1), kind="keys", state={"n": 2}), transform=lambda given: given)
+    assert landed() == [1, 2]
+
+
+def test_a_transform_that_fails_is_named() -> None:
+    """The error says which function failed, for which stream, and how."""
+
+    def broken(given: Any) -> Any:
+        raise KeyError("nope")
+
+    with pytest.raises(FlowFailedError, match=r"stream 'items': transform .*broken failed: KeyError: 'nope'"):
+        run(DataSourcePayload(rows(1), state={"n": 1}), transform=broken)
+
+
+def test_a_table_that_was_dropped_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """The state stays when a table is dropped by hand: the log says that only new rows land, and the remedy."""
+    run(DataSourcePayload(rows(1), state={"n": 1}))
+    MemoryDestination.tables(TARGET).clear()
+    run(DataSourcePayload(rows(2), state={"n": 2}))
+    assert "is not there any more" in caplog.text
+    assert landed() == [2]
+
+
+def test_a_reference_is_not_shown_in_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a reference gave may be a secret, wherever it stands in the file."""
+    monkeypatch.setenv("CANARY", "hunter2hunter2")
+    with pytest.raises(ConfigurationError) as raised:
+        execute(
+            {
+                "sources": {"s": {"name": "${env:CANARY}"}},
+                "destinations": {"m": {"method": "memory"}},
+                "flows": [{"from": "s", "to": "m"}],
+            },
+            Environment(),
+        )
+    assert "hunter2" not in str(raised.value)

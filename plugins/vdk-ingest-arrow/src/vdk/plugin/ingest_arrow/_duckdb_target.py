@@ -95,6 +95,12 @@ class DuckDBTarget(Destination):
         except duckdb.Error as error:
             raise translated(error, self.path) from error
 
+    def has_table(self, name: str) -> bool:
+        try:
+            return self._tables.columns(name) is not None
+        except duckdb.Error as error:
+            raise translated(error, self.path) from error
+
     def commit(self, unit: CommitUnit) -> int:
         for one in unit.slices:
             if one.table.write_mode == "replace":

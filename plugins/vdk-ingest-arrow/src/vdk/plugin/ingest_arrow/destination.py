@@ -56,6 +56,9 @@ class ArrowDestination(Destination):
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         return self._target.load_states(source_id)
 
+    def has_table(self, name: str) -> bool | None:
+        return self._target.has_table(name)
+
     def commit(self, unit: CommitUnit) -> int:
         version = self._target.commit(unit)
         self.swept = self._target.swept

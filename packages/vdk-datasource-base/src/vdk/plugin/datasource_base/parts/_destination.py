@@ -152,6 +152,10 @@ class Destination(ABC):
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         """Every stored state of a source, whatever its identity, stream or table."""
 
+    def has_table(self, name: str) -> bool | None:
+        """Whether there is such a table; None: it cannot say."""
+        return None
+
     @abstractmethod
     def commit(self, unit: CommitUnit) -> int:
         """Land what was staged for ``unit.key``, then ``unit``'s slices, and its state, together.

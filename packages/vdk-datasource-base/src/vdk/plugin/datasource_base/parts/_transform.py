@@ -38,7 +38,14 @@ class Transform:
             given: Any = data if isinstance(data, pa.Table) else infer_table(data)
         else:
             given = data.to_pylist() if isinstance(data, pa.Table) else [dict(row) for row in data]
-        result = self._function(given)
+        try:
+            result = self._function(given)
+        except (DataSourceError, ConnectionError, TimeoutError):
+            raise
+        except Exception as error:
+            raise DataSourceError(
+                f"stream {stream!r}: transform {self.name} failed: {type(error).__name__}: {error}"
+            ) from error
         if isinstance(result, pa.RecordBatch):
             return pa.Table.from_batches([result])
         if result is None or isinstance(result, pa.Table):

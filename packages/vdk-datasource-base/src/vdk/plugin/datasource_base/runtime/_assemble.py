@@ -109,6 +109,11 @@ def _deletes(plan: StreamPlan, run: Run, spec: TableSpec, mode: WriteMode | None
         raise DataSourceError(
             f"stream {plan.name!r} yielded {run.kind} but declares no primary key to find the rows by"
         )
+    if run.kind == "keys" and plan.transform is not None:
+        raise DataSourceError(
+            f"stream {plan.name!r} yielded all its keys, to delete the other rows of {spec.name!r}, and transform "
+            f"{plan.transform.name} may have changed the keys of those; leave out one of the two"
+        )
     if run.kind == "keys" and spec.write_mode == "append":
         raise DataSourceError(
             f"stream {plan.name!r} yielded all its keys, to delete the other rows of {spec.name!r}, and rows are only "

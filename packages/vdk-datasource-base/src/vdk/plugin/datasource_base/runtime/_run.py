@@ -53,7 +53,7 @@ class Environment:
         return found(entry.target, folder=folder)
 
     def unknown_method(self, method: str, where: str, others: list[str] | None = None) -> ConfigurationError:
-        known = [*(one.name for one in self.registry.destinations()), *(others or ())]
+        known = {*(one.name for one in self.registry.destinations()), *(others or ())}
         return ConfigurationError(f"{where}.method: unknown method {method!r}; {closest(method, known)}")
 
 
@@ -71,7 +71,11 @@ def execute(
         else went wrong.
     """
     loaded = load_flow(flow, environment.lookups)
-    return _Run(loaded, environment, summary or loaded.file.summary).run()
+    try:
+        run = _Run(loaded, environment, summary or loaded.file.summary)
+    except ConfigurationError as error:
+        raise ConfigurationError(Redactor(loaded.resolved.values)(str(error))) from None
+    return run.run()
 
 
 class _Run:

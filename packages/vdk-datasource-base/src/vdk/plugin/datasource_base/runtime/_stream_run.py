@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Mapping
 
 from ..contract import BadRecordError, ConcurrentRunError, DataSourceError, DestinationError, State
 from ..parts import CommitUnit, Destination, Generation, Slice, StateKey, StoredState, TableSpec, WriteMode
-from ..parts._columns import REJECTED_SUFFIX
 from ._assemble import RejectedSlice
 from ._claims import Claims
 from ._plan import StreamPlan
 from ._summary import StreamReport
 from ._writer import Writer
+
+log = logging.getLogger(__name__)
 
 
 class StreamRun:
@@ -75,6 +77,12 @@ class StreamRun:
         if not self._begun:
             self.discard_all(destination)
             self._begun = True
+            if self.stored and self.mode != "replace" and destination.has_table(self.plan.table) is False:
+                log.warning(
+                    "%s.%s: table %r is not there any more, though a state says that rows of it have landed; only new "
+                    "ones will. To land all of them again, reset the state (`vdk datasource state reset`)",
+                    self.plan.source_id, self.plan.name, self.plan.table,
+                )  # fmt: skip
 
     def commit(self, destination: Destination, partition: str, slices: list[Slice], state: State | None) -> None:
         """Land a commit unit and remember the state that is stored now."""
@@ -210,8 +218,7 @@ class StreamRun:
         total = self.report.rows_rejected + staged + _amounts(slices)["rows_rejected"]
         if most and total > most:
             raise BadRecordError(
-                f"{total} rows were rejected, more than max_rejected = {most}; "
-                f"the reasons are in the tables whose names end in {REJECTED_SUFFIX}",
+                f"{total} rows were rejected, more than max_rejected = {most}; the last: {_last_reason(slices)}",
                 stream=self.plan.name,
             )
 
@@ -226,6 +233,11 @@ class StreamRun:
 
 
 _NONE: Counter[str] = Counter()
+
+
+def _last_reason(slices: list[Slice]) -> str:
+    rejected = [one.data for one in slices if isinstance(one, RejectedSlice)]
+    return str(rejected[-1].column("reason")[-1].as_py())
 
 
 def _amounts(slices: list[Slice]) -> Counter[str]:

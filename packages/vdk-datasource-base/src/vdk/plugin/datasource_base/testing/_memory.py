@@ -62,6 +62,9 @@ class MemoryDestination(Destination):
     def load_states(self, source_id: str) -> list[StoredState]:
         return [one for key, one in self.states.items() if key.source_id == source_id]
 
+    def has_table(self, name: str) -> bool:
+        return name in self.rows
+
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
         self.staged.setdefault(key, []).extend(slices)
         self._mine[key] = self._mine.get(key, 0) + len(slices)
