@@ -278,3 +278,22 @@ def test_the_plugin_entry_is_light() -> None:
         assert not heavy, heavy
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
+def test_a_change_that_was_cut_short_is_told_as_such(tmp_path: Path) -> None:
+    """A writer that is killed leaves a journal, which only a writer can roll back: permissions are not to blame."""
+    path = tmp_path / "shop.db"
+    script = (
+        "import os, sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "connection.execute('PRAGMA cache_size = 1')\n"
+        "connection.execute('CREATE TABLE t (a)')\n"
+        "connection.execute('BEGIN')\n"
+        "for number in range(2000):\n"
+        "    connection.execute('INSERT INTO t VALUES (?)', ('x' * 500,))\n"
+        "os._exit(9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+    assert path.with_name("shop.db-journal").exists()
+    with pytest.raises(ConfigurationError, match="left in the middle of a change"):
+        source_of(path).streams()

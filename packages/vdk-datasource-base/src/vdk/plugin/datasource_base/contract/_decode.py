@@ -149,6 +149,8 @@ def _message(data: Any, type_: type, path: list[str], problem: str, where: str, 
         return f"{place}: unknown option {unknown[1]!r}{_closest(unknown[1], type_, path)}"
     if missing := re.fullmatch(r"Object missing required field `(.*)`", problem):
         return f"{place}: the option {missing[1]!r} is missing"
+    if problem.startswith("Invalid enum value") and (choices := _choices(_type_at(type_, path))):
+        problem = f"Expected {' or '.join(map(repr, choices))}"
     value = _at(data, path)
     hidden = hidden or _is_secret(_type_at(type_, path))
     shown = "" if not path or isinstance(value, (Mapping, list)) else ("***" if hidden else repr(value))
@@ -167,6 +169,12 @@ def _options(type_: type, path: list[str]) -> list[str]:
     """The option names at ``path`` below a configuration class; empty where it leads elsewhere."""
     structs = (one for one in _members(_type_at(type_, path)) if isinstance(one, msgspec.inspect.StructType))
     return [field.encode_name for one in structs for field in one.fields]
+
+
+def _choices(info: Any) -> list[Any]:
+    """The values that an option can have, where they are few."""
+    literals = (one for one in _members(info) if isinstance(one, msgspec.inspect.LiteralType))
+    return [value for one in literals for value in one.values]
 
 
 def _is_secret(info: Any) -> bool:

@@ -52,7 +52,12 @@ def rejected_table(
             "source": pa.repeat(source, count),
             "stream": pa.repeat(stream, count),
             "column": pa.array([error.column for _, error in rows], pa.string()),
-            "reason": pa.array([str(error) for _, error in rows], pa.string()),
+            "reason": pa.array([_utf8(str(error)) for _, error in rows], pa.string()),
             "row": pa.array([to_json(dict(row)) for row, _ in rows], pa.string()),
         }
     )
+
+
+def _utf8(text: str) -> str:
+    """A text that may quote a value which is none: half a surrogate pair is written out."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -86,6 +86,11 @@ class SqliteDialect:
             return ConfigurationError(
                 f"{str(self.path)!r} is no SQLite database, or a damaged or encrypted one ({text})"
             )
+        if "readonly" in text.lower() and self.path.with_name(f"{self.path.name}-journal").exists():
+            return ConfigurationError(
+                f"{where} was left in the middle of a change by a program that was killed ({text}). Open it once with "
+                "a program that may write, which takes the change back; this source only reads"
+            )
         if any(sign in text.lower() for sign in _NOT_READABLE):
             return ConfigurationError(
                 f"{where} cannot be read ({text}). Check the permissions of the file; of a database in WAL mode also "
