@@ -126,7 +126,7 @@ class TestFlowFiles:
             ('from = "shop"|from = "x"', r"flows\[0\].from: there is no source 'x' in this file; there are: shop"),
             ('to = "lake"|', r"orders.ingest.toml: flows\[0\]: the option 'to' is missing"),
             ('to = "lake"|to = "lake"\nwrite_mod = "append"', "unknown option 'write_mod'; did you mean 'write_mode'"),
-            ('to = "lake"|to = "lake"\nwrite_mode = "merge"', "Expected 'append' or 'replace' or 'upsert', the value is 'merge'"),
+            ('to = "lake"|to = "lake"\nwrite_mode = "merge"', "Expected 'append' or 'replace' or 'upsert'"),
             ('to = "lake"|to = "lake"\nbatch_rows = 0', r"flows\[0\].batch_rows: Expected `int` >= 1, the value is 0"),
             ('to = "lake"|to = "lake"\nbatch_rows = "9"', "batch_rows: Expected `int`, got `str`, the value is '9'"),
             ('to = "lake"|to = "lake"\nretry_for = "x"', "retry_for: 'x' is no duration"),
