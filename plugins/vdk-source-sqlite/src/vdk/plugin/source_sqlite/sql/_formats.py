@@ -127,12 +127,12 @@ class IsoText(CursorFormat):
     zone: str = "UTC"
 
     @property
-    def tag(self) -> str:  # type: ignore[override]
+    def tag(self) -> str:  # type: ignore[override]  # told by the value, not the class
         form = {"": "iso-date", " ": "iso-space", "T": "iso-T"}[self.sep]
         return form + (f".{self.digits}" if self.digits is not None else "") + self.suffix
 
     @property
-    def pattern(self) -> str:  # type: ignore[override]
+    def pattern(self) -> str:  # type: ignore[override]  # told by the value, not the class
         if not self.sep:
             return r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
         seconds = r"(?::[0-9]{2}(?:\.[0-9]+)?)?"

@@ -20,7 +20,7 @@ class Epoch(CursorFormat):
     numeric = True
 
     @property
-    def tag(self) -> str:  # type: ignore[override]
+    def tag(self) -> str:  # type: ignore[override]  # told by the value, not the class
         return f"epoch_{self.unit}"
 
     @property
@@ -67,7 +67,7 @@ class Opaque(CursorFormat):
     is_time = False
 
     @property
-    def tag(self) -> str:  # type: ignore[override]
+    def tag(self) -> str:  # type: ignore[override]  # told by the value, not the class
         return "number" if self.numeric else "text"
 
     def instant(self, value: Any) -> int:
