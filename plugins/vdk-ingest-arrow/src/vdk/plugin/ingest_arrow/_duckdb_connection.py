@@ -31,6 +31,8 @@ class _Turn:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        # Held while one of them connects or lets go: at the same time DuckDB takes them for two databases in one file.
+        self.opening = threading.Lock()
 
 
 # The one thing shared by all destinations of a process. DuckDB promises that its connections may write at once, and
@@ -102,8 +104,9 @@ class DuckDBConnection:
         waited = False
         while True:
             try:
-                _make(self.path)
-                connection = duckdb.connect(str(self.path))
+                with self._turn.opening:
+                    _make(self.path)
+                    connection = duckdb.connect(str(self.path))
                 break
             except duckdb.Error as error:
                 busy = who_is_in_the_way(self.path, error)
@@ -143,7 +146,7 @@ class DuckDBConnection:
             # What was committed is safe in the log beside the file; the next one to open it carries it over.
             log.warning("%s keeps its write-ahead log: %s", self.path, error)
         finally:
-            with suppress(duckdb.Error):
+            with self._turn.opening, suppress(duckdb.Error):
                 connection.close()
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
