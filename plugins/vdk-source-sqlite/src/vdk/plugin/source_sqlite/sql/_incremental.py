@@ -69,8 +69,8 @@ class Incremental:
         progress.swept = self._now.isoformat()
         if self._said:
             yield from all_keys(self._session, self._query, self._packer)
-            yield DataSourcePayload(None, state=self._encode(progress))
             self._said = self._encode(progress)
+            yield DataSourcePayload(None, state=self._said)
 
     def backfill(self) -> Iterator[DataSourcePayload]:
         """Rows with ``initial_value <= cursor < end_value``; no payload has a state."""

@@ -58,17 +58,8 @@ class Packer:
 
     def keys(self, rows: Sequence[Row]) -> pa.Table:
         """Rows of primary keys alone, as a table; a key that does not fit never landed and is left out."""
-        columns = list(zip(*rows, strict=True)) or [()] * len(self._key_at)
-        arrays, unfit = [], set[int]()
-        for at, values in zip(self._key_at, columns, strict=True):
-            try:
-                arrays.append(self._kinds[at].array(values))
-            except UNFIT:
-                array, bad = split(self._kinds[at], values)
-                arrays.append(array)
-                unfit.update(bad)
-        table = pa.Table.from_arrays(arrays, schema=pa.schema([self._schema.field(at) for at in self._key_at]))
-        return table.filter(pa.array([row not in unfit for row in range(len(rows))])) if unfit else table
+        by_column = list(zip(*rows, strict=True)) or [()] * len(self._key_at)
+        return self._fitting(dict(zip(self._key_at, by_column, strict=True)), len(rows))[0]
 
     def _apart(self, rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[Row]]:
         at = self._query.deleted_at
@@ -80,22 +71,24 @@ class Packer:
         self, rows: Sequence[Row], columns: Sequence[int]
     ) -> tuple[pa.Table, list[tuple[dict[str, Any], BadRecordError]]]:
         """The rows that fit, and those that do not."""
+        by_column = list(zip(*rows, strict=True))
+        table, bad = self._fitting({at: by_column[at] for at in columns}, len(rows))
+        return table, [self._rejected(rows[row], row, at) for row, at in sorted(bad.items())]
+
+    def _fitting(self, by_column: Mapping[int, Sequence[Any]], count: int) -> tuple[pa.Table, dict[int, int]]:
+        """The rows of which every value fits, and the others with the first column that each does not fit."""
         arrays: list[pa.Array] = []
         bad: dict[int, int] = {}
-        by_column = list(zip(*rows, strict=True))
-        for at in columns:
+        for at, values in by_column.items():
             try:
-                arrays.append(self._kinds[at].array(by_column[at]))
+                arrays.append(self._kinds[at].array(values))
             except UNFIT:
-                array, unfit = split(self._kinds[at], by_column[at])
+                array, unfit = split(self._kinds[at], values)
                 arrays.append(array)
                 for row in unfit:
                     bad.setdefault(row, at)
-        table = pa.Table.from_arrays(arrays, schema=pa.schema([self._schema.field(at) for at in columns]))
-        if not bad:
-            return table, []
-        kept = pa.array([row not in bad for row in range(len(rows))])
-        return table.filter(kept), [self._rejected(rows[row], row, at) for row, at in sorted(bad.items())]
+        table = pa.Table.from_arrays(arrays, schema=pa.schema([self._schema.field(at) for at in by_column]))
+        return (table.filter(pa.array([row not in bad for row in range(count)])) if bad else table), bad
 
     def _rejected(self, row: Row, number: int, at: int) -> tuple[dict[str, Any], BadRecordError]:
         plan, name = self._plan, self._plan.columns[at]
