@@ -14,7 +14,6 @@ from vdk.plugin.datasource_base.parts import (
     Slice,
     StateKey,
     StoredState,
-    WriteMode,
 )
 
 from ._url import TargetUrl
@@ -30,10 +29,6 @@ class ArrowDestination(Destination):
     Rows and state commit in one transaction: each row lands exactly once, whenever the run is killed.
     """
 
-    write_modes = frozenset[WriteMode](("append", "upsert", "replace"))
-    deletes = True
-    transactional = True
-
     def __init__(self, target: str | None, *, folder: Path) -> None:
         super().__init__(target, folder=folder)
         scheme = TargetUrl.parse(target).scheme
@@ -43,6 +38,9 @@ class ArrowDestination(Destination):
         module, _, name = TARGETS[scheme].partition(":")
         target_class: type[Destination] = getattr(importlib.import_module(module), name)
         self._target = target_class(target, folder=folder)
+        self.write_modes = self._target.write_modes
+        self.deletes = self._target.deletes
+        self.transactional = self._target.transactional
 
     def identity(self) -> str:
         return self._target.identity()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from ..parts import CommitUnit, Destination, Slice, StateKey, StoredState, WriteMode
 from ..parts._local_state import StateStore
@@ -20,7 +20,7 @@ class IngestionPluginDestination(Destination):
     :param after: its post-processors, in order. :param rows: rows per call.
     """
 
-    write_modes: ClassVar[frozenset[WriteMode]] = frozenset({"append"})
+    write_modes: frozenset[WriteMode] = frozenset({"append"})
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import pyarrow as pa
 
@@ -123,12 +123,13 @@ class Destination(ABC):
     ``ConcurrentRunError`` where the stored version is not the expected one, else ``DestinationError``.
     """
 
-    write_modes: ClassVar[frozenset[WriteMode]] = frozenset({"append"})
-    deletes: ClassVar[bool] = False
+    # These four are per object and not per class: a destination with several kinds of targets answers for its own.
+    write_modes: frozenset[WriteMode] = frozenset({"append"})
+    deletes: bool = False
     """Whether ``deletes`` and ``keys`` slices (under ``upsert``) and ``_vdk_deleted_at`` are understood."""
     swept: int = 0
     """Rows that the last commit deleted since their keys were not among the ``keys``."""
-    transactional: ClassVar[bool] = False
+    transactional: bool = False
     """Whether ``commit`` lands rows and state together or not at all."""
 
     def __init__(self, target: str | None, *, folder: Path) -> None:

@@ -33,9 +33,9 @@ class MemoryDestination(Destination):
     database to keep data.
     """
 
-    write_modes: ClassVar[frozenset[WriteMode]] = frozenset({"append", "upsert", "replace"})
-    deletes: ClassVar[bool] = True
-    transactional: ClassVar[bool] = True
+    write_modes: frozenset[WriteMode] = frozenset({"append", "upsert", "replace"})
+    deletes: bool = True
+    transactional: bool = True
     _stores: ClassVar[dict[str, MemoryDestination]] = {}
 
     def __init__(self, target: str | None = None, *, folder: Path | None = None) -> None:
