@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ from vdk.plugin.datasource_base import (
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, State
 from vdk.plugin.datasource_base.parts import CommitUnit
 from vdk.plugin.datasource_base.runtime import Options, execute
+from vdk.plugin.datasource_base.runtime._states import forget_states
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
 KEYED = StreamSchema(pa.schema([("id", pa.int64()), ("v", pa.string())]), primary_key=("id",), cursor="id")
@@ -340,6 +342,29 @@ def test_of_two_runs_at_once_the_loser_stops(lab: Lab) -> None:
     assert isinstance(caught.value.errors[0], ConcurrentRunError)
     assert len(lab.numbers("t")) >= 30
     assert lab.states == {("t", ""): {"next": 30}}
+
+
+def test_a_run_notices_a_state_that_was_reset_and_made_anew(lab: Lab) -> None:
+    """Other runs committed just as often after the reset: counted alone, the state would be this run's."""
+
+    def read(state: State) -> Iterator[DataSourcePayload]:
+        for number in range(int(str(state.get("next", 0))), 30):
+            if number == 15 and next(once) == 0:
+                while lab.states != {("t", ""): {"next": 15}}:
+                    time.sleep(0.001)  # the writer lands the third batch
+                forget_states(lab.flow(), lab.environment())
+                for end in (2, 4, 6):
+                    until[0] = end
+                    execute(lab.flow(), lab.environment(Options(batch_rows=5)))
+                until[0] = 30
+            if number == until[0]:
+                return
+            yield payload({"n": number}, state={"next": number + 1})
+
+    once, until = itertools.count(), [30]
+    with pytest.raises(FlowFailedError, match="ConcurrentRunError"):
+        lab.run(Whole("t", read), options=Options(batch_rows=5))
+    assert lab.states == {("t", ""): {"next": 6}}
 
 
 def test_of_two_runs_that_replace_one_table_none_publishes_half_of_it(lab: Lab) -> None:

@@ -63,6 +63,24 @@ def test_a_state_that_moved_meanwhile_is_refused(store: LocalFileStore, version:
         store.save(key(), {"n": 2}, version=version, run_id="r")
 
 
+def test_no_version_comes_again(store: LocalFileStore) -> None:
+    """A run that knows a state from before it was forgotten and made anew is refused; other destinations are apart."""
+    version = store.save(key(), {"n": 1}, version=0, run_id="r")
+    version = store.save(key(), {"n": 2}, version=version, run_id="r")
+    store.save(key(), {}, version=version, run_id="r")
+    assert store.load("shop") == []
+    new = store.save(key(), {"n": 1}, version=0, run_id="r")
+    assert new > version
+    for stale in (1, version):
+        with pytest.raises(ConcurrentRunError):
+            store.save(key(), {"n": 3}, version=stale, run_id="stale")
+    store.save(key(), {}, version=new, run_id="r")
+    store.save(key("older"), {"n": 1}, version=0, run_id="r")
+    store.save(key("older"), {}, version=new + 1, run_id="r")
+    assert store.save(key(), {"n": 1}, version=0, run_id="r") == new + 2
+    assert LocalFileStore(store.path, "another lake").save(key(), {"n": 1}, version=0, run_id="r") == 1
+
+
 GOOD: dict[str, Any] = {
     "source_id": "s", "source_identity": "i", "stream": "t", "partition": "", "destination_table": "t",
     "destination": "lake", "version": 1, "state": {}, "run_id": "r",

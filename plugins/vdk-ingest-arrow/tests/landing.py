@@ -75,4 +75,5 @@ def tables(path: Path) -> list[str]:
 
 
 def states(path: Path) -> Sequence[tuple[str, int, str]]:
-    return query(path, "SELECT partition, version, state FROM _vdk_datasource_state ORDER BY 1")
+    """Partition, version and state of each, without what is kept of those that were forgotten."""
+    return query(path, "SELECT partition, version, state FROM _vdk_datasource_state WHERE source_id <> '' ORDER BY 1")

@@ -74,7 +74,21 @@ def test_an_empty_state_forgets_the_partition(lake: Path, destination: ArrowDest
     assert destination.commit(unit(ROW, state={}, version=1)) == 0
     assert states(lake) == []
     assert destination.commit(unit(state={})) == 0
-    assert destination.commit(unit(ROW, state={"n": 1})) == 1
+    assert destination.commit(unit(ROW, state={"n": 1})) == 2
+
+
+def test_no_version_comes_again(destination: ArrowDestination) -> None:
+    """A run that knows a state from before it was forgotten and made anew is refused, however often that happens."""
+    for turn in range(3):
+        version = destination.commit(unit(ROW, state={"n": turn}))
+        version = destination.commit(unit(ROW, state={"n": turn}, version=version))
+        destination.commit(unit(state={}, version=version))
+        assert destination.commit(unit(state={"n": 9}, key=partition("fresh"))) > version
+        other = destination.commit(unit(ROW, state={"n": turn}))
+        with pytest.raises(ConcurrentRunError):
+            destination.commit(unit(ROW, state={"n": 5}, version=version))
+        destination.commit(unit(state={}, version=other))
+        destination.commit(unit(state={}, key=partition("fresh"), version=version + 1))
 
 
 @pytest.mark.parametrize("version", [0, 1, 3])

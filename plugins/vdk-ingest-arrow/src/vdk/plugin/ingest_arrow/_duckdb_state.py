@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, StateError
 from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, StoredState
+from vdk.plugin.datasource_base.parts._destination import FORGOTTEN
 
 from ._duckdb_tables import DuckDBTables
 from ._sql import STATE_COLUMNS, STATE_KEY, STATE_TABLE
@@ -62,20 +63,36 @@ class DuckDBStates:
         if unit.state is None:
             return unit.version
         if not unit.state:
-            self._rows(f"DELETE FROM {self._table} WHERE {_MATCH}", key)
+            if found:
+                self._forget(unit, int(version))
             return 0
-        values = [version + 1, _encoded(unit), unit.run_id]
-        if found:
+        new = int(version or self._forgotten()) + 1
+        self._store(unit.key, new, _encoded(unit), unit.run_id, there=bool(found))
+        return new
+
+    def _forget(self, unit: CommitUnit, version: int) -> None:
+        """Delete a state, and keep its version: no state that is made anew may come to have it again."""
+        self._rows(f"DELETE FROM {self._table} WHERE {_MATCH}", _values(unit.key))
+        highest = self._forgotten()
+        self._store(FORGOTTEN, max(highest, version), "{}", unit.run_id, there=highest > 0)
+
+    def _forgotten(self) -> int:
+        """The highest version of the states that were forgotten; 0: none was."""
+        found = self._rows(f"SELECT version FROM {self._table} WHERE {_MATCH}", _values(FORGOTTEN))
+        return int(found[0][0]) if found else 0
+
+    def _store(self, key: StateKey, version: int, state: str, run_id: str, *, there: bool) -> None:
+        values = [version, state, run_id]
+        if there:
             self._rows(
                 f"UPDATE {self._table} SET version = ?, state = ?, run_id = ?, updated_at = now() WHERE {_MATCH}",
-                [*values, *key],
+                [*values, *_values(key)],
             )
-        else:
-            marks = ", ".join("?" * (len(key) + len(values)))
-            self._rows(
-                f"INSERT INTO {self._table} ({', '.join(STATE_COLUMNS)}) VALUES ({marks}, now())", [*key, *values]
-            )
-        return int(version) + 1
+            return
+        marks = ", ".join("?" * (len(STATE_KEY) + len(values)))
+        self._rows(
+            f"INSERT INTO {self._table} ({', '.join(STATE_COLUMNS)}) VALUES ({marks}, now())", [*_values(key), *values]
+        )
 
     def check_alone(self, key: StateKey, table: str) -> None:
         """Refuse to delete what is not among a partition's keys where others land rows in the same table.

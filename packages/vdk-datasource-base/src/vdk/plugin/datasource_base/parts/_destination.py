@@ -42,9 +42,17 @@ class StateKey:
     table: str
 
 
+FORGOTTEN = StateKey("", "", "", "", "")
+"""Under this key, which no source can have, a store may keep the highest version of the states that it forgot."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredState:
-    """A state as the store has it. ``version`` grows by one with each commit; ``run_id`` wrote it."""
+    """A state as the store has it. ``run_id`` wrote it.
+
+    ``version`` grows by one with each commit, and never comes again: a state that was forgotten and is made anew
+    begins above every version that was forgotten, or a run that still knows the old one would take it for its own.
+    """
 
     key: StateKey
     version: int

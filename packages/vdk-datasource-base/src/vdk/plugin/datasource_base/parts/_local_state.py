@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from filelock import FileLock, Timeout
 
 from ..contract import ConcurrentRunError, ConnectionFailedError, State, StateError
-from ._destination import StateKey, StoredState
+from ._destination import FORGOTTEN, StateKey, StoredState
 
 FORMAT = "vdk-datasource-state"
 VERSION = 1
@@ -37,9 +37,7 @@ def swap(
     records: list[dict[str, Any]], key: StateKey, destination: str, state: State, version: int, run_id: str
 ) -> tuple[list[dict[str, Any]], int]:
     """The records with one state changed, and its version; shared by every store of records."""
-    identity = {**_as_dict(key), "destination": destination}
-    others = [one for one in records if {name: one.get(name) for name in identity} != identity]
-    mine = [one for one in records if one not in others]
+    mine, others = _apart(records, key, destination)
     stored = int(mine[0]["version"]) if mine else 0
     if stored != version:
         raise ConcurrentRunError(
@@ -47,16 +45,33 @@ def swap(
             f"{mine[0]['run_id'] if mine else 'unknown'} stored version {stored} of the state meanwhile, this run "
             f"had read version {version}; two runs of one flow were at work at once: run it again, alone"
         )
+    marks, rest = _apart(others, FORGOTTEN, destination)
+    forgotten = int(marks[0]["version"]) if marks else 0
     if not state:
-        return others, 0
-    record = {
-        **identity,
-        "version": version + 1,
+        mark = _record(FORGOTTEN, destination, max(forgotten, version), {}, run_id)
+        return ([*rest, mark] if mine else others), 0
+    new = (version or forgotten) + 1
+    return [*others, _record(key, destination, new, state, run_id)], new
+
+
+def _apart(
+    records: list[dict[str, Any]], key: StateKey, destination: str
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The records of a key at a destination, and the others."""
+    identity = {**_as_dict(key), "destination": destination}
+    mine = [one for one in records if {name: one.get(name) for name in identity} == identity]
+    return mine, [one for one in records if one not in mine]
+
+
+def _record(key: StateKey, destination: str, version: int, state: State, run_id: str) -> dict[str, Any]:
+    return {
+        **_as_dict(key),
+        "destination": destination,
+        "version": version,
         "state": state,
         "run_id": run_id,
         "updated_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
-    return [*others, record], version + 1
 
 
 def stored_states(records: Sequence[dict[str, Any]], source_id: str, destination: str) -> list[StoredState]:

@@ -186,12 +186,12 @@ class StreamRun:
         for name in specs:
             self._claim(name, "replace")
         tables = [TableSpec(one.name, "replace", schema=one.schema, evolve=one.evolve) for one in specs.values()]
-        destination.publish(Generation(tables, tuple(self._finished)))
+        versions = destination.publish(Generation(tables, tuple(self._finished)))
         for amounts in self._staged.values():
             self._count(amounts)
-        for unit in self._finished:
-            if unit.state:
-                self.stored[unit.key.partition] = StoredState(unit.key, unit.version + 1, unit.state, unit.run_id)
+        for unit, version in zip(self._finished, versions, strict=True):
+            if unit.state is not None:
+                self._remember(unit.key, version, unit.state)
 
     def _make_table(self, destination: Destination) -> None:
         """An empty table is data too: it says that there are no rows."""

@@ -43,6 +43,7 @@ class MemoryDestination(Destination):
         first = self._stores.setdefault(target or "memory", self)
         self.rows: dict[str, list[Row]] = first.rows if first is not self else {}
         self.states: dict[StateKey, StoredState] = first.states if first is not self else {}
+        self.versions: dict[StateKey, int] = first.versions if first is not self else {}
         self.staged: dict[StateKey, list[Slice]] = first.staged if first is not self else {}
         self._mine: dict[StateKey, int] = {}  # how many slices this run has staged
 
@@ -123,8 +124,9 @@ class MemoryDestination(Destination):
         if not unit.state:
             self.states.pop(unit.key, None)
             return 0
-        self.states[unit.key] = StoredState(unit.key, version + 1, unit.state, unit.run_id)
-        return version + 1
+        new = self.versions[unit.key] = self.versions.get(unit.key, 0) + 1  # goes on where a forgotten state ended
+        self.states[unit.key] = StoredState(unit.key, new, unit.state, unit.run_id)
+        return new
 
 
 def _stream(key: StateKey) -> tuple[str, str, str]:
