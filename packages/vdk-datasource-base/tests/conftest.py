@@ -11,6 +11,8 @@ import pytest
 from support import FAULTS, SCRIPTS, Lab
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
+pytest_plugins = ["pytester"]
+
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:

@@ -1,5 +1,61 @@
-"""What the tests of a plugin need: a destination that keeps rows in memory."""
+"""What the tests of a plugin need: a destination that keeps rows in memory, and the conformance suite.
 
-from ._memory import MemoryDestination
+::
 
-__all__ = ["MemoryDestination"]
+    class TestAcme(DataSourceConformance, IncrementalConformance):
+        @pytest.fixture
+        def source(self, tmp_path):
+            return lambda: AcmeSource(AcmeConfig(folder=tmp_path))
+
+``docs/conformance.md`` lists the checks. The suite needs pytest (``vdk-datasource-base[testing]``), the
+destination does not.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._conformance import (
+        DataSourceConformance,
+        IncrementalConformance,
+        LargeDataConformance,
+        PartitionConformance,
+        RemoteConformance,
+        StreamEditor,
+    )
+    from ._memory import MemoryDestination
+
+__all__ = [
+    "DataSourceConformance",
+    "IncrementalConformance",
+    "LargeDataConformance",
+    "MemoryDestination",
+    "PartitionConformance",
+    "RemoteConformance",
+    "StreamEditor",
+]
+
+_ELSEWHERE = {"MemoryDestination": "._memory"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _ELSEWHERE.get(name, "._conformance")
+    if module == "._conformance" and f"{__name__}._conformance" not in sys.modules:
+        _rewrite_asserts()
+    return getattr(import_module(module, __name__), name)
+
+
+def _rewrite_asserts() -> None:
+    """Let pytest show the values in the suite's asserts; it does so by itself in the tests' own files only."""
+    try:
+        import pytest
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "the conformance suite needs pytest, which is not installed: pip install 'vdk-datasource-base[testing]'"
+        ) from error
+    pytest.register_assert_rewrite(f"{__name__}._conformance")

@@ -1,0 +1,21 @@
+"""The conformance suite: what every source has to do, as tests that a plugin inherits.
+
+Each check is a method ``test_…`` whose name is the rule, whose docstring is the reason, and whose message
+says what to do. Each has a broken source in the base's own tests that it, and it alone, finds.
+"""
+
+from ._basic import DataSourceConformance
+from ._editor import StreamEditor
+from ._incremental import IncrementalConformance
+from ._large import LargeDataConformance
+from ._partitions import PartitionConformance
+from ._remote import RemoteConformance
+
+__all__ = [
+    "DataSourceConformance",
+    "IncrementalConformance",
+    "LargeDataConformance",
+    "PartitionConformance",
+    "RemoteConformance",
+    "StreamEditor",
+]

@@ -1,0 +1,116 @@
+"""A plugin cannot take a check out of the suite without saying so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from textwrap import dedent
+
+import pytest
+
+from vdk.plugin.datasource_base.testing import DataSourceConformance
+
+SUITE = """
+    import pytest
+    from vdk.plugin.datasource_base import ConnectionFailedError, DataSource, DataSourceConfig
+    from vdk.plugin.datasource_base.testing import DataSourceConformance
+
+    class Away(DataSource):
+        def streams(self):
+            return []
+
+        def check(self):
+            {check}
+
+    {decorator}
+    class TestAway(DataSourceConformance):
+        xfails = {xfails}
+
+        @pytest.fixture
+        def source(self):
+            return lambda: Away(DataSourceConfig())
+"""
+CHECK = "test_check_accepts_data_that_is_there"
+FAILS = "raise ConnectionFailedError('nobody is there')"
+KNOWN = {CHECK: "the server is not built yet"}
+
+
+def outcome(
+    pytester: pytest.Pytester, check: str = FAILS, xfails: dict[str, str] | None = None, decorator: str = ""
+) -> pytest.RunResult:
+    pytester.makepyfile(dedent(SUITE).format(check=check, xfails=xfails or {}, decorator=decorator))
+    return pytester.runpytest_inprocess("-k", CHECK, "-rxX", "-p", "no:cacheprovider")
+
+
+def test_a_check_cannot_be_redefined() -> None:
+    """Neither with another function nor with None, which would take it away."""
+    for replacement in (lambda self: None, None):
+        with pytest.raises(TypeError, match=f"redefines {CHECK}, a check of the conformance suite.*xfails"):
+            type("TestAcme", (DataSourceConformance,), {CHECK: replacement})
+
+
+def test_a_check_cannot_be_hidden_by_another_base_class() -> None:
+    """A class that comes first among the bases wins, so its names are looked at too."""
+    hiding = type("Hiding", (), {CHECK: lambda self: None})
+    with pytest.raises(TypeError, match=f"Hiding redefines {CHECK}"):
+        type("TestAcme", (hiding, DataSourceConformance), {})
+
+
+def test_the_parts_of_the_suite_cannot_be_redefined() -> None:
+    """What the checks stand on is as good as the checks."""
+    with pytest.raises(TypeError, match="redefines landing, a part of the conformance suite"):
+        type("TestAcme", (DataSourceConformance,), {"landing": None})
+
+
+@pytest.mark.parametrize("reason", ["", "  ", None, True])
+def test_a_known_failure_needs_a_reason(reason: object) -> None:
+    """An xfail without a reason is a check that somebody found inconvenient."""
+    with pytest.raises(TypeError, match=rf"xfails\['{CHECK}'\] must give the reason"):
+        type("TestAcme", (DataSourceConformance,), {"xfails": {CHECK: reason}})
+
+
+def test_a_known_failure_names_a_check() -> None:
+    """A check that is renamed must not leave its excuse behind."""
+    with pytest.raises(TypeError, match="xfails names 'test_nothing', which is no check of this class"):
+        type("TestAcme", (DataSourceConformance,), {"xfails": {"test_nothing": "because"}})
+
+
+def test_a_failing_check_fails_and_shows_its_values(pytester: pytest.Pytester) -> None:
+    """The message says what to do, and pytest's rewriting of asserts shows what was compared."""
+    result = outcome(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*check() must return where the data can be read; it raised ConnectionFailed*"])
+    result.stdout.fnmatch_lines(["*assert ConnectionFailedError('nobody is there') is None*"])
+
+
+def test_a_known_failure_is_an_xfail_with_its_reason(pytester: pytest.Pytester) -> None:
+    """The check runs all the same, and the report has the reason."""
+    result = outcome(pytester, xfails=KNOWN)
+    result.assert_outcomes(xfailed=1)
+    result.stdout.fnmatch_lines(["*the server is not built yet*"])
+
+
+def test_a_known_failure_that_passes_fails(pytester: pytest.Pytester) -> None:
+    """An excuse that has become needless goes, whatever the plugin's own settings say."""
+    result = outcome(pytester, check="return", xfails=KNOWN)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*XPASS(strict)*the server is not built yet*"])
+
+
+def test_a_mark_on_the_class_ends_the_session(pytester: pytest.Pytester) -> None:
+    """``@pytest.mark.xfail`` over everything would turn the whole suite off in one line."""
+    result = outcome(pytester, decorator="@pytest.mark.xfail(reason='all of it')")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*a check is not marked xfail; say xfails = *"])
+
+
+def test_without_pytest_the_error_says_what_to_install() -> None:
+    """pytest is needed by the suite alone, not by the package, nor by the destination in memory."""
+    code = (
+        "import sys; sys.modules['pytest'] = None\n"
+        "from vdk.plugin.datasource_base.testing import MemoryDestination\n"
+        "try:\n    from vdk.plugin.datasource_base.testing import DataSourceConformance\n"
+        "except ImportError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'vdk-datasource-base[testing]'" in done.stdout
