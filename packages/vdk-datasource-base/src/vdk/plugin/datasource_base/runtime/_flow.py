@@ -6,12 +6,12 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
-from ..parts._flow_file import FlowEntry
+from ..parts._flow_file import FlowEntry, LoadedFlow
 from ..parts._transform import Transform, load_transform
 from ._claims import Claims
+from ._environment import Environment
 from ._options import Options
 from ._plan import check_metadata_columns, check_template
 from ._retry import AWAY, Retry
@@ -41,26 +41,24 @@ class Flow:
     @classmethod
     def of(
         cls,
-        entry: FlowEntry,
+        loaded: LoadedFlow,
+        number: int,
+        environment: Environment,
         *,
-        where: str,
-        folder: Path,
-        options: Options,
-        run_id: str,
-        stop: threading.Event,
         claims: Claims,
         redact: Callable[[str], str],
     ) -> Flow:
-        """Raises ``ConfigurationError`` for what is wrong in the entry."""
+        """The file's flow of that number. Raises ``ConfigurationError`` for what is wrong in its entry."""
+        entry, where = loaded.file.flows[number], f"{loaded.where}: flows[{number}]"
         check_metadata_columns(entry.metadata_columns, where)
         return cls(
             entry=entry,
             where=where,
-            options=options.for_flow(entry),
+            options=environment.options.for_flow(entry),
             template=check_template(entry.destination_table or "{table}", where),
-            transform=load_transform(entry.transform, folder=folder, where=where),
-            run_id=run_id,
-            stop=stop,
+            transform=load_transform(entry.transform, folder=loaded.folder, where=where),
+            run_id=environment.run_id,
+            stop=environment.stop,
             claims=claims,
             redact=redact,
         )

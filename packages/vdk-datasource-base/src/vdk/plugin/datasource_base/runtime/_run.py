@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 import traceback
-import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..contract import ConfigurationError, DataSource, DataSourceError, FlowFailedError
-from ..parts import Destination
-from ..parts._flow_file import DestinationEntry, FlowEntry, LoadedFlow, load_flow
-from ..parts._references import Lookup, environment
-from ..parts._registry import Registry, closest
+from ..contract import ConfigurationError, DataSourceError, FlowFailedError
+from ..parts._flow_file import LoadedFlow, load_flow
 from ._claims import Claims
+from ._environment import Environment
 from ._flow import Flow
 from ._flow_run import FlowRun
-from ._options import Options
 from ._progress import Progress
 from ._redact import Redactor, secrets_in
 from ._retry import AWAY, Retry
@@ -30,31 +24,7 @@ from ._writer import Writer
 log = logging.getLogger(__name__)
 
 TOLD = 5
-"""Failed streams that the error message names; the summary has them all."""
-
-
-@dataclass(slots=True)
-class Environment:
-    """What surrounds a run: where names lead, and what is assumed. The defaults serve plain Python."""
-
-    registry: Registry = field(default_factory=Registry)
-    lookups: Mapping[str, Lookup] = field(default_factory=lambda: {"env": environment})
-    options: Options = field(default_factory=Options)
-    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    stop: threading.Event = field(default_factory=threading.Event)
-
-    def destination(self, entry: DestinationEntry, *, folder: Path, where: str) -> Destination:
-        """The destination of an entry. Raises ``ConfigurationError`` for an unknown method."""
-        if entry.method is None:
-            raise ConfigurationError(f"{where}: the option 'method' is missing")
-        found = self.registry.destination(entry.method)
-        if found is None:
-            raise self.unknown_method(entry.method, where)
-        return found(entry.target, folder=folder)
-
-    def unknown_method(self, method: str, where: str, others: list[str] | None = None) -> ConfigurationError:
-        known = {*(one.name for one in self.registry.destinations()), *(others or ())}
-        return ConfigurationError(f"{where}.method: unknown method {method!r}; {closest(method, known)}")
+"""Failures that the error message names; the summary has them all."""
 
 
 def execute(
@@ -87,31 +57,22 @@ class _Run:
         self._failures: list[tuple[FlowRun, BaseException]] = []  # flows that failed as a whole
         self._writers: dict[str, Writer] = {}
         # everything that can be wrong in the file is found here, before anything connects
-        sources = [self._source(entry) for entry in loaded.file.flows]
+        sources = [environment.source(loaded, entry.from_) for entry in loaded.file.flows]
         self._redact = Redactor(
             [*loaded.resolved.values, *(secret for source in sources for secret in secrets_in(source.config))]
         )
         self._destinations = {
-            name: environment.destination(entry, folder=loaded.folder, where=f"{loaded.where}: destinations.{name}")
-            for name, entry in loaded.file.destinations.items()
+            name: environment.destination_of(loaded, name)
+            for name in loaded.file.destinations
             if any(flow.to == name for flow in loaded.file.flows)
         }
         claims = Claims()
         self._flows = [
             FlowRun(
-                Flow.of(
-                    entry,
-                    where=f"{loaded.where}: flows[{number}]",
-                    folder=loaded.folder,
-                    options=environment.options,
-                    run_id=environment.run_id,
-                    stop=environment.stop,
-                    claims=claims,
-                    redact=self._redact,
-                ),
+                Flow.of(loaded, number, environment, claims=claims, redact=self._redact),
                 source,
             )
-            for number, (entry, source) in enumerate(zip(loaded.file.flows, sources, strict=True))
+            for number, source in enumerate(sources)
         ]
 
     def run(self) -> RunSummary:
@@ -138,12 +99,6 @@ class _Run:
             self._failures.append((run, error))
             if flow.options.on_error == "stop":
                 flow.stop.set()
-
-    def _source(self, entry: FlowEntry) -> DataSource[Any]:
-        named = self._loaded.file.sources[entry.from_]
-        where = f"{self._loaded.where}: sources.{entry.from_}.name"
-        cls = self._environment.registry.source(named.name, where=where)
-        return cls(self._loaded.source_config(entry.from_, cls.config_type))
 
     def _writer(self, name: str) -> Writer:
         """The writer of a destination, connected; two aliases of one destination share it."""
@@ -189,8 +144,9 @@ class _Run:
         if failed or self._failures:
             lines = [f"{one.source}.{one.stream}: {one.error}" for one in failed] + summary.errors
             errors = [error for flow in self._flows for error in flow.errors]
+            told = [*lines[:TOLD], f"and {len(lines) - TOLD} more"] if len(lines) > TOLD else lines
             raise FlowFailedError(
-                f"{len(failed)} of {len(summary.streams)} streams failed: {'; '.join(lines)}",
+                f"{len(failed)} of {len(summary.streams)} streams failed: {'; '.join(told)}",
                 [*errors, *(error for _, error in self._failures)],
                 summary,
             )

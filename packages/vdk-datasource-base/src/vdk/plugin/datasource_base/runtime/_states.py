@@ -13,7 +13,7 @@ from ..contract import ConfigurationError
 from ..parts import CommitUnit, Destination, StoredState
 from ..parts._flow_file import load_flow
 from ..parts._registry import closest
-from ._run import Environment
+from ._environment import Environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,7 @@ def _destinations(
     for entry in loaded.file.flows:
         sources.setdefault(entry.to, {})[entry.from_] = None
     for name, ids in sources.items():
-        where = f"{loaded.where}: destinations.{name}"
-        destination = environment.destination(loaded.file.destinations[name], folder=loaded.folder, where=where)
+        destination = environment.destination_of(loaded, name)
         with _opened(destination):
             yield name, list(ids), destination
 

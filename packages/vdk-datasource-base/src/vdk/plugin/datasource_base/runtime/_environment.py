@@ -1,0 +1,52 @@
+"""What surrounds a run, and what it makes of a flow file's entries."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..contract import ConfigurationError, DataSource
+from ..parts import Destination
+from ..parts._flow_file import DestinationEntry, LoadedFlow
+from ..parts._references import Lookup, environment
+from ..parts._registry import Registry, closest
+from ._options import Options
+
+
+@dataclass(slots=True)
+class Environment:
+    """Where names lead, and what is assumed. The defaults serve plain Python."""
+
+    registry: Registry = field(default_factory=Registry)
+    lookups: Mapping[str, Lookup] = field(default_factory=lambda: {"env": environment})
+    options: Options = field(default_factory=Options)
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def source(self, loaded: LoadedFlow, source_id: str) -> DataSource[Any]:
+        """A source of the file, not connected. Raises ``ConfigurationError`` for what is wrong in its entry."""
+        where = f"{loaded.where}: sources.{source_id}.name"
+        cls = self.registry.source(loaded.file.sources[source_id].name, where=where)
+        return cls(loaded.source_config(source_id, cls.config_type))
+
+    def destination_of(self, loaded: LoadedFlow, name: str) -> Destination:
+        """A destination of the file, not connected. Raises ``ConfigurationError`` for what is wrong in its entry."""
+        where = f"{loaded.where}: destinations.{name}"
+        return self.destination(loaded.file.destinations[name], folder=loaded.folder, where=where)
+
+    def destination(self, entry: DestinationEntry, *, folder: Path, where: str) -> Destination:
+        """The destination of an entry. Raises ``ConfigurationError`` for an unknown method."""
+        if entry.method is None:
+            raise ConfigurationError(f"{where}: the option 'method' is missing")
+        found = self.registry.destination(entry.method)
+        if found is None:
+            raise self.unknown_method(entry.method, where)
+        return found(entry.target, folder=folder)
+
+    def unknown_method(self, method: str, where: str, others: list[str] | None = None) -> ConfigurationError:
+        known = {*(one.name for one in self.registry.destinations()), *(others or ())}
+        return ConfigurationError(f"{where}.method: unknown method {method!r}; {closest(method, known)}")
