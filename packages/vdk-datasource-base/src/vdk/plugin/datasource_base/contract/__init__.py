@@ -13,6 +13,7 @@ from ._errors import (
     FlowFailedError,
     StateError,
 )
+from ._partition_state import PartitionState
 from ._payload import COUNTER_PREFIX, DataSourcePayload, RejectedRows
 from ._schema import JSON_TYPE, StreamSchema
 from ._source import DataSource, data_source
@@ -38,6 +39,7 @@ __all__ = [
     "DestinationError",
     "Duration",
     "FlowFailedError",
+    "PartitionState",
     "RejectedRows",
     "Secret",
     "State",

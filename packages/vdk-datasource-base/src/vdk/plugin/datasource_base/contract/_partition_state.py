@@ -1,0 +1,56 @@
+"""A partition's state as typed fields instead of a mapping of anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import msgspec
+
+from ._errors import StateError
+
+
+class PartitionState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a partition has to know to go on: typed, versioned, and never guessed.
+
+    ::
+
+        class Position(PartitionState):
+            page: int = 0
+
+        def read(self, state):
+            position = Position.load(state)
+            for page in range(position.page, self.pages):
+                yield DataSourcePayload(self.rows(page), state=Position(page=page + 1).dump())
+
+    Every field has a default: the first run begins with them. When the fields change their meaning, raise
+    the version (``v: int = 2``) and turn older states into new ones before ``load``.
+    """
+
+    remedy: ClassVar[str] = "reset the state (`vdk datasource state reset`) to read from the beginning"
+
+    v: int = 1
+
+    @classmethod
+    def load(cls, state: Mapping[str, Any]) -> Self:
+        """The position in a stored state; ``{}``: the beginning.
+
+        :raises StateError: for a state of another version, of another source, or damaged.
+        """
+        own = cls()
+        if not state:
+            return own
+        if state.get("v") != own.v:
+            raise StateError(
+                f"the state has the version {state.get('v')!r}, and this version of the source reads {own.v}; "
+                f"install the version that wrote it, or {cls.remedy}"
+            )
+        try:
+            return msgspec.convert(dict(state), cls)
+        except msgspec.ValidationError as error:
+            raise StateError(f"the state is damaged or of another source: {error}; {cls.remedy}") from None
+
+    def dump(self) -> dict[str, Any]:
+        """The position as JSON, for a payload's ``state``."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
