@@ -1,4 +1,4 @@
-"""Runs mypy over every distribution with its tests, the examples and these tools.
+"""Runs mypy over every distribution with its tests, the benchmarks, the examples and these tools.
 
 Not in one run: tests of two distributions may well have the same file name, and mypy knows a module by its name
 alone. The sources are found through MYPYPATH, so that a new folder is covered without being listed anywhere.
@@ -13,6 +13,8 @@ from pathlib import Path
 
 import distributions as d
 
+OTHERS = ("benchmarks", "examples", "tools")
+
 
 def main() -> int:
     everything = d.all_distributions()
@@ -21,7 +23,7 @@ def main() -> int:
     sources = [str(each.folder / "src") for each in everything]
     failed = [
         folder.relative_to(d.ROOT).as_posix()
-        for folder in [*(each.folder for each in everything), d.ROOT / "examples", d.ROOT / "tools"]
+        for folder in [*(each.folder for each in everything), *(d.ROOT / one for one in OTHERS)]
         if any(folder.rglob("*.py")) and not passes(folder, sources)
     ]
     print(f"types: {', '.join(failed)} failed" if failed else "types: all is well")
@@ -32,7 +34,7 @@ def passes(folder: Path, sources: list[str]) -> bool:
     """Checks ``src`` and ``tests`` of a distribution, or all of another folder."""
     parts = [part for part in (folder / "src", folder / "tests") if any(part.rglob("*.py"))]
     checked = parts if (folder / "src").is_dir() else sorted(modules(folder))
-    roots = [folder / "tests"] if (folder / "tests").is_dir() else []
+    roots = [folder / "tests"] if (folder / "tests").is_dir() else [folder]
     print(f"mypy {folder.relative_to(d.ROOT)}", flush=True)
     environment = {**os.environ, "MYPYPATH": os.pathsep.join([*sources, *map(str, roots), str(d.ROOT / "tools")])}
     # A cache for each: the cache, too, tells the "test_read" of one distribution and of the next apart by nothing.

@@ -1,0 +1,89 @@
+"""What a job of the benchmark is given: the folders, the environments, and how much to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from environments import Environments
+from measure import Contender, Measured, measure
+from report import Comparison
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One invocation.
+
+    :param folder: where environments, data and results are; kept between invocations.
+    :param rows: how many rows the large job has.
+    :param runs: how many runs count.
+    """
+
+    folder: Path
+    rows: int
+    runs: int
+
+    @property
+    def peers(self) -> Path:
+        """The scripts that other interpreters run."""
+        return Path(__file__).parent / "peers"
+
+    @cached_property
+    def environments(self) -> Environments:
+        return Environments(self.folder / "environments")
+
+    @cached_property
+    def ours(self) -> Path:
+        """The bin folder of an environment with all of this repository's plugins."""
+        return self.environments.ours("ours")
+
+    @cached_property
+    def core(self) -> Path:
+        """The bin folder of an environment with vdk-core alone."""
+        return self.environments.peer("core", "vdk-core", "setuptools<81")
+
+    def space(self, name: str) -> Path:
+        """A folder for what a contender writes."""
+        found = self.folder / "work" / name
+        found.mkdir(parents=True, exist_ok=True)
+        return found
+
+    def measure(self, *contenders: Contender) -> list[Measured]:
+        return measure(contenders, runs=self.runs)
+
+
+Job = Callable[[Bench], list[Comparison]]
+
+
+def removing(*paths: Path) -> Callable[[], None]:
+    """Something for ``Contender.prepare``: removes files and what databases put beside them."""
+
+    def remove() -> None:
+        for path in paths:
+            for one in path.parent.glob(f"{path.name}*"):
+                one.unlink()
+
+    return remove
+
+
+def flow(folder: Path, database: Path, *, target: str, more: str = "", config: str = "") -> Path:
+    """Write a flow file that reads ``database`` into ``target``."""
+    path = folder / "shop.toml"
+    path.write_text(
+        f"""
+[sources.shop]
+name = "sqlite"
+config = {{ database = "{database}"{config} }}
+[destinations.lake]
+method = "arrow"
+target = "{target}"
+[[flows]]
+from = "shop"
+to = "lake"
+{more}
+""",
+        "utf-8",
+    )
+    return path

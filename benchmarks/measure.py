@@ -1,0 +1,165 @@
+"""Measuring commands as whole processes: wall time, processor time and memory of the process and all it starts."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+SAMPLE_SECONDS = 0.02
+
+
+class MeasuringError(Exception):
+    """A command that was to be measured failed; the message has the end of what it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a command.
+
+    :param wall: seconds from start to end, start-up of the interpreter included.
+    :param cpu: seconds of processor time, user and system, of the process and those it waited for.
+    :param peak: bytes of memory at the highest: what the process and all its descendants held at once (Linux; pages
+        that they share count once for each), elsewhere the largest single process.
+    """
+
+    wall: float
+    cpu: float
+    peak: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The runs of one contender, in order.
+
+    :param rows: rows that each run handled; 0 where that means nothing.
+    :param scale: by how much the figures were multiplied, for a contender too slow for the whole job.
+    :param note: what a reader of the table has to know.
+    """
+
+    name: str
+    runs: Sequence[Run]
+    rows: int = 0
+    scale: float = 1.0
+    note: str = ""
+
+    @property
+    def wall(self) -> float:
+        """The median of seconds."""
+        return statistics.median(run.wall for run in self.runs) * self.scale
+
+    @property
+    def cpu(self) -> float:
+        """The median of processor seconds."""
+        return statistics.median(run.cpu for run in self.runs) * self.scale
+
+    @property
+    def peak(self) -> int:
+        """The median of peaks, in bytes. Never scaled."""
+        return int(statistics.median(run.peak for run in self.runs))
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A command to measure.
+
+    :param prepare: is called before each run, unmeasured: to remove what the last one left, for instance.
+    :param check: is called after each run, unmeasured; raises where the command did not do its work.
+    :param runs: how often, where that is fewer than asked for.
+    """
+
+    name: str
+    command: Sequence[str | Path]
+    cwd: Path | None = None
+    environment: Mapping[str, str] | None = None
+    prepare: Callable[[], object] = bool
+    check: Callable[[], object] = bool
+    runs: int | None = None
+    rows: int = 0
+    scale: float = 1.0
+    note: str = ""
+
+
+def measure(contenders: Sequence[Contender], *, runs: int, warmups: int = 1) -> list[Measured]:
+    """Run the contenders in turn (A B C, A B C, …), so that a machine which slows down does so for all of them.
+
+    :param warmups: rounds that do not count. A contender that runs only once has none.
+    :raises MeasuringError: where a command fails.
+    """
+    taken: list[list[Run]] = [[] for _ in contenders]
+    for number in range(-warmups, runs):
+        for contender, own in zip(contenders, taken, strict=True):
+            wanted = min(contender.runs or runs, runs)
+            if number >= wanted or (number < 0 and wanted == 1):
+                continue
+            run = run_once(contender)
+            if number >= 0:
+                own.append(run)
+    return [Measured(one.name, own, one.rows, one.scale, one.note) for one, own in zip(contenders, taken, strict=True)]
+
+
+def run_once(contender: Contender) -> Run:
+    """Prepare, run and check one contender. Raises ``MeasuringError``."""
+    contender.prepare()
+    command = list(map(str, contender.command))
+    environment = {**os.environ, **(contender.environment or {})}
+    # into a file: a pipe would have to be read meanwhile, by this very process
+    with tempfile.TemporaryFile() as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command, cwd=contender.cwd, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+        with _Watch(process.pid) as watch:
+            _, status, usage = os.wait4(process.pid, 0)
+            wall = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        printed = output.read().decode(errors="replace")
+    if process.returncode:
+        raise MeasuringError(f"{contender.name}: {command} ended with {process.returncode}:\n{printed[-3000:]}")
+    contender.check()
+    return Run(wall, usage.ru_utime + usage.ru_stime, max(watch.peak, usage.ru_maxrss * 1024))
+
+
+class _Watch:
+    """Samples how much memory a process and its descendants hold, while the block lasts."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak = 0
+        self._pid = pid
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self) -> _Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._ended.wait(SAMPLE_SECONDS):
+            self.peak = max(self.peak, sum(map(_resident, _family(self._pid))))
+
+
+def _family(pid: int) -> list[int]:
+    found = [pid]
+    for one in found:
+        for children in Path(f"/proc/{one}/task").glob("*/children"):
+            with suppress(OSError):
+                found += map(int, children.read_text().split())
+    return found
+
+
+def _resident(pid: int) -> int:
+    with suppress(OSError, IndexError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
