@@ -1,0 +1,162 @@
+"""Faults, put into what a run uses."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from ..contract import DataSource, DataSourcePayload, DataSourceStream, StreamPartition, StreamSchema
+from ..parts import CommitUnit, Destination, Slice, StateKey
+from ._faults import Fault, Garble, When
+
+OF_DESTINATION = ("open", "load_states", "discard", "stage", "commit", "publish", "close")
+OF_SOURCE = ("connect", "disconnect")
+
+
+class Passed(NamedTuple):
+    """An instant that a run has passed, for the ``nth`` time."""
+
+    instant: str
+    when: When
+    nth: int
+
+
+class Injection:
+    """Notes the instants that are passed, and lets the faults strike at theirs.
+
+    ``passed`` is what a test needs to try every instant that there is::
+
+        with injected() as clean:
+            run_flows(None, flow)
+        for instant, when, nth in clean.passed:
+            ended = run_child(run_flows, None, flow, faults=[Kill(instant, when=when, nth=nth)])
+    """
+
+    def __init__(self, *faults: Fault) -> None:
+        self.faults = faults
+        self.passed: list[Passed] = []
+        self.struck: list[Fault] = []
+        self._released = threading.Event()
+        self._times: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def release(self) -> None:
+        """Let everything that hangs come back, and nothing hang any more."""
+        self._released.set()
+
+    def into_destination(self, destination: Destination) -> None:
+        """Make a destination faulty. Its methods are replaced in the object; it stays what it is.
+
+        :raises ValueError: a fault wants half of a commit of one that commits whole or not at all.
+        """
+        halves = [one for one in self.faults if one.when == "half"]
+        if halves and destination.transactional:
+            raise ValueError(
+                f"{destination.identity()} has no half of a {halves[0].instant}, it lands whole or not at all: name "
+                "one of its own functions as the instant, such as the one that executes a statement"
+            )
+        for name in OF_DESTINATION:
+            self._replace(destination, name, _HALVES.get(name))
+        if (store := getattr(destination, "_store", None)) is not None:  # of an ingestion plugin
+            self._replace(store, "save")
+
+    def into_source(self, source: DataSource[Any]) -> None:
+        """Make a source faulty, with all its streams and partitions."""
+        for name in OF_SOURCE:
+            self._replace(source, name)
+        streams = self.around("streams", source.streams)
+        source.streams = lambda: [_FaultyStream(one, self) for one in streams()]  # type: ignore[method-assign]
+
+    def around(
+        self, instant: str, call: Callable[..., Any], half: Callable[..., object] | None = None
+    ) -> Callable[..., Any]:
+        """The function, with the instant before and after it. ``half`` does half of its work."""
+
+        def called(*args: Any, **kwargs: Any) -> Any:
+            nth = self.next(instant)
+            self.strike(Passed(instant, "before", nth))
+            if half is not None and self._faults_at(Passed(instant, "half", nth)):
+                half(call, *args, **kwargs)
+                self.strike(Passed(instant, "half", nth))
+            result = call(*args, **kwargs)
+            self.strike(Passed(instant, "after", nth))
+            return result
+
+        return called
+
+    def next(self, instant: str) -> int:
+        """How many times it has been passed with this one."""
+        with self._lock:
+            self._times[instant] = self._times.get(instant, 0) + 1
+            return self._times[instant]
+
+    def strike(self, now: Passed) -> list[Fault]:
+        """Pass an instant; returns the faults that it had, where they let us go on."""
+        faults = self._faults_at(now)
+        self.passed.append(now)
+        for one in faults:
+            self.struck.append(one)
+            one.strike(self._released)
+        return faults
+
+    def _faults_at(self, now: Passed) -> list[Fault]:
+        at = (now.instant, now.when)
+        return [one for one in self.faults if (one.instant, one.when) == at and one.strikes(now.nth)]
+
+    def _replace(self, owner: object, name: str, half: Callable[..., object] | None = None) -> None:
+        setattr(owner, name, self.around(name, getattr(owner, name), half))
+
+
+def _half_commit(commit: Callable[[CommitUnit], int], unit: CommitUnit) -> None:
+    commit(replace(unit, slices=_half(unit.slices), state=None))
+
+
+def _half_stage(stage: Callable[..., None], key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
+    stage(key, _half(slices), run_id)
+
+
+_HALVES: Mapping[str, Callable[..., object]] = {"commit": _half_commit, "stage": _half_stage}
+
+
+def _half(slices: Sequence[Slice]) -> list[Slice]:
+    """The first half of the rows, of each slice."""
+    return [replace(one, data=one.data.slice(0, one.data.num_rows // 2)) for one in slices]
+
+
+class _FaultyPartition(StreamPartition):
+    def __init__(self, partition: StreamPartition, injection: Injection) -> None:
+        self.id = partition.id
+        self._partition = partition
+        self._injection = injection
+
+    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        payloads = iter(self._partition.read(state))
+        try:
+            while True:
+                nth = self._injection.next("read")
+                faults = self._injection.strike(Passed("read", "before", nth))
+                try:
+                    payload = next(payloads)
+                except StopIteration:
+                    return
+                faults += self._injection.strike(Passed("read", "after", nth))
+                yield next((one.payload for one in faults if isinstance(one, Garble)), payload)
+        finally:
+            if (close := getattr(payloads, "close", None)) is not None:
+                close()
+
+
+class _FaultyStream(DataSourceStream):
+    def __init__(self, stream: DataSourceStream, injection: Injection) -> None:
+        self.name, self.id = stream.name, stream.id
+        self._stream = stream
+        self._injection = injection
+
+    def schema(self, table: str | None = None) -> StreamSchema | None:
+        return self._stream.schema(table)
+
+    def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
+        for partition in self._injection.around("partitions", self._stream.partitions)(state):
+            yield _FaultyPartition(partition, self._injection)
