@@ -29,7 +29,11 @@ def add_columns(
 
 
 def check_names(table: pa.Table, *, stream: str) -> None:
-    """Refuse columns of the source that look like the framework's own."""
+    """Refuse columns of the source that look like the framework's own, and names that are there twice."""
+    names = table.schema.names
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadRecordError("there are several columns of this name", stream=stream, column=twice)
     taken = [name for name in table.schema.names if name.lower().startswith(RESERVED_PREFIX)]
     if taken:
         raise BadRecordError(

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 
@@ -16,6 +16,7 @@ from ._options import Options
 from ._state_copy import copy_state
 
 SAMPLE = 8
+KINDS = get_args(Kind)
 
 
 @dataclass(slots=True)
@@ -93,6 +94,10 @@ class Buffer:
     def add(self, payload: DataSourcePayload) -> int:
         """Take a payload in; returns its number of rows. Raises ``DataSourceError`` for garbage."""
         run, rows, size = self._run_of(payload)
+        # Whatever can be wrong is found before anything is taken in: what is complete by then lands, and rows of
+        # a refused payload among it would come again.
+        counters = self._counters_of(payload)
+        state = copy_state(payload.state, stream=self._stream) if payload.state is not None else None
         self._check_inventory(payload)
         if rows:
             if not self.rows:
@@ -102,12 +107,12 @@ class Buffer:
             self.size += size
         elif run.batches:
             self._open.append(run)  # an empty table says that it exists
-        if payload.state is not None:
+        if state is not None:
             for one in self._open.take():
                 self._covered.append(one)
-            self._state = copy_state(payload.state, stream=self._stream)
-        if payload.metadata:
-            self._count(payload.metadata)
+            self._state = state
+        for name, amount in counters.items():
+            self.counters[name] = self.counters.get(name, 0) + amount
         return rows
 
     def _check_inventory(self, payload: DataSourcePayload) -> None:
@@ -119,13 +124,25 @@ class Buffer:
             )
         self._in_inventory = (self._in_inventory or payload.kind == "keys") and payload.state is None
 
-    def _count(self, metadata: Mapping[str, Any]) -> None:
-        for name, amount in metadata.items():
+    def _check(self, payload: DataSourcePayload) -> None:
+        table, kind, metadata = payload.destination_table, payload.kind, payload.metadata
+        if kind not in KINDS:
+            raise DataSourceError(f"stream {self._stream!r} yielded the kind {kind!r}: it is {' or '.join(KINDS)}")
+        if table is not None and not isinstance(table, str):
+            raise DataSourceError(f"stream {self._stream!r} yielded rows for the table {table!r}: a name is text")
+        if not isinstance(metadata, Mapping):
+            raise DataSourceError(
+                f"stream {self._stream!r} yielded metadata of type {type(metadata).__name__}: it is a mapping"
+            )
+
+    def _counters_of(self, payload: DataSourcePayload) -> Mapping[str, int]:
+        counters: dict[str, int] = {}
+        for name, amount in payload.metadata.items():
             if name.startswith(COUNTER_PREFIX):
                 if not isinstance(amount, int):
                     raise DataSourceError(f"stream {self._stream!r}: the counter {name!r} is {amount!r}, no integer")
-                counter = name.removeprefix(COUNTER_PREFIX)
-                self.counters[counter] = self.counters.get(counter, 0) + amount
+                counters[name.removeprefix(COUNTER_PREFIX)] = amount
+        return counters
 
     @property
     def full(self) -> bool:
@@ -164,6 +181,7 @@ class Buffer:
             raise DataSourceError(
                 f"stream {self._stream!r} yielded {type(payload).__name__}: it must yield DataSourcePayload"
             )
+        self._check(payload)
         metadata = {name: payload.metadata.get(name) for name in self._columns} if self._columns else {}
         run = Run(payload.destination_table, payload.kind, metadata)
         data = payload.data

@@ -12,6 +12,7 @@ from ..parts._flow_file import FlowEntry, LoadedFlow
 from ..parts._transform import Transform, load_transform
 from ._claims import Claims
 from ._environment import Environment
+from ._error_text import message_of
 from ._options import Options
 from ._plan import check_metadata_columns, check_template
 from ._retry import AWAY, Retry
@@ -82,7 +83,7 @@ class Flow:
             raise error
         log.warning(
             "source %r: attempt %d of %d failed, the next one in %.1f s: %s",
-            self.entry.from_, retry.failures, retry.attempts, pause, self.redact(str(error)),
+            self.entry.from_, retry.failures, retry.attempts, pause, self.redact(message_of(error)),
         )  # fmt: skip
         if self.stop.wait(pause):
             raise error

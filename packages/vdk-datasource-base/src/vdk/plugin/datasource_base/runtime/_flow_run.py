@@ -10,6 +10,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from ..contract import DataSource, FlowFailedError, StreamPartition
+from ._error_text import message_of
+from ._error_text import told as told_of
 from ._flow import Flow
 from ._partition import PartitionReader, Stopped, closing_early
 from ._planning import Planning
@@ -51,7 +53,9 @@ class FlowRun:
         try:
             self._source.disconnect()
         except Exception as error:  # everything is read: what landed is not put in question
-            log.warning("source %r could not be disconnected: %s", self.flow.entry.from_, self.flow.redact(str(error)))
+            log.warning(
+                "source %r could not be disconnected: %s", self.flow.entry.from_, self.flow.redact(message_of(error))
+            )
 
     def _read(self, runs: Sequence[StreamRun], told: Callable[[StreamReport], None]) -> None:
         """Feed partitions to a bounded pool; each stream ends when its last partition has.
@@ -154,7 +158,7 @@ class FlowRun:
         elif isinstance(run.error, Stopped):
             report.end("stopped", str(run.error) or "the run was stopped")
         else:
-            report.end("failed", self.flow.redact(f"{type(run.error).__name__}: {run.error}"))
+            report.end("failed", self.flow.redact(told_of(run.error)))
         log.info(
             "%s.%s: %s, %d rows read, %d landed in %s.%s, %.1f s",
             report.source, report.stream, report.status, report.rows_read, report.rows_landed,

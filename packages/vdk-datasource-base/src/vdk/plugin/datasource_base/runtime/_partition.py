@@ -13,6 +13,7 @@ from ..contract import State, StreamPartition
 from ..parts import Destination, Slice
 from ._assemble import slices_of
 from ._buffer import Buffer, Run
+from ._error_text import message_of
 from ._retry import Retry
 from ._state_copy import copy_state
 from ._stream_run import StreamRun
@@ -96,7 +97,7 @@ class PartitionReader:
         self._run.report.count(retries=1)
         log.warning(
             "%s: attempt %d of %d failed, the next one in %.1f s: %s",
-            self._name, self._retry.failures, self._retry.attempts, wait, self._redact(str(error)),
+            self._name, self._retry.failures, self._retry.attempts, wait, self._redact(message_of(error)),
         )  # fmt: skip
         if self._stop.wait(wait):
             raise error from error.__cause__

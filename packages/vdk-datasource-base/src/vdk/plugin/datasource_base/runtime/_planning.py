@@ -17,6 +17,7 @@ from ..contract import (
 )
 from ..parts import StoredState, WriteMode
 from ..parts._flow_file import select_streams
+from ._error_text import told
 from ._flow import Flow
 from ._plan import StreamPlan, table_name
 from ._state_copy import copy_state
@@ -106,7 +107,7 @@ class Planning:
             schema = self._flow.retrying(stream.schema)
         except Exception as error:
             self._failed(error)
-            report.end("failed", self._flow.redact(f"{type(error).__name__}: {error}"))
+            report.end("failed", self._flow.redact(told(error)))
             return None
         plan = StreamPlan(
             source_id=self._flow.entry.from_,

@@ -13,6 +13,7 @@ from ..contract import ConfigurationError, DataSourceError, FlowFailedError
 from ..parts._flow_file import LoadedFlow, load_flow
 from ._claims import Claims
 from ._environment import Environment
+from ._error_text import message_of, printable, told
 from ._flow import Flow
 from ._flow_run import FlowRun
 from ._progress import Progress
@@ -119,13 +120,13 @@ class _Run:
                 pause = retry.wait_after(error)
                 if pause is None:
                     raise
-                log.warning("destination: the next attempt in %.1f s: %s", pause, self._redact(str(error)))
+                log.warning("destination: the next attempt in %.1f s: %s", pause, self._redact(message_of(error)))
                 self._environment.stop.wait(pause)
 
     def _summary(self, status: Literal["succeeded", "failed"]) -> RunSummary:
         seconds = round(time.monotonic() - self._started, 3)
         reports = [report for flow in self._flows for report in flow.reports]
-        errors = [self._redact(f"{run.flow.where}: {type(error).__name__}: {error}") for run, error in self._failures]
+        errors = [self._redact(f"{run.flow.where}: {told(error)}") for run, error in self._failures]
         return RunSummary(status, seconds, reports, self._environment.run_id, errors)
 
     def _write(self, summary: RunSummary) -> None:
@@ -153,11 +154,11 @@ class _Run:
         return summary
 
     def _told(self, error: BaseException) -> BaseException:
-        """The error itself, unless it or what it came from would show a secret when it is printed."""
+        """The error itself, unless it or what it came from would show a secret when it is printed, or it cannot be."""
         printed = "".join(traceback.format_exception(error))
-        if self._redact(printed) == printed:
+        if self._redact(printed) == printed and printable(error):
             return error
-        text = self._redact(str(error))
+        text = self._redact(message_of(error))
         if isinstance(error, DataSourceError):
             error.args = (text,)
             error.__cause__ = error.__context__ = None

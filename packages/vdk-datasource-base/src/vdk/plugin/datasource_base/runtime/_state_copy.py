@@ -26,12 +26,14 @@ def copy_state(state: State, *, stream: str) -> State:
 
 def _copy(value: Any, stream: str) -> Any:
     kind = type(value)
-    if kind in (str, int, bool, type(None)) or (kind is float and math.isfinite(value)):
+    if kind is str:
+        return _text(value, stream)
+    if kind in (int, bool, type(None)) or (kind is float and math.isfinite(value)):
         return value
     if isinstance(value, Mapping):
         if wrong := [key for key in value if not isinstance(key, str)]:
             raise DataSourceError(f"stream {stream!r} yielded a state with the key {wrong[0]!r}: keys are text")
-        return {key: _copy(one, stream) for key, one in value.items()}
+        return {_text(key, stream): _copy(one, stream) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_copy(one, stream) for one in value]
     if (own := builtin(value)) is not value:
@@ -40,3 +42,14 @@ def _copy(value: Any, stream: str) -> Any:
         f"stream {stream!r} yielded a state with {value!r} in it: a state is made of text, finite numbers, "
         "truth values, None, lists and mappings"
     )
+
+
+def _text(value: str, stream: str) -> str:
+    """The text, if it can be written down: half of a surrogate pair is no Unicode text (RFC 3629, section 3)."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise DataSourceError(
+            f"stream {stream!r} yielded a state with {value!r} in it, which is no text: it has half of a character"
+        ) from None
+    return value

@@ -7,7 +7,6 @@ import os
 import random
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -94,15 +93,15 @@ def run_killed(
     seed = int(os.environ.get(SEED) or random.SystemRandom().randrange(10**9))
     print(f"{kills} random kills of {function}: {SEED}={seed}")
     chance, killed = random.Random(seed), 0
-    for _ in range(10 * kills):
+    for _ in range(5 * kills):
         between(killed)
         ended = run_child(function, *args, kill_after=chance.uniform(0, within), environment=environment)
         assert ended.killed or ended.exitcode == 0, f"a run failed instead of being killed: {ended.output}"
         killed += ended.killed
-        within *= 1 if ended.killed else 0.9
+        within *= 1 if ended.killed else 0.7
         if killed == kills:
             return
-    raise AssertionError(f"only {killed} of {10 * kills} runs were at work when they should be killed")
+    raise AssertionError(f"only {killed} of {5 * kills} runs were at work when they should be killed")
 
 
 def _context() -> Any:
