@@ -205,7 +205,7 @@ def test_killed_at_any_instant_one_whole_generation_is_there(lake: Path) -> None
 
 def test_an_interrupt_rolls_back_and_the_destination_can_go_on(lake: Path) -> None:
     destination = opened(lake)
-    connection = destination._target._connection  # type: ignore[attr-defined]
+    connection = destination._target._database.connection  # type: ignore[attr-defined]
 
     def interrupted() -> None:
         connection.rows("CREATE TABLE half (id INTEGER)")
@@ -236,7 +236,7 @@ def test_a_memory_limit_that_a_person_set_is_kept(lake: Path) -> None:
 
 
 def test_a_wide_table_gets_the_memory_it_needs(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vdk.plugin.ingest_arrow._duckdb_connection.FIRST_LIMIT", 16)
+    monkeypatch.setattr("vdk.plugin.ingest_arrow._duckdb._connection.FIRST_LIMIT", 16)
     destination = opened(lake)
     for _ in range(5):
         destination.commit(unit(rows(APPEND, WIDE)))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
-from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_base.contract import ConfigurationError, Duration
 
 EXAMPLE = "duckdb:///lake.duckdb"
+LOCK_TIMEOUT = "30s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +69,22 @@ class TargetUrl:
             raise ConfigurationError(
                 f"the target has the unknown option {unknown[0]!r}; the options of {self.scheme} are {', '.join(known)}"
             )
+
+    def schema(self, default: str) -> str:
+        """The option ``schema``. Raises ``ConfigurationError`` for one that names none."""
+        schema = self.options.get("schema", default)
+        if not schema or "\0" in schema:
+            raise ConfigurationError("the target's option 'schema' names no schema")
+        return schema
+
+    def lock_timeout(self) -> float:
+        """The option ``lock_timeout``, in seconds. Raises ``ConfigurationError`` for what is no duration."""
+        try:
+            return Duration.parse(self.options.get("lock_timeout", LOCK_TIMEOUT)).total_seconds()
+        except ValueError as error:
+            raise ConfigurationError(f"the target's option 'lock_timeout': {error}") from None
+
+
+def file_identity(path: Path) -> str:
+    """A file as a part of an identity: the same through every link, and never read for the options behind it."""
+    return Path(os.path.realpath(path)).as_posix().replace("%", "%25").replace("?", "%3F")

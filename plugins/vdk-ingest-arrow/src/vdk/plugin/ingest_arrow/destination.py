@@ -18,7 +18,7 @@ from vdk.plugin.datasource_base.parts import (
 
 from ._url import TargetUrl
 
-TARGETS = {"duckdb": "vdk.plugin.ingest_arrow._duckdb_target:DuckDBTarget"}
+TARGETS = {"duckdb": "vdk.plugin.ingest_arrow._duckdb._target:DuckDBTarget"}
 """URL scheme → the target's class, imported when a flow names it: each brings its own client library."""
 
 

@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError
 
-from ._duckdb_errors import check_file, is_full, translated, who_is_in_the_way
-from ._sql import quoted
+from .._sql._names import quoted
+from ._errors import check_file, is_full, translated, who_is_in_the_way
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -1,53 +1,56 @@
-"""Rows on their way into a DuckDB table, from Arrow or from another table."""
+"""Rows on their way into a table, from Arrow or from another table of the same database."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from vdk.plugin.datasource_base.parts import TableSpec
-
-from ._arrow_types import plain_type
-from ._duckdb_types import TEXT, arrow_expression, duckdb_type
-from ._sql import quoted
-
-Columns = dict[str, str]
-"""Column name → DuckDB type, in the table's order."""
+from ._names import quoted
+from ._types import Columns, Types
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """Rows to land: a relation, and for each column its type and the SQL that selects it.
+    """Rows to land: for each column its type and the SQL that selects it from a relation.
 
+    :param relation: gives a relation that has (at least) the columns named. Asked for at the last moment, and
+        within the transaction: a database that cannot select from Arrow has to load them first.
     :param waiting: columns without any value yet, which become columns when one comes.
+    :param arrow: the rows themselves, where they are not in the database yet and may be loaded as they are.
     """
 
-    relation: str
+    relation: Callable[[Sequence[str]], str]
     types: Columns
     expressions: Mapping[str, str]
     waiting: tuple[str, ...] = ()
+    arrow: pa.Table | None = None
 
     @classmethod
-    def of_arrow(cls, relation: str, schema: pa.Schema) -> Incoming:
-        """A view of a plain Arrow table."""
-        types = {field.name: duckdb_type(field.type) for field in schema}
+    def of_arrow(
+        cls,
+        table: pa.Table,
+        types: Types,
+        relation: Callable[[Sequence[str]], str],
+        expression: Callable[[str, pa.DataType], str] = lambda name, type_: name,
+        *,
+        loadable: bool = False,
+    ) -> Incoming:
+        """A plain Arrow table that ``relation`` makes selectable.
+
+        :param expression: SQL for a quoted name of that relation as the type that the column becomes.
+        """
+        landing = {field.name: types.of_arrow(field.type) for field in table.schema}
         return cls(
             relation,
-            {name: type_ for name, type_ in types.items() if type_ is not None},
-            {field.name: arrow_expression(quoted(field.name), field.type) for field in schema},
-            tuple(name for name, type_ in types.items() if type_ is None),
+            {name: type_ for name, type_ in landing.items() if type_ is not None},
+            {field.name: expression(quoted(field.name), field.type) for field in table.schema},
+            tuple(name for name, type_ in landing.items() if type_ is None),
+            table if loadable else None,
         )
 
     @classmethod
-    def of_table(cls, relation: str, columns: Columns) -> Incoming:
+    def of_table(cls, path: str, columns: Columns) -> Incoming:
         """A table of the same database."""
-        return cls(relation, columns, {name: quoted(name) for name in columns})
-
-
-def declared_columns(spec: TableSpec) -> Columns:
-    """The declared columns. One declared without a type is text: it may never bring a value that shows one."""
-    if spec.schema is None:
-        return {}
-    return {field.name: duckdb_type(plain_type(field.type)) or TEXT for field in spec.schema}
+        return cls(lambda names: path, columns, {name: quoted(name) for name in columns})

@@ -1,8 +1,8 @@
-"""What SQL targets share: quoting, and the tables that the framework keeps beside the data."""
+"""Names in SQL: quoting, what no database takes, and the tables that the framework keeps beside the data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
@@ -13,13 +13,18 @@ STATE_KEY = ("source_id", "source_identity", "stream", "partition", "destination
 STATE_COLUMNS = (*STATE_KEY, "version", "state", "run_id", "updated_at")
 
 STAGING_TABLE = "_vdk_datasource_staging"
-"""One row per table of rows that are set aside; see ``_duckdb_staging``."""
+"""One row per table of rows that are set aside; see ``_staging``."""
 STAGED_PREFIX = "_vdk_staged_"
 
 
 def quoted(name: str) -> str:
     """``name`` as an SQL identifier (ISO 9075, delimited identifier), whatever is in it."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """``text`` as an SQL string (ISO 9075, character string literal)."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def is_reserved(name: str) -> bool:
@@ -39,13 +44,31 @@ def folded(name: str) -> str:
     return "".join(letter.lower() if letter.isascii() else letter for letter in name)
 
 
-def check_distinct(names: Iterable[str], table: str) -> None:
-    """Raises ``DestinationError`` naming two columns that a database takes for one."""
+def check_distinct(names: Iterable[str], table: str, fold: Callable[[str], str] = folded) -> None:
+    """Raises ``DestinationError`` naming two columns that the database takes for one."""
     seen: dict[str, str] = {}
     for name in names:
-        other = seen.setdefault(folded(name), name)
+        other = seen.setdefault(fold(name), name)
         if other != name:
             raise DestinationError(
                 f"table {table!r}: the columns {other!r} and {name!r} differ in upper and lower case only, which is "
                 "one column to the database: rename one of them with a transform"
             )
+
+
+def check_table(found: Iterable[tuple[str, str]], name: str) -> bool:
+    """Whether ``name`` is a table's, of what the database takes for that name: names, and 'table' or 'view' for each.
+
+    :raises DestinationError: where it is a view's, or another table's.
+    """
+    there = False
+    for other, kind in found:
+        if kind != "table":
+            raise DestinationError(f"{other!r} is a {kind}: rows land in tables, name another destination_table")
+        if other != name:
+            raise DestinationError(
+                f"the tables {name!r} and {other!r} differ in upper and lower case only, which is one table to the "
+                "database: name another destination_table for one of them"
+            )
+        there = True
+    return there

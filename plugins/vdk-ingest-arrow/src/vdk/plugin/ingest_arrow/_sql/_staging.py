@@ -1,4 +1,4 @@
-"""Rows set aside in DuckDB until the state that covers them comes, or until a generation is whole.
+"""Rows set aside until the state that covers them comes, or until a generation is whole.
 
 Each run of slices of one kind for one table is a *segment*: a table of its own, and a row of
 ``_vdk_datasource_staging`` that says whose it is, so that what a killed run leaves behind is found again.
@@ -15,9 +15,9 @@ from vdk.plugin.datasource_base.contract import ConcurrentRunError
 from vdk.plugin.datasource_base.parts import StateKey, TableSpec
 from vdk.plugin.datasource_base.parts._destination import Kind
 
-from ._duckdb_incoming import Incoming
-from ._duckdb_tables import DuckDBTables
-from ._sql import STAGED_PREFIX, STAGING_TABLE
+from ._incoming import Incoming
+from ._names import STAGED_PREFIX, STAGING_TABLE
+from ._tables import Tables
 
 ALL_PARTITIONS = "*"
 _COLUMNS = (
@@ -44,23 +44,25 @@ class Segment:
     position: int
 
 
-class DuckDBStaging:
+class Staging:
     """The table ``_vdk_datasource_staging`` and the tables it names."""
 
-    def __init__(self, tables: DuckDBTables) -> None:
+    def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._rows = tables.connection.rows
+        self._database = tables.database
+        self._rows = tables.database.rows
 
     @property
     def _registry(self) -> str:
-        return self._tables.path(STAGING_TABLE)
+        return self._database.path(STAGING_TABLE)
 
     def prepare(self) -> None:
         """Make the registry where it is missing."""
+        types = self._database.types
         self._rows(
             f"CREATE TABLE IF NOT EXISTS {self._registry} ("
-            + ", ".join(f"{name} {'BIGINT' if name == 'position' else 'VARCHAR'} NOT NULL" for name in _COLUMNS)
-            + ", staged_at TIMESTAMP WITH TIME ZONE NOT NULL)"
+            + ", ".join(f"{name} {types.big if name == 'position' else types.text} NOT NULL" for name in _COLUMNS)
+            + f", staged_at {types.zoned} NOT NULL)"
         )
 
     def add(self, key: StateKey, spec: TableSpec, kind: Kind, incoming: Incoming, run_id: str) -> str:
@@ -90,19 +92,23 @@ class DuckDBStaging:
         whose = [key.source_id, key.stream, key.partition, key.table, run_id]
         self._rows(
             f"INSERT INTO {self._registry} ({', '.join(_COLUMNS)}, staged_at) "
-            f"VALUES ({', '.join('?' * len(_COLUMNS))}, now())",
+            f"VALUES ({', '.join(self._database.numbered(len(_COLUMNS)))}, {self._database.now})",
             [*whose, position, spec.name, kind, landing, table],
         )
 
     def segments(self, key: StateKey, run_id: str | None = None) -> list[Segment]:
         """What is staged for a key, in order; of one run, or of any."""
-        where, values = _where(key)
+        wanted: dict[str, object] = {"source_id": key.source_id, "stream": key.stream, "destination_table": key.table}
+        if key.partition != ALL_PARTITIONS:
+            wanted["partition"] = key.partition
         if run_id is not None:
-            where, values = f"{where} AND run_id = ?", [*values, run_id]
+            wanted["run_id"] = run_id
+        parameters = zip(wanted, self._database.numbered(len(wanted)), strict=True)
+        where = " AND ".join(f"{name} = {parameter}" for name, parameter in parameters)
         rows = self._rows(
             f"SELECT staged_table, target_table, kind, landing, position FROM {self._registry} WHERE {where} "
             "ORDER BY partition, target_table, position",
-            values,
+            list(wanted.values()),
         )
         return [_segment(*row) for row in rows]
 
@@ -111,26 +117,19 @@ class DuckDBStaging:
         if expected - {one.table for one in segments}:
             raise ConcurrentRunError(
                 f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: rows that this run had "
-                f"set aside in {self._tables.connection.path} are gone: another run of the same source has begun and "
+                f"set aside in {self._database.where} are gone: another run of the same source has begun and "
                 "dropped them. Nothing of this commit was kept. Let one run at a time use this source and destination"
             )
 
     def drop(self, segment: Segment) -> None:
         """Drop a segment's table, if it still has its name, and forget it."""
         self._tables.drop(segment.table)
-        self._rows(f"DELETE FROM {self._registry} WHERE staged_table = ?", [segment.table])
+        (table,) = self._database.numbered(1)
+        self._rows(f"DELETE FROM {self._registry} WHERE staged_table = {table}", [segment.table])
 
     def columns(self, segment: Segment) -> Incoming:
         """A segment's rows, to land them."""
-        return Incoming.of_table(self._tables.path(segment.table), self._tables.columns(segment.table) or {})
-
-
-def _where(key: StateKey) -> tuple[str, list[object]]:
-    where = "source_id = ? AND stream = ? AND destination_table = ?"
-    values: list[object] = [key.source_id, key.stream, key.table]
-    if key.partition == ALL_PARTITIONS:
-        return where, values
-    return f"{where} AND partition = ?", [*values, key.partition]
+        return Incoming.of_table(self._database.path(segment.table), self._database.columns(segment.table) or {})
 
 
 def _segment(table: str, target: str, kind: Kind, landing: str, position: int) -> Segment:

@@ -1,4 +1,4 @@
-"""States in DuckDB: read, compared and swapped, in the transaction of the rows they cover."""
+"""States: read, compared and swapped, in the transaction of the rows they cover."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationE
 from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, StoredState
 from vdk.plugin.datasource_base.parts._destination import FORGOTTEN
 
-from ._duckdb_tables import DuckDBTables
-from ._sql import STATE_COLUMNS, STATE_KEY, STATE_TABLE
-
-_MATCH = " AND ".join(f"{name} = ?" for name in STATE_KEY)
+from ._database import Database, Overtaken
+from ._names import STATE_COLUMNS, STATE_KEY, STATE_TABLE
 
 
-class DuckDBStates:
+class States:
     """The table ``_vdk_datasource_state``."""
 
-    def __init__(self, tables: DuckDBTables) -> None:
-        self._tables = tables
-        self._rows = tables.connection.rows
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._rows = database.rows
 
     @property
     def _table(self) -> str:
-        return self._tables.path(STATE_TABLE)
+        return self._database.path(STATE_TABLE)
 
     def prepare(self) -> None:
         """Make the table where it is missing. Raises ``StateError`` where it is somebody else's.
 
         Its key is a constraint, unlike those of the data: no state is ever there twice, whoever writes.
         """
+        types = self._database.types
+        listed = {**dict.fromkeys(STATE_COLUMNS, types.text), "version": types.big, "updated_at": types.zoned}
         self._rows(
-            f"CREATE TABLE IF NOT EXISTS {self._table} ({', '.join(f'{name} VARCHAR NOT NULL' for name in STATE_KEY)}, "
-            "version BIGINT NOT NULL, state VARCHAR NOT NULL, run_id VARCHAR NOT NULL, "
-            f"updated_at TIMESTAMP WITH TIME ZONE NOT NULL, PRIMARY KEY ({', '.join(STATE_KEY)}))"
+            f"CREATE TABLE IF NOT EXISTS {self._table} ("
+            + ", ".join(f"{name} {type_} NOT NULL" for name, type_ in listed.items())
+            + f", PRIMARY KEY ({', '.join(STATE_KEY)}))"
         )
         self._check_shape()
 
     def load(self, source_id: str) -> Sequence[StoredState]:
         """Every state of a source. Raises ``StateError`` for one that is damaged."""
-        if self._tables.columns(STATE_TABLE) is None:
+        if self._database.columns(STATE_TABLE) is None:
             return []
         self._check_shape()
         rows = self._rows(
             f"SELECT {', '.join(STATE_KEY)}, version, state, run_id FROM {self._table} "
-            f"WHERE source_id = ? ORDER BY {', '.join(STATE_KEY)}",
+            f"WHERE source_id = {self._database.numbered(1)[0]} ORDER BY {', '.join(STATE_KEY)}",
             [source_id],
         )
         return [self._stored(row) for row in rows]
@@ -56,7 +56,9 @@ class DuckDBStates:
         :raises ConcurrentRunError: it is another version.
         """
         key = _values(unit.key)
-        found = self._rows(f"SELECT version, run_id FROM {self._table} WHERE {_MATCH}", key)
+        found = self._rows(
+            f"SELECT version, run_id FROM {self._table} WHERE {self._match()}{self._database.for_update}", key
+        )
         version, run_id = found[0] if found else (0, None)
         if version != unit.version:
             raise _concurrent(unit, version, run_id)
@@ -72,36 +74,47 @@ class DuckDBStates:
 
     def _forget(self, unit: CommitUnit, version: int) -> None:
         """Delete a state, and keep its version: no state that is made anew may come to have it again."""
-        self._rows(f"DELETE FROM {self._table} WHERE {_MATCH}", _values(unit.key))
+        self._rows(f"DELETE FROM {self._table} WHERE {self._match()}", _values(unit.key))
         highest = self._forgotten()
         self._store(FORGOTTEN, max(highest, version), "{}", unit.run_id, there=highest > 0)
 
     def _forgotten(self) -> int:
         """The highest version of the states that were forgotten; 0: none was."""
-        found = self._rows(f"SELECT version FROM {self._table} WHERE {_MATCH}", _values(FORGOTTEN))
+        found = self._rows(f"SELECT version FROM {self._table} WHERE {self._match()}", _values(FORGOTTEN))
         return int(found[0][0]) if found else 0
 
-    def _store(self, key: StateKey, version: int, state: str, run_id: str, *, there: bool) -> None:
-        values = [version, state, run_id]
+    def _store(self, of: StateKey, version: int, state: str, run_id: str, *, there: bool) -> None:
+        key = _values(of)
+        version_, state_, run_id_ = self._database.numbered(3, len(key) + 1)
         if there:
-            self._rows(
-                f"UPDATE {self._table} SET version = ?, state = ?, run_id = ?, updated_at = now() WHERE {_MATCH}",
-                [*values, *_values(key)],
+            done = self._database.changed(
+                f"UPDATE {self._table} SET version = {version_}, state = {state_}, run_id = {run_id_}, "
+                f"updated_at = {self._database.now} WHERE {self._match()}",
+                [*key, version, state, run_id],
             )
-            return
-        marks = ", ".join("?" * (len(STATE_KEY) + len(values)))
-        self._rows(
-            f"INSERT INTO {self._table} ({', '.join(STATE_COLUMNS)}) VALUES ({marks}, now())", [*_values(key), *values]
-        )
+        else:
+            listed = ", ".join(self._database.numbered(len(key) + 3))
+            done = self._database.changed(
+                f"INSERT INTO {self._table} ({', '.join(STATE_COLUMNS)}) VALUES ({listed}, {self._database.now}) "
+                "ON CONFLICT DO NOTHING",
+                [*key, version, state, run_id],
+            )
+        if not done:
+            raise Overtaken(f"{self._database.where}: another run stored the same state at the same moment")
+
+    def _match(self) -> str:
+        parameters = zip(STATE_KEY, self._database.numbered(len(STATE_KEY)), strict=True)
+        return " AND ".join(f"{name} = {parameter}" for name, parameter in parameters)
 
     def check_alone(self, key: StateKey, table: str) -> None:
         """Refuse to delete what is not among a partition's keys where others land rows in the same table.
 
         :raises DestinationError: naming one of them.
         """
+        landing, *parts = self._database.numbered(4)
         others = self._rows(
-            f"SELECT source_id, stream, partition FROM {self._table} WHERE destination_table = ? AND "
-            "(source_id, stream, partition) <> (?, ?, ?) LIMIT 1",
+            f"SELECT source_id, stream, partition FROM {self._table} WHERE destination_table = {landing} AND "
+            f"(source_id, stream, partition) <> ({', '.join(parts)}) LIMIT 1",
             [table, key.source_id, key.stream, key.partition],
         )
         if others:
@@ -119,17 +132,17 @@ class DuckDBStates:
             state = None
         if not isinstance(state, dict):
             raise StateError(
-                f"{self._tables.connection.path}, table {STATE_TABLE}: the state of source {key.source_id!r}, stream "
+                f"{self._database.where}, table {STATE_TABLE}: the state of source {key.source_id!r}, stream "
                 f"{key.stream!r}, partition {key.partition!r} is damaged: it is no JSON object but {text[:80]!r}. "
                 "Correct it, or delete the row: the stream is then read from its beginning"
             )
         return StoredState(key, version, state, run_id)
 
     def _check_shape(self) -> None:
-        columns = self._tables.columns(STATE_TABLE) or {}
+        columns = self._database.columns(STATE_TABLE) or {}
         if missing := [name for name in STATE_COLUMNS if name not in columns]:
             raise StateError(
-                f"{self._tables.connection.path}, table {STATE_TABLE}: the columns {missing} are missing, so it was "
+                f"{self._database.where}, table {STATE_TABLE}: the columns {missing} are missing, so it was "
                 "made by something else or by another version. Rename it, or name another database"
             )
 

@@ -1,19 +1,16 @@
-"""The target ``duckdb:///file``: rows and states of a run in one DuckDB database, in one transaction."""
+"""A target that is an SQL database: rows and states of a run in one transaction."""
 
 from __future__ import annotations
 
-import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-import duckdb
 import pyarrow as pa
 
-from vdk.plugin.datasource_base.contract import ConfigurationError, DestinationError, Duration
+from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import (
     CommitUnit,
     Destination,
@@ -25,81 +22,48 @@ from vdk.plugin.datasource_base.parts import (
 )
 from vdk.plugin.datasource_base.parts._destination import WriteMode
 
-from ._arrow_types import plain_table
-from ._duckdb_connection import DuckDBConnection
-from ._duckdb_errors import translated
-from ._duckdb_incoming import Columns, Incoming, declared_columns
-from ._duckdb_staging import ALL_PARTITIONS, DuckDBStaging, Segment
-from ._duckdb_state import DuckDBStates
-from ._duckdb_tables import DuckDBTables
-from ._sql import STAGED_PREFIX, check_distinct, folded, is_reserved
-from ._url import TargetUrl
+from .._arrow_types import plain_table
+from ._database import Database
+from ._incoming import Incoming
+from ._names import STAGED_PREFIX, check_distinct, is_reserved
+from ._staging import ALL_PARTITIONS, Segment, Staging
+from ._state import States
+from ._tables import Tables
+from ._types import Columns
 
 T = TypeVar("T")
-_NOTHING = pa.table({"nothing": pa.nulls(0)})
-
-OPTIONS = ("schema", "lock_timeout", "memory_limit")
-LOCK_TIMEOUT = "30s"
 
 
-class DuckDBTarget(Destination):
-    """One DuckDB file.
-
-    Options: ``schema`` (default ``main``; made where missing, and the states live in it), ``lock_timeout``
-    (default 30s: how long to wait for a process that has the file open), ``memory_limit`` (as DuckDB writes it; by
-    default little, and more when a table needs it).
-    """
+class SqlTarget(Destination):
+    """One schema of one database."""
 
     write_modes = frozenset[WriteMode](("append", "upsert", "replace"))
     deletes = True
     transactional = True
 
-    def __init__(self, target: str | None, *, folder: Path) -> None:
+    def __init__(self, target: str | None, *, folder: Path, database: Database) -> None:
         super().__init__(target, folder=folder)
-        url = TargetUrl.parse(target)
-        url.option_names_within(OPTIONS)
-        self.path = url.file(folder)
-        self.schema = url.options.get("schema", "main")
-        if not self.schema or "\0" in self.schema:
-            raise ConfigurationError("the target's option 'schema' names no schema")
-        try:
-            timeout = Duration.parse(url.options.get("lock_timeout", LOCK_TIMEOUT))
-        except ValueError as error:
-            raise ConfigurationError(f"the target's option 'lock_timeout': {error}") from None
-        self._connection = DuckDBConnection(
-            self.path,
-            lock_timeout=timeout.total_seconds(),
-            memory_limit=url.options.get("memory_limit"),
-        )
-        self._tables = DuckDBTables(self._connection, self.schema)
-        self._states = DuckDBStates(self._tables)
-        self._staging = DuckDBStaging(self._tables)
+        self._database = database
+        self._tables = Tables(database)
+        self._states = States(database)
+        self._staging = Staging(self._tables)
         self._staged: dict[StateKey, set[str]] = {}
         self._prepared = False
 
-    def identity(self) -> str:
-        path = Path(os.path.realpath(self.path)).as_posix()
-        path = path.replace("%", "%25").replace("?", "%3F")
-        return f"arrow duckdb:///{path}" + (f"?schema={self.schema}" if self.schema != "main" else "")
-
     def open(self) -> None:
-        self._connection.open()
+        self._database.open()
 
     def close(self) -> None:
-        self._connection.close()
+        self._database.close()
         self._prepared = False
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
-        try:
+        with self._database.translated():
             return self._states.load(source_id)
-        except duckdb.Error as error:
-            raise translated(error, self.path) from error
 
     def has_table(self, name: str) -> bool:
-        try:
-            return self._tables.columns(name) is not None
-        except duckdb.Error as error:
-            raise translated(error, self.path) from error
+        with self._database.translated():
+            return self._database.columns(name) is not None
 
     def commit(self, unit: CommitUnit) -> int:
         for one in unit.slices:
@@ -162,31 +126,34 @@ class DuckDBTarget(Destination):
 
     def _land_segment(self, key: StateKey, segment: Segment) -> int:
         """Land what is staged; returns how many rows were deleted since their keys are not among the staged ones."""
+        name = segment.spec.name
         swept = 0
+        self._database.hold(name)
         if segment.kind == "keys":
-            self._states.check_alone(key, segment.spec.name)
+            self._states.check_alone(key, name)
             swept = self._tables.keep_only(segment.spec, self._staging.columns(segment))
-        elif segment.kind == "rows" and self._tables.columns(segment.spec.name) is None:
-            self._tables.rename(segment.table, segment.spec.name)
+        elif segment.kind == "rows" and self._database.columns(name) is None:
+            self._database.check_name(name, "a table named")
+            self._database.rename(segment.table, name)
         else:
             self._tables.land(segment.spec, segment.kind, self._staging.columns(segment))
         self._staging.drop(segment)
         return swept
 
     def _replace(self, spec: TableSpec, segments: Sequence[Segment]) -> None:
-        """Put a new table in the place of ``spec``'s. Views of it stay, and indexes on it are made again."""
-        old = self._tables.columns(spec.name)
-        indexes = self._tables.indexes(spec.name) if old is not None else []
+        """Put a new table in the place of ``spec``'s."""
+        self._database.hold(spec.name)
+        old = self._database.columns(spec.name)
         new, rest = self._begin_generation(spec, segments, old or {})
         for segment in rest:
             rows = self._staging.columns(segment)
             self._tables.land(replace(segment.spec, write_mode="append"), "rows", rows, into=new)
-        if old is not None:
-            self._tables.drop(spec.name)
-        if self._tables.columns(new) is not None:
+        if self._database.columns(new) is not None:
             self._keep_columns(spec, old or {}, new)
-            self._tables.rename(new, spec.name)
-            self._tables.make_indexes(indexes)
+            if old is None:
+                self._database.rename(new, spec.name)
+            else:
+                self._database.put_in_place(new, spec.name)
         for segment in segments:
             self._staging.drop(segment)
 
@@ -194,49 +161,43 @@ class DuckDBTarget(Destination):
         self, spec: TableSpec, segments: Sequence[Segment], old: Columns
     ) -> tuple[str, Sequence[Segment]]:
         """The table that becomes the new one, and the segments that are not in it yet."""
-        frozen = not spec.evolve and (old or declared_columns(spec))
+        declared = self._database.types.declared(spec)
+        frozen = not spec.evolve and (old or declared)
         if segments and not frozen:
             return segments[0].table, segments[1:]
         new = f"{STAGED_PREFIX}{uuid.uuid4().hex}"
-        shape = (old or declared_columns(spec)) if frozen else (declared_columns(spec) or old)
-        self._tables.create(spec, shape, into=new)
+        self._tables.create(spec, (old or declared) if frozen else (declared or old), into=new)
         return new, segments
 
     def _keep_columns(self, spec: TableSpec, old: Columns, new: str) -> None:
         """Columns that are declared, or were there before and have no value this time, stay columns."""
-        present = {folded(name) for name in self._tables.columns(new) or {}}
-        kept = declared_columns(spec) or {name: type_ for name, type_ in old.items() if not is_reserved(name)}
-        missing = {name: type_ for name, type_ in kept.items() if folded(name) not in present}
+        fold = self._database.fold
+        present = {fold(name) for name in self._database.columns(new) or {}}
+        declared = self._database.types.declared(spec)
+        kept = declared or {name: type_ for name, type_ in old.items() if not is_reserved(name)}
+        missing = {name: type_ for name, type_ in kept.items() if fold(name) not in present}
         self._tables.add_columns(spec, missing, into=new)
 
     def _write(self, slices: Sequence[Slice], work: Callable[[Sequence[Incoming]], T]) -> T:
         """Run ``work`` in a transaction, with the slices' rows to select from."""
-        try:
+        with self._database.translated():
             self._prepare()
-            with self._readable(slices) as incoming:
-                return self._connection.transaction(lambda: work(incoming))
-        except duckdb.Error as error:
-            raise translated(error, self.path) from error
+            with self._database.readable([self._plain(one) for one in slices]) as incoming:
+                return self._database.transaction(lambda: work(incoming()))
 
-    @contextmanager
-    def _readable(self, slices: Sequence[Slice]) -> Iterator[list[Incoming]]:
-        tables = []
-        for one in slices:
-            if one.data.num_rows and not one.data.num_columns:
-                raise DestinationError(f"table {one.table.name!r}: rows without any column cannot land")
-            check_distinct(one.data.schema.names, one.table.name)
-            tables.append(plain_table(one.data, one.table.name))
-        # DuckDB takes no table without columns. Such a slice has no rows, and makes its table at most.
-        with self._connection.arrow_views([one if one.num_columns else _NOTHING for one in tables]) as names:
-            yield [Incoming.of_arrow(name, table.schema) for name, table in zip(names, tables, strict=True)]
+    def _plain(self, one: Slice) -> pa.Table:
+        if one.data.num_rows and not one.data.num_columns:
+            raise DestinationError(f"table {one.table.name!r}: rows without any column cannot land")
+        check_distinct(one.data.schema.names, one.table.name, self._database.fold)
+        return plain_table(one.data, one.table.name)
 
     def _prepare(self) -> None:
         if not self._prepared:
 
             def make() -> None:
-                self._tables.prepare()
+                self._database.make_schema()
                 self._states.prepare()
                 self._staging.prepare()
 
-            self._connection.transaction(make)
+            self._database.transaction(make)
             self._prepared = True

@@ -1,0 +1,145 @@
+"""DuckDB's own SQL: its catalog, and how a column changes its type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+import pyarrow as pa
+
+from .._sql._database import Database
+from .._sql._incoming import Incoming
+from .._sql._names import check_name, check_table, folded, quoted
+from .._sql._types import Columns
+from ._connection import DuckDBConnection
+from ._errors import translated
+from ._types import DuckDBTypes, arrow_expression
+
+T = TypeVar("T")
+_NOTHING = pa.table({"nothing": pa.nulls(0)})
+
+
+class DuckDBDatabase(Database):
+    """One schema of a DuckDB file."""
+
+    types = DuckDBTypes()
+
+    def __init__(self, path: Path, schema: str, *, lock_timeout: float, memory_limit: str | None) -> None:
+        self.where = str(path)
+        self._path = path
+        self._schema = schema
+        self.connection = DuckDBConnection(path, lock_timeout=lock_timeout, memory_limit=memory_limit)
+        self._catalog: str | None = None
+
+    def open(self) -> None:
+        self.connection.open()
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self.connection.rows(sql, parameters)
+
+    def changed(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        return int(self.rows(sql, parameters)[0][0])
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as error:
+            raise translated(error, self._path) from error
+
+    def transaction(self, work: Callable[[], T]) -> T:
+        return self.connection.transaction(work)
+
+    @contextmanager
+    def readable(self, tables: Sequence[pa.Table]) -> Iterator[Callable[[], list[Incoming]]]:
+        # DuckDB takes no table without columns. Such a slice has no rows, and makes its table at most.
+        with self.connection.arrow_views([one if one.num_columns else _NOTHING for one in tables]) as names:
+            incoming = [
+                Incoming.of_arrow(table, self.types, _always(name), arrow_expression)
+                for name, table in zip(names, tables, strict=True)
+            ]
+            yield lambda: incoming
+
+    def path(self, name: str) -> str:
+        return f"{self._schema_path()}.{quoted(name)}"
+
+    def make_schema(self) -> None:
+        self.rows(f"CREATE SCHEMA IF NOT EXISTS {self._schema_path()}")
+
+    def columns(self, name: str) -> Columns | None:
+        check_name(name, "a table named")
+        self._schema_path()
+        found = self.rows(
+            "SELECT table_name, 'table' FROM duckdb_tables() WHERE database_name = $1 AND schema_name = $2 "
+            "AND lower(table_name) = lower($3) UNION ALL "
+            "SELECT view_name, 'view' FROM duckdb_views() WHERE database_name = $1 AND schema_name = $2 "
+            "AND lower(view_name) = lower($3)",
+            [self._catalog, self._schema, name],
+        )
+        # DuckDB's lower() folds letters that its catalog tells apart.
+        if not check_table([(other, kind) for other, kind in found if folded(other) == folded(name)], name):
+            return None
+        return {row[0]: _unquoted(row[1]) for row in self.rows(f"DESCRIBE {self.path(name)}")}
+
+    def change_type(self, table: str, column: str, existing: str, target: str) -> None:
+        with self._indexes_aside(table):
+            self.rows(
+                f"ALTER TABLE {self.path(table)} ALTER COLUMN {quoted(column)} SET DATA TYPE {target} "
+                f"USING {self.types.converted(quoted(column), existing, target)}"
+            )
+
+    def put_in_place(self, new: str, name: str) -> None:
+        indexes = self._indexes(name)
+        self.rows(f"DROP TABLE {self.path(name)}")
+        self.rename(new, name)
+        for _, sql in indexes:
+            self.rows(sql)
+
+    @contextmanager
+    def temporary(self, select: str, columns: Sequence[str]) -> Iterator[str]:
+        # In a table DuckDB knows how many keys there are, and how far they reach: it builds its hash table from them,
+        # and skips the row groups of the landed table where none can be.
+        self.rows(f"CREATE OR REPLACE TEMP TABLE _vdk_keys AS {select}")
+        yield "temp.main._vdk_keys"
+        self.rows("DROP TABLE temp.main._vdk_keys")
+
+    def _schema_path(self) -> str:
+        if self._catalog is None:
+            self._catalog = str(self.rows("SELECT current_catalog()")[0][0])
+        return f"{quoted(self._catalog)}.{quoted(self._schema)}"
+
+    def _indexes(self, name: str) -> list[tuple[str, str]]:
+        """Indexes that people made: name, and the SQL that makes it again."""
+        return [
+            (row[0], row[1])
+            for row in self.rows(
+                "SELECT index_name, sql FROM duckdb_indexes() "
+                "WHERE database_name = ? AND schema_name = ? AND table_name = ? AND sql IS NOT NULL",
+                [self._catalog, self._schema, name],
+            )
+        ]
+
+    @contextmanager
+    def _indexes_aside(self, table: str) -> Iterator[None]:
+        """DuckDB changes no column of a table that has an index; one that is itself indexed not even without it."""
+        indexes = self._indexes(table)
+        for name, _ in indexes:
+            self.rows(f"DROP INDEX {self._schema_path()}.{quoted(name)}")
+        yield
+        for _, sql in indexes:
+            self.rows(sql)
+
+
+def _always(view: str) -> Callable[[Sequence[str]], str]:
+    return lambda names: view
+
+
+def _unquoted(type_: str) -> str:
+    """``DESCRIBE`` quotes a type's name where it is a word of SQL too."""
+    return type_[1:-1] if type_.startswith('"') and type_.endswith('"') else type_
