@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -47,5 +48,9 @@ class Words(DataSourceStream):
 
 @data_source(name="numbers", config=NumbersConfig)
 class NumbersSource(DataSource[NumbersConfig]):
+    def check(self) -> None:
+        if self.config.fail == "hang":
+            time.sleep(5)
+
     def streams(self) -> list[DataSourceStream]:
         return [Numbers(self.config), Words()]

@@ -137,6 +137,9 @@ class ScriptedSource(DataSource[ScriptConfig]):
         self._called("streams")
         return self.script.streams
 
+    def check(self) -> None:
+        self._called("check")
+
     def disconnect(self) -> None:
         self._called("disconnect")
 

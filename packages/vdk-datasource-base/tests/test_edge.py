@@ -189,6 +189,94 @@ class TestCommands:
         assert Vdk()("datasource", "run", "no_such.toml").exit_code == 2
 
 
+class TestLooking:
+    """``vdk datasource check``, ``discover`` and ``preview``."""
+
+    def test_check_has_a_line_for_each_part(self, tmp_path: Path) -> None:
+        """Exit code 0, nothing lands, and VDK's own words about the job are not among them."""
+        file = job(tmp_path, {"a.toml": flow("kept")}) / "a.toml"
+        result = Vdk()("datasource", "check", file)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.split("\n")[-5:] == [
+            "file a.toml: ok",
+            "source src: ok (numbers)",
+            "destination lake: ok (memory here)",
+            "flow flows[0]: ok (1 streams from src to lake)",
+            "",
+        ]
+        assert "Job execution result" not in result.output
+        assert MemoryDestination.tables("here") == {}
+
+    def test_check_tries_everything_and_fails_with_exit_code_one(self, tmp_path: Path) -> None:
+        """As text and as JSON; an ingestion plugin is a destination like any other."""
+        text = flow("memory", "x").replace("upto = 5", "upot = 5") + '[[flows]]\nfrom = "src"\nto = "lake"\n'
+        file = job(tmp_path, {"a.toml": text}) / "a.toml"
+        result = Vdk(IngestIntoMemoryPlugin())("datasource", "check", file)
+        assert result.exit_code == 1
+        assert "source src: error: a.toml: sources.src.config: unknown option 'upot'" in result.stdout
+        assert "destination lake: ok (memory x)" in result.stdout
+        assert "flow flows[1]: not checked: source 'src' failed" in result.stdout
+        assert "Traceback" not in result.output
+        told = json.loads(Vdk(IngestIntoMemoryPlugin())("datasource", "check", file, "-o", "json").stdout.lstrip())
+        assert [one["status"] for one in told] == ["ok", "failed", "ok", "skipped", "skipped"]
+
+    def test_check_gives_up_on_a_source_that_hangs(self, tmp_path: Path) -> None:
+        """After the time that is said."""
+        file = job(tmp_path, {"a.toml": flow("kept").replace("upto = 5", "fail = 'hang'")}) / "a.toml"
+        result = Vdk()("datasource", "check", file, "--timeout", "50ms")
+        assert result.exit_code == 1
+        assert "source src: error: source 'src' did not answer within 0.05 s" in result.stdout
+        assert Vdk()("datasource", "check", file, "--timeout", "5").exit_code == 2
+
+    def test_discover_tells_streams_and_columns(self, tmp_path: Path) -> None:
+        """Of every stream that the flow's patterns choose, as text and as JSON."""
+        file = job(tmp_path, {"a.toml": flow("kept").replace('streams = ["numbers"]', "")}) / "a.toml"
+        result = Vdk()("datasource", "discover", file)
+        assert result.exit_code == 0, result.output
+        assert "src.numbers -> lake.numbers (append)" in result.stdout
+        assert "note: the columns are inferred from the first 5 rows" in result.stdout
+        told = json.loads(Vdk()("datasource", "discover", file, "--rows", "2", "-o", "json").stdout)
+        assert [(one["stream"], one["inferred"], one["write_mode"]) for one in told] == [
+            ("numbers", True, "append"),
+            ("words", True, "append"),
+        ]
+        assert [(one["name"], one["type"]) for one in told[0]["columns"]] == [("n", "int64"), ("text", "string")]
+        assert told[0]["notes"] == ["the columns are inferred from the first 2 rows"]
+        assert MemoryDestination.tables("here") == {}
+
+    def test_discover_tells_errors_in_one_line(self, tmp_path: Path) -> None:
+        """With exit code 1, behind the streams that can be told."""
+        file = job(tmp_path, {"a.toml": flow("kept").replace("upto = 5", "upto = 5, fail = 'away'")}) / "a.toml"
+        result = Vdk()("datasource", "discover", file, "-o", "json")
+        assert result.exit_code == 1
+        assert json.loads(result.stdout)[0]["error"] == "the numbers are away"
+        assert result.stderr.endswith("Error: src.numbers: the numbers are away\n")
+        assert "Traceback" not in result.output
+
+    def test_preview_shows_the_first_rows(self, tmp_path: Path) -> None:
+        """Of one stream, as a table and as JSON, ten if nothing else is said."""
+        file = job(tmp_path, {"a.toml": flow("kept", upto=100)}) / "a.toml"
+        result = Vdk()("datasource", "preview", file, "numbers")
+        assert result.exit_code == 0, result.output
+        assert result.stdout.count("number ") == 10
+        result = Vdk()("datasource", "preview", file, "numbers", "--rows", "2", "-o", "json")
+        assert json.loads(result.stdout) == [{"n": 0, "text": "number 0"}, {"n": 1, "text": "number 1"}]
+        assert MemoryDestination.tables("here") == {}
+
+    def test_preview_of_an_unknown_stream_is_an_error_of_one_line(self, tmp_path: Path) -> None:
+        """With the closest name; and what a source raises hides its secrets."""
+        file = job(tmp_path, {"a.toml": flow("kept").replace('["numbers"]', '["*"]')}) / "a.toml"
+        result = Vdk()("datasource", "preview", file, "numbres")
+        assert result.exit_code == 1
+        assert result.stderr.endswith("flows[0].streams: no stream matches 'numbres'; did you mean 'numbers'?\n")
+        text = flow("kept", upto=0).replace("upto = 0", "upto = 0, fail = 'secret', password = 'canary-3f'")
+        file = job(tmp_path, {"b.toml": text}) / "b.toml"
+        result = Vdk()("datasource", "preview", file, "numbers")
+        assert result.exit_code == 1
+        assert result.stderr.endswith("Error: RuntimeError: refused ***\n")
+        assert "canary-3f" not in result.output
+
+
 class TestIngestionPlugins:
     def test_rows_go_through_the_plugin_in_lists(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """With table, target and collection as VDK gives them; the second run sends only what is new."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -140,17 +141,24 @@ def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, wher
 
     :raises ConfigurationError: for a pattern that matches nothing, with the closest names.
     """
-    from fnmatch import fnmatchcase
-
-    if patterns is None:
-        return list(names)
-    wanted = [one for one in patterns if not one.startswith("!")] or ["*"]
-    unwanted = [one[1:] for one in patterns if one.startswith("!")]
-    for pattern in [*(one for one in wanted if one in patterns), *unwanted]:
-        if not any(name == pattern or fnmatchcase(name, pattern) for name in names):
+    wanted, unwanted = _patterns(patterns)
+    for pattern in [*(one for one in wanted if one in (patterns or ())), *unwanted]:
+        if not any(_matches(name, [pattern]) for name in names):
             raise ConfigurationError(f"{where}: no stream matches {pattern!r}; {closest(pattern, names)}")
+    return [name for name in names if chosen(name, patterns)]
 
-    def matches(name: str, among: Sequence[str]) -> bool:
-        return any(name == one or fnmatchcase(name, one) for one in among)
 
-    return [name for name in names if matches(name, wanted) and not matches(name, unwanted)]
+def chosen(name: str, patterns: Sequence[str] | None) -> bool:
+    """Whether patterns choose a stream of that name."""
+    wanted, unwanted = _patterns(patterns)
+    return _matches(name, wanted) and not _matches(name, unwanted)
+
+
+def _patterns(patterns: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """Those that add and those that take away."""
+    wanted = [one for one in patterns or () if not one.startswith("!")] or ["*"]
+    return wanted, [one[1:] for one in patterns or () if one.startswith("!")]
+
+
+def _matches(name: str, among: Sequence[str]) -> bool:
+    return any(name == one or fnmatchcase(name, one) for one in among)
