@@ -26,6 +26,7 @@ from jobs import FLOW, Vdk, install, job, process
 from vdk.plugin.datasource_base import ConfigurationError, run_flows
 from vdk.plugin.datasource_base.edge._keys import KEYS
 from vdk.plugin.datasource_base.edge._properties_state import PROPERTY
+from vdk.plugin.datasource_base.parts import Registry
 from vdk.plugin.datasource_base.runtime import Options
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
@@ -149,6 +150,28 @@ class TestCommands:
             "from": "edge_source",
         } in told
         assert ("destination", "kept") in {(one["kind"], one["name"]) for one in told}
+
+    def test_a_plugin_that_cannot_register_harms_no_other(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It is named in a warning, and where one of its sources is missed; all others are there."""
+
+        class Broken:
+            @hookimpl(tryfirst=True)
+            def vdk_datasource_register(self, registry: Registry) -> None:
+                registry.add("half", "edge_source:NumbersSource")
+                raise ImportError("no module named client")
+
+        result = Vdk(Broken())("datasource", "list", "-o", "json")
+        assert result.exit_code == 0
+        assert {"half", "numbers"} <= {one["name"] for one in json.loads(result.stdout)}
+        assert "could not register its data sources: ImportError: no module named client" in caplog.text
+        file = job(tmp_path, {"a.toml": flow("kept")}) / "a.toml"
+        assert Vdk(Broken())("datasource", "run", file).exit_code == 0
+        result = Vdk(Broken())("datasource", "config", "other")
+        assert result.exit_code == 1
+        assert "unknown source 'other'" in result.stderr
+        assert "could not register what it has: ImportError: no module named client" in result.stderr
 
     def test_config_tells_the_options_of_a_source(self) -> None:
         """Names, types, defaults and meanings."""

@@ -20,6 +20,7 @@ from ..parts._flow_file import DestinationEntry
 from ..parts._local_state import LocalFileStore, StateStore
 from ..parts._references import environment
 from ..runtime import Environment, RunSummary, execute
+from ..runtime._error_text import told
 from ..runtime._redact import Redactor
 from ..runtime._retry import AWAY
 from ._ingestion import IngestionPluginDestination
@@ -69,9 +70,17 @@ def environment_of(job_input: Any) -> JobEnvironment:
 
 
 def registry_of(plugin_registry: Any) -> Registry:
-    """The installed sources and destinations, and those that VDK's plugins add."""
+    """The installed sources and destinations, and those that VDK's plugins add.
+
+    Each plugin is asked for itself: one that fails is told, and harms only the flows that use it.
+    """
     registry = Registry()
-    plugin_registry.hook().vdk_datasource_register(registry=registry)
+    for hook in plugin_registry.hook().vdk_datasource_register.get_hookimpls():
+        try:
+            hook.function(*([registry] if hook.argnames else []))
+        except Exception as error:
+            registry.add_broken(hook.plugin_name, told(error))
+            log.warning("Plugin %s could not register its data sources: %s", hook.plugin_name, told(error))
     return registry
 
 

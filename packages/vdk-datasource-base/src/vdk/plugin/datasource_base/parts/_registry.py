@@ -35,6 +35,7 @@ class Registry:
     def __init__(self, *, installed: bool = True) -> None:
         self._sources: dict[str, list[Entry]] = {}
         self._destinations: dict[str, list[Entry]] = {}
+        self._broken: list[str] = []
         if installed:
             for kind, found in ((self._sources, SOURCES), (self._destinations, DESTINATIONS)):
                 for point in entry_points(group=found):
@@ -49,6 +50,10 @@ class Registry:
         """Register a destination: its method's name, and ``module:Class``."""
         _add(self._destinations, Entry(name.lower(), location, location.partition(":")[0]))
 
+    def add_broken(self, plugin: str, reason: str) -> None:
+        """Say that a plugin could not register all it has; told where a name is not found."""
+        self._broken.append(f"plugin {plugin} could not register what it has: {reason}")
+
     def sources(self) -> list[Entry]:
         return _listed(self._sources)
 
@@ -60,7 +65,8 @@ class Registry:
         keeps it from being imported."""
         entries = self._sources.get(name.lower())
         if entries is None:
-            raise ConfigurationError(_unknown("source", name, self._sources, where))
+            prefix = f"{where}: " if where else ""
+            raise ConfigurationError(f"{prefix}unknown source {name!r}; {self.hint(name, self._sources)}")
         entry = _only(entries)
         found = _load(entry)
         if not (isinstance(found, type) and issubclass(found, DataSource) and found.source_name):
@@ -79,6 +85,10 @@ class Registry:
         if not (isinstance(found, type) and issubclass(found, Destination)):
             raise ConfigurationError(f"destination {method!r} ({entry.location}) is not a Destination")
         return found
+
+    def hint(self, name: str, known: Iterable[str]) -> str:
+        """The end of a message about an unknown name: near names, and plugins that may have had it."""
+        return "; ".join([f"{closest(name, known)} (is its plugin installed?)", *self._broken])
 
 
 def _add(kind: dict[str, list[Entry]], entry: Entry) -> None:
@@ -120,8 +130,3 @@ def closest(name: str, known: Iterable[str]) -> str:
     if near:
         return "did you mean " + " or ".join(map(repr, near)) + "?"
     return f"there are: {', '.join(names)}" if names else "there are none"
-
-
-def _unknown(kind: str, name: str, known: Iterable[str], where: str) -> str:
-    prefix = f"{where}: " if where else ""
-    return f"{prefix}unknown {kind} {name!r}; {closest(name, known)} (is its plugin installed?)"

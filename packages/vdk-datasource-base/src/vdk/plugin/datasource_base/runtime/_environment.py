@@ -13,7 +13,7 @@ from ..contract import ConfigurationError, DataSource
 from ..parts import Destination
 from ..parts._flow_file import DestinationEntry, LoadedFlow
 from ..parts._references import Lookup, environment
-from ..parts._registry import Registry, closest
+from ..parts._registry import Registry
 from ._options import Options
 
 
@@ -49,4 +49,4 @@ class Environment:
 
     def unknown_method(self, method: str, where: str, others: list[str] | None = None) -> ConfigurationError:
         known = {*(one.name for one in self.registry.destinations()), *(others or ())}
-        return ConfigurationError(f"{where}.method: unknown method {method!r}; {closest(method, known)}")
+        return ConfigurationError(f"{where}.method: unknown method {method!r}; {self.registry.hint(method, known)}")

@@ -15,6 +15,7 @@ from ..parts import CommitUnit, Destination, Slice, StateKey, StoredState
 from ..parts._flow_file import load_flow
 from ._claims import Claims
 from ._environment import Environment
+from ._error_text import message_of, told
 from ._flow import Flow
 from ._patience import Patient
 from ._planning import Planning
@@ -108,5 +109,5 @@ class OutOfReach(Destination):
 
 def one_line(error: BaseException, redact: Redactor) -> str:
     """An error in one line: what was raised on purpose as it is, anything else with its type."""
-    text = str(error) if isinstance(error, DataSourceError) else f"{type(error).__name__}: {error}"
+    text = message_of(error) if isinstance(error, DataSourceError) else told(error)
     return " ".join(redact(text).split())
