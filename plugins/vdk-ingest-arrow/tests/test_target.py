@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from landing import APPEND, land, opened, query, rows, tables, unit
@@ -127,6 +128,20 @@ def test_a_file_that_may_not_be_written_is_an_error(lake: Path) -> None:
     lake.chmod(0o444)
     with pytest.raises(DestinationError, match="may not be written"):
         opened(lake)
+
+
+@pytest.mark.parametrize("said", ["Permission denied", "Operation not permitted", "Read-only file system"])
+def test_what_the_system_refuses_is_not_tried_again(lake: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """Also where it refuses the lock, which looks like another process at work."""
+    land(lake, rows(APPEND, {"id": [1]}))
+    for text in (f'Cannot open file "{lake}": {said}', f'Could not set lock on file "{lake}": {said}'):
+
+        def refuse(path: str, text: str = text) -> None:
+            raise duckdb.IOException(f"IO Error: {text}")
+
+        monkeypatch.setattr(duckdb, "connect", refuse)
+        with pytest.raises(DestinationError, match=f"may not be written by this user: .*{said}"):
+            opened(lake)
 
 
 def test_closing_twice_and_closing_unopened_is_nothing(lake: Path) -> None:

@@ -17,6 +17,8 @@ from vdk.plugin.datasource_base.contract import (
 _MAGIC = b"DUCK"
 """Bytes 8 to 12 of a DuckDB file (https://duckdb.org/docs/stable/internals/storage)."""
 _HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
+_REFUSED = re.compile(r"Permission denied|Operation not permitted|Read-only file system")
+"""What the system says for EACCES, EPERM and EROFS: waiting for an hour would not change it."""
 _FULL = re.compile(r"No space left|Disk quota exceeded|File too large|disk is full", re.IGNORECASE)
 
 
@@ -25,7 +27,7 @@ def translated(error: duckdb.Error, path: Path) -> DataSourceError:
     text = str(error).strip().partition("\n\nStack Trace")[0]
     if is_full(error):
         return DestinationError(f"{path}: the disk is full, or the file may not grow: {text}")
-    if "Permission denied" in text or "Read-only file system" in text:
+    if _REFUSED.search(text):
         return DestinationError(f"{path} may not be written by this user: {text}")
     if isinstance(error, duckdb.OutOfMemoryException):
         return DestinationError(
@@ -76,6 +78,8 @@ def check_file(path: Path) -> None:
 def who_is_in_the_way(path: Path, error: duckdb.Error) -> str | None:
     """A sentence about who has the file open; None where that is not the error."""
     text = str(error)
+    if _REFUSED.search(text):
+        return None
     if "Could not set lock" in text or "being used by another process" in text:
         if match := _HOLDER.search(text):
             return f"the process {match[2]} ({match[1]}) has {path} open"
