@@ -1,13 +1,21 @@
-"""The checks that every source has to pass."""
+"""The checks that every source has to pass, put together."""
 
 from __future__ import annotations
 
+from ._configuration import ConfigurationChecks
 from ._lifecycle import LifecycleChecks
+from ._reading import ReadingChecks
+from ._rows import RowChecks
+from ._secrecy import SecrecyChecks
+from ._states import StateChecks
+from ._streams import StreamChecks
 
 
-class DataSourceConformance(LifecycleChecks):
+class DataSourceConformance(
+    ConfigurationChecks, LifecycleChecks, StreamChecks, RowChecks, StateChecks, ReadingChecks, SecrecyChecks
+):
     """What every source has to do. Subclass it, call the class ``Test…``, and give the fixture ``source``.
 
-    Fixtures: ``source``; optional ``expected`` (rows by stream) and ``bad_source`` (a source whose data is not
-    there, or refuses it).
+    Fixtures: ``source``; optional ``expected`` (rows by stream), ``bad_source`` (a source whose data is not
+    there) and ``fingerprint`` (tells whether the data was changed). ``patience`` is how long ``check`` may take.
     """

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from ...contract import DataSource, DataSourceConfig, State
-from ...parts import Registry
-from ...parts._destination import Destination
+import pytest
+
+from ...contract import DataSource, DataSourceConfig, DestinationError, FlowFailedError, State
+from ...parts import CommitUnit, Destination, Generation, Registry, StateKey, StoredState
 from ...runtime import Environment, Options, RunSummary, execute
 from .._memory import MemoryDestination
+from ._make import MakeSource
+from ._payloads import error_of
+from ._watched import watched
 
 OPTIONS = Options(max_parallel_partitions=1, batch_rows=1, retry_attempts=1, retry_delay=0.001)
 """One partition after the other, each payload a commit of its own, and failures at once: nothing left to chance."""
@@ -22,21 +28,64 @@ Row = dict[str, Any]
 class Landing:
     """Runs sources into one memory: a flow that is run again and again."""
 
-    def __init__(self, destination: type[MemoryDestination] = MemoryDestination) -> None:
+    def __init__(self) -> None:
         self.target = f"conformance-{uuid.uuid4().hex}"
-        self._destination = destination
+        self.summary: RunSummary | None = None
 
-    def run(self, make: Callable[[], DataSource[Any]], *, stop: Any = None, **options: Any) -> RunSummary:
-        """One run of all streams. Raises what a user would get."""
-        environment = Environment(_Given(make, self._destination), options=replace(OPTIONS, **options))
-        if stop is not None:
-            environment.stop = stop
+    @classmethod
+    @contextmanager
+    def fresh(cls) -> Iterator[Landing]:
+        """Another one, forgotten at the end."""
+        landing = cls()
+        try:
+            yield landing
+        finally:
+            MemoryDestination.forget(landing.target)
+
+    def run(self, make: MakeSource, **options: Any) -> RunSummary:
+        """One run of all streams, which has to succeed. ``options`` are the runtime's."""
+        __tracebackhide__ = True
+        try:
+            return self._execute(make, **options)
+        except Exception as error:
+            pytest.fail(
+                f"the source has to be run for this, and the run failed: {type(error).__name__}: {error}", False
+            )
+
+    def attempt(self, make: MakeSource, **options: Any) -> Exception | None:
+        """One run, and the error it ended with, if it did."""
+        return error_of(self._execute, make, **options)
+
+    def stop(self, make: MakeSource, *, behind: int) -> Exception | None:
+        """A run that is stopped, as by Ctrl-C, behind so many payloads."""
+        stop, more = threading.Event(), iter(range(1, behind))
+        return self.attempt(watched(make, lambda *_: None if next(more, None) else stop.set()), stop=stop)
+
+    def crash(self, make: MakeSource, *, at: int, rows_land: bool) -> Exception | None:
+        """A run whose destination dies at a commit, before it or between its rows and its state."""
+        return self.attempt(make, destination=_crashing(at, rows_land))
+
+    def _execute(
+        self,
+        make: MakeSource,
+        *,
+        destination: type[Destination] = MemoryDestination,
+        stop: threading.Event | None = None,
+        **options: Any,
+    ) -> RunSummary:
+        environment = Environment(_Given(make, destination), options=replace(OPTIONS, **options))
+        environment.stop = stop or environment.stop
         flow = {
             "sources": {"source": {"name": "given"}},
             "destinations": {"memory": {"method": "memory", "target": self.target}},
             "flows": [{"from": "source", "to": "memory"}],
         }
-        return execute(flow, environment)
+        try:
+            self.summary = execute(flow, environment)
+        except FlowFailedError as error:
+            self.summary = error.summary
+            raise
+        return self.summary
 
     @property
     def store(self) -> MemoryDestination:
@@ -51,8 +100,10 @@ class Landing:
         """(stream, partition) → state, as stored."""
         return {(key.stream, key.partition): one.state for key, one in self.store.states.items()}
 
-    def forget(self) -> None:
-        MemoryDestination.forget(self.target)
+    def add_state(self, make: MakeSource, stream: str, state: State, partition: str = "") -> None:
+        """A state that an earlier run left behind."""
+        key = StateKey("source", make().identity(), stream, partition, stream)
+        self.store.states[key] = StoredState(key, 1, state, "an earlier run")
 
 
 class _Given(Registry):
@@ -74,3 +125,26 @@ class _Given(Registry):
 
     def destination(self, method: str) -> type[Destination]:
         return self._given
+
+
+def _crashing(at: int, rows_land: bool) -> type[MemoryDestination]:
+    class Crashing(MemoryDestination):
+        """Dies at one commit; rows of one that is torn have landed, as in a destination without transactions."""
+
+        commits = 0
+
+        def commit(self, unit: CommitUnit) -> int:
+            self.commits += 1
+            if self.commits == at:
+                if rows_land:
+                    super().commit(replace(unit, state=None))
+                raise DestinationError("the destination dies here, says the test")
+            return super().commit(unit)
+
+        def publish(self, generation: Generation) -> list[int]:
+            self.commits += 1
+            if self.commits == at:
+                raise DestinationError("the destination dies here, says the test")
+            return super().publish(generation)
+
+    return Crashing

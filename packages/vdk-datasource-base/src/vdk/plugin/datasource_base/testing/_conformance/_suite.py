@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import pytest
 
-from ...contract import DataSource
 from ._landing import Landing
-
-MakeSource: TypeAlias = Callable[[], DataSource[Any]]
-"""Gives a new, configured source each time; not connected."""
+from ._make import MakeSource
 
 _HERE = __name__.rpartition(".")[0]
 
@@ -47,9 +44,8 @@ class Conformance:
     @pytest.fixture
     def landing(self) -> Iterator[Landing]:
         """A destination in memory, for one test."""
-        landing = Landing()
-        yield landing
-        landing.forget()
+        with Landing.fresh() as landing:
+            yield landing
 
     @pytest.fixture(autouse=True)
     def _known_failure(self, request: pytest.FixtureRequest) -> None:

@@ -1,0 +1,103 @@
+"""The options of a source: found without a network, explained, and refused by name."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from ...contract import ConfigurationError, DataSourceConfig, decode_config
+from ...parts._describe import describe
+from ._child import NO_NETWORK, in_child
+from ._make import MakeSource
+from ._options import UNLIKELY, as_written, can_be_configured, is_secret, leaves, members
+from ._payloads import error_of
+from ._suite import Conformance
+
+_SECRET_NAMES = re.compile(r"(^|_)(password|passwd|passphrase|secret|token|api_?key|private_?key|access_?key)$")
+
+
+class ConfigurationChecks(Conformance):
+    """What a user meets first."""
+
+    def test_the_source_is_declared(self, source: MakeSource) -> None:
+        """Flow files find a source by the name, and read its options by the class, that @data_source gives."""
+        made = source()
+        assert made.source_name, f"declare {type(made).__name__} with @data_source(name=…, config=…)"
+        assert type(made).config_type is not DataSourceConfig or not made.config.__struct_fields__, (
+            "name the source's own configuration class in @data_source(config=…)"
+        )
+        assert isinstance(made.config, type(made).config_type), (
+            f"the source keeps a {type(made.config).__name__} as its config, and declares "
+            f"{type(made).config_type.__name__}: pass the configuration on to super().__init__"
+        )
+
+    def test_the_configuration_is_importable_without_network(self, source: MakeSource) -> None:
+        """`vdk datasource config` and the check of a flow file run where nothing can be reached."""
+        config = type(source()).config_type
+        code = f"{NO_NETWORK}\nimport importlib\nimportlib.import_module(given)"
+        status, output = in_child(code, config.__module__)
+        assert status == 0, f"importing {config.__module__} must not reach for the network; it ended with:\n{output}"
+
+    def test_every_option_is_described(self, source: MakeSource) -> None:
+        """`vdk datasource config NAME` prints the descriptions; it is the manual that is always at hand."""
+        bare = [row["option"] for row in describe(type(source()).config_type) if not row["description"]]
+        assert not bare, f'the options {bare} say nothing: write Annotated[…, Meta(description="…")]'
+
+    def test_every_option_can_be_configured(self, source: MakeSource) -> None:
+        """An option of a type that no flow file can give is one that nobody can set."""
+        wrong = [
+            name
+            for name, type_ in leaves(type(source()).config_type)
+            if not all(can_be_configured(one) for one in members(type_))
+        ]
+        assert not wrong, f"no flow file can give {wrong}: use text, numbers, lists, tables, Path, Duration or Secret"
+
+    def test_secret_options_are_secrets(self, source: MakeSource) -> None:
+        """A password that is a plain text is in every repr, and so in every traceback that shows values."""
+        plain = [
+            name
+            for name, type_ in leaves(type(source()).config_type)
+            if _SECRET_NAMES.search(name.rpartition(".")[2])
+            and any(isinstance(one, msgspec.inspect.StrType) for one in members(type_))
+            and not any(is_secret(one) for one in members(type_))
+        ]
+        assert not plain, f"the options {plain} hold secrets: annotate them as Secret"
+
+    def test_the_given_configuration_is_valid(self, source: MakeSource) -> None:
+        """Tests build configurations in Python; users write them, and what they write is decoded and checked."""
+        config = source().config
+        error = error_of(decode_config, as_written(config), type(config), where="config")
+        assert error is None, f"the configuration of `source` must be one that a flow file can hold: {error}"
+
+    def test_a_missing_option_is_named(self, source: MakeSource) -> None:
+        """The first thing that goes wrong for a new user has to say what to write."""
+        type_ = type(source()).config_type
+        needed = [one.encode_name for one in msgspec.structs.fields(type_) if one.required]
+        error = error_of(decode_config, {}, type_, where="config")
+        assert isinstance(error, ConfigurationError) or not needed, f"without {needed} it must be refused: {error!r}"
+        assert not needed or any(repr(name) in str(error) for name in needed), (
+            f"the error must name a missing option of {needed}; it says: {error}"
+        )
+
+    def test_a_mistyped_value_is_named(self, source: MakeSource) -> None:
+        """`port = "https"` must be told by its name before anything connects, not by a TypeError from the depths."""
+        config = source().config
+        for one in msgspec.structs.fields(type(config)):
+            given = {**as_written(config), one.encode_name: UNLIKELY}
+            error = error_of(decode_config, given, type(config), where="config")
+            assert isinstance(error, ConfigurationError | None), (
+                f"a wrong value for {one.encode_name!r} must give a ConfigurationError; it gave {error!r}: raise "
+                "ValueError in __post_init__ for what is wrong"
+            )
+            assert error is None or one.encode_name in str(error), f"name {one.encode_name!r} in the error: {error}"
+
+    def test_an_unknown_option_is_refused(self, source: MakeSource) -> None:
+        """An option with a slip in its name that is ignored runs with the default, and nobody knows."""
+        config = source().config
+        given = {**as_written(config), "no_such_option": 1}
+        error = error_of(decode_config, given, type(config), where="config")
+        assert isinstance(error, ConfigurationError), (
+            "an unknown option must be refused: do not set forbid_unknown_fields=False"
+        )
+        assert "no_such_option" in str(error), f"the error must name the unknown option; it says: {error}"

@@ -1,0 +1,99 @@
+"""What the rows hold, and what arrives of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import pytest
+
+from ._landing import Landing
+from ._make import MakeSource
+from ._payloads import Row, read_tables
+from ._suite import Conformance
+from ._values import rows_by_table, unlike
+
+
+class RowChecks(Conformance):
+    """Rows, against what the schema says and against what is known of them."""
+
+    yours: ClassVar[tuple[str, ...]] = ("fingerprint",)
+
+    @pytest.fixture
+    def fingerprint(self) -> Callable[[], Any] | None:
+        """Optional: gives something that differs once the data was changed, such as a file's hash."""
+        return None
+
+    def test_every_stream_lands(self, source: MakeSource, landing: Landing) -> None:
+        """The plainest run there is: every row fits its column, and every stream ends."""
+        error = landing.attempt(source, batch_rows=1000)
+        assert error is None, f"a run of all streams must succeed: {error}"
+
+    def test_rows_have_declared_columns_only(self, source: MakeSource) -> None:
+        """A column that is not declared appears at the destination one day, with the type of its first value."""
+        for name, table in read_tables(source).items():
+            if table.schema is not None:
+                extra = sorted({column for row in table.rows for column in row} - set(table.schema.fields.names))
+                assert not extra, f"{name}: declare the columns {extra}, or do not yield them"
+
+    def test_keys_are_never_null(self, source: MakeSource) -> None:
+        """A row without a key cannot be found again, so it lands once more with each change."""
+        for name, table in read_tables(source).items():
+            missing = [key for key in table.keys if None in key]
+            assert not missing, f"{name}: {len(missing)} rows have no primary key ({missing[0]}): choose another key"
+
+    def test_keys_are_unique(self, source: MakeSource) -> None:
+        """Of two rows of one key the destination keeps the last: the other is lost without a word."""
+        for name, table in read_tables(source).items():
+            doubled = [key for key, count in Counter(map(repr, table.keys)).items() if count > 1]
+            assert not doubled, f"{name}: the key {doubled[0]} is on several rows: name a column that tells them apart"
+
+    def test_values_land_as_they_were_read(self, source: MakeSource, landing: Landing) -> None:
+        """A time without a zone in a column that has one lands as UTC, hours away from what was meant."""
+        landing.run(source, batch_rows=1000)
+        for name, table in read_tables(source).items():
+            changed, other = unlike(landing.tables.get(name, []), table.rows)
+            assert not changed, (
+                f"{name}: the row {changed[0]} landed as {other[:1]}: yield values of the columns' own types, and "
+                "times with their zone"
+            )
+
+    def test_the_expected_rows_land(
+        self, source: MakeSource, expected: Mapping[str, list[Row]] | None, landing: Landing
+    ) -> None:
+        """Nothing but the rows themselves shows that a source rounds, cuts off or leaves out."""
+        if expected is None:
+            pytest.skip("no `expected` is given: the rows of each stream")
+        landing.run(source, batch_rows=1000)
+        for stream, rows in expected.items():
+            missing, other = unlike(landing.tables.get(stream, []), rows)
+            assert not missing, f"{stream}: {len(missing)} rows did not land as expected: {missing[0]}, but {other[:1]}"
+            assert not other, f"{stream}: {len(other)} rows landed that nobody expected: {other[0]}"
+
+    def test_an_empty_stream_lands_an_empty_table(
+        self, source: MakeSource, expected: Mapping[str, list[Row]] | None, landing: Landing
+    ) -> None:
+        """Every table is empty on its first day; a query over it must not fail for that."""
+        empty = [name for name, rows in (expected or {}).items() if not rows]
+        if not empty:
+            pytest.skip("no stream of `expected` is empty: add one, such as a table without rows")
+        for _ in range(2):
+            error = landing.attempt(source)
+            assert error is None, f"a stream without rows must end like any other: {error}"
+        missing = [name for name in empty if name not in landing.tables]
+        assert not missing, f"{missing} left no table: declare a schema, so that an empty table can be made"
+
+    def test_the_source_is_only_read(
+        self, source: MakeSource, fingerprint: Callable[[], Any] | None, landing: Landing
+    ) -> None:
+        """A source that marks what it read, or cleans up, destroys data that others need."""
+        rows = rows_by_table(read_tables(source))
+        before = fingerprint() if fingerprint is not None else None
+        for _ in range(2):
+            landing.run(source)
+        after = fingerprint() if fingerprint is not None else None
+        assert before == after, "the data is not what it was before it was read: read without writing"
+        assert rows == rows_by_table(read_tables(source)), (
+            "the source gives other rows after it was read: read without writing, and keep nothing between readings"
+        )
