@@ -18,15 +18,18 @@ from vdk.plugin.datasource_base.parts import (
 
 from ._url import TargetUrl
 
-TARGETS = {"duckdb": "vdk.plugin.ingest_arrow._duckdb._target:DuckDBTarget"}
+TARGETS = {
+    "duckdb": "vdk.plugin.ingest_arrow._duckdb._target:DuckDBTarget",
+    "parquet": "vdk.plugin.ingest_arrow._parquet._target:ParquetTarget",
+}
 """URL scheme → the target's class, imported when a flow names it: each brings its own client library."""
 
 
 class ArrowDestination(Destination):
     """Lands Arrow tables in the database that the target's URL names.
 
-    ``duckdb:///lake.duckdb`` is a file relative to ``folder``, ``duckdb:////data/lake.duckdb`` an absolute one.
-    Rows and state commit in one transaction: each row lands exactly once, whenever the run is killed.
+    ``duckdb:///lake.duckdb`` is a file relative to ``folder``, ``duckdb:////data/lake.duckdb`` an absolute one, and
+    ``parquet:///lake`` a folder. Rows and state commit together: each row lands exactly once, whenever the run is killed.
     """
 
     def __init__(self, target: str | None, *, folder: Path) -> None:

@@ -1,0 +1,219 @@
+"""The target ``parquet:///folder``: a folder for each table, rows and states committed by one rename."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote
+
+from vdk.plugin.datasource_base.contract import ConfigurationError, DestinationError, Duration
+from vdk.plugin.datasource_base.parts import (
+    RESERVED_PREFIX,
+    CommitUnit,
+    Destination,
+    Generation,
+    Slice,
+    StateKey,
+    StoredState,
+    TableSpec,
+    WriteMode,
+)
+
+from .._sql import check_distinct
+from .._url import TargetUrl
+from ._columns import declared_columns, settled
+from ._data_file import Columns, Format, Rows, RowsInFile, RowsInMemory
+from ._disk import disk_errors
+from ._lake import Lake
+from ._moves import Move
+from ._names import folder_name
+from ._record import check_state
+from ._staging import StagedFile, Staging
+from ._table import LandingFile, TableFolder, data_files, write_rows
+from ._types import TEXT, stored_table
+
+OPTIONS = ("schema", "compression", "file_rows", "lock_timeout")
+COMPRESSIONS = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
+FILE_ROWS = 5_000_000
+LOCK_TIMEOUT = "30s"
+
+
+class ParquetTarget(Destination):
+    """A folder with a folder of Parquet files for each table.
+
+    Options: ``schema`` (a folder within the folder, with states of its own), ``compression`` (default ``zstd``),
+    ``file_rows`` (rows that end a file), ``lock_timeout`` (default 30s: how long to wait for another process that is
+    committing).
+    """
+
+    write_modes = frozenset[WriteMode](("append", "replace"))
+    deletes = False
+    transactional = True
+
+    def __init__(self, target: str | None, *, folder: Path) -> None:
+        super().__init__(target, folder=folder)
+        url = TargetUrl.parse(target)
+        url.option_names_within(OPTIONS)
+        self.path = _folder(url, folder)
+        try:
+            timeout = Duration.parse(url.options.get("lock_timeout", LOCK_TIMEOUT))
+        except ValueError as error:
+            raise ConfigurationError(f"the target's option 'lock_timeout': {error}") from None
+        self._form = Format(_compression(url), _file_rows(url))
+        self._lake = Lake(self.path, lock_timeout=timeout.total_seconds())
+        self._staging = Staging(self._lake.staged, self._form)
+
+    def identity(self) -> str:
+        path = Path(os.path.realpath(self.path)).as_posix()
+        return "arrow parquet:///" + path.replace("%", "%25").replace("?", "%3F")
+
+    def open(self) -> None:
+        self._lake.open()
+
+    def close(self) -> None:
+        self._staging.close()
+
+    def load_states(self, source_id: str) -> Sequence[StoredState]:
+        return [one for key, one in self._lake.record().states.items() if key.source_id == source_id]
+
+    def has_table(self, name: str) -> bool:
+        with disk_errors(self.path):
+            return bool(data_files(self.path / folder_name(name)))
+
+    def commit(self, unit: CommitUnit) -> int:
+        check_state(unit)
+        rows = [(one.table, _in_memory(one)) for one in unit.slices]
+        with self._lake.locked() as record:
+            record, version = record.swapped(unit)
+            staged = self._staging.finished(unit.key)
+            specs = {spec.name: spec for spec in (*(one.spec for one in staged), *(spec for spec, _ in rows))}
+            moves: list[Move] = []
+            for name, spec in specs.items():
+                mine = [RowsInFile(one.path) for one in staged if one.spec.name == name]
+                moves += self._append(spec, mine, [data for its, data in rows if its.name == name])
+            self._lake.commit(record, moves)
+        self._staging.landed(unit.key)
+        return version
+
+    def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
+        incoming = [(one.table, _in_memory(one)) for one in slices]
+        with disk_errors(self.path):
+            self._staging.add(key, incoming)
+
+    def discard(self, key: StateKey) -> None:
+        with self._lake.locked():
+            self._staging.discard(key)
+
+    def publish(self, generation: Generation) -> list[int]:
+        for unit in generation.units:
+            check_state(unit)
+        with self._lake.locked() as record:
+            versions = []
+            staged: list[StagedFile] = []
+            for unit in generation.units:
+                record, version = record.swapped(unit)
+                versions.append(version)
+                staged += self._staging.finished(unit.key)
+            names = {table.name for table in generation.tables}
+            if stray := sorted({one.spec.name for one in staged} - names):
+                raise DestinationError(f"rows are staged for the tables {stray}, which are not among those to publish")
+            moves: list[Move] = []
+            for spec in generation.tables:
+                moves += self._replace(spec, [RowsInFile(one.path) for one in staged if one.spec.name == spec.name])
+            self._lake.commit(record, moves)
+        for unit in generation.units:
+            self._staging.landed(unit.key)
+        return versions
+
+    def _append(self, spec: TableSpec, staged: Sequence[RowsInFile], rows: Sequence[Rows]) -> list[Move]:
+        """What lands rows in a table: one new file, unless rows were staged or another type came."""
+        if spec.write_mode != "append":
+            raise DestinationError(f"table {spec.name!r}: rows are only appended here, not {spec.write_mode}ed")
+        table = TableFolder(self._lake, spec.name)
+        there = table.columns() or {}
+        declared = {name: type_ for name, type_ in declared_columns(spec).items() if name not in there}
+        columns = _columns_or_text(settled(spec, {**there, **declared}, [*staged, *rows], table.rows), [*staged, *rows])
+        if not columns:
+            return []
+        landing = [self._conformed(one, columns) for one in staged]
+        if rows:
+            path = self._lake.landing / uuid.uuid4().hex
+            write_rows(path, rows, columns, self._form)
+            landing.append(LandingFile(path, columns))
+        changed = any(columns[name] != type_ for name, type_ in there.items())
+        return (table.retyped if changed else table.appended)(landing, columns, self._form)
+
+    def _replace(self, spec: TableSpec, staged: Sequence[RowsInFile]) -> list[Move]:
+        """What puts a generation in the place of a table. Columns it has no value for stay, if they are known."""
+        table = TableFolder(self._lake, spec.name)
+        there = table.columns() or {}
+        declared = declared_columns(spec)
+        columns = settled(spec, declared if spec.evolve or not there else there, staged)
+        known = declared or {name: type_ for name, type_ in there.items() if not name.startswith(RESERVED_PREFIX)}
+        columns = {**columns, **{name: type_ for name, type_ in known.items() if name not in columns}}
+        columns = _columns_or_text(columns, staged)
+        if not columns:
+            return []
+        return table.replaced([self._conformed(one, columns) for one in staged], columns, self._form)
+
+    def _conformed(self, rows: RowsInFile, columns: Columns) -> LandingFile:
+        """A staged file as it can land: as it is, or written anew where a column has another type."""
+        wanted = {name: columns[name] for name in rows.types} or columns
+        if wanted == rows.types:
+            return LandingFile(rows.path, wanted)
+        path = self._lake.landing / uuid.uuid4().hex
+        write_rows(path, [rows], wanted, self._form)
+        return LandingFile(path, wanted)
+
+
+def _in_memory(one: Slice) -> Rows:
+    _check_rows(one)
+    return RowsInMemory(stored_table(one.data, one.table.name))
+
+
+def _columns_or_text(columns: Columns, rows: Sequence[Rows]) -> Columns:
+    """Rows whose every value is missing are rows all the same, and a table needs a column."""
+    return columns or dict.fromkeys((name for one in rows for name in one.waiting), TEXT)
+
+
+def _check_rows(one: Slice) -> None:
+    if one.kind != "rows":
+        raise DestinationError(
+            f"table {one.table.name!r}: rows in files cannot be deleted by key: append the deletes, or replace it"
+        )
+    if one.data.num_rows and not one.data.num_columns:
+        raise DestinationError(f"table {one.table.name!r}: rows without any column cannot land")
+    check_distinct(one.data.schema.names, one.table.name)
+
+
+def _folder(url: TargetUrl, folder: Path) -> Path:
+    path = unquote(url.rest.removeprefix("/"))
+    if not url.rest.startswith("/") or not path or "\0" in path:
+        raise ConfigurationError(
+            "the target's folder needs three slashes before it ('parquet:///lake'), or four if it is absolute"
+        )
+    root = Path.cwd() / folder / path
+    if "schema" not in url.options:
+        return root
+    try:
+        return root / folder_name(url.options["schema"])
+    except DestinationError as error:
+        raise ConfigurationError(f"the target's option 'schema' names no folder: {error}") from None
+
+
+def _compression(url: TargetUrl) -> str:
+    said = url.options.get("compression", COMPRESSIONS[0]).lower()
+    if said not in COMPRESSIONS:
+        raise ConfigurationError(f"the target's option 'compression' is {said!r}, and can be {', '.join(COMPRESSIONS)}")
+    return said
+
+
+def _file_rows(url: TargetUrl) -> int:
+    said = url.options.get("file_rows", str(FILE_ROWS))
+    if not said.isascii() or not said.isdigit() or int(said) < 1:
+        raise ConfigurationError(
+            f"the target's option 'file_rows' is {said!r}, and must be a number of rows, at least 1"
+        )
+    return int(said)
