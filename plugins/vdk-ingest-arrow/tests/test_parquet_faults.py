@@ -18,7 +18,7 @@ from pathlib import Path
 from landing import APPEND, REPLACE, KEY, partition, rows, unit
 from parquet_landing import opened, left_over
 from vdk.plugin.datasource_base.parts import Generation
-import vdk.plugin.ingest_arrow._parquet.target
+import vdk.plugin.ingest_arrow._parquet._target
 import pyarrow.dataset as ds
 
 CAN_EXCHANGE = sys.argv[2] == "exchange"

@@ -29,7 +29,8 @@ class ArrowDestination(Destination):
     """Lands Arrow tables in the database that the target's URL names.
 
     ``duckdb:///lake.duckdb`` is a file relative to ``folder``, ``duckdb:////data/lake.duckdb`` an absolute one, and
-    ``parquet:///lake`` a folder. Rows and state commit together: each row lands exactly once, whenever the run is killed.
+    ``parquet:///lake`` a folder. Rows and state commit together: each row lands exactly once, whenever the run is
+    killed.
     """
 
     def __init__(self, target: str | None, *, folder: Path) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import TableSpec
 
-from .._sql import check_distinct, check_name
+from .._sql._names import check_distinct, check_name
 from ._data_file import Columns, Rows
 from ._types import candidates, last_resort, stored_type
 

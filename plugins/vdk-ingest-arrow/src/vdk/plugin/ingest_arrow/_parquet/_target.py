@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-from vdk.plugin.datasource_base.contract import ConfigurationError, DestinationError, Duration
+from vdk.plugin.datasource_base.contract import ConfigurationError, DestinationError
 from vdk.plugin.datasource_base.parts import (
     RESERVED_PREFIX,
     CommitUnit,
@@ -21,8 +20,8 @@ from vdk.plugin.datasource_base.parts import (
     WriteMode,
 )
 
-from .._sql import check_distinct
-from .._url import TargetUrl
+from .._sql._names import check_distinct
+from .._url import TargetUrl, file_identity
 from ._columns import declared_columns, settled
 from ._data_file import Columns, Format, Rows, RowsInFile, RowsInMemory
 from ._disk import disk_errors
@@ -37,7 +36,6 @@ from ._types import TEXT, stored_table
 OPTIONS = ("schema", "compression", "file_rows", "lock_timeout")
 COMPRESSIONS = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
 FILE_ROWS = 5_000_000
-LOCK_TIMEOUT = "30s"
 
 
 class ParquetTarget(Destination):
@@ -57,17 +55,12 @@ class ParquetTarget(Destination):
         url = TargetUrl.parse(target)
         url.option_names_within(OPTIONS)
         self.path = _folder(url, folder)
-        try:
-            timeout = Duration.parse(url.options.get("lock_timeout", LOCK_TIMEOUT))
-        except ValueError as error:
-            raise ConfigurationError(f"the target's option 'lock_timeout': {error}") from None
         self._form = Format(_compression(url), _file_rows(url))
-        self._lake = Lake(self.path, lock_timeout=timeout.total_seconds())
+        self._lake = Lake(self.path, lock_timeout=url.lock_timeout())
         self._staging = Staging(self._lake.staged, self._form)
 
     def identity(self) -> str:
-        path = Path(os.path.realpath(self.path)).as_posix()
-        return "arrow parquet:///" + path.replace("%", "%25").replace("?", "%3F")
+        return f"arrow parquet:///{file_identity(self.path)}"
 
     def open(self) -> None:
         self._lake.open()
