@@ -27,6 +27,11 @@ from ._writer import Writer
 
 log = logging.getLogger(__name__)
 
+_INSTEAD_OF_UPSERT = (
+    ". A row that changes can be appended there as another version; to have it in its place, use a database as the "
+    "destination"
+)
+
 
 class Planning:
     """Connects a source and plans its streams.
@@ -140,6 +145,7 @@ class Planning:
                 raise ConfigurationError(
                     f"{self._flow.where}: write_mode = {said!r} is not possible on {destination.identity()}, "
                     f"which can {', '.join(sorted(destination.write_modes))}"
+                    + (_INSTEAD_OF_UPSERT if said == "upsert" else "")
                 )
             return said
         incremental = has_state or (schema is not None and schema.cursor is not None)
@@ -151,12 +157,28 @@ class Planning:
         return "upsert" if keyed and "upsert" in destination.write_modes else "append"
 
     def _warn_of_modes(self, runs: Sequence[StreamRun]) -> None:
-        if runs and self._flow.entry.write_mode is None and self._writer.destination.write_modes == {"append"}:
+        destination = self._writer.destination
+        if not runs or self._flow.entry.write_mode is not None:
+            return
+        if destination.write_modes == {"append"}:
             log.warning(
                 "%s can only append: streams that are read whole land again in each run, and changed rows land "
                 'beside their older versions; write_mode = "append" in %s says that this is wanted',
-                self._writer.destination.identity(), self._flow.where,
+                destination.identity(), self._flow.where,
             )  # fmt: skip
+        elif "upsert" not in destination.write_modes and (
+            versions := [one.plan.name for one in runs if _keeps_all(one)]
+        ):
+            log.warning(
+                "%s cannot upsert: changed rows of %s land beside their older versions; write_mode = \"append\" in %s "
+                "says that this is wanted",
+                destination.identity(), ", ".join(versions), self._flow.where,
+            )  # fmt: skip
+
+
+def _keeps_all(run: StreamRun) -> bool:
+    """Whether a stream would be upserted, if that were possible."""
+    return run.mode == "append" and run.plan.schema is not None and bool(run.plan.schema.primary_key)
 
 
 def _stored_for(
