@@ -1,0 +1,17 @@
+"""Gives cookiecutter the folder it looks for, in its throwaway copy of this one (cookiecutter 2.4 and newer)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def main() -> None:
+    parts = [part for part in Path().iterdir() if part.name not in ("cookiecutter.json", "hooks")]
+    project = Path("{{cookiecutter.__distribution}}")
+    project.mkdir()
+    for part in parts:
+        part.rename(project / part.name)
+
+
+if __name__ == "__main__":
+    main()

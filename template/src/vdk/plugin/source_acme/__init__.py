@@ -1,0 +1,1 @@
+"""vdk-source-acme: TODO say in one line what is read."""

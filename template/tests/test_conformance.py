@@ -1,0 +1,65 @@
+"""What every source has to do; docs/conformance.md of vdk-sources says why, check by check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tickets import Row, export, ticket
+from vdk.plugin.datasource_base import Duration
+from vdk.plugin.datasource_base.testing import (
+    DataSourceConformance,
+    IncrementalConformance,
+    PartitionConformance,
+    StreamEditor,
+)
+from vdk.plugin.source_acme.source import AcmeConfig, AcmeSource
+
+
+class Tickets(StreamEditor):
+    """Lets the suite change the data. A tick is a second."""
+
+    stream = "tickets"
+    page_rows = 3
+    lookback = 10
+    null_cursor = "include"
+    far_future = 50 * 365 * 86_400
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.written: dict[int, Row] = {}
+
+    def write(self, numbers: Sequence[int], tick: int | None) -> None:
+        self.written |= {number: ticket(str(number), tick) for number in numbers}
+        export(self.folder, "zurich", *self.written.values())
+
+
+class TestAcme(DataSourceConformance, IncrementalConformance, PartitionConformance):
+    """TODO: leave out the parts that your source has no use for."""
+
+    @pytest.fixture
+    def rows(self, tmp_path: Path) -> list[Row]:
+        rows = [ticket("1", -30), ticket("2", -20), ticket("3", -20), ticket("4", None)]
+        export(tmp_path, "berlin", *rows[:3])
+        export(tmp_path, "sofia", rows[3])
+        export(tmp_path, "zurich")
+        return rows
+
+    @pytest.fixture
+    def source(self, tmp_path: Path, rows: list[Row]) -> Callable[[], AcmeSource]:
+        config = AcmeConfig(folder=tmp_path, page_rows=3, lookback=Duration(seconds=10))
+        return lambda: AcmeSource(config)
+
+    @pytest.fixture
+    def expected(self, rows: list[Row]) -> Mapping[str, list[Row]]:
+        return {"tickets": rows}
+
+    @pytest.fixture
+    def bad_source(self, tmp_path: Path) -> Callable[[], AcmeSource]:
+        return lambda: AcmeSource(AcmeConfig(folder=tmp_path / "nowhere"))
+
+    @pytest.fixture
+    def editor(self, tmp_path: Path) -> Tickets:
+        return Tickets(tmp_path)
