@@ -65,10 +65,14 @@ def checked(said: str) -> str:
     return name
 
 
+def is_left_behind(path: Path) -> bool:
+    """Whether tools made this file; the path starts in the template."""
+    return any(fnmatch.fnmatch(part, pattern) for part in path.parts for pattern in LEFTOVERS)
+
+
 def is_the_plugins(path: Path) -> bool:
-    """Whether this file becomes a part of the plugin; the path starts within the template."""
-    left_behind = any(fnmatch.fnmatch(part, pattern) for part in path.parts for pattern in LEFTOVERS)
-    return not left_behind and path.parts[0] not in OWN
+    """Whether this file becomes a part of the plugin."""
+    return not is_left_behind(path) and path.parts[0] not in OWN
 
 
 def text_of(path: Path) -> str:

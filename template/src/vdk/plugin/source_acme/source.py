@@ -1,29 +1,23 @@
-"""The tickets of the Acme help desk: it exports a file per team, with a line of JSON per ticket.
-
-TODO: say what is read, and where its owner documents it.
-"""
+"""The Acme help desk's tickets: a file per team, a line of JSON each. TODO: your data, and where it is documented."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
 
 from vdk.plugin import datasource_base as base
-
-Time = Annotated[dt.datetime, Meta(tz=True)]  # times without a zone do not compare
 
 
 class AcmeConfig(base.DataSourceConfig):
     """TODO: what a flow file may set. A password or token is a `base.Secret`, no `str`."""
 
-    folder: Annotated[Path, Meta(description="Where the files are, <team>.jsonl each.")]
-    lookback: Annotated[base.Duration, Meta(description="How late a change may come.")] = base.Duration(minutes=5)
-    page_rows: Annotated[int, Meta(ge=1, description="Rows per page.")] = 1000
+    folder: Annotated[Path, msgspec.Meta(description="Where the files are, <team>.jsonl each.")]
+    lookback: Annotated[base.Duration, msgspec.Meta(description="How late changes may come")] = base.Duration(minutes=5)
+    page_rows: Annotated[int, msgspec.Meta(ge=1, description="Rows per page.")] = 1000
 
 
 class Ticket(msgspec.Struct):
@@ -32,14 +26,11 @@ class Ticket(msgspec.Struct):
     id: str
     title: str
     status: str
-    updated_time: Time | None = None
+    updated_time: Annotated[dt.datetime, msgspec.Meta(tz=True)] | None = None
 
 
-class Position(msgspec.Struct, forbid_unknown_fields=True):
-    """The state: changes up to this time were delivered. `v` is for the day it looks different."""
-
-    updated_time: Time = dt.datetime.min.replace(tzinfo=dt.UTC)
-    v: Literal[1] = 1
+class Position(base.PartitionState, frozen=True):
+    reached: Annotated[dt.datetime, msgspec.Meta(tz=True)] = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
 class Team(base.StreamPartition):
@@ -50,8 +41,9 @@ class Team(base.StreamPartition):
 
     def read(self, state: Mapping[str, Any]) -> Iterator[base.DataSourcePayload]:
         """What changed since `state`, oldest first: the last row of a page is a place to go on from."""
-        reached, now = self.position(state).updated_time, dt.datetime.now(dt.UTC)
-        changed, undated = [], []
+        now, changed, undated = dt.datetime.now(dt.UTC), [], []
+        # A time that is still to come, from a ticket or a wrong clock, would hide every change until then.
+        reached = min(Position.load(state).reached, now)
         # TODO: ask for the changes since `reached - lookback`, in order and page by page. Those of that very time
         # as well: another may have come since. What is read twice replaces itself, by the primary key.
         for one in self.tickets():
@@ -62,27 +54,17 @@ class Team(base.StreamPartition):
         changed.sort(key=lambda change: change[:2])
         for first in range(0, len(changed), self.config.page_rows):
             page = changed[first : first + self.config.page_rows]
-            # Not behind a time that is still to come: it would hide every change until then.
             reached = max(reached, min(page[-1][0], now))
-            state = msgspec.to_builtins(Position(updated_time=reached))
-            yield base.DataSourcePayload([row for *_, row in page], state=state)
+            yield base.DataSourcePayload([row for *_, row in page], state=Position(reached=reached).dump())
         # Nothing tells whether these changed: they land each time, and the run's summary counts them.
         yield base.DataSourcePayload(undated, {"count:rows_null_cursor": len(undated)})
 
-    def position(self, state: Mapping[str, Any]) -> Position:
-        try:
-            return msgspec.convert(dict(state), Position)
-        except msgspec.ValidationError as error:
-            remedy = "to begin anew: vdk datasource state reset FLOW --stream tickets"
-            raise base.StateError(f"the state {dict(state)} is not of this source: {error}; {remedy}") from error
-
     def tickets(self) -> Iterator[Ticket]:
-        with self.path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    yield msgspec.json.decode(line, type=Ticket)
-                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                    raise base.BadRecordError(str(error), key=f"{self.path}:{number}", value=line) from error
+        for number, line in enumerate(self.path.read_bytes().splitlines(), start=1):
+            try:
+                yield msgspec.json.decode(line, type=Ticket)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise base.BadRecordError(str(error), key=f"{self.path}:{number}", value=line) from error
 
 
 class Tickets(base.DataSourceStream):

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ._look_commands import check, discover, preview
+from ._new import new
 from ._output import FLOW, OUTPUT, print_rows, reported
 from ._state_commands import state
 
@@ -59,5 +60,5 @@ def run(ctx: click.Context, flow: Path, summary: Path | None) -> None:
     run_single(ctx.obj, flow, lambda job_input: run_in_job(job_input, flow, summary=summary))
 
 
-for one in (check, discover, preview, state):
+for one in (check, discover, new, preview, state):
     datasource.add_command(one)
