@@ -13,7 +13,9 @@ from pathlib import Path
 
 import distributions as d
 
-OTHERS = ("benchmarks", "examples", "tools")
+OTHERS = ("benchmarks", "examples", "tests", "tools")
+# What a distribution may have, besides its setup.py and its jobs, whose steps are no modules.
+PARTS = ("src", "tests", "backend", "hooks", "rename.py")
 
 
 def main() -> int:
@@ -31,8 +33,8 @@ def main() -> int:
 
 
 def passes(folder: Path, sources: list[str]) -> bool:
-    """Checks ``src`` and ``tests`` of a distribution, or all of another folder."""
-    parts = [part for part in (folder / "src", folder / "tests") if any(part.rglob("*.py"))]
+    """Checks the parts of a distribution, or all of another folder."""
+    parts = [folder / name for name in PARTS if (folder / name).exists()]
     checked = parts if (folder / "src").is_dir() else sorted(modules(folder))
     roots = [folder / "tests"] if (folder / "tests").is_dir() else [folder]
     print(f"mypy {folder.relative_to(d.ROOT)}", flush=True)

@@ -1,7 +1,7 @@
 """The distributions of this repository: where they are, what they need of each other, their built files.
 
-There is no list to keep: every folder in ``packages/`` and ``plugins/`` that has a ``pyproject.toml`` is one.
-Its short name is the last word of its folder name, so ``plugins/vdk-source-sqlite`` is ``sqlite``.
+There is no list to keep: every folder in ``packages/`` and ``plugins/`` that has a ``pyproject.toml`` is one, and so
+is the template. Its short name is its own part of the folder's name, so ``plugins/vdk-source-sqlite`` is ``sqlite``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+TEMPLATE = ROOT / "template"
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,17 @@ class Distribution:
 
     @property
     def name(self) -> str:
-        """The folder's name, which is the distribution's name and that of its ``vdk.plugin.run`` entry point."""
-        return self.folder.name
+        """The folder's name, which is the distribution's name and that of its ``vdk.plugin.run`` entry point.
+
+        The template's folder alone is called by what it is; copies of it have their names.
+        """
+        return "vdk-source-acme" if self.folder == TEMPLATE else self.folder.name
 
     @property
     def short_name(self) -> str:
-        return "base" if self.name == "vdk-datasource-base" else self.name.rpartition("-")[2]
+        if self.folder == TEMPLATE:
+            return "template"
+        return "base" if self.name == "vdk-datasource-base" else re.sub("^vdk-[a-z]+-", "", self.name)
 
     @property
     def requirements(self) -> Path:
@@ -57,8 +63,9 @@ class Distribution:
 
 
 def all_distributions() -> list[Distribution]:
-    """Every distribution, the base first."""
-    found = [path.parent for group in ("packages", "plugins") for path in (ROOT / group).glob("*/pyproject.toml")]
+    """Every distribution, the base first and the template last."""
+    groups = ("packages/*", "plugins/*", TEMPLATE.name)
+    found = [path.parent for group in groups for path in ROOT.glob(f"{group}/pyproject.toml")]
     if not found:
         raise SystemExit(f"no distribution found under {ROOT}")
     return [Distribution(folder) for folder in sorted(found)]
@@ -94,12 +101,15 @@ def build(distribution: Distribution, into: Path) -> tuple[Path, Path]:
 
     From a copy of the folder: setuptools leaves ``build/lib`` and ``*.egg-info`` behind, files deleted since then
     come back into later wheels through them, and environments that run side by side would write them together.
+    The template lies where it lies in the repository, for the base's build takes it along.
     """
-    source, output = into / "src" / distribution.name, into / distribution.name
-    shutil.rmtree(source, ignore_errors=True)
+    copy, output = into / "src", into / distribution.name
+    shutil.rmtree(copy, ignore_errors=True)
     shutil.rmtree(output, ignore_errors=True)
     leftovers = shutil.ignore_patterns("build", "dist", "*.egg-info", "__pycache__", ".*_cache")
-    shutil.copytree(distribution.folder, source, ignore=leftovers)
+    for folder in {distribution.folder, TEMPLATE}:
+        shutil.copytree(folder, copy / folder.relative_to(ROOT), ignore=leftovers)
+    source = copy / distribution.folder.relative_to(ROOT)
     uv("build", "--quiet", "--python", sys.executable, "--out-dir", str(output), str(source))
     (sdist,), (wheel,) = output.glob("*.tar.gz"), output.glob("*.whl")
     return sdist, wheel

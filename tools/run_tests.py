@@ -3,7 +3,7 @@
     python tools/run_tests.py sqlite-py312 [pytest's arguments]
 
 The first argument is the name of a tox environment or of a distribution; ``examples`` means the tests of the
-example jobs, with every distribution installed.
+example jobs, with every distribution installed, and ``template`` also those of what is made from it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ def main(name: str, *pytest_arguments: str) -> int:
     else:
         distribution = d.find(subject)
         folder = distribution.folder
+        if folder == d.TEMPLATE:
+            pytest_arguments = pytest_arguments or ("tests", "../tests")
         d.install(d.with_siblings([distribution], for_tests=True), [distribution.requirements])
     return run_pytest(folder, name, pytest_arguments)
 

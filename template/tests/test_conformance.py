@@ -15,7 +15,7 @@ from vdk.plugin.datasource_base.testing import (
     PartitionConformance,
     StreamEditor,
 )
-from vdk.plugin.source_acme.source import AcmeConfig, AcmeSource
+from vdk.plugin.source_acme import source as ours
 
 
 class Tickets(StreamEditor):
@@ -48,17 +48,18 @@ class TestAcme(DataSourceConformance, IncrementalConformance, PartitionConforman
         return rows
 
     @pytest.fixture
-    def source(self, tmp_path: Path, rows: list[Row]) -> Callable[[], AcmeSource]:
-        config = AcmeConfig(folder=tmp_path, page_rows=3, lookback=Duration(seconds=10))
-        return lambda: AcmeSource(config)
+    def source(self, tmp_path: Path, rows: list[Row]) -> Callable[[], ours.AcmeSource]:
+        config = ours.AcmeConfig(folder=tmp_path, page_rows=3, lookback=Duration(seconds=10))
+        return lambda: ours.AcmeSource(config)
 
     @pytest.fixture
     def expected(self, rows: list[Row]) -> Mapping[str, list[Row]]:
         return {"tickets": rows}
 
     @pytest.fixture
-    def bad_source(self, tmp_path: Path) -> Callable[[], AcmeSource]:
-        return lambda: AcmeSource(AcmeConfig(folder=tmp_path / "nowhere"))
+    def bad_source(self, tmp_path: Path) -> Callable[[], ours.AcmeSource]:
+        config = ours.AcmeConfig(folder=tmp_path / "nowhere")
+        return lambda: ours.AcmeSource(config)
 
     @pytest.fixture
     def editor(self, tmp_path: Path) -> Tickets:

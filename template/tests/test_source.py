@@ -9,11 +9,11 @@ import pytest
 
 from tickets import export, ticket
 from vdk.plugin import datasource_base as base
-from vdk.plugin.source_acme.source import AcmeConfig, Team
+from vdk.plugin.source_acme import source as ours
 
 
 def read(path: Path, state: Any = None, **options: Any) -> list[base.DataSourcePayload]:
-    return list(Team(path, AcmeConfig(folder=path.parent, **options)).read(state or {}))
+    return list(ours.Team(path, ours.AcmeConfig(folder=path.parent, **options)).read(state or {}))
 
 
 def ids(payloads: list[base.DataSourcePayload]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The data of the tests: files as Acme's help desk exports them. TODO: make yours, without the network."""
+"""The data of the tests: files as the help desk exports them. TODO: make yours, without the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Acme help desk's tickets: a file per team, a line of JSON each. TODO: your data, and where it is documented."""
+"""Tickets of a help desk: a file per team, a line of JSON each. TODO: your data, and where it is documented."""
 
 from __future__ import annotations
 
