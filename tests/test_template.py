@@ -60,15 +60,14 @@ def test_cookiecutter_gives_the_same(
     plugin: Path, clone: Path, machine: Machine, tmp_path: Path, version: str, address: str
 ) -> None:
     """However the repository is named, and by the oldest version that has the hook and by the newest."""
-    repository = {
-        "relative": lambda: "../vdk-sources",
-        "absolute": lambda: str(clone),
-        "git": lambda: f"file://{bare(clone, tmp_path)}",
-        "zip": lambda: shutil.make_archive(str(tmp_path / "sources"), "zip", clone.parent, clone.name),
-    }[address]()
-    here = tmp_path / "here"
-    here.mkdir()
     shutil.copytree(clone, tmp_path / "vdk-sources")
+    (here := tmp_path / "here").mkdir()
+    repository = {
+        "relative": "../vdk-sources",
+        "absolute": str(clone),
+        "git": f"file://{bare(clone, tmp_path)}",
+        "zip": shutil.make_archive(str(tmp_path / "sources"), "zip", tmp_path, "vdk-sources"),
+    }[address]
     cookiecutter = ["uvx", "--quiet", "--python", sys.executable, "--from", version, "cookiecutter"]
     arguments = [repository, "--directory", "template", "--no-input", "name=my-crm"]
     machine(*cookiecutter, *arguments, cwd=here, HOME=str(tmp_path), UV_CACHE_DIR=cache())

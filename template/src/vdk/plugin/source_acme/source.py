@@ -41,9 +41,8 @@ class Team(base.StreamPartition):
 
     def read(self, state: Mapping[str, Any]) -> Iterator[base.DataSourcePayload]:
         """What changed since `state`, oldest first: the last row of a page is a place to go on from."""
-        now, changed, undated = dt.datetime.now(dt.UTC), [], []
-        # A time that is still to come, from a ticket or a wrong clock, would hide every change until then.
-        reached = min(Position.load(state).reached, now)
+        reached, now = Position.load(state).reached, dt.datetime.now(dt.UTC)
+        changed, undated = [], []
         # TODO: ask for the changes since `reached - lookback`, in order and page by page. Those of that very time
         # as well: another may have come since. What is read twice replaces itself, by the primary key.
         for one in self.tickets():
@@ -54,7 +53,8 @@ class Team(base.StreamPartition):
         changed.sort(key=lambda change: change[:2])
         for first in range(0, len(changed), self.config.page_rows):
             page = changed[first : first + self.config.page_rows]
-            reached = max(reached, min(page[-1][0], now))
+            # Times that are still to come do not count: one wrong clock would hide all changes until then.
+            reached = max([reached, *(time for time, *_ in page if time <= now)])
             yield base.DataSourcePayload([row for *_, row in page], state=Position(reached=reached).dump())
         # Nothing tells whether these changed: they land each time, and the run's summary counts them.
         yield base.DataSourcePayload(undated, {"count:rows_null_cursor": len(undated)})

@@ -63,7 +63,8 @@ class PartitionConformance(Conformance):
             for broken in ids if any(stream == name for stream, _ in landing.states) else ():
                 with Landing.fresh() as failed:
                     failed.attempt(watched(source, _failing(name, broken)), on_error="continue")
-                    missing = [id for id in ids if id != broken and (name, id) not in failed.states]
+                    others = [id for id in ids if id != broken and (name, id) in landing.states]
+                    missing = [id for id in others if (name, id) not in failed.states]
                     failed.run(source)
                     gone = lost(failed.tables, landing.tables)
                 assert not missing, f"{name}: when {broken!r} fails, {missing} have no state: let them share nothing"
