@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from support import QUICK, AppendOnly, Lab, Whole, counting, numbers, payload
+from support import QUICK, AppendOnly, Lab, Split, Whole, counting, numbers, payload
 from vdk.plugin.datasource_base import (
     BadRecordError,
     ConfigurationError,
@@ -24,7 +24,8 @@ from vdk.plugin.datasource_base import (
     RejectedRows,
     StreamSchema,
 )
-from vdk.plugin.datasource_base.runtime import execute
+from vdk.plugin.datasource_base.runtime import Options, execute
+from vdk.plugin.datasource_base.testing import MemoryDestination
 
 KEYED = StreamSchema(pa.schema([("id", pa.int64()), ("v", pa.int64())]), primary_key=("id",), cursor="id")
 BAD: list[dict[str, Any]] = [
@@ -38,6 +39,19 @@ BAD: list[dict[str, Any]] = [
 
 def bad(state: Any) -> list[DataSourcePayload]:
     return [payload(*BAD, state={"x": 1})]
+
+
+SIMPLE = StreamSchema(pa.schema([("n", pa.int64())]))
+
+
+def broken(rows: int, unfit: int) -> list[dict[str, Any]]:
+    """So many rows, of which so many do not fit ``SIMPLE``."""
+    return [{"n": "x" if number < unfit else number} for number in range(rows)]
+
+
+def partly(rows: int, unfit: int) -> Whole:
+    """A stream of such rows, read whole."""
+    return Whole("t", lambda state: [payload(*broken(rows, unfit))], SIMPLE)
 
 
 class TestRejected:
@@ -72,6 +86,118 @@ class TestRejected:
         with pytest.raises(FlowFailedError, match="3 rows were rejected, more than max_rejected = 2"):
             lab.run(stream, on_bad_record="reject", max_rejected=most)
         assert lab.states == {}
+
+    @pytest.mark.parametrize("mode", ["append", "replace"])
+    @pytest.mark.parametrize(("bad", "fits"), [(2, True), (3, False)])
+    def test_a_percentage_is_judged_at_the_end_of_a_short_stream(
+        self, lab: Lab, mode: str, bad: int, fits: bool
+    ) -> None:
+        """5 % of 40 rows are 2. Where it is one unit, nothing of it lands; a later one begins anew."""
+        stream = Whole("t", lambda state: [payload(*broken(40, bad), state={"x": 1})], SIMPLE)
+        flow: dict[str, Any] = {"on_bad_record": "reject", "max_rejected": "5%", "write_mode": mode}
+        if fits:
+            assert lab.run(stream, options=Options(), **flow).streams[0].rows_rejected == bad
+            return
+        with pytest.raises(FlowFailedError, match=r"3 of 40 rows were rejected, more than max_rejected = 5%; the last"):
+            lab.run(stream, options=Options(), **flow)
+        assert not lab.tables.get("t")
+        assert lab.states == {}
+
+    def test_a_percentage_ends_a_long_stream_early(self, lab: Lab) -> None:
+        """Once a thousand rows were read; before that the first rows say too little."""
+        read = 0
+
+        def rows(state: Any) -> Any:
+            nonlocal read
+            for page in range(100):
+                read += 100
+                yield payload(*broken(100, 20 if page else 100), state={"page": page})
+
+        with pytest.raises(FlowFailedError, match=r"of \d+ rows were rejected, more than max_rejected = 10%"):
+            lab.run(
+                Whole("t", rows, SIMPLE), options=Options(batch_rows=100), on_bad_record="reject", max_rejected="10%"
+            )
+        assert 900 <= len(lab.tables["t"]) + len(lab.tables["t__rejected"]) < 1100
+
+    def test_a_percentage_counts_all_partitions_and_no_row_twice(self, lab: Lab) -> None:
+        """Rows that were read in vain do not make room for more; partitions are judged together, at the end."""
+        failing = iter([True, True])
+
+        def read(count: int, bad: int, fails: bool) -> Any:
+            def rows(state: Any) -> Any:
+                yield payload(*broken(count, bad))
+                if fails and next(failing, False):
+                    raise ConnectionFailedError("blip")
+
+            return rows
+
+        parts = {"worse": read(10, 4, True), "better": read(30, 0, False)}
+        flow: dict[str, Any] = {"on_bad_record": "reject", "write_mode": "replace"}
+        assert lab.run(Split("t", parts, SIMPLE), max_rejected="10%", **flow).streams[0].rows_rejected == 4
+        failing = iter([True, True])
+        with pytest.raises(FlowFailedError, match="4 of 40 rows"):
+            lab.run(Split("t", parts, SIMPLE), max_rejected="9.9%", **flow)
+
+    @pytest.mark.parametrize(
+        ("said", "message"),
+        [
+            ("many", r"max_rejected: 'many': it is a number of rows, or a percentage"),
+            ("0%", "a percentage is more than 0%"),
+            ("101%", "a percentage is more than 0%"),
+            ("-1", "it is a number of rows"),
+            ("1.5", "it is a number of rows"),
+            (0, "leave it out to allow any number"),
+        ],
+    )
+    def test_a_wrong_max_rejected_is_refused(self, lab: Lab, said: Any, message: str) -> None:
+        """Before anything is read, with what it can be."""
+        with pytest.raises(ConfigurationError, match=message):
+            lab.run(Whole("t", bad, KEYED), max_rejected=said)
+
+    def test_rejected_rows_of_a_replaced_table_are_those_of_its_generation(self, lab: Lab) -> None:
+        """A row that was mended has landed, so it is not among the rejected ones any more; appended ones stay."""
+        flow: dict[str, Any] = {"on_bad_record": "reject", "write_mode": "replace"}
+        for count in (3, 1, 0):
+            lab.run(partly(5, count), **flow)
+            assert (len(lab.tables["t"]), len(lab.tables["t__rejected"])) == (5 - count, count)
+        for total in (2, 4):
+            lab.run(partly(5, 2), on_bad_record="reject", write_mode="append")
+            assert len(lab.tables["t__rejected"]) == total
+
+    def test_a_stream_that_is_called_like_rejected_rows_keeps_its_table(self, lab: Lab) -> None:
+        """It is not taken for rows that the other stream has rejected."""
+        streams = [
+            Whole("t", lambda state: [payload({"n": 1})]),
+            Whole("t__rejected", lambda state: [payload({"n": 2})]),
+        ]
+        for _ in range(2):
+            lab.run(*streams, on_bad_record="reject", write_mode="replace", max_parallel_partitions=1)
+            assert lab.tables["t__rejected"] == [{"n": 2}]
+
+    def test_rows_are_rejected_alike_wherever_they_are_found_unfit(self, lab: Lab) -> None:
+        """By the source, by conversion, for want of a key, and behind a transform: the row, why, whence and when."""
+        unfit = RejectedRows([({"id": 9, "v": 1}, BadRecordError("no good", stream="t"))])
+
+        def read(state: Any) -> Any:
+            yield DataSourcePayload(unfit)
+            yield payload({"id": 1, "v": "x"}, {"id": None, "v": 2}, {"id": 3, "v": 3}, state={"x": 1})
+
+        def keep(rows: Any) -> Any:
+            return rows
+
+        for transform, expected in ((None, [9, 1, None]), (keep, [9, None])):
+            MemoryDestination.forget(lab.target)
+            entry: dict[str, Any] = {"transform": transform} if transform is not None else {}
+            lab.run(Whole("t", read, KEYED), on_bad_record="reject", write_mode="upsert", **entry)
+            apart = lab.tables["t__rejected"]
+            assert [json.loads(row["row"])["id"] for row in apart] == expected
+            assert all(
+                (row["source"], row["stream"]) == ("src", "t")
+                and row["reason"]
+                and row["run_id"]
+                and row["rejected_at"]
+                for row in apart
+            )
 
     def test_rows_that_a_retry_reads_again_are_rejected_once(self, lab: Lab) -> None:
         """What a failed attempt rejected did not land, and does not count."""

@@ -25,7 +25,7 @@ KEYS: dict[str, tuple[int | float | str, str]] = {
     "queue_bytes": (64 << 20, "Bytes of batches that may wait for a destination before readers stand still."),
     "on_error": ("continue", "Whether the other streams go on when one fails: continue or stop."),
     "on_bad_record": ("fail", "What happens to a row that does not fit: fail its stream, or reject the row."),
-    "max_rejected": (0, "Rows a stream may reject before it fails; 0: any number."),
+    "max_rejected": ("0", "Rows a stream may reject before it fails, or a percentage ('5%'); 0: any number."),
     "retry_attempts": (5, "How often a partition is tried without progress."),
     "retry_seconds": (300.0, "How many seconds a partition is tried without progress."),
     "retry_delay": (1.0, "Seconds before the second attempt at most; doubled for each further one."),
@@ -56,6 +56,7 @@ def options_from(configuration: Configuration) -> Options:
     """
     from ..contract import ConfigurationError
     from ..runtime import Options
+    from ..runtime._tolerance import Tolerance
 
     said: dict[str, Any] = {name: configuration.get_value(f"{PREFIX}{name}".upper()) for name in KEYS}
     choices = {"on_error": ("continue", "stop"), "on_bad_record": ("fail", "reject")}
@@ -64,6 +65,11 @@ def options_from(configuration: Configuration) -> Options:
         if name in choices:
             if value not in choices[name]:
                 raise ConfigurationError(f"{key} = {value!r}: it can be {' or '.join(choices[name])}")
-        elif value < 0 or (value == 0 and name not in ("max_rejected", "retry_delay")):
+        elif name == "max_rejected":
+            try:
+                Tolerance.parse(value)
+            except ValueError as error:
+                raise ConfigurationError(f"{key} = {value!r}: {error}") from None
+        elif value < 0 or (value == 0 and name != "retry_delay"):
             raise ConfigurationError(f"{key} = {value!r}: it must be more than 0")
     return Options(**said)

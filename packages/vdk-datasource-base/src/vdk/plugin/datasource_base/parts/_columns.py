@@ -9,11 +9,22 @@ from typing import Any
 import pyarrow as pa
 
 from ..contract import BadRecordError
-from ._destination import RESERVED_PREFIX
+from ._destination import RESERVED_PREFIX, TableSpec
 from ._infer import infer_array, to_json
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
-REJECTED_SUFFIX = "__rejected"
+REJECTED = pa.schema(
+    [
+        ("rejected_at", TIMESTAMP),
+        ("run_id", pa.string()),
+        ("source", pa.string()),
+        ("stream", pa.string()),
+        ("column", pa.string()),
+        ("reason", pa.string()),
+        ("row", pa.string()),
+    ]
+)
+"""The columns of ``<table>__rejected``; ``row`` is the whole row, as JSON."""
 
 
 def add_columns(
@@ -58,8 +69,18 @@ def rejected_table(
             "column": pa.array([error.column for _, error in rows], pa.string()),
             "reason": pa.array([_utf8(str(error)) for _, error in rows], pa.string()),
             "row": pa.array([to_json(dict(row)) for row, _ in rows], pa.string()),
-        }
+        },
+        schema=REJECTED,
     )
+
+
+def rejected_name(table: str) -> str:
+    return f"{table}__rejected"
+
+
+def rejected_spec(table: str) -> TableSpec:
+    """Where rows that ``table`` rejects land."""
+    return TableSpec(name=rejected_name(table), write_mode="append", schema=REJECTED)
 
 
 def _utf8(text: str) -> str:

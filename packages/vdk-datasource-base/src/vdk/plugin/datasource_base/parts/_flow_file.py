@@ -50,7 +50,7 @@ class FlowEntry(DataSourceConfig):
     batch_seconds: Annotated[float, Meta(gt=0)] | None = None
     on_error: OnError | None = None
     on_bad_record: OnBadRecord | None = None
-    max_rejected: Positive | None = None
+    max_rejected: int | str | None = None
     on_schema_change: Literal["evolve", "freeze"] = "evolve"
     deletes: Literal["hard", "soft"] = "hard"
     metadata_columns: list[str] = msgspec.field(default_factory=list)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ..contract import BadRecordError, DataSourceError, StreamSchema
 from ..parts import DELETED_AT, Slice, TableSpec, WriteMode
-from ..parts._columns import REJECTED_SUFFIX, TIMESTAMP, add_columns, check_names, rejected_table
+from ..parts._columns import TIMESTAMP, add_columns, check_names, rejected_spec, rejected_table
 from ..parts._convert import convert_batch, convert_rows
 from ..parts._infer import infer_table
 from ..parts._reduce import last_per_key, without_key
@@ -95,8 +95,7 @@ def _rejected(plan: StreamPlan, spec: TableSpec, rejected: Rejected) -> Rejected
     if plan.options.on_bad_record == "fail":
         raise rejected[0][1]
     table = rejected_table(rejected, source=plan.source_id, stream=plan.name, run_id=plan.run_id)
-    aside = TableSpec(name=f"{spec.name}{REJECTED_SUFFIX}", write_mode="append", schema=table.schema)
-    return RejectedSlice(aside, "rows", table)
+    return RejectedSlice(rejected_spec(spec.name), "rows", table)
 
 
 def _deletes(plan: StreamPlan, run: Run, spec: TableSpec, mode: WriteMode | None) -> Slice:

@@ -38,6 +38,11 @@ class Run:
             and self.metadata == other.metadata
         )
 
+    @property
+    def count(self) -> int:
+        """Its rows, or keys."""
+        return len(self.rows) + sum(int(batch.num_rows) for batch in self.batches) + len(self.rejected)
+
     def extend(self, other: Run) -> None:
         self.rows += other.rows
         self.batches += other.batches
@@ -172,7 +177,7 @@ class Buffer:
 
     def _measure_again(self) -> None:
         left = [*self._covered.all, *self._open.all]
-        self.rows = sum(_count(run) for run in left)
+        self.rows = sum(run.count for run in left)
         self.size = sum(_size(run) for run in left)
         self._since = time.monotonic()
 
@@ -207,11 +212,7 @@ class Buffer:
                 f"stream {self._stream!r} yielded data of type {type(data).__name__}: it must be a row, "
                 "a list of rows, an Arrow batch or table, or None"
             )
-        return run, _count(run), _size(run)
-
-
-def _count(run: Run) -> int:
-    return len(run.rows) + sum(int(batch.num_rows) for batch in run.batches) + len(run.rejected)
+        return run, run.count, _size(run)
 
 
 def _size(run: Run) -> int:

@@ -38,3 +38,11 @@ class Claims:
                     f"{table!r} by turns; use {{stream}} in destination_table, or a write_mode that adds rows"
                 )
             owners[owner] = mode
+
+    def of_another(self, plan: StreamPlan, destination: str, table: str) -> bool:
+        """Whether another stream has taken a table."""
+        with self._lock:
+            return any(
+                one != (plan.where, plan.source_id, plan.name)
+                for one in self._tables.get((destination, table.lower()), {})
+            )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from ..contract import ConfigurationError
 from ..parts._flow_file import FlowEntry, LoadedFlow
 from ..parts._transform import Transform, load_transform
 from ._claims import Claims
@@ -16,6 +17,7 @@ from ._error_text import message_of
 from ._options import Options
 from ._plan import check_metadata_columns, check_template
 from ._retry import AWAY, Retry
+from ._tolerance import Tolerance
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -52,6 +54,7 @@ class Flow:
         """The file's flow of that number. Raises ``ConfigurationError`` for what is wrong in its entry."""
         entry, where = loaded.file.flows[number], f"{loaded.where}: flows[{number}]"
         check_metadata_columns(entry.metadata_columns, where)
+        _check_tolerance(entry.max_rejected, where)
         return cls(
             entry=entry,
             where=where,
@@ -87,3 +90,12 @@ class Flow:
         )  # fmt: skip
         if self.stop.wait(pause):
             raise error
+
+
+def _check_tolerance(said: int | str | None, where: str) -> None:
+    """Refuse a ``max_rejected`` that is none, and 0, which could be taken for either end."""
+    try:
+        if said is not None and Tolerance.parse(said).count == 0:
+            raise ValueError('leave it out to allow any number; on_bad_record = "fail" allows none')
+    except ValueError as error:
+        raise ConfigurationError(f"{where}.max_rejected: {said!r}: {error}") from None

@@ -21,7 +21,8 @@ class Options:
     :param queue_bytes: batches that may wait for the destination; readers stand still above it.
     :param on_error: whether the other streams go on when one fails.
     :param on_bad_record: whether a row that does not fit fails its stream or is set apart.
-    :param max_rejected: rows a stream may reject before it fails; 0: any number.
+    :param max_rejected: rows a stream may reject before it fails, or a percentage of those it reads (``"5%"``);
+        0: any number.
     :param retry_attempts: how often a partition is tried without progress.
     :param retry_seconds: how long a partition is tried without progress.
     :param retry_delay: seconds before the second attempt, at most; doubled for each further one.
@@ -35,7 +36,7 @@ class Options:
     queue_bytes: int = 64 * MIB
     on_error: OnError = "continue"
     on_bad_record: OnBadRecord = "fail"
-    max_rejected: int = 0
+    max_rejected: int | str = "0"
     retry_attempts: int = 5
     retry_seconds: float = 300.0
     retry_delay: float = 1.0

@@ -145,16 +145,21 @@ class PartitionReader:
             attempt.state = state if state is not None else attempt.state
             attempt.staged = True
             attempt.staged_undecided |= self._run.mode is None
-            slices = self._slices([*runs, *rest])
-            self._submit(attempt, lambda destination: self._run.stage(destination, self._partition.id, slices), size)
+            slices, read = self._slices([*runs, *rest])
+            self._submit(
+                attempt, lambda destination: self._run.stage(destination, self._partition.id, slices, read), size
+            )
 
     def _commit(self, attempt: _Attempt, buffer: Buffer) -> None:
         self._decide(attempt)
         runs, state, size = buffer.take_covered()
-        slices = self._slices(runs)
+        slices, read = self._slices(runs)
         attempt.staged = False  # lands with this unit
         self._submit(
-            attempt, lambda destination: self._run.commit(destination, self._partition.id, slices, state), size, state
+            attempt,
+            lambda destination: self._run.commit(destination, self._partition.id, slices, state, read),
+            size,
+            state,
         )
 
     def _decide(self, attempt: _Attempt) -> None:
@@ -171,21 +176,27 @@ class PartitionReader:
         size = buffer.size
         runs, state, _ = buffer.take_covered()
         rest, _ = buffer.take_open()
-        slices = self._slices([*runs, *rest])
+        slices, read = self._slices([*runs, *rest])
         if incremental:
             if slices or state is not None or attempt.staged:
                 self._submit(
                     attempt,
-                    lambda destination: self._run.commit(destination, self._partition.id, slices, state),
+                    lambda destination: self._run.commit(
+                        destination, self._partition.id, slices, state, read, ended=True
+                    ),
                     size,
                     state,
                 )
             return
         last = state if state is not None else attempt.state
-        self._submit(attempt, lambda destination: self._run.hold(destination, self._partition.id, slices, last), size)
+        self._submit(
+            attempt, lambda destination: self._run.hold(destination, self._partition.id, slices, last, read), size
+        )
 
-    def _slices(self, runs: list[Run]) -> list[Slice]:
-        return slices_of(self._run.plan, runs, self._run.mode)
+    def _slices(self, runs: list[Run]) -> tuple[list[Slice], int]:
+        """The slices, and how many rows were read for them."""
+        read = sum(one.count for one in runs if one.kind == "rows")
+        return slices_of(self._run.plan, runs, self._run.mode), read
 
     def _submit(
         self, attempt: _Attempt, work: Callable[[Destination], None], size: int, state: State | None = None

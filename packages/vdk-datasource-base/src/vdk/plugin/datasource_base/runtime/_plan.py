@@ -53,6 +53,11 @@ class StreamPlan:
     def name(self) -> str:
         return self.stream.name
 
+    @property
+    def split(self) -> bool:
+        """Whether the stream may have several partitions."""
+        return type(self.stream).partitions is not DataSourceStream.partitions
+
     def key(self, partition: str) -> StateKey:
         return StateKey(self.source_id, self.identity, self.name, partition, self.table)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
 from collections.abc import Mapping
 
-from ..contract import BadRecordError, ConcurrentRunError, DataSourceError, DestinationError, State
+from ..contract import ConcurrentRunError, DataSourceError, DestinationError, State
 from ..parts import CommitUnit, Destination, Generation, Slice, StateKey, StoredState, TableSpec, WriteMode
-from ._assemble import RejectedSlice
+from ..parts._columns import rejected_name, rejected_spec
 from ._claims import Claims
 from ._plan import StreamPlan
 from ._summary import StreamReport
+from ._tally import Tally
+from ._tolerance import Tolerance
 from ._writer import Writer
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class StreamRun:
         self._finished: list[CommitUnit] = []  # partitions that wait for the whole stream to succeed
         self._specs: dict[str, TableSpec] = {}
         self._landed_anything = self._begun = False
-        self._staged: dict[str, Counter[str]] = {}  # partition → what is staged, to be counted when it lands
+        self._tally = Tally(report, Tolerance.parse(plan.options.max_rejected))
         self._lock = threading.Lock()
 
     @property
@@ -84,10 +85,22 @@ class StreamRun:
                     self.plan.source_id, self.plan.name, self.plan.table,
                 )  # fmt: skip
 
-    def commit(self, destination: Destination, partition: str, slices: list[Slice], state: State | None) -> None:
-        """Land a commit unit and remember the state that is stored now."""
+    def commit(
+        self,
+        destination: Destination,
+        partition: str,
+        slices: list[Slice],
+        state: State | None,
+        read: int,
+        *,
+        ended: bool = False,
+    ) -> None:
+        """Land a commit unit and remember the state that is stored now.
+
+        :param read: the rows that were read for it. :param ended: whether it is the partition's last.
+        """
         self._begin(destination)
-        self._check(destination, slices)
+        self._check(destination, slices, read, ended=ended and not self.plan.split)
         for one in slices:
             self._claim(one.table.name, one.table.write_mode)
         last = max((at for at, one in enumerate(slices) if one.kind == "keys"), default=-1)
@@ -97,30 +110,31 @@ class StreamRun:
                 "partitions, whose rows would be deleted; only a stream that is its own only partition can do that"
             )
         if last >= 0:  # keys of earlier batches are staged already, and only together do they say what is gone
-            self.stage(destination, partition, slices[: last + 1])
-            slices = slices[last + 1 :]
+            self.stage(destination, partition, slices[: last + 1], read)
+            read, slices = 0, slices[last + 1 :]
         key = self.plan.key(partition)
         known = self.stored.get(partition)
         version = known.version if known is not None else 0
         version = destination.commit(CommitUnit(key, slices, state, version, self.plan.run_id))
         self._landed_anything = True
-        swept = Counter(rows_deleted=destination.swept)
-        self._count(self._staged.pop(partition, _NONE) + _amounts(slices) + swept)
+        self._tally.land(partition, slices, read, swept=destination.swept)
         if state is not None:
             self._remember(key, version, state)
 
-    def stage(self, destination: Destination, partition: str, slices: list[Slice]) -> None:
+    def stage(self, destination: Destination, partition: str, slices: list[Slice], read: int) -> None:
         self._begin(destination)
-        self._check(destination, slices)
+        self._check(destination, slices, read)
         for one in slices:
             self._specs.setdefault(one.table.name, one.table)
         destination.stage(self.plan.key(partition), slices, self.plan.run_id)
-        self._staged[partition] = self._staged.get(partition, _NONE) + _amounts(slices)
+        self._tally.stage(partition, slices, read)
 
-    def hold(self, destination: Destination, partition: str, slices: list[Slice], state: State | None) -> None:
+    def hold(
+        self, destination: Destination, partition: str, slices: list[Slice], state: State | None, read: int
+    ) -> None:
         """A partition of a stream that is read whole is at its end: it waits for the others."""
-        if slices:
-            self.stage(destination, partition, slices)
+        if slices or read:
+            self.stage(destination, partition, slices, read)
         known = self.stored.get(partition)
         version = known.version if known is not None else 0
         self._finished.append(CommitUnit(self.plan.key(partition), (), state, version, self.plan.run_id))
@@ -134,7 +148,7 @@ class StreamRun:
         self._begin(destination)
         key = self.plan.key(partition)
         destination.discard(key)
-        self._staged.pop(partition, None)
+        self._tally.drop(partition)
         self._finished = [unit for unit in self._finished if unit.key.partition != partition]
         if self.mode == "replace":
             return {}
@@ -158,6 +172,7 @@ class StreamRun:
     def finish(self, destination: Destination) -> None:
         """Every partition is read: make a replaced table visible, or see that an empty table exists."""
         self._begin(destination)
+        self._tally.judge(ended=True)
         if self.mode is None:
             # no payload carried state: the stream is read whole each time
             self.mode = self.plan.incremental_mode() if "replace" not in destination.write_modes else "replace"
@@ -165,7 +180,7 @@ class StreamRun:
             self._publish(destination)
             return
         held, self._finished = self._finished, []
-        if self.mode == "upsert" and any(self._staged.get(unit.key.partition, _NONE)["rows_landed"] for unit in held):
+        if self.mode == "upsert" and any(self._tally.rows_staged(unit.key.partition) for unit in held):
             raise DataSourceError(
                 f"stream {self.plan.name!r}: some partitions yield a state and others yield rows without one; "
                 "yield a state with the rows of each, or declare the stream's cursor in its schema"
@@ -174,7 +189,7 @@ class StreamRun:
             for name in self._specs:
                 self._claim(name, self.mode)
             destination.commit(unit)
-            self._count(self._staged.pop(unit.key.partition, _NONE))
+            self._tally.land(unit.key.partition)
         if not self._landed_anything and not held and self.plan.schema is not None:
             self._make_table(destination)
 
@@ -185,13 +200,24 @@ class StreamRun:
             specs.setdefault(name, spec)
         for name in specs:
             self._claim(name, "replace")
+        for name in [one for one in specs if self._has_old_rejections(destination, one)]:
+            specs[rejected_name(name)] = rejected_spec(name)
         tables = [TableSpec(one.name, "replace", schema=one.schema, evolve=one.evolve) for one in specs.values()]
         versions = destination.publish(Generation(tables, tuple(self._finished)))
-        for amounts in self._staged.values():
-            self._count(amounts)
+        self._tally.land_all()
         for unit, version in zip(self._finished, versions, strict=True):
             if unit.state is not None:
                 self._remember(unit.key, version, unit.state)
+
+    def _has_old_rejections(self, destination: Destination, table: str) -> bool:
+        """Whether an earlier generation of a table has left rejected rows, which are no longer its own."""
+        aside = rejected_name(table)
+        return (
+            self.plan.options.on_bad_record == "reject"
+            and aside not in self._specs
+            and destination.has_table(aside) is True
+            and not self._claims.of_another(self.plan, destination.identity(), aside)
+        )
 
     def _make_table(self, destination: Destination) -> None:
         """An empty table is data too: it says that there are no rows."""
@@ -206,48 +232,17 @@ class StreamRun:
     def _claim(self, table: str, mode: WriteMode) -> None:
         self._claims.table(self.plan, self.writer.destination.identity(), table, mode)
 
-    def _check(self, destination: Destination, slices: list[Slice]) -> None:
+    def _check(self, destination: Destination, slices: list[Slice], read: int, *, ended: bool = False) -> None:
         """Fail the stream before the destination ignores deletes, or more rows are rejected than the flow allows."""
         if not destination.deletes and any(one.kind != "rows" for one in slices):
             raise DestinationError(
                 f"stream {self.plan.name!r} yielded deletes, and {destination.identity()} cannot delete rows; "
                 'write_mode = "append" lands them as rows with _vdk_deleted_at'
             )
-        most = self.plan.options.max_rejected
-        staged = sum(one["rows_rejected"] for one in self._staged.values())
-        total = self.report.rows_rejected + staged + _amounts(slices)["rows_rejected"]
-        if most and total > most:
-            raise BadRecordError(
-                f"{total} rows were rejected, more than max_rejected = {most}; the last: {_last_reason(slices)}",
-                stream=self.plan.name,
-            )
-
-    def _count(self, amounts: Counter[str]) -> None:
-        self.report.count(**amounts)
+        self._tally.judge(slices, read, ended=ended)
 
     def _remember(self, key: StateKey, version: int, state: State) -> None:
         if state:
             self.stored[key.partition] = StoredState(key, version, state, self.plan.run_id)
         else:
             self.stored.pop(key.partition, None)
-
-
-_NONE: Counter[str] = Counter()
-
-
-def _last_reason(slices: list[Slice]) -> str:
-    rejected = [one.data for one in slices if isinstance(one, RejectedSlice)]
-    return str(rejected[-1].column("reason")[-1].as_py())
-
-
-def _amounts(slices: list[Slice]) -> Counter[str]:
-    """What slices add to the report when they land."""
-    amounts: Counter[str] = Counter()
-    for one in slices:
-        rejected = isinstance(one, RejectedSlice)
-        if one.kind == "keys":  # how many rows they delete, the destination tells
-            continue
-        name = "rows_rejected" if rejected else "rows_landed" if one.kind == "rows" else "rows_deleted"
-        amounts[name] += one.data.num_rows
-        amounts["bytes"] += one.data.nbytes
-    return amounts
