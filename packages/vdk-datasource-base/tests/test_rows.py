@@ -166,10 +166,7 @@ class TestRejected:
 
     def test_a_stream_that_is_called_like_rejected_rows_keeps_its_table(self, lab: Lab) -> None:
         """It is not taken for rows that the other stream has rejected."""
-        streams = [
-            Whole("t", lambda state: [payload({"n": 1})]),
-            Whole("t__rejected", lambda state: [payload({"n": 2})]),
-        ]
+        streams = [Whole(name, lambda state: [payload({"n": 2})]) for name in ("t__rejected", "t")]
         for _ in range(2):
             lab.run(*streams, on_bad_record="reject", write_mode="replace", max_parallel_partitions=1)
             assert lab.tables["t__rejected"] == [{"n": 2}]
