@@ -1,7 +1,8 @@
 """The rules of this repository that no other tool knows.
 
-Each folder of packages/ and plugins/ has what the build and the release need, its three names are one, nothing owns
-the shared ``vdk`` namespace, every YAML and TOML file parses, and the table of tox.ini names every distribution.
+The template and each folder of packages/ and plugins/ have what the build and the release need, their three names
+are one, nothing owns the shared ``vdk`` namespace, every YAML and TOML file parses, the pipelines are what GitLab
+takes, and the table of tox.ini names every distribution.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import yaml
 
 import distributions as d
+from ci_report import PYTHONS
 
 NEEDED = ("setup.py", "README.md", "LICENSE", "requirements.txt", ".plugin-ci.yml", "src", "tests")
 
@@ -33,7 +35,7 @@ GitLabLoader.add_constructor("!reference", reference)
 
 
 def main() -> int:
-    problems = [*check_files_parse(), *check_table()]
+    problems = [*check_files_parse(), *check_pipelines(), *check_table()]
     for each in d.all_distributions():
         problems += [f"{each.folder.relative_to(d.ROOT)}: {problem}" for problem in check_folder(each)]
     print("\n".join(problems) or "house rules: all is well")
@@ -64,6 +66,16 @@ def parse(path: Path) -> object:
     return tomllib.loads(text) if path.suffix == ".toml" else yaml.load(text, Loader=GitLabLoader)
 
 
+def check_pipelines() -> Iterator[str]:
+    """The pipeline and the files it includes, against the schema that GitLab publishes for its own editor."""
+    files = [d.ROOT / ".plugin-ci.yml", *(each.folder / ".plugin-ci.yml" for each in d.all_distributions())]
+    schema = ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
+    command = [sys.executable, "-m", "check_jsonschema", *schema, *(str(file) for file in files if file.exists())]
+    finished = subprocess.run(command, check=False, cwd=d.ROOT, capture_output=True, text=True)
+    if finished.returncode:
+        yield f"{finished.stdout}{finished.stderr}"
+
+
 def check_table() -> Iterator[str]:
     """tox.ini's list of environments names every distribution: one that is missing there is never tested."""
     table = (d.ROOT / "tox.ini").read_text("utf-8").partition("env_list =")[2].partition("-py")[0]
@@ -75,7 +87,9 @@ def check_table() -> Iterator[str]:
 
 def check_folder(distribution: d.Distribution) -> Iterator[str]:
     folder, name = distribution.folder, distribution.name
-    yield from (f"lacks {part}" for part in NEEDED if not (folder / part).exists())
+    if missing := [part for part in NEEDED if not (folder / part).exists()]:
+        yield f"lacks {', '.join(missing)}"
+        return
     project = distribution.metadata()
     if project.get("name") != name:
         yield f"the distribution is called {project.get('name')!r}; folder and name must be the same"
@@ -90,8 +104,35 @@ def check_folder(distribution: d.Distribution) -> Iterator[str]:
         yield 'setup.py needs the line __version__ = "0.1.0", as it is: the release job rewrites it'
     if (folder / "LICENSE").read_bytes() != (d.ROOT / "LICENSE").read_bytes():
         yield "LICENSE differs from the repository's"
-    if f"PLUGIN_NAME: {name}\n" not in (folder / ".plugin-ci.yml").read_text("utf-8"):
-        yield f".plugin-ci.yml must set PLUGIN_NAME: {name}"
+    yield from check_style(folder)
+    yield from (f".plugin-ci.yml: {problem}" for problem in check_jobs(folder / ".plugin-ci.yml", name))
+
+
+def check_style(folder: Path) -> Iterator[str]:
+    """A folder that can stand alone repeats ruff's settings, and ruff prefers those: they are the same."""
+    own, ours = (
+        tomllib.loads((place / "pyproject.toml").read_text("utf-8")).get("tool", {}).get("ruff", {})
+        for place in (folder, d.ROOT)
+    )
+    for name in ("line-length", "target-version"):
+        if own and own.get(name) != ours[name]:
+            yield f"pyproject.toml: tool.ruff.{name} is {own.get(name)!r}, and {ours[name]!r} in the whole repository"
+    if own and own.get("lint", {}).get("select") != ours["lint"]["select"]:
+        yield f"pyproject.toml: tool.ruff.lint.select must be that of the repository, {ours['lint']['select']}"
+
+
+def check_jobs(file: Path, name: str) -> Iterator[str]:
+    """The jobs that the plugin CI expects: one to build it on each Python, and one to release it."""
+    jobs = parse(file)
+    assert isinstance(jobs, dict)
+    builds = [f"build-py{version.replace('.', '')}-{name}" for version in PYTHONS]
+    parents = {f".build-{name}": ".build-plugin", f"release-{name}": ".release-plugin"}
+    for job, parent in {**parents, **dict.fromkeys(builds, f".build-{name}")}.items():
+        found = jobs.get(job, {})
+        if found.get("extends") != parent:
+            yield f"needs the job {job}, which extends {parent}"
+        if job in parents and found.get("variables", {}).get("PLUGIN_NAME") != name:
+            yield f"{job} must set PLUGIN_NAME: {name}"
 
 
 if __name__ == "__main__":
