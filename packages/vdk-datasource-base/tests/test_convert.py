@@ -446,3 +446,17 @@ def test_decimals_of_any_exponent() -> None:
     assert infer_array([Decimal(10) ** 37, Decimal("0.01")]).type == JSON_TYPE
     with decimal.localcontext(prec=5):
         assert infer_array([Decimal("123456789.123")]).to_pylist() == [Decimal("123456789.123")]
+
+
+class TestColumnsThatAreOnlyNamed:
+    NAMED = StreamSchema(pa.schema([("id", pa.null()), ("price", pa.float64())]), ("id",))
+
+    def test_their_type_is_inferred_from_rows(self) -> None:
+        """A key that is declared without a type has the type its values have, and comes first."""
+        table = convert_rows([{"price": 1.5, "id": 7}], self.NAMED, stream="s").table
+        assert table.schema == pa.schema([("id", pa.int64()), ("price", pa.float64())])
+
+    def test_their_type_is_taken_from_a_batch(self) -> None:
+        """A batch brings the type of a column that is declared without one."""
+        table = convert_batch(pa.table({"id": ["a"], "price": [1.5]}), self.NAMED, stream="s").table
+        assert table.schema == pa.schema([("id", pa.string()), ("price", pa.float64())])

@@ -38,7 +38,8 @@ _ARROW: dict[Any, pa.DataType] = {
 class StreamSchema:
     """What a table looks like.
 
-    :param fields: the columns, in order.
+    :param fields: the columns, in order. One of Arrow's null type is named only, to be a key, and its type is
+        inferred from the rows like that of a column that is not declared. Further columns may come with the rows.
     :param primary_key: columns that identify a row; empty: rows are not identified.
     :param cursor: the column that grows with every change; None: the stream is read whole.
     """

@@ -72,7 +72,8 @@ def convert_batch(
         if position < 0 or (wanted := plain_type(schema.fields.field(position).type)) == one.type:
             continue
         try:
-            table = table.set_column(index, pa.field(one.name, wanted), cast_exactly(table.column(index), wanted))
+            column = cast_exactly(table.column(index), wanted)
+            table = table.set_column(index, pa.field(one.name, column.type), column)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             if not loose:
                 # row by row: finds the value that does not fit, and keeps the rows that do
@@ -88,7 +89,7 @@ def _lacks_values(table: pa.Table, schema: StreamSchema) -> bool:
 
 def cast_exactly(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
     """A cast that changes no value. Raises ``pa.ArrowInvalid`` where that cannot be."""
-    if column.type == wanted:
+    if column.type == wanted or pa.types.is_null(wanted):
         return column
     if wanted == JSON_TYPE:
         return pa.chunked_array([json_array(column.to_pylist())])
@@ -153,7 +154,7 @@ def typed_array(values: Sequence[Any], wanted: pa.DataType) -> pa.Array:
     if pa.types.is_decimal(wanted):
         return pa.array([_scaled(_decimal(value), wanted.scale) for value in values], wanted)
     inferred = infer_array(values)
-    if inferred.type == wanted:
+    if inferred.type == wanted or pa.types.is_null(wanted):
         return inferred
     if inferred.type == pa.null():
         return pa.nulls(len(values), wanted)

@@ -108,14 +108,15 @@ class StreamPlan:
         return "upsert" if keyed and "upsert" in self.possible_modes else "append"
 
     def _columns(self, schema: StreamSchema | None) -> pa.Schema | None:
-        if schema is None or self.transform is not None:
-            return None  # a transform may change the columns: the rows say what they are
+        declared = [] if schema is None else [one for one in schema.fields if not pa.types.is_null(one.type)]
+        if not declared or self.transform is not None:
+            return None  # the rows say what the columns are; a transform may change them
         added = [
             pa.field(f"{RESERVED_PREFIX}{name}", _FACT_TYPES[name])
             for name in self.metadata_columns
             if name in _FACT_TYPES
         ]
-        return pa.schema([pa.field(one.name, plain_type(one.type)) for one in schema.fields] + added)
+        return pa.schema([pa.field(one.name, plain_type(one.type)) for one in declared] + added)
 
 
 def table_name(template: str, stream: str, routed: str | None) -> str:

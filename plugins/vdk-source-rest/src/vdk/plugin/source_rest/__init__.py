@@ -1,0 +1,31 @@
+"""vdk-source-rest: an HTTP API as a data source, declared in configuration or subclassed in Python.
+
+Names are imported when they are used: VDK imports this package for every command.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._config import RestConfig, StreamConfig
+    from ._messages import Page, Request, Response
+    from .source import RestSource
+
+_MODULES = {
+    "Page": "._messages",
+    "Request": "._messages",
+    "Response": "._messages",
+    "RestConfig": "._config",
+    "RestSource": ".source",
+    "StreamConfig": "._config",
+}
+
+__all__ = ["Page", "Request", "Response", "RestConfig", "RestSource", "StreamConfig"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name], __name__), name)

@@ -1,0 +1,189 @@
+"""Bodies as values: JSON, lines of JSON, CSV. Numbers keep all their digits."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from vdk.plugin.datasource_base.contract import ConfigurationError
+
+from ._config import CsvConfig
+from ._content import too_large
+from ._messages import Row
+
+LINES = 1000
+"""Records handed on together."""
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+
+
+class Malformed(Exception):
+    """A body that is not what it is said to be.
+
+    :param cut: whether it looks as if its end were missing.
+    """
+
+    def __init__(self, reason: str, *, cut: bool = False) -> None:
+        super().__init__(reason)
+        self.cut = cut
+
+
+def kind_of(content_type: str) -> str:
+    """``json``, ``ndjson`` or ``csv``, by the ``Content-Type``; what says nothing of it is JSON."""
+    type_ = content_type.partition(";")[0].strip().lower()
+    if type_ in ("text/csv", "application/csv"):
+        return "csv"
+    return "ndjson" if re.search(r"ndjson|jsonl|json-?lines|json-seq", type_) else "json"
+
+
+def exact(literal: str) -> float | Decimal:
+    """A number with a fraction: a double where that has all the digits, else a decimal."""
+    number = float(literal)
+    # up to 15 significant digits always survive the way into a double and back (IEEE 754)
+    if len(literal) <= 16 and "e" not in literal and "E" not in literal:
+        return number
+    decimal = Decimal(literal)
+    return number if Decimal(repr(number)) == decimal else decimal
+
+
+_HOOKS: dict[str, Callable[[str], Any] | None] = {"exact": exact, "decimal": Decimal, "double": None}
+
+
+@lru_cache(maxsize=8)
+def _decoder(numbers: str) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(float_hook=_HOOKS[numbers])
+
+
+def decode_json(content: bytes, content_type: str, numbers: str) -> Any:
+    """A JSON document.
+
+    :raises Malformed: for what is none.
+    """
+    try:
+        return _decoder(numbers).decode(content)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return _decode_slowly(content, content_type, numbers)
+
+
+def _decode_slowly(content: bytes, content_type: str, numbers: str) -> Any:
+    """By the standard library: it takes other encodings, NaN and half surrogate pairs, and says where it fails."""
+    try:
+        text = content.decode(_encoding(content, content_type))
+        return json.loads(text, parse_float=_HOOKS[numbers] or float)
+    except json.JSONDecodeError as error:
+        cut = not text.strip() or error.pos >= len(text.rstrip()) or "Unterminated" in error.msg
+        raise Malformed(f"it is no JSON: {error}", cut=cut) from None
+    except RecursionError:
+        raise Malformed("it is nested too deeply") from None
+    except (ValueError, LookupError) as error:
+        raise Malformed(f"it cannot be read: {error}") from None
+
+
+def _encoding(content: bytes, content_type: str) -> str:
+    """JSON is UTF-8 (RFC 8259); some servers still write UTF-16 or say another charset."""
+    found = json.detect_encoding(content)
+    named = _CHARSET.search(content_type)
+    return named[1] if named and found == "utf-8" else found
+
+
+def json_lines(pieces: Iterable[bytes], numbers: str, limit: int) -> Iterator[list[Any]]:
+    """Lists of the values of a body with one JSON document a line.
+
+    :raises Malformed: naming the line.
+    """
+    decoder, number = _decoder(numbers), 0
+    for block in _lines(pieces, limit):
+        try:
+            values = decoder.decode_lines(block)
+        except (msgspec.DecodeError, RecursionError, ValueError):
+            values = [_line(line, number + at, numbers) for at, line in enumerate(block.split(b"\n")) if line.strip()]
+        number += block.count(b"\n")
+        for at in range(0, len(values), LINES):
+            yield values[at : at + LINES]
+
+
+def _line(line: bytes, number: int, numbers: str) -> Any:
+    try:
+        return decode_json(line, "", numbers)
+    except Malformed as error:
+        raise Malformed(f"line {number + 1}: {error}", cut=error.cut) from None
+
+
+def _lines(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    """Whole lines, some at a time; record separators (RFC 7464) and a byte order mark are taken out."""
+    rest, first = b"", True
+    for piece in pieces:
+        if first:
+            piece, first = piece.removeprefix(codecs.BOM_UTF8), False
+        block, newline, tail = piece.rpartition(b"\n")
+        if newline:
+            yield (rest + block + newline).replace(b"\x1e", b"")
+            rest = tail
+        else:
+            rest += tail
+        if len(rest) > limit:
+            raise too_large(limit)
+    if rest.strip():
+        yield rest.replace(b"\x1e", b"")
+
+
+def csv_rows(pieces: Iterable[bytes], content_type: str, config: CsvConfig, limit: int) -> Iterator[list[Row]]:
+    """Lists of records; every value is text, as CSV has no types.
+
+    :raises Malformed: for a line with more or fewer fields than the header, naming it.
+    """
+    named = _CHARSET.search(content_type)
+    encoding = config.encoding or (named[1] if named else "utf-8")
+    try:
+        reader = csv.reader(
+            _text_lines(pieces, encoding, limit), delimiter=config.delimiter, quotechar=config.quote, strict=True
+        )
+        yield from _records(reader, config.null)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise Malformed(f"it is no CSV in {encoding}: {error}") from None
+    except LookupError:
+        raise ConfigurationError(f"csv.encoding: {encoding!r} is no encoding") from None
+
+
+def _records(reader: Any, null: str | None) -> Iterator[list[Row]]:
+    header = next(reader, None)
+    if header is None:
+        return
+    if doubled := sorted({name for name in header if header.count(name) > 1}):
+        raise Malformed(f"the header names {doubled[0]!r} more than once")
+    rows: list[Row] = []
+    for fields in reader:
+        if not fields:
+            continue
+        if len(fields) != len(header):
+            raise Malformed(f"line {reader.line_num} has {len(fields)} fields, and the header {len(header)}")
+        rows.append(dict(zip(header, (None if one == null else one for one in fields), strict=True)))
+        if len(rows) >= LINES:
+            yield rows
+            rows = []
+    if rows:
+        yield rows
+
+
+def _text_lines(pieces: Iterable[bytes], encoding: str, limit: int) -> Iterator[str]:
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=False)
+    rest, first = "", True
+    for piece in pieces:
+        text = rest + decoder.decode(piece)
+        if first and text:
+            text, first = text.removeprefix("\ufeff"), False
+        *lines, rest = text.split("\n")
+        if len(rest) > limit:
+            raise too_large(limit)
+        for line in lines:
+            yield f"{line}\n"
+    if rest := rest + decoder.decode(b"", final=True):
+        yield rest

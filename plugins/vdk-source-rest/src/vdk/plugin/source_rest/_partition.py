@@ -1,0 +1,157 @@
+"""One partition of a stream: a parent's record, a declared slice, or all there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from vdk.plugin.datasource_base.contract import (
+    ConfigurationError,
+    DataSourceError,
+    DataSourcePayload,
+    RejectedRows,
+    StateError,
+    StreamPartition,
+)
+
+from ._config import StreamConfig
+from ._cursor import Cursor, micros_now
+from ._incremental import Incremental
+from ._messages import Request, Row
+from ._pages import Pages, key_of
+from ._state import Watermark, decode, encode
+from ._urls import fill, fill_path, join, plain
+
+if TYPE_CHECKING:
+    from .source import RestSource
+
+_BEAT = DataSourcePayload(None)
+"""Yielded while waiting: the runtime sees that it may stop, or land what it has."""
+
+
+class RestPartition(StreamPartition):
+    """Reads what one set of values for the placeholders leads to.
+
+    :param values: placeholder → value.
+    :param extra: columns that land with each record.
+    """
+
+    def __init__(
+        self, source: RestSource, stream: StreamConfig, values: Mapping[str, Any], extra: Mapping[str, Any]
+    ) -> None:
+        self.id = partition_id(values)
+        self.source = source
+        self.stream = stream
+        self.values = dict(values)
+        self.extra = dict(extra)
+
+    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        if self.stream.cursor is None:
+            if state:
+                raise StateError(
+                    f"stream {self.stream.name!r}: its state was written for the cursor {state.get('cursor')!r}, and "
+                    f"it has no cursor now. Reset the state of stream {self.stream.name!r} (`vdk datasource state "
+                    "reset`) to read it from the start"
+                )
+            for rows in self.rows(self.request()):
+                yield DataSourcePayload(list(rows)) if rows is not None else _BEAT
+            return
+        cursor = Cursor(self.stream.cursor)
+        yield from self._incremental(cursor, decode(state, cursor, self.stream.name))
+
+    def rows(self, request: Request) -> Iterator[Sequence[Row] | None]:
+        """The records of all pages, with the parent's columns; None while it waits."""
+        with closing(Pages(self.source, self.stream).read(request)) as pages:  # type: ignore[type-var]
+            for rows in pages:
+                yield self._with_extra(rows) if rows and self.extra else rows
+
+    def request(self) -> Request:
+        """The first request, without a cursor's parameters."""
+        stream = self.stream
+        path = fill_path(stream.name if stream.path is None else stream.path, self.values)
+        return Request(
+            stream.method,
+            join(self.source.config.base_url, path),
+            fill(stream.params, self.values),
+            {name: value.reveal() for name, value in stream.headers.items()},
+            fill(stream.body, self.values, whole=True),
+        )
+
+    def _incremental(self, cursor: Cursor, mark: Watermark | None) -> Iterator[DataSourcePayload]:
+        """Window by window; without ``step`` there is one, without an end."""
+        now = micros_now()
+        config = cursor.config
+        while True:
+            reading = Incremental(
+                cursor,
+                mark,
+                stream=self.stream.name,
+                filtering=config.param is None or not key_of(self.stream),
+                now=now,
+            )
+            end = None
+            if config.step is not None and reading.lower is not None:
+                end = min(now, reading.lower + config.lookback_micros + int(config.step.total_seconds() * 1_000_000))
+            request = self._bounded(cursor, reading, now if end is None else end)
+            yield from self._window(reading, request, cursor)
+            last = end is None or end >= now
+            mark = reading.mark(None if last else end)
+            if mark is not None:
+                yield DataSourcePayload(None, state=encode(mark, cursor))
+            if last:
+                return
+
+    def _bounded(self, cursor: Cursor, reading: Incremental, end: int) -> Request:
+        request, config = self.request(), cursor.config
+        lower = reading.lower_param()
+        if config.param is not None and lower is not None:
+            request = request.with_param(config.param, lower)
+        if config.end_param is not None:
+            like = reading.lower_param() if lower is not None else "2000-01-01T00:00:00Z"
+            request = request.with_param(config.end_param, cursor.write(end, like))
+        return request
+
+    def _window(self, reading: Incremental, request: Request, cursor: Cursor) -> Iterator[DataSourcePayload]:
+        for rows in self.rows(request):
+            if rows is None:
+                yield _BEAT
+                continue
+            taken = reading.take(rows)
+            counts = {f"count:{name}": amount for name, amount in taken.counts.items()}
+            if taken.bad:
+                yield DataSourcePayload(RejectedRows(taken.bad))
+            state = None
+            if cursor.config.order == "ascending" and taken.rows and (mark := reading.mark()) is not None:
+                state = encode(mark, cursor)
+            yield DataSourcePayload(taken.rows, metadata=counts, state=state)
+            if taken.past:
+                return
+
+    def _with_extra(self, rows: Sequence[Row]) -> list[Row]:
+        extra = self.extra
+        if taken := next((name for row in rows for name in extra if row.get(name, extra[name]) != extra[name]), None):
+            raise ConfigurationError(
+                f"stream {self.stream.name!r}: its records have a field {taken!r} of their own, as a column of the "
+                f'parent is called; call that one otherwise with parent.include = {{ column = "field" }}'
+            )
+        return [{**row, **extra} for row in rows]
+
+
+class ForgottenPartition(StreamPartition):
+    """A partition whose parent or slice is gone: its state goes, so that states do not grow for ever."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+
+    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        yield DataSourcePayload(None, state={})
+
+
+def partition_id(values: Mapping[str, Any]) -> str:
+    """``name=value&…``, sorted and percent-encoded: the same values give the same id in every run."""
+    for name, value in values.items():
+        if isinstance(value, (dict, list)) or value is None:
+            raise DataSourceError(f"{value!r:.80} is no value for the placeholder {name!r}")
+    return "&".join(f"{name}={quote(plain(values[name]), safe='')}" for name in sorted(values))

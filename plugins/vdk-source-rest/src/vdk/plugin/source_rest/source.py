@@ -1,0 +1,168 @@
+"""The source: an HTTP API, its streams declared in configuration, and the places where Python may differ."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from requests.auth import AuthBase
+
+from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, data_source
+
+from ._auth import make_auth
+from ._bodies import csv_rows, decode_json, json_lines, kind_of
+from ._cache import Cache
+from ._check import check_config
+from ._client import Client
+from ._config import CsvConfig, RestConfig, StreamConfig
+from ._limits import Pace
+from ._messages import Page, Request, Response, Row
+from ._origin import Origin
+from ._pages import key_of, paginator_of
+from ._records import records_in
+from ._redact import Redact
+from ._stream import RestStream
+from ._token_server import TokenServer
+from ._transport import Limits, Transport
+
+ConfigT = TypeVar("ConfigT", bound=RestConfig)
+
+
+@data_source(name="rest", config=RestConfig)
+class RestSource(DataSource[RestConfig]):
+    """An HTTP API. Subclass it where an API is odd, and override one method each for what is odd about it.
+
+    ::
+
+        class GithubConfig(RestConfig):
+            base_url: str = "https://api.github.com"
+
+        @data_source(name="github", config=GithubConfig)
+        class GithubSource(RestSource):
+            def records(self, stream, body):
+                return [row for row in super().records(stream, body) if not row.get("draft")]
+
+    Credentials go to the origin of ``base_url`` and nowhere else, whatever the methods return.
+    """
+
+    def __init__(self, config: RestConfig) -> None:
+        super().__init__(config)
+        check_config(config)
+        self.cache = Cache()
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+        self._auth: AuthBase | None = None
+        self.redact = Redact(config, self._issued)
+        self._streams = [RestStream(self, config.of(stream)) for stream in config.streams]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy in another process makes its own connections, and asks for its own tokens."""
+        return type(self), (self.config,)
+
+    def identity(self) -> str:
+        """``base_url``, in one spelling."""
+        origin, _, path = self.config.base_url.partition("://")
+        del origin
+        return f"{Origin.of(self.config.base_url)}/{path.partition('/')[2].rstrip('/')}".rstrip("/")
+
+    def streams(self) -> Sequence[RestStream]:
+        return list(self._streams)
+
+    def stream(self, name: str) -> RestStream:
+        """One stream, by its name."""
+        return next(one for one in self._streams if one.name == name)
+
+    def check(self) -> None:
+        """Asks for the first page of the first stream that needs no parent."""
+        stream = next(one for one in self._streams if one.config.parent is None)
+        for partition in stream.partitions({}):
+            for payload in partition.read({}):
+                if payload.data is not None:
+                    return
+            return
+
+    def disconnect(self) -> None:
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+        self.cache.clear()
+
+    # What a subclass may do otherwise.
+
+    def authentication(self) -> AuthBase | None:
+        """What puts credentials on a request: any ``requests.auth.AuthBase``. Called once, when it is needed.
+
+        It sees requests to the origin of ``base_url`` only. If it has a method ``renew(request) -> bool``, that is
+        called when the server answers 401, and the request is sent once more where it returns true.
+        """
+        return make_auth(self.config.auth, TokenServer(self._limits()))
+
+    def next_request(self, stream: StreamConfig, request: Request, page: Page) -> Request | None:
+        """The request after ``page``, which answered ``request``; None: that was the last page."""
+        return paginator_of(stream).next(request, page)
+
+    def parse(self, stream: StreamConfig, response: Response) -> Any:
+        """The value of a body. One of lines is parsed here only where it is read whole (``cache``, ``responses``)."""
+        type_, numbers = response.headers.get("content-type", ""), stream.numbers or "exact"
+        said = stream.format or "auto"
+        kind = kind_of(type_) if said == "auto" else said
+        if kind == "json":
+            return decode_json(response.content, type_, numbers)
+        limit = self.config.max_response_bytes
+        if kind == "csv":
+            lists: Iterable[Sequence[Any]] = csv_rows([response.content], type_, stream.csv or CsvConfig(), limit)
+        else:
+            lists = json_lines([response.content], numbers, limit)
+        return [value for values in lists for value in values]
+
+    def records(self, stream: StreamConfig, body: Any) -> Sequence[Row]:
+        """The records in what ``parse`` returned, or in some lines of a body that is read line by line."""
+        return records_in(body, stream.records, key_of(stream))
+
+    # What streams and partitions use.
+
+    @property
+    def client(self) -> Client:
+        """Shared by all threads; made when it is first needed."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._make_client()
+            return self._client
+
+    def _make_client(self) -> Client:
+        config = self.config
+        self._auth = self.authentication()
+        transport = Transport(Origin.of(config.base_url), self._auth, self._limits())
+        return Client(
+            transport,
+            self._auth,
+            Pace(config.requests_per_second),
+            attempts=config.retry.attempts,
+            delay=config.retry.delay.total_seconds(),
+            max_wait=config.retry.max_wait.total_seconds(),
+        )
+
+    def _limits(self) -> Limits:
+        config = self.config
+        certificate: str | tuple[str, str] | None = None
+        if config.client_certificate is not None:
+            certificate = str(config.client_certificate)
+            if config.client_key is not None:
+                certificate = (certificate, str(config.client_key))
+        elif config.client_key is not None:
+            raise ConfigurationError("client_key: there is no client_certificate that it belongs to")
+        return Limits(
+            connect=config.timeout.connect.total_seconds(),
+            read=config.timeout.read.total_seconds(),
+            total=config.timeout.total.total_seconds(),
+            max_redirects=config.max_redirects,
+            follow_foreign_links=config.follow_foreign_links,
+            ca_bundle=config.ca_bundle,
+            certificate=certificate,
+        )
+
+    def _issued(self) -> Iterable[str]:
+        secrets = getattr(self._auth, "secrets", None)
+        return secrets() if secrets is not None else ()

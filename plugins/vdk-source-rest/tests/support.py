@@ -1,0 +1,121 @@
+"""What the tests share: a source of a configuration, what a reading delivers, and servers that can be scripted."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from typing import Any
+
+from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, DataSourcePayload, RejectedRows, decode_config
+from vdk.plugin.source_rest import RestConfig, RestSource
+
+JSON = "Content-Type: application/json"
+
+
+def source_of(base_url: str, *streams: Mapping[str, Any], kind: type[RestSource] = RestSource, **config: Any) -> Any:
+    """A source whose waits take no time."""
+    raw = {"base_url": base_url, "streams": list(streams) or [{"name": "items"}], **config}
+    source = kind(decode_config(raw, RestConfig, where="flow.toml: sources.api.config"))
+    source.client.sleep = lambda seconds: None
+    return source
+
+
+class Landed:
+    """What a stream delivered, with the state behind it."""
+
+    def __init__(self) -> None:
+        self.rows: list[Any] = []
+        self.rejected: list[Any] = []
+        self.counts: Counter[str] = Counter()
+        self.states: dict[str, Any] = {}
+        self.yielded: list[Any] = []
+        self.partitions: list[str] = []
+
+    def take(self, partition: str, payload: DataSourcePayload) -> None:
+        if isinstance(payload.data, RejectedRows):
+            self.rejected += payload.data.rows
+        elif payload.data is not None:
+            assert isinstance(payload.data, list)
+            self.rows += payload.data
+        for name, amount in payload.metadata.items():
+            self.counts[name.removeprefix(COUNTER_PREFIX)] += int(str(amount))
+        if payload.state is not None:
+            self.yielded.append(payload.state)
+            self.states[partition] = json.loads(json.dumps(payload.state))
+
+
+def read(source: RestSource, name: str = "items", states: Mapping[str, Any] | None = None) -> Landed:
+    """Every partition of a stream, one after the other."""
+    landed = Landed()
+    states = states or {}
+    for partition in source.stream(name).partitions(states):
+        landed.partitions.append(partition.id)
+        for payload in partition.read(states.get(partition.id, {})):
+            landed.take(partition.id, payload)
+    return landed
+
+
+class Scripted:
+    """A server that answers with bytes as they are, whatever HTTP thinks of them.
+
+    :param answer: request line and headers, with the number of the request (from 0) → what is sent; then the
+        connection is closed.
+    """
+
+    def __init__(self, answer: Callable[[str, int], bytes | Iterator[bytes]]) -> None:
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.requests: list[str] = []
+        self._thread = threading.Thread(target=self._serve)
+        self._stopping = False
+
+    def __enter__(self) -> Scripted:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping = True
+        with closing(socket.create_connection(("127.0.0.1", self.port))):
+            self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            connection, _ = self._listener.accept()
+            with connection:
+                if self._stopping:
+                    return
+                connection.settimeout(10)
+                try:
+                    self._one(connection)
+                except OSError:
+                    continue  # the client hung up
+
+    def _one(self, connection: socket.socket) -> None:
+        request = b""
+        while b"\r\n\r\n" not in request:
+            if not (data := connection.recv(65536)):
+                return
+            request += data
+        text = request.decode("latin-1")
+        self.requests.append(text)
+        answer = self._answer(text, len(self.requests) - 1)
+        for piece in [answer] if isinstance(answer, bytes) else answer:
+            connection.sendall(piece)
+
+
+def answer(body: Any, *headers: str, status: str = "200 OK") -> bytes:
+    """A whole HTTP answer; a body that is no bytes is JSON."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", "Connection: close", *(headers or (JSON,))]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
+
+
+def redirect(location: str, status: str = "302 Found") -> bytes:
+    return answer(b"", f"Location: {location}", status=status)
