@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import pyarrow.dataset as ds
 import pytest
+from filelock import FileLock
+
+from landing import APPEND, KEY, REPLACE, partition, rows, unit
+from parquet_landing import files, ids, land, left_over, opened, query, record, states
+from vdk.plugin.datasource_base.contract import (
+    ConcurrentRunError,
+    ConfigurationError,
+    ConnectionFailedError,
+    DestinationError,
+    StateError,
+)
+from vdk.plugin.datasource_base.parts import Generation
+from vdk.plugin.ingest_arrow._parquet._moves import Add
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    return tmp_path / "lake"
+
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}  # PYTHONSAFEPATH keeps the folder off the path
 
 KILLED = """
 import json, os, signal, sys
-from dataclasses import replace
 from pathlib import Path
 from landing import APPEND, REPLACE, KEY, partition, rows, unit
 from parquet_landing import opened, left_over
@@ -149,3 +171,243 @@ def test_killed_at_each_instant_rows_land_once_and_nothing_uncommitted_is_ever_s
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert int(ended.stdout) > 100
+
+
+FILL = """
+import resource, signal, sys
+from pathlib import Path
+from landing import APPEND, unit, rows
+from parquet_landing import opened
+from vdk.plugin.datasource_base.contract import DestinationError
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+destination = opened(Path(sys.argv[1]))
+version = destination.commit(unit(rows(APPEND, {"id": [0]}), state={"n": 1}))
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+big = rows(APPEND, {"id": list(range(100_000))})
+many = unit(rows(APPEND, {"id": [1]}), state={"n": "x" * 10_000}, version=1)
+for act in (
+    lambda: destination.commit(unit(big, state={"n": 2}, version=1)),
+    lambda: destination.commit(many),
+    lambda: destination.stage(many.key, [big], "run-1") or destination.commit(unit(state={"n": 2}, version=1)),
+):
+    try:
+        act()
+    except DestinationError as error:
+        print("refused:", error)
+destination.discard(many.key)
+destination.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+def test_a_full_disk_is_told_and_what_was_committed_stays(tmp_path: Path) -> None:
+    """No file may grow over 5,000 bytes: neither rows, nor the record, nor what is set aside. Then there is room."""
+    lake = tmp_path / "lake"
+    ended = subprocess.run(
+        [sys.executable, "-c", FILL, lake, "5000"],
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+    refused = ended.stdout.splitlines()
+    assert len(refused) == 3
+    assert all(one.startswith(f"refused: {lake}: the disk is full") for one in refused)
+    assert (ids(lake), states(lake)) == ([0], [("", 1, {"n": 1})])
+    destination = opened(lake)
+    assert left_over(lake) == []
+    destination.commit(unit(rows(APPEND, {"id": [1]}), state={"n": 2}, version=1))
+    assert ids(lake) == [0, 1]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_told_before_anything_is_read(lake: Path) -> None:
+    lake.mkdir()
+    lake.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    with pytest.raises(DestinationError, match="may not be read and written"):
+        opened(lake)
+
+
+def test_what_cannot_be_a_folder_is_told(lake: Path) -> None:
+    lake.write_text("a file")
+    with pytest.raises(ConfigurationError, match="is a file, and a Parquet target is a folder"):
+        opened(lake)
+    with pytest.raises(DestinationError, match=r"(Not a directory|exists)"):
+        opened(lake / "below")
+
+
+@pytest.mark.parametrize("error", [13, 30], ids=["forbidden", "read-only"])
+def test_a_disk_that_refuses_is_told(lake: Path, monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    destination = opened(lake)
+
+    def refuse(*_: object) -> None:
+        raise OSError(error, os.strerror(error), str(lake))
+
+    monkeypatch.setattr("vdk.plugin.ingest_arrow._parquet._record.write_synced", refuse)
+    with pytest.raises(DestinationError, match="may not be read and written"):
+        destination.commit(unit(rows(APPEND, {"id": [1]}), state={"n": 1}))
+    assert not (lake / "orders").exists()
+
+
+def test_a_move_that_fails_is_told_and_made_by_the_next_to_come(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commit is made by then: its rows are not lost, and not landed again."""
+    land(lake, rows(APPEND, {"id": [1]}))
+    destination = opened(lake)
+    (lake / "orders").rename(lake / "moved")
+    (lake / "orders").write_text("in the way")
+    with pytest.raises(DestinationError, match=r"(Not a directory|exists)"):
+        destination.commit(unit(rows(APPEND, {"id": [2]}), state={"n": 1}))
+    (lake / "orders").unlink()
+    (lake / "moved").rename(lake / "orders")
+
+    destination.commit(unit(rows(APPEND, {"id": [2]}), state={"n": 1}))
+
+    def refuse(move: Add, root: Path) -> None:
+        if (root / move.source).exists():
+            raise PermissionError(13, "Permission denied", "orders")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Add, "make", refuse)
+        with pytest.raises(DestinationError, match=r"orders: .* are committed, but not all files .* start again"):
+            destination.commit(unit(rows(APPEND, {"id": [3]}), state={"n": 2}, version=1))
+    assert (ids(lake), states(lake)) == ([1, 2], [("", 2, {"n": 2})])
+    opened(lake)
+    assert ids(lake) == [1, 2, 3]
+
+
+def test_a_folder_that_is_deleted_takes_its_states_along(lake: Path) -> None:
+    destination = opened(lake)
+    destination.commit(unit(rows(APPEND, {"id": [1]}), state={"n": 1}))
+    shutil.rmtree(lake)
+    with pytest.raises(ConcurrentRunError, match="what is stored is none"):
+        destination.commit(unit(rows(APPEND, {"id": [2]}), state={"n": 2}, version=1))
+    assert opened(lake).load_states("shop") == []
+    assert opened(lake).commit(unit(rows(APPEND, {"id": [1]}), state={"n": 1})) == 1
+    assert ids(lake) == [1]
+
+
+def test_a_table_that_is_deleted_is_missed_and_made_anew(lake: Path) -> None:
+    destination = opened(lake)
+    destination.commit(unit(rows(APPEND, {"id": [1]}), state={"n": 1}))
+    shutil.rmtree(lake / "orders")
+    opened(lake)
+    assert destination.has_table("orders") is False
+    destination.commit(unit(rows(APPEND, {"id": [2]}), state={"n": 2}, version=1))
+    assert ids(lake) == [2]
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("", "JSONDecodeError"),
+        ('{"format": "vdk-ingest', "JSONDecodeError"),
+        ("[]", "TypeError"),
+        ('{"format": "other"}', "its format is 'other'"),
+        ('{"format": "vdk-ingest-arrow parquet", "v": 1, "forgotten": 0, "moves": []}', "KeyError: 'states'"),
+        (
+            '{"format": "vdk-ingest-arrow parquet", "v": 1, "forgotten": 0, "states": [], "moves": '
+            '[{"kind": "add", "source": "_vdk/landing/x", "to": "../outside"}]}',
+            "leads out of the folder",
+        ),
+    ],
+)
+def test_a_damaged_record_is_told_and_left(lake: Path, damage: str, told: str) -> None:
+    land(lake, rows(APPEND, {"id": [1]}))
+    path = lake / "_vdk" / "record.json"
+    path.write_text(damage)
+    with pytest.raises(StateError, match="is damaged") as caught:
+        opened(lake)
+    assert str(path) in str(caught.value)
+    assert told in str(caught.value)
+    assert path.read_text() == damage
+
+
+def test_a_record_of_a_newer_program_is_told(lake: Path) -> None:
+    land(lake, rows(APPEND, {"id": [1]}))
+    path = lake / "_vdk" / "record.json"
+    path.write_text(path.read_text().replace('"v": 1', '"v": 2'))
+    with pytest.raises(StateError, match="version 2, this program reads version 1"):
+        opened(lake)
+
+
+def test_a_damaged_data_file_is_named(lake: Path) -> None:
+    land(lake, rows(APPEND, {"id": [1]}))
+    (name,) = files(lake)
+    (lake / "orders" / name).write_bytes(b"PAR1 no more PAR1")
+    with pytest.raises(DestinationError, match=rf"{name} is damaged"):
+        land(lake, rows(APPEND, {"id": [2]}))
+
+
+def test_another_process_that_is_committing_is_waited_for(lake: Path) -> None:
+    destination = opened(lake, "?lock_timeout=300ms")
+    with FileLock(lake / "_vdk" / "lock"):
+        with pytest.raises(ConnectionFailedError, match=r"another process is committing.*0\.3 s.*lock_timeout"):
+            destination.commit(unit(rows(APPEND, {"id": [1]})))
+        assert destination.load_states("shop") == []  # to look needs no lock
+    destination.commit(unit(rows(APPEND, {"id": [1]})))
+    assert ids(lake) == [1]
+
+
+def test_of_two_runs_of_one_stream_one_stops_with_nothing_landed(lake: Path) -> None:
+    one, other = opened(lake), opened(lake)
+    one.commit(unit(rows(APPEND, {"id": [1]}), state={"n": 1}))
+    with pytest.raises(ConcurrentRunError, match="'run-2' continues from version 0"):
+        other.commit(unit(rows(APPEND, {"id": [1]}), state={"n": 1}, run_id="run-2"))
+    other.stage(KEY, [rows(REPLACE, {"id": [5]})], "run-2")
+    with pytest.raises(ConcurrentRunError):
+        other.publish(Generation([REPLACE], [unit(state={"n": 1})]))
+    assert (ids(lake), states(lake)) == ([1], [("", 1, {"n": 1})])
+    other.close()
+
+
+def test_runs_of_several_streams_take_turns_and_lose_nothing(lake: Path) -> None:
+    """Eight writers of one table, adding columns and changing types under each other."""
+    failed: list[BaseException] = []
+
+    def write(number: int) -> None:
+        destination = opened(lake)
+        try:
+            version = 0
+            for turn in range(8):
+                data = {"id": [number * 100 + turn], f"c{turn % 3}": [turn if number % 2 else turn / 2]}
+                one = unit(rows(APPEND, data), state={"n": turn}, version=version, key=partition(f"p{number}"))
+                version = destination.commit(one)
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            destination.close()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert ids(lake) == [number * 100 + turn for number in range(8) for turn in range(8)]
+    assert [(name, version) for name, version, _ in states(lake)] == [(f"p{number}", 8) for number in range(8)]
+    assert query(lake, "SELECT sum(c0), sum(c1), sum(c2) FROM orders") == [(54.0, 72.0, 42.0)]
+
+
+def test_a_reader_that_listed_an_old_generation_never_mixes_it_with_the_new_one(lake: Path) -> None:
+    """It fails, since no name comes again, and reads again."""
+    destination = opened(lake)
+    for number in range(2):
+        for half in range(2):
+            destination.stage(KEY, [rows(REPLACE, {"id": [number], f"c{half}": [half]})], "run-1")
+        if number == 0:
+            destination.publish(Generation([REPLACE], [unit()]))
+            listed = ds.dataset(lake / "orders")
+    destination.publish(Generation([REPLACE], [unit()]))
+    assert len(listed.files) == 3  # two halves, and the one that has all columns
+    with pytest.raises(FileNotFoundError):
+        listed.to_table()
+    assert ids(lake) == [1, 1]
+
+
+def test_a_record_that_holds_many_states_stays_one_file(lake: Path) -> None:
+    """Nothing grows with the number of commits but the tables' own files."""
+    destination = opened(lake)
+    for number in range(30):
+        destination.commit(unit(state={"n": number}, version=number))
+    assert sorted(path.name for path in (lake / "_vdk").iterdir()) == ["landing", "lock", "record.json"]
+    assert record(lake)["states"][0]["version"] == 30
+    assert left_over(lake) == []

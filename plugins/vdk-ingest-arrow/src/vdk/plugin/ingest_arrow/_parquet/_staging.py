@@ -78,8 +78,9 @@ class Staging:
         return files
 
     def landed(self, key: StateKey) -> None:
-        """Forget what a commit has taken."""
-        self._files.pop(key, None)
+        """Forget what a commit has taken, and remove what it has written anew instead of taking it."""
+        if self._files.pop(key, None):
+            shutil.rmtree(self._folder_of(key), ignore_errors=True)  # else the next run does it
 
     def discard(self, key: StateKey) -> None:
         """Drop what is set aside for a key, by this run or by another; for ``"*"``, of every partition."""

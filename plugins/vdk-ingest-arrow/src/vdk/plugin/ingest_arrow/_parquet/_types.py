@@ -85,18 +85,20 @@ def converted(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
 
 def _stored(column: pa.ChunkedArray, label: str, name: str) -> pa.ChunkedArray:
     type_ = column.type
-    if pa.types.is_timestamp(type_):  # nanoseconds with a zone stay what they are, too
+    # Nanoseconds stay what they are: unlike databases, files have them with a zone, and for durations.
+    if pa.types.is_duration(type_):
+        return column
+    if pa.types.is_timestamp(type_):
         return column.cast(pa.timestamp("ms", type_.tz)) if type_.unit == "s" else column
-    column = plain_table(pa.table({name: column}), label).column(0)
-    type_ = column.type
-    if pa.types.is_time32(type_):
-        return column.cast(pa.time32("ms"))
     if type_ == pa.month_day_nano_interval():
         raise DestinationError(
             f"table {label!r}, column {name!r}: Parquet has no type for intervals of months, days and nanoseconds: "
             "make it a duration, or text, with a transform"
         )
-    if pa.types.is_nested(type_):
+    column = plain_table(pa.table({name: column}), label).column(0)
+    if pa.types.is_time32(column.type):
+        return column.cast(pa.time32("ms"))
+    if pa.types.is_nested(column.type):
         return _chunked([None if one is None else to_json(one) for one in column.to_pylist()], JSON_TYPE)
     return column
 
