@@ -182,7 +182,14 @@ class FaultyDestination(MemoryDestination):
 
     def publish(self, generation: Generation) -> list[int]:
         self._maybe("publish")
-        return super().publish(generation)
+        mine = dict(self._mine)
+        versions = super().publish(generation)
+        try:
+            self._maybe("publish!")
+        except Exception:
+            self._mine = mine  # an object whose call failed knows nothing of its success
+            raise
+        return versions
 
 
 class FailEvery:

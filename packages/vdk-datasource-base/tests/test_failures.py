@@ -278,6 +278,55 @@ class TestRetries:
         time.sleep(0.1)
         assert retry.wait_after(ConnectionFailedError("x")) is None
 
+    def test_progress_gives_new_attempts_but_not_for_ever(self, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+        """A source that fails behind every row is given up in the end; the next run goes on where it was."""
+
+        def read(state: State) -> Iterator[DataSourcePayload]:
+            number = int(str(state.get("next", 0)))
+            yield payload({"n": number}, state={"next": number + 1})
+            raise ConnectionFailedError("flaky")
+
+        with pytest.raises(FlowFailedError, match="flaky") as caught:
+            lab.run(Whole("t", read))
+        report = caught.value.summary.streams[0]
+        assert report.retries == 3 * 20 - 1
+        assert lab.numbers("t") == list(range(60))
+        assert "the last one (60 failures in one run): flaky" in caplog.text
+
+    def test_giving_up_is_told(self, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+        """With the bound that was met."""
+        with pytest.raises(FlowFailedError):
+            lab.run(Whole("t", raising(ConnectionFailedError("busy"))))
+        assert "src.t: attempt 1 of 3 failed, the next one in 0.0 s: busy" in caplog.text
+        assert "src.t: attempt 3 failed, the last one (retry_attempts = 3): busy" in caplog.text
+        caplog.clear()
+        with pytest.raises(FlowFailedError):
+            lab.run(Whole("t", raising(ConnectionFailedError("busy", retry_after=999))))
+        assert "attempt 1 failed, the last one (retry_for = 300 s, 999 s were asked for): busy" in caplog.text
+        caplog.clear()
+        with pytest.raises(FlowFailedError):
+            lab.run(Whole("t", raising(ValueError("wrong"))))
+        assert "attempt" not in caplog.text
+
+    @pytest.mark.parametrize("operation", ["open", "load_states", "commit", "publish"])
+    def test_a_stop_ends_the_wait_for_a_destination(self, lab: Lab, operation: str) -> None:
+        """Of whatever it was asked: nobody waits a minute for a run that is to end, and nothing is asked again."""
+
+        class Stop(threading.Event):
+            """Comes while somebody waits for it."""
+
+            def wait(self, timeout: float | None = None) -> bool:
+                self.set()
+                return True
+
+        environment = lab.environment(stop=Stop())
+        fault = FailEvery(operation, ConnectionFailedError("away"))
+        lab.fault(fault)
+        lab.script(Whole("t", counting(3)))
+        with pytest.raises((FlowFailedError, ConnectionFailedError), match="away"):
+            execute(lab.flow(write_mode="replace" if operation == "publish" else "append"), environment)
+        assert fault.count == 1
+
     @pytest.mark.parametrize("method", ["connect", "streams"])
     def test_connecting_is_retried(self, lab: Lab, method: str) -> None:
         """Also before anything is read."""
@@ -497,7 +546,7 @@ def test_a_stress_of_failures_in_every_corner_loses_and_repeats_nothing(lab: Lab
             return rng.random() < chance
 
     def fault(operation: str, destination: FaultyDestination) -> None:
-        if operation not in ("close", "load_states", "publish") and roll(0.05):
+        if operation not in ("close", "load_states") and "!" not in operation and roll(0.05):
             raise ConnectionFailedError(operation) if roll(0.7) else DestinationError(operation)
 
     def fail(number: int) -> None:

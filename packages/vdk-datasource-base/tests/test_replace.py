@@ -126,13 +126,73 @@ def test_a_partition_that_is_read_again_is_staged_once(lab: Lab) -> None:
     assert (report.retries, report.rows_landed, report.rows_read) == (2, 30, 80)
 
 
-def test_a_publication_that_fails_keeps_the_old_table_and_fails_the_stream(lab: Lab) -> None:
-    """It is not tried again: whether it landed is not known, and a second one could publish nothing."""
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_publication_is_tried_again(lab: Lab, times: int) -> None:
+    """A destination that comes back in time takes the generation, which is still staged."""
     lab.run(Whole("t", whole(3), SCHEMA))
-    lab.fault(FailEvery("publish", ConnectionFailedError("away")))
-    with pytest.raises(FlowFailedError, match="away"):
+    lab.fault(FailEvery("publish", ConnectionFailedError("away"), *range(1, times + 1)))
+    report = lab.run(Whole("t", whole(9), SCHEMA)).streams[0]
+    assert lab.numbers("t") == list(range(9))
+    assert report.rows_landed == 9
+
+
+def test_a_publication_that_fails_keeps_the_old_table_and_fails_the_stream(lab: Lab) -> None:
+    """When the attempts are over, or at once where trying again would not help."""
+    lab.run(Whole("t", whole(3), SCHEMA))
+    for error in (ConnectionFailedError("away"), DestinationError("no")):
+        fault = FailEvery("publish", error)
+        lab.fault(fault)
+        with pytest.raises(FlowFailedError, match=str(error)):
+            lab.run(Whole("t", whole(9), SCHEMA))
+        assert fault.count == (3 if isinstance(error, ConnectionFailedError) else 1)
+        assert lab.numbers("t") == [0, 1, 2]
+
+
+def test_a_publication_whose_answer_is_lost_has_landed_once(lab: Lab) -> None:
+    """The states say that it was this run: nothing is published twice, or emptied, and the stream succeeds."""
+
+    def read(state: State) -> Iterator[DataSourcePayload]:
+        yield payload(*numbers(0, 25), state={"seen": 25})
+
+    fault = FailEvery("publish!", ConnectionFailedError("gone before it answered"), 1)
+    lab.fault(fault)
+    report = lab.run(Whole("t", read), write_mode="replace").streams[0]
+    assert (report.status, report.rows_landed) == ("succeeded", 25)
+    assert lab.numbers("t") == list(range(25))
+    assert lab.states == {("t", ""): {"seen": 25}}
+    assert report.state_after == {"": {"seen": 25}}
+    lab.fault(None)
+    assert lab.run(Whole("t", read), write_mode="replace").status == "succeeded"
+
+
+def test_a_publication_without_states_whose_answer_is_lost_is_told_as_unknown(lab: Lab) -> None:
+    """Whichever generation is there is whole, and the next run brings the present one."""
+    lab.fault(FailEvery("publish!", ConnectionFailedError("gone before it answered"), 1))
+    with pytest.raises(FlowFailedError, match=r"does not say whether it was done\. One whole generation is there"):
         lab.run(Whole("t", whole(9), SCHEMA))
-    assert lab.numbers("t") == [0, 1, 2]
+    assert lab.numbers("t") == list(range(9))
+    lab.fault(None)
+    assert lab.run(Whole("t", whole(5), SCHEMA)).status == "succeeded"
+    assert lab.numbers("t") == list(range(5))
+
+
+def test_a_publication_that_another_run_overtook_is_refused(lab: Lab) -> None:
+    """States that are there but not this run's own are another run's generation."""
+
+    def read(state: State) -> Iterator[DataSourcePayload]:
+        yield payload(*numbers(0, 5), state={"seen": 5})
+
+    def overtake(operation: str, destination: FaultyDestination) -> None:
+        if operation == "publish" and not done:
+            done.append(True)
+            execute(lab.flow(write_mode="replace"), lab.environment())
+            raise ConnectionFailedError("away")
+
+    done: list[bool] = []
+    lab.fault(overtake)
+    with pytest.raises(FlowFailedError, match="DestinationError"):
+        lab.run(Whole("t", read), write_mode="replace")
+    assert lab.numbers("t") == list(range(5))
 
 
 def test_a_stop_between_partitions_does_not_publish_what_was_read_so_far(lab: Lab) -> None:

@@ -183,5 +183,9 @@ class Destination(ABC):
         every partition of the stream."""
 
     def publish(self, generation: Generation) -> list[int]:
-        """Make a generation visible in one transaction. Returns the states' versions."""
+        """Make a generation visible in one transaction. Returns the states' versions.
+
+        Called again after a ``ConnectionFailedError``, when nobody knows whether it was done. If it was, or if
+        another run has dropped what this object staged: ``ConcurrentRunError``, and nothing is changed.
+        """
         raise DestinationError(f"{self.identity()} cannot replace tables")

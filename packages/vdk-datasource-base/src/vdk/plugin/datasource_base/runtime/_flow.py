@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,13 +12,11 @@ from ..parts._flow_file import FlowEntry, LoadedFlow
 from ..parts._transform import Transform, load_transform
 from ._claims import Claims
 from ._environment import Environment
-from ._error_text import message_of
 from ._options import Options
 from ._plan import check_metadata_columns, check_template
 from ._retry import AWAY, Retry
 from ._tolerance import Tolerance
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -70,26 +67,18 @@ class Flow:
     def retry(self) -> Retry:
         return Retry(self.options.retry_attempts, self.options.retry_seconds, self.options.retry_delay)
 
-    def retrying(self, work: Callable[[], T]) -> T:
-        """Do work on the driver, again where what it needs is away."""
+    def retrying(self, work: Callable[[], T], *, what: str | None = None) -> T:
+        """Do work, again where what it needs is away. ``what`` names it in the log; default: the source."""
         retry = self.retry()
         while True:
             try:
                 return work()
             except AWAY as error:
-                self.pause(retry, error)
+                self.pause(retry, error, what=what)
 
-    def pause(self, retry: Retry, error: BaseException) -> None:
+    def pause(self, retry: Retry, error: BaseException, *, what: str | None = None) -> None:
         """Wait until the next attempt, or raise the error where there is none."""
-        pause = retry.wait_after(error)
-        if pause is None or self.stop.is_set():
-            raise error
-        log.warning(
-            "source %r: attempt %d of %d failed, the next one in %.1f s: %s",
-            self.entry.from_, retry.failures, retry.attempts, pause, self.redact(message_of(error)),
-        )  # fmt: skip
-        if self.stop.wait(pause):
-            raise error
+        retry.pause(error, what=what or f"source {self.entry.from_!r}", stop=self.stop, redact=self.redact)
 
 
 def _check_tolerance(said: int | str | None, where: str) -> None:

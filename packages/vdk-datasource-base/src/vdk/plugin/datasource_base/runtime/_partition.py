@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -13,12 +12,9 @@ from ..contract import State, StreamPartition
 from ..parts import Destination, Slice
 from ._assemble import slices_of
 from ._buffer import Buffer, Run
-from ._error_text import message_of
 from ._retry import Retry
 from ._state_copy import copy_state
 from ._stream_run import StreamRun
-
-log = logging.getLogger(__name__)
 
 
 class Stopped(Exception):
@@ -91,16 +87,8 @@ class PartitionReader:
         """Wait until the next attempt, or raise the error where there is none."""
         if attempt.progressed:
             self._retry.progressed()
-        wait = self._retry.wait_after(error)
-        if wait is None or self._stop.is_set():
-            raise error from error.__cause__
+        self._retry.pause(error, what=self._name, stop=self._stop, redact=self._redact)
         self._run.report.count(retries=1)
-        log.warning(
-            "%s: attempt %d of %d failed, the next one in %.1f s: %s",
-            self._name, self._retry.failures, self._retry.attempts, wait, self._redact(message_of(error)),
-        )  # fmt: skip
-        if self._stop.wait(wait):
-            raise error from error.__cause__
 
     def _restart(self) -> State:
         return self._run.writer.call(lambda destination: self._run.restart(destination, self._partition.id))

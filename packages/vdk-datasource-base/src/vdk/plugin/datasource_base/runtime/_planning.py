@@ -61,7 +61,10 @@ class Planning:
         :raises Exception: what keeps the flow as a whole from being read.
         """
         flow, writer = self._flow, self._writer
-        stored = flow.retrying(lambda: writer.call(lambda destination: destination.load_states(flow.entry.from_)))
+        stored = flow.retrying(
+            lambda: writer.call(lambda destination: destination.load_states(flow.entry.from_)),
+            what=f"destination {flow.entry.to!r}",
+        )
         identity = self._source.identity()
         state = self._source_state(stored, identity)
         flow.retrying(lambda: self._source.connect(state))
@@ -134,7 +137,7 @@ class Planning:
             facts={"run_id": self._flow.run_id, "source": self._flow.entry.from_, "stream": stream.name},
         )
         plan.spec(None, plan.write_mode)  # refuses a reserved name, and an upsert without a primary key
-        return StreamRun(plan, report, self._writer, mine, self._flow.claims)
+        return StreamRun(plan, report, self._writer, mine, self._flow.claims, self._flow.retrying)
 
     def _mode(self, schema: Any, has_state: bool) -> WriteMode | None:
         """The write mode, where it is known before reading; see ``StreamPlan.write_mode``."""

@@ -109,19 +109,15 @@ class _Run:
             options = self._environment.options
             writer = Writer(destination, name=name, max_bytes=options.queue_bytes)
             self._writers[identity] = writer
-            self._open(writer, Retry(options.retry_attempts, options.retry_seconds, options.retry_delay))
+            self._open(name, writer, Retry(options.retry_attempts, options.retry_seconds, options.retry_delay))
         return self._writers[identity]
 
-    def _open(self, writer: Writer, retry: Retry) -> None:
+    def _open(self, name: str, writer: Writer, retry: Retry) -> None:
         while True:
             try:
                 return writer.call(lambda destination: destination.open())
             except AWAY as error:
-                pause = retry.wait_after(error)
-                if pause is None:
-                    raise
-                log.warning("destination: the next attempt in %.1f s: %s", pause, self._redact(message_of(error)))
-                self._environment.stop.wait(pause)
+                retry.pause(error, what=f"destination {name!r}", stop=self._environment.stop, redact=self._redact)
 
     def _summary(self, status: Literal["succeeded", "failed"]) -> RunSummary:
         seconds = round(time.monotonic() - self._started, 3)

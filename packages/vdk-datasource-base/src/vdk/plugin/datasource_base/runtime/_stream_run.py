@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from ..contract import ConcurrentRunError, DataSourceError, DestinationError, State
 from ..parts import CommitUnit, Destination, Generation, Slice, StateKey, StoredState, TableSpec, WriteMode
 from ..parts._columns import rejected_name, rejected_spec
 from ._claims import Claims
 from ._plan import StreamPlan
+from ._publication import Publication
 from ._summary import StreamReport
 from ._tally import Tally
 from ._tolerance import Tolerance
 from ._writer import Writer
 
 log = logging.getLogger(__name__)
+
+
+class Retrying(Protocol):
+    """Does work, again where what it needs is away."""
+
+    def __call__(self, work: Callable[[], None], *, what: str) -> None: ...
 
 
 class StreamRun:
@@ -29,16 +37,19 @@ class StreamRun:
         writer: Writer,
         stored: Mapping[str, StoredState],
         claims: Claims,
+        retrying: Retrying,
     ) -> None:
         self.plan = plan
         self.report = report
         self.writer = writer
         self.stored = dict(stored)
         self._claims = claims
+        self._retrying = retrying
         self.mode: WriteMode | None = plan.write_mode
         self.error: BaseException | None = None
         self._finished: list[CommitUnit] = []  # partitions that wait for the whole stream to succeed
         self._specs: dict[str, TableSpec] = {}
+        self._publication: Publication | None = None
         self._landed_anything = self._begun = False
         self._tally = Tally(report, Tolerance.parse(plan.options.max_rejected))
         self._lock = threading.Lock()
@@ -171,6 +182,9 @@ class StreamRun:
 
     def finish(self, destination: Destination) -> None:
         """Every partition is read: make a replaced table visible, or see that an empty table exists."""
+        self._retrying(lambda: self._finish(destination), what=f"destination {self.report.destination!r}")
+
+    def _finish(self, destination: Destination) -> None:
         self._begin(destination)
         self._tally.judge(ended=True)
         if self.mode is None:
@@ -179,7 +193,7 @@ class StreamRun:
         if self.mode == "replace":
             self._publish(destination)
             return
-        held, self._finished = self._finished, []
+        held = list(self._finished)
         if self.mode == "upsert" and any(self._tally.rows_staged(unit.key.partition) for unit in held):
             raise DataSourceError(
                 f"stream {self.plan.name!r}: some partitions yield a state and others yield rows without one; "
@@ -189,11 +203,22 @@ class StreamRun:
             for name in self._specs:
                 self._claim(name, self.mode)
             destination.commit(unit)
+            self._landed_anything = True
             self._tally.land(unit.key.partition)
-        if not self._landed_anything and not held and self.plan.schema is not None:
+            self._finished.remove(unit)
+        if not self._landed_anything and self.plan.schema is not None:
             self._make_table(destination)
 
     def _publish(self, destination: Destination) -> None:
+        if self._publication is None:
+            self._publication = Publication(self._generation(destination))
+        versions = self._publication.attempt(destination)
+        self._tally.land_all()
+        for unit, version in zip(self._finished, versions, strict=True):
+            if unit.state is not None:
+                self._remember(unit.key, version, unit.state)
+
+    def _generation(self, destination: Destination) -> Generation:
         own = self.plan.spec(None, "replace")
         specs = {own.name: own}
         for name, spec in self._specs.items():
@@ -203,11 +228,7 @@ class StreamRun:
         for name in [one for one in specs if self._has_old_rejections(destination, one)]:
             specs[rejected_name(name)] = rejected_spec(name)
         tables = [TableSpec(one.name, "replace", schema=one.schema, evolve=one.evolve) for one in specs.values()]
-        versions = destination.publish(Generation(tables, tuple(self._finished)))
-        self._tally.land_all()
-        for unit, version in zip(self._finished, versions, strict=True):
-            if unit.state is not None:
-                self._remember(unit.key, version, unit.state)
+        return Generation(tables, tuple(self._finished))
 
     def _has_old_rejections(self, destination: Destination, table: str) -> bool:
         """Whether an earlier generation of a table has left rejected rows, which are no longer its own."""
