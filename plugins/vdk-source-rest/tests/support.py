@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, DataSourcePayload, RejectedRows, decode_config
+from vdk.plugin.datasource_base.contract import (
+    COUNTER_PREFIX,
+    DataSourcePayload,
+    RejectedRows,
+    StreamPartition,
+    decode_config,
+)
 from vdk.plugin.source_rest import RestConfig, RestSource
 
 JSON = "Content-Type: application/json"
@@ -35,6 +41,12 @@ class Landed:
         self.yielded: list[Any] = []
         self.partitions: list[str] = []
 
+    def take_all(self, partition: StreamPartition, state: Mapping[str, Any] | None = None) -> None:
+        """All that a partition yields, up to what it may raise."""
+        self.partitions.append(partition.id)
+        for payload in partition.read(state or {}):
+            self.take(partition.id, payload)
+
     def take(self, partition: str, payload: DataSourcePayload) -> None:
         if isinstance(payload.data, RejectedRows):
             self.rejected += payload.data.rows
@@ -53,9 +65,7 @@ def read(source: RestSource, name: str = "items", states: Mapping[str, Any] | No
     landed = Landed()
     states = states or {}
     for partition in source.stream(name).partitions(states):
-        landed.partitions.append(partition.id)
-        for payload in partition.read(states.get(partition.id, {})):
-            landed.take(partition.id, payload)
+        landed.take_all(partition, states.get(partition.id))
     return landed
 
 

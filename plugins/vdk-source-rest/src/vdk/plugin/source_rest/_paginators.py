@@ -164,17 +164,19 @@ def follow(request: Request, page: Page, link: str) -> Request:
     return replace(request, url=url, params={})
 
 
-_LINK = re.compile(r"<([^>]*)>((?:\s*;\s*[\w!#$%&'*+.^`|~-]+(?:\s*=\s*(?:\"(?:[^\"\\]|\\.)*\"|[^\s;,\"]*))?)*)")
-_REL = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,\"]+))", re.IGNORECASE)
+_VALUE = r"\"(?:[^\"\\]|\\.)*\"|[^\s;,\"]*"
+_LINK = re.compile(rf"<([^>]*)>((?:\s*;\s*[^\s;,=<>\"]+\s*(?:=\s*(?:{_VALUE}))?)*)")
+_PARAMETER = re.compile(rf";\s*([^\s;,=<>\"]+)\s*(?:=\s*({_VALUE}))?")
 
 
 def links(header: str) -> dict[str, str]:
     """Relation (in lower case) → URL, of a ``Link`` header (RFC 8288, section 3); the first of each counts."""
     found: dict[str, str] = {}
-    for target, parameters in _LINK.findall(header):
-        if match := _REL.search(parameters):
-            for rel in (match[1] or match[2]).lower().split():
-                found.setdefault(rel, target)
+    for target, written in _LINK.findall(header):
+        parameters = [(name.lower(), value.strip('"')) for name, value in _PARAMETER.findall(written)]
+        relations = next((value for name, value in parameters if name == "rel"), "")
+        for relation in relations.lower().split():
+            found.setdefault(relation, target)
     return found
 
 

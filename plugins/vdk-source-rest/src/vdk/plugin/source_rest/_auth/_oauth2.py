@@ -8,7 +8,7 @@ import time
 from typing import Any, Protocol
 
 import requests
-from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error
+from oauthlib.oauth2 import BackendApplicationClient, MissingTokenError, OAuth2Error
 from requests.auth import AuthBase
 
 from vdk.plugin.datasource_base.contract import AuthenticationError, ConfigurationError, ConnectionFailedError
@@ -115,13 +115,13 @@ class OAuth2(AuthBase):
         try:
             # without scopes: a server may grant fewer than asked for, which the library takes for an error
             token: dict[str, Any] = client.parse_request_body_response(body.decode("utf-8", "replace"))
+        except (MissingTokenError, ValueError):
+            raise ConfigurationError(
+                f"the answer of the token server {origin} ({status}) holds no token: is token_url right?"
+            ) from None
         except OAuth2Error as error:
             raise AuthenticationError(
                 f"the token server {origin} refused to issue a token ({status}): {error.error}; check client_id, "
                 "client_secret and scopes" + (", or obtain a new refresh_token" if self._file is not None else "")
-            ) from None
-        except (ValueError, Warning):
-            raise ConfigurationError(
-                f"the answer of the token server {origin} ({status}) holds no token: is token_url right?"
             ) from None
         return token

@@ -1,0 +1,306 @@
+"""Servers that fail, lie or trickle: asked again where that helps, an error that shows what came where it does not."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from support import JSON, Scripted, answer, read, redirect
+from vdk.plugin.datasource_base.contract import (
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionFailedError,
+    DataSourceError,
+)
+
+Make = Callable[..., Any]
+GOOD = answer([{"id": 1}])
+BODY = json.dumps([{"id": 1, "name": "x" * 200}]).encode()
+ZIPPED = gzip.compress(BODY)
+
+
+def head(*headers: str, status: str = "200 OK") -> bytes:
+    return "\r\n".join([f"HTTP/1.1 {status}", "Connection: close", JSON, *headers]).encode() + b"\r\n\r\n"
+
+
+CUT_OFF = {
+    "less than Content-Length": head(f"Content-Length: {len(BODY)}") + BODY[:-7],
+    "nothing of a body": head(f"Content-Length: {len(BODY)}"),
+    "a chunk cut off": head("Transfer-Encoding: chunked") + b"ff\r\n" + BODY[:50],
+    "no last chunk": head("Transfer-Encoding: chunked") + b"%x\r\n" % len(BODY) + BODY + b"\r\n",
+    "no end of a body that the connection ends": head() + BODY[:-7],
+    "gzip cut off": head(f"Content-Length: {len(ZIPPED) - 9}", "Content-Encoding: gzip") + ZIPPED[:-9],
+    "gzip damaged": head(f"Content-Length: {len(ZIPPED)}", "Content-Encoding: gzip")
+    + ZIPPED[:20]
+    + b"\0" * (len(ZIPPED) - 20),
+    "half a header": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "nothing at all": b"",
+    "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "an empty body": head("Content-Length: 0"),
+}
+
+
+@pytest.mark.parametrize("broken", CUT_OFF.values(), ids=CUT_OFF)
+def test_an_answer_that_was_cut_off_is_asked_for_again(source: Make, broken: bytes) -> None:
+    """An answer without its end is no answer: the same page is asked for again, and comes once."""
+    with Scripted(lambda request, number: broken if number < 2 else GOOD) as api:
+        assert read(source(api.url)).rows == [{"id": 1}]
+        assert len(api.requests) == 3
+
+
+@pytest.mark.parametrize("broken", CUT_OFF.values(), ids=CUT_OFF)
+def test_a_server_that_always_cuts_off_is_away(source: Make, broken: bytes) -> None:
+    """After some attempts the partition fails with what the runtime retries later, and no row was delivered."""
+    with Scripted(lambda request, number: broken) as api:
+        with pytest.raises(ConnectionFailedError, match=r"GET http://127\.0\.0\.1.*3 attempts"):
+            read(source(api.url, retry={"attempts": 3}))
+        assert len(api.requests) == 3
+
+
+def test_lines_that_are_cut_off_are_left_to_the_runtime(source: Make) -> None:
+    """A part of the lines is on its way already, so only a reading from the last state is right."""
+    broken = head("Transfer-Encoding: chunked", "Content-Type: application/x-ndjson").replace(
+        JSON.encode() + b"\r\n", b""
+    )
+    broken += b"a\r\n" + b'{"id": 1}\n' + b"\r\n"
+    with Scripted(lambda request, number: broken) as api:
+        with pytest.raises(ConnectionFailedError, match="cut off"):
+            read(source(api.url))
+        assert len(api.requests) == 1
+
+
+def test_gzip_lines_that_are_cut_off_are_noticed(source: Make) -> None:
+    """Compressed data without its end is an error, though every byte of the answer came."""
+    zipped = gzip.compress(b"".join(b'{"id": %d}\n' % number for number in range(5000)))[:-20]
+    with (
+        Scripted(lambda request, number: answer(zipped, "Content-Encoding: gzip", "Content-Type: text/x-jsonl")) as api,
+        pytest.raises(ConnectionFailedError, match="compressed answer was cut off"),
+    ):
+        read(source(api.url))
+
+
+def test_a_bomb_is_not_unpacked(source: Make) -> None:
+    """A small answer that decompresses to a large one stops at the limit."""
+    bomb = gzip.compress(b" " * 50_000_000)
+    with Scripted(lambda request, number: answer(bomb, "Content-Encoding: gzip", JSON)) as api:
+        with pytest.raises(ConfigurationError, match="max_response_bytes"):
+            read(source(api.url, max_response_bytes=1_000_000))
+        assert len(api.requests) == 1
+
+
+def test_an_endless_line_is_not_collected(source: Make) -> None:
+    """A record of a body of lines has a limit too."""
+    with (
+        Scripted(lambda request, number: answer(b"[" + b" " * 3_000_000, "Content-Type: application/x-ndjson")) as api,
+        pytest.raises(ConfigurationError, match="max_response_bytes"),
+    ):
+        read(source(api.url, max_response_bytes=1_000_000))
+
+
+def trickling(first: bytes) -> Iterator[bytes]:
+    yield first
+    for _ in range(200):
+        time.sleep(0.05)
+        yield b" "
+
+
+@pytest.mark.parametrize(
+    "first", [head("Content-Length: 100000"), b"HTTP/1.1 200 OK\r\nX-Slow: "], ids=["body", "header"]
+)
+def test_a_server_that_trickles_is_left(source: Make, first: bytes) -> None:
+    """An answer ends within its total time, though each byte of it comes in time; in the headers as well."""
+    with (
+        Scripted(lambda request, number: trickling(first)) as api,
+        pytest.raises(ConnectionFailedError, match="in time"),
+    ):
+        read(source(api.url, timeout={"total": "300ms", "read": "5s"}, retry={"attempts": 1}))
+
+
+def test_a_server_that_says_nothing_is_left(source: Make) -> None:
+    """A server that accepts and is silent meets the read timeout."""
+
+    def silent(request: str, number: int) -> Iterator[bytes]:
+        time.sleep(0.5)
+        yield b""
+
+    with Scripted(silent) as api, pytest.raises(ConnectionFailedError, match="no answer in time"):
+        read(source(api.url, timeout={"read": "100ms"}, retry={"attempts": 1}))
+
+
+def test_a_server_that_is_not_there_is_away(source: Make) -> None:
+    """A refused connection is told without the query, which may hold a key."""
+    key = {"type": "api_key", "name": "key", "value": "canary-4711", "in": "query"}
+    with pytest.raises(ConnectionFailedError, match="refused") as caught:
+        read(source("http://127.0.0.1:9", auth=key, params={"token": "canary-4712"}, retry={"attempts": 2}))
+    assert "canary" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_a_status_of_now_is_asked_again(source: Make, status: int) -> None:
+    """What says "not now" is retried."""
+    busy = answer(b"busy", status=f"{status} Busy")
+    with Scripted(lambda request, number: busy if number < 2 else GOOD) as api:
+        assert read(source(api.url)).rows == [{"id": 1}]
+
+
+@pytest.mark.parametrize(
+    ("headers", "waited"),
+    [
+        (["Retry-After: 17"], 17),
+        (["Retry-After: {date}"], 30),
+        (["RateLimit-Remaining: 0", "RateLimit-Reset: 12"], 12),
+        (["X-RateLimit-Remaining: 0", "X-RateLimit-Reset: {epoch}"], 30),
+        (["RateLimit: limit=10, remaining=0, reset=9"], 9),
+        (['RateLimit: "default";r=0;t=8'], 8),
+    ],
+)
+@pytest.mark.parametrize("status", ["429 Slow", "503 Busy", "403 Limit"])
+def test_the_server_says_how_long_to_wait(source: Make, headers: list[str], waited: float, status: str) -> None:
+    """Retry-After as a number and as a date, and the RateLimit headers in all their forms are obeyed."""
+    now = 1_800_000_000.0
+    written = [one.format(date="Fri, 15 Jan 2027 08:00:30 GMT", epoch=int(now) + 30) for one in headers]
+    busy = answer(b"", *written, status=status)
+    with Scripted(lambda request, number: busy if number == 0 else GOOD) as api:
+        made = source(api.url, retry={"delay": "1ms"})
+        slept: list[float] = []
+        made.client.sleep = slept.append
+        made.client.now = lambda: now
+        assert read(made).rows == [{"id": 1}]
+    assert waited <= sum(slept) <= 2 * waited + 1
+
+
+def test_a_quota_that_is_used_up_is_waited_for_beforehand(source: Make) -> None:
+    """A good answer that says that nothing remains holds the next request back."""
+
+    def serve(request: str, number: int) -> bytes:
+        if number:
+            return GOOD
+        return answer({"items": [{"id": 0}], "next": "/x"}, JSON, "X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 20")
+
+    with Scripted(serve) as api:
+        made = source(api.url, {"name": "items", "records": "items || @"})
+        slept: list[float] = []
+        made.client.sleep = slept.append
+        assert read(made).rows == [{"id": 0}, {"id": 1}]
+    assert 18 <= sum(slept) <= 21
+
+
+def test_a_wait_that_is_too_long_is_left_to_the_runtime(source: Make) -> None:
+    """Longer than retry.max_wait is not waited here; the runtime is told how long."""
+    with Scripted(lambda request, number: answer(b"", "Retry-After: 3600", status="429 Slow")) as api:
+        with pytest.raises(ConnectionFailedError) as caught:
+            read(source(api.url))
+        assert len(api.requests) == 1
+    assert caught.value.retry_after == 3600
+
+
+def test_a_configured_rate_is_kept(source: Make) -> None:
+    """requests_per_second spaces requests evenly."""
+
+    def page(request: str, number: int) -> bytes:
+        return answer({"items": [{"id": number}], "next": f"/p{number}" if number < 4 else None})
+
+    with Scripted(page) as api:
+        made = source(api.url, requests_per_second=2)
+        slept: list[float] = []
+        made.client.sleep = slept.append
+        assert len(read(made).rows) == 5
+    assert sum(slept) > 0.5 * (1 + 2 + 3 + 4) - 1  # no time passes for the clock, so the waits add up
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, AuthenticationError), (403, AuthenticationError)])
+def test_refused_credentials_are_not_tried_again(source: Make, status: int, error: type[Exception]) -> None:
+    """Repeating a wrong password locks accounts."""
+    with Scripted(lambda request, number: answer(b"no", status=f"{status} No")) as api:
+        with pytest.raises(error, match=str(status)):
+            read(source(api.url, auth={"type": "bearer", "token": "canary-4711"}))
+        assert len(api.requests) == 1
+
+
+def test_an_error_shows_the_request_and_the_answer_without_secrets(source: Make) -> None:
+    """A server that repeats our token in its error does not get it into a log."""
+    echo = answer({"error": "bad filter", "you": "canary-4711 and canary%204712"}, status="400 Bad")
+    with Scripted(lambda request, number: echo) as api:
+        auth = {"type": "bearer", "token": "canary-4711"}
+        with pytest.raises(ConfigurationError) as caught:
+            read(source(api.url, auth=auth, headers={"X-Own": "canary 4712"}, params={"q": "canary", "page": 3}))
+    text = str(caught.value)
+    assert "bad filter" in text
+    assert "400 Bad Request" in text
+    assert "/items?q=***&page=3" in text
+    assert "4711" not in text
+    assert "4712" not in text
+
+
+RULES = [
+    {"status": 404, "action": "ignore"},
+    {"status": "4xx", "contains": "locked", "action": "retry"},
+    {"when": "error.code == 'gone'", "action": "ignore"},
+    {"when": "error", "action": "fail"},
+    {"status": 418, "action": "accept"},
+]
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome"),
+    [
+        ([answer(b"", status="404 Not")], []),
+        ([answer(b"locked", status="423 Locked"), GOOD], [{"id": 1}]),
+        ([answer({"error": {"code": "gone"}})], []),
+        ([answer({"error": "quota"})], "a rule says that this is an error"),
+        ([answer([{"id": 7}], status="418 Teapot")], [{"id": 7}]),
+        ([answer(b"x", status="400 Bad")], "400"),
+    ],
+)
+def test_rules_say_what_answers_mean(source: Make, answers: list[bytes], outcome: Any) -> None:
+    """By status and by content, the first rule that fits an answer decides."""
+    with Scripted(lambda request, number: answers[number]) as api:
+        made = source(api.url, responses=RULES)
+        if isinstance(outcome, str):
+            with pytest.raises(DataSourceError, match=outcome):
+                read(made)
+        else:
+            assert read(made).rows == outcome
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ({"items": None}, "'items' is null"),
+        (None, "null, or nothing"),
+        ("hello", "there is text"),
+        ([1, 2], "a number in it"),
+        ({"a": [{}], "b": []}, "several lists"),
+        (b"<html>Log in</html>", "it is no JSON"),
+        (b'{"a": 1} {"b": 2}', "Extra data"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'[{"a": "\xff"}]', "cannot be read"),
+    ],
+)
+def test_an_answer_without_records_is_an_error_that_shows_it(source: Make, body: Any, problem: str) -> None:
+    """Null where a list was expected is no empty list; what came is shown."""
+    with Scripted(lambda request, number: answer(body)) as api, pytest.raises(DataSourceError, match=problem) as caught:
+        read(source(api.url, retry={"attempts": 1}))
+    assert "the answer begins" in str(caught.value)
+    assert "GET http://127.0.0.1" in str(caught.value)
+
+
+def test_no_content_is_no_records(source: Make) -> None:
+    """204 says that there is nothing."""
+    with Scripted(lambda request, number: b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n") as api:
+        assert read(source(api.url)).rows == []
+
+
+def test_a_redirect_that_would_drop_what_is_posted_is_an_error(source: Make) -> None:
+    """301 to 303 make a GET of a POST (RFC 9110), which would ask for something else."""
+    with (
+        Scripted(lambda request, number: redirect(f"{api.url}/y")) as api,
+        pytest.raises(ConfigurationError, match="dropped"),
+    ):
+        read(source(api.url, {"name": "items", "method": "POST", "body": {"a": 1}}))

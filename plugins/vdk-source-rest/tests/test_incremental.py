@@ -1,0 +1,301 @@
+"""Reading only what is new: by a parameter or by filtering here, compared by type, with nothing lost at boundaries."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from support import Landed, Scripted, answer, read
+from vdk.plugin.datasource_base.contract import BadRecordError, ConnectionFailedError, StateError
+from vdk.plugin.source_rest._cursor import Cursor, CursorConfig
+
+Make = Callable[..., Any]
+T = "2026-01-01T00:{:02d}:00Z"
+
+
+class Issues:
+    """An API of rows that has pages of two, filters by ``since`` and sorts as it likes."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.asked: list[dict[str, str]] = []
+        self.inclusive = True
+        self.broken_page: int | None = None
+        self.server = Scripted(self.answer)
+
+    def answer(self, request: str, number: int) -> bytes:
+        query = {name: values[0] for name, values in parse_qs(urlsplit(request.split()[1]).query).items()}
+        self.asked.append(query)
+        since, page = query.get("since", ""), int(query.get("page", "1"))
+        if page == self.broken_page:
+            return answer(b"", status="500 Oops")
+        found = [row for row in self.rows if "since" not in query or self.matches(row, since)]
+        last = page * 2 >= len(found)
+        link = f"/items?page={page + 1}" + (f"&since={since}" if since else "")
+        return answer({"items": found[page * 2 - 2 : page * 2], "next": None if last else link})
+
+    def matches(self, row: dict[str, Any], since: str) -> bool:
+        return row["at"] is None or (row["at"] >= since if self.inclusive else row["at"] > since)
+
+
+@pytest.fixture
+def api() -> Iterator[Issues]:
+    issues = Issues()
+    with issues.server:
+        yield issues
+
+
+def stream(**cursor: Any) -> dict[str, Any]:
+    return {"name": "items", "cursor": {"field": "at", "lookback": "0s", **cursor}}
+
+
+def minute(number: int, **more: Any) -> dict[str, Any]:
+    return {"id": number, "at": T.format(number), **more}
+
+
+def ids(landed: Landed) -> list[Any]:
+    return [row["id"] for row in landed.rows]
+
+
+@pytest.mark.parametrize("param", ["since", None])
+def test_the_second_run_reads_what_is_new(source: Make, api: Issues, param: str | None) -> None:
+    """The highest value goes out as it came, rows at the boundary land once, ties come along."""
+    api.rows = [minute(number) for number in (3, 1, 2)]
+    made = source(api.server.url, stream(param=param))
+    first = read(made)
+    assert sorted(ids(first)) == [1, 2, 3]
+    api.rows += [minute(3, id="tie"), minute(4)]
+    second = read(made, states=first.states)
+    assert ids(second) == ["tie", 4]
+    assert second.counts["rows_unchanged"] == 1
+    assert read(made, states=second.states).rows == []
+    assert [query.get("since") for query in api.asked if "page" not in query] == (
+        [None, T.format(3), T.format(4)] if param else [None, None, None]
+    )
+
+
+def test_a_changed_row_at_the_boundary_lands(source: Make, api: Issues) -> None:
+    """A row is recognised by all its values, not by its key."""
+    api.rows = [minute(1, v=1)]
+    made = source(api.server.url, {**stream(param="since"), "primary_key": "id"})
+    first = read(made)
+    api.rows = [minute(1, v=2)]
+    assert read(made, states=first.states).rows == [minute(1, v=2)]
+
+
+def test_the_state_moves_behind_the_last_page_only(source: Make, api: Issues) -> None:
+    """Pages may come in any order, so a run that breaks off has no state."""
+    api.rows = [minute(number) for number in (9, 1, 2, 3, 4)]
+    api.broken_page = 3
+    made = source(api.server.url, stream(), retry={"attempts": 1})
+    landed = Landed()
+    [partition] = made.stream("items").partitions({})
+    with pytest.raises(ConnectionFailedError):
+        landed.take_all(partition)
+    assert len(landed.rows) == 4
+    assert landed.yielded == []
+
+
+def test_in_ascending_order_it_moves_with_every_page(source: Make, api: Issues) -> None:
+    """Declared ascending, a run that breaks off is gone on with after its last page; no row is lost or doubled."""
+    api.rows = [minute(number) for number in (1, 2, 2, 3, 4)]
+    for number, row in enumerate(api.rows):
+        row["id"] = number
+    api.broken_page = 3
+    made = source(api.server.url, stream(order="ascending", param="since"), retry={"attempts": 1})
+    landed = Landed()
+    [partition] = made.stream("items").partitions({})
+    with pytest.raises(ConnectionFailedError):
+        landed.take_all(partition)
+    api.broken_page = None
+    assert ids(landed) + ids(read(made, states=landed.states)) == [0, 1, 2, 3, 4]
+
+
+def test_an_order_that_is_not_kept_is_an_error(source: Make, api: Issues) -> None:
+    """A state that moved with a page of a wrong order would have lost rows."""
+    api.rows = [minute(2), minute(1)]
+    with pytest.raises(BadRecordError, match="not in the order"):
+        read(source(api.server.url, stream(order="ascending")))
+
+
+def test_in_descending_order_reading_ends_where_it_is_known(source: Make, api: Issues) -> None:
+    """Newest first, an API that cannot filter is read as far as needed."""
+    api.rows = [minute(number) for number in range(20, 0, -1)]
+    made = source(api.server.url, stream(order="descending"))
+    first = read(made)
+    assert len(first.rows) == 20
+    api.asked.clear()
+    api.rows.insert(0, minute(21))
+    assert ids(read(made, states=first.states)) == [21]
+    assert len(api.asked) == 2
+
+
+def test_late_rows_land_within_the_lookback(source: Make, api: Issues) -> None:
+    """A row that appears late, with an older time, is found as far as the lookback goes; known rows land once."""
+    api.rows = [minute(10), minute(20)]
+    made = source(api.server.url, stream(param="since", lookback="5m"))
+    first = read(made)
+    api.rows += [minute(16), minute(2)]
+    assert ids(read(made, states=first.states)) == [16]
+    assert api.asked[-1]["since"] == T.format(15)
+
+
+@pytest.mark.parametrize(
+    ("policy", "landing", "second"), [("include", [1, 2], []), ("exclude", [1], []), ("fail", None, None)]
+)
+def test_rows_without_a_value_are_counted_and_follow_a_policy(
+    source: Make, api: Issues, policy: str, landing: Any, second: Any
+) -> None:
+    """Included when they are new or changed, excluded, or an error; counted in any case."""
+    api.rows = [minute(1), {"id": 2, "at": None}]
+    made = source(api.server.url, stream(nulls=policy, param="since"))
+    if landing is None:
+        with pytest.raises(BadRecordError, match="no value for the cursor"):
+            read(made)
+        return
+    first = read(made)
+    assert ids(first) == landing
+    assert first.counts["rows_null_cursor"] == 1
+    assert ids(read(made, states=first.states)) == second
+
+
+def test_a_value_of_the_future_hides_no_rows(source: Make, api: Issues) -> None:
+    """A row of the year 2999 lands, and the next run still asks from the present."""
+    api.rows = [{"id": 1, "at": "2999-01-01T00:00:00Z"}]
+    made = source(api.server.url, stream(param="since"))
+    before = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    first = read(made)
+    assert before <= first.states[""]["high"] < "2100"
+    later = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    api.rows.append({"id": 2, "at": later})
+    assert ids(read(made, states=first.states)) == [2]
+
+
+def test_a_value_that_cannot_be_read_is_a_bad_record(source: Make, api: Issues) -> None:
+    """The flow decides whether to fail or to put it aside."""
+    api.rows = [minute(1), {"id": 2, "at": "yesterday"}]
+    landed = read(source(api.server.url, stream()))
+    assert ids(landed) == [1]
+    [(row, error)] = landed.rejected
+    assert row["id"] == 2
+    assert "'yesterday'" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("integer", [9, 10, 100]),
+        ("integer", ["9", "10", "100"]),
+        ("epoch", [1767225600, 1767225601.5, 1767312000]),
+        ("epoch_ms", [999999999999, 1767225600000]),
+        ("date", ["2026-01-09", "2026-01-10"]),
+        ("datetime", ["2026-01-01T23:00:00-05:00", "2026-01-02T05:00:00Z", "2026-01-02T07:00:00+01:00"]),
+        ("string", ["a", "b"]),
+    ],
+)
+def test_values_are_compared_by_their_type(source: Make, api: Issues, kind: str, values: list[Any]) -> None:
+    """9 is less than 10 and noon here may be before morning there, however that sorts as text."""
+    api.rows = [{"id": number, "at": value} for number, value in enumerate(values)]
+    made = source(api.server.url, {"name": "items", "cursor": {"field": "at", "type": kind}})
+    landed = read(made)
+    assert landed.states[""]["high"] == values[-1]
+    api.rows = [*api.rows[:1], {"id": "new", "at": values[-1]}]
+    assert ids(read(made, states=landed.states)) == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("config", "value", "like", "written"),
+    [
+        ({}, "2026-03-01T10:00:05.123456Z", "2026-03-01T10:00:05.123Z", "2026-03-01T10:00:05.123Z"),
+        ({}, "2026-03-01T10:00:05Z", "2026-03-01 10:00:05+02:00", "2026-03-01 12:00:05+02:00"),
+        ({"timezone": "Europe/Vienna"}, "2026-03-01T10:00:05", "2026-03-01T10:00:05", "2026-03-01T10:00:05"),
+        ({"param_format": "epoch"}, "2026-01-01T00:00:00Z", "", 1767225600),
+        ({"param_format": "epoch_ms"}, "2026-01-01T00:00:00Z", "", 1767225600000),
+        ({"param_format": "%d.%m.%Y"}, "2026-01-02T00:00:00Z", "", "02.01.2026"),
+        ({"format": "%d/%m/%Y %H:%M"}, "02/01/2026 03:04", "02/01/2026 03:04", "02/01/2026 03:04"),
+        ({"type": "date"}, "2026-01-02", "2026-01-02", "2026-01-02"),
+        ({"type": "epoch"}, 5, 5, 5),
+    ],
+)
+def test_values_are_written_as_the_api_writes_them(config: Any, value: Any, like: Any, written: Any) -> None:
+    """In the style of the field, or as param_format says."""
+    cursor = Cursor(CursorConfig(field="at", **config))
+    assert cursor.write(cursor.parse(value), like) == written
+
+
+def test_the_first_run_begins_at_initial(source: Make, api: Issues) -> None:
+    """Rows before it do not land, whether the API filters or not."""
+    api.rows = [minute(1), minute(5)]
+    for param in ("since", None):
+        assert ids(read(source(api.server.url, stream(initial=T.format(3), param=param)))) == [5]
+
+
+def test_windows_are_read_one_after_the_other(source: Make) -> None:
+    """With step, each window is asked for by itself, and the state moves behind each."""
+    windows: list[tuple[str, str]] = []
+    rows = [{"id": number, "at": f"2026-01-{number:02d}T00:00:00Z"} for number in range(1, 9)]
+
+    def page(request: str, number: int) -> bytes:
+        query = parse_qs(urlsplit(request.split()[1]).query)
+        lower, upper = query["since"][0], query["until"][0]
+        windows.append((lower, upper))
+        if len(windows) == 3:
+            return answer(b"", status="400 Oops")
+        return answer([row for row in rows if lower <= str(row["at"]) <= upper])
+
+    with Scripted(page) as api:
+        cursor = stream(param="since", end_param="until", step="3d", initial="2026-01-01T00:00:00Z")
+        made = source(api.url, cursor)
+        landed = Landed()
+        [partition] = made.stream("items").partitions({})
+        with pytest.raises(Exception, match="400"):
+            landed.take_all(partition)
+        landed_again = read(made, states=landed.states)
+    assert windows[:2] == [
+        ("2026-01-01T00:00:00Z", "2026-01-04T00:00:00Z"),
+        ("2026-01-04T00:00:00Z", "2026-01-07T00:00:00Z"),
+    ]
+    assert windows[2][0] == windows[3][0] == "2026-01-07T00:00:00Z"
+    assert ids(landed) + ids(landed_again) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("state", "problem"),
+    [
+        ({"v": 2, "cursor": "at", "type": "datetime", "high": T.format(1)}, "newer release"),
+        ({"v": 1, "cursor": "other", "type": "datetime", "high": T.format(1)}, "'other'"),
+        ({"v": 1, "cursor": "at", "type": "integer", "high": 1}, "(integer)"),
+        ({"v": 1, "cursor": "at", "type": "datetime", "high": "soon"}, "damaged"),
+        ({"v": 1, "cursor": "at", "type": "datetime", "high": T.format(1), "overlap": "%"}, "damaged"),
+        ({"next": 5}, "not written by this source"),
+    ],
+)
+def test_a_foreign_state_is_refused(source: Make, api: Issues, state: Any, problem: str) -> None:
+    """A state of another version, cursor or making is told with what to do, and nothing is read."""
+    with pytest.raises(StateError, match="state reset") as caught:
+        read(source(api.server.url, stream()), states={"": state})
+    assert problem in str(caught.value)
+    assert api.asked == []
+
+
+def test_a_state_without_a_cursor_is_refused(source: Make, api: Issues) -> None:
+    """A stream that lost its cursor would be read whole, and appended to what is there."""
+    with pytest.raises(StateError, match="no cursor now"):
+        read(source(api.server.url), states={"": {"v": 1, "cursor": "at"}})
+
+
+def test_the_state_stays_small(source: Make, api: Issues) -> None:
+    """However many rows share the highest value, the state knows a thousand; others repeat, none is lost."""
+    api.rows = []
+    with Scripted(lambda request, number: answer([minute(1, id=at) for at in range(5000)])) as many:
+        made = source(many.url, stream())
+        first = read(made)
+        assert len(json.dumps(first.states[""])) < 12_000
+        second = read(made, states=first.states)
+    assert second.counts["rows_unchanged"] == 1000
+    assert len(second.rows) == 4000
