@@ -42,6 +42,10 @@ class Machine:
         return done
 
     @property
+    def python(self) -> Path:
+        return self.home / "bin" / "python"
+
+    @property
     def environment(self) -> dict[str, str]:
         """The variables of a shell in which this environment is activated."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
@@ -61,9 +65,8 @@ def machine(base_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Machi
     """It has pip as well; tools that are no part of a plugin are those of the running environment."""
     home = tmp_path_factory.mktemp("machine") / "venv"
     d.uv("venv", "--quiet", "--seed", "--python", sys.executable, str(home))
-    python = str(home / "bin" / "python")
     requirements = str(TEMPLATE / "requirements.txt")
-    d.uv("pip", "install", "--quiet", "--python", python, str(base_wheel), "--requirement", requirements)
+    d.uv("pip", "install", "--quiet", "--python", str(home), str(base_wheel), "--requirement", requirements)
     return Machine(home)
 
 

@@ -115,7 +115,7 @@ def test_the_plugin_is_right_at_once(plugin: Path, machine: Machine, tmp_path: P
         assert "passed" in machine("pytest", "-p", "no:cacheprovider", cwd=folder).stdout
         told = machine("vdk", "run", "my-crm-example", cwd=folder)
         assert "B-2 is open: Please move my desk to the window" in told.stdout + told.stderr
-        machine("mypy", "--python-executable", machine.home / "bin" / "python", cwd=folder)
+        machine("mypy", "--python-executable", machine.python, cwd=folder)
     finally:
         machine("uv", "pip", "uninstall", "--quiet", folder.name, cwd=folder)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from conftest import ROOT, Machine
-from walkthrough import File, steps
+from walkthrough import Command, File, steps
 
 PAGE = (ROOT / "docs" / "write-a-source.md").read_text("utf-8")
 
@@ -23,7 +25,42 @@ def test_a_newcomer_can_follow_the_page(machine: Machine, tmp_path: Path) -> Non
             printed = machine("bash", "-euc", script, cwd=folder).stdout
             assert step.fits(printed), f"$ {step.line}\n{printed}\nThe page says:\n{step.output}"
             folder = Path((tmp_path / "pwd").read_text("utf-8").strip())
-        for tool in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy", "--python-executable", "python"]):
-            machine(*tool, cwd=folder)
+        machine("ruff", "check", cwd=folder)
+        machine("ruff", "format", "--check", cwd=folder)
+        machine("mypy", "--python-executable", machine.python, cwd=folder)
     finally:
         machine("uv", "pip", "uninstall", "--quiet", "vdk-source-notes", cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("said", "printed", "fits"),
+    [
+        ("a\nb", "a\nb\n", True),
+        ("a\nb", "a\nc\n", False),
+        ("a", "a\nb\n", False),
+        ("...\nb\n...", "a\na\nb\n", True),
+        ("...\nb", "a\nbb\n", False),
+        ("... passed...", "12 passed in 3 s\n", True),
+        ("... passed...", "12 failed in 3 s\n", False),
+        ("a.c", "abc", False),
+        ("", "anything", True),
+    ],
+)
+def test_what_a_command_prints_is_compared(said: str, printed: str, fits: bool) -> None:
+    """Dots are any text, or any lines; all else is as it is written."""
+    assert Command("", said).fits(printed) is fits
+
+
+def test_a_block_that_nobody_could_follow_is_an_error() -> None:
+    """Code on the page belongs to a file, or it is not tested."""
+    with pytest.raises(ValueError, match="names no file"):
+        list(steps("```python\nprint(1)\n```\n"))
+
+
+def test_a_block_can_be_a_class_of_a_file(tmp_path: Path) -> None:
+    """The rest of the file stays."""
+    (tmp_path / "a.py").write_text("x = 1\n\n\nclass A:\n    pass\n\n\nclass B:\n    pass\n", "utf-8")
+    (block,) = steps("```python\n# a.py, in place of class A\nclass C:\n    pass\n```\n")
+    assert isinstance(block, File)
+    block.write(tmp_path)
+    assert (tmp_path / "a.py").read_text("utf-8") == "x = 1\n\n\nclass C:\n    pass\n\n\nclass B:\n    pass\n"
