@@ -1,0 +1,93 @@
+"""The suite's classes filled in for the reference sources; not collected by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from reference_lines import LinesConfig, LinesSource
+from reference_shop import LOOKBACK, START, ShopConfig, ShopSource, expected_rows, make_shop
+from vdk.plugin.datasource_base.testing import (
+    DataSourceConformance,
+    IncrementalConformance,
+    LargeDataConformance,
+    PartitionConformance,
+    RemoteConformance,
+    StreamEditor,
+)
+
+MakeShop = Callable[[], ShopSource]
+
+
+class OrderEditor(StreamEditor):
+    stream = "orders"
+    page_rows = 3
+    lookback = LOOKBACK
+    null_cursor = "include"
+    far_future = 50 * 365 * 86400
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+
+    def write(self, numbers: Sequence[int], tick: int | None) -> None:
+        changed = START + tick if tick is not None else None
+        with closing(sqlite3.connect(self._database)) as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO orders VALUES (?, ?, '1.50', 1, 'new')", [(one, changed) for one in numbers]
+            )
+            connection.commit()
+
+
+class ShopCase(DataSourceConformance, IncrementalConformance, PartitionConformance, LargeDataConformance):
+    """Everything but the network, for a source over the shop's database."""
+
+    shop: ClassVar[type[ShopSource]] = ShopSource
+    patience = 0.3
+
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Path:
+        path = tmp_path / "shop.db"
+        make_shop(path)
+        return path
+
+    @pytest.fixture
+    def source(self, database: Path) -> MakeShop:
+        return lambda: self.shop(self.shop.config_type(database=database))  # type: ignore[arg-type, call-arg]
+
+    @pytest.fixture
+    def expected(self) -> dict[str, list[dict[str, Any]]]:
+        return expected_rows()
+
+    @pytest.fixture
+    def bad_source(self, tmp_path: Path) -> MakeShop:
+        return lambda: self.shop(ShopConfig(database=tmp_path / "nothing.db"))
+
+    @pytest.fixture
+    def fingerprint(self, database: Path) -> Callable[[], str]:
+        return lambda: hashlib.sha256(database.read_bytes()).hexdigest()
+
+    @pytest.fixture
+    def editor(self, database: Path) -> OrderEditor:
+        return OrderEditor(database)
+
+    @pytest.fixture
+    def large_source(self, database: Path) -> MakeShop:
+        OrderEditor(database).write(range(2000), 1)
+        return lambda: self.shop(ShopConfig(database=database, page_rows=100))
+
+
+class LinesCase(RemoteConformance):
+    """What a remote source does on a bad day."""
+
+    lines: ClassVar[type[LinesSource]] = LinesSource
+    patience = 2.0
+
+    @pytest.fixture
+    def source_at(self) -> Callable[[str, int], LinesSource]:
+        return lambda host, port: self.lines(LinesConfig(host=host, port=port))

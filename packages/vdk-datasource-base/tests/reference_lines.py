@@ -1,0 +1,77 @@
+"""A correct remote source: numbers, one a line, from a server that is told where to begin."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from vdk.plugin.datasource_base import (
+    ConnectionFailedError,
+    DataSource,
+    DataSourceConfig,
+    DataSourceError,
+    DataSourcePayload,
+    DataSourceStream,
+    PartitionState,
+    data_source,
+)
+
+
+class LinesConfig(DataSourceConfig):
+    host: Annotated[str, Meta(description="the server")] = "127.0.0.1"
+    port: Annotated[int, Meta(description="its port")] = 7
+    timeout: Annotated[float, Meta(description="seconds to wait for it")] = 0.2
+
+
+class LinePosition(PartitionState):
+    number: int = 0
+
+
+class Lines(DataSourceStream):
+    name = "lines"
+
+    def __init__(self, config: LinesConfig) -> None:
+        self.config = config
+
+    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        with self.asked(f"after {LinePosition.load(state).number}") as answer:
+            for line in answer:
+                number = self.parsed(line)
+                yield DataSourcePayload({"number": number}, state=LinePosition(number=number).dump())
+
+    @contextmanager
+    def asked(self, question: str) -> Iterator[Iterator[bytes]]:
+        try:
+            with self.connected() as connection, connection.makefile("rb") as answer:
+                connection.sendall(f"{question}\n".encode())
+                yield answer
+        except OSError as error:
+            raise ConnectionFailedError(f"{self.config.host}:{self.config.port}: {error}") from error
+
+    def connected(self) -> socket.socket:
+        return socket.create_connection((self.config.host, self.config.port), self.config.timeout)
+
+    def parsed(self, line: bytes) -> int:
+        try:
+            return int(line)
+        except ValueError:
+            raise DataSourceError(f"the server sent {line!r}, which is no number") from None
+
+
+@data_source(name="lines", config=LinesConfig)
+class LinesSource(DataSource[LinesConfig]):
+    lines: type[Lines] = Lines
+
+    def streams(self) -> Sequence[DataSourceStream]:
+        return [self.lines(self.config)]
+
+    def identity(self) -> str:
+        return f"lines://{self.config.host}:{self.config.port}"
+
+    def check(self) -> None:
+        with self.lines(self.config).asked("ping") as answer:
+            next(answer, None)
