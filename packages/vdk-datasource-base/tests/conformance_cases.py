@@ -58,7 +58,7 @@ class ShopCase(DataSourceConformance, IncrementalConformance, PartitionConforman
 
     @pytest.fixture
     def source(self, database: Path) -> MakeShop:
-        return lambda: self.shop(self.shop.config_type(database=database))  # type: ignore[arg-type, call-arg]
+        return lambda: self.shop(self.shop.config_type(database=database))  # type: ignore[arg-type]
 
     @pytest.fixture
     def expected(self) -> dict[str, list[dict[str, Any]]]:

@@ -40,7 +40,7 @@ LOOKBACK = 10
 PASSWORD = "correct horse"
 UTC = pa.timestamp("us", tz="UTC")
 
-ORDERS = [(number, START - 50 + number // 3, f"{number}.10", number % 2, f"note {number}") for number in range(8)]
+ORDERS = [(one, START - 500 + 20 * (one // 4), f"{one}.10", one % 2, f"note {one}") for one in range(8)]
 EVENTS = [(region, number, f"{region} {number}") for region in ("north", "south", "o'west") for number in range(1, 6)]
 PRICES = [("a", 2**53 + 1), ("b", None), ('"quoted"', 3)]
 

@@ -9,8 +9,8 @@ from typing import Any, dataclass_transform
 import msgspec
 
 
-class _ConfigMeta(msgspec.StructMeta):
-    """Makes every configuration class keyword-only; msgspec does not inherit that option."""
+class KeywordOnlyMeta(msgspec.StructMeta):
+    """Makes every subclass keyword-only too; msgspec does not inherit that option."""
 
     def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
         options.setdefault("kw_only", True)
@@ -18,7 +18,7 @@ class _ConfigMeta(msgspec.StructMeta):
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
-class DataSourceConfig(msgspec.Struct, metaclass=_ConfigMeta, frozen=True, forbid_unknown_fields=True):
+class DataSourceConfig(msgspec.Struct, metaclass=KeywordOnlyMeta, frozen=True, forbid_unknown_fields=True):
     """The options of a source, as typed fields; unknown options and wrong types are errors.
 
     Describe a field with ``Annotated[int, Meta(ge=1, description="…")]``. Besides msgspec's own types

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, dataclass_transform
 
 import msgspec
 
+from ._config import KeywordOnlyMeta
 from ._errors import StateError
 
 
-class PartitionState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
+class PartitionState(msgspec.Struct, metaclass=KeywordOnlyMeta, frozen=True, forbid_unknown_fields=True):
     """What a partition has to know to go on: typed, versioned, and never guessed.
 
     ::

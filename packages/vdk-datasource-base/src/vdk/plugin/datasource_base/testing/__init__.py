@@ -39,23 +39,28 @@ __all__ = [
 ]
 
 _ELSEWHERE = {"MemoryDestination": "._memory"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = _ELSEWHERE.get(name, "._conformance")
-    if module == "._conformance" and f"{__name__}._conformance" not in sys.modules:
-        _rewrite_asserts()
-    return getattr(import_module(module, __name__), name)
+_SUITE = f"{__name__}._conformance"
 
 
 def _rewrite_asserts() -> None:
-    """Let pytest show the values in the suite's asserts; it does so by itself in the tests' own files only."""
+    """Let pytest show the values in the suite's asserts; by itself it does so in the tests' own files only."""
     try:
         import pytest
     except ModuleNotFoundError as error:
         raise ImportError(
             "the conformance suite needs pytest, which is not installed: pip install 'vdk-datasource-base[testing]'"
         ) from error
-    pytest.register_assert_rewrite(f"{__name__}._conformance")
+    pytest.register_assert_rewrite(_SUITE)
+
+
+if "pytest" in sys.modules and _SUITE not in sys.modules:
+    _rewrite_asserts()  # before anything of the suite is imported, by whichever way
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _ELSEWHERE.get(name, "._conformance")
+    if module == "._conformance" and _SUITE not in sys.modules:
+        _rewrite_asserts()
+    return getattr(import_module(module, __name__), name)

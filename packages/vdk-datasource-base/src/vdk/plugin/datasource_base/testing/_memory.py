@@ -29,8 +29,8 @@ Row = dict[str, Any]
 class MemoryDestination(Destination):
     """Tables as lists of rows, one store per target name for as long as the process lives.
 
-    ``MemoryDestination.tables("memory")`` gives what landed. Use it in the tests of a source; use a
-    database to keep data.
+    ``MemoryDestination.tables("memory")`` gives what landed; ``schemas`` has the types it landed with. Use it in the
+    tests of a source; use a database to keep data.
     """
 
     write_modes: frozenset[WriteMode] = frozenset({"append", "upsert", "replace"})
@@ -42,6 +42,7 @@ class MemoryDestination(Destination):
         super().__init__(target, folder=folder or Path())
         first = self._stores.setdefault(target or "memory", self)
         self.rows: dict[str, list[Row]] = first.rows if first is not self else {}
+        self.schemas: dict[str, pa.Schema] = first.schemas if first is not self else {}
         self.states: dict[StateKey, StoredState] = first.states if first is not self else {}
         self.versions: dict[StateKey, int] = first.versions if first is not self else {}
         self.staged: dict[StateKey, list[Slice]] = first.staged if first is not self else {}
@@ -82,6 +83,7 @@ class MemoryDestination(Destination):
         for one in _together([*self._staged(unit.key), *unit.slices]):
             before = len(rows.setdefault(one.table.name, []))
             _land(rows[one.table.name], one)
+            self._learn(one.table, one.data.schema if one.kind == "rows" else None)
             self.swept += before - len(rows[one.table.name]) if one.kind == "keys" else 0
         version = self._swap(unit)
         self._take(rows)
@@ -90,14 +92,23 @@ class MemoryDestination(Destination):
 
     def publish(self, generation: Generation) -> list[int]:
         rows = {**self.rows, **{table.name: [] for table in generation.tables}}
+        for table in generation.tables:
+            self._learn(table, None)
         for unit in generation.units:
             for one in self._staged(unit.key):
                 rows[one.table.name].extend(one.data.to_pylist())
+                self._learn(one.table, one.data.schema)
         versions = [self._swap(unit) for unit in generation.units]
         self._take(rows)
         for unit in generation.units:
             self._forget(unit.key)
         return versions
+
+    def _learn(self, table: TableSpec, landed: pa.Schema | None) -> None:
+        """The columns of a table so far, and what type each had last."""
+        schemas = (self.schemas.get(table.name), table.schema, landed)
+        known = {one.name: one for schema in schemas for one in schema or ()}
+        self.schemas[table.name] = pa.schema(list(known.values()))
 
     def _staged(self, key: StateKey) -> list[Slice]:
         """What this run staged, unless another run of the same flow has meddled with it."""

@@ -23,7 +23,7 @@ class ConfigurationChecks(Conformance):
     def test_the_source_is_declared(self, source: MakeSource) -> None:
         """Flow files find a source by the name, and read its options by the class, that @data_source gives."""
         made = source()
-        assert made.source_name, f"declare {type(made).__name__} with @data_source(name=…, config=…)"
+        assert made.source_name, f"{type(made).__name__} has no name: declare it with @data_source(name=…, config=…)"
         assert type(made).config_type is not DataSourceConfig or not made.config.__struct_fields__, (
             "name the source's own configuration class in @data_source(config=…)"
         )
@@ -75,7 +75,10 @@ class ConfigurationChecks(Conformance):
         type_ = type(source()).config_type
         needed = [one.encode_name for one in msgspec.structs.fields(type_) if one.required]
         error = error_of(decode_config, {}, type_, where="config")
-        assert isinstance(error, ConfigurationError) or not needed, f"without {needed} it must be refused: {error!r}"
+        assert isinstance(error, ConfigurationError | None), (
+            f"a configuration without any option must give a ConfigurationError and not {error!r}: give no default to "
+            "an option that is needed, and raise ValueError in __post_init__"
+        )
         assert not needed or any(repr(name) in str(error) for name in needed), (
             f"the error must name a missing option of {needed}; it says: {error}"
         )

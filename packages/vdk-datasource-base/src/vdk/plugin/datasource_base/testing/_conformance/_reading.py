@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 from itertools import zip_longest
 
 from ._child import in_child
 from ._landing import Landing
 from ._make import MakeSource
-from ._payloads import opened, partitions_of, read, rows_of
+from ._payloads import error_of, opened, partitions_of, read, rows_of
 from ._resources import held, new_since
 from ._suite import Conformance
 from ._values import counted, lost
@@ -79,13 +80,15 @@ class ReadingChecks(Conformance):
             left = new_since(before)
             assert not left, f"{len(parts)} partitions that nobody reads hold {left}: open in read()"
 
-    def test_partitions_pickle(self, source: MakeSource) -> None:
+    def test_partitions_can_be_pickled(self, source: MakeSource) -> None:
         """A partition that is read in another process or on another machine gets there as a pickle."""
         with opened(source) as made:
             parts = [part for _, part in partitions_of(made)]
+            error = error_of(pickle.dumps, parts)
+            assert error is None, f"a partition cannot be pickled ({error}): hold configuration in it, no connection"
             wanted = sum(len(read(part)) for part in parts)
             status, output = in_child(_READ_ALL, parts)
         assert (status, output) == (0, f"payloads: {wanted}\n"), (
-            "a partition must be read from its pickle as it is here: hold configuration in it, never a connection or a "
-            f"function; it ended with {output}"
+            "a partition must be read from its pickle as it is here: hold in it all that read() needs; it ended with "
+            f"{output}"
         )

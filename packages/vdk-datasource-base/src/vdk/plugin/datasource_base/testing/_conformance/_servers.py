@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 Handler = Callable[[socket.socket], None]
 HOST = "127.0.0.1"
@@ -51,7 +51,10 @@ def silent(connection: socket.socket) -> None:
 
 
 def breaking(connection: socket.socket) -> None:
-    """Resets the connection, as a load balancer does that has lost its server."""
+    """Resets the connection once there is a request, as a load balancer does that has lost its server."""
+    connection.settimeout(0.5)  # a client may well wait for the server to speak first
+    with suppress(OSError):
+        connection.recv(1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 

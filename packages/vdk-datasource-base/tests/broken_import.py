@@ -1,0 +1,15 @@
+"""A configuration whose module asks the network when it is imported."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+from reference_shop import ShopConfig
+
+with contextlib.suppress(ConnectionRefusedError):
+    socket.create_connection(("127.0.0.1", 9), timeout=1).close()
+
+
+class AskingConfig(ShopConfig):
+    """Its options are those of the shop."""

@@ -1,0 +1,110 @@
+"""Sources that do the wrong thing at the wrong time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import count
+from typing import Any
+
+from broken import found_by
+from reference_shop import ShopConfig, ShopSource, connected
+from vdk.plugin.datasource_base import ConfigurationError, DataSourceState, DataSourceStream
+
+_calls = count()
+
+
+@found_by("test_construction_does_no_io")
+class Eager(ShopSource):
+    def __init__(self, config: ShopConfig) -> None:
+        super().__init__(config)
+        with closing(connected(config)) as connection:
+            connection.execute("SELECT 1")
+
+
+@found_by("test_check_accepts_data_that_is_there")
+class Gloomy(ShopSource):
+    def check(self) -> None:
+        raise ConfigurationError("something is wrong")
+
+
+@found_by("test_check_refuses_data_that_is_not_there")
+class Cheerful(ShopSource):
+    def check(self) -> None:
+        return
+
+
+@found_by("test_check_ends_in_time")
+class Patient(ShopSource):
+    def check(self) -> None:
+        threading.Event().wait(3)
+
+
+@found_by("test_check_leaves_nothing_behind")
+class Careless(ShopSource):
+    def check(self) -> None:
+        self.connection = connected(self.config)
+        self.connection.execute("SELECT count(*) FROM orders").fetchall()
+
+
+@found_by("test_connecting_again_changes_nothing")
+class Adding(ShopSource):
+    def __init__(self, config: ShopConfig) -> None:
+        super().__init__(config)
+        self.found: list[DataSourceStream] = []
+
+    def connect(self, state: DataSourceState) -> None:
+        self.found += super().streams()
+
+    def streams(self) -> Sequence[DataSourceStream]:
+        return self.found
+
+    def disconnect(self) -> None:
+        self.found = []
+
+
+class Connected(ShopSource):
+    """Holds a connection between connect and disconnect."""
+
+    connection: Any = None
+
+    def connect(self, state: DataSourceState) -> None:
+        self.disconnect()
+        self.connection = connected(self.config)
+        self.connection.execute("SELECT count(*) FROM orders").fetchall()
+
+    def disconnect(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+
+
+@found_by("test_disconnecting_is_idempotent")
+class Once(Connected):
+    def disconnect(self) -> None:
+        if self.connection is not None:
+            self.connection.execute("SELECT 1")
+        super().disconnect()
+
+
+@found_by("test_a_source_reconnects")
+class Finished(ShopSource):
+    ended = False
+
+    def streams(self) -> Sequence[DataSourceStream]:
+        return [] if self.ended else super().streams()
+
+    def disconnect(self) -> None:
+        self.ended = True
+
+
+@found_by("test_nothing_is_left_open")
+class Holding(Connected):
+    def disconnect(self) -> None:
+        return
+
+
+@found_by("test_the_identity_is_stable")
+class Restless(ShopSource):
+    def identity(self) -> str:
+        return f"{super().identity()}?call={next(_calls)}"

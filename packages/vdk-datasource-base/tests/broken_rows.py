@@ -1,0 +1,98 @@
+"""Sources whose streams and rows are not what they say."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import pyarrow as pa
+
+from broken import found_by
+from reference_shop import Orders, ShopSource, Whole
+from vdk.plugin.datasource_base import DataSourcePayload, DataSourceStream, StreamSchema
+
+_calls = count()
+
+
+@found_by("test_stream_names_are_unique")
+class Alike(ShopSource):
+    def streams(self) -> Sequence[DataSourceStream]:
+        return [*super().streams(), Whole(self.config, "Prices")]
+
+
+@found_by("test_streams_are_the_same_each_time")
+class Shuffled(ShopSource):
+    def streams(self) -> Sequence[DataSourceStream]:
+        found = super().streams()
+        return found if next(_calls) % 2 else found[::-1]
+
+
+@found_by("test_keys_and_cursors_can_be_compared")
+class ByTruth(Orders):
+    def schema(self, table: str | None = None) -> StreamSchema | None:
+        found = super().schema(table)
+        return replace(found, cursor="paid") if found is not None else None
+
+
+@found_by("test_column_names_can_land")
+class Loud(Whole):
+    def schema(self, table: str | None = None) -> StreamSchema | None:
+        return StreamSchema(pa.schema([("article", pa.string()), ("cents", pa.int64()), ("CENTS", pa.int64())]))
+
+
+@found_by("test_every_stream_lands")
+class Misfit(Whole):
+    def row(self, found: tuple[Any, ...]) -> dict[str, Any]:
+        return {"article": found[0], "cents": "many"}
+
+
+@found_by("test_rows_have_declared_columns_only")
+class Surprising(Whole):
+    def row(self, found: tuple[Any, ...]) -> dict[str, Any]:
+        return {**super().row(found), "margin": 0.5}
+
+
+@found_by("test_keys_are_never_null")
+class Keyless(Whole):
+    def row(self, found: tuple[Any, ...]) -> dict[str, Any]:
+        return {"article": None, "cents": found[1]}
+
+
+@found_by("test_keys_are_unique")
+class Merging(Orders):
+    def schema(self, table: str | None = None) -> StreamSchema | None:
+        found = super().schema(table)
+        return replace(found, primary_key=("changed",)) if found is not None else None
+
+
+@found_by("test_values_land_as_they_were_read")
+class Local(Orders):
+    def row(self, found: tuple[Any, ...]) -> dict[str, Any]:
+        row = super().row(found)
+        return {**row, "changed": row["changed"] and row["changed"].replace(tzinfo=None)}
+
+
+@found_by("test_the_expected_rows_land")
+class Rounding(Whole):
+    def row(self, found: tuple[Any, ...]) -> dict[str, Any]:
+        article, cents = found
+        return {"article": article, "cents": int(float(cents)) if cents is not None else None}
+
+
+@found_by("test_an_empty_stream_lands_an_empty_table")
+class Undefined(Whole):
+    def schema(self, table: str | None = None) -> StreamSchema | None:
+        return None
+
+
+@found_by("test_the_source_is_only_read")
+class Marking(Whole):
+    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        yield from super().read(state)
+        with closing(sqlite3.connect(self.config.database)) as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS seen (name TEXT)")
+            connection.commit()

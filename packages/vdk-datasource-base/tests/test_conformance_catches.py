@@ -1,0 +1,98 @@
+"""Every check of the conformance suite can fail: each finds a source that is wrong in the way it is about."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import broken_configuration
+import broken_incremental
+import broken_lifecycle
+import broken_reading
+import broken_remote
+import broken_rows
+import broken_states
+from broken import BROKEN
+from conformance_cases import LinesCase, ShopCase
+from reference_lines import LinesSource
+from vdk.plugin.datasource_base.testing._conformance._suite import checks_of, described
+
+CHECKS = {**checks_of(ShopCase), **checks_of(LinesCase)}
+MODULES = (
+    broken_configuration,
+    broken_lifecycle,
+    broken_rows,
+    broken_states,
+    broken_reading,
+    broken_incremental,
+    broken_remote,
+)
+FILE = "from test_conformance_catches import classes\n\nglobals().update(classes(__name__))\n"
+
+
+def classes(module: str) -> dict[str, type]:
+    """A test class for each broken source, called like the check that has to find it."""
+    found: dict[str, type] = {}
+    for check, source in BROKEN.items():
+        case, part = (LinesCase, "lines") if issubclass(source, LinesSource) else (ShopCase, "shop")
+        name = f"Test_{check}"
+        found[name] = type(name, (case,), {part: source, "__module__": module})
+    return found
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]:
+    """What became of each check of its broken source, run by pytest in a process of its own: outcome and report."""
+    folder = tmp_path_factory.mktemp("broken")
+    (folder / "test_broken.py").write_text(FILE)
+    names = [f"test_broken.py::Test_{check}::{check}" for check in sorted(BROKEN)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-c",
+        os.devnull,
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--junitxml=report.xml",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(
+        [*command, *names], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
+    return {case.get("name", ""): _outcome(case) for case in ElementTree.parse(folder / "report.xml").iter("testcase")}
+
+
+def _outcome(case: ElementTree.Element) -> tuple[str, str]:
+    first = next(iter(case), None)
+    return ("passed", "") if first is None else (first.tag, first.get("message", "") + "\n" + (first.text or ""))
+
+
+def test_every_check_has_a_broken_source() -> None:
+    """A check that nothing was ever seen to fail may be one that cannot fail."""
+    assert set(CHECKS) == set(BROKEN)
+
+
+@pytest.mark.parametrize("check", sorted(CHECKS))
+def test_the_check_finds_its_broken_source(check: str, outcomes: dict[str, tuple[str, str]]) -> None:
+    """It fails itself, rather than by an error in it, and says in one sentence what to do."""
+    outcome, report = outcomes[check]
+    assert outcome == "failure", report or "it passed"
+    assert re.match(r"(AssertionError|Failed): \S.*(: | must )", report), report
+
+
+@pytest.mark.parametrize("check", sorted(CHECKS))
+def test_the_check_is_explained(check: str) -> None:
+    """Its name is a sentence, and its docstring says why it is there."""
+    reason = described(CHECKS[check])
+    assert len(check.split("_")) >= 4
+    assert reason.endswith(".")
+    assert "\n" not in reason
