@@ -53,7 +53,7 @@ def _rewrite_asserts() -> None:
     pytest.register_assert_rewrite(_SUITE)
 
 
-if "pytest" in sys.modules and _SUITE not in sys.modules:
+if sys.modules.get("pytest") is not None and _SUITE not in sys.modules:
     _rewrite_asserts()  # before anything of the suite is imported, by whichever way
 
 
