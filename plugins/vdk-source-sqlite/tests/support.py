@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pytest
 
 from vdk.plugin.datasource_base.contract import (
     COUNTER_PREFIX,
@@ -19,6 +22,8 @@ from vdk.plugin.datasource_base.contract import (
     RejectedRows,
     decode_config,
 )
+from vdk.plugin.source_sqlite import _reader
+from vdk.plugin.source_sqlite._sqlite import _bulk
 from vdk.plugin.source_sqlite.source import SqliteConfig, SqliteSource
 from vdk.plugin.source_sqlite.sql import SqlStream
 
@@ -126,6 +131,34 @@ def interrupted(stream: SqlStream, after: int, state: Mapping[str, Any] | None =
             pending = []
     reading.close()  # type: ignore[attr-defined]
     return landed
+
+
+class ReaderInThread:
+    """Stands in for the process that reads in bulk, and runs the same code: a process for each of thousands of small
+    tables would take minutes."""
+
+    def __init__(self) -> None:
+        (asked, ask), (read, answer) = os.pipe(), os.pipe()
+        self.stdin, self.stdout = os.fdopen(ask, "wb"), os.fdopen(read, "rb")
+        self._thread = threading.Thread(target=self._run, args=(os.fdopen(asked, "rb"), os.fdopen(answer, "wb")))
+        self._thread.start()
+
+    def _run(self, asked: BinaryIO, answer: BinaryIO) -> None:
+        with asked, suppress(BrokenPipeError), closing(answer), suppress(EOFError):
+            _reader.serve(asked, answer)
+
+    def kill(self) -> None:
+        self.stdin.close()
+        self.stdout.close()
+
+    def wait(self) -> None:
+        self._thread.join()
+
+
+def in_bulk(patch: pytest.MonkeyPatch) -> None:
+    """Read even the smallest table in bulk from its second page on, in this process."""
+    patch.setattr(_bulk, "WORTHWHILE_ROWS", 0)
+    patch.setattr(_bulk.SqliteBulk, "_start", lambda self: setattr(self, "_process", ReaderInThread()))
 
 
 def payloads(stream: SqlStream, state: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support import Landed, interrupted, rows_of, run, stream_of
+from support import Landed, in_bulk, interrupted, rows_of, run, stream_of
 from vdk.plugin.source_sqlite.sql import _incremental
 
 START = dt.datetime(2026, 10, 25, 0, 0, 0, tzinfo=dt.UTC)
@@ -113,15 +113,18 @@ def _plain(rows: Any) -> list[tuple[Any, ...]]:
     )
 
 
+@pytest.mark.parametrize("bulk", [False, True], ids=["row by row", "in bulk"])
 @pytest.mark.parametrize("table", TABLES)
-@settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=STEPS, page_rows=st.integers(1, 7), cap=st.sampled_from([2, 100_000]))
-def test_every_history_lands(table: str, steps: list[Step], page_rows: int, cap: int) -> None:
+def test_every_history_lands(bulk: bool, table: str, steps: list[Step], page_rows: int, cap: int) -> None:
     """Upserted, the destination equals the source after a clean run; appended, every version that a run saw
     is there, exactly once unless more rows lie at the boundary than are remembered one by one; a run without
     changes yields no rows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_incremental, "CAP", cap)
+        if bulk:
+            in_bulk(patch)
         check_history(table, steps, page_rows, exactly_once=cap > 2)
 
 

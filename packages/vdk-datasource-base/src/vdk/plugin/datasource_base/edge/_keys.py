@@ -19,7 +19,7 @@ INGEST_ROWS = f"{PREFIX}INGEST_ROWS"
 # a test holds the two together.
 KEYS: dict[str, tuple[int | float | str, str]] = {
     "max_parallel_partitions": (4, "How many partitions of data sources are read at once."),
-    "batch_rows": (50_000, "Rows that make a batch; a batch lands in one transaction."),
+    "batch_rows": (122_880, "Rows that make a batch; a batch lands in one transaction."),
     "batch_bytes": (32 << 20, "Bytes that make a batch, estimated."),
     "batch_seconds": (10.0, "Seconds after which a batch lands though it is not full."),
     "queue_bytes": (64 << 20, "Bytes of batches that may wait for a destination before readers stand still."),

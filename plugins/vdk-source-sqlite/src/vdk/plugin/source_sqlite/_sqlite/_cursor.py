@@ -174,7 +174,10 @@ def _looks_like(cursor: Expression, form: IsoText) -> Expression:
         return cursor.op("GLOB")(date)
     like = cursor.op("GLOB")(f"{date}{form.sep}{digit * 2}:{digit * 2}*{form.suffix}")
     if not form.suffix:
-        return sa.and_(like, sa.not_(cursor.op("GLOB")("*:[0-9]*[-+A-Za-z ]*")))
+        strictly = sa.and_(like, sa.not_(cursor.op("GLOB")("*:[0-9]*[-+A-Za-z ]*")))
+        # to the second there is no room for a zone; the usual form takes a quarter of the time so
+        to_the_second = cursor.op("GLOB")(f"????-??-??{form.sep}??:??:??")
+        return sa.case((sa.func.length(cursor) == 19, to_the_second), else_=strictly)
     if form.digits is not None:
         return sa.and_(like, sa.func.length(cursor) == 20 + form.digits + bool(form.digits))
     return like

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from sqlalchemy.pool import NullPool
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, DataSourceError
 
+from ..sql._bulk import Bulk
 from ..sql._facts import CursorFacts, TableInfo
 from ..sql._kinds import Kind
 from ..sql._query import Query
 from ..sql._session import Session
+from ._bulk import bulk_of
 from ._cursor import cursor_expression, cursor_facts
 from ._reflect import reflect
 from ._types import kind_of
@@ -54,12 +56,15 @@ class SqliteDialect:
                 raise ours from error
             raise
 
+    @property
+    def _uri(self) -> str:
+        return f"file:{quote(str(self.path))}?mode=ro"
+
     def _open(self) -> sqlite3.Connection:
         # mode=ro neither creates nor writes. autocommit (isolation_level None): a transaction begins where we say so.
         # A stream's iterator may be closed by another thread than read it; two never use it at once.
-        uri = f"file:{quote(str(self.path))}?mode=ro"
         connection = sqlite3.connect(
-            uri, uri=True, timeout=self.lock_seconds, isolation_level=None, check_same_thread=False
+            self._uri, uri=True, timeout=self.lock_seconds, isolation_level=None, check_same_thread=False
         )
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -110,6 +115,9 @@ class SqliteDialect:
 
     def cursor_expression(self, column: sa.ColumnElement[Any], cursor_format: str) -> sa.ColumnElement[Any]:
         return cursor_expression(column, cursor_format)
+
+    def bulk(self, query: Query, kinds: Mapping[str, Kind]) -> Bulk | None:
+        return bulk_of(query, kinds, self._uri, self.lock_seconds)
 
     def collated(self, column: sa.ColumnElement[Any], collation: str | None) -> sa.ColumnElement[Any]:
         return column if collation is None else sa.collate(column, collation)

@@ -62,7 +62,7 @@ def _table_of(session: Session, name: str, kind: Any, sql: str, rows: list[Any])
         for names, collations, is_primary in sorted(uniques, key=lambda one: (not one[2], len(one[0])))
         if is_primary or set(names) <= not_null
     ]
-    return TableInfo(name, columns, kind, primary_key, tuple(keys), tuple(indexes))
+    return TableInfo(name, columns, kind, primary_key, tuple(keys), tuple(indexes), typed=not _is_virtual(sql))
 
 
 def _rowid_alias(session: Session, name: str, sql: str, primary: list[Any]) -> str | None:
@@ -70,7 +70,11 @@ def _rowid_alias(session: Session, name: str, sql: str, primary: list[Any]) -> s
     if len(primary) != 1 or primary[0]["type"].upper() != "INTEGER":
         return None
     has_index = any(row["origin"] == "pk" for row in _pragma(session, "index_list", name))
-    return None if has_index or re.match(r"\s*CREATE\s+VIRTUAL", sql, re.IGNORECASE) else str(primary[0]["name"])
+    return None if has_index or _is_virtual(sql) else str(primary[0]["name"])
+
+
+def _is_virtual(sql: str) -> bool:
+    return re.match(r"\s*CREATE\s+VIRTUAL", sql, re.IGNORECASE) is not None
 
 
 def _indexes(

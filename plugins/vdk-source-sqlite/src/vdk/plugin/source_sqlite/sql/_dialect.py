@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from vdk.plugin.datasource_base.contract import DataSourceError
 
 if TYPE_CHECKING:
+    from ._bulk import Bulk
     from ._facts import CursorFacts, TableInfo
     from ._kinds import Kind
     from ._query import Query
@@ -49,6 +50,9 @@ class Dialect(Protocol):
 
     def collated(self, column: sa.ColumnElement[Any], collation: str | None) -> sa.ColumnElement[Any]:
         """``column``, ordered under ``collation``."""
+
+    def bulk(self, query: Query, kinds: Mapping[str, Kind]) -> Bulk | None:
+        """How large spans of the query's table are read faster; None: there is no other way."""
 
     def cursor_facts(self, session: Session, query: Query, known: str | None) -> CursorFacts:
         """Format, maximum and NULLs of the query's cursor, in the session's snapshot.

@@ -29,6 +29,8 @@ class TableInfo:
     :param primary_key: the declared one; empty: none.
     :param keys: unique keys, the primary key first.
     :param indexes: orders that an index over all rows gives: ``(column, collation)``, one direction.
+    :param typed: the database lets no value into a column, or out of it, but through its declared type: a table of
+        its own making. Not so a view, or a table behind which there is a program.
     :param problem: why it cannot be read, if it cannot.
     """
 
@@ -38,6 +40,7 @@ class TableInfo:
     primary_key: tuple[str, ...] = ()
     keys: tuple[KeyInfo, ...] = ()
     indexes: tuple[tuple[tuple[str, str | None], ...], ...] = field(default_factory=tuple)
+    typed: bool = False
     problem: str | None = None
 
 

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vdk.plugin.datasource_base.contract import (
     COUNTER_PREFIX,
     BadRecordError,
+    ConfigurationError,
     DataSourcePayload,
 )
 
+from ._bulk import Bulk, Proven
 from ._facts import CursorFacts
 from ._formats import CursorFormat
-from ._kinds import UNFIT
+from ._matching import all_match, is_all
 from ._mixed import mixed_formats
 from ._overlap import CAP, Overlap, row_hash
 from ._packer import Packer
-from ._pages import Pace, Page, Pages
+from ._pages import BulkPage, Pace, Page, Pages
 from ._plan import Plan
 from ._query import Query, Range
 from ._session import Row, Session
@@ -37,8 +37,11 @@ log = logging.getLogger(__name__)
 class Incremental:
     """One read of a table by its cursor: an unfinished pass is finished, then a new one is made."""
 
-    def __init__(self, session: Session, query: Query, packer: Packer, now: dt.datetime) -> None:
+    def __init__(
+        self, session: Session, query: Query, packer: Packer, now: dt.datetime, bulk: Bulk | None = None
+    ) -> None:
         self._session, self._query, self._packer, self._now = session, query, packer, now
+        self._bulk = bulk
         self._plan: Plan = query.plan
         self._pace = Pace(query.plan.page_rows)
         self._said: Mapping[str, Any] = {}
@@ -84,7 +87,11 @@ class Incremental:
         if options.initial_value is not None:
             lower = facts.format.configured(options.initial_value, f"{plan.place}.initial_value")
         span = Range(lower, None, facts.format.configured(options.end_value, f"{plan.place}.end_value"))
-        for page in Pages(self._session, self._query, self._pace, None).by_cursor(span, None):
+        for page in Pages(self._session, self._query, self._pace, None, bulk=self._bulk).by_cursor(span, None):
+            if isinstance(page, BulkPage):
+                self._check_formats(facts.format, page.rows)
+                yield DataSourcePayload(page.rows.table)
+                continue
             self._check_format(facts.format, page.rows)
             if page.rows:
                 yield from self._pack(page.rows, None)
@@ -93,6 +100,8 @@ class Incremental:
         """The cursor in a new snapshot, which the next page is read in too."""
         self._session.end()
         self._session.begin()
+        if progress.high is None and self._query.keys and self._bulk is not None:
+            self._bulk.worthwhile(self._session)  # starts meanwhile
         facts = self._session.dialect.cursor_facts(self._session, self._query, progress.type)
         check_state(self._plan, progress, facts.format, self._now)
         return facts
@@ -113,7 +122,14 @@ class Incremental:
         high = progress.high if upper is None or (progress.high is not None and progress.high > upper) else upper
         window = None if facts.format is None or high is None else window_start(self._plan, facts.format, high)
         last_key = progress.high_key
-        for page in self._pages(facts, progress, start, upper):
+        pages = Pages(
+            self._session, self._query, self._pace, upper, bulk=self._bulk, known=progress.high, window=window
+        )
+        for page in self._span(pages, facts, progress, start, upper):
+            if isinstance(page, BulkPage):
+                last_key = self._last_key(page.rows, high) or last_key
+                yield self._take(page, facts, progress, window)
+                continue
             self._check_format(facts.format, page.rows)
             fresh = self._fresh(page.rows, progress, window)
             at = self._query.cursor_at
@@ -134,8 +150,25 @@ class Incremental:
         progress.high, progress.high_key = high, last_key
         progress.resume = None
 
-    def _pages(self, facts: CursorFacts, progress: Progress, start: Resume | None, upper: Any) -> Iterator[Page]:
-        pages = Pages(self._session, self._query, self._pace, upper)
+    def _take(self, page: BulkPage, facts: CursorFacts, progress: Progress, window: Any) -> DataSourcePayload:
+        """A page of rows that are all new."""
+        self._check_formats(facts.format, page.rows)
+        for row in page.rows.rows_from(window):
+            progress.rows.add(row_hash(row))
+        progress.resume = page.resume
+        if self._is_past(page.resume, progress.high):
+            self._forget_before(progress)
+        self._said = self._encode(progress)
+        return DataSourcePayload(page.rows.table, state=self._said)
+
+    def _last_key(self, rows: Proven, high: Any) -> tuple[Any, ...] | None:
+        if rows.value(-1, self._query.cursor_at) != high:
+            return None
+        return tuple(rows.value(-1, one) for one in self._query.key_at)
+
+    def _span(
+        self, pages: Pages, facts: CursorFacts, progress: Progress, start: Resume | None, upper: Any
+    ) -> Iterator[Page | BulkPage]:
         if start is None or start.order == "nulls":
             if (start is not None or facts.nulls) and self._plan.options.null_cursor in (None, "include"):
                 yield from pages.nulls(start)
@@ -150,8 +183,10 @@ class Incremental:
 
     def _known_rows(self, facts: CursorFacts, progress: Progress) -> Iterator[int]:
         """The hashes of the rows that may have been delivered, as they are now."""
-        for page in self._pages(facts, progress, None, progress.high):
-            yield from map(row_hash, page.rows)
+        pages = Pages(self._session, self._query, self._pace, progress.high)
+        for page in self._span(pages, facts, progress, None, progress.high):
+            if isinstance(page, Page):  # nothing is read in bulk here
+                yield from map(row_hash, page.rows)
 
     def _forget_before(self, progress: Progress) -> None:
         """No row is left that an earlier pass delivered."""
@@ -197,10 +232,17 @@ class Incremental:
         values = [row[at] for row in rows if row[at] is not None]
         if not values:
             return
-        if found is None or not _all_match(found, values):
-            self._session.end()
-            self._session.begin()
-            raise mixed_formats(self._session, self._query)
+        if found is None or not all_match(found, values):
+            raise self._mixed()
+
+    def _check_formats(self, found: CursorFormat | None, rows: Proven) -> None:
+        if found is None or not is_all(found, rows.cursors):
+            raise self._mixed()
+
+    def _mixed(self) -> ConfigurationError:
+        self._session.end()
+        self._session.begin()
+        return mixed_formats(self._session, self._query)
 
     def _check_nulls(self, facts: CursorFacts) -> None:
         if not facts.nulls or self._plan.options.null_cursor != "fail":
@@ -238,16 +280,3 @@ class Incremental:
 
     def _encode(self, progress: Progress) -> dict[str, Any]:
         return encode(progress, self._plan.cursor, self._key, self._plan.primary_key)
-
-
-def _all_match(found: CursorFormat, values: Sequence[Any]) -> bool:
-    if found.numeric:
-        return all(isinstance(value, (int, float)) and math.isfinite(value) for value in values)
-    if found.pattern is None:
-        return all(isinstance(value, str) for value in values)
-    try:
-        texts = pa.array(values)
-    except UNFIT:  # types are mixed
-        return False
-    is_text = pa.types.is_string(texts.type)
-    return is_text and bool(pc.all(pc.match_substring_regex(texts, f"^(?:{found.pattern})$")).as_py())

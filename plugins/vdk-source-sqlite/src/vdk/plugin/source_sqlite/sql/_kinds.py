@@ -42,11 +42,19 @@ class Kind:
         found = pa.array(values)
         if isinstance(found, pa.ChunkedArray):
             raise Unfit("more than 2 GB in one page of a column")
-        if found.type == self.arrow and not pa.types.is_binary(found.type):
+        if pa.types.is_binary(found.type) and any(type(value) is str for value in values):
+            raise Unfit("text and bytes together")  # which infer as bytes
+        if pa.types.is_decimal(self.arrow) and not pa.types.is_null(found.type):
+            return _decimal(self.arrow, found, values)
+        return self.landed(found)
+
+    def landed(self, found: pa.Array) -> pa.Array:
+        """An array of one type, which its values have all, as an array of this one. Raises one of ``UNFIT``."""
+        if found.type == self.arrow:
             return found
         if pa.types.is_null(found.type):
             return pa.nulls(len(found), self.arrow)
-        return _CASTS[self._family](self.arrow, found, values)
+        return _CASTS[self._family](self.arrow, found)
 
     @property
     def _family(self) -> str:
@@ -72,35 +80,29 @@ def split(kind: Kind, values: Sequence[Any]) -> tuple[pa.Array, list[int]]:
     return pa.concat_arrays([left, right]), bad + [half + at for at in more]
 
 
-def _refuse(arrow: pa.DataType, found: pa.Array, values: Sequence[Any]) -> pa.Array:
+def _refuse(arrow: pa.DataType, found: pa.Array) -> pa.Array:
     raise Unfit(f"{found.type} does not fit {arrow}")
 
 
-def _double(arrow: pa.DataType, found: pa.Array, values: Sequence[Any]) -> pa.Array:
+def _double(arrow: pa.DataType, found: pa.Array) -> pa.Array:
     if not pa.types.is_integer(found.type):
-        return _refuse(arrow, found, values)
+        return _refuse(arrow, found)
     return found.cast(arrow)  # a safe cast: integers beyond 2**53 are refused
 
 
-def _binary(arrow: pa.DataType, found: pa.Array, values: Sequence[Any]) -> pa.Array:
-    if found.type != arrow or any(type(value) is str for value in values):  # text and bytes together infer as bytes
-        return _refuse(arrow, found, values)
-    return found
-
-
-def _bool(arrow: pa.DataType, found: pa.Array, values: Sequence[Any]) -> pa.Array:
+def _bool(arrow: pa.DataType, found: pa.Array) -> pa.Array:
     if not pa.types.is_integer(found.type):
-        return _refuse(arrow, found, values)
+        return _refuse(arrow, found)
     bounds = pc.min_max(found).as_py()
     if bounds["min"] < 0 or bounds["max"] > 1:
-        return _refuse(arrow, found, values)
+        return _refuse(arrow, found)
     return found.cast(arrow)
 
 
-def _from_text(arrow: pa.DataType, found: pa.Array, values: Sequence[Any]) -> pa.Array:
+def _from_text(arrow: pa.DataType, found: pa.Array) -> pa.Array:
     """Arrow reads ISO 8601 strictly: a zone where the type has none, or none where it has one, is refused."""
     if not pa.types.is_string(found.type):
-        return _refuse(arrow, found, values)
+        return _refuse(arrow, found)
     return found.cast(arrow)
 
 
@@ -108,8 +110,17 @@ def _decimal(arrow: pa.DataType, found: pa.Array, values: Sequence[Any]) -> pa.A
     if pa.types.is_floating(found.type) and (quick := _decimal_of_doubles(arrow, found)) is not None:
         return quick
     if pa.types.is_binary(found.type):
-        return _refuse(arrow, found, values)
+        return _refuse(arrow, found)
     return pa.array([_exact(value) for value in values], arrow)
+
+
+def _decimal_of_numbers(arrow: pa.DataType, found: pa.Array) -> pa.Array:
+    """Numbers of one type, without a look at each."""
+    if pa.types.is_integer(found.type):
+        found = found.cast(pa.float64())
+    if not pa.types.is_floating(found.type) or (quick := _decimal_of_doubles(arrow, found)) is None:
+        return _refuse(arrow, found)
+    return quick
 
 
 def _decimal_of_doubles(arrow: pa.DataType, found: pa.Array) -> pa.Array | None:
@@ -138,15 +149,15 @@ def _exact(value: Any) -> Decimal | None:
     return number
 
 
-_CASTS: dict[str, Callable[[pa.DataType, pa.Array, Sequence[Any]], pa.Array]] = {
+_CASTS: dict[str, Callable[[pa.DataType, pa.Array], pa.Array]] = {
     "int64": _refuse,
     "double": _double,
     "string": _refuse,
-    "binary": _binary,
+    "binary": _refuse,
     "bool": _bool,
     "timestamp": _from_text,
     "date32[day]": _from_text,
-    "decimal": _decimal,
+    "decimal": _decimal_of_numbers,
 }
 
 

@@ -88,7 +88,7 @@ class TableOptions(DataSourceConfig):
             "where an index leads with it. Default: auto"
         ),
     ] = None
-    page_rows: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="rows per page. Default: 20000")] = None
+    page_rows: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="rows per page. Default: 20480")] = None
     columns: Annotated[ColumnsConfig | None, Meta(description="which columns land. Default: all")] = None
     dynamic_types: Annotated[
         Literal["strict", "text"] | None,

@@ -18,10 +18,11 @@ rollback-journal mode writers wait for its end, in WAL mode they do not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ._bulk import Bulk, BulkPass, Proven, Slot
 from ._query import Expression, Query, Range
 from ._session import Row, Session
 from ._state import Resume, ResumeOrder
@@ -29,6 +30,14 @@ from ._state import Resume, ResumeOrder
 Position = tuple[Any, tuple[Any, ...] | None]
 """A cursor and a key; key None: behind every row with that cursor."""
 PAGE_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class BulkPage:
+    """A page that was read in bulk: all its rows lie above those that an earlier pass delivered."""
+
+    rows: Proven
+    resume: Resume
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +68,38 @@ class Pages:
     """The pages of one pass.
 
     :param upper: what their resume points say about the end of the pass.
+    :param bulk: what reads pages with LIMIT faster, behind a first one.
+    :param known: rows up to this cursor are not read in bulk, for each has to be looked at; None: there are none.
+    :param window: see ``BulkPass``.
     """
 
-    def __init__(self, session: Session, query: Query, pace: Pace, upper: Any) -> None:
+    def __init__(
+        self,
+        session: Session,
+        query: Query,
+        pace: Pace,
+        upper: Any,
+        *,
+        bulk: Bulk | None = None,
+        known: Any = None,
+        window: Any = None,
+    ) -> None:
         self._session, self._query, self._pace, self._upper = session, query, pace, upper
+        self._bulk, self._known, self._window = bulk, known, window
         self._cursor_at, self._key_at = query.cursor_at, query.key_at
 
-    def by_cursor(self, span: Range, start: Resume | None) -> Iterator[Page]:
+    def by_cursor(self, span: Range, start: Resume | None) -> Iterator[Page | BulkPage]:
         """Rows in ``span`` behind ``start``, ascending."""
         at = None if start is None else (start.cursor, start.key)
         if self._query.index_level == "none":
             return self._streamed(span, at)
         return self._limited(span, at)
 
-    def by_key(self, span: Range, start: Resume | None) -> Iterator[Page]:
+    def by_key(self, span: Range, start: Resume | None) -> Iterator[Page | BulkPage]:
         """Rows in ``span`` behind ``start`` in the order of the key. One pass over the table."""
         return self._key_pages("key", self._query.between(span), start)
 
-    def nulls(self, start: Resume | None) -> Iterator[Page]:
+    def nulls(self, start: Resume | None) -> Iterator[Page | BulkPage]:
         """Rows without a cursor."""
         query = self._query
         is_null: list[Expression] = [query.cursor.is_(None)]
@@ -86,7 +109,7 @@ class Pages:
             is_null.append(query.after_key(start.key))
         return self._null_stream(is_null)
 
-    def _limited(self, span: Range, at: Position | None) -> Iterator[Page]:
+    def _limited(self, span: Range, at: Position | None) -> Iterator[Page | BulkPage]:
         query = self._query
         while True:
             wanted = self._pace()
@@ -100,6 +123,18 @@ class Pages:
                 yield Page(kept, self._resume(*at))
             if not full:
                 return
+            if (
+                query.keys
+                and query.index_level == "full"
+                and (self._known is None or rows[-1][self._cursor_at] > self._known)
+            ):
+                behind_page = query.after(Slot(self._cursor_at), tuple(map(Slot, self._key_at)))
+                order = (query.cursor, *query.keys)
+                for page in self._in_bulk(query.between(span), behind_page, order, rows[-1]):
+                    if page is None:
+                        return
+                    at = page.value(-1, self._cursor_at), tuple(page.value(-1, one) for one in self._key_at)
+                    yield BulkPage(page, self._resume(*at))
             if not kept or (query.keys and query.index_level == "cursor" and self._is_one_group(rows)):
                 group = rows[-1][self._cursor_at]
                 yield from self._group(group, at[1] if kept and at is not None else None)
@@ -137,7 +172,7 @@ class Pages:
         if held:
             yield Page(held, self._resume(*self._position(held[-1])))
 
-    def _key_pages(self, order: ResumeOrder, conditions: list[Any], start: Resume | None) -> Iterator[Page]:
+    def _key_pages(self, order: ResumeOrder, conditions: list[Any], start: Resume | None) -> Iterator[Page | BulkPage]:
         query, key = self._query, None if start is None else start.key
         while True:
             wanted = self._pace()
@@ -148,6 +183,22 @@ class Pages:
                 yield Page(rows, Resume(order, None, key, self._upper))
             if len(rows) < wanted:
                 return
+            if order == "key":
+                behind_page = query.after_key(tuple(map(Slot, self._key_at)))
+                for page in self._in_bulk(conditions, behind_page, query.keys, rows[-1]):
+                    if page is None:
+                        return
+                    key = tuple(page.value(-1, one) for one in self._key_at)
+                    yield BulkPage(page, Resume(order, None, key, self._upper))
+
+    def _in_bulk(
+        self, conditions: Sequence[Expression], behind: Expression, order: Sequence[Expression], last: Row
+    ) -> Iterator[Proven | None]:
+        """Pages behind a row, read in bulk: all there are (then None), some, or none."""
+        if self._bulk is not None and self._bulk.worthwhile(self._session):
+            after = {at: last[at] for at in (self._cursor_at, *self._key_at)}
+            wanted = BulkPass(conditions, behind, order, after, self._pace(), self._window)
+            yield from self._bulk.pages(self._session, wanted)
 
     def _null_stream(self, conditions: list[Any]) -> Iterator[Page]:
         query = self._query

@@ -45,7 +45,7 @@ class Plan:
 
     @property
     def page_rows(self) -> int:
-        return self.options.page_rows or 20_000
+        return self.options.page_rows or 20_480
 
     @property
     def cursor_format(self) -> str:

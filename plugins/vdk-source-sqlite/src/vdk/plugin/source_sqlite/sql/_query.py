@@ -75,6 +75,11 @@ class Query:
         deleted = () if self.plan.deleted_column is None else (self.plan.deleted_column,)
         return {name: at for at, name in enumerate(dict.fromkeys([*self.plan.columns, *key, *deleted]))}
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns a row has, but for a computed cursor."""
+        return tuple(self._at)
+
     @cached_property
     def cursor_at(self) -> int:
         """Where a row has its cursor: its own column if that is it, unchanged."""

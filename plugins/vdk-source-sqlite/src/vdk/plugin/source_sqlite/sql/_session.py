@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,11 @@ class Session:
         """The first row. Raises ``IndexError`` where there is none."""
         return self.all(statement)[0]
 
+    def compiled(self, statement: sa.Select[Any]) -> tuple[str, Sequence[Any]]:
+        """The statement as SQL and its parameters by position."""
+        compiled = statement.compile(dialect=self.connection.dialect, compile_kwargs={"render_postcompile": True})
+        return str(compiled), [compiled.params[name] for name in compiled.positiontup or ()]
+
     def stream(
         self, statement: sa.Select[Any], size: Callable[[], int], *, release: bool = True
     ) -> Iterator[list[Row]]:
@@ -61,15 +66,13 @@ class Session:
         A read that was interrupted by a tolerated value is repeated up to the same row, which needs
         the snapshot to be held: see ``begin``.
         """
-        compiled = statement.compile(dialect=self.connection.dialect, compile_kwargs={"render_postcompile": True})
-        names = compiled.positiontup
-        parameters = compiled.params if names is None else tuple(compiled.params[name] for name in names)
+        sql, parameters = self.compiled(statement)
         done = 0
         while True:
             cursor = self.connection.connection.cursor()
             try:
                 with self._translated():
-                    cursor.execute(str(compiled), parameters)
+                    cursor.execute(sql, parameters)
                     self._skip(cursor, done)
                 while rows := self._fetch(cursor, wanted := size()):
                     done += len(rows)

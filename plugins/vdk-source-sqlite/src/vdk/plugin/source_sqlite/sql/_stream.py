@@ -77,8 +77,13 @@ class SqlStream(DataSourceStream):
             if not self.plan.cursor:
                 yield from _read_whole(session, query, packer)
                 return
-            incremental = Incremental(session, query, packer, self.now())
-            yield from incremental.backfill() if self.plan.backfill else incremental.read(state)
+            bulk = self._dialect.bulk(query, kinds)
+            incremental = Incremental(session, query, packer, self.now(), bulk)
+            try:
+                yield from incremental.backfill() if self.plan.backfill else incremental.read(state)
+            finally:
+                if bulk is not None:
+                    bulk.close()
 
     def _check(self) -> None:
         if self.plan.table.problem is not None:
