@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vdk.plugin.datasource_base.contract import DestinationError
+from vdk.plugin.datasource_base.parts import to_json
 
 
 def plain_table(table: pa.Table, label: str) -> pa.Table:
@@ -33,6 +34,15 @@ def plain_type(type_: pa.DataType) -> pa.DataType:
 def is_json(type_: pa.DataType) -> bool:
     """Whether it is Arrow's canonical JSON type, over whichever form of text."""
     return isinstance(type_, pa.JsonType)
+
+
+def json_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A JSON column's text, or nested values as JSON text."""
+    if is_json(column.type):
+        chunks = [chunk.storage.cast(pa.string()) for chunk in column.chunks]
+        return pa.chunked_array(chunks, pa.string())
+    texts = [None if value is None else to_json(value) for value in column.to_pylist(maps_as_pydicts="strict")]
+    return pa.chunked_array([pa.array(texts, pa.string())])
 
 
 def _plain(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:

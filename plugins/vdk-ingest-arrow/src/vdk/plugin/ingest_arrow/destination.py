@@ -18,11 +18,18 @@ from vdk.plugin.datasource_base.parts import (
 
 from ._url import TargetUrl
 
+_HERE = "vdk.plugin.ingest_arrow"
 TARGETS = {
-    "duckdb": "vdk.plugin.ingest_arrow._duckdb._target:DuckDBTarget",
-    "parquet": "vdk.plugin.ingest_arrow._parquet._target:ParquetTarget",
+    "duckdb": f"{_HERE}._duckdb._target:DuckDBTarget",
+    "parquet": f"{_HERE}._parquet._target:ParquetTarget",
+    "postgres": f"{_HERE}._postgresql._target:PostgresqlTarget",
+    "postgresql": f"{_HERE}._postgresql._target:PostgresqlTarget",
+    "sqlite": f"{_HERE}._sqlite._target:SqliteTarget",
 }
 """URL scheme → the target's class, imported when a flow names it: each brings its own client library."""
+
+EXTRAS = {"adbc_driver_postgresql": "postgresql", "adbc_driver_manager": "postgresql"}
+"""The package that a target may lack → the extra of this distribution that brings it."""
 
 
 class ArrowDestination(Destination):
@@ -39,9 +46,7 @@ class ArrowDestination(Destination):
         if scheme not in TARGETS:
             known = ", ".join(f"{name}://" for name in sorted(TARGETS))
             raise ConfigurationError(f"the method 'arrow' has no target for {scheme}:// URLs; there are {known}")
-        module, _, name = TARGETS[scheme].partition(":")
-        target_class: type[Destination] = getattr(importlib.import_module(module), name)
-        self._target = target_class(target, folder=folder)
+        self._target = _target_class(scheme)(target, folder=folder)
         self.write_modes = self._target.write_modes
         self.deletes = self._target.deletes
         self.transactional = self._target.transactional
@@ -74,3 +79,19 @@ class ArrowDestination(Destination):
 
     def publish(self, generation: Generation) -> list[int]:
         return self._target.publish(generation)
+
+
+def _target_class(scheme: str) -> type[Destination]:
+    module, _, name = TARGETS[scheme].partition(":")
+    try:
+        target_class: type[Destination] = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in EXTRAS:
+            raise
+        extra = EXTRAS[missing]
+        raise ConfigurationError(
+            f"a target {scheme}://… needs the package {missing.replace('_', '-')}, which is not installed: "
+            f"pip install 'vdk-ingest-arrow[{extra}]'"
+        ) from error
+    return target_class

@@ -33,8 +33,6 @@ class Database(ABC):
     """SQL for the present time as ``types.zoned``."""
     for_update: ClassVar[str] = ""
     """What makes a SELECT hold the rows it found until the transaction ends, where it does not anyway."""
-    parameter: ClassVar[str] = "$"
-    """What stands before a parameter's number."""
     where: str
 
     # The connection.
@@ -78,8 +76,8 @@ class Database(ABC):
         """Arrow tables to select from. Entered before the transaction; what it gives is called in each attempt."""
 
     def numbered(self, count: int, first: int = 1) -> list[str]:
-        """Parameters for a statement: ``$1``, ``$2`` …"""
-        return [f"{self.parameter}{number}" for number in range(first, first + count)]
+        """Parameters for a statement, in the order they stand in it: ``$1``, ``$2`` …"""
+        return [f"${number}" for number in range(first, first + count)]
 
     # Names.
 

@@ -51,6 +51,23 @@ class Incoming:
         )
 
     @classmethod
+    def loaded(cls, table: pa.Table, types: Types, load: Callable[[pa.Table, Columns], str]) -> Incoming:
+        """A plain Arrow table of which columns are loaded when they are selected from, each set of them once.
+
+        :param load: makes a relation of a table, with the types its columns become; a table may have no column.
+        """
+        landing = {field.name: type_ for field in table.schema if (type_ := types.of_arrow(field.type)) is not None}
+        relations: dict[tuple[str, ...], str] = {}
+
+        def relation(names: Sequence[str]) -> str:
+            typed = tuple(name for name in names if name in landing)
+            if typed not in relations:
+                relations[typed] = load(table.select(typed), {name: landing[name] for name in typed})
+            return relations[typed]
+
+        return cls.of_arrow(table, types, relation, loadable=True)
+
+    @classmethod
     def of_table(cls, path: str, columns: Columns) -> Incoming:
         """A table of the same database."""
         return cls(lambda names: path, columns, {name: quoted(name) for name in columns})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
@@ -72,3 +72,14 @@ def check_table(found: Iterable[tuple[str, str]], name: str) -> bool:
             )
         there = True
     return there
+
+
+def leads(indexes: Iterable[tuple[object, str]], columns: Sequence[str]) -> bool:
+    """Whether one of the indexes begins with these columns, in any order.
+
+    :param indexes: the index and a column of it, for each of its columns in their order.
+    """
+    by_index: dict[object, list[str]] = {}
+    for index, column in indexes:
+        by_index.setdefault(index, []).append(column)
+    return any(set(listed[: len(columns)]) == set(columns) for listed in by_index.values())

@@ -58,6 +58,8 @@ class Staging:
 
     def prepare(self) -> None:
         """Make the registry where it is missing."""
+        if self._database.columns(STAGING_TABLE) is not None:
+            return
         types = self._database.types
         self._rows(
             f"CREATE TABLE IF NOT EXISTS {self._registry} ("

@@ -29,6 +29,11 @@ class States:
 
         Its key is a constraint, unlike those of the data: no state is ever there twice, whoever writes.
         """
+        if self._database.columns(STATE_TABLE) is None:
+            self._make()
+        self._check_shape()
+
+    def _make(self) -> None:
         types = self._database.types
         listed = {**dict.fromkeys(STATE_COLUMNS, types.text), "version": types.big, "updated_at": types.zoned}
         self._rows(
@@ -36,7 +41,6 @@ class States:
             + ", ".join(f"{name} {type_} NOT NULL" for name, type_ in listed.items())
             + f", PRIMARY KEY ({', '.join(STATE_KEY)}))"
         )
-        self._check_shape()
 
     def load(self, source_id: str) -> Sequence[StoredState]:
         """Every state of a source. Raises ``StateError`` for one that is damaged."""
@@ -85,12 +89,12 @@ class States:
 
     def _store(self, of: StateKey, version: int, state: str, run_id: str, *, there: bool) -> None:
         key = _values(of)
-        version_, state_, run_id_ = self._database.numbered(3, len(key) + 1)
         if there:
+            version_, state_, run_id_ = self._database.numbered(3)
             done = self._database.changed(
                 f"UPDATE {self._table} SET version = {version_}, state = {state_}, run_id = {run_id_}, "
-                f"updated_at = {self._database.now} WHERE {self._match()}",
-                [*key, version, state, run_id],
+                f"updated_at = {self._database.now} WHERE {self._match(4)}",
+                [version, state, run_id, *key],
             )
         else:
             listed = ", ".join(self._database.numbered(len(key) + 3))
@@ -102,8 +106,8 @@ class States:
         if not done:
             raise Overtaken(f"{self._database.where}: another run stored the same state at the same moment")
 
-    def _match(self) -> str:
-        parameters = zip(STATE_KEY, self._database.numbered(len(STATE_KEY)), strict=True)
+    def _match(self, first: int = 1) -> str:
+        parameters = zip(STATE_KEY, self._database.numbered(len(STATE_KEY), first), strict=True)
         return " AND ".join(f"{name} = {parameter}" for name, parameter in parameters)
 
     def check_alone(self, key: StateKey, table: str) -> None:

@@ -25,7 +25,7 @@ from vdk.plugin.datasource_base.parts._destination import WriteMode
 from .._arrow_types import plain_table
 from ._database import Database
 from ._incoming import Incoming
-from ._names import STAGED_PREFIX, check_distinct, is_reserved
+from ._names import STAGED_PREFIX, STATE_TABLE, check_distinct, is_reserved
 from ._staging import ALL_PARTITIONS, Segment, Staging
 from ._state import States
 from ._tables import Tables
@@ -196,6 +196,7 @@ class SqlTarget(Destination):
 
             def make() -> None:
                 self._database.make_schema()
+                self._database.hold(STATE_TABLE)
                 self._states.prepare()
                 self._staging.prepare()
 

@@ -1,0 +1,1 @@
+"""The target ``postgresql://user:password@host/database``."""

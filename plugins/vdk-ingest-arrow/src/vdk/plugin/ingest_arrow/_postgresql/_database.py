@@ -1,0 +1,172 @@
+"""PostgreSQL's own SQL: its catalog, loading by COPY, and locks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from adbc_driver_manager import Error
+
+from vdk.plugin.datasource_base.contract import DestinationError
+
+from .._sql._database import Database
+from .._sql._incoming import Incoming
+from .._sql._names import check_name, check_table, leads, quoted
+from .._sql._types import Columns
+from ._connection import PostgresqlConnection
+from ._types import PostgresqlTypes
+from ._url import PostgresqlUrl
+from ._wire import wire_table
+
+T = TypeVar("T")
+LONGEST_NAME = 63
+"""Bytes of a name. PostgreSQL cuts longer ones off with no more than a notice."""
+_KINDS = {
+    "r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table", "S": "sequence",
+    "c": "type", "i": "index", "I": "index",
+}  # fmt: skip
+"""https://www.postgresql.org/docs/current/catalog-pg-class.html, ``relkind``."""
+
+
+class PostgresqlDatabase(Database):
+    """One schema of a PostgreSQL database."""
+
+    types = PostgresqlTypes()
+    for_update = " FOR UPDATE"
+
+    def __init__(self, url: PostgresqlUrl) -> None:
+        self.where = url.place
+        self._schema = url.schema
+        self.connection = PostgresqlConnection(url)
+        self._loaded = 0
+
+    def open(self) -> None:
+        self.connection.open()
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self.connection.rows(sql, parameters)
+
+    def changed(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        # The driver counts the rows of a statement only where it has no parameters.
+        return len(self.rows(f"{sql} RETURNING 1", parameters)) if parameters else self.connection.changed(sql)
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        try:
+            yield
+        except Error as error:
+            raise self.connection.safe(error) from error
+
+    def transaction(self, work: Callable[[], T]) -> T:
+        return self.connection.transaction(work)
+
+    @contextmanager
+    def readable(self, tables: Sequence[pa.Table]) -> Iterator[Callable[[], list[Incoming]]]:
+        yield lambda: [Incoming.loaded(one, self.types, self._load) for one in tables]
+
+    def insert(self, incoming: Incoming, table: str, names: Sequence[str], columns: Columns) -> None:
+        typed = [name for name in names if name in incoming.types]
+        if incoming.arrow is None or not typed or any(incoming.types[name] != columns[name] for name in typed):
+            super().insert(incoming, table, names, columns)
+            return
+        self.connection.copy(table, wire_table(incoming.arrow.select(typed)), schema=self._schema)
+
+    def fold(self, name: str) -> str:
+        return name
+
+    def check_name(self, name: str, what: str) -> None:
+        check_name(name, what)
+        if len(name.encode()) > LONGEST_NAME:
+            raise DestinationError(
+                f"{what} {name!r} cannot be: the name has {len(name.encode())} bytes, and PostgreSQL keeps "
+                f"{LONGEST_NAME}. Give the column another name with a transform, the table with destination_table"
+            )
+
+    def path(self, name: str) -> str:
+        return f"{quoted(self._schema)}.{quoted(name)}"
+
+    def make_schema(self) -> None:
+        # Looked for first: to make what is there already takes a privilege that is otherwise not needed.
+        self.check_name(self._schema, "a schema named")
+        if not self.rows("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1", [self._schema]):
+            self.hold("")
+            self.rows(f"CREATE SCHEMA IF NOT EXISTS {quoted(self._schema)}")
+
+    def hold(self, table: str) -> None:
+        # Not a lock of the table's own: it may not be there yet, and who reads it is not in the way.
+        name = hashlib.sha256(f"vdk-ingest-arrow\0{self._schema}\0{table}".encode()).digest()
+        self.rows(f"SELECT pg_advisory_xact_lock({int.from_bytes(name[:8], signed=True)})::text")
+
+    def columns(self, name: str) -> Columns | None:
+        self.check_name(name, "a table named")
+        found = self.rows(
+            "SELECT c.relkind::text, a.attname::text, format_type(a.atttypid, a.atttypmod) "
+            "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+            "LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+            "WHERE n.nspname = $1 AND c.relname = $2 ORDER BY a.attnum",
+            [self._schema, name],
+        )
+        if not check_table([(name, _KINDS.get(row[0], "relation")) for row in found[:1]], name):
+            return None
+        return {column: type_ for _, column, type_ in found if column is not None}
+
+    def change_type(self, table: str, column: str, existing: str, target: str) -> None:
+        self.rows(
+            f"ALTER TABLE {self.path(table)} ALTER COLUMN {quoted(column)} TYPE {target} "
+            f"USING {self.types.converted(quoted(column), existing, target)}"
+        )
+
+    def put_in_place(self, new: str, name: str) -> None:
+        """Rows move and the table stays: with it stay its privileges, views, indexes, triggers and comments."""
+        table, wanted, there = self.path(name), self.columns(new) or {}, self.columns(name) or {}
+        self.rows(f"TRUNCATE {table}")
+        changes = [
+            *(f"DROP COLUMN {quoted(one)}" for one in there if one not in wanted),
+            *(f"ADD COLUMN {quoted(one)} {type_}" for one, type_ in wanted.items() if one not in there),
+            *(
+                f"ALTER COLUMN {quoted(one)} TYPE {type_} USING NULL"
+                for one, type_ in wanted.items()
+                if there.get(one, type_) != type_
+            ),
+        ]
+        if changes:
+            self.rows(f"ALTER TABLE {table} {', '.join(changes)}")
+        listed = ", ".join(map(quoted, wanted))
+        self.rows(f"INSERT INTO {table} ({listed}) SELECT {listed} FROM {self.path(new)}")
+        self.rows(f"DROP TABLE {self.path(new)}")
+
+    def index(self, table: str, columns: Sequence[str]) -> None:
+        found = self.rows(
+            "SELECT i.indexrelid::bigint, a.attname::text FROM pg_catalog.pg_index i "
+            "JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+            "CROSS JOIN unnest(i.indkey) WITH ORDINALITY AS k(attnum, position) "
+            "LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum "
+            "WHERE n.nspname = $1 AND c.relname = $2 AND i.indisvalid AND i.indpred IS NULL "
+            "ORDER BY i.indexrelid, k.position",
+            [self._schema, table],
+        )
+        if not leads(found, columns):
+            self.rows(f"CREATE INDEX ON {self.path(table)} ({', '.join(map(quoted, columns))})")
+
+    @contextmanager
+    def temporary(self, select: str, columns: Sequence[str]) -> Iterator[str]:
+        self.rows(f"CREATE TEMPORARY TABLE _vdk_keys ON COMMIT DROP AS {select}")
+        self.rows("ANALYZE pg_temp._vdk_keys")
+        yield "pg_temp._vdk_keys"
+        self.rows("DROP TABLE pg_temp._vdk_keys")
+
+    def _load(self, table: pa.Table, columns: Columns) -> str:
+        if not columns:
+            return f"generate_series(1, {table.num_rows})"
+        self._loaded += 1
+        name = f"_vdk_arrow_{self._loaded}"
+        listed = ", ".join(f"{quoted(one)} {type_}" for one, type_ in columns.items())
+        self.rows(f"CREATE TEMPORARY TABLE {name} ({listed}) ON COMMIT DROP")
+        self.connection.copy(name, wire_table(table), schema=None)
+        return f"pg_temp.{name}"

@@ -1,0 +1,65 @@
+"""SQLite's errors in words, and as what the runtime acts on (https://www.sqlite.org/rescode.html)."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from vdk.plugin.datasource_base.contract import (
+    ConfigurationError,
+    ConnectionFailedError,
+    DataSourceError,
+    DestinationError,
+)
+
+_MAGIC = b"SQLite format 3\0"
+"""The first 16 bytes of a database (https://www.sqlite.org/fileformat2.html, section 1.3)."""
+
+
+def translated(error: sqlite3.Error, path: Path, lock_timeout: float) -> DataSourceError:
+    """An SQLite error as the runtime understands it: try again, or not."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    text = f"{error} ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return ConnectionFailedError(
+            f"another process or connection uses {path}, and still does after {lock_timeout:g} s. End it or wait for "
+            f"it; how long to wait is set by the target's option 'lock_timeout' ('?lock_timeout=5m'): {text}"
+        )
+    if code == sqlite3.SQLITE_FULL or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_WRITE:
+        return DestinationError(f"{path}: the disk is full, or the file may not grow: {text}")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        return DestinationError(
+            f"{path} may not be written by this user; SQLite needs to write the folder too, for its journal: {text}"
+        )
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return DestinationError(
+            f"{path} is damaged: restore it from a copy, or recover what is readable with the command "
+            f"'sqlite3 FILE .recover': {text}"
+        )
+    if code == sqlite3.SQLITE_CONSTRAINT:
+        return DestinationError(
+            f"{path}: a constraint or unique index that is not vdk-ingest-arrow's refuses the rows: {text}. "
+            "Drop it, or have the rows fit it"
+        )
+    if code == sqlite3.SQLITE_IOERR:
+        return ConnectionFailedError(f"{path}: {text}")
+    return DestinationError(f"{path}: {text}")
+
+
+def check_file(path: Path) -> None:
+    """Raises an error for a file that is no SQLite database, unless there is none yet. An empty one is one."""
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"the folder of {path} does not exist: make it, or correct the target")
+    if path.is_dir():
+        raise ConfigurationError(f"{path} is a folder: the target names an SQLite file")
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DestinationError(f"{path} cannot be read: {error.strerror or error}") from error
+    if head not in (_MAGIC, b""):
+        raise ConfigurationError(
+            f"{path} is no SQLite database: name another file, or remove this one; it was left as it is"
+        )

@@ -1,0 +1,140 @@
+"""One stored value as a value of another type: what columns that change their type are converted by."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+
+from ._types import SqliteTypes
+
+Value = int | float | str | bytes
+_TYPES = SqliteTypes()
+_DECIMAL = re.compile(r"DECIMAL_TEXT\((\d+),(\d+)\)")
+
+
+def cast(value: Value | None, source: str, target: str) -> Value | None:
+    """``value`` as it is stored in a column of another type; None where it is no value of it.
+
+    Every value is a value of TEXT and JSON_TEXT.
+    """
+    if value is None or source == target:
+        return value
+    if not _TYPES.is_own(target):
+        return _foreign(value, source, _affinity(target))
+    if (match := _DECIMAL.fullmatch(target)) is not None:
+        return _decimal(value, int(match[1]), int(match[2])) if _is_number(source) or source == "TEXT" else None
+    if (convert := _CONVERSIONS.get(target)) is not None:
+        return convert(value, source)
+    if any(source in ladder and target in ladder for ladder in _TYPES.ladders):
+        return _fraction(str(value), 9 if "_NS" in target else 6)
+    # What is left is stored as text that looks one way only, so equal texts are equal values.
+    return value if source == "TEXT" else None
+
+
+def _text(value: Value, source: str) -> str:
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    if source == "BOOLEAN":
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _json(value: Value, source: str) -> str:
+    text = _text(value, source)
+    number = _is_number(source) and not (isinstance(value, float) and not math.isfinite(value))
+    return text if number or source == "BOOLEAN" else json.dumps(text, ensure_ascii=False)
+
+
+def _integer(value: Value, source: str) -> int | None:
+    number = _number(value) if _is_number(source) or (source == "TEXT" and _is_spelled(value, str)) else None
+    if number is None or number != number.to_integral_value() or not -(2**63) <= number < 2**63:
+        return None
+    return int(number)
+
+
+def _real(value: Value, source: str) -> float | None:
+    number = _number(value) if _is_number(source) or (source == "TEXT" and _is_spelled(value, repr)) else None
+    if number is None:
+        return None
+    real = float(number)
+    return real if math.isfinite(real) and (Decimal(real) == number or source == "TEXT") else None
+
+
+def _boolean(value: Value, source: str) -> int | None:
+    return {"true": 1, "false": 0}.get(str(value)) if source == "TEXT" else None
+
+
+_CONVERSIONS: dict[str, Callable[[Value, str], Value | None]] = {
+    "TEXT": _text,
+    "JSON_TEXT": _json,
+    "INTEGER": _integer,
+    "REAL": _real,
+    "BOOLEAN": _boolean,
+}
+
+
+def _decimal(value: Value, precision: int, scale: int) -> str | None:
+    number = _number(value)
+    if number is None or not number.is_finite() or abs(number) >= Decimal(10) ** (precision - scale):
+        return None
+    text = f"{number:.{scale}f}"
+    return text if Decimal(text) == number else None
+
+
+def _fraction(text: str, digits: int) -> str | None:
+    """A time with so many digits behind its seconds; None where digits would be lost."""
+    head, _, rest = text.partition(".")
+    fraction, zone = re.fullmatch(r"(\d*)(.*)", rest).groups()  # type: ignore[union-attr]
+    if fraction[digits:].strip("0"):
+        return None
+    return f"{head}.{fraction[:digits]:0<{digits}}{zone}"
+
+
+def _foreign(value: Value, source: str, affinity: str) -> Value | None:
+    """A value for a column that a person declared, where SQLite stores just that (section 3.4 of its page)."""
+    if affinity == "TEXT":
+        return value if isinstance(value, bytes) else _text(value, source)
+    if affinity == "REAL":
+        return _real(value, source)
+    if affinity in ("INTEGER", "NUMERIC") and isinstance(value, str) and (number := _number(value)) is not None:
+        # It becomes a number as soon as it looks like one.
+        real = float(number)
+        same = _is_number(source) and math.isfinite(real) and Decimal(repr(real)) == number
+        return _integer(value, source) or real if same else None
+    return value
+
+
+def _affinity(declared: str) -> str:
+    """The rules of https://www.sqlite.org/datatype3.html, section 3.1, in their order."""
+    words = declared.upper()
+    for affinity, parts in (
+        ("INTEGER", ("INT",)),
+        ("TEXT", ("CHAR", "CLOB", "TEXT")),
+        ("BLOB", ("BLOB",)),
+        ("REAL", ("REAL", "FLOA", "DOUB")),
+    ):
+        if any(part in words for part in parts):
+            return affinity
+    return "NUMERIC" if words.strip() else "BLOB"
+
+
+def _is_number(source: str) -> bool:
+    return source in ("INTEGER", "REAL") or _DECIMAL.fullmatch(source) is not None
+
+
+def _is_spelled(value: Value, spell: Callable[[int | float], str]) -> bool:
+    """Whether a text is the one that the number in it is written as."""
+    number = _number(value)
+    if number is None or not number.is_finite():
+        return False
+    return spell(int(number) if spell is str else float(number)) == value
+
+
+def _number(value: Value) -> Decimal | None:
+    try:
+        return None if isinstance(value, bytes) else Decimal(value)
+    except InvalidOperation:
+        return None
