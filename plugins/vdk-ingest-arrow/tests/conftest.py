@@ -2,20 +2,62 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from landing import opened
+from lakes import DuckDBLake, Lake, PostgresqlLake, SqliteLake
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
+if TYPE_CHECKING:
+    from postgresql_server import Server
+
+CLEAN = """DO $$ DECLARE one text; BEGIN
+    FOR one IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
+        EXECUTE format('DROP SCHEMA %I CASCADE', one);
+    END LOOP;
+    CREATE SCHEMA public;
+END $$"""
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Server]:
+    """One for all tests; they are skipped where the packages for it are not installed (see requirements.txt)."""
+    for package in ("adbc_driver_postgresql", "psycopg"):
+        pytest.importorskip(package)
+    from postgresql_server import running
+
+    try:
+        with running() as server:
+            server.query("postgres", "CREATE DATABASE lake")
+            yield server
+    except LookupError as error:
+        pytest.skip(str(error))
+
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    return tmp_path / "lake.duckdb"
+def postgresql(postgresql_server: Server, tmp_path: Path) -> PostgresqlLake:
+    """An empty database, on the one server of all tests."""
+    postgresql_server.query("lake", CLEAN)
+    return PostgresqlLake(postgresql_server, "lake", tmp_path)
 
 
 @pytest.fixture
-def destination(lake: Path) -> Iterator[ArrowDestination]:
-    made = opened(lake)
+def sqlite(tmp_path: Path) -> SqliteLake:
+    return SqliteLake(tmp_path / "lake.db")
+
+
+@pytest.fixture(params=["duckdb", "sqlite", "postgresql"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    """A database of each kind that SQL targets land in."""
+    if request.param == "duckdb":
+        return DuckDBLake(tmp_path / "lake.duckdb")
+    made: Lake = request.getfixturevalue(request.param)
+    return made
+
+
+@pytest.fixture
+def destination(lake: Lake) -> Iterator[ArrowDestination]:
+    made = lake.opened()
     yield made
     made.close()

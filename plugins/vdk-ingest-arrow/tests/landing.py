@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
+from lakes import DuckDBLake, Lake
 from vdk.plugin.datasource_base.parts import CommitUnit, Slice, StateKey, TableSpec
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
@@ -40,40 +40,40 @@ def unit(
     return CommitUnit(key, slices, state, version, run_id)
 
 
-def opened(path: Path, options: str = "") -> ArrowDestination:
-    destination = ArrowDestination(f"duckdb:///{path}{options}", folder=path.parent)
-    destination.open()
-    return destination
+# A path is a DuckDB file's.
 
 
-def land(path: Path, *slices: Slice) -> None:
+def lake_of(lake: Lake | Path) -> Lake:
+    return DuckDBLake(lake) if isinstance(lake, Path) else lake
+
+
+def opened(lake: Lake | Path, options: str = "") -> ArrowDestination:
+    return lake_of(lake).opened(options)
+
+
+def land(lake: Lake | Path, *slices: Slice) -> None:
     """Land slices as one unit, and close."""
-    destination = opened(path)
+    destination = opened(lake)
     try:
         destination.commit(unit(*slices))
     finally:
         destination.close()
 
 
-def query(path: Path, sql: str) -> list[tuple[Any, ...]]:
+def query(lake: Lake | Path, sql: str) -> list[tuple[Any, ...]]:
     """The rows of a query, in UTC; zoned times are to be cast by the query."""
-    with duckdb.connect(str(path)) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        return connection.execute(sql).fetchall()
+    return lake_of(lake).query(sql)
 
 
-def columns(path: Path, table: str = "orders") -> dict[str, str]:
-    with duckdb.connect(str(path)) as connection:
-        quoted = table.replace('"', '""')
-        return {row[0]: row[1] for row in connection.execute(f'DESCRIBE "{quoted}"').fetchall()}
+def columns(lake: Lake | Path, table: str = "orders") -> dict[str, str]:
+    return lake_of(lake).columns(table)
 
 
-def tables(path: Path) -> list[str]:
+def tables(lake: Lake | Path) -> list[str]:
     """Every table but the framework's two."""
-    found = query(path, "SELECT table_name FROM duckdb_tables() ORDER BY 1")
-    return [name for (name,) in found if not name.startswith("_vdk_datasource_")]
+    return [name for name in lake_of(lake).all_tables() if not name.startswith("_vdk_datasource_")]
 
 
-def states(path: Path) -> Sequence[tuple[str, int, str]]:
-    """Partition, version and state of each, without what is kept of those that were forgotten."""
-    return query(path, "SELECT partition, version, state FROM _vdk_datasource_state WHERE source_id <> '' ORDER BY 1")
+def states(lake: Lake | Path) -> Sequence[tuple[str, int, str]]:
+    """Partition, version and state of each. The row that keeps the versions of forgotten ones has no source."""
+    return query(lake, "SELECT partition, version, state FROM _vdk_datasource_state WHERE source_id <> '' ORDER BY 1")

@@ -19,6 +19,13 @@ import pytest
 from landing import APPEND, land, opened, partition, query, rows, states, tables, unit
 from vdk.plugin.datasource_base.contract import ConnectionFailedError, DestinationError
 
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """A DuckDB file; what other databases do is in their own tests."""
+    return tmp_path / "lake.duckdb"
+
+
 HOLD = """
 import duckdb, sys, time
 connection = duckdb.connect(sys.argv[1])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import duckdb
 import pyarrow as pa
 import pytest
 
+from lakes import Lake
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import CommitUnit, Slice, StateKey, TableSpec
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
@@ -28,54 +26,49 @@ def keys(*ids: int) -> pa.Table:
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> ArrowDestination:
-    destination = ArrowDestination("duckdb:///lake.duckdb", folder=tmp_path)
-    destination.open()
+def landing(destination: ArrowDestination) -> ArrowDestination:
+    """A destination that four rows have landed in."""
     destination.commit(CommitUnit(KEY, [Slice(spec(), "rows", rows(1, 2, 3, 4))], {"n": 1}, 0, "run"))
     return destination
 
 
-def landed(folder: Path, what: str = "id") -> list[tuple[object, ...]]:
-    with duckdb.connect(str(folder / "lake.duckdb")) as connection:
-        return connection.execute(f"SELECT {what} FROM items ORDER BY id").fetchall()
+def landed(lake: Lake, what: str = "id") -> list[tuple[object, ...]]:
+    return lake.query(f"SELECT {what} FROM items ORDER BY id")
 
 
-def test_rows_without_a_key_go(lake: ArrowDestination, tmp_path: Path) -> None:
+def test_rows_without_a_key_go(lake: Lake, landing: ArrowDestination) -> None:
     """Keys that were staged in pieces are one list, and rows behind them land in the same commit."""
-    lake.stage(KEY, [Slice(spec(), "keys", keys(1))], "run")
-    lake.stage(KEY, [Slice(spec(), "keys", keys(4, 7))], "run")
-    assert lake.commit(CommitUnit(KEY, [Slice(spec(), "rows", rows(9))], {"n": 2}, 1, "run")) == 2
-    assert lake.swept == 2
-    lake.close()
-    assert landed(tmp_path) == [(1,), (4,), (9,)]
+    landing.stage(KEY, [Slice(spec(), "keys", keys(1))], "run")
+    landing.stage(KEY, [Slice(spec(), "keys", keys(4, 7))], "run")
+    assert landing.commit(CommitUnit(KEY, [Slice(spec(), "rows", rows(9))], {"n": 2}, 1, "run")) == 2
+    assert landing.swept == 2
+    landing.close()
+    assert landed(lake) == [(1,), (4,), (9,)]
 
 
-def test_soft_deletes_mark_them_once(lake: ArrowDestination, tmp_path: Path) -> None:
+def test_soft_deletes_mark_them_once(lake: Lake, landing: ArrowDestination) -> None:
     """With soft deletes the rows stay, and a second sweep leaves those alone that are marked."""
     for version, swept in ((1, 3), (2, 0)):
-        lake.stage(KEY, [Slice(spec(soft=True), "keys", keys(1))], "run")
-        lake.commit(CommitUnit(KEY, [], {"n": version + 1}, version, "run"))
-        assert lake.swept == swept
-    lake.close()
-    assert landed(tmp_path, "id, _vdk_deleted_at IS NULL") == [(1, True), (2, False), (3, False), (4, False)]
+        landing.stage(KEY, [Slice(spec(soft=True), "keys", keys(1))], "run")
+        landing.commit(CommitUnit(KEY, [], {"n": version + 1}, version, "run"))
+        assert landing.swept == swept
+    landing.close()
+    assert landed(lake, "id, _vdk_deleted_at IS NULL") == [(1, True), (2, False), (3, False), (4, False)]
 
 
-def test_a_table_of_two_streams_is_not_swept(lake: ArrowDestination, tmp_path: Path) -> None:
+def test_a_table_of_two_streams_is_not_swept(lake: Lake, landing: ArrowDestination) -> None:
     """Rows of another stream in the same table cannot be told from deleted ones: refused, and nothing is deleted."""
     other = StateKey("t", "there", "items", "", "items")
-    lake.commit(CommitUnit(other, [Slice(spec(), "rows", rows(8))], {"n": 1}, 0, "run"))
-    lake.stage(KEY, [Slice(spec(), "keys", keys(1))], "run")
+    landing.commit(CommitUnit(other, [Slice(spec(), "rows", rows(8))], {"n": 1}, 0, "run"))
+    landing.stage(KEY, [Slice(spec(), "keys", keys(1))], "run")
     with pytest.raises(DestinationError, match="table of its own"):
-        lake.commit(CommitUnit(KEY, [], {"n": 2}, 1, "run"))
-    lake.close()
-    assert landed(tmp_path) == [(1,), (2,), (3,), (4,), (8,)]
+        landing.commit(CommitUnit(KEY, [], {"n": 2}, 1, "run"))
+    landing.close()
+    assert landed(lake) == [(1,), (2,), (3,), (4,), (8,)]
 
 
-def test_a_table_that_is_not_there_has_nothing_to_delete(tmp_path: Path) -> None:
+def test_a_table_that_is_not_there_has_nothing_to_delete(destination: ArrowDestination) -> None:
     """Keys for a table that nobody made are no error."""
-    destination = ArrowDestination("duckdb:///lake.duckdb", folder=tmp_path)
-    destination.open()
     destination.stage(KEY, [Slice(spec(), "keys", keys(1))], "run")
     assert destination.commit(CommitUnit(KEY, [], {"n": 1}, 0, "run")) == 1
     assert destination.swept == 0
-    destination.close()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from lakes import Lake
 from landing import APPEND, KEY, REPLACE, UPSERT, columns, deletes, opened, partition, query, rows, states, tables, unit
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError
 from vdk.plugin.datasource_base.parts import Generation, StateKey
@@ -16,7 +16,7 @@ from vdk.plugin.ingest_arrow.destination import ArrowDestination
 ALL = "SELECT * FROM orders ORDER BY id"
 
 
-def staged(lake: Path) -> int:
+def staged(lake: Lake) -> int:
     """How many tables are set aside; the registry names every one of them."""
     found = [name for name in tables(lake) if name.startswith("_vdk_staged_")]
     registered = query(lake, "SELECT staged_table FROM _vdk_datasource_staging ORDER BY 1")
@@ -24,7 +24,7 @@ def staged(lake: Path) -> int:
     return len(found)
 
 
-def test_staged_rows_are_invisible_until_their_commit(lake: Path, destination: ArrowDestination) -> None:
+def test_staged_rows_are_invisible_until_their_commit(lake: Lake, destination: ArrowDestination) -> None:
     destination.stage(KEY, [rows(APPEND, {"id": [1]})], "run-1")
     destination.stage(KEY, [rows(APPEND, {"id": [2]})], "run-1")
     assert "orders" not in tables(lake)
@@ -34,7 +34,7 @@ def test_staged_rows_are_invisible_until_their_commit(lake: Path, destination: A
     assert staged(lake) == 0
 
 
-def test_staged_slices_keep_their_order(lake: Path, destination: ArrowDestination) -> None:
+def test_staged_slices_keep_their_order(lake: Lake, destination: ArrowDestination) -> None:
     destination.commit(unit(rows(UPSERT, {"id": [1, 9], "x": ["old", "old"]})))
     destination.stage(KEY, [rows(UPSERT, {"id": [1, 2], "x": ["a", "b"]}), deletes(UPSERT, {"id": [1, 9]})], "run-1")
     destination.stage(KEY, [deletes(UPSERT, {"id": [2]}), rows(UPSERT, {"id": [2, 3], "x": ["B", "C"]})], "run-1")
@@ -43,14 +43,14 @@ def test_staged_slices_keep_their_order(lake: Path, destination: ArrowDestinatio
     assert query(lake, ALL) == [(2, "B"), (4, "D")]
 
 
-def test_of_a_key_staged_twice_the_last_row_lands(lake: Path, destination: ArrowDestination) -> None:
+def test_of_a_key_staged_twice_the_last_row_lands(lake: Lake, destination: ArrowDestination) -> None:
     for text in "abc":
         destination.stage(KEY, [rows(UPSERT, {"id": [1, ord(text)], "x": [text, text]})], "run-1")
     destination.commit(unit())
     assert query(lake, ALL) == [(1, "c"), (97, "a"), (98, "b"), (99, "c")]
 
 
-def test_staged_soft_deletes_mark_rows(lake: Path, destination: ArrowDestination) -> None:
+def test_staged_soft_deletes_mark_rows(lake: Lake, destination: ArrowDestination) -> None:
     soft = replace(UPSERT, soft_deletes=True)
     destination.commit(unit(rows(soft, {"id": [1, 2]})))
     destination.stage(KEY, [deletes(soft, {"id": [1]})], "run-1")
@@ -58,7 +58,7 @@ def test_staged_soft_deletes_mark_rows(lake: Path, destination: ArrowDestination
     assert query(lake, "SELECT id, _vdk_deleted_at IS NULL FROM orders ORDER BY id") == [(1, False), (2, True)]
 
 
-def test_staged_rows_may_change_the_type_of_a_column(lake: Path, destination: ArrowDestination) -> None:
+def test_staged_rows_may_change_the_type_of_a_column(lake: Lake, destination: ArrowDestination) -> None:
     destination.commit(unit(rows(APPEND, {"id": [1]})))
     destination.stage(KEY, [rows(APPEND, {"id": [2]})], "run-1")
     destination.stage(KEY, [rows(APPEND, {"id": ["x"], "new": [True]})], "run-1")
@@ -66,15 +66,15 @@ def test_staged_rows_may_change_the_type_of_a_column(lake: Path, destination: Ar
     assert query(lake, "SELECT * FROM orders") == [("1", None), ("2", None), ("x", True)]
 
 
-def test_a_frozen_column_is_named_with_its_own_table(destination: ArrowDestination) -> None:
+def test_a_frozen_column_is_named_with_its_own_table(lake: Lake, destination: ArrowDestination) -> None:
     frozen = replace(APPEND, evolve=False)
     destination.commit(unit(rows(frozen, {"id": [1]})))
     destination.stage(KEY, [rows(frozen, {"id": ["x"]})], "run-1")
-    with pytest.raises(DestinationError, match="table 'orders', column 'id': the column is BIGINT"):
+    with pytest.raises(DestinationError, match=f"table 'orders', column 'id': the column is {lake.type('BIGINT')}"):
         destination.commit(unit())
 
 
-def test_partitions_are_staged_apart(lake: Path, destination: ArrowDestination) -> None:
+def test_partitions_are_staged_apart(lake: Lake, destination: ArrowDestination) -> None:
     for name in "ab":
         destination.stage(partition(name), [rows(APPEND, {"id": [ord(name)]})], "run-1")
     destination.commit(unit(state={"n": 1}, key=partition("a")))
@@ -84,7 +84,7 @@ def test_partitions_are_staged_apart(lake: Path, destination: ArrowDestination) 
     assert query(lake, ALL) == [(97,), (98,)]
 
 
-def test_a_discarded_partition_leaves_nothing(lake: Path, destination: ArrowDestination) -> None:
+def test_a_discarded_partition_leaves_nothing(lake: Lake, destination: ArrowDestination) -> None:
     for name in "ab":
         destination.stage(partition(name), [rows(APPEND, {"id": [1]})], "run-1")
     destination.discard(partition("a"))
@@ -93,7 +93,7 @@ def test_a_discarded_partition_leaves_nothing(lake: Path, destination: ArrowDest
     assert "orders" not in tables(lake)
 
 
-def test_all_partitions_of_a_stream_are_discarded_and_only_those(lake: Path, destination: ArrowDestination) -> None:
+def test_all_partitions_of_a_stream_are_discarded_and_only_those(lake: Lake, destination: ArrowDestination) -> None:
     other = StateKey("other", "x", "orders", "a", "orders")
     for key in (partition("a"), partition("b"), partition("*b"), other):
         destination.stage(key, [rows(APPEND, {"id": [1]})], "run-1")
@@ -103,7 +103,7 @@ def test_all_partitions_of_a_stream_are_discarded_and_only_those(lake: Path, des
     assert query(lake, ALL) == [(1,)]
 
 
-def test_what_a_killed_run_left_is_found_by_another(lake: Path) -> None:
+def test_what_a_killed_run_left_is_found_by_another(lake: Lake) -> None:
     killed = opened(lake)
     killed.stage(KEY, [rows(APPEND, {"id": [1]})], "run-1")
     killed.close()
@@ -116,7 +116,7 @@ def test_what_a_killed_run_left_is_found_by_another(lake: Path) -> None:
     assert query(lake, ALL) == [(2,)]
 
 
-def test_rows_of_another_run_are_never_published(lake: Path, destination: ArrowDestination) -> None:
+def test_rows_of_another_run_are_never_published(lake: Lake, destination: ArrowDestination) -> None:
     """Even where they were not discarded."""
     destination.stage(KEY, [rows(REPLACE, {"id": [1]})], "run-0")
     destination.stage(KEY, [rows(REPLACE, {"id": [2]})], "run-1")
@@ -130,7 +130,7 @@ def test_rows_of_another_run_are_never_published(lake: Path, destination: ArrowD
 
 
 @pytest.mark.parametrize("publish", [False, True], ids=["commit", "publish"])
-def test_rows_that_another_run_discarded_are_missed(lake: Path, destination: ArrowDestination, publish: bool) -> None:
+def test_rows_that_another_run_discarded_are_missed(lake: Lake, destination: ArrowDestination, publish: bool) -> None:
     """Committing without them would move the state past rows that never landed."""
     spec = REPLACE if publish else APPEND
     destination.stage(KEY, [rows(spec, {"id": [1]})], "run-1")
@@ -151,7 +151,7 @@ def test_rows_that_another_run_discarded_are_missed(lake: Path, destination: Arr
     destination.commit(unit(state={"n": 1}))
 
 
-def test_a_commit_that_fails_keeps_what_is_staged(lake: Path, destination: ArrowDestination) -> None:
+def test_a_commit_that_fails_keeps_what_is_staged(lake: Lake, destination: ArrowDestination) -> None:
     destination.stage(KEY, [rows(APPEND, {"id": [1]})], "run-1")
     with pytest.raises(ConcurrentRunError):
         destination.commit(unit(state={"n": 1}, version=5))
@@ -166,7 +166,7 @@ def test_rows_for_a_table_that_is_not_published_are_not_forgotten(destination: A
         destination.publish(Generation([REPLACE], [unit()]))
 
 
-def test_a_generation_may_not_change_frozen_columns(lake: Path, destination: ArrowDestination) -> None:
+def test_a_generation_may_not_change_frozen_columns(lake: Lake, destination: ArrowDestination) -> None:
     frozen = replace(REPLACE, evolve=False)
     for values, fits in (([2**40], True), (pa.array([1], pa.int8()), True), (["x"], False)):
         destination.discard(KEY)
@@ -174,14 +174,15 @@ def test_a_generation_may_not_change_frozen_columns(lake: Path, destination: Arr
         if fits:
             destination.publish(Generation([frozen], [unit()]))
         else:
-            with pytest.raises(DestinationError, match="the column is BIGINT, the rows bring VARCHAR"):
+            types = f"the column is {lake.type('BIGINT')}, the rows bring {lake.type('VARCHAR')}"
+            with pytest.raises(DestinationError, match=types):
                 destination.publish(Generation([frozen], [unit()]))
     destination.close()
     assert query(lake, ALL) == [(1,)]
-    assert columns(lake) == {"id": "BIGINT"}
+    assert columns(lake) == lake.spelled({"id": "BIGINT"})
 
 
-def test_an_empty_slice_stages_its_declared_columns(lake: Path, destination: ArrowDestination) -> None:
+def test_an_empty_slice_stages_its_declared_columns(lake: Lake, destination: ArrowDestination) -> None:
     schema = pa.schema({"id": pa.int64()})
     destination.commit(unit(rows(APPEND, {"id": [1]})))
     destination.stage(KEY, [rows(REPLACE, pa.table({}))], "run-1")
@@ -190,4 +191,4 @@ def test_an_empty_slice_stages_its_declared_columns(lake: Path, destination: Arr
     declared = replace(REPLACE, schema=schema, name="lines")
     destination.stage(KEY, [rows(declared, schema.empty_table())], "run-1")
     destination.publish(Generation([declared], [unit()]))
-    assert columns(lake, "lines") == {"id": "BIGINT"}
+    assert columns(lake, "lines") == lake.spelled({"id": "BIGINT"})

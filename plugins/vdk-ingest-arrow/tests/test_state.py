@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from lakes import DuckDBLake, Lake
 from landing import APPEND, KEY, REPLACE, columns, opened, partition, query, rows, states, tables, unit
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, StateError
 from vdk.plugin.datasource_base.parts import Generation, StateKey, StoredState
@@ -17,24 +18,24 @@ from vdk.plugin.ingest_arrow.destination import ArrowDestination
 ROW = rows(APPEND, {"id": [1]})
 
 
-def test_a_new_database_has_no_states_and_asking_makes_no_table(lake: Path, destination: ArrowDestination) -> None:
+def test_a_new_database_has_no_states_and_asking_makes_no_table(lake: Lake, destination: ArrowDestination) -> None:
     assert destination.load_states("shop") == []
-    assert query(lake, "SHOW TABLES") == []
+    assert lake.all_tables() == []
 
 
-def test_a_state_is_stored_with_its_rows_and_read_back(lake: Path, destination: ArrowDestination) -> None:
+def test_a_state_is_stored_with_its_rows_and_read_back(lake: Lake, destination: ArrowDestination) -> None:
     state: dict[str, Any] = {"v": 1, "cursor": "é\ud800", "key": [2**70, None, True, 0.1, {"a": []}]}
     assert destination.commit(unit(ROW, state=state)) == 1
     assert destination.commit(unit(ROW, state={"n": 2}, version=1, run_id="run-2")) == 2
     assert destination.commit(unit(state=state, version=2, run_id="run-3")) == 3
     assert destination.load_states("shop") == [StoredState(KEY, 3, state, "run-3")]
     assert destination.load_states("other") == []
-    assert query(lake, "SELECT now() - updated_at < INTERVAL 1 MINUTE FROM _vdk_datasource_state") == [(True,)]
+    assert query(lake, f"SELECT {lake.recent('updated_at')} FROM _vdk_datasource_state") == [(True,)]
 
 
-def test_the_state_table_has_the_columns_it_is_documented_with(lake: Path, destination: ArrowDestination) -> None:
+def test_the_state_table_has_the_columns_it_is_documented_with(lake: Lake, destination: ArrowDestination) -> None:
     destination.commit(unit(ROW, state={"n": 1}))
-    assert columns(lake, "_vdk_datasource_state") == {
+    documented = {
         "source_id": "VARCHAR",
         "source_identity": "VARCHAR",
         "stream": "VARCHAR",
@@ -45,6 +46,7 @@ def test_the_state_table_has_the_columns_it_is_documented_with(lake: Path, desti
         "run_id": "VARCHAR",
         "updated_at": "TIMESTAMP WITH TIME ZONE",
     }
+    assert columns(lake, "_vdk_datasource_state") == lake.spelled(documented)
 
 
 def test_every_part_of_the_key_tells_states_apart(destination: ArrowDestination) -> None:
@@ -69,7 +71,7 @@ def test_no_state_leaves_the_stored_one(destination: ArrowDestination) -> None:
     assert destination.load_states("shop")[0].state == {"n": 1}
 
 
-def test_an_empty_state_forgets_the_partition(lake: Path, destination: ArrowDestination) -> None:
+def test_an_empty_state_forgets_the_partition(lake: Lake, destination: ArrowDestination) -> None:
     destination.commit(unit(ROW, state={"n": 1}))
     assert destination.commit(unit(ROW, state={}, version=1)) == 0
     assert states(lake) == []
@@ -94,7 +96,7 @@ def test_no_version_comes_again(destination: ArrowDestination) -> None:
 @pytest.mark.parametrize("version", [0, 1, 3])
 @pytest.mark.parametrize("state", [None, {}, {"n": 9}], ids=["unchanged", "forgotten", "moved"])
 def test_a_version_that_is_not_the_stored_one_is_another_run(
-    lake: Path, destination: ArrowDestination, version: int, state: dict[str, int] | None
+    lake: Lake, destination: ArrowDestination, version: int, state: dict[str, int] | None
 ) -> None:
     p = partition("p1")
     destination.commit(unit(state={"n": 1}, key=p))
@@ -112,7 +114,7 @@ def test_a_state_that_was_forgotten_meanwhile_is_another_run(destination: ArrowD
         destination.commit(unit(ROW, state={"n": 2}, version=1))
 
 
-def test_a_generation_publishes_its_states_or_nothing(lake: Path, destination: ArrowDestination) -> None:
+def test_a_generation_publishes_its_states_or_nothing(lake: Lake, destination: ArrowDestination) -> None:
     destination.commit(unit(state={"n": 1}, key=partition("b")))
     for name in "ab":
         destination.stage(partition(name), [rows(REPLACE, {"id": [1]})], "run-1")
@@ -125,13 +127,13 @@ def test_a_generation_publishes_its_states_or_nothing(lake: Path, destination: A
     assert query(lake, "SELECT count(*) FROM orders") == [(2,)]
 
 
-def test_a_state_that_is_no_json_is_refused(lake: Path, destination: ArrowDestination) -> None:
+def test_a_state_that_is_no_json_is_refused(lake: Lake, destination: ArrowDestination) -> None:
     with pytest.raises(DestinationError, match="the state is no JSON"):
         destination.commit(unit(ROW, state={"n": float("nan")}))
     assert tables(lake) == []
 
 
-def test_a_damaged_state_is_told_and_left(lake: Path, destination: ArrowDestination) -> None:
+def test_a_damaged_state_is_told_and_left(lake: Lake, destination: ArrowDestination) -> None:
     destination.commit(unit(state={"n": 1}))
     query(lake, "UPDATE _vdk_datasource_state SET state = '[1]'")
     with pytest.raises(StateError, match=r"'orders', partition '' is damaged.*delete the row"):
@@ -139,7 +141,7 @@ def test_a_damaged_state_is_told_and_left(lake: Path, destination: ArrowDestinat
     assert states(lake) == [("", 1, "[1]")]
 
 
-def test_a_foreign_table_of_that_name_is_told_and_left(lake: Path, destination: ArrowDestination) -> None:
+def test_a_foreign_table_of_that_name_is_told_and_left(lake: Lake, destination: ArrowDestination) -> None:
     query(lake, "CREATE TABLE _vdk_datasource_state (id INTEGER)")
     for use in (lambda: destination.load_states("shop"), lambda: destination.commit(unit(ROW))):
         with pytest.raises(StateError, match="made by something else"):
@@ -147,7 +149,7 @@ def test_a_foreign_table_of_that_name_is_told_and_left(lake: Path, destination: 
     assert tables(lake) == []
 
 
-def test_of_two_runs_in_one_process_the_second_stops(lake: Path, destination: ArrowDestination) -> None:
+def test_of_two_runs_in_one_process_the_second_stops(lake: Lake, destination: ArrowDestination) -> None:
     other = opened(lake)
     destination.commit(unit(ROW, state={"n": 1}))
     with pytest.raises(ConcurrentRunError):
@@ -157,7 +159,7 @@ def test_of_two_runs_in_one_process_the_second_stops(lake: Path, destination: Ar
     assert query(lake, "SELECT count(*) FROM orders") == [(2,)]
 
 
-def test_threads_with_a_destination_each_lose_and_repeat_nothing(lake: Path) -> None:
+def test_threads_with_a_destination_each_lose_and_repeat_nothing(lake: Lake) -> None:
     """Eight writers of one table, each with its own partition, adding columns and changing types under each other."""
     failed: list[BaseException] = []
 
@@ -185,7 +187,7 @@ def test_threads_with_a_destination_each_lose_and_repeat_nothing(lake: Path) -> 
     assert states(lake) == [(f"p{number}", 15, '{"n": 14}') for number in range(8)]
 
 
-def test_of_many_first_commits_of_one_partition_one_wins(lake: Path) -> None:
+def test_of_many_first_commits_of_one_partition_one_wins(lake: Lake) -> None:
     """Its rows are there once; the others have the error that says why, and no rows."""
     for turn in range(5):
         key = partition(f"p{turn}")
@@ -210,8 +212,11 @@ def test_of_many_first_commits_of_one_partition_one_wins(lake: Path) -> None:
         assert query(lake, "SELECT count(*) FROM orders") == [(turn + 1,)]
 
 
-def test_a_query_of_the_same_process_may_look_on(lake: Path, destination: ArrowDestination) -> None:
+def test_a_query_of_the_same_process_may_look_on(tmp_path: Path) -> None:
     """A job's SQL steps connect to the file without a configuration, before the run or during it."""
-    with duckdb.connect(str(lake)) as mine:
+    lake = DuckDBLake(tmp_path / "lake.duckdb")
+    destination = opened(lake)
+    with duckdb.connect(str(lake.path)) as mine:
         destination.commit(unit(ROW))
         assert mine.execute("SELECT id FROM orders").fetchall() == [(1,)]
+    destination.close()

@@ -13,6 +13,12 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, DestinationE
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
 
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """A DuckDB file; what other databases do is in their own tests."""
+    return tmp_path / "lake.duckdb"
+
+
 def test_three_slashes_start_from_the_flow_files_folder(tmp_path: Path) -> None:
     made = ArrowDestination("duckdb:///lake.duckdb", folder=tmp_path)
     assert made.identity() == f"arrow duckdb:///{tmp_path}/lake.duckdb"

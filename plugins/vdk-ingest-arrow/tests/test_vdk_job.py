@@ -21,6 +21,13 @@ from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.ingest_arrow import plugin_entry
 from vdk.plugin.ingest_arrow._ingester import ArrowIngester
 
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """A DuckDB file; what other databases do is in their own tests."""
+    return tmp_path / "lake.duckdb"
+
+
 # vdk-core adds its options to one command object again with every invocation in a process.
 pytestmark = pytest.mark.filterwarnings("ignore:The parameter .* is used more than once")
 

@@ -17,7 +17,6 @@ from vdk.plugin.datasource_base.contract import DataSourceError
 
 from .._sql._database import Overtaken
 from ._errors import OVERTAKEN, is_lost, refused, translated
-from ._types import MAKE_TRY_CAST
 from ._url import PostgresqlUrl
 
 log = logging.getLogger(__name__)
@@ -60,10 +59,11 @@ class PostgresqlConnection:
             raise self._safe(refused(error, self._url.place)) from None
         try:
             self._cursor = self._connection.cursor()
-            for name, value in _SESSION.items():
-                self._cursor.execute(f"SET {name} = '{value}'")
-            self._cursor.execute(f"SET lock_timeout = {max(1, round(self._url.lock_timeout * 1000))}")
-            self._cursor.execute(MAKE_TRY_CAST)
+            # 0 would be no timeout at all.
+            settings = {**_SESSION, "lock_timeout": str(max(1, round(self._url.lock_timeout * 1000)))}
+            listed = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in settings.items())
+            self._cursor.execute(f"SELECT {listed}")
+            self._cursor.fetchall()
         except Error as error:
             self.close()
             raise self.safe(error) from error

@@ -17,7 +17,7 @@ from .._sql._incoming import Incoming
 from .._sql._names import check_name, check_table, leads, quoted
 from .._sql._types import Columns
 from ._connection import PostgresqlConnection
-from ._types import PostgresqlTypes
+from ._types import MAKE_TRY_CAST, TRY_CAST, PostgresqlTypes
 from ._url import PostgresqlUrl
 from ._wire import wire_table
 
@@ -50,6 +50,8 @@ class PostgresqlDatabase(Database):
         self.connection.close()
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        if TRY_CAST in sql:
+            self.connection.rows(MAKE_TRY_CAST)
         return self.connection.rows(sql, parameters)
 
     def changed(self, sql: str, parameters: Sequence[Any] = ()) -> int:

@@ -53,9 +53,7 @@ class PostgresqlTypes(Types):
     digits = 1000
     integers: ClassVar = {"smallint": (True, 15), "integer": (True, 31), "bigint": (True, 63)}
     floats = ("real", "double precision")
-    others = frozenset(
-        {*_FROM_ARROW.values(), "timestamp without time zone", "time without time zone", "uuid", "interval"}
-    )
+    others = frozenset({*_FROM_ARROW.values(), "timestamp without time zone", "time without time zone"})
 
     def of_arrow(self, type_: pa.DataType) -> str | None:
         if (name := _FROM_ARROW.get(type_)) is not None:

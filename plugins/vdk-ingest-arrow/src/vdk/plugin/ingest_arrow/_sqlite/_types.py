@@ -39,6 +39,7 @@ class SqliteTypes(Types):
     zoned = "TIMESTAMP WITH TIME ZONE"
     big = "INTEGER"
     decimal = "DECIMAL_TEXT"
+    digits = 1000
     integers: ClassVar = {"INTEGER": (True, 63)}
     floats = ("REAL",)
     ladders = (
@@ -46,7 +47,7 @@ class SqliteTypes(Types):
         (zoned, "TIMESTAMP_NS WITH TIME ZONE"),
         ("TIME", "TIME_NS"),
     )
-    others = frozenset({*_FROM_ARROW.values(), "UUID", _INTERVAL})
+    others = frozenset({*_FROM_ARROW.values(), _INTERVAL})
 
     def of_arrow(self, type_: pa.DataType) -> str | None:
         if (name := _FROM_ARROW.get(type_)) is not None:
