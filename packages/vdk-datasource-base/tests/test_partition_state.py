@@ -44,6 +44,7 @@ def test_the_version_is_in_the_state() -> None:
         ({"v": 1, "page": None}, "Expected `int`, got `null`"),
         ({"v": 1, "offset": 3}, "unknown field `offset`"),
         ({"v": True, "page": 3}, "Expected `int`, got `bool`"),
+        ({"v": 1, "page": 3}, r"it lacks \['token'\]"),
     ],
 )
 def test_a_state_that_is_not_ours_is_refused(state: dict[str, Any], problem: str) -> None:

@@ -25,8 +25,8 @@ class PartitionState(msgspec.Struct, metaclass=KeywordOnlyMeta, frozen=True, for
             for page in range(position.page, self.pages):
                 yield DataSourcePayload(self.rows(page), state=Position(page=page + 1).dump())
 
-    Every field has a default: the first run begins with them. When the fields change their meaning, raise
-    the version (``v: int = 2``) and turn older states into new ones before ``load``.
+    Every field has a default: the first run begins with them. When fields come, go or change their meaning,
+    raise the version (``v: int = 2``) and turn older states into new ones before ``load``.
     """
 
     remedy: ClassVar[str] = "reset the state (`vdk datasource state reset`) to read from the beginning"
@@ -48,9 +48,13 @@ class PartitionState(msgspec.Struct, metaclass=KeywordOnlyMeta, frozen=True, for
                 f"install the version that wrote it, or {cls.remedy}"
             )
         try:
-            return msgspec.convert(dict(state), cls)
+            found = msgspec.convert(dict(state), cls)
         except msgspec.ValidationError as error:
             raise StateError(f"the state is damaged or of another source: {error}; {cls.remedy}") from None
+        # A default in its place would be half of another position.
+        if missing := sorted(set(found.dump()) - set(state)):
+            raise StateError(f"the state is damaged or of another source: it lacks {missing}; {cls.remedy}")
+        return found
 
     def dump(self) -> dict[str, Any]:
         """The position as JSON, for a payload's ``state``."""
