@@ -448,7 +448,7 @@ class TestEarlyEnd:
         assert not lab.staged
         assert script.calls[-1] == "disconnect"
         told = json.loads((tmp_path / "summary.json").read_text("utf-8"))
-        assert told["status"] == "failed"
+        assert told["status"] == "interrupted"
         assert {one["stream"]: one["status"] for one in told["streams"]} == {
             "done": "succeeded", "t": "stopped", "whole": "stopped", "never": "stopped",
         }  # fmt: skip

@@ -36,6 +36,8 @@ def run_in_job(job_input: Any, flow: str | Path | Mapping[str, Any], *, summary:
     surroundings = environment_of(job_input)
     try:
         done = execute(flow, surroundings, summary=summary)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None  # click makes a KeyboardInterrupt an "Aborted!" with exit code 1
     except Exception as error:
         if isinstance(error, FlowFailedError) and error.summary is not None:
             log.info("What landed:\n%s", error.summary.table())

@@ -12,6 +12,7 @@ from ..parts._flow_file import FlowEntry, LoadedFlow
 from ..parts._transform import Transform, load_transform
 from ._claims import Claims
 from ._environment import Environment
+from ._interrupt import Interruption
 from ._options import Options
 from ._plan import check_metadata_columns, check_template
 from ._retry import AWAY, Retry
@@ -24,6 +25,7 @@ T = TypeVar("T")
 class Flow:
     """A flow that is known to be right as far as that can be known before anything connects.
 
+    :param stop: set when readers are to end, for whatever reason.
     :param claims: what the flows of the file have taken, to refuse two that undo each other's work.
     :param redact: takes secrets out of a text.
     """
@@ -35,6 +37,7 @@ class Flow:
     transform: Transform | None
     run_id: str
     stop: threading.Event
+    interruption: Interruption
     claims: Claims
     redact: Callable[[str], str]
 
@@ -45,6 +48,7 @@ class Flow:
         number: int,
         environment: Environment,
         *,
+        interruption: Interruption,
         claims: Claims,
         redact: Callable[[str], str],
     ) -> Flow:
@@ -60,6 +64,7 @@ class Flow:
             transform=load_transform(entry.transform, folder=loaded.folder, where=where),
             run_id=environment.run_id,
             stop=environment.stop,
+            interruption=interruption,
             claims=claims,
             redact=redact,
         )

@@ -6,10 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 from ..contract import DataSource, FlowFailedError, StreamPartition
+from ..parts import Destination
 from ._error_text import message_of
 from ._error_text import told as told_of
 from ._flow import Flow
@@ -30,6 +31,7 @@ class FlowRun:
         self.flow = flow
         self._source = source
         self._stop = flow.stop
+        self._ending: list[Future[None]] = []  # work of the writer that ends streams
         self.reports: list[StreamReport] = []
         self.errors: list[BaseException] = []
 
@@ -43,11 +45,20 @@ class FlowRun:
         try:
             planning = Planning(self.flow, self._source, writer, reports=self.reports, failed=self._note)
             self._read(planning.runs(), told)
+        except Exception:
+            self.stop_the_rest()
+            raise
+        except BaseException:
+            self.flow.interruption.begin()
+            raise
         finally:
-            self._disconnect()
-            for report in self.reports:
-                if report.status == "running":
-                    report.end("stopped", "the flow ended before this stream")
+            self.flow.interruption.within(self._disconnect)
+
+    def stop_the_rest(self) -> None:
+        """Tell of the streams that have not ended that they will not."""
+        for report in self.reports:
+            if report.status == "running":
+                report.end("stopped", "the flow ended before this stream")
 
     def _disconnect(self) -> None:
         try:
@@ -58,7 +69,7 @@ class FlowRun:
             )
 
     def _read(self, runs: Sequence[StreamRun], told: Callable[[StreamReport], None]) -> None:
-        """Feed partitions to a bounded pool; each stream ends when its last partition has.
+        """Feed partitions to a bounded number of readers; each stream ends when its last partition has.
 
         Interrupted (Ctrl-C), the readers end at their next payload. What was complete by then lands,
         and streams that are read whole and were not are dropped.
@@ -66,35 +77,41 @@ class FlowRun:
         slots = threading.BoundedSemaphore(self.flow.options.max_parallel_partitions)
         waiting: dict[StreamRun, set[Future[None]]] = {}
         try:
-            with ThreadPoolExecutor(self.flow.options.max_parallel_partitions, thread_name_prefix="reader") as pool:
-                try:
-                    for run in runs:
-                        told(run.report)
-                        waiting[run] = set()
-                        self._feed(run, pool, slots, waiting[run])
-                        self._end_those_done(waiting)
-                    while waiting:
-                        wait(
-                            {one for futures in waiting.values() for one in futures if not one.done()},
-                            return_when=FIRST_COMPLETED,
-                        )
-                        self._end_those_done(waiting)
-                except BaseException:
-                    self._stop.set()
-                    raise
-        finally:
-            self._end_those_done(waiting)
+            for run in runs:
+                told(run.report)
+                waiting[run] = set()
+                self._feed(run, slots, waiting[run])
+                self._end_those_done(waiting)
+            while waiting:
+                wait(
+                    {one for futures in waiting.values() for one in futures if not one.done()},
+                    return_when=FIRST_COMPLETED,
+                )
+                self._end_those_done(waiting)
+        except BaseException:
+            self.flow.interruption.begin()
+            self._give_up(waiting)
+            raise
 
-    def _feed(
-        self, run: StreamRun, pool: ThreadPoolExecutor, slots: threading.BoundedSemaphore, futures: set[Future[None]]
-    ) -> None:
+    def _give_up(self, waiting: dict[StreamRun, set[Future[None]]]) -> None:
+        """Interrupted: wait for those who come back in time, and end every stream that has begun."""
+        # the destination needs time, too, to land what they have read
+        wait({one for futures in waiting.values() for one in futures}, timeout=self.flow.interruption.left(0.75))
+        for run in list(waiting):
+            if not all(one.done() for one in waiting[run]):
+                run.fail(Stopped("interrupted, and its source did not come back in time"))
+            self._end(run)
+        wait(self._ending, timeout=self.flow.interruption.left())
+
+    def _feed(self, run: StreamRun, slots: threading.BoundedSemaphore, futures: set[Future[None]]) -> None:
         run.report.started = time.monotonic()
         try:
             for partition in self._partitions(run):
                 slots.acquire()  # lazily: the next partition is asked for when a reader is free
-                futures.add(pool.submit(self._read_one, run, partition, slots))
+                futures.add(self._start(run, partition, slots))
                 if run.error is not None:
                     break
+            run.fed = True
         except Exception as error:
             self._failed(run, error)
         except BaseException:
@@ -126,6 +143,20 @@ class FlowRun:
             except AWAY as error:
                 self.flow.pause(retry, error)
 
+    def _start(self, run: StreamRun, partition: StreamPartition, slots: threading.BoundedSemaphore) -> Future[None]:
+        """Read a partition in a thread of its own: one that a source holds must not hold the process, as those of
+        a ``ThreadPoolExecutor`` do."""
+        done: Future[None] = Future()
+
+        def read() -> None:
+            try:
+                self._read_one(run, partition, slots)
+            finally:
+                done.set_result(None)
+
+        threading.Thread(target=read, name=f"reader-{run.plan.name}", daemon=True).start()
+        return done
+
     def _read_one(self, run: StreamRun, partition: StreamPartition, slots: threading.BoundedSemaphore) -> None:
         try:
             if run.error is not None or self._stop.is_set():
@@ -144,13 +175,20 @@ class FlowRun:
             self._end(run)
 
     def _end(self, run: StreamRun) -> None:
+        """Publish what the stream staged, or drop it; told by the writer, so that no interruption comes between."""
+        if not run.fed:  # not the end of the stream: without this, half a table would be published
+            run.fail(Stopped("interrupted before all partitions were read"))
+        self._ending.append(self._writer.submit(lambda destination: self._conclude(run, destination)))
+        wait(self._ending[-1:], timeout=self.flow.interruption.left())
+
+    def _conclude(self, run: StreamRun, destination: Destination) -> None:
         report = run.report
         try:
             if run.error is None:
-                self._writer.call(run.finish)
+                run.finish(destination)
             else:
-                self._writer.call(run.discard_all)
-        except Exception as error:
+                run.discard_all(destination)
+        except BaseException as error:
             self._failed(run, error)
         report.state_after = run.stored_states
         if run.error is None:

@@ -27,6 +27,7 @@ class Options:
     :param retry_attempts: how often a partition is tried without progress.
     :param retry_seconds: how long a partition is tried without progress.
     :param retry_delay: seconds before the second attempt, at most; doubled for each further one.
+    :param stop_seconds: how long sources and destinations may take to end once the run was interrupted.
     :param progress_seconds: how often a running stream is told about in the log.
     """
 
@@ -41,6 +42,7 @@ class Options:
     retry_attempts: int = 5
     retry_seconds: float = 300.0
     retry_delay: float = 1.0
+    stop_seconds: float = 20.0
     progress_seconds: float = 10.0
 
     def for_flow(self, entry: FlowEntry) -> Options:

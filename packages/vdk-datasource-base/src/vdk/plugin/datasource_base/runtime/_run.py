@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..contract import ConfigurationError, DataSourceError, FlowFailedError
 from ..parts._flow_file import LoadedFlow, load_flow
@@ -16,10 +16,11 @@ from ._environment import Environment
 from ._error_text import message_of, printable, told
 from ._flow import Flow
 from ._flow_run import FlowRun
+from ._interrupt import Interruption, signals_raise
 from ._progress import Progress
 from ._redact import Redactor, secrets_in
 from ._retry import AWAY, Retry
-from ._summary import RunSummary, StreamReport
+from ._summary import RunStatus, RunSummary, StreamReport
 from ._writer import Writer
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ def execute(
     :raises FlowFailedError: after all streams ended, naming those that failed; it carries the ``summary``.
     :raises Exception: after all flows ended, the error of a flow that could not begin, where nothing
         else went wrong.
+    :raises KeyboardInterrupt: on Ctrl-C, after what was complete has landed; and ``SystemExit(143)`` on SIGTERM.
     """
     loaded = load_flow(flow, environment.lookups)
     try:
@@ -68,26 +70,52 @@ class _Run:
             if any(flow.to == name for flow in loaded.file.flows)
         }
         claims = Claims()
+        self._interruption = Interruption(environment.stop, environment.options.stop_seconds)
         self._flows = [
             FlowRun(
-                Flow.of(loaded, number, environment, claims=claims, redact=self._redact),
+                Flow.of(
+                    loaded,
+                    number,
+                    environment,
+                    interruption=self._interruption,
+                    claims=claims,
+                    redact=self._redact,
+                ),
                 source,
             )
             for number, source in enumerate(sources)
         ]
 
     def run(self) -> RunSummary:
-        try:
-            with Progress(self._environment.options.progress_seconds) as progress:
-                for flow in self._flows:
-                    self._run_flow(flow, progress.began)
-        except BaseException:
-            self._write(self._summary("failed"))  # interrupted: told all the same
-            raise
-        finally:
-            for writer in self._writers.values():
-                writer.close()
-        return self._ended()
+        with signals_raise():
+            try:
+                with Progress(self._environment.options.progress_seconds) as progress:
+                    for flow in self._flows:
+                        self._run_flow(flow, progress.began)
+                self._close()
+            except BaseException:
+                self._interruption.begin()
+                self._close()
+                self._interrupted()
+                raise
+            return self._ended()
+
+    def _close(self) -> None:
+        for writer in self._writers.values():
+            if not writer.close(self._interruption.left()):
+                log.warning(
+                    "%s did not come back within %g s and is left alone: what it was doing has landed with its state, "
+                    "or the next run does it again",
+                    writer.destination.identity(), self._interruption.seconds,
+                )  # fmt: skip
+
+    def _interrupted(self) -> None:
+        """Told all the same."""
+        for flow in self._flows:
+            flow.stop_the_rest()
+        summary = self._summary("interrupted")
+        log.warning("interrupted; what landed:\n%s", summary.table())
+        self._write(summary)
 
     def _run_flow(self, run: FlowRun, told: Callable[[StreamReport], None]) -> None:
         flow = run.flow
@@ -119,7 +147,7 @@ class _Run:
             except AWAY as error:
                 retry.pause(error, what=f"destination {name!r}", stop=self._environment.stop, redact=self._redact)
 
-    def _summary(self, status: Literal["succeeded", "failed"]) -> RunSummary:
+    def _summary(self, status: RunStatus) -> RunSummary:
         seconds = round(time.monotonic() - self._started, 3)
         reports = [report for flow in self._flows for report in flow.reports]
         errors = [self._redact(f"{run.flow.where}: {told(error)}") for run, error in self._failures]

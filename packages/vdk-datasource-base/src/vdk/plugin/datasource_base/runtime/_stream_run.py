@@ -47,6 +47,7 @@ class StreamRun:
         self._retrying = retrying
         self.mode: WriteMode | None = plan.write_mode
         self.error: BaseException | None = None
+        self.fed = False  # every partition was handed to a reader
         self._finished: list[CommitUnit] = []  # partitions that wait for the whole stream to succeed
         self._specs: dict[str, TableSpec] = {}
         self._publication: Publication | None = None

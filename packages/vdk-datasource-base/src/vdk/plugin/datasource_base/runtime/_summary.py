@@ -15,6 +15,7 @@ from tabulate import tabulate
 from ..contract import ConfigurationError, State
 
 Status = Literal["running", "succeeded", "failed", "stopped"]
+RunStatus = Literal["succeeded", "failed", "interrupted"]
 
 
 @dataclass(slots=True)
@@ -86,9 +87,9 @@ class StreamReport:
 
 @dataclass(slots=True)
 class RunSummary:
-    """A whole run. ``status`` is "succeeded" where every stream did."""
+    """A whole run. ``status`` is "succeeded" where every stream did, and "interrupted" after a signal."""
 
-    status: Literal["succeeded", "failed"]
+    status: RunStatus
     seconds: float
     streams: Sequence[StreamReport]
     run_id: str

@@ -50,14 +50,13 @@ class Writer:
         """Carry work out behind everything that waits, and return what it returns."""
         return self.submit(work).result()
 
-    def close(self) -> None:
-        """Finish what waits, close the destination and end the thread."""
+    def close(self, timeout: float | None = None) -> bool:
+        """Finish what waits, close the destination and end the thread; False: it has not ended in time."""
         with self._changed:
-            if self._closed:
-                return
             self._closed = True
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:
