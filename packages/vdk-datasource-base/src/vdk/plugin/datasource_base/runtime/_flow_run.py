@@ -98,8 +98,9 @@ class FlowRun:
         # the destination needs time, too, to land what they have read
         wait({one for futures in waiting.values() for one in futures}, timeout=self.flow.interruption.left(0.75))
         for run in list(waiting):
-            if not all(one.done() for one in waiting[run]):
-                run.fail(Stopped("interrupted, and its source did not come back in time"))
+            late = not all(one.done() for one in waiting[run])
+            if late and (run.error is None or isinstance(run.error, Stopped)):
+                run.error = Stopped("interrupted, and its source did not come back in time")
             self._end(run)
         wait(self._ending, timeout=self.flow.interruption.left())
 

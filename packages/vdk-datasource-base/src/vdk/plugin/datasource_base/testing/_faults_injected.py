@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -14,11 +14,12 @@ from ._faults_inject import Injection
 
 
 @contextmanager
-def injected(*faults: Fault) -> Iterator[Injection]:
+def injected(*faults: Fault, watch: Sequence[str] = ()) -> Iterator[Injection]:
     """Every source and destination of the flows that this process runs meanwhile has these faults.
 
     The flows are the real ones, and are run as always: by ``run_flows``, or by ``vdk`` within this process.
 
+    :param watch: functions (``"package.module:Class.method"``) that become instants without a fault, to be counted.
     :raises AssertionError: at the end, if all else went well, for a fault that never struck: a test that waits for
         the fifth commit of three tests nothing.
     """
@@ -28,7 +29,7 @@ def injected(*faults: Fault) -> Iterator[Injection]:
         begin = _run._Run.__init__
         setattr(_run._Run, "__init__", _beginning(injection))  # noqa: B010  # mypy refuses the assignment
         undo.callback(setattr, _run._Run, "__init__", begin)
-        for point in dict.fromkeys(one.instant for one in faults if ":" in one.instant):
+        for point in dict.fromkeys([*watch, *(one.instant for one in faults if ":" in one.instant)]):
             owner, name = _owner(point)
             undo.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, injection.around(point, getattr(owner, name)))

@@ -1,0 +1,149 @@
+"""What a run makes of signals, and of sources and destinations that do not come back after one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from support import QUICK, Lab, Split, Whole, counting, payload
+from vdk.plugin.datasource_base import DataSourcePayload, FlowFailedError, StreamPartition
+from vdk.plugin.datasource_base.contract import State
+from vdk.plugin.datasource_base.runtime import execute
+from vdk.plugin.datasource_base.runtime._interrupt import signals_raise
+from vdk.plugin.datasource_base.testing.faults import Hang, Kill, assert_exactly_once, injected
+
+SOON = replace(QUICK, stop_seconds=0.3)
+ROWS = [{"n": number} for number in range(30)]
+
+
+def interrupt(lab: Lab) -> None:
+    """Run, with a Ctrl-C after a short time."""
+    timer = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        execute(lab.flow(), lab.environment(SOON))
+    timer.join()
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_signals_raise_in_the_main_thread_and_are_what_they_were_afterwards(
+    number: signal.Signals, error: type[BaseException]
+) -> None:
+    """``SystemExit`` carries the code that a shell gives to a process which the signal ended."""
+    before = signal.getsignal(number)
+    with pytest.raises(error) as caught, signals_raise():
+        signal.raise_signal(number)
+    assert signal.getsignal(number) is before
+    assert getattr(caught.value, "code", 130) == 128 + number
+
+
+def test_a_program_that_handles_a_signal_goes_on_doing_so() -> None:
+    """Its handler is neither replaced nor lost."""
+    seen: list[int] = []
+
+    def handler(number: int, frame: object) -> None:
+        seen.append(number)
+
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        with signals_raise():
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == [signal.SIGTERM]
+
+
+def test_a_run_in_another_thread_leaves_signals_alone(lab: Lab) -> None:
+    """Python gives them to the main thread only; the run is as good as any."""
+    before = signal.getsignal(signal.SIGTERM)
+    lab.script(Whole("t", counting(30)))
+    seen: list[Any] = []
+
+    def run() -> None:
+        with injected() as injection:
+            lab.run()
+            seen.append((signal.getsignal(signal.SIGTERM), len(injection.passed)))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert seen[0][0] is before
+    assert_exactly_once(ROWS, lab.tables["t"])
+
+
+def test_a_reader_that_is_interrupted_while_the_partitions_are_listed_publishes_nothing(lab: Lab) -> None:
+    """Though all that were listed by then have been read to their end."""
+    lab.run(Whole("t", lambda state: [payload({"n": -1})]))
+
+    def parts(state: Any) -> Iterator[StreamPartition]:
+        yield from Split("t", {"a": lambda state: [payload({"n": 1})]}).partitions({})
+        signal.raise_signal(signal.SIGTERM)
+        yield from Split("t", {"b": counting(3)}).partitions({})
+
+    with pytest.raises(SystemExit):
+        lab.run(Split("t", parts), write_mode="replace")
+    assert lab.tables["t"] == [{"n": -1}]
+    assert not lab.staged
+
+
+@pytest.mark.parametrize("instant", ["commit", "open", "load_states"])
+def test_a_destination_that_does_not_come_back_is_left_alone(
+    lab: Lab, instant: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The run ends in bounded time; what it was doing has landed with its state, or the next run does it again."""
+    lab.script(Whole("t", counting(30)))
+    with injected(Hang(instant)) as injection:
+        interrupt(lab)
+        told = caplog.text
+        injection.release()
+    assert "did not come back within 0.3 s and is left alone" in told
+    _until_all_threads_ended()
+    lab.run()
+    assert_exactly_once(ROWS, lab.tables["t"])
+
+
+@pytest.mark.parametrize("instant", ["connect", "streams", "partitions", "read", "disconnect"])
+def test_a_source_that_does_not_come_back_is_left_alone(lab: Lab, instant: str) -> None:
+    """Wherever it hangs; in the main thread the signal itself ends it."""
+    lab.script(Whole("t", counting(30)))
+    with injected(Hang(instant)) as injection:
+        interrupt(lab)
+        injection.release()
+    _until_all_threads_ended()
+    lab.run()
+    assert_exactly_once(ROWS, lab.tables["t"])
+
+
+@pytest.mark.parametrize("nth", range(1, 12))
+@pytest.mark.parametrize("instant", ["read", "commit", "discard", "load_states", "partitions", "disconnect", "close"])
+def test_a_signal_at_any_instant_loses_and_doubles_nothing(lab: Lab, instant: str, nth: int) -> None:
+    """The next run completes what is missing, once; a signal that came after the end changes nothing."""
+
+    def whole(state: State) -> list[DataSourcePayload]:
+        return [payload(*ROWS[:15]), payload(*ROWS[15:])]
+
+    streams = [Split("t", {"a": counting(30), "b": counting(30)}), Whole("whole", whole)]
+    try:
+        with injected(Kill(instant, nth=nth, signal=signal.SIGTERM)):
+            lab.run(*streams)
+    except (SystemExit, AssertionError):
+        pass
+    except FlowFailedError as error:
+        raise AssertionError("an interrupted run is no failed one") from error
+    lab.run(*streams)
+    assert_exactly_once(ROWS * 2, lab.tables["t"])
+    assert_exactly_once(ROWS, lab.tables["whole"])
+    assert not lab.staged
+
+
+def _until_all_threads_ended() -> None:
+    for thread in threading.enumerate():
+        if thread.name.startswith(("reader-", "writer-", "ending")):
+            thread.join(10)
