@@ -19,13 +19,16 @@ from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.datasource_base.testing.faults import Kill, Passed, assert_exactly_once, injected, run_child
 
 UPTO = 15
-FLOWS = {
+FLOWS: dict[str, dict[str, Any]] = {
     "append": {"write_mode": "append", "batch_rows": 4},
     "upsert": {"write_mode": "upsert", "batch_rows": 4},
     "replace": {"write_mode": "replace", "batch_rows": 4},
     # on its own the runtime replaces what is read whole each time, once the first run has shown that
     "undecided": {"batch_rows": 4},
 }
+
+
+MODES = [("append", 3), ("upsert", 1), ("replace", 3), ("undecided", 1)]
 
 
 def flow(target: Target, folder: Path, mode: str, partitions: int) -> dict[str, Any]:
@@ -46,7 +49,7 @@ def instants(passed: Sequence[Passed], chance: random.Random) -> list[Passed]:
     return [chance.choice([one for one in passed if (one.instant, one.when) == kind]) for kind in kinds]
 
 
-@pytest.mark.parametrize(("mode", "partitions"), [("append", 3), ("upsert", 1), ("replace", 3), ("undecided", 1)])
+@pytest.mark.parametrize(("mode", "partitions"), MODES)
 @pytest.mark.parametrize("target", TARGETS, ids=str)
 def test_a_process_killed_at_any_instant_neither_loses_nor_doubles_a_row(
     target: Target, mode: str, partitions: int, folders: Callable[[], Path]

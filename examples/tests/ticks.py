@@ -35,7 +35,7 @@ class TicksConfig(DataSourceConfig):
     stall_at: int | None = None
     """The row in front of which it waits for ever, as a server does that has forgotten its client."""
     begun: str | None = None
-    """A file that is made when the first page has been taken."""
+    """A file that is made when the first page has been taken, or before it waits for ever."""
 
 
 def rows_of(partition: int, start: int, end: int) -> list[dict[str, Any]]:
@@ -59,11 +59,16 @@ class Part(StreamPartition):
             end = min(start + PAGE, config.upto)
             time.sleep(config.pause)
             if config.stall_at is not None and start <= config.stall_at < end:
+                self._tell()
                 threading.Event().wait()
             whole = config.states and ((end // PAGE) % 2 == 0 or end == config.upto)
             yield DataSourcePayload(rows_of(self._number, start, end), state={"next": end} if whole else None)
-            if config.begun is not None:
-                Path(config.begun).touch()
+            if config.stall_at is None:
+                self._tell()
+
+    def _tell(self) -> None:
+        if self._config.begun is not None:
+            Path(self._config.begun).touch()
 
 
 class Ticks(DataSourceStream):

@@ -48,9 +48,9 @@ class Flow:
         number: int,
         environment: Environment,
         *,
-        interruption: Interruption,
         claims: Claims,
         redact: Callable[[str], str],
+        interruption: Interruption | None = None,
     ) -> Flow:
         """The file's flow of that number. Raises ``ConfigurationError`` for what is wrong in its entry."""
         entry, where = loaded.file.flows[number], f"{loaded.where}: flows[{number}]"
@@ -64,7 +64,7 @@ class Flow:
             transform=load_transform(entry.transform, folder=loaded.folder, where=where),
             run_id=environment.run_id,
             stop=environment.stop,
-            interruption=interruption,
+            interruption=interruption or Interruption(environment.stop, environment.options.stop_seconds),
             claims=claims,
             redact=redact,
         )
