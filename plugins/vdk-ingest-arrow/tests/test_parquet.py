@@ -160,6 +160,17 @@ def test_a_generation_takes_the_place_of_the_one_before(lake: Path) -> None:
     assert left_over(lake) == []
 
 
+def test_a_generation_that_is_published_again_is_refused(lake: Path) -> None:
+    """Whoever does not know that it was done must not find an empty table for it."""
+    destination = opened(lake)
+    stage(destination, pa.table({"id": [1]}))
+    publish(destination)
+    with pytest.raises(ConcurrentRunError):
+        publish(destination)
+    destination.close()
+    assert query(lake, "SELECT id FROM orders") == [(1,)]
+
+
 def test_until_it_is_published_the_old_generation_is_seen(lake: Path) -> None:
     destination = opened(lake)
     destination.commit(unit(rows(APPEND, {"id": [1]})))

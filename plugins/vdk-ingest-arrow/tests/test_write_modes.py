@@ -9,7 +9,7 @@ import pytest
 
 from lakes import Lake
 from landing import APPEND, KEY, REPLACE, UPSERT, columns, deletes, land, opened, partition, query, rows, tables, unit
-from vdk.plugin.datasource_base.contract import DestinationError
+from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError
 from vdk.plugin.datasource_base.parts import Generation, Slice, TableSpec
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
@@ -235,3 +235,15 @@ def test_a_failed_unit_leaves_nothing(lake: Lake, destination: ArrowDestination)
     assert tables(lake) == ["orders"]
     destination.commit(unit(rows(APPEND, {"id": [2]}), state={"n": 1}))
     assert query(lake, ALL) == [(1,), (2,)]
+
+
+def test_a_generation_that_is_published_again_is_refused(lake: Path) -> None:
+    """Whoever does not know that it was done must not find an empty table for it."""
+    destination = opened(lake)
+    destination.stage(partition("a"), [rows(REPLACE, {"id": [1]})], "run-1")
+    generation = Generation([REPLACE], [unit(key=partition("a"), run_id="run-1")])
+    destination.publish(generation)
+    with pytest.raises(ConcurrentRunError):
+        destination.publish(generation)
+    destination.close()
+    assert query(lake, "SELECT id FROM orders") == [(1,)]

@@ -69,13 +69,12 @@ class MemoryDestination(Destination):
 
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
         self.staged.setdefault(key, []).extend(slices)
-        self._mine[key] = self._mine.get(key, 0) + len(slices)
+        self._mine[key] = max(0, self._mine.get(key, 0)) + len(slices)
 
     def discard(self, key: StateKey) -> None:
-        for one in list(self.staged):
+        for one in {*self.staged, *self._mine}:
             if one == key or (key.partition == "*" and _stream(one) == _stream(key)):
-                del self.staged[one]
-                self._mine.pop(one, None)
+                self._forget(one)
 
     def commit(self, unit: CommitUnit) -> int:
         rows = copy.deepcopy(self.rows)
@@ -101,7 +100,8 @@ class MemoryDestination(Destination):
         versions = [self._swap(unit) for unit in generation.units]
         self._take(rows)
         for unit in generation.units:
-            self._forget(unit.key)
+            if self.staged.pop(unit.key, None):
+                self._mine[unit.key] = -1  # the same generation again is refused, not published empty
         return versions
 
     def _learn(self, table: TableSpec, landed: pa.Schema | None) -> None:

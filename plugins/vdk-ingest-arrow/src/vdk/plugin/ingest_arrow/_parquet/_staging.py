@@ -43,9 +43,11 @@ class Staging:
         self._folder = folder
         self._form = form
         self._files: dict[StateKey, list[StagedFile]] = {}
+        self._published: set[StateKey] = set()
 
     def add(self, key: StateKey, incoming: Sequence[tuple[TableSpec, Rows]]) -> None:
         """Write rows behind those that are there: in one file, until its columns change or it has enough rows."""
+        self._published.discard(key)
         folder = self._folder_of(key)
         folder.mkdir(parents=True, exist_ok=True)
         for spec, rows in incoming:
@@ -82,12 +84,27 @@ class Staging:
         if self._files.pop(key, None):
             shutil.rmtree(self._folder_of(key), ignore_errors=True)  # else the next run does it
 
+    def published(self, key: StateKey) -> None:
+        """Forget what a generation has taken, but that it has: the same again must not publish an empty table."""
+        if self._files.get(key):
+            self._published.add(key)
+        self.landed(key)
+
+    def expect_unpublished(self, key: StateKey) -> None:
+        """Raises ``ConcurrentRunError`` where ``published`` was said, and nothing was set aside since."""
+        if key in self._published:
+            raise ConcurrentRunError(
+                f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: what was set aside is "
+                "published already"
+            )
+
     def discard(self, key: StateKey) -> None:
         """Drop what is set aside for a key, by this run or by another; for ``"*"``, of every partition."""
-        for mine in list(self._files):
+        for mine in {*self._files, *self._published}:
             same = (mine.source_id, mine.stream, mine.table) == (key.source_id, key.stream, key.table)
             if same and key.partition in (mine.partition, ALL_PARTITIONS):
-                for one in self._files.pop(mine):
+                self._published.discard(mine)
+                for one in self._files.pop(mine, ()):
                     one.writer.abandon()
         folder = self._folder_of(key)
         folder = folder.parent if key.partition == ALL_PARTITIONS else folder

@@ -108,6 +108,7 @@ class ParquetTarget(Destination):
             for unit in generation.units:
                 record, version = record.swapped(unit)
                 versions.append(version)
+                self._staging.expect_unpublished(unit.key)
                 staged += self._staging.finished(unit.key)
             names = {table.name for table in generation.tables}
             if stray := sorted({one.spec.name for one in staged} - names):
@@ -117,7 +118,7 @@ class ParquetTarget(Destination):
                 moves += self._replace(spec, [RowsInFile(one.path) for one in staged if one.spec.name == spec.name])
             self._lake.commit(record, moves)
         for unit in generation.units:
-            self._staging.landed(unit.key)
+            self._staging.published(unit.key)
         return versions
 
     def _append(self, spec: TableSpec, staged: Sequence[RowsInFile], rows: Sequence[Rows]) -> list[Move]:

@@ -33,6 +33,9 @@ from ._types import Columns
 
 T = TypeVar("T")
 
+_PUBLISHED = ""
+"""Is staged nowhere: stands for what was published, so that the same generation again is refused, not empty."""
+
 
 class SqlTarget(Destination):
     """One schema of one database."""
@@ -73,7 +76,7 @@ class SqlTarget(Destination):
         def land(incoming: Sequence[Incoming]) -> tuple[int, int]:
             version = self._states.swap(unit)
             segments = self._staging.segments(unit.key, unit.run_id)
-            self._staging.expect(unit.key, self._staged.get(unit.key, set()), segments)
+            self._staging.expect(unit.key, self._staged.get(unit.key, set()) - {_PUBLISHED}, segments)
             swept = sum(self._land_segment(unit.key, segment) for segment in segments)
             for one, rows in zip(unit.slices, incoming, strict=True):
                 self._tables.land(one.table, one.kind, rows)
@@ -91,7 +94,7 @@ class SqlTarget(Destination):
             }
 
         slices = [one for one in slices if one.data.num_columns or one.data.num_rows or one.table.schema is not None]
-        self._staged.setdefault(key, set()).update(self._write(slices, aside))
+        self._staged[key] = (self._staged.get(key, set()) | self._write(slices, aside)) - {_PUBLISHED}
 
     def discard(self, key: StateKey) -> None:
         def drop(_: Sequence[Incoming]) -> None:
@@ -121,7 +124,8 @@ class SqlTarget(Destination):
 
         versions = self._write((), swap)
         for unit in generation.units:
-            self._staged.pop(unit.key, None)
+            if self._staged.get(unit.key):
+                self._staged[unit.key] = {_PUBLISHED}
         return versions
 
     def _land_segment(self, key: StateKey, segment: Segment) -> int:
