@@ -237,7 +237,7 @@ def test_a_failed_unit_leaves_nothing(lake: Lake, destination: ArrowDestination)
     assert query(lake, ALL) == [(1,), (2,)]
 
 
-def test_a_generation_that_is_published_again_is_refused(lake: Path) -> None:
+def test_a_generation_that_is_published_again_is_refused(lake: Lake) -> None:
     """Whoever does not know that it was done must not find an empty table for it."""
     destination = opened(lake)
     destination.stage(partition("a"), [rows(REPLACE, {"id": [1]})], "run-1")
