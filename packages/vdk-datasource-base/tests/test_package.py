@@ -45,6 +45,21 @@ def test_loading_the_plugin_imports_nothing_heavy() -> None:
     assert heavy == "[]"
 
 
+@pytest.mark.parametrize("command", [["--help"], ["datasource", "--help"], ["datasource", "list"]])
+def test_a_command_that_lands_nothing_imports_nothing_heavy(command: list[str]) -> None:
+    """Whatever is installed is loaded by every command. Not looked for: duckdb, which upstream's vdk-duckdb imports."""
+    heavy = run(
+        "import contextlib, io, sys\n"
+        "from vdk.internal.cli_entry import main\n"
+        f"sys.argv = ['vdk', *{command!r}]\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+        "    main()\n"
+        "heavy = {'pyarrow', 'msgspec', 'sqlalchemy', 'filelock', 'adbc_driver_manager'}\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & heavy))"
+    )
+    assert heavy == "[]"
+
+
 def test_the_runtime_needs_no_vdk() -> None:
     """``run_flows(None, …)`` works in a plain Python process and imports nothing of vdk-core."""
     told = run(

@@ -21,9 +21,10 @@ def datasource() -> None:
 @OUTPUT
 @click.pass_context
 def list_(ctx: click.Context, output: str) -> None:
-    from ._environment import registry_of
+    from ..parts._entries import Entries
+    from ._registered import with_plugins
 
-    registry = registry_of(ctx.obj.plugin_registry)
+    registry = with_plugins(Entries(), ctx.obj.plugin_registry)
     rows = [
         {"kind": kind, "name": one.name, "class": one.location, "from": one.origin}
         for kind, entries in (("source", registry.sources()), ("destination", registry.destinations()))

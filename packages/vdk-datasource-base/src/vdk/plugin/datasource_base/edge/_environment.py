@@ -20,13 +20,13 @@ from ..parts._flow_file import DestinationEntry
 from ..parts._local_state import LocalFileStore, StateStore
 from ..parts._references import environment
 from ..runtime import Environment, RunSummary, execute
-from ..runtime._error_text import told
 from ..runtime._redact import Redactor
 from ..runtime._retry import AWAY
 from ._ingestion import IngestionPluginDestination
 from ._job import Job, job_of
 from ._keys import INGEST_ROWS, STATE_FOLDER, options_from
 from ._properties_state import PropertiesStore
+from ._registered import with_plugins
 
 log = logging.getLogger(__name__)
 
@@ -72,18 +72,8 @@ def environment_of(job_input: Any) -> JobEnvironment:
 
 
 def registry_of(plugin_registry: Any) -> Registry:
-    """The installed sources and destinations, and those that VDK's plugins add.
-
-    Each plugin is asked for itself: one that fails is told, and harms only the flows that use it.
-    """
-    registry = Registry()
-    for hook in plugin_registry.hook().vdk_datasource_register.get_hookimpls():
-        try:
-            hook.function(*([registry] if hook.argnames else []))
-        except Exception as error:
-            registry.add_broken(hook.plugin_name, told(error))
-            log.warning("Plugin %s could not register its data sources: %s", hook.plugin_name, told(error))
-    return registry
+    """The installed sources and destinations, and those that VDK's plugins add."""
+    return with_plugins(Registry(), plugin_registry)
 
 
 @dataclass(slots=True)

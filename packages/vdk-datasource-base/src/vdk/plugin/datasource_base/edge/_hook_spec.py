@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from vdk.api.plugin.hook_markers import hookspec
 
 if TYPE_CHECKING:
-    from ..parts import Registry
+    from ..parts._entries import Entries
 
 
 class DataSourceHookSpec:
@@ -15,5 +15,5 @@ class DataSourceHookSpec:
 
     @staticmethod
     @hookspec
-    def vdk_datasource_register(registry: Registry) -> None:
+    def vdk_datasource_register(registry: Entries) -> None:
         """Add sources: ``registry.add("name", "module:Class")``. Import nothing: the registry will."""

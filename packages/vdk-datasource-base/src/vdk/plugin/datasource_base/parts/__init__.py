@@ -1,19 +1,30 @@
-"""Layer 2, the parts: what the runtime is put together from. Imports the contract only."""
+"""Layer 2, the parts: what the runtime is put together from. Imports the contract only.
 
-from ._destination import (
-    DELETED_AT,
-    RESERVED_PREFIX,
-    CommitUnit,
-    Destination,
-    Generation,
-    Slice,
-    StateKey,
-    StoredState,
-    TableSpec,
-    WriteMode,
-)
-from ._infer import infer_table, to_json
-from ._registry import Registry
+Names are imported when they are used, as in the package itself: ``vdk datasource list`` needs one module of these.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._destination import (
+        DELETED_AT,
+        RESERVED_PREFIX,
+        CommitUnit,
+        Destination,
+        Generation,
+        Slice,
+        StateKey,
+        StoredState,
+        TableSpec,
+        WriteMode,
+    )
+    from ._infer import infer_table, to_json
+    from ._registry import Registry
+
+_ELSEWHERE = {"infer_table": "._infer", "to_json": "._infer", "Registry": "._registry"}
 
 __all__ = [
     "DELETED_AT",
@@ -30,3 +41,9 @@ __all__ = [
     "infer_table",
     "to_json",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_ELSEWHERE.get(name, "._destination"), __name__), name)

@@ -42,7 +42,7 @@ def last_per_key(table: pa.Table, key: Sequence[str]) -> pa.Table:
     DuckDB's ``ON CONFLICT`` keeps the first of two equal keys in one statement and ``MERGE`` inserts
     both, so this is done before any destination sees the rows.
     """
-    if table.num_rows < 2:
+    if table.num_rows < 2 or (len(key) == 1 and _ascends(table.column(key[0]))):
         return table
     keys = _groupable(table.select(list(key))).append_column(_POSITION, pa.array(range(table.num_rows), pa.int64()))
     last = keys.group_by(list(key), use_threads=False).aggregate([(_POSITION, "max")])
@@ -50,6 +50,14 @@ def last_per_key(table: pa.Table, key: Sequence[str]) -> pa.Table:
         return table
     positions = last.column(f"{_POSITION}_max")
     return table.take(positions.take(pc.sort_indices(positions)))
+
+
+def _ascends(column: pa.ChunkedArray) -> bool:
+    """Whether each value is greater than the one before, so that none is there twice: most tables come so."""
+    if not (pa.types.is_integer(column.type) or pa.types.is_string(column.type)):
+        return False
+    values = column.combine_chunks()
+    return bool(pc.all(pc.greater(values[1:], values[:-1])).as_py())
 
 
 def _groupable(keys: pa.Table) -> pa.Table:

@@ -5,60 +5,19 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any
 
 from ..contract import ConfigurationError, DataSource
 from ._destination import Destination
-
-SOURCES = "vdk.datasource.sources"
-DESTINATIONS = "vdk.datasource.destinations"
+from ._entries import Entries, Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A name and where its class is (``module:Class``); ``origin`` says who registered it."""
-
-    name: str
-    location: str
-    origin: str
-
-
-class Registry:
-    """Sources and destinations by name: those of the installed distributions, and those added.
+class Registry(Entries):
+    """Sources and destinations by name.
 
     A class is imported when it is used, so that a listing costs nothing and a broken plugin harms
     only the flows that use it.
     """
-
-    def __init__(self, *, installed: bool = True) -> None:
-        self._sources: dict[str, list[Entry]] = {}
-        self._destinations: dict[str, list[Entry]] = {}
-        self._broken: list[str] = []
-        if installed:
-            for kind, found in ((self._sources, SOURCES), (self._destinations, DESTINATIONS)):
-                for point in entry_points(group=found):
-                    origin = point.dist.name if point.dist is not None else point.value
-                    _add(kind, Entry(point.name.lower(), point.value, origin))
-
-    def add(self, name: str, location: str) -> None:
-        """Register a source: its name in flow files, and ``module:Class``."""
-        _add(self._sources, Entry(name.lower(), location, location.partition(":")[0]))
-
-    def add_destination(self, name: str, location: str) -> None:
-        """Register a destination: its method's name, and ``module:Class``."""
-        _add(self._destinations, Entry(name.lower(), location, location.partition(":")[0]))
-
-    def add_broken(self, plugin: str, reason: str) -> None:
-        """Say that a plugin could not register all it has; told where a name is not found."""
-        self._broken.append(f"plugin {plugin} could not register what it has: {reason}")
-
-    def sources(self) -> list[Entry]:
-        return _listed(self._sources)
-
-    def destinations(self) -> list[Entry]:
-        return _listed(self._destinations)
 
     def source(self, name: str, *, where: str = "") -> type[DataSource[Any]]:
         """The class of a source. Raises ``ConfigurationError`` with the closest names, or with what
@@ -89,16 +48,6 @@ class Registry:
     def hint(self, name: str, known: Iterable[str]) -> str:
         """The end of a message about an unknown name: near names, and plugins that may have had it."""
         return "; ".join([f"{closest(name, known)} (is its plugin installed?)", *self._broken])
-
-
-def _add(kind: dict[str, list[Entry]], entry: Entry) -> None:
-    known = kind.setdefault(entry.name, [])
-    if entry.location not in [one.location for one in known]:
-        known.append(entry)
-
-
-def _listed(kind: dict[str, list[Entry]]) -> list[Entry]:
-    return [entry for name in sorted(kind) for entry in kind[name]]
 
 
 def _only(entries: list[Entry]) -> Entry:
