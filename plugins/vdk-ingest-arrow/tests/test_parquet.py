@@ -341,6 +341,38 @@ def test_the_folder_of_a_table_is_no_target(lake: Path) -> None:
     assert not (lake / "orders" / "_vdk").exists()
 
 
+def test_small_files_are_merged_where_that_is_asked_for(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every fifth commit finds four of them; a file that is no more small is let alone."""
+    monkeypatch.setattr("vdk.plugin.ingest_arrow._parquet._table.SMALL", 100_000)
+    destination = opened(lake, "?merge_files=4")
+    large = [*range(100, 30_100)]
+    destination.commit(unit(rows(APPEND, {"id": large, "was": [f"{number * 7919 % 2**32}" for number in large]})))
+    (first,) = files(lake)
+    counts = []
+    for number in range(9):
+        destination.commit(unit(rows(APPEND, {"id": [number], f"c{number % 2}": [number]})))
+        counts.append(len(files(lake)))
+    assert counts == [2, 3, 4, 5, 3, 4, 5, 3, 4]
+    assert ids(lake) == [*range(9), *large]
+    assert query(lake, "SELECT sum(c0), sum(c1), count(was) FROM orders") == [(20, 16, 30_000)]
+    assert first in files(lake)
+    merged = pq.read_metadata(lake / "orders" / files(lake)[2])
+    assert (merged.num_rows, merged.num_row_groups) == (7, 1)
+
+
+def test_a_commit_without_rows_adds_no_file(lake: Path) -> None:
+    """A run that finds nothing new makes sure that its table is there, and it is."""
+    spec = replace(APPEND, schema=pa.schema({"id": pa.int64()}))
+    for _ in range(3):
+        land(lake, rows(spec, pa.table({"id": pa.array([], pa.int64())})))
+    assert len(files(lake)) == 1
+    land(lake, rows(spec, {"id": [1]}))
+    land(lake, rows(replace(spec, schema=spec.schema.append(pa.field("b", pa.string()))), {"id": [2]}))  # type: ignore[union-attr]
+    land(lake, rows(spec, {"id": []}))
+    assert len(files(lake)) == 3
+    assert ids(lake) == [1, 2]
+
+
 @pytest.mark.parametrize("compression", ["zstd", "snappy", "gzip", "lz4", "brotli", "none"])
 def test_files_are_compressed_as_asked_for(lake: Path, compression: str) -> None:
     land(lake, rows(APPEND, {"id": [1] * 1000}), options=f"?compression={compression}")
@@ -359,7 +391,7 @@ def test_files_are_compressed_as_asked_for(lake: Path, compression: str) -> None
         ("parquet:///lake?file_rows=1e6", "'file_rows' is '1e6'"),
         ("parquet:///lake?lock_timeout=soon", "'lock_timeout'"),
         ("parquet:///lake?schema=", "'schema' names no folder"),
-        ("parquet:///lake?mode=x", "unknown option 'mode'.*schema, compression, file_rows, lock_timeout"),
+        ("parquet:///lake?mode=x", "unknown option 'mode'.*schema, compression, file_rows, merge_files"),
     ],
 )
 def test_a_target_that_cannot_be_read_is_an_error(tmp_path: Path, target: str, problem: str) -> None:

@@ -108,6 +108,7 @@ class RowsInMemory(Rows):
     def __init__(self, table: pa.Table) -> None:
         super().__init__(table.schema)
         self._table = table
+        self.count = int(table.num_rows)
 
     def tables(self, names: Iterable[str] | None = None) -> Iterator[pa.Table]:
         yield self._table if names is None else self._table.select(list(names))

@@ -9,19 +9,23 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from vdk.plugin.datasource_base.contract import DestinationError
 
-from ._data_file import Columns, DataFileWriter, Format, Rows, RowsInFile, schema_of
+from ._data_file import MOST_ROWS_IN_A_GROUP, Columns, DataFileWriter, Format, Rows, RowsInFile, schema_of
 from ._lake import CONTROL, Lake
 from ._moves import DATA_FILE, Add, Move, Swap
 from ._names import folded, folder_name
 
 _FIRST = 9_999_999_999
 """Positions count down from here, so that the newest file sorts first."""
+SMALL = 8 * 2**20
+"""Bytes below which a file is small. Opening a file costs about as much as reading a megabyte of it."""
 
 
 @dataclass(slots=True)
@@ -43,16 +47,22 @@ class TableFolder:
         self.name = name
         self.path = lake.root / folder_name(name)
         self._check()
-        self.files = data_files(self.path)
-        self._position = int(self.files[0].name[5:15]) if self.files else _FIRST + 1
+        names = _data_names(self.path)
+        self._count = len(names)
+        self._newest = min(names, default=None)
+        self._position = int(self._newest[5:15]) if self._newest else _FIRST + 1
 
     def columns(self) -> Columns | None:
         """Its columns, which are those of its newest file; None where it has none."""
-        return RowsInFile(self.files[0]).types if self.files else None
+        return RowsInFile(self.path / self._newest).types if self._newest else None
 
     def rows(self) -> Iterable[Rows]:
-        """All its rows, file by file; no file is opened before its turn."""
-        return map(RowsInFile, self.files)
+        """All its rows, the oldest first; no file is opened before its turn."""
+        return map(RowsInFile, self._files())
+
+    def has_small_files(self, number: int) -> bool:
+        """Whether at least so many of its files are small."""
+        return self._count >= number and sum(map(_is_small, self._files())) >= number
 
     def appended(self, files: Sequence[LandingFile], columns: Columns, form: Format) -> list[Move]:
         """Moves by which files join the table, whose columns are ``columns`` from then on, with their types as yet."""
@@ -67,17 +77,24 @@ class TableFolder:
         folder = self._new_folder()
         return self._swapped(folder, files, columns, form)
 
-    def retyped(self, files: Sequence[LandingFile], columns: Columns, form: Format) -> list[Move]:
-        """Moves by which files join the table, whose columns get other types: its files are written anew."""
+    def rebuilt(
+        self, files: Sequence[LandingFile], columns: Columns, form: Format, *, merge: bool = False
+    ) -> list[Move]:
+        """Moves by which files join the table while its own are written anew: those with a column that gets another
+        type, and, to be merged into one, those that are small. The others are linked."""
         folder = self._new_folder()
-        for old in reversed(self.files):
+        small = []
+        for old in self._files():
             rows = RowsInFile(old)
             wanted = {name: columns[name] for name in rows.types}
-            if wanted == rows.types:
+            if merge and _is_small(old):
+                small.append(rows)
+            elif wanted == rows.types:
                 _link(old, folder / old.name)
             else:
                 write_rows(folder / old.name, [rows], wanted, form)
-        return self._swapped(folder, files, columns, form)
+        merged = [self._written(small, columns, form)] if small else []
+        return self._swapped(folder, [*merged, *files], columns, form)
 
     def _swapped(self, folder: Path, files: Sequence[LandingFile], columns: Columns, form: Format) -> list[Move]:
         marker = ""
@@ -92,9 +109,15 @@ class TableFolder:
         """The files, and behind them one without rows where the last one lacks some of the columns."""
         if files and files[-1].columns.keys() == columns.keys():
             return list(files)
+        return [*files, self._written([], columns, form)]
+
+    def _written(self, rows: Sequence[Rows], columns: Columns, form: Format) -> LandingFile:
         path = self._lake.landing / uuid.uuid4().hex
-        write_rows(path, [], columns, form)
-        return [*files, LandingFile(path, columns)]
+        write_rows(path, rows, columns, form)
+        return LandingFile(path, columns)
+
+    def _files(self) -> list[Path]:
+        return [self.path / name for name in sorted(_data_names(self.path), reverse=True)]
 
     def _new_folder(self) -> Path:
         folder = self._lake.landing / f"{uuid.uuid4().hex}.new"
@@ -121,23 +144,42 @@ class TableFolder:
                 )
 
 
-def data_files(folder: Path) -> list[Path]:
-    """The data files of a table, the newest first; none where there is no such folder."""
-    return [folder / name for name in sorted(_names_in(folder)) if DATA_FILE.fullmatch(name)]
+def has_data(folder: Path) -> bool:
+    """Whether a folder is a table's: it has a data file."""
+    return bool(_data_names(folder))
+
+
+def _data_names(folder: Path) -> list[str]:
+    return [name for name in _names_in(folder) if DATA_FILE.fullmatch(name)]
+
+
+def _is_small(path: Path) -> bool:
+    return path.stat().st_size < SMALL
 
 
 def write_rows(path: Path, rows: Sequence[Rows], columns: Columns, form: Format) -> None:
     """Write a file with these columns, and make it durable."""
     writer = DataFileWriter(path, schema_of(columns), form)
     try:
-        for one in rows:
-            for piece in one.conformed(columns):
-                writer.write(piece)
+        for group in _groups(piece for one in rows for piece in one.conformed(columns)):
+            writer.write(group)
         writer.close()
     except BaseException:
         writer.abandon()
         path.unlink(missing_ok=True)
         raise
+
+
+def _groups(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Small pieces together, so that they become one row group."""
+    waiting: list[pa.Table] = []
+    for piece in pieces:
+        waiting.append(piece)
+        if sum(one.num_rows for one in waiting) >= MOST_ROWS_IN_A_GROUP:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def _names_in(folder: Path) -> list[str]:

@@ -30,10 +30,10 @@ from ._moves import Move
 from ._names import folder_name
 from ._record import check_state
 from ._staging import StagedFile, Staging
-from ._table import LandingFile, TableFolder, data_files, write_rows
+from ._table import LandingFile, TableFolder, has_data, write_rows
 from ._types import TEXT, stored_table
 
-OPTIONS = ("schema", "compression", "file_rows", "lock_timeout")
+OPTIONS = ("schema", "compression", "file_rows", "merge_files", "lock_timeout")
 COMPRESSIONS = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
 FILE_ROWS = 5_000_000
 
@@ -42,8 +42,8 @@ class ParquetTarget(Destination):
     """A folder with a folder of Parquet files for each table.
 
     Options: ``schema`` (a folder within the folder, with states of its own), ``compression`` (default ``zstd``),
-    ``file_rows`` (rows that end a file), ``lock_timeout`` (default 30s: how long to wait for another process that is
-    committing).
+    ``file_rows`` (rows that end a file), ``merge_files`` (so many small files are merged into one; default: never),
+    ``lock_timeout`` (default 30s: how long to wait for another process that is committing).
     """
 
     write_modes = frozenset[WriteMode](("append", "replace"))
@@ -55,7 +55,8 @@ class ParquetTarget(Destination):
         url = TargetUrl.parse(target)
         url.option_names_within(OPTIONS)
         self.path = _folder(url, folder)
-        self._form = Format(_compression(url), _file_rows(url))
+        self._form = Format(_compression(url), _number(url, "file_rows", FILE_ROWS, least=1))
+        self._merge = _number(url, "merge_files", 0, least=0)
         self._lake = Lake(self.path, lock_timeout=url.lock_timeout())
         self._staging = Staging(self._lake.staged, self._form)
 
@@ -73,7 +74,7 @@ class ParquetTarget(Destination):
 
     def has_table(self, name: str) -> bool:
         with disk_errors(self.path):
-            return bool(data_files(self.path / folder_name(name)))
+            return has_data(self.path / folder_name(name))
 
     def commit(self, unit: CommitUnit) -> int:
         check_state(unit)
@@ -121,7 +122,7 @@ class ParquetTarget(Destination):
             self._staging.published(unit.key)
         return versions
 
-    def _append(self, spec: TableSpec, staged: Sequence[RowsInFile], rows: Sequence[Rows]) -> list[Move]:
+    def _append(self, spec: TableSpec, staged: Sequence[RowsInFile], rows: Sequence[RowsInMemory]) -> list[Move]:
         """What lands rows in a table: one new file, unless rows were staged or another type came."""
         if spec.write_mode != "append":
             raise DestinationError(f"table {spec.name!r}: rows are only appended here, not {spec.write_mode}ed")
@@ -132,12 +133,16 @@ class ParquetTarget(Destination):
         if not columns:
             return []
         landing = [self._conformed(one, columns) for one in staged]
-        if rows:
+        if any(one.count for one in rows):
             path = self._lake.landing / uuid.uuid4().hex
             write_rows(path, rows, columns, self._form)
             landing.append(LandingFile(path, columns))
-        changed = any(columns[name] != type_ for name, type_ in there.items())
-        return (table.retyped if changed else table.appended)(landing, columns, self._form)
+        if not landing and columns == there:
+            return []
+        merge = self._merge > 0 and table.has_small_files(self._merge)
+        if merge or any(columns[name] != type_ for name, type_ in there.items()):
+            return table.rebuilt(landing, columns, self._form, merge=merge)
+        return table.appended(landing, columns, self._form)
 
     def _replace(self, spec: TableSpec, staged: Sequence[RowsInFile]) -> list[Move]:
         """What puts a generation in the place of a table. Columns it has no value for stay, if they are known."""
@@ -162,7 +167,7 @@ class ParquetTarget(Destination):
         return LandingFile(path, wanted)
 
 
-def _in_memory(one: Slice) -> Rows:
+def _in_memory(one: Slice) -> RowsInMemory:
     _check_rows(one)
     return RowsInMemory(stored_table(one.data, one.table.name))
 
@@ -204,10 +209,8 @@ def _compression(url: TargetUrl) -> str:
     return said
 
 
-def _file_rows(url: TargetUrl) -> int:
-    said = url.options.get("file_rows", str(FILE_ROWS))
-    if not said.isascii() or not said.isdigit() or int(said) < 1:
-        raise ConfigurationError(
-            f"the target's option 'file_rows' is {said!r}, and must be a number of rows, at least 1"
-        )
+def _number(url: TargetUrl, option: str, default: int, *, least: int) -> int:
+    said = url.options.get(option, str(default))
+    if not said.isascii() or not said.isdigit() or int(said) < least:
+        raise ConfigurationError(f"the target's option {option!r} is {said!r}, and must be a number, at least {least}")
     return int(said)
