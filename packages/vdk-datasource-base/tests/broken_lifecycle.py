@@ -55,6 +55,7 @@ class Adding(ShopSource):
         self.found: list[DataSourceStream] = []
 
     def connect(self, state: DataSourceState) -> None:
+        super().connect(state)
         self.found += super().streams()
 
     def streams(self) -> Sequence[DataSourceStream]:

@@ -49,6 +49,7 @@ class Satisfied(ShopSource):
     done: frozenset[str] = frozenset()
 
     def connect(self, state: DataSourceState) -> None:
+        super().connect(state)
         self.done = frozenset(state)
 
     def streams(self) -> Sequence[DataSourceStream]:
@@ -108,6 +109,7 @@ class Forgiving(Orders):
 @found_by("test_states_of_streams_that_are_gone_are_ignored")
 class Surprised(ShopSource):
     def connect(self, state: DataSourceState) -> None:
+        super().connect(state)
         known = {stream.name for stream in self.streams()}
         for name in state:
             if name not in known:
@@ -119,6 +121,7 @@ class AllOrNothing(ShopSource):
     """Begins everything anew where one stream is new."""
 
     def connect(self, state: DataSourceState) -> None:
+        super().connect(state)
         self.anew = bool(state) and "events" not in state
 
     def streams(self) -> Sequence[DataSourceStream]:

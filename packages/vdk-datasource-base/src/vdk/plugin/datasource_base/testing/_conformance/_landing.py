@@ -7,13 +7,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ...contract import DataSource, DataSourceConfig, DestinationError, FlowFailedError, State
-from ...parts import CommitUnit, Destination, Generation, Registry, StateKey, StoredState
+from ...parts import Destination, Registry, StateKey, StoredState
 from ...runtime import Environment, Options, RunSummary, execute
+from .._faults import Fail
+from .._faults_inject import Injection
 from .._memory import MemoryDestination
 from ._make import MakeSource
 from ._payloads import error_of
@@ -61,9 +64,9 @@ class Landing:
         stop, more = threading.Event(), iter(range(1, behind))
         return self.attempt(watched(make, lambda *_: None if next(more, None) else stop.set()), stop=stop)
 
-    def crash(self, make: MakeSource, *, at: int, rows_land: bool) -> Exception | None:
-        """A run whose destination dies at a commit, before it or between its rows and its state."""
-        return self.attempt(make, destination=_crashing(at, rows_land))
+    def crash(self, make: MakeSource, *, at: int, half: bool) -> Exception | None:
+        """A run whose destination dies at a commit: before it, or with half of its rows and without its state."""
+        return self.attempt(make, destination=_crashing(at, half))
 
     def _execute(
         self,
@@ -127,24 +130,23 @@ class _Given(Registry):
         return self._given
 
 
-def _crashing(at: int, rows_land: bool) -> type[MemoryDestination]:
+def _crashing(at: int, half: bool) -> type[MemoryDestination]:
+    faults = [
+        Fail("commit", nth=at, when="half" if half else "before", error=_dead),
+        Fail("publish", nth=at, error=_dead),
+    ]
+
     class Crashing(MemoryDestination):
-        """Dies at one commit; rows of one that is torn have landed, as in a destination without transactions."""
+        """Lands rows first and then the state, as most destinations do."""
 
-        commits = 0
+        transactional = False
 
-        def commit(self, unit: CommitUnit) -> int:
-            self.commits += 1
-            if self.commits == at:
-                if rows_land:
-                    super().commit(replace(unit, state=None))
-                raise DestinationError("the destination dies here, says the test")
-            return super().commit(unit)
-
-        def publish(self, generation: Generation) -> list[int]:
-            self.commits += 1
-            if self.commits == at:
-                raise DestinationError("the destination dies here, says the test")
-            return super().publish(generation)
+        def __init__(self, target: str | None = None, *, folder: Path | None = None) -> None:
+            super().__init__(target, folder=folder)
+            Injection(*faults).into_destination(self)
 
     return Crashing
+
+
+def _dead() -> DestinationError:
+    return DestinationError("the destination dies here, says the test")

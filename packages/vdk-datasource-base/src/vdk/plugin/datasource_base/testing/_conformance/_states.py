@@ -66,9 +66,9 @@ class StateChecks(Conformance):
         """Rows that were handed over have not landed yet, and rows that landed may have to come again."""
         landing.run(source)
         for number in range(1, _payloads_of(source) + 1):
-            for rows_land in (False, True):
+            for half in (False, True):
                 with Landing.fresh() as crashed:
-                    crashed.crash(source, at=number, rows_land=rows_land)
+                    crashed.crash(source, at=number, half=half)
                     crashed.run(source)
                     missing = lost(crashed.tables, landing.tables)
                 assert not missing, (
