@@ -218,3 +218,29 @@ def test_options_are_described_for_people() -> None:
     assert {"login.password", "tables.<name>.page"} <= rows.keys()
     assert rows["tables"]["type"] == "table of options"
     assert rows["hosts"]["type"] == "list of str"
+
+
+class Red(DataSourceConfig, tag_field="type", tag="red"):
+    shade: Annotated[int, Meta(description="how dark")] = 1
+
+
+class Blue(DataSourceConfig, tag_field="type", tag="blue"):
+    depth: Annotated[int, Meta(description="how deep")] = 2
+
+
+class Colors(DataSourceConfig):
+    one: Annotated[Red | Blue, Meta(description="a color")] = Red()
+    many: Annotated[list[Red | Blue], Meta(description="colors")] = msgspec.field(default_factory=list)
+
+
+def test_an_unknown_kind_of_options_is_told_with_those_there_are() -> None:
+    """Options that ``type`` chooses between: the error lists the types."""
+    with pytest.raises(ConfigurationError, match=r"f: many\[0\]\.type: Expected 'red' or 'blue', the value is 'green'"):
+        decode_config({"many": [{"type": "green"}]}, Colors, where="f")
+
+
+def test_options_of_each_kind_are_described_below_its_name() -> None:
+    """A table of options says which of them go with which ``type``, also in a list."""
+    rows = {row["option"]: row for row in describe(Colors)}
+    assert rows["one"]["type"] == "options, by type: 'red' | 'blue'"
+    assert {"one[red].shade", "one[blue].depth", "many[][red].shade"} <= set(rows)

@@ -59,6 +59,7 @@ class Incremental:
         self._high: Any = cursor.parse(mark.high) if mark is not None else None
         self._raw: Any = mark.high if mark is not None else None
         self._last: Any = None
+        self._future: Any = None
         self._near: list[tuple[Any, Row]] = []
 
     def lower_param(self) -> Any:
@@ -89,11 +90,17 @@ class Incremental:
                 if self._filtering:
                     taken.counts["rows_before_cursor"] += 1
                     continue
-            if self._high is None or value > self._high:
-                self._high, self._raw = value, raw
+            self._rise(value, raw)
             self._deliver(row, value, taken)
         self._forget()
         return taken
+
+    def _rise(self, value: Any, raw: Any) -> None:
+        """A value of the future raises nothing: it would hide the records that come until then."""
+        if self._cursor.is_time and value > self._now:
+            self._future = raw
+        elif self._high is None or value > self._high:
+            self._high, self._raw = value, raw
 
     def _without(self, row: Row, taken: Taken) -> None:
         taken.counts["rows_null_cursor"] += 1
@@ -149,30 +156,27 @@ class Incremental:
             del self._near[:-REMEMBERED]
 
     def _window(self) -> list[tuple[Any, Row]]:
-        high = self._capped()
+        high = self._high
         if high is None:
             return self._near
         lower = high - self._cursor.config.lookback_micros if self._cursor.is_time else high
         return [one for one in self._near if one[0] is _ALWAYS or one[0] >= lower]
-
-    def _capped(self) -> Any:
-        return min(self._high, self._now) if self._cursor.is_time and self._high is not None else self._high
 
     def mark(self, at_least: int | None = None) -> Watermark | None:
         """How far it has got; None: nothing is known yet.
 
         :param at_least: microseconds since 1970 up to which everything was read.
         """
-        high, raw = self._capped(), self._raw
-        like = raw if raw is not None else self._from
-        if at_least is not None and (high is None or at_least > high):
-            high = min(at_least, self._now)
-        if high is None:
+        if at_least is None and self._high is None and self._future is not None:
+            at_least = self._now  # all are of the future, which is no reason to read them all again
+        if at_least is not None and (self._high is None or at_least > self._high):
+            like = next(one for one in (self._raw, self._from, self._future) if one is not None)
+            self._high = min(at_least, self._now)
+            self._raw = self._cursor.write(self._high, like, as_param=False)  # a value that no record has
+        if self._high is None:
             return None
-        if high != self._high:
-            raw = self._cursor.write(high, like, as_param=False)  # a value that no record has
         self._near = self._window()[-REMEMBERED:]
-        return Watermark(raw, digests(row for _, row in self._near))
+        return Watermark(self._raw, digests(row for _, row in self._near))
 
 
 def _beginning(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class RestStream(DataSourceStream):
             pa.field(name, column_type(self.config.columns[name]) if name in self.config.columns else pa.null())
             for name in named
         ]
-        return StreamSchema(pa.schema(columns), tuple(key_of(self.config)), field)
+        return StreamSchema(pa.schema(columns), tuple(key_of(self.config)), field, open=True)
 
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
         """One for each set of values, as parents are read; then one for each state whose values are gone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from typing import Any, TypeVar
 
 from requests.auth import AuthBase
@@ -76,11 +77,13 @@ class RestSource(DataSource[RestConfig]):
     def check(self) -> None:
         """Asks for the first page of the first stream that needs no parent."""
         stream = next(one for one in self._streams if one.config.parent is None)
-        for partition in stream.partitions({}):
-            for payload in partition.read({}):
-                if payload.data is not None:
-                    return
-            return
+        try:
+            for partition in stream.partitions({}):
+                with closing(partition.read({})) as payloads:  # type: ignore[type-var]  # a generator
+                    next((one for one in payloads if one.data is not None), None)
+                return
+        finally:
+            self.disconnect()
 
     def disconnect(self) -> None:
         with self._lock:

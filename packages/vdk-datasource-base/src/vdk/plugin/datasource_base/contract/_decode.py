@@ -151,6 +151,8 @@ def _message(data: Any, type_: type, path: list[str], problem: str, where: str, 
         return f"{place}: the option {missing[1]!r} is missing"
     if problem.startswith("Invalid enum value") and (choices := _choices(_type_at(type_, path))):
         problem = f"Expected {' or '.join(map(repr, choices))}"
+    if problem.startswith("Invalid value") and path and (tags := _tags(_type_at(type_, path[:-1]), path[-1])):
+        problem = f"Expected {' or '.join(map(repr, tags))}"
     value = _at(data, path)
     hidden = hidden or _is_secret(_type_at(type_, path))
     shown = "" if not path or isinstance(value, (Mapping, list)) else ("***" if hidden else repr(value))
@@ -168,13 +170,19 @@ def _closest(name: str, type_: type, path: list[str]) -> str:
 def _options(type_: type, path: list[str]) -> list[str]:
     """The option names at ``path`` below a configuration class; empty where it leads elsewhere."""
     structs = (one for one in _members(_type_at(type_, path)) if isinstance(one, msgspec.inspect.StructType))
-    return [field.encode_name for one in structs for field in one.fields]
+    return list(dict.fromkeys(field.encode_name for one in structs for field in one.fields))
 
 
 def _choices(info: Any) -> list[Any]:
     """The values that an option can have, where they are few."""
     literals = (one for one in _members(info) if isinstance(one, msgspec.inspect.LiteralType))
     return [value for one in literals for value in one.values]
+
+
+def _tags(info: Any, field: str) -> list[Any]:
+    """The kinds of options that ``field`` chooses between."""
+    structs = (one for one in _members(info) if isinstance(one, msgspec.inspect.StructType))
+    return [one.tag for one in structs if one.tag_field == field]
 
 
 def _is_secret(info: Any) -> bool:

@@ -38,15 +38,17 @@ _ARROW: dict[Any, pa.DataType] = {
 class StreamSchema:
     """What a table looks like.
 
-    :param fields: the columns, in order. One of Arrow's null type is named only, to be a key, and its type is
-        inferred from the rows like that of a column that is not declared. Further columns may come with the rows.
+    :param fields: the columns, in order. One of Arrow's null type is named only, such as a key whose type nobody
+        declares: its type is inferred from the rows.
     :param primary_key: columns that identify a row; empty: rows are not identified.
     :param cursor: the column that grows with every change; None: the stream is read whole.
+    :param open: the rows bring further columns, whose types are inferred, as those of a JSON API do.
     """
 
     fields: pa.Schema
     primary_key: tuple[str, ...] = ()
     cursor: str | None = None
+    open: bool = False
 
     def __post_init__(self) -> None:
         names = self.fields.names

@@ -9,7 +9,11 @@ from msgspec import inspect
 
 
 def describe(type_: type[msgspec.Struct], prefix: str = "") -> list[dict[str, str]]:
-    """One row an option: ``option``, ``type``, ``default`` and ``description``; nested options are dotted."""
+    """One row an option: ``option``, ``type``, ``default`` and ``description``.
+
+    Nested options are dotted. Those of the members of a list are below ``name[]``, and those that go with one
+    ``type`` of several are below ``name[type]``.
+    """
     info: Any = inspect.type_info(type_)
     rows: list[dict[str, str]] = []
     for field in info.fields:
@@ -38,7 +42,9 @@ def _unwrapped(type_: Any) -> tuple[Any, str]:
 def _nested(type_: Any, path: str) -> list[tuple[type[msgspec.Struct], str]]:
     type_, _ = _unwrapped(type_)
     if isinstance(type_, inspect.StructType):
-        return [(type_.cls, path)]
+        return [(type_.cls, f"{path}[{type_.tag}]" if type_.tag is not None else path)]
+    if isinstance(type_, inspect.ListType):
+        return _nested(type_.item_type, f"{path}[]")
     if isinstance(type_, inspect.DictType):
         return _nested(type_.value_type, f"{path}.<name>")
     if isinstance(type_, inspect.UnionType):
@@ -46,8 +52,16 @@ def _nested(type_: Any, path: str) -> list[tuple[type[msgspec.Struct], str]]:
     return []
 
 
+def _tags(type_: Any) -> list[str]:
+    """The kinds of options that ``type`` chooses between."""
+    members = type_.types if isinstance(type_, inspect.UnionType) else [type_]
+    return [str(one.tag) for one in members if isinstance(one, inspect.StructType) and one.tag is not None]
+
+
 def _name(type_: Any) -> str:
     type_, _ = _unwrapped(type_)
+    if tags := _tags(type_):
+        return f"options, by type: {' | '.join(map(repr, tags))}"
     if isinstance(type_, inspect.UnionType):
         return " | ".join(dict.fromkeys(_name(one) for one in type_.types if not isinstance(one, inspect.NoneType)))
     if isinstance(type_, inspect.ListType):
@@ -69,4 +83,4 @@ def _default(field: Any) -> str:
     value = field.default
     if value is msgspec.NODEFAULT:
         value = field.default_factory()
-    return "" if value is None else str(value)
+    return "" if value is None or isinstance(value, msgspec.Struct) else str(value)

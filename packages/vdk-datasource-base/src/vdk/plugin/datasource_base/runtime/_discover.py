@@ -100,14 +100,16 @@ def _described(found: FoundStream, run: StreamRun, rows: int, seconds: float) ->
     found.write_mode = run.mode
     if plan.schema is not None:
         _declare(found, plan.schema)
-        _note_mode(found, run, stateful=False)
-        return []
-    found.inferred = True
+        if not plan.schema.open:
+            _note_mode(found, run, stateful=False)
+            return []
     sample = _Sample(run, rows)
     if (why := read_beginning(plan.stream, sample.add, seconds=seconds)) is not None:
         found.notes.append(why)
     tables = sample.tables()
+    declared = found.columns
     _infer(found, tables.pop(None, []))
+    found.columns = _merged(declared, found.columns)
     _note_mode(found, run, stateful=sample.stateful)
     more: list[FoundStream] = []
     for routed, runs in tables.items():
@@ -169,6 +171,16 @@ def _infer(found: FoundStream, runs: Sequence[Run]) -> None:
                     columns[each.name] = each
     found.columns = [_column(one, ()) for one in columns.values()]
     found.notes.insert(0, f"the columns are inferred from the first {count:,} rows" if count else "no rows were found")
+
+
+def _merged(declared: list[dict[str, Any]], inferred: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Declared columns first; those that are only named have the types of the rows."""
+    types = {one["name"]: one["type"] for one in inferred}
+    named = [
+        {**one, "type": types.get(one["name"], "null") if one["type"] == "null" else one["type"]} for one in declared
+    ]
+    known = {one["name"] for one in declared}
+    return named + [one for one in inferred if one["name"] not in known]
 
 
 def _column(one: pa.Field, key: Sequence[str]) -> dict[str, Any]:

@@ -31,7 +31,11 @@ class Environment:
         """A source of the file, not connected. Raises ``ConfigurationError`` for what is wrong in its entry."""
         where = f"{loaded.where}: sources.{source_id}.name"
         cls = self.registry.source(loaded.file.sources[source_id].name, where=where)
-        return cls(loaded.source_config(source_id, cls.config_type))
+        config = loaded.source_config(source_id, cls.config_type)
+        try:
+            return cls(config)
+        except ConfigurationError as error:  # which knows its options and not where they were written
+            raise type(error)(f"{loaded.where}: sources.{source_id}.config: {error}") from error
 
     def destination_of(self, loaded: LoadedFlow, name: str) -> Destination:
         """A destination of the file, not connected. Raises ``ConfigurationError`` for what is wrong in its entry."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
-from ..contract import DataSource, FlowFailedError, StreamPartition
+from ..contract import ConcurrentRunError, ConfigurationError, DataSource, FlowFailedError, StreamPartition
 from ..parts import Destination
 from ._error_text import message_of
 from ._error_text import told as told_of
@@ -110,7 +110,7 @@ class FlowRun:
             for partition in self._partitions(run):
                 slots.acquire()  # lazily: the next partition is asked for when a reader is free
                 futures.add(self._start(run, partition, slots))
-                if run.error is not None:
+                if _hopeless(run):
                     break
             run.fed = True
         except Exception as error:
@@ -160,7 +160,7 @@ class FlowRun:
 
     def _read_one(self, run: StreamRun, partition: StreamPartition, slots: threading.BoundedSemaphore) -> None:
         try:
-            if run.error is not None or self._stop.is_set():
+            if _hopeless(run) or self._stop.is_set():
                 raise Stopped("stopped before this partition began")
             PartitionReader(run, partition, stop=self._stop, retry=self.flow.retry(), redact=self.flow.redact).read()
         except Stopped as error:
@@ -213,6 +213,14 @@ class FlowRun:
         self.errors.append(error)
         if self.flow.options.on_error == "stop":
             self._stop.set()
+
+
+def _hopeless(run: StreamRun) -> bool:
+    """Whether to begin no further partition: it is replaced as a whole, or what failed is no partition's own."""
+    error = run.error
+    if error is None:
+        return False
+    return run.mode in (None, "replace") or isinstance(error, (*AWAY, ConfigurationError, ConcurrentRunError, Stopped))
 
 
 def _check_partition(partition: StreamPartition, seen: set[str], stream: str) -> None:

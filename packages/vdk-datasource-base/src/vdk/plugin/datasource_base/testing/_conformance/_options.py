@@ -22,7 +22,9 @@ def as_written(config: Any) -> Any:
     """A configuration as a flow file would have it."""
     if isinstance(config, msgspec.Struct):
         names = zip(config.__struct_fields__, config.__struct_encode_fields__, strict=True)
-        return {spelled: as_written(value) for name, spelled in names if (value := getattr(config, name)) is not None}
+        tag = {config.__struct_config__.tag_field: config.__struct_config__.tag} if config.__struct_config__.tag else {}
+        given = ((spelled, getattr(config, name)) for name, spelled in names)
+        return tag | {spelled: as_written(value) for spelled, value in given if value is not None}
     if isinstance(config, Secret):
         return config.reveal()
     if isinstance(config, (dt.timedelta, Path)):
@@ -47,7 +49,7 @@ def with_canaries(config: DataSourceConfig) -> DataSourceConfig:
 
 
 def _replaced(value: Any, type_: Any) -> Any:
-    if any(is_secret(one) for one in members(type_)):
+    if any(is_secret(one) for one in members(type_)) and not isinstance(value, (Mapping, list, tuple)):
         return Secret(CANARY)
     if isinstance(value, msgspec.Struct):
         changes = {name: _replaced(getattr(value, name), inner) for name, inner in _fields(type(value))}

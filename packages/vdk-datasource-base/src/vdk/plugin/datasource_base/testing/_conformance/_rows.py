@@ -33,7 +33,7 @@ class RowChecks(Conformance):
     def test_rows_have_declared_columns_only(self, source: MakeSource) -> None:
         """A column that is not declared appears at the destination one day, with the type of its first value."""
         for name, table in read_tables(source).items():
-            if table.schema is not None:
+            if table.schema is not None and not table.schema.open:
                 extra = sorted({column for row in table.rows for column in row} - set(table.schema.fields.names))
                 assert not extra, f"{name}: declare the columns {extra}, or do not yield them"
 
