@@ -145,7 +145,7 @@ class TestRest(
 
     @pytest.fixture
     def large_source(self, shop: Shop) -> MakeSource:
-        Orders(shop).write(range(5_000), 1)
+        Orders(shop).write(range(10_000), 1)
         return lambda: source_at(shop.url, 200)
 
     @pytest.fixture
