@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,6 +23,7 @@ class NumbersConfig(DataSourceConfig):
     upto: int = 5
     fail: str | None = None
     password: Secret | None = None
+    url: str | None = None
 
 
 class Numbers(DataSourceStream):
@@ -37,6 +40,24 @@ class Numbers(DataSourceStream):
         if self.config.fail == "secret":
             assert self.config.password is not None
             raise RuntimeError(f"refused {self.config.password.reveal()}")
+        if self.config.fail == "leak":
+            _leak(self.config)
+
+
+def _leak(config: NumbersConfig) -> None:
+    """What careless clients do: tell at DEBUG, warn with a traceback, and raise one error out of another."""
+    assert config.password is not None
+    secret = config.password.reveal()
+    client = logging.getLogger("somebody.elses.client")
+    client.debug("GET /numbers?page=1 as %s", secret)
+    try:
+        try:
+            raise KeyError(secret)
+        except KeyError:
+            client.warning("could not log in", exc_info=True)
+            raise ValueError(f"Basic {base64.b64encode(f'me:{secret}'.encode()).decode()}") from None
+    except ValueError as error:
+        raise RuntimeError(f"refused {config.url}") from error
 
 
 class Words(DataSourceStream):

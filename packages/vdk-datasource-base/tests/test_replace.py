@@ -190,7 +190,7 @@ def test_a_publication_that_another_run_overtook_is_refused(lab: Lab) -> None:
 
     done: list[bool] = []
     lab.fault(overtake)
-    with pytest.raises(FlowFailedError, match="DestinationError"):
+    with pytest.raises(FlowFailedError, match="ConcurrentRunError"):
         lab.run(Whole("t", read), write_mode="replace")
     assert lab.numbers("t") == list(range(5))
 

@@ -24,6 +24,16 @@ def staged(lake: Lake) -> int:
     return len(found)
 
 
+def test_what_is_staged_can_be_asked_for(destination: ArrowDestination) -> None:
+    """Until it lands: a publication whose answer was lost is told by this from one that was not done."""
+    assert not destination.has_staged(KEY, "run-1")
+    destination.stage(KEY, [rows(REPLACE, {"id": [1]})], "run-1")
+    assert destination.has_staged(KEY, "run-1")
+    assert not destination.has_staged(KEY, "run-2")
+    destination.publish(Generation([REPLACE], [unit()]))
+    assert not destination.has_staged(KEY, "run-1")
+
+
 def test_staged_rows_are_invisible_until_their_commit(lake: Lake, destination: ArrowDestination) -> None:
     destination.stage(KEY, [rows(APPEND, {"id": [1]})], "run-1")
     destination.stage(KEY, [rows(APPEND, {"id": [2]})], "run-1")

@@ -77,6 +77,9 @@ class ArrowDestination(Destination):
     def discard(self, key: StateKey) -> None:
         self._target.discard(key)
 
+    def has_staged(self, key: StateKey, run_id: str) -> bool | None:
+        return self._target.has_staged(key, run_id)
+
     def publish(self, generation: Generation) -> list[int]:
         return self._target.publish(generation)
 

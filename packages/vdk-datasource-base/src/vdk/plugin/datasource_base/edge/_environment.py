@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ from ..contract import ConfigurationError, FlowFailedError
 from ..parts import Destination, Registry
 from ..parts._flow_file import DestinationEntry
 from ..parts._local_state import LocalFileStore, StateStore
+from ..parts._redact import Redactor
 from ..parts._references import environment
 from ..runtime import Environment, RunSummary, execute
-from ..runtime._redact import Redactor
 from ..runtime._retry import AWAY
 from ._ingestion import IngestionPluginDestination
 from ._job import Job, job_of
@@ -143,7 +143,16 @@ class JobEnvironment(Environment):
 
 def _resolvable_by(error: BaseException) -> ResolvableBy:
     """Who can mend an error: the user what is configured or in the data, the platform what is away."""
-    causes = error.errors if isinstance(error, FlowFailedError) else (error,)
+    causes = list(_causes(error))
     if causes and all(isinstance(one, AWAY) for one in causes):
         return ResolvableBy.PLATFORM_ERROR
     return ResolvableBy.USER_ERROR
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """What made a run fail, however deep: an error that showed a secret is wrapped in one that does not."""
+    if isinstance(error, FlowFailedError):
+        for one in error.errors:
+            yield from _causes(one)
+    else:
+        yield error

@@ -182,10 +182,13 @@ class Destination(ABC):
         """Drop what was staged for ``key``, in this run or an earlier one. ``key.partition`` ``"*"``: for
         every partition of the stream."""
 
-    def publish(self, generation: Generation) -> list[int]:
-        """Make a generation visible in one transaction. Returns the states' versions.
+    def has_staged(self, key: StateKey, run_id: str) -> bool | None:
+        """Whether what a run staged for ``key`` is still set aside; None: it cannot say.
 
-        Called again after a ``ConnectionFailedError``, when nobody knows whether it was done. If it was, or if
-        another run has dropped what this object staged: ``ConcurrentRunError``, and nothing is changed.
+        Asked when the destination was away while it published: it is told to do so again if this is true.
         """
+        return None
+
+    def publish(self, generation: Generation) -> list[int]:
+        """Make a generation visible in one transaction. Returns the states' versions."""
         raise DestinationError(f"{self.identity()} cannot replace tables")

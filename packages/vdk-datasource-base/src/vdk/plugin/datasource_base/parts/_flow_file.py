@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from ..contract import ConfigurationError, DataSourceConfig, Duration, decode_config
 from ._destination import WriteMode
+from ._redact import Redactor
 from ._references import Lookup, Resolved, resolve
 from ._registry import closest
 
@@ -98,6 +99,13 @@ def load_flow(flow: str | Path | Mapping[str, Any], lookups: Mapping[str, Lookup
     """
     data, where, folder = _read(flow)
     resolved = resolve(data, lookups, where=where)
+    try:
+        return LoadedFlow(_checked(resolved, where, folder), where, folder, resolved)
+    except ConfigurationError as error:
+        raise ConfigurationError(Redactor.of(resolved)(str(error))) from None
+
+
+def _checked(resolved: Resolved, where: str, folder: Path) -> FlowFile:
     file = decode_config(
         resolved.data,
         FlowFile,
@@ -109,7 +117,7 @@ def load_flow(flow: str | Path | Mapping[str, Any], lookups: Mapping[str, Lookup
     for number, entry in enumerate(file.flows):
         _known(f"{where}: flows[{number}].from", "source", entry.from_, file.sources)
         _known(f"{where}: flows[{number}].to", "destination", entry.to, file.destinations)
-    return LoadedFlow(file, where, folder, resolved)
+    return file
 
 
 def _read(flow: str | Path | Mapping[str, Any]) -> tuple[Any, str, Path]:

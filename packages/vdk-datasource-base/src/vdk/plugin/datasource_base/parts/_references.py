@@ -21,13 +21,14 @@ class Resolved:
     :param data: the same shape as before.
     :param whole: dotted paths whose value was one whole reference, with the text it gave.
     :param paths: dotted paths that had a reference anywhere; their values are never shown.
-    :param values: the texts themselves, for redaction.
+    :param values: the texts themselves, for redaction. :param secrets: those that ``${secret:…}`` gave.
     """
 
     data: Any = None
     whole: dict[str, str] = field(default_factory=dict)
     paths: set[str] = field(default_factory=set)
     values: set[str] = field(default_factory=set)
+    secrets: set[str] = field(default_factory=set)
 
 
 def resolve(data: Any, lookups: Mapping[str, Lookup], *, where: str) -> Resolved:
@@ -63,6 +64,8 @@ def _walk(data: Any, path: tuple[str, ...], lookups: Mapping[str, Lookup], where
         text = str(value)
         found.paths.add(dotted)
         found.values.add(text)
+        if match["kind"] == "secret":
+            found.secrets.add(text)
         return text
 
     text = _REFERENCE.sub(replace, data)

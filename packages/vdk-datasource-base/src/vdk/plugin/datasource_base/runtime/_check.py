@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from ..parts import Destination
 from ._environment import Environment
 from ._look import Look
 from ._patience import Patient
+from ._redacted_logs import redacted_logs
 
 SECONDS = 60.0
 """How long a source or destination may take to answer; longer than a DuckDB file's ``lock_timeout``."""
@@ -62,14 +63,16 @@ class _Check:
         found += [self._source(name) for name in file.sources]
         found += [self._destination(name) for name in file.destinations]
         found += [self._flow(number) for number in self._look.numbers]
-        return found
+        redact = self._look.redactor()
+        return [replace(one, name=redact(one.name), told=redact(one.told)) for one in found]
 
     def _source(self, name: str) -> Checked:
         source: DataSource[Any] | None = None
         patient = Patient(self._look.seconds)
         try:
             source = self._look.environment.source(self._look.loaded, name)
-            patient.call(source.check, what=f"source {name!r}")
+            with redacted_logs(self._look.redactor(source)):
+                patient.call(source.check, what=f"source {name!r}")
             return Checked("source", name, "ok", self._look.redactor(source)(source.identity()))
         except Exception as error:
             self._failed.add(("source", name))
@@ -82,7 +85,8 @@ class _Check:
         patient = Patient(self._look.seconds)
         try:
             made = self._look.environment.destination_of(self._look.loaded, name)
-            patient.call(made.open, what=f"destination {name!r}")
+            with redacted_logs(self._look.redactor()):
+                patient.call(made.open, what=f"destination {name!r}")
             return Checked("destination", name, "ok", made.identity())
         except Exception as error:
             self._failed.add(("destination", name))

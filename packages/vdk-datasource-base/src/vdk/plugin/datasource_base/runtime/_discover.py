@@ -90,6 +90,9 @@ def discover_flow(
                         found.error = look.told(error, source)
         except Exception as error:
             errors.append(f"{look.loaded.where}: flows[{number}]: {look.told(error, source)}")
+    redact = look.redactor()
+    for one in streams:  # references may stand for names, too
+        one.source, one.destination, one.table = redact(one.source), redact(one.destination), redact(one.table)
     return Discovered(streams, errors)
 
 

@@ -13,13 +13,14 @@ import msgspec
 from ..contract import DataSource, DataSourceError, DestinationError
 from ..parts import CommitUnit, Destination, Slice, StateKey, StoredState
 from ..parts._flow_file import load_flow
+from ..parts._redact import Redactor
 from ._claims import Claims
 from ._environment import Environment
 from ._error_text import message_of, told
 from ._flow import Flow
 from ._patience import Patient
 from ._planning import Planning
-from ._redact import Redactor, secrets_in
+from ._redacted_logs import redacted_logs
 from ._stream_run import StreamRun
 from ._summary import StreamReport
 from ._writer import Writer
@@ -54,8 +55,7 @@ class Look:
         return range(len(self.loaded.file.flows))
 
     def redactor(self, source: DataSource[Any] | None = None) -> Redactor:
-        secrets = secrets_in(source.config) if source is not None else ()
-        return Redactor([*self.loaded.resolved.values, *secrets])
+        return Redactor.of(self.loaded.resolved, source.config if source is not None else None)
 
     def told(self, error: BaseException, source: DataSource[Any] | None = None) -> str:
         return one_line(error, self.redactor(source))
@@ -72,13 +72,14 @@ class Look:
         reports: list[StreamReport] = []
         writer = Writer(destination, name=flow.entry.to, max_bytes=1)
         patient = Patient(self.seconds)
-        try:
-            patient.call(lambda: writer.call(lambda one: one.open()), what=f"destination {flow.entry.to!r}")
-            planning = Planning(flow, source, writer, reports=reports, failed=lambda error: None)
-            runs = patient.call(planning.runs, what=f"source {flow.entry.from_!r}")
-            yield Looked(flow, runs, reports)
-        finally:
-            patient.end(source.disconnect, writer.close, what=f"source {flow.entry.from_!r}")
+        with redacted_logs(self.redactor(source)):
+            try:
+                patient.call(lambda: writer.call(lambda one: one.open()), what=f"destination {flow.entry.to!r}")
+                planning = Planning(flow, source, writer, reports=reports, failed=lambda error: None)
+                runs = patient.call(planning.runs, what=f"source {flow.entry.from_!r}")
+                yield Looked(flow, runs, reports)
+            finally:
+                patient.end(source.disconnect, writer.close, what=f"source {flow.entry.from_!r}")
 
 
 class OutOfReach(Destination):

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..contract import ConfigurationError, DataSourceError, FlowFailedError
 from ..parts._flow_file import LoadedFlow, load_flow
+from ..parts._redact import Redactor
 from ._claims import Claims
 from ._environment import Environment
 from ._error_text import message_of, printable, told
@@ -18,7 +19,7 @@ from ._flow import Flow
 from ._flow_run import FlowRun
 from ._interrupt import Interruption, signals_raise
 from ._progress import Progress
-from ._redact import Redactor, secrets_in
+from ._redacted_logs import redacted_logs
 from ._retry import AWAY, Retry
 from ._summary import RunStatus, RunSummary, StreamReport
 from ._writer import Writer
@@ -44,11 +45,14 @@ def execute(
     :raises KeyboardInterrupt: on Ctrl-C, after what was complete has landed; and ``SystemExit(143)`` on SIGTERM.
     """
     loaded = load_flow(flow, environment.lookups)
-    try:
-        run = _Run(loaded, environment, summary or loaded.file.summary)
-    except ConfigurationError as error:
-        raise ConfigurationError(Redactor(loaded.resolved.values)(str(error))) from None
-    return run.run()
+    redact = Redactor.of(loaded.resolved)
+    with redacted_logs(redact):
+        try:
+            run = _Run(loaded, environment, summary or loaded.file.summary)
+        except ConfigurationError as error:
+            raise ConfigurationError(redact(str(error))) from None
+        with redacted_logs(run.redact):
+            return run.run()
 
 
 class _Run:
@@ -61,9 +65,7 @@ class _Run:
         self._writers: dict[str, Writer] = {}
         # everything that can be wrong in the file is found here, before anything connects
         sources = [environment.source(loaded, entry.from_) for entry in loaded.file.flows]
-        self._redact = Redactor(
-            [*loaded.resolved.values, *(secret for source in sources for secret in secrets_in(source.config))]
-        )
+        self.redact = Redactor.of(loaded.resolved, *(source.config for source in sources))
         self._destinations = {
             name: environment.destination_of(loaded, name)
             for name in loaded.file.destinations
@@ -79,7 +81,7 @@ class _Run:
                     environment,
                     interruption=self._interruption,
                     claims=claims,
-                    redact=self._redact,
+                    redact=self.redact,
                 ),
                 source,
             )
@@ -145,13 +147,13 @@ class _Run:
             try:
                 return writer.call(lambda destination: destination.open())
             except AWAY as error:
-                retry.pause(error, what=f"destination {name!r}", stop=self._environment.stop, redact=self._redact)
+                retry.pause(error, what=f"destination {name!r}", stop=self._environment.stop, redact=self.redact)
 
     def _summary(self, status: RunStatus) -> RunSummary:
         seconds = round(time.monotonic() - self._started, 3)
         reports = [report for flow in self._flows for report in flow.reports]
-        errors = [self._redact(f"{run.flow.where}: {told(error)}") for run, error in self._failures]
-        return RunSummary(status, seconds, reports, self._environment.run_id, errors)
+        errors = [self.redact(f"{run.flow.where}: {told(error)}") for run, error in self._failures]
+        return RunSummary(status, seconds, reports, self._environment.run_id, errors, self.redact)
 
     def _write(self, summary: RunSummary) -> None:
         if self._summary_file is not None:
@@ -171,8 +173,8 @@ class _Run:
             errors = [error for flow in self._flows for error in flow.errors]
             told = [*lines[:TOLD], f"and {len(lines) - TOLD} more"] if len(lines) > TOLD else lines
             raise FlowFailedError(
-                f"{len(failed)} of {len(summary.streams)} streams failed: {'; '.join(told)}",
-                [*errors, *(error for _, error in self._failures)],
+                self.redact(f"{len(failed)} of {len(summary.streams)} streams failed: {'; '.join(told)}"),
+                [self._told(error) for error in [*errors, *(error for _, error in self._failures)]],
                 summary,
             )
         return summary
@@ -180,11 +182,12 @@ class _Run:
     def _told(self, error: BaseException) -> BaseException:
         """The error itself, unless it or what it came from would show a secret when it is printed, or it cannot be."""
         printed = "".join(traceback.format_exception(error))
-        if self._redact(printed) == printed and printable(error):
+        if self.redact(printed) == printed and printable(error):
             return error
-        text = self._redact(message_of(error))
+        text = self.redact(message_of(error))
         if isinstance(error, DataSourceError):
             error.args = (text,)
             error.__cause__ = error.__context__ = None
+            error.__notes__ = [self.redact(note) for note in getattr(error, "__notes__", ())]
             return error
         return FlowFailedError(f"{type(error).__name__}: {text}", [error])

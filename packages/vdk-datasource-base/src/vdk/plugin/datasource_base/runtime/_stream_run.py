@@ -212,7 +212,7 @@ class StreamRun:
 
     def _publish(self, destination: Destination) -> None:
         if self._publication is None:
-            self._publication = Publication(self._generation(destination))
+            self._publication = Publication(self._generation(destination), self._tally.partitions_staged())
         versions = self._publication.attempt(destination)
         self._tally.land_all()
         for unit, version in zip(self._finished, versions, strict=True):

@@ -13,6 +13,7 @@ import msgspec
 from tabulate import tabulate
 
 from ..contract import ConfigurationError, State
+from ..parts._redact import Redactor
 
 Status = Literal["running", "succeeded", "failed", "stopped"]
 RunStatus = Literal["succeeded", "failed", "interrupted"]
@@ -95,15 +96,17 @@ class RunSummary:
     run_id: str
     errors: list[str] = field(default_factory=list)
     """What kept whole flows from beginning."""
+    redact: Redactor = field(default_factory=Redactor, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
-        return {
+        plain = {
             "status": self.status,
             "seconds": self.seconds,
             "run_id": self.run_id,
             "streams": [stream.as_dict() for stream in self.streams],
             **({"errors": self.errors} if self.errors else {}),
         }
+        return {name: self.redact.deep(value) for name, value in plain.items()}
 
     def write(self, path: Path) -> None:
         """Write the summary as JSON. Raises ``ConfigurationError`` where the file cannot be written."""
@@ -143,4 +146,4 @@ class RunSummary:
             disable_numparse=[shown.index(at) for at in (0, 1) if at in shown],
         )
         errors = [f"{one.source}.{one.stream}: {one.error}" for one in self.streams if one.error]
-        return "\n".join([text, *errors, *self.errors])
+        return self.redact("\n".join([text, *errors, *self.errors]))

@@ -31,6 +31,10 @@ class Tally:
     def rows_staged(self, partition: str) -> int:
         return self._staged[partition]["rows_landed"] if partition in self._staged else 0
 
+    def partitions_staged(self) -> set[str]:
+        """Those of which rows are staged."""
+        return {one for one, amounts in self._staged.items() if amounts["rows_landed"] or amounts["rows_rejected"]}
+
     def stage(self, partition: str, slices: Sequence[Slice], read: int) -> None:
         amounts = _amounts(slices, read)
         self._staged.setdefault(partition, Counter()).update(amounts)

@@ -76,6 +76,9 @@ class MemoryDestination(Destination):
             if one == key or (key.partition == "*" and _stream(one) == _stream(key)):
                 self._forget(one)
 
+    def has_staged(self, key: StateKey, run_id: str) -> bool:
+        return key in self.staged
+
     def commit(self, unit: CommitUnit) -> int:
         rows = copy.deepcopy(self.rows)
         self.swept = 0

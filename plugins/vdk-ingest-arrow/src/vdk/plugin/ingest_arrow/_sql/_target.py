@@ -25,7 +25,7 @@ from vdk.plugin.datasource_base.parts._destination import WriteMode
 from .._arrow_types import plain_table
 from ._database import Database
 from ._incoming import Incoming
-from ._names import STAGED_PREFIX, STATE_TABLE, check_distinct, is_reserved
+from ._names import STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, is_reserved
 from ._staging import ALL_PARTITIONS, Segment, Staging
 from ._state import States
 from ._tables import Tables
@@ -106,6 +106,10 @@ class SqlTarget(Destination):
             same = (mine.source_id, mine.stream, mine.table) == (key.source_id, key.stream, key.table)
             if same and key.partition in (mine.partition, ALL_PARTITIONS):
                 del self._staged[mine]
+
+    def has_staged(self, key: StateKey, run_id: str) -> bool:
+        with self._database.translated():
+            return self._database.columns(STAGING_TABLE) is not None and bool(self._staging.segments(key, run_id))
 
     def publish(self, generation: Generation) -> list[int]:
         def swap(_: Sequence[Incoming]) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ...contract import DataSource
-from ...runtime._redact import secrets_in
+from ...parts._redact import secrets_in
 from ._landing import Landing
 from ._make import MakeSource
 from ._options import CANARY, with_canaries
