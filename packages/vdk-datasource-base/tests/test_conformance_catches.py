@@ -33,6 +33,7 @@ MODULES = (
     broken_incremental,
     broken_remote,
 )
+DOCS = Path(__file__).parents[3] / "docs" / "conformance.md"
 FILE = "from test_conformance_catches import classes\n\nglobals().update(classes(__name__))\n"
 
 
@@ -96,3 +97,10 @@ def test_the_check_is_explained(check: str) -> None:
     assert len(check.split("_")) >= 4
     assert reason.endswith(".")
     assert "\n" not in reason
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="the docs are in the repository, not in a distribution")
+def test_the_documentation_has_every_check() -> None:
+    """Each check is explained once, in the order in which one looks for it; and nothing else is."""
+    named = re.findall(r"^\| `(test_\w+)` \| \S.*\.? \| \S.* \|$", DOCS.read_text("utf-8"), re.MULTILINE)
+    assert sorted(named) == sorted(CHECKS)
