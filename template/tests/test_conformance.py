@@ -41,11 +41,14 @@ class TestAcme(DataSourceConformance, IncrementalConformance, PartitionConforman
 
     @pytest.fixture
     def rows(self, tmp_path: Path) -> list[Row]:
-        rows = [ticket("1", -30), ticket("2", -20), ticket("3", -20), ticket("4", None)]
-        export(tmp_path, "berlin", *rows[:3])
-        export(tmp_path, "sofia", rows[3])
+        """More than a page, not in the order of time, with times that are the same or missing."""
+        seconds = [-100, -400, -200, -100, -300, -500]
+        berlin = [ticket(str(number), second) for number, second in enumerate(seconds)]
+        sofia = [ticket("6", None), ticket("7", -50)]
+        export(tmp_path, "berlin", *berlin)
+        export(tmp_path, "sofia", *sofia)
         export(tmp_path, "zurich")
-        return rows
+        return [*berlin, *sofia]
 
     @pytest.fixture
     def source(self, tmp_path: Path, rows: list[Row]) -> Callable[[], ours.AcmeSource]:
