@@ -154,6 +154,11 @@ class TestRejected:
         with pytest.raises(ConfigurationError, match=message):
             lab.run(Whole("t", bad, KEYED), max_rejected=said)
 
+    def test_a_bound_without_rejection_is_told(self, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+        """It would hold for nothing."""
+        lab.run(Whole("t", counting(1)), max_rejected="5%")
+        assert 'flows[0].max_rejected holds for on_bad_record = "reject" only' in caplog.text
+
     def test_rejected_rows_of_a_replaced_table_are_those_of_its_generation(self, lab: Lab) -> None:
         """A row that was mended has landed, so it is not among the rejected ones any more; appended ones stay."""
         flow: dict[str, Any] = {"on_bad_record": "reject", "write_mode": "replace"}
@@ -290,6 +295,19 @@ class TestMetadataColumns:
         with pytest.raises(ConfigurationError, match="metadata_columns"):
             lab.run(metadata_columns=columns)
         assert script.calls == []
+
+    def test_a_column_that_no_payload_fills_is_told(self, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+        """It is most likely misspelt; one that some payloads fill is none of these."""
+
+        def read(state: Any) -> Any:
+            yield payload({"n": 1}, metadata={"page": 1})
+            yield payload({"n": 2})
+
+        lab.run(Whole("t", read), metadata_columns=["page", "sinced_at", "synced_at", "run_id"])
+        assert "src.t: metadata_columns has 'sinced_at', which the metadata of no payload has" in caplog.text
+        caplog.clear()
+        lab.run(Whole("t", read), metadata_columns=["page"])
+        assert "metadata_columns" not in caplog.text
 
 
 class TestWriteModes:

@@ -33,6 +33,34 @@ def test_a_file_of_zero_bytes_is_an_empty_database(database: Path) -> None:
     assert names(database) == []
 
 
+@pytest.mark.parametrize(
+    ("config", "warning"),
+    [
+        (
+            {"deletes": {"column": "deletd_at"}},
+            "deletes.column: no table has a column 'deletd_at'; did you mean 'deleted_",
+        ),
+        ({"columns": {"exclude": ["nam"]}}, "columns.exclude: no table has a column 'nam'; did you mean 'name'?"),
+        ({"columns": {"include": ["id", "nam"]}}, "columns.include: no table has a column 'nam'"),
+        ({"cursor_columns": ["chnaged"]}, "cursor_columns: no table has a column 'chnaged'; did you mean 'changed'?"),
+        ({"lookback": "5m"}, "lookback: no table has a cursor, so it changes nothing"),
+        ({"deletes": {"sweep": "1d"}}, "deletes.sweep: no table has both a cursor and a primary key"),
+        ({"deletes": {"column": "DELETED_AT"}}, None),
+        ({"cursor_columns": ["version", "changed"], "lookback": "5m", "deletes": {"sweep": "1d"}}, None),
+    ],
+)
+def test_options_for_all_tables_that_hold_for_none_are_told(
+    database: Path, caplog: pytest.LogCaptureFixture, config: dict[str, Any], warning: str | None
+) -> None:
+    """They are most likely misspelt, and are no error: tables come and go."""
+    execute(
+        database, "CREATE TABLE t (id INTEGER PRIMARY KEY, name, changed TEXT, deleted_at TEXT)", "CREATE TABLE u (x)"
+    )
+    assert names(database, **config) == ["t", "u"]
+    assert (warning or "") in caplog.text
+    assert bool(caplog.text) == bool(warning)
+
+
 def test_sqlites_own_tables_are_no_streams(database: Path) -> None:
     execute(database, "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT)", "CREATE INDEX i ON t (id)", "ANALYZE")
     assert names(database) == ["t"]

@@ -94,6 +94,7 @@ class Buffer:
         self.rows = self.size = 0
         self._since = 0.0
         self.counters: dict[str, int] = {}
+        self.metadata_seen: set[str] = set()
         self._in_inventory = False
 
     def add(self, payload: DataSourcePayload) -> int:
@@ -188,6 +189,7 @@ class Buffer:
             )
         self._check(payload)
         metadata = {name: payload.metadata.get(name) for name in self._columns} if self._columns else {}
+        self.metadata_seen.update(name for name in metadata if name in payload.metadata)
         run = Run(payload.destination_table, payload.kind, metadata)
         data = payload.data
         if data is None:

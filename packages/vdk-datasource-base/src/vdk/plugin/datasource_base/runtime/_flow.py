@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from ._plan import check_metadata_columns, check_template
 from ._retry import AWAY, Retry
 from ._tolerance import Tolerance
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -56,10 +58,13 @@ class Flow:
         entry, where = loaded.file.flows[number], f"{loaded.where}: flows[{number}]"
         check_metadata_columns(entry.metadata_columns, where)
         _check_tolerance(entry.max_rejected, where)
+        said = environment.options.for_flow(entry)
+        if entry.max_rejected is not None and said.on_bad_record == "fail":
+            log.warning('%s.max_rejected holds for on_bad_record = "reject" only: the first bad row fails', where)
         return cls(
             entry=entry,
             where=where,
-            options=environment.options.for_flow(entry),
+            options=said,
             template=check_template(entry.destination_table or "{table}", where),
             transform=load_transform(entry.transform, folder=loaded.folder, where=where),
             run_id=environment.run_id,

@@ -120,6 +120,7 @@ class PartitionReader:
             raise
         finally:
             self._run.report.count_named(buffer.counters)
+            self._run.metadata_seen.update(buffer.metadata_seen)
         self._end(attempt, buffer)
         self._wait(attempt)
 

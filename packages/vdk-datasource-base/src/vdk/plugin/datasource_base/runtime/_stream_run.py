@@ -50,6 +50,7 @@ class StreamRun:
         self.fed = False  # every partition was handed to a reader
         self._finished: list[CommitUnit] = []  # partitions that wait for the whole stream to succeed
         self._specs: dict[str, TableSpec] = {}
+        self.metadata_seen: set[str] = set()  # of the metadata columns, those that a payload had
         self._publication: Publication | None = None
         self._landed_anything = self._begun = False
         self._tally = Tally(report, Tolerance.parse(plan.options.max_rejected))
@@ -184,6 +185,16 @@ class StreamRun:
     def finish(self, destination: Destination) -> None:
         """Every partition is read: make a replaced table visible, or see that an empty table exists."""
         self._retrying(lambda: self._finish(destination), what=f"destination {self.report.destination!r}")
+        self._warn_of_metadata()
+
+    def _warn_of_metadata(self) -> None:
+        """A column that no payload fills is most likely misspelt."""
+        idle = set(self.plan.metadata_columns) - set(self.plan.facts) - {"synced_at"} - self.metadata_seen
+        if idle and self.report.rows_read:
+            log.warning(
+                "%s.%s: metadata_columns has %s, which the metadata of no payload has: it is NULL in every row",
+                self.plan.source_id, self.plan.name, ", ".join(sorted(map(repr, idle))),
+            )  # fmt: skip
 
     def _finish(self, destination: Destination) -> None:
         self._begin(destination)

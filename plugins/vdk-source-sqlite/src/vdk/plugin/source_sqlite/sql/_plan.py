@@ -14,6 +14,10 @@ from ._facts import KeyInfo, TableInfo
 from ._names import find_name
 from ._options import SqlConfig, TableConfig
 
+NEED_A_CURSOR = frozenset(
+    {"initial_value", "end_value", "lookback", "safety_lag", "null_cursor", "cursor_format", "order"}
+)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -89,8 +93,7 @@ def make_plan(table: TableInfo, config: SqlConfig, own: TableConfig | None) -> P
 
 def _check(plan: Plan) -> None:
     place = plan.place
-    needs_cursor = {"initial_value", "end_value", "lookback", "safety_lag", "null_cursor", "cursor_format", "order"}
-    if not plan.cursor and (idle := sorted(plan.own_options & needs_cursor)):
+    if not plan.cursor and (idle := sorted(plan.own_options & NEED_A_CURSOR)):
         raise ConfigurationError(f"{place}.{idle[0]}: the table has no cursor; name one with {place}.cursor")
     if plan.deleted_column is not None and plan.cursor and not plan.primary_key:
         raise ConfigurationError(

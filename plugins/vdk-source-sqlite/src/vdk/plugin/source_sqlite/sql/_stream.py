@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -22,6 +23,7 @@ from vdk.plugin.datasource_base.contract import (
 
 from ._dialect import Dialect
 from ._facts import TableInfo
+from ._idle import idle_options
 from ._incremental import Incremental
 from ._kinds import ANY, ANY_OR_BYTES, UNFIT, Kind
 from ._names import closest, find_name
@@ -32,6 +34,8 @@ from ._plan import Plan, make_plan
 from ._query import Query
 from ._session import Session
 from ._state import remedy
+
+log = logging.getLogger(__name__)
 
 SAMPLE_ROWS = 1000
 
@@ -188,7 +192,7 @@ def _read_whole(session: Session, query: Query, packer: Packer) -> Iterator[Data
 def plan_streams(
     tables: Sequence[TableInfo], config: SqlConfig, dialect: Dialect, state: DataSourceState
 ) -> list[SqlStream]:
-    """A stream for each table, and for each view that is asked for.
+    """A stream for each table, and for each view that is asked for. Warns of options for all tables that hold for none.
 
     :raises ConfigurationError: for options of a table, or globs of views, that match nothing.
     """
@@ -208,9 +212,12 @@ def plan_streams(
     ]
     if unread := sorted(set(own) - {table.name for table in wanted}):
         raise ConfigurationError(f"tables: {unread} are views that are not read; name them in views")
+    plans = [make_plan(table, config, own.get(table.name)) for table in wanted]
+    for idle in idle_options(config, plans):
+        log.warning("%s", idle)
     streams = []
-    for table in wanted:
-        plan = make_plan(table, config, own.get(table.name))
+    for plan in plans:
+        table = plan.table
         before = state.of(table.name)
         explicit = own.get(table.name) is not None and own[table.name].cursor is not None
         lost = str(before.get("cursor")) if before and not plan.cursor and not explicit else None

@@ -1,0 +1,38 @@
+"""Options said for all tables that hold for none: most likely misspelt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ._names import closest
+from ._options import CURSOR_COLUMNS, SqlConfig
+from ._plan import NEED_A_CURSOR, Plan
+
+
+def idle_options(config: SqlConfig, plans: Sequence[Plan]) -> Iterator[str]:
+    """A sentence for each. Options of one table are checked when its plan is made, and are errors.
+
+    They are no errors here: tables come and go, and an empty database has none.
+    """
+    if not plans:
+        return
+    columns = {name.casefold(): name for plan in plans for name in plan.table.columns}
+    if config.deletes is not None and config.deletes.column is not None:
+        yield from _unknown("deletes.column", [config.deletes.column], columns)
+    if config.deletes is not None and config.deletes.sweep is not None and all(plan.sweep is None for plan in plans):
+        yield "deletes.sweep: no table has both a cursor and a primary key, so none is swept"
+    if config.columns is not None:
+        yield from _unknown("columns.include", config.columns.include or (), columns)
+        yield from _unknown("columns.exclude", config.columns.exclude or (), columns)
+    if config.cursor_columns != CURSOR_COLUMNS and not any(one.casefold() in columns for one in config.cursor_columns):
+        yield from _unknown("cursor_columns", config.cursor_columns, columns)
+    if not any(plan.cursor for plan in plans):
+        for name in sorted(NEED_A_CURSOR):
+            if getattr(config, name) is not None:
+                yield f"{name}: no table has a cursor, so it changes nothing"
+
+
+def _unknown(place: str, names: Iterable[str], columns: dict[str, str]) -> Iterator[str]:
+    for name in names:
+        if name.casefold() not in columns:
+            yield f"{place}: no table has a column {name!r}{closest(name, columns.values())}"
