@@ -23,6 +23,7 @@ from vdk.plugin.datasource_base.testing import (
 )
 from vdk.plugin.source_rest import RestConfig, RestSource
 
+TOKEN = "a-token-of-the-shop"
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 MakeSource = Callable[[], RestSource]
 
@@ -58,6 +59,9 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing: pytest's output is for the tests."""
 
     def do_GET(self) -> None:
+        if self.headers["Authorization"] != f"Bearer {TOKEN}":
+            self.send_error(401)
+            return
         parts = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         name, _, region = parts.path.strip("/").partition("/")
@@ -120,7 +124,9 @@ def source_at(url: str, size: int = 3, **config: Any) -> RestSource:
         },
         {"name": "nothing", "columns": {"id": "integer", "name": "text"}},
     ]
-    return RestSource(decode_config({"base_url": url, "streams": streams, **config}, RestConfig, where="config"))
+    auth = {"type": "bearer", "token": TOKEN}
+    given = {"base_url": url, "streams": streams, "auth": auth, **config}
+    return RestSource(decode_config(given, RestConfig, where="config"))
 
 
 class TestRest(

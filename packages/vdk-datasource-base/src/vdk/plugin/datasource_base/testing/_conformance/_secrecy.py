@@ -14,7 +14,7 @@ from ...contract import DataSource
 from ...parts._redact import secrets_in
 from ._landing import Landing
 from ._make import MakeSource
-from ._options import CANARY, with_canaries
+from ._options import CANARY, is_secret, leaves, members, with_canaries
 from ._payloads import error_of, opened, partitions_of, read
 from ._suite import Conformance
 
@@ -65,7 +65,10 @@ class SecrecyChecks(Conformance):
 
 
 def _suspects(source: MakeSource) -> Iterator[tuple[MakeSource, Callable[[str], bool]]]:
-    given = [value for value in secrets_in(source().config) if len(value) >= SHORTEST]
+    config = source().config
+    given = [value for value in secrets_in(config) if len(value) >= SHORTEST]
+    if not given and any(is_secret(one) for _, type_ in leaves(type(config)) for one in members(type_)):
+        pytest.skip(f"no secret option is set in `source`: set one to {SHORTEST} characters or more, to be looked for")
     yield source, _finder(given)
 
     def make() -> DataSource[Any]:
