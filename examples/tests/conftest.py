@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import subprocess
@@ -18,36 +17,7 @@ VDK = [sys.executable, "-m", "vdk.internal.cli_entry"]
 INHERITED = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
 ENVIRONMENT = {**INHERITED, "VDK_VERSION_CHECK_DISABLED": "true", "PYTHONWARNINGS": "ignore"}
 
-ALL_FAULTS = os.environ.get("FAULTS") == "all"
-"""Whether every fault is tried, as the environment ``faults`` of tox does, or some of each kind."""
-
 Vdk = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tests' own source as an installed distribution; the folder to have on the path."""
-    site = tmp_path_factory.mktemp("site")
-    info = site / "ticks_source-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ticks-source\nVersion: 1.0\n", "utf-8")
-    (info / "entry_points.txt").write_text("[vdk.datasource.sources]\nticks = ticks:TicksSource\n", "utf-8")
-    (site / "ticks.py").write_bytes((Path(__file__).parent / "ticks.py").read_bytes())
-    return site
-
-
-@pytest.fixture
-def folders(tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
-    """Makes a new folder at each call, for flows that read from ``ticks``, here and in children."""
-    monkeypatch.syspath_prepend(installed)
-    numbers = itertools.count()
-
-    def make() -> Path:
-        folder = tmp_path / str(next(numbers))
-        folder.mkdir()
-        return folder
-
-    return make
 
 
 @pytest.fixture

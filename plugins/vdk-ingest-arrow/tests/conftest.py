@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lakes import DuckDBLake, Lake, PostgresqlLake, SqliteLake
+from ticks import install
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
 if TYPE_CHECKING:
@@ -33,6 +34,14 @@ def postgresql_server() -> Iterator[Server]:
             yield server
     except LookupError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def ticks_installed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tests' own source, to be found by flows here, in children, and where this folder is on the path."""
+    site = install(tmp_path_factory.mktemp("site"))
+    monkeypatch.syspath_prepend(site)
+    return site
 
 
 @pytest.fixture

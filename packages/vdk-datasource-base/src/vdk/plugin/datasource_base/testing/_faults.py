@@ -24,8 +24,8 @@ class Fault:
     """Something that happens when a run passes an instant for the ``nth`` time.
 
     :param instant: one of ``INSTANTS``: a method of the source, the destination, the state store (``save``), or
-        ``read``, which is one payload. Or any function, as ``"package.module:Class.method"``: that is how to strike
-        in the middle of a transaction.
+        ``read``, which is one payload, or the word that there are no more. Or any function, as
+        ``"package.module:Class.method"``: that is how to strike in the middle of a transaction.
     :param nth: 1 is the first time, counted over all sources, destinations and threads of the process.
     :param every: also each time that this many more have passed: ``nth=2, every=3`` is 2, 5, 8 …
     :param when: before the call; after it has done its work, so that only its answer is lost; or ``"half"``, after

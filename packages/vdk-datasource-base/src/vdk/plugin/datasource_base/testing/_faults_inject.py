@@ -125,6 +125,9 @@ def _half(slices: Sequence[Slice]) -> list[Slice]:
     return [replace(one, data=one.data.slice(0, one.data.num_rows // 2)) for one in slices]
 
 
+_END: Any = object()
+
+
 class _FaultyPartition(StreamPartition):
     def __init__(self, partition: StreamPartition, injection: Injection) -> None:
         self.id = partition.id
@@ -137,11 +140,10 @@ class _FaultyPartition(StreamPartition):
             while True:
                 nth = self._injection.next("read")
                 faults = self._injection.strike(Passed("read", "before", nth))
-                try:
-                    payload = next(payloads)
-                except StopIteration:
-                    return
+                payload = next(payloads, _END)
                 faults += self._injection.strike(Passed("read", "after", nth))
+                if payload is _END:
+                    return
                 yield next((one.payload for one in faults if isinstance(one, Garble)), payload)
         finally:
             if (close := getattr(payloads, "close", None)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,12 +15,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from conftest import ENVIRONMENT, VDK
 from ticks import all_rows
 from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.datasource_base.testing.faults import assert_exactly_once
 
 ENDLESS = 100_000
+VDK = [sys.executable, "-m", "vdk.internal.cli_entry"]
 SCRIPT = "import sys; from vdk.plugin.datasource_base import run_flows; run_flows(None, sys.argv[1])"
 COMMANDS = {
     "vdk run": [*VDK, "run", "."],
@@ -65,7 +66,12 @@ class Job:
         begun = self.folder / "begun"
         begun.unlink(missing_ok=True)
         self.write(begun=str(begun), **config)
-        environment = {**ENVIRONMENT, "PYTHONPATH": str(self._site), "DATASOURCE_STOP_SECONDS": stop_seconds}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(self._site),
+            "VDK_VERSION_CHECK_DISABLED": "true",
+            "DATASOURCE_STOP_SECONDS": stop_seconds,
+        }
         process = subprocess.Popen(
             COMMANDS[command],
             cwd=self.folder,
@@ -94,9 +100,8 @@ class Job:
 
 
 @pytest.fixture
-def job(tmp_path: Path, installed: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    monkeypatch.syspath_prepend(installed)
-    return Job(tmp_path, installed)
+def job(tmp_path: Path, ticks_installed: Path) -> Job:
+    return Job(tmp_path, ticks_installed)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
