@@ -6,12 +6,21 @@ import argparse
 import json
 from pathlib import Path
 
+import big
+import growth
+import payloads
 import startup
+import tables
 from bench import Bench, Job
 from report import as_json, as_text, machine
 
 ROOT = Path(__file__).resolve().parents[1]
 JOBS: dict[str, Job] = {
+    "first": big.first_run,
+    "second": big.second_run,
+    "tables": tables.measure,
+    "growth": growth.measure,
+    "payloads": payloads.measure,
     "startup": startup.measure,
 }
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from environments import Environments
-from measure import Contender, Measured, measure
+from measure import Contender, Measured, MeasuringError, measure
 from report import Comparison
 
 
@@ -66,6 +67,19 @@ def removing(*paths: Path) -> Callable[[], None]:
                 one.unlink()
 
     return remove
+
+
+def lands(bench: Bench, lake: Path, condition: str, table: str = "orders") -> Callable[[], None]:
+    """Something for ``Contender.check``: raises unless an SQL condition holds in a DuckDB file."""
+
+    def look() -> None:
+        sql = f"SELECT {condition} FROM {table}"
+        code = f"import duckdb; print(duckdb.connect({str(lake)!r}).execute({sql!r}).fetchone()[0])"
+        done = subprocess.run([bench.ours / "python", "-c", code], check=False, capture_output=True, text=True)
+        if done.stdout.strip() != "True":
+            raise MeasuringError(f"{lake}: {condition} is {done.stdout.strip() or done.stderr}")
+
+    return look
 
 
 def flow(folder: Path, database: Path, *, target: str, more: str = "", config: str = "") -> Path:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SAMPLE_SECONDS = 0.02
+Command = Sequence[str | Path]
 
 
 class MeasuringError(Exception):
@@ -76,7 +77,7 @@ class Contender:
     """
 
     name: str
-    command: Sequence[str | Path]
+    command: Command
     cwd: Path | None = None
     environment: Mapping[str, str] | None = None
     prepare: Callable[[], object] = bool

@@ -54,7 +54,7 @@ def last_per_key(table: pa.Table, key: Sequence[str]) -> pa.Table:
 
 def _ascends(column: pa.ChunkedArray) -> bool:
     """Whether each value is greater than the one before, so that none is there twice: most tables come so."""
-    if not (pa.types.is_integer(column.type) or pa.types.is_string(column.type)):
+    if column.null_count or not (pa.types.is_integer(column.type) or pa.types.is_string(column.type)):
         return False
     values = column.combine_chunks()
     return bool(pc.all(pc.greater(values[1:], values[:-1])).as_py())
