@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lakes import DuckDBLake, Lake, PostgresqlLake, SqliteLake
+from lakes import DuckDBLake, Lake, ParquetLake, PostgresqlLake, SqliteLake
 from ticks import install
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
@@ -58,9 +58,11 @@ def sqlite(tmp_path: Path) -> SqliteLake:
 
 @pytest.fixture(params=["duckdb", "sqlite", "postgresql"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    """A database of each kind that SQL targets land in."""
+    """A database of each kind that SQL targets land in; under ``any_target`` a folder of files, too."""
     if request.param == "duckdb":
         return DuckDBLake(tmp_path / "lake.duckdb")
+    if request.param == "parquet":
+        return ParquetLake(tmp_path / "lake")
     made: Lake = request.getfixturevalue(request.param)
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from abc import ABC, abstractmethod
@@ -9,11 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import duckdb
+import pytest
 
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
 if TYPE_CHECKING:
     from postgresql_server import Server
+
+
+any_target = pytest.mark.parametrize("lake", ["duckdb", "sqlite", "postgresql", "parquet"], indirect=True)
+"""What holds for folders of files as well as for databases. Without it a test of a lake is one of databases."""
 
 
 class Lake(ABC):
@@ -187,3 +193,48 @@ class PostgresqlLake(Lake):
     def indexes(self, table: str = "orders") -> list[str]:
         found = self.query(f"SELECT indexname FROM pg_indexes WHERE tablename = '{table}' ORDER BY 1")
         return [name for (name,) in found if not re.fullmatch(r"(?:_vdk_staged_.*|orders.*)_idx\d*", name)]
+
+
+class ParquetLake(Lake):
+    """A folder, looked at with DuckDB, as if its tables and states were those of a database."""
+
+    kind = "parquet"
+    decimal = "DECIMAL"
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.folder = path, path.parent
+
+    def target(self, options: str = "") -> str:
+        return f"parquet:///{self.path}{options}"
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            for name in self.all_tables():
+                files = f"{self.path}/{name}/*.parquet"
+                connection.execute(
+                    f"CREATE VIEW \"{name}\" AS SELECT * FROM read_parquet('{files}', union_by_name = true)"
+                )
+            connection.execute(
+                "CREATE TABLE _vdk_datasource_state (source_id TEXT, partition TEXT, version INT, state TEXT, "
+                "updated_at TIMESTAMP WITH TIME ZONE)"
+            )
+            record = self.path / "_vdk" / "record.json"
+            content = json.loads(record.read_text("utf-8")) if record.exists() else {"states": []}
+            for one in content["states"]:
+                key, written = one["key"], content["written_at"]
+                values = [key["source_id"], key["partition"], one["version"], json.dumps(one["state"]), written]
+                connection.execute("INSERT INTO _vdk_datasource_state VALUES (?, ?, ?, ?, ?)", values)
+            return connection.execute(sql).fetchall()
+
+    def columns(self, table: str) -> dict[str, str]:
+        return {row[0]: row[1] for row in self.query(f'DESCRIBE "{table}"')}
+
+    def all_tables(self) -> list[str]:
+        return sorted({path.parent.name for path in self.path.glob("[!_]*/*.parquet")})
+
+    def indexes(self, table: str = "orders") -> list[str]:
+        return []
+
+    def type(self, duckdb_type: str) -> str:
+        return duckdb_type

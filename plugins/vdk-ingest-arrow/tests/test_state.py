@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from lakes import DuckDBLake, Lake
+from lakes import DuckDBLake, Lake, any_target
 from landing import APPEND, KEY, REPLACE, columns, opened, partition, query, rows, states, tables, unit
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, StateError
 from vdk.plugin.datasource_base.parts import Generation, StateKey, StoredState
@@ -18,11 +18,13 @@ from vdk.plugin.ingest_arrow.destination import ArrowDestination
 ROW = rows(APPEND, {"id": [1]})
 
 
+@any_target
 def test_a_new_database_has_no_states_and_asking_makes_no_table(lake: Lake, destination: ArrowDestination) -> None:
     assert destination.load_states("shop") == []
     assert lake.all_tables() == []
 
 
+@any_target
 def test_a_state_is_stored_with_its_rows_and_read_back(lake: Lake, destination: ArrowDestination) -> None:
     state: dict[str, Any] = {"v": 1, "cursor": "é\ud800", "key": [2**70, None, True, 0.1, {"a": []}]}
     assert destination.commit(unit(ROW, state=state)) == 1
@@ -49,6 +51,7 @@ def test_the_state_table_has_the_columns_it_is_documented_with(lake: Lake, desti
     assert columns(lake, "_vdk_datasource_state") == lake.spelled(documented)
 
 
+@any_target
 def test_every_part_of_the_key_tells_states_apart(destination: ArrowDestination) -> None:
     keys = [
         KEY,
@@ -64,6 +67,7 @@ def test_every_part_of_the_key_tells_states_apart(destination: ArrowDestination)
     assert {one.key: one.state for one in found} == {key: {"n": n} for n, key in enumerate(keys)}
 
 
+@any_target
 def test_no_state_leaves_the_stored_one(destination: ArrowDestination) -> None:
     assert destination.commit(unit(ROW)) == 0
     destination.commit(unit(ROW, state={"n": 1}))
@@ -71,6 +75,7 @@ def test_no_state_leaves_the_stored_one(destination: ArrowDestination) -> None:
     assert destination.load_states("shop")[0].state == {"n": 1}
 
 
+@any_target
 def test_an_empty_state_forgets_the_partition(lake: Lake, destination: ArrowDestination) -> None:
     destination.commit(unit(ROW, state={"n": 1}))
     assert destination.commit(unit(ROW, state={}, version=1)) == 0
@@ -79,6 +84,7 @@ def test_an_empty_state_forgets_the_partition(lake: Lake, destination: ArrowDest
     assert destination.commit(unit(ROW, state={"n": 1})) == 2
 
 
+@any_target
 def test_no_version_comes_again(destination: ArrowDestination) -> None:
     """A run that knows a state from before it was forgotten and made anew is refused, however often that happens."""
     for turn in range(3):
@@ -93,6 +99,7 @@ def test_no_version_comes_again(destination: ArrowDestination) -> None:
         destination.commit(unit(state={}, key=partition("fresh"), version=version + 1))
 
 
+@any_target
 @pytest.mark.parametrize("version", [0, 1, 3])
 @pytest.mark.parametrize("state", [None, {}, {"n": 9}], ids=["unchanged", "forgotten", "moved"])
 def test_a_version_that_is_not_the_stored_one_is_another_run(
@@ -109,11 +116,13 @@ def test_a_version_that_is_not_the_stored_one_is_another_run(
     assert tables(lake) == []
 
 
+@any_target
 def test_a_state_that_was_forgotten_meanwhile_is_another_run(destination: ArrowDestination) -> None:
     with pytest.raises(ConcurrentRunError, match="what is stored is none"):
         destination.commit(unit(ROW, state={"n": 2}, version=1))
 
 
+@any_target
 def test_a_generation_publishes_its_states_or_nothing(lake: Lake, destination: ArrowDestination) -> None:
     destination.commit(unit(state={"n": 1}, key=partition("b")))
     for name in "ab":
@@ -127,6 +136,7 @@ def test_a_generation_publishes_its_states_or_nothing(lake: Lake, destination: A
     assert query(lake, "SELECT count(*) FROM orders") == [(2,)]
 
 
+@any_target
 def test_a_state_that_is_no_json_is_refused(lake: Lake, destination: ArrowDestination) -> None:
     with pytest.raises(DestinationError, match="the state is no JSON"):
         destination.commit(unit(ROW, state={"n": float("nan")}))
@@ -149,6 +159,7 @@ def test_a_foreign_table_of_that_name_is_told_and_left(lake: Lake, destination: 
     assert tables(lake) == []
 
 
+@any_target
 def test_of_two_runs_in_one_process_the_second_stops(lake: Lake, destination: ArrowDestination) -> None:
     other = opened(lake)
     destination.commit(unit(ROW, state={"n": 1}))
@@ -159,6 +170,7 @@ def test_of_two_runs_in_one_process_the_second_stops(lake: Lake, destination: Ar
     assert query(lake, "SELECT count(*) FROM orders") == [(2,)]
 
 
+@any_target
 def test_threads_with_a_destination_each_lose_and_repeat_nothing(lake: Lake) -> None:
     """Eight writers of one table, each with its own partition, adding columns and changing types under each other."""
     failed: list[BaseException] = []
@@ -187,6 +199,7 @@ def test_threads_with_a_destination_each_lose_and_repeat_nothing(lake: Lake) -> 
     assert states(lake) == [(f"p{number}", 15, '{"n": 14}') for number in range(8)]
 
 
+@any_target
 def test_of_many_first_commits_of_one_partition_one_wins(lake: Lake) -> None:
     """Its rows are there once; the others have the error that says why, and no rows."""
     for turn in range(5):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from lakes import Lake
+from lakes import Lake, any_target
 from landing import APPEND, KEY, REPLACE, UPSERT, columns, deletes, land, opened, partition, query, rows, tables, unit
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError
 from vdk.plugin.datasource_base.parts import Generation, Slice, TableSpec
@@ -17,11 +17,13 @@ SOFT = replace(UPSERT, soft_deletes=True)
 ALL = "SELECT * FROM orders ORDER BY id"
 
 
+@any_target
 def test_append_keeps_every_row_in_order(lake: Lake) -> None:
     land(lake, rows(APPEND, {"id": [3, 1, 3]}), rows(APPEND, {"id": [3]}))
     assert query(lake, "SELECT id FROM orders") == [(3,), (1,), (3,), (3,)]
 
 
+@any_target
 def test_columns_come_in_any_order_and_any_subset(lake: Lake) -> None:
     land(lake, rows(APPEND, {"id": [1], "b": ["x"]}))
     land(lake, rows(APPEND, {"c": [True], "id": [2]}))
@@ -29,6 +31,7 @@ def test_columns_come_in_any_order_and_any_subset(lake: Lake) -> None:
     assert columns(lake) == lake.spelled({"id": "BIGINT", "b": "VARCHAR", "c": "BOOLEAN"})
 
 
+@any_target
 def test_a_slice_without_rows_makes_its_table(lake: Lake) -> None:
     schema = pa.schema({"id": pa.int64(), "at": pa.timestamp("us", "UTC"), "what": pa.null()})
     land(lake, Slice(replace(APPEND, schema=schema), "rows", schema.empty_table()))
@@ -37,6 +40,7 @@ def test_a_slice_without_rows_makes_its_table(lake: Lake) -> None:
     assert query(lake, ALL) == []
 
 
+@any_target
 def test_rows_without_columns_are_not_dropped_silently(lake: Lake) -> None:
     batch = pa.RecordBatch.from_struct_array(pa.array([{}, {}], pa.struct([])))
     table = pa.Table.from_batches([batch])
@@ -45,6 +49,7 @@ def test_rows_without_columns_are_not_dropped_silently(lake: Lake) -> None:
         land(lake, rows(APPEND, table))
 
 
+@any_target
 def test_a_column_without_a_value_waits_for_one(lake: Lake) -> None:
     land(lake, rows(APPEND, {"id": [1], "seen": pa.nulls(1)}))
     assert columns(lake) == lake.spelled({"id": "BIGINT"})
@@ -53,6 +58,7 @@ def test_a_column_without_a_value_waits_for_one(lake: Lake) -> None:
     assert query(lake, ALL) == [(1, None), (2, 1.5), (3, None)]
 
 
+@any_target
 def test_rows_whose_every_value_is_missing_are_rows(lake: Lake) -> None:
     land(lake, rows(APPEND, {"a": pa.nulls(2)}))
     assert query(lake, "SELECT * FROM orders") == [(None,), (None,)]
@@ -129,6 +135,7 @@ def test_an_upsert_without_its_key_is_refused(lake: Lake) -> None:
         land(lake, rows(UPSERT, {"x": [1]}))
 
 
+@any_target
 def test_replace_is_not_committed(lake: Lake) -> None:
     with pytest.raises(DestinationError, match="staged and published"):
         land(lake, rows(REPLACE, {"id": [1]}))
@@ -139,6 +146,7 @@ def publish(made: ArrowDestination, *specs: TableSpec, partitions: tuple[str, ..
     return made.publish(Generation(specs or (REPLACE,), units))
 
 
+@any_target
 def test_a_generation_takes_the_place_of_the_one_before(lake: Lake, destination: ArrowDestination) -> None:
     for generation in ([1, 2], [3]):
         for one in generation:
@@ -149,6 +157,7 @@ def test_a_generation_takes_the_place_of_the_one_before(lake: Lake, destination:
     assert tables(lake) == ["orders"]
 
 
+@any_target
 def test_until_it_is_published_the_old_generation_is_seen(lake: Lake, destination: ArrowDestination) -> None:
     destination.commit(unit(rows(APPEND, {"id": [1]})))
     destination.stage(KEY, [rows(REPLACE, {"id": [2]})], "run-1")
@@ -157,6 +166,7 @@ def test_until_it_is_published_the_old_generation_is_seen(lake: Lake, destinatio
     assert query(lake, ALL) == [(2,)]
 
 
+@any_target
 def test_the_partitions_of_a_generation_become_visible_together(lake: Lake, destination: ArrowDestination) -> None:
     destination.stage(partition("b"), [rows(REPLACE, {"id": [2], "x": ["b"]})], "run-1")
     destination.stage(partition("a"), [rows(REPLACE, {"id": [1], "y": [1.5]})], "run-1")
@@ -166,6 +176,7 @@ def test_the_partitions_of_a_generation_become_visible_together(lake: Lake, dest
     assert tables(lake) == ["orders"]
 
 
+@any_target
 def test_several_tables_are_replaced_at_once(lake: Lake, destination: ArrowDestination) -> None:
     lines = replace(REPLACE, name="lines")
     destination.stage(KEY, [rows(REPLACE, {"id": [1]}), rows(lines, {"id": [10]}), rows(lines, {"id": [11]})], "run-1")
@@ -174,6 +185,7 @@ def test_several_tables_are_replaced_at_once(lake: Lake, destination: ArrowDesti
     assert query(lake, "SELECT * FROM lines") == [(10,), (11,)]
 
 
+@any_target
 def test_a_generation_without_rows_is_an_empty_table_of_the_declared_columns(lake: Lake) -> None:
     spec = replace(REPLACE, schema=pa.schema({"id": pa.int64(), "amount": pa.decimal128(10, 2), "later": pa.null()}))
     made = opened(lake)
@@ -184,6 +196,7 @@ def test_a_generation_without_rows_is_an_empty_table_of_the_declared_columns(lak
     assert columns(lake) == lake.spelled({"id": "BIGINT", "amount": "DECIMAL(10,2)", "later": "VARCHAR"})
 
 
+@any_target
 def test_without_declared_columns_an_empty_generation_keeps_those_there_were(
     lake: Lake, destination: ArrowDestination
 ) -> None:
@@ -193,11 +206,13 @@ def test_without_declared_columns_an_empty_generation_keeps_those_there_were(
     assert columns(lake) == lake.spelled({"id": "BIGINT", "x": "VARCHAR"})
 
 
+@any_target
 def test_an_empty_generation_of_unknown_columns_makes_nothing(lake: Lake, destination: ArrowDestination) -> None:
     publish(destination)
     assert tables(lake) == []
 
 
+@any_target
 def test_a_column_whose_values_are_all_missing_this_time_stays(lake: Lake, destination: ArrowDestination) -> None:
     for note in (pa.array(["a"]), pa.nulls(1)):
         destination.stage(KEY, [rows(REPLACE, {"id": [1], "note": note})], "run-1")
@@ -223,6 +238,7 @@ def test_a_users_constraint_that_refuses_rows_is_named(lake: Lake) -> None:
     assert query(lake, ALL) == []
 
 
+@any_target
 def test_a_failed_unit_leaves_nothing(lake: Lake, destination: ArrowDestination) -> None:
     """Neither the rows of the slices that were fine, nor their tables and columns, nor the state."""
     destination.commit(unit(rows(APPEND, {"id": [1]})))
@@ -237,6 +253,7 @@ def test_a_failed_unit_leaves_nothing(lake: Lake, destination: ArrowDestination)
     assert query(lake, ALL) == [(1,), (2,)]
 
 
+@any_target
 def test_a_generation_that_is_published_again_is_refused(lake: Lake) -> None:
     """Whoever does not know that it was done must not find an empty table for it."""
     destination = opened(lake)

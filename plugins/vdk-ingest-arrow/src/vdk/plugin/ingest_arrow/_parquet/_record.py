@@ -71,7 +71,8 @@ class Record:
 
     def write(self, path: Path, aside: Path) -> None:
         """Replace the record in the file: when this returns it is durable, when it raises the old one stands."""
-        content = json.dumps(self._encoded(), ensure_ascii=False, allow_nan=False, indent=1).encode("utf-8")
+        # In ASCII: a state may hold half a surrogate pair, for which JSON has an escape and UTF-8 has nothing.
+        content = json.dumps(self._encoded(), allow_nan=False, indent=1).encode("ascii")
         write_synced(aside, content)
         os.replace(aside, path)
         sync_folder(path.parent)
@@ -93,7 +94,7 @@ class Record:
 def check_state(unit: CommitUnit) -> None:
     """Raises ``DestinationError`` for a state that JSON cannot write."""
     try:
-        json.dumps(unit.state, allow_nan=False, ensure_ascii=False).encode("utf-8")
+        json.dumps(unit.state, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise DestinationError(
             f"stream {unit.key.stream!r}, partition {unit.key.partition!r}: the state is no JSON: {error}"

@@ -30,6 +30,7 @@ class StagedFile:
 
     spec: TableSpec
     writer: DataFileWriter
+    run_id: str
 
     @property
     def path(self) -> Path:
@@ -45,7 +46,7 @@ class Staging:
         self._files: dict[StateKey, list[StagedFile]] = {}
         self._published: set[StateKey] = set()
 
-    def add(self, key: StateKey, incoming: Sequence[tuple[TableSpec, Rows]]) -> None:
+    def add(self, key: StateKey, incoming: Sequence[tuple[TableSpec, Rows]], run_id: str) -> None:
         """Write rows behind those that are there: in one file, until its columns change or it has enough rows."""
         self._published.discard(key)
         folder = self._folder_of(key)
@@ -58,7 +59,7 @@ class Staging:
             if last is None or last.writer.schema != schema or last.writer.rows >= self._form.file_rows:
                 if last is not None:
                     last.writer.close()
-                last = StagedFile(spec, DataFileWriter(folder / uuid.uuid4().hex, schema, self._form))
+                last = StagedFile(spec, DataFileWriter(folder / uuid.uuid4().hex, schema, self._form), run_id)
                 staged.append(last)
             for piece in rows.tables(schema.names):
                 last.writer.write(piece)
@@ -78,6 +79,10 @@ class Staging:
                 "Nothing of this commit was kept. Let one run at a time use this source and destination"
             )
         return files
+
+    def has(self, key: StateKey, run_id: str) -> bool:
+        """Whether a run has set rows aside that have not landed yet."""
+        return any(one.run_id == run_id and one.path.exists() for one in self._files.get(key, ()))
 
     def landed(self, key: StateKey) -> None:
         """Forget what a commit has taken, and remove what it has written anew instead of taking it."""

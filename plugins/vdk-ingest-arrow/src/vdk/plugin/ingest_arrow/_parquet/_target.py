@@ -94,11 +94,14 @@ class ParquetTarget(Destination):
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
         incoming = [(one.table, _in_memory(one)) for one in slices]
         with disk_errors(self.path):
-            self._staging.add(key, incoming)
+            self._staging.add(key, incoming, run_id)
 
     def discard(self, key: StateKey) -> None:
         with self._lake.locked():
             self._staging.discard(key)
+
+    def has_staged(self, key: StateKey, run_id: str) -> bool:
+        return self._staging.has(key, run_id)
 
     def publish(self, generation: Generation) -> list[int]:
         for unit in generation.units:
@@ -124,8 +127,10 @@ class ParquetTarget(Destination):
 
     def _append(self, spec: TableSpec, staged: Sequence[RowsInFile], rows: Sequence[RowsInMemory]) -> list[Move]:
         """What lands rows in a table: one new file, unless rows were staged or another type came."""
-        if spec.write_mode != "append":
-            raise DestinationError(f"table {spec.name!r}: rows are only appended here, not {spec.write_mode}ed")
+        if spec.write_mode == "replace":
+            raise DestinationError(f"table {spec.name!r}: a replaced table is staged and published")
+        if spec.write_mode == "upsert":
+            raise DestinationError(f"table {spec.name!r}: rows are only appended here, not upserted")
         table = TableFolder(self._lake, spec.name)
         there = table.columns() or {}
         declared = {name: type_ for name, type_ in declared_columns(spec).items() if name not in there}
