@@ -1,0 +1,154 @@
+"""kill -9 on the way to a destination that knows no transactions: nothing is lost, and little comes again.
+
+The ordinary suite tries some instants around each kind of work, the environment ``faults`` of tox each time that any
+is passed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from support import QUICK, SCRIPTS, Script, Split
+from vdk.plugin.datasource_base import DataSourcePayload
+from vdk.plugin.datasource_base.contract import State
+from vdk.plugin.datasource_base.edge._ingestion import IngestionPluginDestination
+from vdk.plugin.datasource_base.parts import Registry
+from vdk.plugin.datasource_base.parts._local_state import LocalFileStore
+from vdk.plugin.datasource_base.runtime import Environment, execute
+from vdk.plugin.datasource_base.testing.faults import (
+    Kill,
+    Passed,
+    assert_at_least_once,
+    injected,
+    run_child,
+    run_killed,
+)
+
+ALL = os.environ.get("FAULTS") == "all"
+KILLS = 200 if ALL else 5
+ENDLESS = 1_000_000
+WRITE = f"{__name__}:Lines.write"
+RENAME = "vdk.plugin.datasource_base.parts._local_state:_sync_folder"
+
+
+class Lines:
+    """An ingestion plugin that writes a line for each row: a kill leaves half of a call's rows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def ingest_payload(self, payload: list[dict[str, Any]], **others: Any) -> None:
+        with self._path.open("ab", buffering=0) as file:
+            for row in payload:
+                self.write(file, row)
+
+    def write(self, file: Any, row: dict[str, Any]) -> None:
+        file.write(json.dumps(row).encode() + b"\n")
+
+
+class LineDestination(IngestionPluginDestination):
+    """The same, as the edge makes a destination of it, with its states in a local file."""
+
+    def __init__(self, target: str | None, *, folder: Path) -> None:
+        home = Path(target or "")
+        super().__init__(
+            target,
+            folder=folder,
+            name="lines",
+            method="lines",
+            plugin=Lines(home / "lines"),
+            before=(),
+            after=(),
+            store=LocalFileStore(home / "state.json", "lines"),
+            collection_id="",
+            rows=3,
+        )
+
+
+def reading(part: int, upto: int) -> Callable[[State], Iterator[DataSourcePayload]]:
+    """Pages of three rows, with a state behind every other one."""
+
+    def read(state: State) -> Iterator[DataSourcePayload]:
+        for start in range(int(str(state.get("next", 0))), upto, 3):
+            end = min(start + 3, upto)
+            rows = [{"part": part, "n": n} for n in range(start, end)]
+            yield DataSourcePayload(rows, state={"next": end} if end % 2 == 0 or end == upto else None)
+
+    return read
+
+
+def run(folder: Path, upto: int = 30) -> None:
+    registry = Registry(installed=False)
+    registry.add("scripted", "support:ScriptedSource")
+    registry.add_destination("lines", f"{__name__}:LineDestination")
+    SCRIPTS["kills"] = Script([Split("t", {f"p{part}": reading(part, upto) for part in range(2)})])
+    flow = {
+        "sources": {"src": {"name": "scripted", "config": {"script": "kills"}}},
+        "destinations": {"lake": {"method": "lines", "target": str(folder)}},
+        "flows": [{"from": "src", "to": "lake", "write_mode": "append"}],
+    }
+    execute(flow, Environment(registry=registry, options=replace(QUICK, batch_rows=4)))
+
+
+def landed(folder: Path) -> list[tuple[int, int]]:
+    path = folder / "lines"
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    return [(row["part"], row["n"]) for row in rows]
+
+
+def uncovered(folder: Path) -> int:
+    """How many of the rows that are there lie behind the stored states, and will come again."""
+    stored = {
+        one.key.partition: one.state["next"] for one in LocalFileStore(folder / "state.json", "lines").load("src")
+    }
+    return len({(part, n) for part, n in landed(folder) if n >= int(str(stored.get(f"p{part}", 0)))})
+
+
+def expected(upto: int) -> list[tuple[int, int]]:
+    return [(part, n) for part in range(2) for n in range(upto)]
+
+
+def instants(passed: Sequence[Passed]) -> list[Passed]:
+    if ALL:
+        return list(passed)
+    chance = random.Random(4)
+    kinds = sorted(
+        {(one.instant, one.when) for one in passed if one.instant in ("read", "commit", "save", WRITE, RENAME)}
+    )
+    return [chance.choice([one for one in passed if (one.instant, one.when) == kind]) for kind in kinds]
+
+
+def test_a_process_killed_at_any_instant_repeats_only_what_no_state_covers(tmp_path: Path) -> None:
+    """Rows that landed in front of the last stored state never come again, and none is lost."""
+    (tmp_path / "clean").mkdir()
+    with injected(watch=[WRITE, RENAME]) as clean:
+        run(tmp_path / "clean")
+    halves = [Passed("commit", "half", 2), Passed("commit", "half", 3)]
+    for number, at in enumerate([*instants(clean.passed), *halves]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        ended = run_child(run, folder, faults=[Kill(at.instant, when=at.when, nth=at.nth)])
+        assert ended.killed, f"{at}: {ended.output}"
+        repeats = uncovered(folder)
+        run(folder)
+        assert assert_at_least_once(expected(30), landed(folder), at_most=repeats) == repeats, f"killed at {at}"
+
+
+def test_processes_killed_at_random_lose_nothing_and_repeat_only_what_no_state_covers(tmp_path: Path) -> None:
+    """Kill after kill, each going on from what the one before it left."""
+    repeats = Counter[str]()
+    run(tmp_path, 6)
+    run_killed(
+        run, tmp_path, ENDLESS, kills=KILLS, within=0.5, between=lambda kill: repeats.update(rows=uncovered(tmp_path))
+    )
+    repeats.update(rows=uncovered(tmp_path))
+    upto = max(n for _, n in landed(tmp_path)) + 10
+    run(tmp_path, upto)
+    assert_at_least_once(expected(upto), landed(tmp_path), at_most=repeats["rows"])
