@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -55,6 +56,10 @@ class Lake(ABC):
         destination = ArrowDestination(self.target(options), folder=self.folder)
         destination.open()
         return destination
+
+    def settle(self) -> None:
+        """Wait until nothing is done any more for processes that are gone."""
+        return
 
     def type(self, duckdb_type: str) -> str:
         """What DuckDB calls ``duckdb_type``, as this database calls it."""
@@ -189,6 +194,10 @@ class PostgresqlLake(Lake):
 
     def all_tables(self) -> list[str]:
         return sorted(name for (name,) in self.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+
+    def settle(self) -> None:
+        while self.query("SELECT 1 FROM pg_stat_activity WHERE application_name = 'vdk-ingest-arrow'"):
+            time.sleep(0.02)
 
     def indexes(self, table: str = "orders") -> list[str]:
         found = self.query(f"SELECT indexname FROM pg_indexes WHERE tablename = '{table}' ORDER BY 1")

@@ -40,6 +40,12 @@ def unit(
     return CommitUnit(key, slices, state, version, run_id)
 
 
+def connected(target: str) -> ArrowDestination:
+    destination = ArrowDestination(target, folder=Path())
+    destination.open()
+    return destination
+
+
 # A path is a DuckDB file's.
 
 

@@ -33,7 +33,8 @@ _CREDENTIALS = re.compile(
 )
 _NO_SUCH_DATABASE = re.compile(r"database .* does not exist|definition of service .* not found", re.IGNORECASE)
 _WRONG = re.compile(
-    r"invalid (?:URI|percent|port|integer|sslmode|\w+ value|connection option)|unsupported", re.IGNORECASE
+    r"invalid (?:URI|percent|port|integer|sslmode|\w+ value|connection option)|unsupported|not support SSL",
+    re.IGNORECASE,
 )
 _REMEDIES = {
     "53100": "the server's disk is full: make room there, and run again",

@@ -141,7 +141,6 @@ class SqlTarget(Destination):
             self._states.check_alone(key, name)
             swept = self._tables.keep_only(segment.spec, self._staging.columns(segment))
         elif segment.kind == "rows" and self._database.columns(name) is None:
-            self._database.check_name(name, "a table named")
             self._database.rename(segment.table, name)
         else:
             self._tables.land(segment.spec, segment.kind, self._staging.columns(segment))

@@ -105,17 +105,13 @@ class SqliteDatabase(Database):
         """There is one, ``main``."""
 
     def columns(self, name: str) -> Columns | None:
-        check_name(name, "a table named")
+        self.check_name(name, "a table named")
         # NOCASE folds the letters that SQLite's own names fold.
         found = self.rows("SELECT name, type FROM main.sqlite_master WHERE name = ? COLLATE NOCASE", [name])
         if not check_table(found, name):
             return None
         listed = self.rows("SELECT name, type FROM pragma_table_info(?, 'main')", [name])
         return {column: self._spelled(type_) for column, type_ in listed}
-
-    def rename(self, old: str, new: str) -> None:
-        self.check_name(new, "a table named")
-        super().rename(old, new)
 
     def change_type(self, table: str, column: str, existing: str, target: str) -> None:
         ((sql,),) = self.rows("SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?", [table])
