@@ -16,6 +16,7 @@ import pytest
 from click.testing import Result
 from vdk.plugin.test_utils.util_funcs import CliEntryBasedTestRunner, cli_assert_equal
 
+from lakes import Lake
 from landing import columns, query, tables
 from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.ingest_arrow import plugin_entry
@@ -75,6 +76,38 @@ def test_a_job_sends_rows_and_they_are_there_when_it_ends(job: Path, lake: Path)
     cli_assert_equal(0, vdk("run", str(job)))
     check_orders(lake)
     assert not lake.with_name("lake.duckdb.wal").exists()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_job_sends_rows_to_the_other_databases(job: Path, request: pytest.FixtureRequest, kind: str) -> None:
+    lake: Lake = request.getfixturevalue(kind)
+    (job / "10_send.py").write_text(STEP.replace("TARGET", f", target={lake.target()!r}"))
+    cli_assert_equal(0, vdk("run", str(job)))
+    documented = {"id": "BIGINT", "price": "DOUBLE", "tags": "JSON", "on": "BOOLEAN", "late": "VARCHAR"}
+    assert columns(lake) == lake.spelled(documented)
+    assert query(lake, "SELECT count(*), count(DISTINCT id), count(late) FROM orders") == [(500, 500, 100)]
+    assert query(lake, 'SELECT price, "on" FROM orders WHERE id = 7') == [(1.75, False)]
+    assert [name for name in tables(lake) if name != "orders"] == []
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_threads_may_send_to_the_other_databases(
+    ingester: ArrowIngester, request: pytest.FixtureRequest, kind: str
+) -> None:
+    lake: Lake = request.getfixturevalue(kind)
+
+    def send(number: int) -> None:
+        for turn in range(10):
+            payload = [{"id": number * 10 + turn, f"from_{number}": turn}]
+            ingester.ingest_payload(payload=payload, destination_table="orders", target=lake.target())
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ingester.close()
+    assert query(lake, "SELECT count(*), count(DISTINCT id) FROM orders") == [(50, 50)]
 
 
 def test_the_target_may_come_from_the_configuration(job: Path, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
