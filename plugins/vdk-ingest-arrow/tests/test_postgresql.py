@@ -23,7 +23,9 @@ from hypothesis import strategies as st
 from lakes import PostgresqlLake
 from landing import APPEND, KEY, REPLACE, UPSERT, columns, connected, land, opened, query, rows, states, tables, unit
 from postgresql_server import PASSWORD, QUOTED_PASSWORD
+from ticks import all_rows
 from values import SCHEMA, VALUES
+from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.datasource_base.contract import (
     AuthenticationError,
     ConfigurationError,
@@ -31,6 +33,7 @@ from vdk.plugin.datasource_base.contract import (
     DestinationError,
 )
 from vdk.plugin.datasource_base.parts import Generation
+from vdk.plugin.datasource_base.testing.faults import assert_exactly_once
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
 BACKENDS = "FROM pg_stat_activity WHERE application_name = 'vdk-ingest-arrow'"
@@ -220,6 +223,8 @@ class Gate:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         self.armed = ""
+        self.passing = 0
+        """COMMITs to let through once it is armed."""
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -237,16 +242,19 @@ class Gate:
         try:
             while data := one.recv(65536):
                 if self.armed and client and b"COMMIT" in data:
-                    if self.armed == "before":
+                    self.passing -= 1
+                    if self.passing < 0 and self.armed == "before":
                         break
-                    lost.set()
+                    if self.passing < 0:
+                        lost.set()
                 if lost.is_set() and not client and b"COMMIT" in data:
                     self.armed = ""
                     break  # it is done, and nobody hears of it
                 other.sendall(data)
         except OSError:
             pass
-        self.armed = "" if client else self.armed
+        if client and self.passing < 0:
+            self.armed = ""
         for both in (one, other):
             shut(both)
 
@@ -279,6 +287,29 @@ def test_a_connection_lost_in_a_commit_is_told_and_the_state_says_whether_it_hap
     gate.close()
     assert query(postgresql, "SELECT id FROM orders") == [(0,), (1,)]
     assert states(postgresql) == [("", 1, '{"n": 1}')]
+
+
+@pytest.mark.parametrize("mode", ["append", "replace"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_run_that_loses_its_connection_in_a_commit_lands_each_row_once(
+    postgresql: PostgresqlLake, ticks_installed: Path, when: str, mode: str
+) -> None:
+    """Whichever commit it is, the run tries again, asks for its state, and goes on from there."""
+    for number in range(1, 5):
+        gate = Gate(postgresql.server.port)
+        target = postgresql.target(f"?schema=run{number}").replace(str(postgresql.server.port), str(gate.port))
+        gate.armed, gate.passing = when, number
+        run_flows(
+            None,
+            {
+                "sources": {"src": {"name": "ticks", "config": {"states": mode == "append"}}},
+                "destinations": {"lake": {"method": "arrow", "target": target}},
+                "flows": [{"from": "src", "to": "lake", "batch_rows": 4, "write_mode": mode}],
+            },
+        )
+        assert gate.armed == "", "the connection was not cut"
+        gate.close()
+        assert_exactly_once(all_rows(), query(postgresql, f"SELECT id, text FROM run{number}.ticks"))
 
 
 def test_what_is_staged_outlives_a_crash_of_the_server(postgresql: PostgresqlLake) -> None:
