@@ -99,3 +99,50 @@ def test_another_source_id_reads_anew(vdk: Vdk, flow: Callable[..., Path], tmp_p
     assert done.returncode == 0, done.stderr
     assert summary_of(tmp_path / "summary.json")["orders"]["rows_landed"] == 1
     assert differences(shop, "orders", tmp_path / "lake.duckdb", "orders") == []
+
+
+ORDERS = (
+    "CREATE TABLE orders (id INTEGER PRIMARY KEY, updated_time TEXT);"
+    "INSERT INTO orders VALUES (1, '2026-01-01 00:00:00'), (2, '2026-01-02 00:00:00');"
+)
+
+
+def test_a_renamed_flow_file_goes_on(vdk: Vdk, flow: Callable[..., Path], tmp_path: Path) -> None:
+    """The database holds the states, under the source's id, and knows no name of a file or a job."""
+    change(tmp_path / "shop.db", ORDERS)
+    path = flow(config="lookback = '0s'")
+    assert vdk("datasource", "run", str(path)).returncode == 0
+    renamed = path.rename(path.with_name("another.toml"))
+    done = vdk("datasource", "run", str(renamed), "--summary", "summary.json")
+    assert done.returncode == 0, done.stderr
+    assert summary_of(tmp_path / "summary.json")["orders"]["rows_landed"] == 0
+
+
+def test_a_database_that_was_deleted_is_filled_again(vdk: Vdk, flow: Callable[..., Path], tmp_path: Path) -> None:
+    """Its states are gone with it."""
+    change(tmp_path / "shop.db", ORDERS)
+    path = str(flow())
+    assert vdk("datasource", "run", path).returncode == 0
+    (tmp_path / "lake.duckdb").unlink()
+    assert vdk("datasource", "run", path).returncode == 0
+    assert differences(tmp_path / "shop.db", "orders", tmp_path / "lake.duckdb", "orders") == []
+
+
+def test_a_table_that_was_dropped_is_told_until_its_state_is_reset(
+    vdk: Vdk, flow: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Somebody may have dropped it on purpose: only new rows land, and the warning says how all of them would."""
+    change(tmp_path / "shop.db", ORDERS)
+    path = str(flow(config="lookback = '0s'"))
+    assert vdk("datasource", "run", path).returncode == 0
+    with closing(duckdb.connect(str(tmp_path / "lake.duckdb"))) as lake:
+        lake.execute("DROP TABLE orders")
+    change(tmp_path / "shop.db", "INSERT INTO orders VALUES (3, '2026-01-03 00:00:00')")
+    done = vdk("datasource", "run", path)
+    assert done.returncode == 0, done.stderr
+    assert "table 'orders' is not there any more" in done.stderr
+    with closing(duckdb.connect(str(tmp_path / "lake.duckdb"))) as lake:
+        assert lake.execute("SELECT id FROM orders").fetchall() == [(3,)]
+    assert vdk("datasource", "state", "reset", path, "--yes").returncode == 0
+    assert vdk("datasource", "run", path).returncode == 0
+    assert differences(tmp_path / "shop.db", "orders", tmp_path / "lake.duckdb", "orders") == []

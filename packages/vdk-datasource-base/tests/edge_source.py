@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vdk.plugin.datasource_base import (
+    AuthenticationError,
     ConnectionFailedError,
     DataSource,
     DataSourceConfig,
     DataSourcePayload,
+    DataSourceState,
     DataSourceStream,
     Secret,
     data_source,
@@ -72,6 +74,12 @@ class NumbersSource(DataSource[NumbersConfig]):
     def check(self) -> None:
         if self.config.fail == "hang":
             time.sleep(5)
+
+    def connect(self, state: DataSourceState) -> None:
+        if self.config.fail == "no connection":
+            raise ConnectionFailedError("nobody answers")
+        if self.config.fail == "login":
+            raise AuthenticationError("the login was refused")
 
     def streams(self) -> list[DataSourceStream]:
         return [Numbers(self.config), Words()]

@@ -122,6 +122,8 @@ class TestSteps:
         ("change", "expected"),
         [
             ("fail = 'away'", "Platform error"),
+            ("fail = 'no connection'", "Platform error"),
+            ("fail = 'login'", "User Error"),
             ("fail = 'secret', password = 'abcdef'", "User Error"),
             ("x = 1", "User Error"),
         ],
@@ -374,6 +376,43 @@ class TestIngestionPlugins:
         assert PROPERTY in (tmp_path / "vdk_data_jobs.json").read_text("utf-8")
         assert not (made / ".vdk-datasource-state").exists()
 
+    @pytest.mark.parametrize("store", ["local file", "properties"])
+    def test_a_renamed_flow_goes_on_and_a_renamed_job_begins_anew(
+        self, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """States beside a destination belong to the job's name, and neither to the flow file's nor to the flow's."""
+        monkeypatch.setenv("VDK_FS_PROPERTIES_DIRECTORY", str(tmp_path))
+        monkeypatch.setenv("VDK_DATASOURCE_STATE_FOLDER", str(tmp_path / "states"))
+        memory = IngestIntoMemoryPlugin()
+        plugins = [memory, *([fs_properties_plugin] if store == "properties" else [])]
+
+        def run(made: Path) -> None:
+            result = Vdk(*plugins, default_plugins=False)("run", made)
+            assert result.exit_code == 0, result.output
+
+        made = job(tmp_path / "shop", {"10.ingest.toml": flow()})
+        run(made)
+        (made / "10.ingest.toml").rename(made / "20_other.ingest.toml")
+        job(made, {"20_other.ingest.toml": 'name = "renamed"\n' + flow(upto=7)})
+        run(made)
+        assert rows(memory) == list(range(7))
+        run(made.rename(tmp_path / "store"))
+        assert rows(memory) == [*range(7), *range(7)]
+
+    @pytest.mark.parametrize("store", ["local file", "properties"])
+    def test_another_source_id_begins_anew_beside_the_old_states(
+        self, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The old states stay, so that going back to the old id goes on."""
+        monkeypatch.setenv("VDK_FS_PROPERTIES_DIRECTORY", str(tmp_path))
+        memory = IngestIntoMemoryPlugin()
+        plugins = [memory, *([fs_properties_plugin] if store == "properties" else [])]
+        for source, expected in (("src", 5), ("other", 10), ("src", 10)):
+            text = flow().replace("sources.src", f"sources.{source}").replace('"src"', f'"{source}"')
+            made = job(tmp_path / "shop", {"10.ingest.toml": text})
+            assert Vdk(*plugins, default_plugins=False)("run", made).exit_code == 0
+            assert len(rows(memory)) == expected
+
     @pytest.mark.parametrize("said", [None, "memory"])
     def test_properties_in_memory_are_not_taken_for_persistent(
         self, said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -539,9 +578,16 @@ class TestProcesses:
         assert [n for (n,) in db.execute("SELECT n FROM numbers ORDER BY n")] == list(range(8))
         db.close()
         job(made, {"10.ingest.toml": flow("nothing")})
+        settings["VDK_JOB_RUN_SUMMARY_FILE_PATH"] = str(tmp_path / "summary.json")
         done = process("-m", "vdk.internal.cli_entry", "run", made, path=tmp_path / "site", **settings)
         assert done.returncode == 1
         assert "unknown method 'nothing'" in done.stdout + done.stderr
+        assert json.loads((tmp_path / "summary.json").read_text("utf-8"))["blamee"] == "User Error"
+        job(made, {"10.ingest.toml": flow("kept").replace("upto = 5", "fail = 'no connection'")})
+        settings["VDK_DATASOURCE_RETRY_DELAY"] = "0.001"
+        done = process("-m", "vdk.internal.cli_entry", "run", made, path=tmp_path / "site", **settings)
+        assert done.returncode == 1
+        assert json.loads((tmp_path / "summary.json").read_text("utf-8"))["blamee"] == "Platform error"
 
     def test_plain_python_needs_no_vdk(self, tmp_path: Path) -> None:
         """``run_flows(None, …)`` lands rows, and nothing of vdk-core is loaded."""
