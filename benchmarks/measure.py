@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-SAMPLE_SECONDS = 0.02
+SAMPLE_SECONDS = 0.04
 Command = Sequence[str | Path]
 
 
@@ -27,8 +27,8 @@ class Run:
 
     :param wall: seconds from start to end, start-up of the interpreter included.
     :param cpu: seconds of processor time, user and system, of the process and those it waited for.
-    :param peak: bytes of memory at the highest: what the process and all its descendants held at once (Linux; pages
-        that they share count once for each), elsewhere the largest single process.
+    :param peak: bytes of memory at the highest: what the process and all its descendants held at once, pages that they
+        share counted once (Linux); elsewhere the largest single process.
     """
 
     wall: float
@@ -148,7 +148,10 @@ class _Watch:
 
     def _sample(self) -> None:
         while not self._ended.wait(SAMPLE_SECONDS):
-            self.peak = max(self.peak, sum(map(_resident, _family(self._pid))))
+            family = _family(self._pid)
+            # a process alone has all its pages; of several, libraries and the like are in memory once
+            one = _resident if len(family) == 1 else _share
+            self.peak = max(self.peak, sum(map(one, family)))
 
 
 def _family(pid: int) -> list[int]:
@@ -164,3 +167,11 @@ def _resident(pid: int) -> int:
     with suppress(OSError, IndexError):
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
+
+
+def _share(pid: int) -> int:
+    """Its own pages, and its share of those that several processes have (PSS, as Linux calls it)."""
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("Pss:")).split()[1])
+    return _resident(pid)

@@ -196,7 +196,8 @@ class Buffer:
             return run, 0, 0
         if isinstance(data, Mapping):
             run.rows = [data]
-        elif isinstance(data, pa.RecordBatch):
+            return run, 1, _row_size(data)
+        if isinstance(data, pa.RecordBatch):
             run.batches = [pa.Table.from_batches([data])]
         elif isinstance(data, pa.Table):
             run.batches = [data]
