@@ -12,6 +12,7 @@ from vdk.plugin.datasource_base import Duration
 from vdk.plugin.datasource_base.testing import (
     DataSourceConformance,
     IncrementalConformance,
+    LargeDataConformance,
     PartitionConformance,
     StreamEditor,
 )
@@ -36,7 +37,7 @@ class Tickets(StreamEditor):
         export(self.folder, "zurich", *self.written.values())
 
 
-class TestAcme(DataSourceConformance, IncrementalConformance, PartitionConformance):
+class TestAcme(DataSourceConformance, IncrementalConformance, PartitionConformance, LargeDataConformance):
     """TODO: leave out the parts that your source has no use for."""
 
     @pytest.fixture
@@ -62,6 +63,16 @@ class TestAcme(DataSourceConformance, IncrementalConformance, PartitionConforman
     @pytest.fixture
     def bad_source(self, tmp_path: Path) -> Callable[[], ours.AcmeSource]:
         config = ours.AcmeConfig(folder=tmp_path / "nowhere")
+        return lambda: ours.AcmeSource(config)
+
+    @pytest.fixture
+    def fingerprint(self, tmp_path: Path) -> Callable[[], dict[str, bytes]]:
+        return lambda: {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    @pytest.fixture
+    def large_source(self, tmp_path: Path) -> Callable[[], ours.AcmeSource]:
+        export(tmp_path, "berlin", *(ticket(str(number), -number) for number in range(6000)))
+        config = ours.AcmeConfig(folder=tmp_path, page_rows=100)
         return lambda: ours.AcmeSource(config)
 
     @pytest.fixture

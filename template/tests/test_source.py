@@ -34,9 +34,9 @@ def test_only_what_changed_is_read_again(tmp_path: Path) -> None:
     assert ids(read(tmp_path / "berlin.jsonl", state, lookback=base.Duration(seconds=10))) == ["2", "3"]
 
 
-def test_a_line_that_is_no_ticket_is_told_by_its_number(tmp_path: Path) -> None:
+def test_a_line_that_is_no_ticket_is_told_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "berlin.jsonl").write_text('{"id": "1"}\n', "utf-8")
-    with pytest.raises(base.BadRecordError, match=r"berlin\.jsonl:1.*`title`"):
+    with pytest.raises(base.BadRecordError, match=r"berlin\.jsonl, byte 0.*`title`"):
         read(tmp_path / "berlin.jsonl")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 
@@ -13,28 +13,26 @@ from vdk.plugin import datasource_base as base
 
 
 class AcmeConfig(base.DataSourceConfig):
-    """TODO: what a flow file may set. A password or token is a `base.Secret`, no `str`."""
-
+    # TODO: what a flow file may set. A password or token is a `base.Secret`, no `str`.
     folder: Annotated[Path, msgspec.Meta(description="Where the files are, <team>.jsonl each.")]
-    lookback: Annotated[base.Duration, msgspec.Meta(description="How late changes may come")] = base.Duration(minutes=5)
+    lookback: Annotated[base.Duration, msgspec.Meta(description="How late changes come.")] = base.Duration(minutes=5)
     page_rows: Annotated[int, msgspec.Meta(ge=1, description="Rows per page.")] = 1000
 
 
 class Ticket(msgspec.Struct):
-    """TODO: the columns. What may be missing is `| None`."""
-
+    # TODO: the columns. What may be missing is `| None`.
     id: str
     title: str
     status: str
     updated_time: Annotated[dt.datetime, msgspec.Meta(tz=True)] | None = None
 
 
-class Position(base.PartitionState, frozen=True):
+class Position(base.PartitionState):
     reached: Annotated[dt.datetime, msgspec.Meta(tz=True)] = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
 class Team(base.StreamPartition):
-    """One file. It is read beside others, so it opens what it needs in `read`, and not before."""
+    NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 
     def __init__(self, path: Path, config: AcmeConfig) -> None:
         self.id, self.path, self.config = path.stem, path, config
@@ -42,29 +40,31 @@ class Team(base.StreamPartition):
     def read(self, state: Mapping[str, Any]) -> Iterator[base.DataSourcePayload]:
         """What changed since `state`, oldest first: the last row of a page is a place to go on from."""
         reached, now = Position.load(state).reached, dt.datetime.now(dt.UTC)
-        changed, undated = [], []
-        # TODO: ask for the changes since `reached - lookback`, in order and page by page. Those of that very time
-        # as well: another may have come since. What is read twice replaces itself, by the primary key.
-        for one in self.tickets():
-            if one.updated_time is None:
-                undated.append(msgspec.structs.asdict(one))
-            elif reached - one.updated_time <= self.config.lookback:
-                changed.append((one.updated_time, one.id, msgspec.structs.asdict(one)))
-        changed.sort(key=lambda change: change[:2])
-        for first in range(0, len(changed), self.config.page_rows):
-            page = changed[first : first + self.config.page_rows]
-            # Times that are still to come do not count: one wrong clock would hide all changes until then.
-            reached = max([reached, *(time for time, *_ in page if time <= now)])
-            yield base.DataSourcePayload([row for *_, row in page], state=Position(reached=reached).dump())
-        # Nothing tells whether these changed: they land each time, and the run's summary counts them.
-        yield base.DataSourcePayload(undated, {"count:rows_null_cursor": len(undated)})
+        with self.path.open("rb") as file:
+            changed = sorted(self.changed(file, reached))
+            for first in range(0, len(changed), self.config.page_rows):
+                page = changed[first : first + self.config.page_rows]
+                rows = [msgspec.structs.asdict(self.ticket(file, place)) for _, place in page]
+                # Times to come do not count: by one wrong clock, all that changes until then would be left out.
+                reached = max([reached, *(time for time, _ in page if time <= now)])
+                counts = {"count:rows_null_cursor": sum(time == self.NEVER for time, _ in page)}
+                yield base.DataSourcePayload(rows, counts, Position(reached=reached).dump())
 
-    def tickets(self) -> Iterator[Ticket]:
-        for number, line in enumerate(self.path.read_bytes().splitlines(), start=1):
-            try:
-                yield msgspec.json.decode(line, type=Ticket)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                raise base.BadRecordError(str(error), key=f"{self.path}:{number}", value=line) from error
+    def changed(self, file: BinaryIO, reached: dt.datetime) -> Iterator[tuple[dt.datetime, int]]:
+        """Times and places of tickets. TODO: ask for what changed; in order and page by page, if you can."""
+        # From before `reached` on, and not behind it: a change of that very time may have come since, and others
+        # come late. What comes twice replaces itself, by the primary key. What never says a time comes each time.
+        while (place := file.tell()) < self.path.stat().st_size:
+            time = self.ticket(file, place).updated_time or self.NEVER
+            if reached - time <= self.config.lookback:
+                yield time, place
+
+    def ticket(self, file: BinaryIO, place: int) -> Ticket:
+        file.seek(place)
+        try:
+            return msgspec.json.decode(file.readline(), type=Ticket)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise base.BadRecordError(str(error), key=f"{self.path}, byte {place}") from error
 
 
 class Tickets(base.DataSourceStream):
@@ -77,7 +77,7 @@ class Tickets(base.DataSourceStream):
         return base.StreamSchema.of(Ticket, primary_key=("id",), cursor="updated_time")
 
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterator[Team]:
-        """TODO: what can be read side by side. If nothing can, put `read` here and delete this."""
+        """TODO: what is read side by side, each opening what it needs. Or put `read` here, and delete this."""
         return (Team(path, self.config) for path in sorted(self.config.folder.glob("*.jsonl")))
 
 
