@@ -428,3 +428,57 @@ def test_a_record_that_holds_many_states_stays_one_file(lake: Path) -> None:
     assert sorted(path.name for path in (lake / "_vdk").iterdir()) == ["landing", "lock", "record.json"]
     assert record(lake)["states"][0]["version"] == 30
     assert left_over(lake) == []
+
+
+def test_a_file_system_without_locks_is_told(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    with pytest.raises(DestinationError, match="file system has no locks"):
+        opened(lake)
+
+
+@pytest.mark.parametrize("how", ["append", "another type", "staged", "replace"])
+def test_a_power_failure_finds_rows_before_the_record_and_the_record_before_the_moves(
+    lake: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """What is written is synced with its folder before the record is renamed, and that before anything moves."""
+    destination = opened(lake)
+    destination.commit(unit(rows(APPEND, {"id": [1]})))
+    synced: set[int] = set()
+    missing: list[Path] = []
+    sync, rename = os.fsync, os.replace
+
+    def noted_sync(handle: int) -> None:
+        synced.add(os.fstat(handle).st_ino)
+        sync(handle)
+
+    def noted_rename(old: Path, new: Path) -> None:
+        if new.name == "record.json":
+            data = [path for path in left_over(lake) if "staged" in path or "landing" in path]
+            there = {one for path in map(Path, data) for one in (path, *path.parents) if lake / "_vdk" in one.parents}
+            missing.extend(path for path in there if path.stat().st_ino not in synced and path.stat().st_nlink < 2)
+            missing.extend(path for path in there if path.is_dir() and path.stat().st_ino not in synced)
+            assert there
+            assert old.stat().st_ino in synced
+            synced.clear()
+        elif new.parent == lake / "orders":
+            assert (lake / "_vdk").stat().st_ino in synced
+        rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(os, "replace", noted_rename)
+    if how == "append":
+        destination.commit(unit(rows(APPEND, {"id": [2]})))
+    elif how == "another type":
+        destination.commit(unit(rows(APPEND, {"id": ["x"]})))
+    else:
+        spec = APPEND if how == "staged" else REPLACE
+        destination.stage(KEY, [rows(spec, {"id": [2]}), rows(spec, {"id": [3], "b": [1]})], "run-1")
+        if how == "staged":
+            destination.commit(unit())
+        else:
+            destination.publish(Generation([REPLACE], [unit()]))
+    assert missing == []
+    assert (lake / "orders").stat().st_ino in synced or lake.stat().st_ino in synced

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import pytest
 from click.testing import Result
 from vdk.plugin.test_utils.util_funcs import CliEntryBasedTestRunner, cli_assert_equal
@@ -205,3 +206,19 @@ def test_a_closed_ingester_opens_again(ingester: ArrowIngester, lake: Path) -> N
         ingester.ingest_payload(payload=[{"id": number}], destination_table="orders", target=f"duckdb:///{lake}")
         ingester.close()
     assert query(lake, "SELECT id FROM orders") == [(1,), (2,)]
+
+
+def test_rows_may_be_sent_to_a_folder_of_files(ingester: ArrowIngester, tmp_path: Path) -> None:
+    """Each payload is a commit; columns come as they come."""
+    target = f"parquet:///{tmp_path}/lake"
+    for number in range(3):
+        payload = [{"id": number, "tags": ["a", {"b": number}]}, {"id": number + 10, "price": Decimal("1.50")}]
+        ingester.ingest_payload(payload=payload, destination_table="orders", target=target)
+    ingester.close()
+    sql = f"SELECT id, tags->>'$[1].b', price FROM read_parquet('{tmp_path}/lake/orders/*.parquet') ORDER BY id"
+    with duckdb.connect() as connection:
+        found = connection.execute(sql).fetchall()
+    assert found == [
+        *((number, str(number), None) for number in range(3)),
+        *((number + 10, None, Decimal("1.50")) for number in range(3)),
+    ]

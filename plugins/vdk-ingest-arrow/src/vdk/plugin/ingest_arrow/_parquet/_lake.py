@@ -72,7 +72,10 @@ class Lake:
         :raises ConnectionFailedError: another process is committing and does not come to an end.
         """
         with disk_errors(self.root):
-            self.control.mkdir(parents=True, exist_ok=True)
+            if not self.control.exists():
+                self.control.mkdir(parents=True, exist_ok=True)
+                sync_folder(self.root.parent)
+                sync_folder(self.root)
             try:
                 self._lock.acquire()
             except Timeout:
@@ -80,6 +83,10 @@ class Lake:
                     f"{self.root}: another process is committing, and still is after {self._lock_timeout:g} s; how "
                     "long to wait is set by the target's option 'lock_timeout' ('?lock_timeout=5m')"
                 ) from None
+            except NotImplementedError as error:
+                raise DestinationError(
+                    f"{self.root}: its file system has no locks, by which commits take turns: name a folder on another"
+                ) from error
             try:
                 record = self.record()
                 self._make(record.moves)

@@ -31,7 +31,9 @@ class Add:
         file, to = root / self.source, root / self.to
         if not file.exists():
             return
-        to.parent.mkdir(exist_ok=True)
+        if not to.parent.exists():
+            to.parent.mkdir()
+            sync_folder(root)
         os.replace(file, to)
         sync_folder(to.parent)
 
