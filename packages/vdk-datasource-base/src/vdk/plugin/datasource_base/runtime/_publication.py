@@ -2,11 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ..contract import DestinationError
-from ..parts import Destination, Generation
+from ..parts import CommitUnit, Destination, Generation, TableSpec
+from ..parts._columns import rejected_name, rejected_spec
+from ._claims import Claims
+from ._plan import StreamPlan
 from ._retry import AWAY
+
+
+def generation_of(
+    plan: StreamPlan,
+    staged: Mapping[str, TableSpec],
+    units: Sequence[CommitUnit],
+    claims: Claims,
+    destination: Destination,
+) -> Generation:
+    """What a stream that was read whole publishes: its own table, also without rows, and every other that is staged.
+
+    :param staged: the tables that rows were staged for, by name. :param units: the states of the partitions.
+    :raises ConfigurationError: where another stream of the run replaces one of the tables.
+    """
+    own = plan.spec(None, "replace")
+    specs = {own.name: own, **{name: spec for name, spec in staged.items() if name != own.name}}
+    for name in specs:
+        claims.table(plan, destination.identity(), name, "replace")
+    for name in [one for one in specs if _has_old_rejections(plan, specs, rejected_name(one), claims, destination)]:
+        specs[rejected_name(name)] = rejected_spec(name)
+    tables = [TableSpec(one.name, "replace", schema=one.schema, evolve=one.evolve) for one in specs.values()]
+    return Generation(tables, tuple(units))
+
+
+def _has_old_rejections(
+    plan: StreamPlan, specs: Mapping[str, TableSpec], aside: str, claims: Claims, destination: Destination
+) -> bool:
+    """Whether an earlier generation of a table has left rejected rows, which are no longer its own."""
+    return (
+        plan.options.on_bad_record == "reject"
+        and aside not in specs
+        and destination.has_table(aside) is True
+        and not claims.of_another(plan, destination.identity(), aside)
+    )
 
 
 class Publication:

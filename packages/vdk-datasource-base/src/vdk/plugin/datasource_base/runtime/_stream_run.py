@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from ..contract import ConcurrentRunError, DataSourceError, DestinationError, State
-from ..parts import CommitUnit, Destination, Generation, Slice, StateKey, StoredState, TableSpec, WriteMode
-from ..parts._columns import rejected_name, rejected_spec
+from ..parts import CommitUnit, Destination, Slice, StateKey, StoredState, TableSpec, WriteMode
 from ._claims import Claims
 from ._plan import StreamPlan
-from ._publication import Publication
+from ._publication import Publication, generation_of
 from ._summary import StreamReport
 from ._tally import Tally
 from ._tolerance import Tolerance
+from ._warnings import warn_of_dropped_table, warn_of_metadata
 from ._writer import Writer
-
-log = logging.getLogger(__name__)
 
 
 class Retrying(Protocol):
@@ -92,11 +89,7 @@ class StreamRun:
             self.discard_all(destination)
             self._begun = True
             if self.stored and self.mode != "replace" and destination.has_table(self.plan.table) is False:
-                log.warning(
-                    "%s.%s: table %r is not there any more, though a state says that rows of it have landed; only new "
-                    "ones will. To land all of them again, reset the state (`vdk datasource state reset`)",
-                    self.plan.source_id, self.plan.name, self.plan.table,
-                )  # fmt: skip
+                warn_of_dropped_table(self.plan)
 
     def commit(
         self,
@@ -185,16 +178,8 @@ class StreamRun:
     def finish(self, destination: Destination) -> None:
         """Every partition is read: make a replaced table visible, or see that an empty table exists."""
         self._retrying(lambda: self._finish(destination), what=f"destination {self.report.destination!r}")
-        self._warn_of_metadata()
-
-    def _warn_of_metadata(self) -> None:
-        """A column that no payload fills is most likely misspelt."""
-        idle = set(self.plan.metadata_columns) - set(self.plan.facts) - {"synced_at"} - self.metadata_seen
-        if idle and self.report.rows_read:
-            log.warning(
-                "%s.%s: metadata_columns has %s, which the metadata of no payload has: it is NULL in every row",
-                self.plan.source_id, self.plan.name, ", ".join(sorted(map(repr, idle))),
-            )  # fmt: skip
+        if self.report.rows_read:
+            warn_of_metadata(self.plan, self.metadata_seen)
 
     def _finish(self, destination: Destination) -> None:
         self._begin(destination)
@@ -223,34 +208,13 @@ class StreamRun:
 
     def _publish(self, destination: Destination) -> None:
         if self._publication is None:
-            self._publication = Publication(self._generation(destination), self._tally.partitions_staged())
+            generation = generation_of(self.plan, self._specs, self._finished, self._claims, destination)
+            self._publication = Publication(generation, self._tally.partitions_staged())
         versions = self._publication.attempt(destination)
         self._tally.land_all()
         for unit, version in zip(self._finished, versions, strict=True):
             if unit.state is not None:
                 self._remember(unit.key, version, unit.state)
-
-    def _generation(self, destination: Destination) -> Generation:
-        own = self.plan.spec(None, "replace")
-        specs = {own.name: own}
-        for name, spec in self._specs.items():
-            specs.setdefault(name, spec)
-        for name in specs:
-            self._claim(name, "replace")
-        for name in [one for one in specs if self._has_old_rejections(destination, one)]:
-            specs[rejected_name(name)] = rejected_spec(name)
-        tables = [TableSpec(one.name, "replace", schema=one.schema, evolve=one.evolve) for one in specs.values()]
-        return Generation(tables, tuple(self._finished))
-
-    def _has_old_rejections(self, destination: Destination, table: str) -> bool:
-        """Whether an earlier generation of a table has left rejected rows, which are no longer its own."""
-        aside = rejected_name(table)
-        return (
-            self.plan.options.on_bad_record == "reject"
-            and aside not in self._specs
-            and destination.has_table(aside) is True
-            and not self._claims.of_another(self.plan, destination.identity(), aside)
-        )
 
     def _make_table(self, destination: Destination) -> None:
         """An empty table is data too: it says that there are no rows."""
