@@ -184,6 +184,11 @@ class TestChildren:
         """From outside, so that it may be anywhere."""
         assert run_child(time.sleep, 60, kill_after=0.01).killed
 
+    def test_the_time_can_be_counted_from_an_instant(self) -> None:
+        """Whatever comes before it takes as long as it takes."""
+        ended = run_child(_list_and_wait, kill_after=0.01, since=f"{__name__}:_list")
+        assert (ended.killed, ended.output) == (True, "listed\n")
+
     def test_a_child_that_does_not_end_is_killed_and_told(self) -> None:
         """After the timeout."""
         with pytest.raises(TimeoutError, match=r"did not end within 0\.2 s"):
@@ -276,6 +281,12 @@ def _list() -> None:
 def _list_twice() -> None:
     _list()
     _list()
+
+
+def _list_and_wait() -> None:
+    time.sleep(0.1)
+    _list()
+    time.sleep(60)
 
 
 def _write(path: Path, size: int) -> None:

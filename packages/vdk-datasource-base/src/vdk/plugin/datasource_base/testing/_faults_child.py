@@ -8,6 +8,7 @@ import os
 import random
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -38,6 +39,7 @@ def run_child(
     *args: Any,
     faults: Sequence[Fault] = (),
     kill_after: float | None = None,
+    since: str | None = None,
     environment: Mapping[str, str] | None = None,
     timeout: float = 120.0,
 ) -> Ended:
@@ -48,7 +50,8 @@ def run_child(
 
     :param function: one that can be pickled, such as ``run_flows``, with ``args`` that can.
     :param faults: what strikes there; see ``injected``.
-    :param kill_after: seconds from the call to SIGKILL.
+    :param kill_after: seconds from the call to SIGKILL. :param since: seconds from the first time that this instant
+        is passed, instead.
     :raises TimeoutError: it did not end; it is killed, and the error has its output.
     """
     context = _context()
@@ -56,7 +59,7 @@ def run_child(
     with tempfile.TemporaryDirectory() as folder, begun:
         log = Path(folder) / "output"
         process = context.Process(
-            target=_child, args=(begins, str(log), dict(environment or {}), faults, function, args)
+            target=_child, args=(begins, since, str(log), dict(environment or {}), faults, function, args)
         )
         process.start()
         begins.close()
@@ -80,6 +83,7 @@ def run_killed(
     *args: Any,
     kills: int,
     within: float,
+    since: str | None = None,
     between: Callable[[int], object] = lambda kill: None,
     environment: Mapping[str, str] | None = None,
 ) -> None:
@@ -87,7 +91,8 @@ def run_killed(
 
     The seed of the chance is printed, and is taken from ``VDK_DATASOURCE_FAULTS_SEED`` where that is set.
 
-    :param within: seconds that a call takes; shortened where it turns out to take less.
+    :param within: seconds that a call takes, or what it does ``since`` an instant; shortened where it turns out to
+        take less.
     :param between: called with the number of kills so far before each run, to give it something to do.
     :raises AssertionError: a run failed instead, or too many ended before they could be killed.
     """
@@ -96,7 +101,8 @@ def run_killed(
     chance, killed = random.Random(seed), 0
     for _ in range(5 * kills):
         between(killed)
-        ended = run_child(function, *args, kill_after=chance.uniform(0, within), environment=environment)
+        after = chance.uniform(0, within)
+        ended = run_child(function, *args, kill_after=after, since=since, environment=environment)
         assert ended.killed or ended.exitcode == 0, f"a run failed instead of being killed: {ended.output}"
         killed += ended.killed
         within *= 1 if ended.killed else 0.7
@@ -114,8 +120,19 @@ def _context() -> Any:
     return context
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Begun(Fault):
+    """Tells the parent."""
+
+    begins: Connection
+
+    def strike(self, released: threading.Event) -> None:
+        self.begins.send(None)
+
+
 def _child(
     begins: Connection,
+    since: str | None,
     log: str,
     environment: dict[str, str],
     faults: Sequence[Fault],
@@ -124,8 +141,11 @@ def _child(
 ) -> None:
     os.environ.update(environment)
     _redirect(log)
+    if since is not None:
+        faults = [*faults, _Begun(since, begins=begins)]
     with injected(*faults):
-        begins.send(None)
+        if since is None:
+            begins.send(None)
         function(*args)
 
 
