@@ -70,11 +70,12 @@ def removing(*paths: Path) -> Callable[[], None]:
 
 
 def lands(bench: Bench, lake: Path, condition: str, table: str = "orders") -> Callable[[], None]:
-    """Something for ``Contender.check``: raises unless an SQL condition holds in a DuckDB file."""
+    """Something for ``Contender.check``: raises unless an SQL condition holds in a file of DuckDB (or ``.sqlite``)."""
 
     def look() -> None:
         sql = f"SELECT {condition} FROM {table}"
-        code = f"import duckdb; print(duckdb.connect({str(lake)!r}).execute({sql!r}).fetchone()[0])"
+        module = "sqlite3" if lake.suffix == ".sqlite" else "duckdb"
+        code = f"import {module}; print(bool({module}.connect({str(lake)!r}).execute({sql!r}).fetchone()[0]))"
         done = subprocess.run([bench.ours / "python", "-c", code], check=False, capture_output=True, text=True)
         if done.stdout.strip() != "True":
             raise MeasuringError(f"{lake}: {condition} is {done.stdout.strip() or done.stderr}")
