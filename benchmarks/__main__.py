@@ -9,6 +9,7 @@ from pathlib import Path
 import big
 import growth
 import payloads
+import rest
 import startup
 import tables
 from bench import Bench, Job
@@ -21,6 +22,7 @@ JOBS: dict[str, Job] = {
     "tables": tables.measure,
     "growth": growth.measure,
     "payloads": payloads.measure,
+    "rest": rest.measure,
     "startup": startup.measure,
 }
 

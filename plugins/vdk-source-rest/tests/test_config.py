@@ -101,7 +101,8 @@ def test_the_file_is_named_and_nothing_lands(tmp_path: Path) -> None:
 
 def test_options_of_all_streams_are_those_of_each_that_sets_none() -> None:
     """A stream's own options win; parameters and headers are put together."""
-    shared = {"paginator": {"type": "none"}, "primary_key": "id", "params": {"a": 1, "b": 1}, "headers": {"X-A": "1"}}
+    shared: dict[str, Any] = {"paginator": {"type": "none"}, "primary_key": "id", "params": {"a": 1, "b": 1}}
+    shared["headers"] = {"X-A": "1"}
     made = source_of("http://x", {**A, "params": {"b": 2}}, {"name": "c", "primary_key": ["k"]}, **shared)
     first, second = (stream.config for stream in made.streams())
     assert first.params == {"a": 1, "b": 2}

@@ -98,7 +98,8 @@ class Client:
         wait = until_reset(lowered(response.headers), self.now())
         if wait:
             self._pace.hold(wait)
-        log.debug("%s %s: %d", response.request.method, shown(response.url), response.status_code)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s %s: %d", response.request.method, shown(response.url), response.status_code)
 
     def _wait_for_turn(self, request: Request) -> Steps[None]:
         wait = self._pace.take()

@@ -14,7 +14,6 @@ from vdk.plugin.datasource_base.contract import DataSourceConfig, Duration
 CursorType = Literal["datetime", "date", "epoch", "epoch_ms", "integer", "string"]
 TIMES = ("datetime", "date", "epoch", "epoch_ms")
 
-_DAY = 86_400_000_000
 _UNITS = {"epoch": 1_000_000, "epoch_ms": 1_000}
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _STYLE = re.compile(r"\d{4}-\d\d-\d\d(?P<blank>[T ])\d\d:\d\d(?P<seconds>:\d\d(?:[.,](?P<fraction>\d+))?)?(?P<zone>.*)")
@@ -84,6 +83,9 @@ class Cursor:
         :raises ValueError: for what is no value of the cursor's type.
         """
         kind = self.config.type
+        if kind == "datetime" and self.config.format is None and type(value) is str:  # the most common by far
+            moment = dt.datetime.fromisoformat(value)
+            return _micros(moment if moment.tzinfo is not None else moment.replace(tzinfo=self._zone))
         if kind == "string":
             if not isinstance(value, str):
                 raise ValueError("it is no text")
@@ -127,7 +129,8 @@ def micros_now() -> int:
 
 
 def _micros(moment: dt.datetime) -> int:
-    return (moment - _EPOCH) // dt.timedelta(microseconds=1)
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def _whole(value: Any) -> int:

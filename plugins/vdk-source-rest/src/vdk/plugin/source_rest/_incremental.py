@@ -74,32 +74,45 @@ class Incremental:
     def take(self, rows: Sequence[Row]) -> Taken:
         """The rows of a page that are to be delivered."""
         taken = Taken()
+        field, parse, lower = self._cursor.config.field, self._cursor.parse, self.lower
+        ordered, known = self._cursor.config.order != "any", bool(self._known)
+        deliver, near = taken.rows.append, self._near.append
         for row in rows:
-            raw = row.get(self._cursor.config.field) if self._plain else self._value_of(row)
+            raw = row.get(field) if self._plain else self._value_of(row)
             if raw is None:
                 self._without(row, taken)
                 continue
             try:
-                value = self._cursor.parse(raw)
+                value = parse(raw)
             except (ValueError, TypeError, OverflowError) as error:
                 taken.bad.append((row, self._bad(row, raw, error)))
                 continue
-            self._check_order(value, raw)
-            if self.lower is not None and value < self.lower:
-                taken.past |= self._cursor.config.order == "descending"
-                if self._filtering:
-                    taken.counts["rows_before_cursor"] += 1
-                    continue
-            self._rise(value, raw)
-            self._deliver(row, value, taken)
+            if ordered:
+                self._check_order(value, raw)
+            if lower is not None and value < lower and self._is_before(taken):
+                continue
+            if self._high is None or value > self._high:
+                self._rise(value, raw)
+            if known:
+                self._deliver(row, value, taken)
+            else:
+                deliver(row)
+                near((value, row))
         self._forget()
         return taken
+
+    def _is_before(self, taken: Taken) -> bool:
+        """A row below the lower bound: whether it is left out."""
+        taken.past |= self._cursor.config.order == "descending"
+        if self._filtering:
+            taken.counts["rows_before_cursor"] += 1
+        return self._filtering
 
     def _rise(self, value: Any, raw: Any) -> None:
         """A value of the future raises nothing: it would hide the records that come until then."""
         if self._cursor.is_time and value > self._now:
             self._future = raw
-        elif self._high is None or value > self._high:
+        else:
             self._high, self._raw = value, raw
 
     def _without(self, row: Row, taken: Taken) -> None:

@@ -48,6 +48,13 @@ class Origin:
             raise ValueError("it names no host")
         return cls(parts.scheme, parts.host.lower(), parts.port or _PORTS[parts.scheme])
 
+    def has(self, url: str) -> bool:
+        """Whether a URL is of this origin. Raises ``ValueError`` as ``of`` does."""
+        # the authority ends at the first slash (RFC 3986, section 3.2), so this spelling leaves nothing to parse
+        if url.startswith(f"{self}/") and not _AMBIGUOUS.search(url):
+            return True
+        return Origin.of(url) == self
+
     def __str__(self) -> str:
         port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{self.host}{port}"

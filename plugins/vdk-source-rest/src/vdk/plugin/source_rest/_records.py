@@ -30,8 +30,8 @@ def records_in(body: Any, path: str | None, primary_key: Sequence[str] = ()) -> 
         return [found]
     if not isinstance(found, list):
         raise NoRecords(f"a list of records was expected {place}, and there is {_named(found)}")
-    for one in found:
-        if type(one) is not dict and not isinstance(one, Mapping):
+    for one in found if set(map(type, found)) - {dict} else ():
+        if not isinstance(one, Mapping):
             raise NoRecords(
                 f"a list of records was expected {place}, and there is {_named(one)} in it; records are JSON objects. "
                 "A path such as '[].{value: @}' makes objects of plain values"

@@ -61,6 +61,7 @@ class Transport:
         self._limits = limits
         self._own = Session(limits.total)
         self._foreign = Session(limits.total)
+        self._proxies = get_environ_proxies(str(origin))
         self._foreign.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for session in (self._own, self._foreign):
             session.headers.clear()
@@ -90,12 +91,12 @@ class Transport:
     def _leads_away(self, request: Request) -> bool:
         """Whether a request goes to another origin. Raises where that is not allowed."""
         try:
-            origin = Origin.of(request.url)
+            own = self.origin.has(request.url)
         except ValueError as error:
             raise ConfigurationError(
                 f"a link leads to {shown(request.url)!r:.200}, which is not followed: {error}"
             ) from None
-        if origin == self.origin:
+        if own:
             return False
         if not self._limits.follow_foreign_links:
             raise ConfigurationError(
@@ -104,7 +105,9 @@ class Transport:
                 "follows it without credentials"
             )
         if request.body is not None:
-            raise ConfigurationError(f"a link of {self.origin} leads to {origin}: what is posted is not sent there")
+            raise ConfigurationError(
+                f"a link of {self.origin} leads to {shown(request.url)!r:.200}: what is posted is not sent there"
+            )
         return True
 
     def _send(self, request: Request, *, foreign: bool) -> requests.Response:
@@ -128,7 +131,7 @@ class Transport:
                 allow_redirects=False,
                 verify=trusted(self._limits),
                 cert=None if foreign else self._limits.certificate,
-                proxies=get_environ_proxies(prepared.url or ""),
+                proxies=get_environ_proxies(prepared.url or "") if foreign else self._proxies,
             )
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -144,7 +147,7 @@ class Transport:
 
     def _check(self, prepared: requests.PreparedRequest, foreign: bool) -> None:
         """The last look before sending: credentials are on it, and they may have changed the URL."""
-        if not foreign and Origin.of(prepared.url or "") != self.origin:
+        if not foreign and not self.origin.has(prepared.url or ""):
             raise ConfigurationError(
                 f"the request would go to {shown(prepared.url or '')!r}, which is not {self.origin}"
             )
