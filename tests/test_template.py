@@ -120,6 +120,30 @@ def test_the_plugin_is_right_at_once(plugin: Path, machine: Machine, tmp_path: P
         machine("uv", "pip", "uninstall", "--quiet", folder.name, cwd=folder)
 
 
+def test_the_repository_takes_it_for_a_word_in_tox_ini(machine: Machine, tmp_path: Path) -> None:
+    """`make lint` asks for that word and for nothing else, though it looks at names, jobs and settings."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    clone = tmp_path / "clone"
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, clone / name)
+    subprocess.run(["git", "init", "--quiet", str(clone)], check=True)
+    copied(clone, clone / "plugins", "my-crm")
+    needs = ["--with", "check-jsonschema", "--with", "pyyaml"]
+    lint = ["uv", "run", "--quiet", "--no-project", "--python", sys.executable, *needs, "tools/check_house.py"]
+    told = machine(*lint, cwd=clone, fails=True).stdout
+    assert told == "tox.ini: env_list lacks my-crm, so vdk-source-my-crm is not tested\n"
+    table = (clone / "tox.ini").read_text("utf-8")
+    (clone / "tox.ini").write_text(table.replace("env_list =\n    {", "env_list =\n    {my-crm,", 1), "utf-8")
+    assert "all is well" in machine(*lint, cwd=clone).stdout
+
+
 @pytest.mark.parametrize(
     ("name", "folder", "problem"),
     [
