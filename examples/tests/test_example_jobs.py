@@ -46,3 +46,21 @@ def test_every_value_of_the_shop_is_in_the_lake(demo: tuple[Path, str], table: s
     """After the second run the lake has every value that the shop has, and no row twice."""
     job, _ = demo
     assert differences(job / "data" / "shop.db", table, job / "data" / "lake.duckdb", table) == []
+
+
+def test_an_api_is_read_with_its_children_and_its_limits(tmp_path: Path) -> None:
+    """The demo of the REST source reads repositories and their issues, and in the second run the changed ones."""
+    job = tmp_path / "rest-api"
+    shutil.copytree(JOBS / "rest-api", job, ignore=shutil.ignore_patterns("data", "__pycache__"))
+    done = subprocess.run(
+        [sys.executable, str(job / "demo.py")],
+        check=False,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=ENVIRONMENT,
+        cwd=tmp_path,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The second run landed the changed issues and no others." in done.stdout
