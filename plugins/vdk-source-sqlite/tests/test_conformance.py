@@ -1,4 +1,4 @@
-"""The SQLite source does what every source has to do."""
+"""The SQLite source does what every source has to do, in each of the ways in which it reads a table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -19,16 +19,9 @@ from vdk.plugin.datasource_base.testing import (
 )
 from vdk.plugin.source_sqlite.source import SqliteConfig, SqliteSource
 
-START = dt.datetime(2026, 1, 1)
-MakeSource = Callable[[], SqliteSource]
-
-
-def time_of(tick: int | None) -> str | None:
-    return None if tick is None else f"{START + dt.timedelta(seconds=tick):%Y-%m-%d %H:%M:%S}"
-
-
-ORDERS = [(number, f"customer {number}", number / 3, time_of(-100 + number // 3)) for number in range(10)]
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 CUSTOMERS = [("c'1", b"\x00\xff", 12.25, 9007199254740993), ('c"2', None, None, None), ("ö", b"", -0.5, 0)]
+MakeSource = Callable[[], SqliteSource]
 
 
 class Orders(StreamEditor):
@@ -43,52 +36,103 @@ class Orders(StreamEditor):
     def __init__(self, database: Path) -> None:
         self._database = database
 
+    def time(self, tick: int) -> Any:
+        return f"{START + dt.timedelta(seconds=tick):%Y-%m-%d %H:%M:%S}"
+
     def write(self, numbers: Sequence[int], tick: int | None) -> None:
-        rows = [(number, f"customer {number}", 1.5, time_of(tick)) for number in numbers]
-        execute(self._database, ("INSERT OR REPLACE INTO orders VALUES (?, ?, ?, ?)", rows))
+        execute(
+            self._database,
+            ("DELETE FROM orders WHERE id = ?", [(number,) for number in numbers]),
+            ("INSERT INTO orders VALUES (?, ?, ?, ?)", self.rows(numbers, tick)),
+        )
+
+    def rows(self, numbers: Sequence[int], tick: int | None) -> list[tuple[Any, ...]]:
+        time = self.time(tick) if tick is not None else None
+        return [(number, f"customer {number}", number / 3, time) for number in numbers]
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    path = tmp_path / "shop's data.db"
-    execute(
-        path,
-        "PRAGMA journal_mode = WAL",
-        "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT, total REAL, updated_time TEXT)",
-        "CREATE TABLE customers (name TEXT PRIMARY KEY NOT NULL, picture BLOB, balance DECIMAL(10, 2), points INT)",
-        "CREATE TABLE audit (at TEXT, what TEXT)",
-        ("INSERT INTO orders VALUES (?, ?, ?, ?)", ORDERS),
-        ("INSERT INTO customers VALUES (?, ?, ?, ?)", CUSTOMERS),
-    )
-    return path
+class NumberedOrders(Orders):
+    """Their times are seconds since 1970."""
+
+    def time(self, tick: int) -> Any:
+        return int(START.timestamp()) + tick
 
 
-class TestSqlite(DataSourceConformance, IncrementalConformance, LargeDataConformance):
+class Case(IncrementalConformance):
+    """A shop, whose orders come in the tables that there are."""
+
+    table: ClassVar[str] = "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT, total REAL, updated_time TEXT)"
+    index: ClassVar[str] = "SELECT 1"
+    orders: ClassVar[type[Orders]] = Orders
+
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Path:
+        path = tmp_path / "shop's data.db"
+        execute(
+            path,
+            "PRAGMA journal_mode = WAL",
+            self.table,
+            self.index,
+            "CREATE TABLE customers (name TEXT PRIMARY KEY NOT NULL, picture BLOB, balance DECIMAL(10, 2), points INT)",
+            "CREATE TABLE audit (at TEXT, what TEXT)",
+            ("INSERT INTO customers VALUES (?, ?, ?, ?)", CUSTOMERS),
+        )
+        for number in range(10):
+            self.orders(path).write([number], -1000 + 50 * (number // 4))
+        return path
+
     @pytest.fixture
     def source(self, database: Path) -> MakeSource:
         return lambda: SqliteSource(SqliteConfig(database=database, page_rows=3))
 
     @pytest.fixture
-    def expected(self) -> dict[str, list[dict[str, Any]]]:
+    def editor(self, database: Path) -> Orders:
+        return self.orders(database)
+
+
+class TestByKey(Case, DataSourceConformance, LargeDataConformance):
+    """Without an index on the cursor, the first run goes by key."""
+
+    @pytest.fixture
+    def expected(self, editor: Orders) -> dict[str, list[dict[str, Any]]]:
+        orders = [row for number in range(10) for row in editor.rows([number], -1000 + 50 * (number // 4))]
         return {
-            "orders": [dict(zip(("id", "customer", "total", "updated_time"), row, strict=True)) for row in ORDERS],
+            "orders": [dict(zip(("id", "customer", "total", "updated_time"), row, strict=True)) for row in orders],
             "customers": [dict(zip(("name", "picture", "balance", "points"), row, strict=True)) for row in CUSTOMERS],
             "audit": [],
         }
-
-    @pytest.fixture
-    def fingerprint(self, database: Path) -> Callable[[], str]:
-        return lambda: hashlib.sha256(database.read_bytes()).hexdigest()
 
     @pytest.fixture
     def bad_source(self, tmp_path: Path) -> MakeSource:
         return lambda: SqliteSource(SqliteConfig(database=tmp_path / "nothing.db"))
 
     @pytest.fixture
-    def editor(self, database: Path) -> Orders:
-        return Orders(database)
+    def fingerprint(self, database: Path) -> Callable[[], str]:
+        return lambda: hashlib.sha256(database.read_bytes()).hexdigest()
 
     @pytest.fixture
     def large_source(self, database: Path) -> MakeSource:
-        Orders(database).write(range(10_000), 1)
+        self.orders(database).write(range(10_000), 1)
         return lambda: SqliteSource(SqliteConfig(database=database, page_rows=200))
+
+
+class TestByCursor(Case):
+    """With an index that leads with the cursor, every run goes by it."""
+
+    index = "CREATE INDEX by_time ON orders (updated_time)"
+
+
+class TestWithoutKey(Case):
+    """Rows without a key are read in whole groups of one cursor value."""
+
+    table = "CREATE TABLE orders (id INT, customer TEXT, total REAL, updated_time TEXT)"
+    index = TestByCursor.index
+
+
+class TestByNumber(Case):
+    """Seconds since 1970, in a table without a rowid."""
+
+    table = (
+        "CREATE TABLE orders (id INT NOT NULL PRIMARY KEY, customer TEXT, total REAL, updated_time INT) WITHOUT ROWID"
+    )
+    orders = NumberedOrders
