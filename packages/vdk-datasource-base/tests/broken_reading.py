@@ -134,3 +134,18 @@ class Collecting(Orders):
         for payload in super().read(state):
             seen.append(payload)
             yield payload
+
+
+@found_by("test_closing_in_the_middle_of_much_data_frees_what_it_held")
+class Spooling(Orders):
+    """Uses a file from the fifth page on, and closes it when the last one has been read."""
+
+    opened: list[Any] = []  # noqa: RUF012 - this is the mistake
+
+    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        for number, payload in enumerate(super().read(state)):
+            if number == 5:
+                self.opened.append(self.config.database.open("rb"))
+            yield payload
+        for one in self.opened:
+            one.close()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import ClassVar
 
 import pyarrow as pa
 import pytest
 
-from ...contract import DataSourcePayload
+from ...contract import DataSourcePayload, StreamPartition
+from ...runtime._partition import closing_early
 from ._make import MakeSource
 from ._payloads import opened, partitions_of
+from ._resources import held, new_since
 from ._suite import Conformance
 
 PAYLOADS = 20
@@ -50,6 +53,24 @@ class LargeDataConformance(Conformance):
         assert passed < whole / 2, (
             f"reading takes {passed:,} bytes at its peak, and all rows at once {whole:,}: keep no row that was yielded"
         )
+
+    def test_closing_in_the_middle_of_much_data_frees_what_it_held(self, large_source: MakeSource) -> None:
+        """What fetches ahead of its reader goes on fetching, or waits for ever, when the reader has gone."""
+        _read(large_source, _first_only)  # what is loaded once for the process is loaded now
+        with opened(large_source) as source:
+            for stream, part in partitions_of(source):
+                _read_half(part)
+                before = held()  # with the connections that the source keeps for its next reader
+                _read_half(part)
+                left = new_since(before)
+                assert not left, f"a reader of {stream.name!r} that was closed half way keeps {left}: free in `finally`"
+
+
+def _read_half(part: StreamPartition) -> None:
+    payloads = iter(part.read({}))
+    with closing_early(payloads):
+        for _ in islice(payloads, PAYLOADS // 2):
+            pass
 
 
 def _kept_all(payloads: Iterator[DataSourcePayload], memory: _Memory) -> None:

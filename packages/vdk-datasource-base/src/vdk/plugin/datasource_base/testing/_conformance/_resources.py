@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 import time
@@ -17,8 +18,10 @@ GRACE = 2.0
 
 
 def held() -> Counter[str]:
-    """Open files and sockets, and the threads that run."""
-    return Counter([*_descriptors(), *(f"thread {one.name}" for one in threading.enumerate())])
+    """Open files and sockets, and the threads that run. Sockets and threads are counted, whichever they are: a pool
+    may replace one by another."""
+    names = [*_descriptors(), *(f"thread {one.name}" for one in threading.enumerate())]
+    return Counter(name if name.startswith("/") else re.sub(r"\d+", "…", name) for name in names)
 
 
 def new_since(before: Counter[str]) -> list[str]:
@@ -28,7 +31,7 @@ def new_since(before: Counter[str]) -> list[str]:
     while any(one.startswith("thread ") for one in found) and time.monotonic() < deadline:
         time.sleep(0.01)
         found = held() - before
-    return sorted(found)
+    return sorted(found.elements())
 
 
 def _descriptors() -> Iterator[str]:
