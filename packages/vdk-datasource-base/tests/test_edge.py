@@ -214,6 +214,46 @@ class TestCommands:
         assert Vdk()("datasource", "run", "no_such.toml").exit_code == 2
 
 
+class TestStates:
+    """``vdk datasource state show`` and ``reset``."""
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        """A flow that has run."""
+        made = job(tmp_path, {"a.toml": flow("kept")}) / "a.toml"
+        assert Vdk()("datasource", "run", made).exit_code == 0
+        return made
+
+    def test_show_tells_how_far_each_stream_has_got(self, file: Path) -> None:
+        """As a table, and whole as JSON."""
+        assert "numbers" in Vdk()("datasource", "state", "show", file).stdout
+        (found,) = json.loads(Vdk()("datasource", "state", "show", file, "-o", "json").stdout)
+        assert (found["stream"], found["state"], found["table"]) == ("numbers", {"next": 5}, "numbers")
+        assert Vdk()("datasource", "state", "show", file, "--stream", "num*").exit_code == 0
+
+    def test_show_of_an_unknown_stream_is_an_error_of_one_line(self, file: Path) -> None:
+        """With the closest name, and no traceback."""
+        result = Vdk()("datasource", "state", "show", file, "--stream", "numbrs")
+        assert result.exit_code == 1
+        assert result.stderr.endswith("no state of a stream matches 'numbrs'; did you mean 'numbers'?\n")
+        assert "Traceback" not in result.output
+
+    def test_reset_forgets_and_the_next_run_reads_from_the_beginning(self, file: Path) -> None:
+        """It tells what it forgot; the rows stay."""
+        result = Vdk()("datasource", "state", "reset", file, "--yes", "-o", "json")
+        assert result.exit_code == 0
+        assert [one["state"] for one in json.loads(result.stdout)] == [{"next": 5}]
+        assert "1 states were forgotten" in result.stderr
+        assert "none was forgotten" in Vdk()("datasource", "state", "reset", file, "--yes").stdout
+        assert Vdk()("datasource", "run", file).exit_code == 0
+        assert len(MemoryDestination.tables("here")["numbers"]) == 10
+
+    def test_reset_asks_first(self, file: Path) -> None:
+        """And forgets nothing without a yes."""
+        assert Vdk()("datasource", "state", "reset", file).exit_code == 1
+        assert json.loads(Vdk()("datasource", "state", "show", file, "-o", "json").stdout)
+
+
 class TestLooking:
     """``vdk datasource check``, ``discover`` and ``preview``."""
 

@@ -44,6 +44,10 @@ class Endless:
         self.given = 0
 
     def __call__(self, state: State) -> Iterator[DataSourcePayload]:
+        self._kept = self._rows()  # closed by whoever reads it, and not for want of a reference
+        return self._kept
+
+    def _rows(self) -> Iterator[DataSourcePayload]:
         try:
             while True:
                 yield payload({"n": self.given}, state={"next": self.given})

@@ -16,7 +16,7 @@ LOCK_TIMEOUT = "30s"
 
 @dataclass(frozen=True, slots=True)
 class TargetUrl:
-    """A target, taken apart.
+    """A target, taken apart. Its ``repr`` shows no password.
 
     :param scheme: lower-case: ``duckdb``.
     :param rest: what stands between ``scheme://`` and ``?``, still percent-encoded.
@@ -24,8 +24,8 @@ class TargetUrl:
     """
 
     scheme: str
-    rest: str
-    options: Mapping[str, str] = field(default_factory=dict)
+    rest: str = field(repr=False)
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def parse(cls, target: str | None) -> TargetUrl:

@@ -36,20 +36,24 @@ def show(ctx: click.Context, flow: Path, stream: tuple[str, ...], output: str) -
 @FLOW
 @_STREAMS
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@OUTPUT
 @click.pass_context
-def reset(ctx: click.Context, flow: Path, stream: tuple[str, ...], yes: bool) -> None:
+def reset(ctx: click.Context, flow: Path, stream: tuple[str, ...], yes: bool, output: str) -> None:
     from ..runtime._states import forget_states
 
     if not yes:
         which = ", ".join(stream) if stream else "every stream"
         click.confirm(
-            f"Forget the states of {which} of {flow.name}? The next run reads them from the beginning", abort=True
+            f"Forget the states of {which} of {flow.name}? The next run reads them from the beginning",
+            abort=True,
+            err=True,
         )
     forgotten = in_job(ctx.obj, flow, lambda job: forget_states(flow, job, list(stream)))
     rows = [one.as_dict() for one in forgotten]
-    print_rows(_shortened(rows), "text", empty="No state is stored, so none was forgotten.")
+    shown = rows if output == "json" else _shortened(rows)
+    print_rows(shown, output, empty="No state is stored, so none was forgotten.")
     if rows:
-        click.echo(f"{len(rows)} states were forgotten.")
+        click.echo(f"{len(rows)} states were forgotten.", err=True)
 
 
 def _shortened(states: list[dict[str, Any]]) -> list[dict[str, Any]]:

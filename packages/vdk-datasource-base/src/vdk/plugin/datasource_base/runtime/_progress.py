@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import TextIO
 
 from ._summary import StreamReport
@@ -16,7 +17,8 @@ log = logging.getLogger(__name__)
 class Progress:
     """Tells about running streams: one line each on a terminal, drawn anew; else log lines every N seconds."""
 
-    def __init__(self, seconds: float, *, terminal: TextIO | None = None) -> None:
+    def __init__(self, seconds: float, *, terminal: TextIO | None = None, redact: Callable[[str], str] = str) -> None:
+        self._redact = redact  # what goes to a terminal is no log line, where that is done for all
         self._terminal = terminal if terminal is not None else (sys.stderr if sys.stderr.isatty() else None)
         self._seconds = 0.5 if self._terminal is not None else seconds
         self._reports: list[StreamReport] = []
@@ -57,7 +59,7 @@ class Progress:
             running = [one for one, runs in states if runs]
             self._reports = list(running)
         up = f"\x1b[{self._drawn}A\x1b[J" if self._drawn else ""
-        terminal.write(up + "".join(f"{line(one)}\n" for one in [*ended, *running]))
+        terminal.write(up + "".join(f"{self._redact(line(one))}\n" for one in [*ended, *running]))
         terminal.flush()
         self._drawn = len(running)
 

@@ -91,7 +91,7 @@ class _Run:
     def run(self) -> RunSummary:
         with signals_raise():
             try:
-                with Progress(self._environment.options.progress_seconds) as progress:
+                with Progress(self._environment.options.progress_seconds, redact=self.redact) as progress:
                     for flow in self._flows:
                         self._run_flow(flow, progress.began)
                 self._close()
