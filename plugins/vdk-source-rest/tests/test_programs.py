@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -34,7 +35,9 @@ def free_port() -> int:
 def program(command: Sequence[str], url: str, log: Path) -> Iterator[None]:
     """A program that is running and answers at ``url``."""
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+        )
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -47,7 +50,7 @@ def program(command: Sequence[str], url: str, log: Path) -> Iterator[None]:
                 time.sleep(0.1)
         yield
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # npx has the server in a process below its own
         process.wait(30)
 
 
