@@ -15,6 +15,7 @@ from support import QUICK, Lab, Split, Whole, counting, payload
 from vdk.plugin.datasource_base import DataSourcePayload, FlowFailedError, StreamPartition
 from vdk.plugin.datasource_base.contract import State
 from vdk.plugin.datasource_base.runtime import execute
+from vdk.plugin.datasource_base.runtime._flow_run import FlowRun
 from vdk.plugin.datasource_base.runtime._interrupt import signals_raise
 from vdk.plugin.datasource_base.testing.faults import Hang, Kill, assert_exactly_once, injected
 
@@ -91,6 +92,15 @@ def test_a_reader_that_is_interrupted_while_the_partitions_are_listed_publishes_
         lab.run(Split("t", parts), write_mode="replace")
     assert lab.tables["t"] == [{"n": -1}]
     assert not lab.staged
+
+
+def test_a_stream_that_is_interrupted_before_its_first_partition_publishes_nothing(lab: Lab) -> None:
+    """No partition is not the same as no rows."""
+    lab.run(Whole("t", lambda state: [payload({"n": -1})]))
+    feeding = f"{FlowRun.__module__}:FlowRun._feed"
+    with pytest.raises(SystemExit), injected(Kill(feeding, signal=signal.SIGTERM)):
+        lab.run(write_mode="replace")
+    assert lab.tables["t"] == [{"n": -1}]
 
 
 @pytest.mark.parametrize("instant", ["commit", "open", "load_states"])

@@ -21,6 +21,7 @@ from vdk.plugin.datasource_base.contract import ConcurrentRunError
 from vdk.plugin.datasource_base.parts import StateKey
 from vdk.plugin.datasource_base.parts import _local_state as local_state
 from vdk.plugin.datasource_base.parts._local_state import LocalFileStore
+from vdk.plugin.datasource_base.testing.faults import files_up_to, run_child
 
 
 def key(stream: str = "orders", partition: str = "", source: str = "shop") -> StateKey:
@@ -217,3 +218,19 @@ def test_a_process_killed_while_it_writes_leaves_a_whole_file(store: LocalFileSt
         (found,) = store.load("shop")
         assert found.version == found.state["n"]
         assert found.version in (told[-1], told[-1] + 1)
+
+
+def save_on_a_full_disk(path: Path) -> None:
+    with files_up_to(100):
+        LocalFileStore(path, "lake").save(key(), {"n": 2, "filler": "x" * 1000}, version=1, run_id="r")
+
+
+def test_a_full_disk_is_told_and_the_old_states_stay(store: LocalFileStore) -> None:
+    """Nothing is left beside the file, and with room again the same state can be stored."""
+    store.save(key(), {"n": 1}, version=0, run_id="r")
+    ended = run_child(save_on_a_full_disk, store.path)
+    assert "StateError: state file" in ended.output
+    assert "cannot be written: [Errno 27] File too large" in ended.output
+    assert [one.state for one in store.load("shop")] == [{"n": 1}]
+    assert sorted(path.suffix for path in store.path.parent.iterdir()) == [".json", ".lock"]
+    store.save(key(), {"n": 2}, version=1, run_id="r")

@@ -68,7 +68,7 @@ class Job:
         self.write(begun=str(begun), **config)
         environment = {
             **os.environ,
-            "PYTHONPATH": str(self._site),
+            "PYTHONPATH": os.pathsep.join([str(self._site), os.environ.get("PYTHONPATH", "")]),
             "VDK_VERSION_CHECK_DISABLED": "true",
             "DATASOURCE_STOP_SECONDS": stop_seconds,
         }
