@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "template"
+LEFTOVERS = ("__pycache__", "*.egg-info", "build", "dist", ".*_cache")
 sys.path.append(str(ROOT / "tools"))
 
 import distributions as d  # noqa: E402  # after the path is known
@@ -82,6 +83,3 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cache.mkdir()
     (cache / "acme.pyc").write_bytes(b"\xff acme")
     return clone
-
-
-LEFTOVERS = ("__pycache__", "*.egg-info", "build", "dist", ".*_cache")

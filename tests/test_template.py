@@ -104,7 +104,7 @@ def test_nothing_is_left_of_the_templates_name(clone: Path, tmp_path: Path, name
 
 
 def test_the_plugin_is_right_at_once(plugin: Path, machine: Machine, tmp_path: Path) -> None:
-    """Its tests pass, it type-checks, builds, shows in `vdk version`, and its example job runs."""
+    """Its tests pass, it type-checks, builds, shows in `vdk version`, its example job runs, and its name is taken."""
     folder = Path(shutil.copytree(plugin, tmp_path / plugin.name))
     machine("uv", "build", "--quiet", "--python", machine.home, cwd=folder)
     (wheel,) = (folder / "dist").glob("*.whl")
@@ -115,6 +115,8 @@ def test_the_plugin_is_right_at_once(plugin: Path, machine: Machine, tmp_path: P
         assert "passed" in machine("pytest", "-p", "no:cacheprovider", cwd=folder).stdout
         told = machine("vdk", "run", "my-crm-example", cwd=folder)
         assert "B-2 is open: Please move my desk to the window" in told.stdout + told.stderr
+        told = machine("vdk", "datasource", "new", "my-crm", cwd=tmp_path, fails=True)
+        assert "'my-crm' is installed already, by vdk-source-my-crm: choose another name" in told.stderr
         machine("mypy", "--python-executable", machine.python, cwd=folder)
     finally:
         machine("uv", "pip", "uninstall", "--quiet", folder.name, cwd=folder)
