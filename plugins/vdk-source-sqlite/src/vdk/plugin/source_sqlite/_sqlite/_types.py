@@ -26,10 +26,11 @@ from ..sql._kinds import (
     decimal_kind,
 )
 
-_NUMBER = re.compile(r"(?:NUMERIC|DECIMAL|DEC|NUMBER)(?:\((\d+)(?:,(\d+))?\))?")
+# DECIMAL_TEXT and INTERVAL MICROSECOND are what vdk-ingest-arrow declares: as DECIMAL, digits would be gone.
+_NUMBER = re.compile(r"(?:NUMERIC|DECIMAL|DECIMAL_TEXT|DEC|NUMBER)(?:\((\d+)(?:,(\d+))?\))?")
 _WORDS: dict[str, Kind] = {
     **dict.fromkeys(("INT", "INTEGER", "TINYINT", "SMALLINT", "MEDIUMINT", "BIGINT", "INT2", "INT4", "INT8"), INTEGER),
-    **dict.fromkeys(("UNSIGNED BIG INT", "BIG INT"), INTEGER),
+    **dict.fromkeys(("UNSIGNED BIG INT", "BIG INT", "INTERVAL MICROSECOND"), INTEGER),
     **dict.fromkeys(("REAL", "DOUBLE", "DOUBLE PRECISION", "FLOAT"), DOUBLE),
     **dict.fromkeys(("TEXT", "CLOB", "CHARACTER", "CHAR", "VARCHAR", "VARYING CHARACTER", "CHARACTER VARYING"), TEXT),
     **dict.fromkeys(("NCHAR", "NATIVE CHARACTER", "NVARCHAR", "TINYTEXT", "MEDIUMTEXT", "LONGTEXT"), TEXT),
