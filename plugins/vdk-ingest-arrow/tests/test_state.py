@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from lakes import DuckDBLake, Lake, any_target
-from landing import APPEND, KEY, REPLACE, columns, opened, partition, query, rows, states, tables, unit
+from landing import APPEND, KEY, REPLACE, UPSERT, columns, opened, partition, query, rows, states, tables, unit
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, StateError
 from vdk.plugin.datasource_base.parts import Generation, StateKey, StoredState
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
@@ -200,18 +200,22 @@ def test_threads_with_a_destination_each_lose_and_repeat_nothing(lake: Lake) -> 
 
 
 @any_target
-def test_of_many_first_commits_of_one_partition_one_wins(lake: Lake) -> None:
+@pytest.mark.parametrize("version", [0, 1], ids=["the first", "a later one"])
+def test_of_many_commits_of_one_partition_one_wins(lake: Lake, version: int) -> None:
     """Its rows are there once; the others have the error that says why, and no rows."""
-    for turn in range(5):
+    for turn in range(4):
         key = partition(f"p{turn}")
+        before = opened(lake)
+        before.commit(unit(state={"n": 0} if version else None, key=key))
         outcomes: list[object] = []
         together = threading.Barrier(4)
 
         def run(key: StateKey, outcomes: list[object], together: threading.Barrier, number: int) -> None:
             destination = opened(lake)
+            one = unit(ROW, state={"n": 1}, version=version, key=key, run_id=f"run-{number}")
             together.wait()
             try:
-                outcomes.append(destination.commit(unit(ROW, state={"n": 1}, key=key, run_id=f"run-{number}")))
+                outcomes.append(destination.commit(one))
             except Exception as error:
                 outcomes.append(type(error))
             destination.close()
@@ -221,8 +225,35 @@ def test_of_many_first_commits_of_one_partition_one_wins(lake: Lake) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        assert sorted(outcomes, key=str) == [1, *[ConcurrentRunError] * 3]
+        before.close()
+        assert sorted(outcomes, key=str) == [version + 1, *[ConcurrentRunError] * 3]
         assert query(lake, "SELECT count(*) FROM orders") == [(turn + 1,)]
+
+
+def test_writers_of_one_table_do_not_double_a_key(lake: Lake) -> None:
+    """Each upserts the same keys for a partition of its own; no constraint watches over them."""
+    together = threading.Barrier(4)
+    failed: list[BaseException] = []
+
+    def write(number: int) -> None:
+        destination = opened(lake)
+        version = 0
+        try:
+            together.wait()
+            for turn in range(8):
+                one = rows(UPSERT, {"id": list(range(50)), "writer": [number] * 50})
+                version = destination.commit(unit(one, state={"n": turn}, version=version, key=partition(f"p{number}")))
+        except BaseException as error:
+            failed.append(error)
+        destination.close()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert query(lake, "SELECT count(*), count(DISTINCT id), count(DISTINCT writer) FROM orders") == [(50, 50, 1)]
 
 
 def test_a_query_of_the_same_process_may_look_on(tmp_path: Path) -> None:
