@@ -137,8 +137,9 @@ class TestRedactor:
 
     def test_what_a_reference_gave_is_a_secret_if_it_is_short_only_from_there(self) -> None:
         """``${env:PAGE_ROWS}`` gives numbers, and the log is full of those."""
-        redact = Redactor.of(Resolved({}, values={"10", "abc", "long one"}, secrets={"abc"}))
-        assert redact("10 rows, abc, a long one") == "10 rows, ***, a ***"
+        redact = Redactor.of(Resolved({}, values={"10", "abc", "long one", "prod"}, secrets={"abc"}))
+        assert redact("10 rows, abc, a long ones") == "10 rows, ***, a ***s"
+        assert redact("products of prod/eu") == "products of ***/eu"
 
     def test_an_empty_secret_is_none(self) -> None:
         """It is everywhere."""

@@ -23,19 +23,22 @@ _PARAMETER_IN_URL = re.compile(
 SHORTEST = 4
 """Shorter secrets are taken out where they stand alone: taking out every "1" would destroy the text and protect
 nothing. What a ``${env:…}`` or ``${property:…}`` gave and is as short, such as a number of rows, is left."""
+DISTINCT = 8
+"""What those gave and is shorter than this is taken out where it stands alone: "prod" is a part of "products"."""
 
 
 class Redactor:
     """Replaces known secret values, and passwords in URLs, by ``***``.
 
-    :param values: taken out wherever they stand, where they are not too short for it.
-    :param secrets: likewise, and where they are short, as whole words.
+    :param values: taken out wherever they stand; shorter than ``DISTINCT``, as whole words; than ``SHORTEST``, not.
+    :param secrets: taken out wherever they stand; shorter than ``SHORTEST``, as whole words.
     """
 
     def __init__(self, values: Iterable[str] = (), secrets: Iterable[str] = ()) -> None:
-        secrets = set(secrets)
-        known = {form for one in {*values, *secrets} if len(one) >= SHORTEST for form in _spellings(one)}
-        words = {one for one in secrets if 0 < len(one) < SHORTEST}
+        secrets, values = set(secrets) - {""}, set(values)
+        anywhere = {one for one in secrets if len(one) >= SHORTEST} | {one for one in values if len(one) >= DISTINCT}
+        words = {one for one in secrets | values if one in secrets or len(one) >= SHORTEST} - anywhere
+        known = {form for one in anywhere for form in _spellings(one)}
         patterns = [re.escape(one) for one in sorted(known, key=len, reverse=True)]
         patterns += [rf"(?<!\w){re.escape(one)}(?!\w)" for one in sorted(words, key=len, reverse=True)]
         self._values = re.compile("|".join(patterns)) if patterns else None
