@@ -88,7 +88,7 @@ class Gullible(Orders):
         return super().read(state)
 
 
-@found_by("test_a_newer_state_is_not_followed")
+@found_by("test_a_state_of_another_version_is_not_followed")
 class Timeless(Orders):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         return super().read({**state, "v": 1} if "v" in state else state)
