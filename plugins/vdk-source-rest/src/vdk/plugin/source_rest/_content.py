@@ -59,10 +59,11 @@ def too_large(limit: int) -> ConfigurationError:
 
 
 def _received(response: requests.Response) -> Iterator[bytes]:
-    raw = response.raw
+    raw, ended = response.raw, False
     try:
         while data := raw.read(_CHUNK, decode_content=False):
             yield data
+        ended = True
     except TimeoutError as error:
         raise ConnectionFailedError(f"the answer did not end in time: {error}") from None
     except (HTTPError, OSError) as error:
@@ -70,7 +71,10 @@ def _received(response: requests.Response) -> Iterator[bytes]:
             raise ConnectionFailedError("the answer did not end in time") from None
         raise Truncated(f"the answer was cut off: {type(error).__name__}") from None
     finally:
-        raw.release_conn()
+        if ended:
+            raw.release_conn()
+        else:
+            raw.close()  # what is left unread must not be taken for the answer to the next request
 
 
 def _prepended(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

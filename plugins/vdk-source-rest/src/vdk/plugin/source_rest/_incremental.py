@@ -175,16 +175,16 @@ class Incremental:
         lower = high - self._cursor.config.lookback_micros if self._cursor.is_time else high
         return [one for one in self._near if one[0] is _ALWAYS or one[0] >= lower]
 
-    def mark(self, at_least: int | None = None) -> Watermark | None:
+    def mark(self, upto: int | None = None) -> Watermark | None:
         """How far it has got; None: nothing is known yet.
 
-        :param at_least: microseconds since 1970 up to which everything was read.
+        :param upto: microseconds since 1970 where the window ended that was read.
         """
-        if at_least is None and self._high is None and self._future is not None:
-            at_least = self._now  # all are of the future, which is no reason to read them all again
-        if at_least is not None and (self._high is None or at_least > self._high):
+        if upto is None and self._high is None and self._future is not None:
+            upto = self._now  # all are of the future, which is no reason to read them all again
+        if upto is not None:
             like = next(one for one in (self._raw, self._from, self._future) if one is not None)
-            self._high = min(at_least, self._now)
+            self._high = min(upto, self._now)
             self._raw = self._cursor.write(self._high, like, as_param=False)  # a value that no record has
         if self._high is None:
             return None

@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 
 _EPOCH_BEGINS = 1e8
 """A reset above this is a time since 1970, as GitHub's; below, it is seconds from now, as in the IETF's drafts."""
+_MILLISECONDS_BEGIN = 1e11
 _REMAINING = ("ratelimit-remaining", "x-ratelimit-remaining", "x-rate-limit-remaining")
 _RESET = ("ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset")
 
@@ -47,6 +48,8 @@ def until_reset(headers: Mapping[str, str], now: float) -> float | None:
     seconds = _seconds(reset)
     if seconds is None:
         return None
+    if seconds > _MILLISECONDS_BEGIN:
+        seconds /= 1000
     return max(0.0, seconds - now) if seconds > _EPOCH_BEGINS else seconds
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from dataclasses import dataclass, replace
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import requests
 from requests.auth import AuthBase
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
 from requests.utils import get_environ_proxies
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError
@@ -62,8 +64,10 @@ class Transport:
         self._own = Session(limits.total)
         self._foreign = Session(limits.total)
         self._proxies = get_environ_proxies(str(origin))
-        self._foreign.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._cookies = RequestsCookieJar()
+        self._lock = threading.Lock()
         for session in (self._own, self._foreign):
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             session.headers.clear()
             session.headers.update(_ALWAYS)
 
@@ -120,19 +124,25 @@ class Transport:
                     params=_encodable(request.params),
                     headers=None if foreign else dict(request.headers),
                     json=request.body,
-                    auth=None if foreign else self._auth,
                 )
             )
-            self._check(prepared, foreign)
-            return session.send(
+            plain_url = prepared.url or ""
+            if not foreign:
+                self._log_in(prepared)
+            response = session.send(
                 prepared,
                 stream=True,
                 timeout=(self._limits.connect, self._limits.read),
                 allow_redirects=False,
                 verify=trusted(self._limits),
                 cert=None if foreign else self._limits.certificate,
-                proxies=get_environ_proxies(prepared.url or "") if foreign else self._proxies,
+                proxies=get_environ_proxies(plain_url) if foreign else self._proxies,
             )
+            if not foreign:
+                with self._lock:
+                    extract_cookies_to_jar(self._cookies, prepared, response.raw)
+            response.url = plain_url  # without a key in its query: it is shown, joined with links and cached
+            return response
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise ConfigurationError(
@@ -144,10 +154,25 @@ class Transport:
             raise ConnectionFailedError(f"{_named(request)}: {_cause(error)}") from None
         except (requests.RequestException, UnicodeError) as error:
             raise ConfigurationError(f"{_named(request)} cannot be sent: {type(error).__name__}") from None
+        except OSError as error:  # which requests raises for files of certificates
+            raise ConfigurationError(f"{_named(request)} cannot be sent: {error}") from None
 
-    def _check(self, prepared: requests.PreparedRequest, foreign: bool) -> None:
-        """The last look before sending: credentials are on it, and they may have changed the URL."""
-        if not foreign and not self.origin.has(prepared.url or ""):
+    def _log_in(self, prepared: requests.PreparedRequest) -> None:
+        """Put cookies and credentials on a request to the origin, and look whether it still is one afterwards.
+
+        The jar is ours and not the session's, which threads may not share while cookies come.
+        """
+        with self._lock:
+            cookies = get_cookie_header(self._cookies, prepared)
+        if cookies:
+            prepared.headers["Cookie"] = cookies
+        if self._auth is not None:
+            prepared.prepare_auth(self._auth)
+        try:
+            same = self.origin.has(prepared.url or "")
+        except ValueError:
+            same = False
+        if not same:
             raise ConfigurationError(
                 f"the request would go to {shown(prepared.url or '')!r}, which is not {self.origin}"
             )

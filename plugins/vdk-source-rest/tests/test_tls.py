@@ -1,0 +1,147 @@
+"""Certificates are checked, connections are not mixed up, and cookies stay with their origin."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from pytest_httpserver import HTTPServer
+
+from support import Scripted, answer, read, redirect
+from vdk.plugin.datasource_base.contract import ConfigurationError
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> trustme.CA:
+    made = trustme.CA()
+    made.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    return made
+
+
+@pytest.fixture
+def secure(authority: trustme.CA) -> Iterator[HTTPServer]:
+    """A server whose certificate only the test's own authority vouches for."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with HTTPServer(host="127.0.0.1", ssl_context=context) as server:
+        yield server
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(source: Make, secure: HTTPServer) -> None:
+    """At once, and not as a server that is away; nothing is sent."""
+    with pytest.raises(ConfigurationError, match=r"not trusted.*ca_bundle"):
+        read(source(secure.url_for("/"), auth={"type": "bearer", "token": "t"}))
+    assert secure.log == []
+
+
+def test_an_authority_of_ones_own_may_be_named(source: Make, secure: HTTPServer, tmp_path: Path) -> None:
+    """With ca_bundle its certificates are trusted."""
+    secure.expect_request("/items").respond_with_json([{"id": 1}])
+    assert read(source(secure.url_for("/"), ca_bundle=str(tmp_path / "ca.pem"))).rows == [{"id": 1}]
+
+
+def test_a_bundle_that_is_missing_is_told(source: Make, secure: HTTPServer, tmp_path: Path) -> None:
+    """The path is in the message."""
+    with pytest.raises(ConfigurationError, match=r"nothing\.pem"):
+        read(source(secure.url_for("/"), ca_bundle=str(tmp_path / "nothing.pem")))
+
+
+def test_a_redirect_from_https_to_http_is_refused(source: Make, secure: HTTPServer, tmp_path: Path) -> None:
+    """A token does not go over a line that anybody can listen to."""
+    with Scripted(lambda request, number: answer([])) as plain:
+        secure.expect_request("/items").respond_with_data(status=302, headers={"Location": f"{plain.url}/items"})
+        auth = {"type": "bearer", "token": "t"}
+        with pytest.raises(ConfigurationError, match="credentials belong to https"):
+            read(source(secure.url_for("/"), ca_bundle=str(tmp_path / "ca.pem"), auth=auth))
+        assert plain.requests == []
+
+
+class Counting(ThreadingHTTPServer):
+    """Keeps connections open, and counts them."""
+
+    daemon_threads = True
+    connections = 0
+
+    def get_request(self) -> Any:
+        self.connections += 1
+        return super().get_request()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A reader that hangs up is no error here."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+    def do_GET(self) -> None:
+        size = 3_000_000 if "big" in self.path else 1
+        content = json.dumps([{"id": "x" * size, "cookie": self.headers.get("Cookie")}]).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Set-Cookie", "sid=1; Path=/")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture
+def counting() -> Iterator[Counting]:
+    with Counting(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_a_connection_with_an_unread_answer_is_not_used_again(source: Make, counting: Counting) -> None:
+    """What is left of an answer that was too large would be taken for the next one."""
+    url = f"http://127.0.0.1:{counting.server_port}"
+    made = source(url, {"name": "big"}, {"name": "items"}, max_response_bytes=1_000_000)
+    with pytest.raises(ConfigurationError, match="max_response_bytes"):
+        read(made, "big")
+    assert read(made).rows[0]["id"] == "x"
+    assert counting.connections == 2
+
+
+def test_connections_and_cookies_are_kept_for_the_origin(source: Make, counting: Counting) -> None:
+    """One connection serves requests after each other, with the cookie that the first answer set."""
+    made = source(f"http://127.0.0.1:{counting.server_port}")
+    assert [read(made).rows[0]["cookie"] for _ in range(3)] == [None, "sid=1", "sid=1"]
+    assert counting.connections == 1
+
+
+def test_many_threads_share_a_source(source: Make, counting: Counting) -> None:
+    """Requests at the same time do not disturb each other."""
+    made = source(f"http://127.0.0.1:{counting.server_port}")
+    got: list[int] = []
+    threads = [threading.Thread(target=lambda: got.append(len(read(made).rows))) for _ in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == [1] * 24
+
+
+def test_a_response_has_no_key_in_its_url(source: Make) -> None:
+    """What hooks, errors and caches see of a request is without credentials."""
+    with Scripted(lambda request, number: redirect("/other?x=1") if number == 0 else answer([])) as api:
+        made = source(api.url, auth={"type": "api_key", "name": "key", "value": "canary-4711", "in": "query"})
+        seen: list[str] = []
+        made.parse = lambda stream, response: seen.append(response.url) or []
+        read(made)
+    assert seen == [f"{api.url}/other?x=1"]
+    assert all("key=canary-4711" in request for request in api.requests)
