@@ -22,7 +22,8 @@ def read(base_url: str, **options: Any) -> int:
     """Records in all payloads of the stream."""
     source = RestSource(decode_config(config(base_url, **options), RestConfig, where="benchmark"))
     partitions = source.streams()[0].partitions({})
-    count = sum(len(payload.data or ()) for partition in partitions for payload in partition.read({}))  # type: ignore[arg-type]
+    payloads = (payload.data for partition in partitions for payload in partition.read({}))
+    count = sum(len(rows) for rows in payloads if isinstance(rows, list))
     source.disconnect()
     return count
 

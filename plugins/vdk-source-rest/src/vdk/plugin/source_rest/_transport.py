@@ -140,7 +140,7 @@ class Transport:
             )
             if not foreign:
                 with self._lock:
-                    extract_cookies_to_jar(self._cookies, prepared, response.raw)
+                    extract_cookies_to_jar(self._cookies, prepared, response.raw)  # type: ignore[no-untyped-call]  # the stubs
             response.url = plain_url  # without a key in its query: it is shown, joined with links and cached
             return response
         except requests.exceptions.SSLError as error:
@@ -163,7 +163,7 @@ class Transport:
         The jar is ours and not the session's, which threads may not share while cookies come.
         """
         with self._lock:
-            cookies = get_cookie_header(self._cookies, prepared)
+            cookies = get_cookie_header(self._cookies, prepared)  # type: ignore[no-untyped-call]  # the stubs
         if cookies:
             prepared.headers["Cookie"] = cookies
         if self._auth is not None:
