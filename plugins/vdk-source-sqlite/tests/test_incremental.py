@@ -349,12 +349,8 @@ def test_pages_with_limit_use_the_index_from_the_middle(database: Path) -> None:
 
     stream = stream_of(database)
     query = Query(stream.plan, stream._dialect)
-    statement = (
-        query.rows(*query.between(Range("a", "z")), query.after("b", (5,))).order_by(query.cursor, *query.keys).limit(3)
-    )
-    dialect = stream._dialect.connect()
-    with dialect:
-        sql = str(statement.compile(dialect=dialect.dialect))
+    behind = query.rows(*query.between(Range("a", "z")), query.after("b", (5,)))
+    sql, _ = behind.order_by(query.cursor, *query.keys).limit(3).compiled()
     plan = rows_of(database, "EXPLAIN QUERY PLAN " + re.sub(r"\?", "1", sql))
     assert [row[3] for row in plan] == ["SEARCH t USING INDEX i (updated_at>? AND updated_at<?)"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -360,8 +361,8 @@ def test_nothing_is_ever_written(database: Path) -> None:
     before = database.read_bytes(), sorted(path.name for path in database.parent.iterdir())
     run(stream_of(database))
     assert before == (database.read_bytes(), sorted(path.name for path in database.parent.iterdir()))
-    with stream_of(database)._dialect.connect() as connection, pytest.raises(Exception, match="readonly"):
-        connection.exec_driver_sql("DELETE FROM t")
+    with closing(stream_of(database)._dialect.connect()) as connection, pytest.raises(Exception, match="readonly"):
+        connection.execute("DELETE FROM t")
     assert rows_of(database, "SELECT count(*) FROM t") == [(1,)]
 
 

@@ -12,12 +12,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import sqlalchemy as sa
 
 from .. import _reader
 from ..sql._bulk import WORTHWHILE_ROWS, BulkPass, Column, Proven, Slot
+from ..sql._expression import NULL, ONE, Expression, case, quoted, value
 from ..sql._kinds import UNFIT, Kind
-from ..sql._query import Expression, Query, value
+from ..sql._query import Query
 
 if TYPE_CHECKING:
     from ..sql._session import Session
@@ -51,8 +51,7 @@ class SqliteBulk:
 
     def worthwhile(self, session: Session) -> bool:
         if self._process is None and self._left:
-            table = sa.select(sa.literal(1)).select_from(self._query.table)
-            is_large = bool(session.all(table.limit(1).offset(WORTHWHILE_ROWS)))
+            is_large = bool(session.all(self._query.all_rows(ONE).limit(1, offset=WORTHWHILE_ROWS)))
             self._left = self._left - 1 if is_large else 0
             if is_large:
                 self._start()
@@ -71,21 +70,21 @@ class SqliteBulk:
                 start_new_session=True,
             )
 
-    def pages(self, session: Session, wanted: BulkPass) -> Iterator[Proven | None]:
+    def pages(self, wanted: BulkPass) -> Iterator[Proven | None]:
         process = self._process
         if process is None:
             return
         try:
-            yield from self._pages(process, session, wanted)
+            yield from self._pages(process, wanted)
         except (OSError, pa.ArrowException, *UNFIT) as error:
             log.debug("%s is read row by row from here on: %s", self._query.plan.name, error)
         finally:
             self.close()
 
-    def _pages(self, process: subprocess.Popen[bytes], session: Session, wanted: BulkPass) -> Iterator[Proven | None]:
+    def _pages(self, process: subprocess.Popen[bytes], wanted: BulkPass) -> Iterator[Proven | None]:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(pickle.dumps(self._request(session, wanted)))
+        process.stdin.write(pickle.dumps(self._request(wanted)))
         process.stdin.close()
         while True:
             what, size = _reader.HEADER.unpack(process.stdout.read(_reader.HEADER.size) or b"G" + bytes(8))
@@ -111,11 +110,11 @@ class SqliteBulk:
                     pipe.close()
         process.wait()
 
-    def _request(self, session: Session, wanted: BulkPass) -> dict[str, Any]:
+    def _request(self, wanted: BulkPass) -> dict[str, Any]:
         query = self._query
-        proofs = (self._misfits().label("misfit"), self._integers(wanted.window).label("integers"))
-        statement = query.filtered(sa.select(*query.selected, *proofs), *wanted.conditions, wanted.behind)
-        sql, parameters = session.compiled(statement.order_by(*wanted.order))
+        columns = *query.selected, self._misfits(), self._integers(wanted.window)
+        statement = query.select(*columns).where(*wanted.conditions, wanted.behind).order_by(*wanted.order)
+        sql, parameters = statement.compiled()
         return {
             "uri": self._uri,
             "timeout": self._timeout,
@@ -133,19 +132,19 @@ class SqliteBulk:
         """
         outside = []
         for name, column in self._columns.items():
-            stored = f"+{_quoted(name)}"
+            stored = f"+{quoted(name)}"
             if pa.types.is_binary(column.kind.arrow):
                 outside.append(f"{stored} < x''")
             elif not _is_number(column.kind.arrow):
                 outside.append(f"{stored} < '' OR {stored} >= x''")
-        return sa.literal_column(" OR ".join(outside) or "0")
+        return Expression(" OR ".join(outside) or "0")
 
     def _integers(self, window: Any) -> Expression:
         mixed = [name for name, column in self._columns.items() if column.mixes]
         if window is None or not mixed:
-            return sa.null()
-        bits = " + ".join(f"((typeof({_quoted(name)}) = 'integer') << {bit})" for bit, name in enumerate(mixed))
-        return sa.case((self._query.cursor >= value(window), sa.literal_column(bits)))
+            return NULL
+        bits = " + ".join(f"((typeof({quoted(name)}) = 'integer') << {bit})" for bit, name in enumerate(mixed))
+        return case(self._query.cursor >= value(window), Expression(bits))
 
 
 def _mixes(kind: Kind, declared: str) -> bool:
@@ -158,7 +157,3 @@ def _is_number(arrow: pa.DataType) -> bool:
     return any(
         is_(arrow) for is_ in (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
     )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -10,18 +10,16 @@ import datetime as dt
 import re
 from typing import Any
 
-import sqlalchemy as sa
-
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
+from ..sql._expression import ONE, Expression, all_of, call, case, count, negated, value
 from ..sql._facts import CursorFacts
 from ..sql._formats import CursorFormat, IsoText, detect_text
 from ..sql._mixed import mixed_formats
 from ..sql._numbers import UNITS, Opaque, detect_number, named_format
-from ..sql._query import Query, value
+from ..sql._query import Query
 from ..sql._session import Session
 
-Expression = sa.ColumnElement[Any]
 _DIRECTIVES = {"%Y": 4, "%m": 2, "%d": 2, "%H": 2, "%M": 2, "%S": 2, "%f": 6}
 
 
@@ -32,9 +30,9 @@ def cursor_expression(column: Expression, cursor_format: str) -> Expression:
     into ISO order.
     """
     if cursor_format == "auto" or named_format(cursor_format) is not None:
-        return sa.collate(column, "BINARY")
+        return column.collate("BINARY")
     if cursor_format == "iso":
-        return sa.func.strftime("%Y-%m-%d %H:%M:%f", column)
+        return call("strftime", value("%Y-%m-%d %H:%M:%f"), column)
     if "%" in cursor_format:
         return _reordered(column, cursor_format)
     raise ConfigurationError(
@@ -63,24 +61,22 @@ def _reordered(column: Expression, pattern: str) -> Expression:
     if "%H" in places and "%M" not in places:
         raise ConfigurationError(f"cursor_format: {pattern!r} has %H and needs %M")
     pieces = [
-        sa.func.substr(column, places[part], _DIRECTIVES[part]) if part.startswith("%") else sa.literal(part)
+        call("substr", column, value(places[part]), value(_DIRECTIVES[part])) if part.startswith("%") else value(part)
         for part in re.findall(r"%.|[^%]", wanted)
     ]
     joined: Expression = pieces[0]
     for piece in pieces[1:]:
-        joined = joined.op("||")(piece)
-    right_length = sa.func.length(column) == at - 1
-    return sa.case(
-        (right_length, joined), else_=column
-    )  # what does not match the pattern shows as it is, and is refused
+        joined = joined.infix("||", piece)
+    right_length = call("length", column).infix("=", value(at - 1))
+    return case(right_length, joined, column)  # what does not match the pattern shows as it is, and is refused
 
 
 def cursor_facts(session: Session, query: Query, known: str | None) -> CursorFacts:
     """See ``Dialect.cursor_facts``."""
     quick = known is not None and query.index_level != "none"
     if query.plan.cursor_format == "iso":
-        unread = query.cursor.is_(None), query.stored_cursor.is_not(None)
-        if session.all(query.filtered(sa.select(sa.literal(1)), *unread).limit(1)):
+        unread = query.cursor.is_null(), query.stored_cursor.is_not_null()
+        if session.all(query.select(ONE).where(*unread).limit(1)):
             raise mixed_formats(session, query)
     guess = _guess(session, query, known, quick=quick)
     if isinstance(guess, CursorFacts):
@@ -94,12 +90,12 @@ def _guess(session: Session, query: Query, known: str | None, *, quick: bool) ->
     """The format of one value, to be confirmed by the others; the facts, if there is none."""
     cursor, plan = query.cursor, query.plan
     if quick:
-        values = session.one(query.filtered(sa.select(sa.func.max(cursor))))
+        values = session.one(query.select(call("max", cursor)))
     else:
-        values = next(iter(session.all(query.filtered(sa.select(cursor), cursor.is_not(None)).limit(1))), (None,))
+        values = next(iter(session.all(query.select(cursor).where(cursor.is_not_null()).limit(1))), (None,))
     found = values[0]
     if found is None:
-        return CursorFacts(None, None, _count(session, query, cursor.is_(None)))
+        return CursorFacts(None, None, _count(session, query, cursor.is_null()))
     named = named_format(plan.cursor_format)
     if named is not None:
         return named
@@ -119,25 +115,25 @@ def _guess(session: Session, query: Query, known: str | None, *, quick: bool) ->
 def _at_the_ends(session: Session, query: Query, guess: CursorFormat) -> CursorFacts:
     """With an index on the cursor: its ends, and its last day. Every row is checked when it is read."""
     cursor = query.cursor
-    lowest = session.one(query.filtered(sa.select(sa.func.min(cursor))))[0]
-    highest = session.one(query.filtered(sa.select(sa.func.max(cursor))))[0]
+    lowest = session.one(query.select(call("min", cursor)))[0]
+    highest = session.one(query.select(call("max", cursor)))[0]
     guess = _numbers(session, query, guess, lowest, highest)
     if not guess.accepts(lowest) or not guess.accepts(highest):
         raise mixed_formats(session, query)
     if isinstance(guess, IsoText):
         recent = cursor >= value(guess.back(highest, dt.timedelta(days=1)))
-        other = query.filtered(sa.select(sa.literal(1)), recent, sa.not_(_looks_like(cursor, guess))).limit(1)
+        other = query.select(ONE).where(recent, negated(_looks_like(cursor, guess))).limit(1)
         if session.all(other):
             raise mixed_formats(session, query)
-    return CursorFacts(guess, highest, _count(session, query, cursor.is_(None)))
+    return CursorFacts(guess, highest, _count(session, query, cursor.is_null()))
 
 
 def _all_over(session: Session, query: Query, guess: CursorFormat) -> CursorFacts:
     """One pass over the table."""
     cursor = query.cursor
-    fits = _looks_like(cursor, guess) if isinstance(guess, IsoText) else sa.literal(1)
-    columns = (sa.func.count(), sa.func.count(cursor), sa.func.min(cursor), sa.func.max(cursor), sa.func.total(fits))
-    rows, filled, lowest, highest, fitting = session.one(query.filtered(sa.select(*columns)))
+    fits = _looks_like(cursor, guess) if isinstance(guess, IsoText) else ONE
+    columns = (count(), *(call(name, cursor) for name in ("count", "min", "max")), call("total", fits))
+    rows, filled, lowest, highest, fitting = session.one(query.select(*columns))
     guess = _numbers(session, query, guess, lowest, highest)
     fits_all = not isinstance(guess, IsoText) or fitting == filled
     if not fits_all or not guess.accepts(lowest) or not guess.accepts(highest):
@@ -159,7 +155,7 @@ def _numbers(session: Session, query: Query, guess: CursorFormat, lowest: Any, h
     used = [
         unit
         for unit, (low, high) in bounds.items()
-        if session.all(query.filtered(sa.select(sa.literal(1)), cursor >= low, cursor < high).limit(1))
+        if session.all(query.select(ONE).where(cursor >= value(low), cursor < value(high)).limit(1))
     ]
     if len(used) > 1:
         raise mixed_formats(session, query)
@@ -171,20 +167,28 @@ def _looks_like(cursor: Expression, form: IsoText) -> Expression:
     digit = "[0-9]"
     date = f"{digit * 4}-{digit * 2}-{digit * 2}"
     if not form.sep:
-        return cursor.op("GLOB")(date)
-    like = cursor.op("GLOB")(f"{date}{form.sep}{digit * 2}:{digit * 2}*{form.suffix}")
+        return _glob(cursor, date)
+    like = _glob(cursor, f"{date}{form.sep}{digit * 2}:{digit * 2}*{form.suffix}")
     if not form.suffix:
-        strictly = sa.and_(like, sa.not_(cursor.op("GLOB")("*:[0-9]*[-+A-Za-z ]*")))
+        strictly = all_of(like, negated(_glob(cursor, "*:[0-9]*[-+A-Za-z ]*")))
         # to the second there is no room for a zone; the usual form takes a quarter of the time so
-        to_the_second = cursor.op("GLOB")(f"????-??-??{form.sep}??:??:??")
-        return sa.case((sa.func.length(cursor) == 19, to_the_second), else_=strictly)
+        to_the_second = _glob(cursor, f"????-??-??{form.sep}??:??:??")
+        return case(_has_length(cursor, 19), to_the_second, strictly)
     if form.digits is not None:
-        return sa.and_(like, sa.func.length(cursor) == 20 + form.digits + bool(form.digits))
+        return all_of(like, _has_length(cursor, 20 + form.digits + bool(form.digits)))
     return like
 
 
+def _glob(cursor: Expression, pattern: str) -> Expression:
+    return cursor.infix("GLOB", value(pattern))
+
+
+def _has_length(cursor: Expression, length: int) -> Expression:
+    return call("length", cursor).infix("=", value(length))
+
+
 def _count(session: Session, query: Query, condition: Expression) -> int:
-    return int(session.one(query.filtered(sa.select(sa.func.count()), condition))[0])
+    return int(session.one(query.select(count()).where(condition))[0])
 
 
 def _number(value: Any) -> bool:

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import sqlalchemy as sa
-from sqlalchemy.pool import NullPool
-
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, DataSourceError
 
 from ..sql._bulk import Bulk
+from ..sql._expression import Expression
 from ..sql._facts import CursorFacts, TableInfo
 from ..sql._kinds import Kind
 from ..sql._query import Query
@@ -41,16 +39,14 @@ class SqliteDialect:
     lock_seconds: float = 5.0
 
     def identity(self) -> str:
-        return sa.URL.create("sqlite", database=str(self.path)).render_as_string()
+        return f"sqlite:///{quote(str(self.path), safe=' +/')}"
 
-    def connect(self) -> sa.Connection:
+    def connect(self) -> sqlite3.Connection:
         if not self.path.is_file():
             what = "is a folder" if self.path.is_dir() else "does not exist"
             raise ConfigurationError(f"the SQLite database {str(self.path)!r} {what}")
-        engine = sa.create_engine("sqlite://", creator=self._open, poolclass=NullPool)
-        sa.event.listen(engine, "begin", _begin)
         try:
-            return engine.connect()
+            return self._opened()
         except Exception as error:
             if (ours := self.translate(error)) is not None:
                 raise ours from error
@@ -60,7 +56,7 @@ class SqliteDialect:
     def _uri(self) -> str:
         return f"file:{quote(str(self.path))}?mode=ro"
 
-    def _open(self) -> sqlite3.Connection:
+    def _opened(self) -> sqlite3.Connection:
         # mode=ro neither creates nor writes. autocommit (isolation_level None): a transaction begins where we say so.
         # A stream's iterator may be closed by another thread than read it; two never use it at once.
         connection = sqlite3.connect(
@@ -77,8 +73,6 @@ class SqliteDialect:
         return reflect(session)
 
     def translate(self, error: Exception) -> DataSourceError | None:
-        if isinstance(error, sa.exc.DBAPIError) and isinstance(error.orig, Exception):
-            error = error.orig
         if not isinstance(error, sqlite3.Error):
             return None
         text = str(error)
@@ -104,7 +98,7 @@ class SqliteDialect:
         return ConfigurationError(f"{where}: {text}")
 
     def tolerate(self, session: Session, error: Exception) -> bool:
-        raw: Any = session.connection.connection.driver_connection
+        raw = session.connection
         if raw.text_factory is not str or "decode to utf-8" not in str(error).lower():
             return False
         raw.text_factory = _undecodable
@@ -113,21 +107,17 @@ class SqliteDialect:
     def kind(self, declared: str, sample: Sequence[Any]) -> Kind:
         return kind_of(declared, sample)
 
-    def cursor_expression(self, column: sa.ColumnElement[Any], cursor_format: str) -> sa.ColumnElement[Any]:
+    def cursor_expression(self, column: Expression, cursor_format: str) -> Expression:
         return cursor_expression(column, cursor_format)
 
     def bulk(self, query: Query, kinds: Mapping[str, Kind]) -> Bulk | None:
         return bulk_of(query, kinds, self._uri, self.lock_seconds)
 
-    def collated(self, column: sa.ColumnElement[Any], collation: str | None) -> sa.ColumnElement[Any]:
-        return column if collation is None else sa.collate(column, collation)
+    def collated(self, column: Expression, collation: str | None) -> Expression:
+        return column if collation is None else column.collate(collation)
 
     def cursor_facts(self, session: Session, query: Query, known: str | None) -> CursorFacts:
         return cursor_facts(session, query, known)
-
-
-def _begin(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
 
 
 def _undecodable(data: bytes) -> str:

@@ -7,9 +7,8 @@ hidden columns; https://www.sqlite.org/pragma.html says what is meant here by ea
 from __future__ import annotations
 
 import re
+import sqlite3
 from typing import Any
-
-import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
@@ -34,12 +33,8 @@ def _table(session: Session, name: str, kind: Any, sql: str) -> TableInfo:
     try:
         columns = _pragma(session, "table_xinfo", name)
         return _table_of(session, name, kind, sql, columns)
-    except (
-        sa.exc.DBAPIError,
-        ConfigurationError,
-    ) as error:  # a module or a viewed table is missing
-        reason = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-        return TableInfo(name, {}, kind, problem=str(reason))
+    except (sqlite3.Error, ConfigurationError) as error:  # a module or a viewed table is missing
+        return TableInfo(name, {}, kind, problem=str(error))
 
 
 def _table_of(session: Session, name: str, kind: Any, sql: str, rows: list[Any]) -> TableInfo:
@@ -115,8 +110,10 @@ def _pragma(session: Session, pragma: str, name: str) -> list[Any]:
 
 
 def _mappings(session: Session, sql: str) -> list[Any]:
-    return list(session.connection.exec_driver_sql(sql).mappings())
+    cursor = session.connection.execute(sql)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
 def _run(session: Session, sql: str) -> list[Any]:
-    return list(session.connection.exec_driver_sql(sql))
+    return list(session.connection.execute(sql))

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from ._kinds import Kind, Unfit
 
 if TYPE_CHECKING:
-    from ._query import Expression
+    from ._expression import Expression
     from ._session import Row, Session
 
 WORTHWHILE_ROWS = 100_000
@@ -58,7 +58,7 @@ class Bulk(Protocol):
     def worthwhile(self, session: Session) -> bool:
         """Whether the table is large enough; makes ready what takes its time, if so."""
 
-    def pages(self, session: Session, wanted: BulkPass) -> Iterator[Proven | None]:
+    def pages(self, wanted: BulkPass) -> Iterator[Proven | None]:
         """Pages in order; the last thing is None if no row is left behind them."""
 
     def close(self) -> None:

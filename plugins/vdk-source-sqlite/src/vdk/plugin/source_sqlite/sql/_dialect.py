@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import sqlalchemy as sa
-
 from vdk.plugin.datasource_base.contract import DataSourceError
 
 if TYPE_CHECKING:
     from ._bulk import Bulk
+    from ._expression import Expression
     from ._facts import CursorFacts, TableInfo
     from ._kinds import Kind
     from ._query import Query
@@ -23,8 +22,8 @@ class Dialect(Protocol):
     def identity(self) -> str:
         """The database as a URL without secrets; stable."""
 
-    def connect(self) -> sa.Connection:
-        """A new connection that cannot write and opens transactions only when told to.
+    def connect(self) -> Any:
+        """A new connection (PEP 249, ``qmark``) that cannot write and opens transactions only when told to.
 
         Raises ``ConfigurationError`` or ``ConnectionFailedError``.
         """
@@ -42,13 +41,13 @@ class Dialect(Protocol):
     def kind(self, declared: str, sample: Sequence[Any]) -> Kind:
         """How the values of a column land, by its declared type, and by some of its values where that decides."""
 
-    def cursor_expression(self, column: sa.ColumnElement[Any], cursor_format: str) -> sa.ColumnElement[Any]:
+    def cursor_expression(self, column: Expression, cursor_format: str) -> Expression:
         """The cursor so that the database orders it by its bytes or number. ``column`` itself where an index may serve.
 
         Raises ``ConfigurationError`` for a ``cursor_format`` that is not known.
         """
 
-    def collated(self, column: sa.ColumnElement[Any], collation: str | None) -> sa.ColumnElement[Any]:
+    def collated(self, column: Expression, collation: str | None) -> Expression:
         """``column``, ordered under ``collation``."""
 
     def bulk(self, query: Query, kinds: Mapping[str, Kind]) -> Bulk | None:

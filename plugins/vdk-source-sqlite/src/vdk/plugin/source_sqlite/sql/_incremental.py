@@ -9,18 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from vdk.plugin.datasource_base.contract import (
-    COUNTER_PREFIX,
-    BadRecordError,
-    ConfigurationError,
-    DataSourcePayload,
-)
+from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, DataSourcePayload
 
 from ._bulk import Bulk, Proven
 from ._facts import CursorFacts
-from ._formats import CursorFormat
-from ._matching import all_match, is_all
-from ._mixed import mixed_formats
+from ._matching import CursorCheck
 from ._overlap import CAP, Overlap, row_hash
 from ._packer import Packer
 from ._pages import BulkPage, Pace, Page, Pages
@@ -41,7 +34,7 @@ class Incremental:
         self, session: Session, query: Query, packer: Packer, now: dt.datetime, bulk: Bulk | None = None
     ) -> None:
         self._session, self._query, self._packer, self._now = session, query, packer, now
-        self._bulk = bulk
+        self._bulk, self._check = bulk, CursorCheck(session, query)
         self._plan: Plan = query.plan
         self._pace = Pace(query.plan.page_rows)
         self._said: Mapping[str, Any] = {}
@@ -58,7 +51,7 @@ class Incremental:
             yield from self._finish(progress, {})
         facts = self._look(progress)
         upper = upper_bound(self._session, self._query, facts, self._now)
-        self._check_nulls(facts)
+        self._check.nulls(facts)
         warn_of_bounds(self._plan, facts, progress, upper)
         yield from self._pass(facts, progress, None, upper.value)
         counts = {"rows_null_cursor": facts.nulls, "rows_held_back": upper.held_back, "rows_unchanged": self._unchanged}
@@ -89,10 +82,10 @@ class Incremental:
         span = Range(lower, None, facts.format.configured(options.end_value, f"{plan.place}.end_value"))
         for page in Pages(self._session, self._query, self._pace, None, bulk=self._bulk).by_cursor(span, None):
             if isinstance(page, BulkPage):
-                self._check_formats(facts.format, page.rows)
+                self._check.proven(facts.format, page.rows)
                 yield DataSourcePayload(page.rows.table)
                 continue
-            self._check_format(facts.format, page.rows)
+            self._check.rows(facts.format, page.rows)
             if page.rows:
                 yield from self._pack(page.rows, None)
 
@@ -130,7 +123,7 @@ class Incremental:
                 last_key = self._last_key(page.rows, high) or last_key
                 yield self._take(page, facts, progress, window)
                 continue
-            self._check_format(facts.format, page.rows)
+            self._check.rows(facts.format, page.rows)
             fresh = self._fresh(page.rows, progress, window)
             at = self._query.cursor_at
             if page.rows and high is not None and page.rows[-1][at] == high:
@@ -152,7 +145,7 @@ class Incremental:
 
     def _take(self, page: BulkPage, facts: CursorFacts, progress: Progress, window: Any) -> DataSourcePayload:
         """A page of rows that are all new."""
-        self._check_formats(facts.format, page.rows)
+        self._check.proven(facts.format, page.rows)
         for row in page.rows.rows_from(window):
             progress.rows.add(row_hash(row))
         progress.resume = page.resume
@@ -226,35 +219,6 @@ class Incremental:
 
     def _is_past(self, resume: Resume | None, high: Any) -> bool:
         return resume is not None and resume.order == "cursor" and high is not None and resume.cursor > high
-
-    def _check_format(self, found: CursorFormat | None, rows: Sequence[Row]) -> None:
-        at = self._query.cursor_at
-        values = [row[at] for row in rows if row[at] is not None]
-        if not values:
-            return
-        if found is None or not all_match(found, values):
-            raise self._mixed()
-
-    def _check_formats(self, found: CursorFormat | None, rows: Proven) -> None:
-        if found is None or not is_all(found, rows.cursors):
-            raise self._mixed()
-
-    def _mixed(self) -> ConfigurationError:
-        self._session.end()
-        self._session.begin()
-        return mixed_formats(self._session, self._query)
-
-    def _check_nulls(self, facts: CursorFacts) -> None:
-        if not facts.nulls or self._plan.options.null_cursor != "fail":
-            return
-        query = self._query
-        row = self._session.one(query.rows(query.cursor.is_(None)).limit(1))
-        raise BadRecordError(
-            f'{facts.nulls} rows have no cursor, and {self._plan.place}.null_cursor is "fail"',
-            stream=self._plan.name,
-            column="/".join(self._plan.cursor),
-            key=tuple(row[at] for at in query.key_at) or None,
-        )
 
     def _pack(self, rows: Sequence[Row], state: Mapping[str, Any] | None) -> Iterator[DataSourcePayload]:
         for payload in self._packer.payloads(rows, state):

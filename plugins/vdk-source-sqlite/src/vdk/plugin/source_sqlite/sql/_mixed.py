@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
 from ._formats import detect_text
@@ -23,7 +21,7 @@ def mixed_formats(session: Session, query: Query) -> ConfigurationError:
     key = [query.column(name) for name in (plan.primary_key or (query.key.columns if query.key else ()))]
     found: dict[str, list[Any]] = {}
     stored = query.stored_cursor
-    statement = query.filtered(sa.select(stored.label("_vdk_cursor"), *key), stored.is_not(None))
+    statement = query.select(stored, *key).where(stored.is_not_null())
     for page in session.stream(statement, lambda: 10_000, release=False):
         for value, *keys in page:
             shape = shape_of(value)

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ._bulk import Bulk, BulkPass, Proven, Slot
-from ._query import Expression, Query, Range
+from ._expression import Expression
+from ._query import Query, Range
 from ._session import Row, Session
 from ._state import Resume, ResumeOrder
 
@@ -102,7 +103,7 @@ class Pages:
     def nulls(self, start: Resume | None) -> Iterator[Page | BulkPage]:
         """Rows without a cursor."""
         query = self._query
-        is_null: list[Expression] = [query.cursor.is_(None)]
+        is_null: list[Expression] = [query.cursor.is_null()]
         if query.key is not None and query.index_level != "cursor":
             return self._key_pages("nulls", is_null, start)
         if start is not None and start.key is not None and query.key is not None:
@@ -198,7 +199,7 @@ class Pages:
         if self._bulk is not None and self._bulk.worthwhile(self._session):
             after = {at: last[at] for at in (self._cursor_at, *self._key_at)}
             wanted = BulkPass(conditions, behind, order, after, self._pace(), self._window)
-            yield from self._bulk.pages(self._session, wanted)
+            yield from self._bulk.pages(wanted)
 
     def _null_stream(self, conditions: list[Any]) -> Iterator[Page]:
         query = self._query

@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-import sqlalchemy as sa
-from sqlalchemy.sql import quoted_name
-
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
 from ._dialect import Dialect
+from ._expression import Expression, Select, all_of, any_of, call, names_in, quoted, value, written
 from ._plan import Plan
 
-Expression = sa.ColumnElement[Any]
 IndexLevel = Literal["none", "cursor", "full"]
 
 
@@ -38,17 +35,16 @@ class Query:
     def __init__(self, plan: Plan, dialect: Dialect, *, keyed: bool = True) -> None:
         self.plan, self.dialect = plan, dialect
         self.key = plan.order_key if keyed else None
-        names = [quoted_name(name, quote=True) for name in plan.table.columns]
-        self.table = sa.table(quoted_name(plan.name, quote=True), *(sa.column(name) for name in names))
+        self.table = quoted(plan.name)
 
     def column(self, name: str) -> Expression:
-        return self.table.c[name]
+        return Expression(f"{self.table}.{quoted(name)}")
 
     @property
     def stored_cursor(self) -> Expression:
         """The cursor as it is stored."""
         columns = [self.column(name) for name in self.plan.cursor]
-        return columns[0] if len(columns) == 1 else sa.func.coalesce(*columns)
+        return columns[0] if len(columns) == 1 else call("coalesce", *columns)
 
     @cached_property
     def cursor(self) -> Expression:
@@ -65,7 +61,7 @@ class Query:
     @cached_property
     def selected(self) -> tuple[Expression, ...]:
         """The columns that land, then what only the reading needs."""
-        computed = [self.cursor.label("_vdk_cursor")] if self.plan.cursor and self.cursor_at == len(self._at) else []
+        computed = [self.cursor.named("_vdk_cursor")] if self.plan.cursor and self.cursor_at == len(self._at) else []
         return (*(self.column(name) for name in self._at), *computed)
 
     @cached_property
@@ -111,27 +107,30 @@ class Query:
                     return "full"
         return level
 
-    def rows(self, *conditions: Expression) -> sa.Select[Any]:
+    def rows(self, *conditions: Expression) -> Select:
         """The rows that land and meet ``conditions``."""
-        return self.filtered(sa.select(*self.selected), *conditions)
+        return self.select(*self.selected).where(*conditions)
 
-    def filtered(self, statement: sa.Select[Any], *conditions: Expression) -> sa.Select[Any]:
-        """``statement`` over the table, with the configured filter and ``conditions``."""
-        return statement.select_from(self.table).where(*self._where, *conditions)
+    def select(self, *columns: Expression) -> Select:
+        """``columns`` of the rows that the configured filter lets through."""
+        return self.all_rows(*columns).where(*self._where)
+
+    def all_rows(self, *columns: Expression) -> Select:
+        """``columns`` of every row of the table."""
+        return Select(columns, self.table)
 
     @cached_property
-    def _where(self) -> tuple[sa.TextClause, ...]:
+    def _where(self) -> tuple[Expression, ...]:
         where = self.plan.options.where
         if where is None:
             return ()
-        clause = sa.text(f"({where.sql}\n)")  # a new line ends a comment that it may end with
-        wanted = set(clause._bindparams)
+        wanted = names_in(where.sql)
         if wanted != set(where.params):
             raise ConfigurationError(
                 f"{self.plan.place}.where: the condition has the names {sorted(wanted)}, and params has "
                 f"{sorted(where.params)}; a colon that is no name is written \\:"
             )
-        return (clause.bindparams(**where.params),)
+        return (written(f"({where.sql}\n)", where.params),)  # a new line ends a comment that it may end with
 
     def between(self, span: Range) -> list[Expression]:
         """Conditions for cursors in ``span``; with no bound at all: for cursors that are not NULL."""
@@ -142,7 +141,7 @@ class Query:
             found.append(self.cursor <= value(span.upper))
         if span.end is not None:
             found.append(self.cursor < value(span.end))
-        return found or [self.cursor.is_not(None)]
+        return found or [self.cursor.is_not_null()]
 
     def after(self, cursor: Any, key: tuple[Any, ...] | None) -> Expression:
         """Rows behind (cursor, key); ``key`` None: behind every row with that cursor."""
@@ -158,11 +157,6 @@ PLAIN_FORMATS = frozenset({"auto", "text", "number", "epoch_s", "epoch_ms", "epo
 """Cursor formats that compare as the column is stored, so that an index on it serves."""
 
 
-def value(one: Any) -> Expression:
-    """A bound value that reaches the driver as it is."""
-    return sa.literal(one, sa.types.NullType())
-
-
 def after(columns: Sequence[Expression], values: Sequence[Any]) -> Expression:
     """``(columns) > (values)`` in lexical order, expanded.
 
@@ -172,4 +166,4 @@ def after(columns: Sequence[Expression], values: Sequence[Any]) -> Expression:
     first, rest = columns[0], columns[1:]
     if not rest:
         return first > value(values[0])
-    return sa.and_(first >= value(values[0]), sa.or_(first > value(values[0]), after(rest, values[1:])))
+    return all_of(first >= value(values[0]), any_of(first > value(values[0]), after(rest, values[1:])))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
 if TYPE_CHECKING:
     from ._dialect import Dialect
+    from ._expression import Select
 
 Row = tuple[Any, ...]
 
@@ -18,13 +17,14 @@ Row = tuple[Any, ...]
 class Session:
     """One connection, used by one thread at a time, closed at the end of the ``with`` block.
 
-    Statements are compiled by SQLAlchemy and executed by the driver's own cursor: values go in and
-    come out exactly as the database stores them, and fast.
+    Statements are executed by the driver's own cursor: values go in and come out exactly as the database
+    stores them.
     """
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
         self.connection = dialect.connect()
+        self._held = False
 
     def __enter__(self) -> Session:
         return self
@@ -36,40 +36,35 @@ class Session:
 
     def begin(self) -> None:
         """Hold a snapshot from the next statement on; nothing if one is held already."""
-        if not self.connection.in_transaction():
+        if not self._held:
             with self._translated():
-                self.connection.begin()
+                self.connection.cursor().execute("BEGIN")
+            self._held = True
 
     def end(self) -> None:
         """Let go of the snapshot, so that writers are not held up."""
-        if self.connection.in_transaction():
+        if self._held:
+            self._held = False
             self.connection.rollback()
 
-    def all(self, statement: sa.Select[Any]) -> list[Row]:
+    def all(self, statement: Select) -> list[Row]:
         return [row for page in self.stream(statement, lambda: 10_000, release=False) for row in page]
 
-    def one(self, statement: sa.Select[Any]) -> Row:
+    def one(self, statement: Select) -> Row:
         """The first row. Raises ``IndexError`` where there is none."""
         return self.all(statement)[0]
 
-    def compiled(self, statement: sa.Select[Any]) -> tuple[str, Sequence[Any]]:
-        """The statement as SQL and its parameters by position."""
-        compiled = statement.compile(dialect=self.connection.dialect, compile_kwargs={"render_postcompile": True})
-        return str(compiled), [compiled.params[name] for name in compiled.positiontup or ()]
-
-    def stream(
-        self, statement: sa.Select[Any], size: Callable[[], int], *, release: bool = True
-    ) -> Iterator[list[Row]]:
+    def stream(self, statement: Select, size: Callable[[], int], *, release: bool = True) -> Iterator[list[Row]]:
         """Pages of at most ``size()`` rows, none empty; the last is shorter, unless the rows end with a full one.
 
         ``release``: the snapshot is let go as soon as the last row is here, before it is handed out.
         A read that was interrupted by a tolerated value is repeated up to the same row, which needs
         the snapshot to be held: see ``begin``.
         """
-        sql, parameters = self.compiled(statement)
+        sql, parameters = statement.compiled()
         done = 0
         while True:
-            cursor = self.connection.connection.cursor()
+            cursor = self.connection.cursor()
             try:
                 with self._translated():
                     cursor.execute(sql, parameters)

@@ -9,7 +9,6 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pyarrow as pa
-import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import (
     BadRecordError,
@@ -22,6 +21,7 @@ from vdk.plugin.datasource_base.contract import (
 )
 
 from ._dialect import Dialect
+from ._expression import ONE, any_of, as_text, count
 from ._facts import TableInfo
 from ._idle import idle_options
 from ._incremental import Incremental
@@ -109,12 +109,12 @@ class SqlStream(DataSourceStream):
         names = self.plan.primary_key
         if not self.plan.cursor or not any(kinds[name] in (ANY, ANY_OR_BYTES) for name in names):
             return
-        as_text: list[Any] = [sa.cast(query.column(name), sa.Text) for name in names]
-        doubled = query.filtered(sa.select(*as_text, sa.func.count())).group_by(*as_text)
-        if found := session.all(doubled.having(sa.func.count() > 1).limit(1)):
-            *key, count = found[0]
+        texts = [as_text(query.column(name)) for name in names]
+        doubled = query.select(*texts, count()).group_by(*texts).having(count() > ONE)
+        if found := session.all(doubled.limit(1)):
+            *key, rows = found[0]
             raise BadRecordError(
-                f"{count} rows have keys that are the same as text; name another key with "
+                f"{rows} rows have keys that are the same as text; name another key with "
                 f"{self.plan.place}.primary_key, or read the table whole with {self.plan.place}.cursor = false",
                 stream=self.name,
                 column="/".join(names),
@@ -129,8 +129,8 @@ class SqlStream(DataSourceStream):
         if not key.nullable:
             return True
         query = Query(self.plan, self._dialect)
-        is_null = sa.or_(*(query.column(name).is_(None) for name in key.columns))
-        return not session.all(sa.select(sa.literal(1)).select_from(query.table).where(is_null).limit(1))
+        is_null = any_of(*(query.column(name).is_null() for name in key.columns))
+        return not session.all(query.all_rows(ONE).where(is_null).limit(1))
 
     def _land_as(self, session: Session) -> Mapping[str, Kind]:
         if self._kinds is None:
@@ -143,10 +143,11 @@ class SqlStream(DataSourceStream):
         """How each column lands."""
         plan, query = self.plan, Query(self.plan, self._dialect, keyed=False)
         columns = [query.column(name) for name in plan.columns]
-        statement = query.filtered(sa.select(*columns)).limit(SAMPLE_ROWS)
-        rows = session.all(statement)
+        statement = query.select(*columns)
+        rows = session.all(statement.limit(SAMPLE_ROWS))
         if len(rows) == SAMPLE_ROWS and plan.order_key is not None:  # and the newest, which may look different
-            rows += session.all(statement.order_by(*(query.column(name).desc() for name in plan.order_key.columns)))
+            newest = statement.order_by(*(query.column(name).descending() for name in plan.order_key.columns))
+            rows += session.all(newest.limit(SAMPLE_ROWS))
         samples = list(zip(*rows, strict=True)) or [()] * len(columns)
         kinds = {
             name: self._dialect.kind(plan.table.columns[name], [value for value in sample if value is not None])
@@ -167,7 +168,7 @@ def _misfits(session: Session, query: Query, kinds: Mapping[str, Kind]) -> set[s
     """Columns that hold a value which does not land as their kind: one pass over the table."""
     fine = dict(kinds)
     names = list(fine)
-    statement = query.filtered(sa.select(*(query.column(name) for name in names)))
+    statement = query.select(*map(query.column, names))
     for page in session.stream(statement, lambda: 10_000, release=False):
         for name, values in zip(names, zip(*page, strict=True), strict=True):
             if name in fine:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
-import sqlalchemy as sa
-
 from vdk.plugin.datasource_base.contract import DataSourcePayload, StateError
 
 from ._packer import Packer
@@ -42,7 +40,7 @@ def all_keys(session: Session, query: Query, packer: Packer) -> Iterator[DataSou
     keys = [query.column(name) for name in query.plan.primary_key]
     pace = Pace(query.plan.page_rows)
     yield DataSourcePayload(packer.keys([]), kind="keys")
-    for rows in session.stream(query.filtered(sa.select(*keys)), pace):
+    for rows in session.stream(query.select(*keys), pace):
         table = packer.keys(rows)
         pace.saw(table.num_rows, table.nbytes)
         yield DataSourcePayload(table, kind="keys")

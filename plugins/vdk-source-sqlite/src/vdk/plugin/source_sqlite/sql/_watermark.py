@@ -7,10 +7,9 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
-
 from vdk.plugin.datasource_base.contract import ConfigurationError, StateError
 
+from ._expression import call, count, value
 from ._facts import CursorFacts
 from ._formats import EPOCH, CursorFormat, micros_of
 from ._options import CURSOR_COLUMNS
@@ -45,9 +44,9 @@ def upper_bound(session: Session, query: Query, facts: CursorFacts, now: dt.date
     limit = micros(now - lag)
     if found.instant(facts.maximum) <= limit:
         return Upper(facts.maximum)
-    bound = sa.literal(found.bound(limit + 1), sa.types.NullType())
-    highest = session.one(query.filtered(sa.select(sa.func.max(query.cursor)), query.cursor < bound))[0]
-    held = session.one(query.filtered(sa.select(sa.func.count()), query.cursor >= bound))[0]
+    bound = value(found.bound(limit + 1))
+    highest = session.one(query.select(call("max", query.cursor)).where(query.cursor < bound))[0]
+    held = session.one(query.select(count()).where(query.cursor >= bound))[0]
     late = found.instant(facts.maximum) - micros(now)
     if late > micros_of(SKEW):
         log.warning(
