@@ -8,8 +8,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,8 @@ from vdk.plugin.datasource_base.parts import StateKey
 from vdk.plugin.datasource_base.parts import _local_state as local_state
 from vdk.plugin.datasource_base.parts._local_state import LocalFileStore
 from vdk.plugin.datasource_base.testing.faults import files_up_to, run_child
+
+NOBODY = 65534
 
 
 def key(stream: str = "orders", partition: str = "", source: str = "shop") -> StateKey:
@@ -96,6 +101,7 @@ GOOD: dict[str, Any] = {
         ("[]", "is no vdk-datasource-state"),
         ('{"format": "other", "v": 1}', "is no vdk-datasource-state"),
         ('{"format": "vdk-datasource-state", "v": 2, "states": []}', "has version 2, this program reads version 1"),
+        ('{"format": "vdk-datasource-state", "v": 0, "states": []}', "has version 0, this program reads version 1"),
         ('{"format": "vdk-datasource-state", "v": 1}', "is damaged"),
         ('{"format": "vdk-datasource-state", "v": 1, "states": [5]}', "is damaged"),
         *[
@@ -134,17 +140,34 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         store.save(key(), {"n": 1}, version=0, run_id="r")
 
 
-@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root writes read-only folders")
-def test_a_read_only_folder_is_told(store: LocalFileStore) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are not read-only there")
+def test_a_read_only_folder_is_told() -> None:
     """What is there stays, and can be read."""
-    store.save(key(), {"n": 1}, version=0, run_id="r")
-    store.path.parent.chmod(0o500)
+    # not pytest's folder: nobody but its owner may enter that
+    with tempfile.TemporaryDirectory() as home, without_rights(Path(home)):
+        store = LocalFileStore(Path(home) / "states" / "state.json", "lake")
+        store.save(key(), {"n": 1}, version=0, run_id="r")
+        store.path.parent.chmod(0o500)
+        try:
+            with pytest.raises(StateError, match="cannot be written"):
+                store.save(key(), {"n": 2}, version=1, run_id="r")
+            assert store.load("shop")[0].state == {"n": 1}
+        finally:
+            store.path.parent.chmod(0o700)
+
+
+@contextmanager
+def without_rights(home: Path) -> Iterator[None]:
+    """As the user nobody, whose the folder is then, if this is root, who writes read-only folders."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.chown(home, NOBODY, -1)
+    os.seteuid(NOBODY)
     try:
-        with pytest.raises(StateError, match="cannot be written"):
-            store.save(key(), {"n": 2}, version=1, run_id="r")
-        assert store.load("shop")[0].state == {"n": 1}
+        yield
     finally:
-        store.path.parent.chmod(0o700)
+        os.seteuid(0)
 
 
 def test_a_lock_that_is_held_for_long_is_away_not_broken(

@@ -36,7 +36,8 @@ class PropertiesStore:
         self._destination = destination
 
     def load(self, source_id: str) -> list[StoredState]:
-        return stored_states(self._records(self._read_all()), source_id, self._destination)
+        with _ONE_AT_A_TIME:  # a file that is written in place is read whole, or it looks damaged or empty
+            return stored_states(self._records(self._read_all()), source_id, self._destination)
 
     def save(self, key: StateKey, state: State, *, version: int, run_id: str) -> int:
         with _ONE_AT_A_TIME:

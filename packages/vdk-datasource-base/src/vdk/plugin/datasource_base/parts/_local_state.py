@@ -94,10 +94,12 @@ def check_records(content: Any, where: str) -> list[dict[str, Any]]:
     """The records of a store's JSON; raises ``StateError`` for anything that is not ours."""
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise StateError(f"{where} is no {FORMAT}: move it away to start from the beginning")
-    if content.get("v") != VERSION:
+    if (version := content.get("v")) != VERSION:
+        newer = isinstance(version, int) and version > VERSION
+        remedy = "it was written by a newer program: upgrade this one, or move" if newer else "move"
         raise StateError(
-            f"{where} has version {content.get('v')!r}, this program reads version {VERSION}: upgrade it, "
-            "or move the file away to start from the beginning"
+            f"{where} has version {version!r}, this program reads version {VERSION}: {remedy} it away to start from "
+            "the beginning"
         )
     records = content.get("states")
     if not isinstance(records, list) or not all(map(_whole, records)):
