@@ -104,6 +104,14 @@ def test_a_mark_on_the_class_ends_the_session(pytester: pytest.Pytester) -> None
     result.stdout.fnmatch_lines(["*a check is not marked xfail; say xfails = *"])
 
 
+def test_the_tests_of_a_plugin_are_its_own(pytester: pytest.Pytester) -> None:
+    """A class of the suite may have other tests beside the checks, with whatever marks."""
+    own = "\n    @pytest.mark.xfail(reason='not yet')\n    def test_of_our_own(self):\n        assert False\n"
+    pytester.makepyfile(dedent(SUITE).format(check=FAILS, xfails={}, decorator="") + own)
+    result = pytester.runpytest_inprocess("-k", "test_of_our_own", "-p", "no:cacheprovider")
+    result.assert_outcomes(xfailed=1)
+
+
 def test_without_pytest_the_error_says_what_to_install() -> None:
     """pytest is needed by the suite alone, not by the package, nor by the destination in memory."""
     code = (

@@ -11,7 +11,7 @@ import pytest
 
 from ...contract import DataSourcePayload
 from ._editor import StreamEditor
-from ._landing import Landing
+from ._landing import STOPS, Landing
 from ._make import MakeSource
 from ._payloads import plain_rows, read_tables
 from ._suite import Conformance
@@ -67,15 +67,17 @@ class IncrementalConformance(Conformance):
         """No peer goes on inside a group of equal cursors; several store a state in the middle of one."""
         numbers = range(NEW, NEW + 3 * editor.page_rows + 1)
         editor.write(numbers, 50)
-        for behind in range(1, 12):
+        for behind in range(1, STOPS):
             with Landing.fresh() as stopped:
-                stopped.stop(source, behind=behind)
+                ended = stopped.stop(source, behind=behind, stream=editor.stream) is None
                 stopped.run(source)
                 _all_there(
                     numbers, editor, stopped,
                     f"of one cursor value after a stop behind payload {behind}: put the key beside the cursor in the "
                     "state, or move the state only when the cursor changes",
                 )  # fmt: skip
+            if ended:
+                break
 
     def test_a_new_row_at_the_exact_boundary_lands(
         self, source: MakeSource, editor: StreamEditor, landing: Landing

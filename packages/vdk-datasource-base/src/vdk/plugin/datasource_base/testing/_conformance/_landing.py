@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ...contract import DataSource, DataSourceConfig, DestinationError, FlowFailedError, State
+from ...contract import DataSource, DataSourceConfig, DataSourcePayload, DestinationError, FlowFailedError, State
 from ...parts import Destination, Registry, StateKey, StoredState
 from ...runtime import Environment, Options, RunSummary, execute
 from .._faults import Fail
@@ -24,6 +24,8 @@ from ._watched import watched
 
 OPTIONS = Options(max_parallel_partitions=1, batch_rows=1, retry_attempts=1, retry_delay=0.001)
 """One partition after the other, each payload a commit of its own, and failures at once: nothing left to chance."""
+STOPS = 40
+"""Payloads of a small set of data that a run is stopped behind, one run each; further ones are let be."""
 
 Row = dict[str, Any]
 
@@ -59,10 +61,18 @@ class Landing:
         """One run, and the error it ended with, if it did."""
         return error_of(self._execute, make, **options)
 
-    def stop(self, make: MakeSource, *, behind: int) -> Exception | None:
-        """A run that is stopped, as by Ctrl-C, behind so many payloads."""
+    def stop(self, make: MakeSource, *, behind: int, stream: str | None = None) -> Exception | None:
+        """A run that is stopped, as by Ctrl-C, behind so many payloads, of one stream or of all.
+
+        None: there are fewer, so it was not.
+        """
         stop, more = threading.Event(), iter(range(1, behind))
-        return self.attempt(watched(make, lambda *_: None if next(more, None) else stop.set()), stop=stop)
+
+        def told(name: str, partition: str, payload: DataSourcePayload) -> None:
+            if stream in (None, name) and next(more, None) is None:
+                stop.set()
+
+        return self.attempt(watched(make, told), stop=stop)
 
     def crash(self, make: MakeSource, *, at: int, half: bool) -> Exception | None:
         """A run whose destination dies at a commit: before it, or with half of its rows and without its state."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ...contract import DataSourcePayload, StateError
-from ._landing import Landing
+from ._landing import STOPS, Landing
 from ._make import MakeSource
 from ._payloads import error_of, opened, partitions_of, read, rows_of
 from ._suite import Conformance
@@ -17,8 +17,6 @@ from ._values import counted, lost
 from ._watched import Told, watched
 
 VERSIONS = ("v", "version")
-STOPS = 40
-"""Payloads of a small known set of data that a run is stopped behind, one run each."""
 
 
 class StateChecks(Conformance):
