@@ -195,7 +195,25 @@ SUSPICIOUS: list[Any] = [
     {"items": [{"id": 1}], "total_pages": 3},
     {"items": [{"id": 1}], "next": 2},
     {"items": [{"id": 1}], "next": "abc"},
+    {"items": [{"id": 1}], "total": "2"},
+    {"records": [{"id": 1}], "done": False, "nextRecordsUrl": "/query/01g-2000"},
+    {"records": [{"id": 1}], "offset": "itr1/rec1"},
+    {"data": [{"id": 1}], "next_page": {"offset": "abc", "uri": "https://api.example/tasks?offset=abc"}},
+    {"data": [{"id": 1}], "additional_data": {"pagination": {"more_items_in_collection": True, "next_start": 100}}},
+    {"data": [{"id": 1}], "meta": {"next_token": "abc"}},
+    {"content": [{"id": 1}], "last": False, "totalPages": 3},
+    {"list": [{"id": 1}], "next_offset": "abc"},
+    {"customers": [{"id": 1}], "cursor": "abc"},
+    {"Contents": [{"id": 1}], "IsTruncated": True},
+    {"ids": ["a", "b"], "has_more": True},
 ]
+COMPLETE: list[Any] = [
+    {"items": [{"id": 1}], "has_more": False, "next": None, "total": 1, "total_pages": 1},
+    {"items": [{"id": 1}], "done": True, "offset": 0, "limit": 100, "next_page": {"uri": None}},
+    {"items": [{"id": 1, "next": "abc", "has_more": True}], "context": {"total": 2}, "pages": "1", "after": ""},
+    {"id": 1, "next_run": "2026-01-02", "count": 5},
+]
+PARTIAL_HEADERS = ["X-Total-Count: 9", "X-Total: 9", "X-Next-Page: 2", "Content-Range: items 0-0/9"]
 
 
 @pytest.mark.parametrize("body", SUSPICIOUS)
@@ -204,14 +222,31 @@ def test_one_page_of_several_is_not_taken_for_all(source: Make, body: Any) -> No
     with Scripted(lambda request, number: answer(body)) as api:
         with pytest.raises(ConfigurationError, match=r'looks like one page.*type = "none"'):
             read(source(api.url))
-        assert read(source(api.url, paginator={"type": "none"})).rows == [{"id": 1}]
+        assert len(read(source(api.url, paginator={"type": "none"})).rows) == 1
 
 
-def test_a_total_in_a_header_is_noticed(source: Make) -> None:
-    """X-Total-Count says how many there are."""
+@pytest.mark.parametrize("body", COMPLETE)
+def test_what_says_that_it_is_all_is_taken_for_all(source: Make, body: Any) -> None:
+    """A record's fields are no signs, nor are those that name no next page."""
+    with Scripted(lambda request, number: answer(body)) as api:
+        assert read(source(api.url)).rows == body.get("items", [body])
+
+
+@pytest.mark.parametrize("header", PARTIAL_HEADERS)
+def test_a_header_that_tells_of_more_is_noticed(source: Make, header: str) -> None:
+    """One that names the next page, or says how many records there are."""
     with (
-        Scripted(lambda request, number: answer([{"id": 1}], JSON, "X-Total-Count: 9")) as api,
-        pytest.raises(ConfigurationError, match="X-Total-Count is 9"),
+        Scripted(lambda request, number: answer([{"id": 1}], JSON, header)) as api,
+        pytest.raises(ConfigurationError, match=f"the header {header.partition(':')[0]} is"),
+    ):
+        read(source(api.url))
+
+
+def test_partial_content_is_not_taken_for_all(source: Make) -> None:
+    """PostgREST answers 206 to those who ask for a count and get a part."""
+    with (
+        Scripted(lambda request, number: answer([{"id": 1}], status="206 Partial Content")) as api,
+        pytest.raises(ConfigurationError, match="206 Partial Content"),
     ):
         read(source(api.url))
 

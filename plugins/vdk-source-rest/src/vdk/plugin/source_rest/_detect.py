@@ -14,6 +14,7 @@ from vdk.plugin.datasource_base.contract import ConfigurationError
 from ._messages import Page, Request
 from ._paginators import CursorPaginator, LinkHeaderPaginator, NextUrlPaginator, Paginator, links
 from ._paths import find
+from ._signs import sign_of_more
 
 _URLS = (
     "next", "next_url", "nextUrl", "next_page_url", "nextLink", '"@odata.nextLink"', '"odata.nextLink"', "links.next",
@@ -31,9 +32,6 @@ _TOKENS = {
     "next_token": "next_token",
     "nextToken": "nextToken",
 }
-_MORE = ("has_more", "hasMore", "has_next", "hasNext", "has_next_page", "meta.has_more", "pagination.has_more", "more")
-_TOTALS = ("total", "total_count", "totalCount", "total_results", "count", "meta.total", "pagination.total")
-_PAGES = ("total_pages", "totalPages", "last_page", "page_count", "meta.total_pages", "pagination.total_pages")
 
 
 class AutoPaginator(Paginator, tag="auto"):
@@ -43,7 +41,7 @@ class AutoPaginator(Paginator, tag="auto"):
         found = _detected(page)
         if found is not None:
             return found.next(request, page)
-        if page.number == 1 and (sign := _sign_of_more(page)):
+        if page.number == 1 and (sign := sign_of_more(page)):
             raise ConfigurationError(
                 f"the answer looks like one page of several ({sign}), and how to ask for the next cannot be told from "
                 'it: name the paginator, or say paginator = { type = "none" } if this is all'
@@ -67,26 +65,3 @@ def _detected(page: Page) -> Paginator | None:
 
 def _is_link(value: Any) -> bool:
     return isinstance(value, str) and (value.lower().startswith(("http:", "https:")) or value[:1] in ("/", "?"))
-
-
-def _sign_of_more(page: Page) -> str | None:
-    """What in the answer says that there is more than it holds."""
-    body = page.body
-    total = page.response.headers.get("x-total-count", "")
-    if total.isdigit() and int(total) > page.count:
-        return f"the header X-Total-Count is {total}, and it has {page.count} records"
-    if not isinstance(body, Mapping):
-        return None
-    for path in (*_URLS, *_TOKENS):
-        if isinstance(value := find(path, body), (str, int)) and value not in ("", False):
-            return f"{path} is {value!r:.40}"
-    for path in _MORE:
-        if find(path, body) is True:
-            return f"{path} is true"
-    for path in _PAGES:
-        if type(value := find(path, body)) is int and value > 1:
-            return f"{path} is {value}"
-    for path in _TOTALS:
-        if type(value := find(path, body)) is int and value > page.count:
-            return f"{path} is {value}, and it has {page.count} records"
-    return None
