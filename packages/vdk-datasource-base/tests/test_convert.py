@@ -25,6 +25,7 @@ from vdk.plugin.datasource_base.parts._convert import Converted, convert_batch, 
 from vdk.plugin.datasource_base.parts._infer import infer_array
 from vdk.plugin.datasource_base.parts._plain import plain
 from vdk.plugin.datasource_base.parts._reduce import last_per_key, without_key
+from vdk.plugin.datasource_base.parts._rows import rows_of
 
 UTC = dt.UTC
 WINTER = dt.timezone(dt.timedelta(hours=1))
@@ -460,3 +461,56 @@ class TestColumnsThatAreOnlyNamed:
         """A batch brings the type of a column that is declared without one."""
         table = convert_batch(pa.table({"id": ["a"], "price": [1.5]}), self.NAMED, stream="s").table
         assert table.schema == pa.schema([("id", pa.string()), ("price", pa.float64())])
+
+
+class TestNanoseconds:
+    """Python's times count microseconds, so rows that pass through Python keep finer ones in another form."""
+
+    @pytest.mark.parametrize(
+        "type_", [pa.timestamp("ns"), pa.timestamp("ns", tz="Europe/Berlin"), pa.time64("ns"), pa.duration("ns")]
+    )
+    def test_they_survive_beside_a_row_that_is_rejected(self, type_: pa.DataType) -> None:
+        times = pa.array([1, 2, None, 3000], pa.int64()).cast(type_)
+        table = pa.table({"n": [1.0, 1.5, 2.0, 3.0], "t": times})
+        schema = StreamSchema(pa.schema([("n", pa.int64()), ("t", type_)]))
+        converted = convert_batch(table, schema, stream="s")
+        assert converted.table.column("n").to_pylist() == [1, 2, 3]
+        assert converted.table.column("t").combine_chunks().equals(times.take(pa.array([0, 2, 3])))
+        (row, error) = converted.rejected[0]
+        assert "000000002" in to_json(row) or "2 ns" in to_json(row)
+        assert "column 'n'" in str(error)
+
+    def test_they_survive_beside_a_row_without_a_key(self) -> None:
+        table = pa.table({"id": [1, None], "t": pa.array([1, 2], pa.timestamp("ns"))})
+        kept, misfits = without_key(table, ["id"], stream="s")
+        assert kept.column("t").cast(pa.int64()).to_pylist() == [1]
+        assert to_json(misfits[0][0]) == '{"id":null,"t":"1970-01-01T00:00:00.000000002"}'
+
+    def test_they_survive_inside_of_nested_values(self) -> None:
+        column = pa.array([[1, None], None], pa.list_(pa.int64())).cast(pa.list_(pa.timestamp("ns", tz="UTC")))
+        (landed,) = convert_batch(pa.table({"l": column}), None, stream="s").table.columns
+        assert landed.to_pylist() == ['["1970-01-01T00:00:00.000000001Z",null]', None]
+
+    def test_they_survive_a_transform_of_rows(self) -> None:
+        table = pa.table({"t": pa.array([1, None], pa.timestamp("ns"))})
+        assert infer_table(rows_of(table)).column("t").equals(table.column("t"))
+
+    def test_they_are_text_for_whoever_takes_rows_of_python_only(self) -> None:
+        table = pa.table({"t": pa.array([1, 5000], pa.time64("ns")), "d": pa.array([1, 5], pa.duration("ns"))})
+        assert rows_of(table, text=True) == [
+            {"t": "00:00:00.000000001", "d": "1 ns"},
+            {"t": "00:00:00.000005000", "d": "5 ns"},
+        ]
+
+    def test_a_time_of_day_as_text_keeps_its_digits_or_does_not_fit(self) -> None:
+        schema = StreamSchema(pa.schema([("t", pa.time64("ns"))]))
+        fits = convert_rows([{"t": "12:00:00.000000001"}], schema, stream="s").table
+        assert fits.column("t").cast(pa.int64()).to_pylist() == [43_200_000_000_001]
+        coarse = StreamSchema(pa.schema([("t", pa.time64("us"))]))
+        assert convert_rows([{"t": "12:00:00.000000001"}], coarse, stream="s").rejected
+        assert convert_rows([{"t": "12:00:00.0000000001"}], schema, stream="s").rejected
+        assert convert_rows([{"t": "12:00:00+01:00"}], schema, stream="s").rejected
+
+    def test_an_error_about_one_can_be_told(self) -> None:
+        value = pa.scalar(1, pa.time64("ns"))
+        assert "Time64Scalar that cannot be shown" in str(BadRecordError("no", stream="s", value=value))

@@ -103,5 +103,8 @@ class FlowFailedError(DataSourceError):
 
 
 def _shortened(value: Any, limit: int = 120) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # Arrow's scalars of nanoseconds, for one, have none
+        text = f"<{type(value).__name__} that cannot be shown>"
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"

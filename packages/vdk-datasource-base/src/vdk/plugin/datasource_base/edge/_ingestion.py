@@ -8,6 +8,7 @@ from typing import Any
 
 from ..parts import CommitUnit, Destination, Slice, StateKey, StoredState, WriteMode
 from ..parts._local_state import StateStore
+from ..parts._rows import rows_of
 
 
 class IngestionPluginDestination(Destination):
@@ -69,7 +70,7 @@ class IngestionPluginDestination(Destination):
         for one in slices:
             for start in range(0, one.data.num_rows, self._rows):
                 # new dicts for each call: some plugins change what they are given
-                self._send(one.data.slice(start, self._rows).to_pylist(), one.table.name)
+                self._send(rows_of(one.data.slice(start, self._rows), text=True), one.table.name)
 
     def _send(self, payload: list[dict[str, Any]], table: str) -> None:
         """One call of the plugin, with the processors around it, as VDK's poster thread makes it."""

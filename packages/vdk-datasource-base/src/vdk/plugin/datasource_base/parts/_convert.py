@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from ..contract import JSON_TYPE, BadRecordError, StreamSchema
 from ._infer import builtin, column_names, infer_array, infer_table, json_array
 from ._plain import plain, plain_type
+from ._rows import rows_of, values_of
 
 Row = Mapping[str, Any]
 MISFIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError, TypeError)
@@ -66,7 +67,7 @@ def convert_batch(
     if schema is None:
         return Converted(table)
     if not loose and _lacks_values(table, schema):
-        return convert_rows(table.to_pylist(), schema, stream=stream)
+        return convert_rows(rows_of(table), schema, stream=stream)
     for index, one in enumerate(table.schema):
         position = schema.fields.get_field_index(one.name)
         if position < 0 or (wanted := plain_type(schema.fields.field(position).type)) == one.type:
@@ -77,7 +78,7 @@ def convert_batch(
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             if not loose:
                 # row by row: finds the value that does not fit, and keeps the rows that do
-                return convert_rows(table.to_pylist(), schema, stream=stream)
+                return convert_rows(rows_of(table), schema, stream=stream)
     return Converted(table)
 
 
@@ -92,7 +93,7 @@ def cast_exactly(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArra
     if column.type == wanted or pa.types.is_null(wanted):
         return column
     if wanted == JSON_TYPE:
-        return pa.chunked_array([json_array(column.to_pylist())])
+        return pa.chunked_array([json_array(values_of(column))])
     if any(one(column.type) and one(wanted) for one in (pa.types.is_floating, pa.types.is_decimal)):
         return _there_and_back(column, wanted)
     if not _castable(column.type, wanted):
@@ -169,9 +170,20 @@ def _times(values: Sequence[Any], wanted: pa.DataType) -> pa.Array:
     if texts.type != pa.string():
         raise pa.ArrowInvalid(f"{texts.type} is no {wanted}")
     if pa.types.is_time(wanted):  # which Arrow does not parse
-        times = [None if value is None else dt.time.fromisoformat(value) for value in values]
-        return cast_exactly(pa.chunked_array([infer_array(times)]), wanted).combine_chunks()
+        times = pa.array([None if value is None else _nanoseconds(value) for value in values], pa.time64("ns"))
+        return cast_exactly(pa.chunked_array([times]), wanted).combine_chunks()
     return pc.cast(texts, wanted, safe=True)
+
+
+def _nanoseconds(text: str) -> int:
+    """A time of day since midnight. Python reads it too, but drops what is finer than a microsecond."""
+    time = dt.time.fromisoformat(text)
+    if time.tzinfo is not None:
+        raise ValueError(f"{text!r} has a zone, which Arrow's times have not")
+    fraction = text.replace(",", ".").partition(".")[2].rstrip("0")
+    if len(fraction) > 9:
+        raise ValueError(f"{text!r} is finer than a nanosecond")
+    return (time.hour * 3600 + time.minute * 60 + time.second) * 10**9 + int(f"{fraction:0<9}")
 
 
 def _decimal(value: Any) -> decimal.Decimal | None:

@@ -19,6 +19,7 @@ import msgspec
 import pyarrow as pa
 
 from ..contract import JSON_TYPE, BadRecordError
+from ._rows import scalar_text
 
 _EXACT = 2**53
 """Every integer up to here is a double (IEEE 754 binary64 has 53 bits of significand)."""
@@ -127,6 +128,8 @@ def _of_one_kind(values: Sequence[Any], kind: type) -> pa.Array:
         return _datetimes(values)
     if kind is decimal.Decimal:
         return _decimals(values)
+    if issubclass(kind, pa.Scalar) and len({v.type for v in values if v is not None}) == 1:
+        return pa.array(values)
     if kind is uuid.UUID:
         return pa.array([None if v is None else str(v) for v in values], pa.string())
     return json_array(values)
@@ -167,4 +170,10 @@ def _finite(value: Any) -> Any:
 
 
 _KNOWN = {type(None), *_ONE_KIND, dt.datetime, decimal.Decimal, uuid.UUID, dict, list}
-_ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
+
+
+def _encodable(value: Any) -> str:
+    return scalar_text(value) if isinstance(value, pa.Scalar) else str(value)
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=_encodable)

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from ..contract import JSON_TYPE
 from ._infer import infer_array, json_array
+from ._rows import values_of
 
 
 def plain(table: pa.Table) -> pa.Table:
@@ -26,7 +27,7 @@ def _plain_column(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArr
             [pa.ExtensionArray.from_storage(JSON_TYPE, chunk) for chunk in texts.cast(pa.string()).chunks], JSON_TYPE
         )
     if wanted == JSON_TYPE:
-        return pa.chunked_array([json_array(column.to_pylist())])
+        return pa.chunked_array([json_array(values_of(column))])
     if _is_uuid(column.type):
         return pa.chunked_array([infer_array(column.to_pylist())]).cast(wanted)
     if pa.types.is_run_end_encoded(column.type):

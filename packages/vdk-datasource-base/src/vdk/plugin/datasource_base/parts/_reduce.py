@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..contract import JSON_TYPE, BadRecordError
+from ._rows import rows_of
 
 Misfit = tuple[Mapping[str, Any], BadRecordError]
 _POSITION = "_vdk_position"
@@ -28,7 +29,7 @@ def without_key(table: pa.Table, key: Sequence[str], *, stream: str) -> tuple[pa
         return table, []
     no_key = functools.reduce(pc.or_, [table.column(name).is_null() for name in lacking])
     misfits: list[Misfit] = []
-    for row in table.filter(no_key).to_pylist():
+    for row in rows_of(table.filter(no_key)):
         column = next(name for name in lacking if row[name] is None)
         reason = "the row has no value in a column of the primary key"
         error = BadRecordError(reason, stream=stream, column=column, key={name: row[name] for name in key})

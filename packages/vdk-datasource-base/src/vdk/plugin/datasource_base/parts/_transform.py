@@ -15,6 +15,7 @@ import pyarrow as pa
 from ..contract import ConfigurationError, DataSourceError
 from ._infer import infer_table
 from ._registry import closest
+from ._rows import rows_of
 
 Data: TypeAlias = "Sequence[Mapping[str, Any]] | pa.Table"
 BATCH_NAMES = ("batch", "table")
@@ -37,7 +38,7 @@ class Transform:
         if self.takes_batches:
             given: Any = data if isinstance(data, pa.Table) else infer_table(data)
         else:
-            given = data.to_pylist() if isinstance(data, pa.Table) else [dict(row) for row in data]
+            given = rows_of(data) if isinstance(data, pa.Table) else [dict(row) for row in data]
         try:
             result = self._function(given)
         except (DataSourceError, ConnectionError, TimeoutError):

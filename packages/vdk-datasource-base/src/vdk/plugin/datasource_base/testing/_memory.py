@@ -22,6 +22,7 @@ from ..parts import (
     TableSpec,
     WriteMode,
 )
+from ..parts._rows import rows_of
 
 Row = dict[str, Any]
 
@@ -98,7 +99,7 @@ class MemoryDestination(Destination):
             self._learn(table, None)
         for unit in generation.units:
             for one in self._staged(unit.key):
-                rows[one.table.name].extend(one.data.to_pylist())
+                rows[one.table.name].extend(rows_of(one.data))
                 self._learn(one.table, one.data.schema)
         versions = [self._swap(unit) for unit in generation.units]
         self._take(rows)
@@ -158,7 +159,7 @@ def _together(slices: list[Slice]) -> list[Slice]:
 
 
 def _land(rows: list[Row], one: Slice) -> None:
-    data, spec = one.data.to_pylist(), one.table
+    data, spec = rows_of(one.data), one.table
     if one.kind == "keys":
         there = {_key(row, spec) for row in data}
         _delete(rows, [row for row in rows if _key(row, spec) not in there and not row.get(DELETED_AT)], spec)
