@@ -1,0 +1,59 @@
+"""The short way of a row that comes alone leads where the long one does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vdk.plugin.datasource_base import DataSourceError, DataSourcePayload
+from vdk.plugin.datasource_base.runtime._buffer import Buffer
+from vdk.plugin.datasource_base.runtime._options import Options
+
+ROW = st.dictionaries(st.sampled_from("ab"), st.integers(0, 9), min_size=1)
+PAYLOADS = st.builds(
+    DataSourcePayload,
+    st.one_of(ROW, st.lists(ROW, max_size=2), st.none()),
+    metadata=st.sampled_from([{}, {}, {"origin": "x"}, {"count.seen": 1}]),
+    state=st.sampled_from([None, {"n": 1}, {"n": "é", "deep": [None, {"x": 1.5}]}]),
+    destination_table=st.sampled_from([None, None, "t", "T"]),
+    kind=st.sampled_from(["rows", "rows", "deletes"]),
+)
+
+
+def filled(payloads: list[DataSourcePayload], *, columns: tuple[str, ...], apart: bool, short: bool) -> list[Any]:
+    """All there is to see of a buffer, after each payload and at the end."""
+    buffer = Buffer(Options(), stream="s", metadata_columns=columns, apart=apart)
+    seen: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        if not short:
+            patch.setattr(Buffer, "_is_one_more", lambda self, payload: False)
+        for payload in payloads:
+            seen.append((buffer.add(payload), buffer.rows, buffer.size, buffer.has_state, dict(buffer.counters)))
+    covered, state, size = buffer.take_covered()
+    rest, left = buffer.take_open()
+    return [seen, _plain(covered), state, size, _plain(rest), left]
+
+
+def _plain(runs: Any) -> list[Any]:
+    return [(run.table, run.kind, run.metadata, run.rows) for run in runs]
+
+
+@given(st.lists(PAYLOADS, max_size=12), st.sampled_from([(), ("origin",)]), st.booleans())
+def test_a_row_alone_is_taken_in_like_any_payload(
+    payloads: list[DataSourcePayload], columns: tuple[str, ...], apart: bool
+) -> None:
+    """Runs, order, sizes, states and counters are the same."""
+    quickly = filled(payloads, columns=columns, apart=apart, short=True)
+    assert quickly == filled(payloads, columns=columns, apart=apart, short=False)
+
+
+def test_a_state_that_is_none_is_refused_with_nothing_taken_in() -> None:
+    buffer = Buffer(Options(), stream="s")
+    buffer.add(DataSourcePayload({"a": 1}, state={"n": 1}))
+    with pytest.raises(DataSourceError, match="yielded a state with"):
+        buffer.add(DataSourcePayload({"a": 2}, state={"n": object()}))  # type: ignore[dict-item]
+    ((run,), state, _) = buffer.take_covered()
+    assert (run.rows, state) == ([{"a": 1}], {"n": 1})
