@@ -8,11 +8,12 @@ from pathlib import Path
 import duckdb
 
 from vdk.plugin.datasource_base.contract import (
-    ConfigurationError,
     ConnectionFailedError,
     DataSourceError,
     DestinationError,
 )
+
+from .._sql._errors import constrained, first_bytes, something_else
 
 _MAGIC = b"DUCK"
 """Bytes 8 to 12 of a DuckDB file (https://duckdb.org/docs/stable/internals/storage)."""
@@ -35,10 +36,7 @@ def translated(error: duckdb.Error, path: Path) -> DataSourceError:
             f"('?memory_limit=2GB'). DuckDB says: {text}"
         )
     if isinstance(error, duckdb.ConstraintException):
-        return DestinationError(
-            f"{path}: a constraint or unique index that is not vdk-ingest-arrow's refuses the rows: {text}. "
-            "Drop it, or have the rows fit it"
-        )
+        return constrained(str(path), text)
     if "an index depends on it" in text:
         return DestinationError(
             f"{path}: a column that has to change its type has an index that is not vdk-ingest-arrow's, and DuckDB "
@@ -58,21 +56,10 @@ def is_full(error: duckdb.Error) -> bool:
 
 def check_file(path: Path) -> None:
     """Raises an error for a file that DuckDB cannot open, unless there is none yet, or others have it open."""
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"the folder of {path} does not exist: make it, or correct the target")
-    if path.is_dir():
-        raise ConfigurationError(f"{path} is a folder: the target names a DuckDB file")
-    try:
-        with path.open("rb") as file:
-            head = file.read(12)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise DestinationError(f"{path} cannot be read: {error.strerror or error}") from error
+    head = first_bytes(path, 12, "DuckDB")
     # Looked at here, because DuckDB would go and download an extension for the files of others.
-    if head[8:12] != _MAGIC:
-        what = "is empty" if not head else "is no DuckDB database"
-        raise ConfigurationError(f"{path} {what}: name another file, or remove this one; it was left as it is")
+    if head is not None and head[8:12] != _MAGIC:
+        raise something_else(path, "is no DuckDB database" if head else "is empty")
 
 
 def who_is_in_the_way(path: Path, error: duckdb.Error) -> str | None:

@@ -6,8 +6,6 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from vdk.plugin.datasource_base.contract import DestinationError
-
 from .._arrow_types import is_json
 from .._sql._types import Types
 
@@ -33,6 +31,9 @@ _FROM_ARROW: dict[pa.DataType, str] = {
 class DuckDBTypes(Types):
     """https://duckdb.org/docs/stable/sql/data_types/overview"""
 
+    database = "DuckDB"
+    plain = _FROM_ARROW
+    uuid = "UUID"
     text = "VARCHAR"
     json = "JSON"
     zoned = "TIMESTAMP WITH TIME ZONE"
@@ -56,28 +57,15 @@ class DuckDBTypes(Types):
         (zoned, "TIMESTAMPTZ_NS"),
         ("TIME", "TIME_NS"),
     )
-    others = frozenset(_FROM_ARROW.values())
 
-    def of_arrow(self, type_: pa.DataType) -> str | None:
-        if (name := _FROM_ARROW.get(type_)) is not None:
-            return name
-        if pa.types.is_null(type_):
-            return None
-        if is_json(type_) or pa.types.is_nested(type_):
-            return self.json
-        if isinstance(type_, pa.UuidType):
-            return "UUID"
-        if pa.types.is_decimal(type_):
-            return f"DECIMAL({type_.precision},{type_.scale})"
+    def of_time(self, type_: pa.DataType) -> str | None:
         if pa.types.is_timestamp(type_):
             if type_.tz is not None:
                 return "TIMESTAMPTZ_NS" if type_.unit == "ns" else self.zoned
             return "TIMESTAMP_NS" if type_.unit == "ns" else "TIMESTAMP"
         if pa.types.is_time(type_):
             return "TIME_NS" if type_.unit == "ns" else "TIME"
-        if pa.types.is_duration(type_):
-            return "INTERVAL"
-        raise DestinationError(f"the Arrow type {type_} cannot land in DuckDB: convert the column with a transform")
+        return "INTERVAL" if pa.types.is_duration(type_) else None
 
     def converted(self, expression: str, source: str, target: str) -> str:
         if source == target:

@@ -17,6 +17,8 @@ from vdk.plugin.datasource_base.contract import (
     DestinationError,
 )
 
+from .._sql._errors import constrained
+
 OVERTAKEN = frozenset({"40001", "40P01", "55P03", "42P06", "42P07", "42701"})
 """Serialization, deadlock, lock timeout, and tables, columns or schemas that another made at the same moment."""
 _AWAY = re.compile(r"08|57P0[123]|53300")
@@ -73,10 +75,7 @@ def translated(error: Error, where: str) -> DataSourceError:
             f"allows: {text}"
         )
     if state.startswith("23"):
-        return DestinationError(
-            f"{where}: a constraint or unique index that is not vdk-ingest-arrow's refuses the rows: {text}. "
-            "Drop it, or have the rows fit it"
-        )
+        return constrained(where, text)
     if remedy := _REMEDIES.get(state):
         return DestinationError(f"{where}: {remedy}. PostgreSQL says: {text}")
     return DestinationError(f"{where}: {text}")

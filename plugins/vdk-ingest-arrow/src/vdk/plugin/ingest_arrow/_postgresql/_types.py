@@ -6,12 +6,10 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from vdk.plugin.datasource_base.contract import DestinationError
-
-from .._arrow_types import is_json
 from .._sql._names import literal
 from .._sql._types import Types
 
+_TIMESTAMP, _TIME = "timestamp without time zone", "time without time zone"
 _FROM_ARROW: dict[pa.DataType, str] = {
     pa.bool_(): "boolean",
     pa.int8(): "smallint",
@@ -45,6 +43,9 @@ END $$ LANGUAGE plpgsql"""
 class PostgresqlTypes(Types):
     """https://www.postgresql.org/docs/current/datatype.html"""
 
+    database = "PostgreSQL"
+    plain = _FROM_ARROW
+    uuid = "uuid"
     text = "text"
     json = "jsonb"
     zoned = "timestamp with time zone"
@@ -53,26 +54,14 @@ class PostgresqlTypes(Types):
     digits = 1000
     integers: ClassVar = {"smallint": (True, 15), "integer": (True, 31), "bigint": (True, 63)}
     floats = ("real", "double precision")
-    others = frozenset({*_FROM_ARROW.values(), "timestamp without time zone", "time without time zone"})
+    ladders = ((_TIMESTAMP,), (_TIME,))
 
-    def of_arrow(self, type_: pa.DataType) -> str | None:
-        if (name := _FROM_ARROW.get(type_)) is not None:
-            return name
-        if pa.types.is_null(type_):
-            return None
-        if is_json(type_) or pa.types.is_nested(type_):
-            return self.json
-        if isinstance(type_, pa.UuidType):
-            return "uuid"
-        if pa.types.is_decimal(type_):
-            return f"numeric({type_.precision},{type_.scale})"
+    def of_time(self, type_: pa.DataType) -> str | None:
         if pa.types.is_timestamp(type_):
-            return self.zoned if type_.tz is not None else "timestamp without time zone"
+            return self.zoned if type_.tz is not None else _TIMESTAMP
         if pa.types.is_time(type_):
-            return "time without time zone"
-        if pa.types.is_duration(type_):
-            return "interval"
-        raise DestinationError(f"the Arrow type {type_} cannot land in PostgreSQL: convert the column with a transform")
+            return _TIME
+        return "interval" if pa.types.is_duration(type_) else None
 
     def converted(self, expression: str, source: str, target: str) -> str:
         if source == target:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar
 
 import pyarrow as pa
 
+from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import TableSpec
 
-from .._arrow_types import plain_type
+from .._arrow_types import is_json, plain_type
 
 Columns = dict[str, str]
 """Column name → type, spelled as the database's catalog spells it, in the table's order."""
@@ -21,6 +22,11 @@ Columns = dict[str, str]
 class Types(ABC):
     """The types of one database; they are called by the names its catalog gives them."""
 
+    database: ClassVar[str]
+    """What errors call it."""
+    plain: ClassVar[Mapping[pa.DataType, str]]
+    """Arrow types that become one type, whatever their parameters."""
+    uuid: ClassVar[str]
     text: ClassVar[str]
     """Takes every value, as text that reads back as the same value."""
     json: ClassVar[str]
@@ -38,15 +44,31 @@ class Types(ABC):
     """From the narrowest to the one of 64 bits."""
     ladders: ClassVar[Sequence[Sequence[str]]] = ()
     """The same kind of value, each finer than the one before it (and of a smaller range: values are checked)."""
-    others: ClassVar[Collection[str]]
-    """Further types that are made here. Types that are not are a person's choice, and kept while values fit."""
 
-    @abstractmethod
     def of_arrow(self, type_: pa.DataType) -> str | None:
         """What a column of a plain Arrow type becomes; None for Arrow's null type: the column waits for a value.
 
         :raises DestinationError: for a type that cannot land.
         """
+        if (name := self.plain.get(type_)) is not None:
+            return name
+        if pa.types.is_null(type_):
+            return None
+        if is_json(type_) or pa.types.is_nested(type_):
+            return self.json
+        if isinstance(type_, pa.UuidType):
+            return self.uuid
+        if pa.types.is_decimal(type_):
+            return f"{self.decimal}({type_.precision},{type_.scale})"
+        if (name := self.of_time(type_)) is not None:
+            return name
+        raise DestinationError(
+            f"the Arrow type {type_} cannot land in {self.database}: convert the column with a transform"
+        )
+
+    @abstractmethod
+    def of_time(self, type_: pa.DataType) -> str | None:
+        """What a timestamp, a time of a day or a duration becomes; None for what is none, or cannot land."""
 
     @abstractmethod
     def converted(self, expression: str, source: str, target: str) -> str:
@@ -101,9 +123,11 @@ class Types(ABC):
         return False
 
     def is_own(self, type_: str) -> bool:
-        """Whether Arrow columns become such a type."""
+        """Whether columns get such a type here. Any other is a person's choice, and kept while values fit; so is
+        that of UUIDs, which text may be.
+        """
         steps = (step for ladder in self.ladders for step in ladder)
-        named = {*self.integers, *self.floats, *steps, *self.others, self.text, self.json, self.zoned}
+        named = {*self.integers, *self.floats, *steps, *self.plain.values(), self.text, self.json, self.zoned}
         return type_ in named or self._decimals.fullmatch(type_) is not None
 
     @cached_property

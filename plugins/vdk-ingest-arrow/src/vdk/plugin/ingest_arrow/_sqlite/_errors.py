@@ -6,11 +6,12 @@ import sqlite3
 from pathlib import Path
 
 from vdk.plugin.datasource_base.contract import (
-    ConfigurationError,
     ConnectionFailedError,
     DataSourceError,
     DestinationError,
 )
+
+from .._sql._errors import constrained, first_bytes, something_else
 
 _MAGIC = b"SQLite format 3\0"
 """The first 16 bytes of a database (https://www.sqlite.org/fileformat2.html, section 1.3)."""
@@ -37,10 +38,7 @@ def translated(error: sqlite3.Error, path: Path, lock_timeout: float) -> DataSou
             f"'sqlite3 FILE .recover': {text}"
         )
     if code == sqlite3.SQLITE_CONSTRAINT:
-        return DestinationError(
-            f"{path}: a constraint or unique index that is not vdk-ingest-arrow's refuses the rows: {text}. "
-            "Drop it, or have the rows fit it"
-        )
+        return constrained(str(path), text)
     if code == sqlite3.SQLITE_IOERR:
         return ConnectionFailedError(f"{path}: {text}")
     return DestinationError(f"{path}: {text}")
@@ -48,18 +46,5 @@ def translated(error: sqlite3.Error, path: Path, lock_timeout: float) -> DataSou
 
 def check_file(path: Path) -> None:
     """Raises an error for a file that is no SQLite database, unless there is none yet. An empty one is one."""
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"the folder of {path} does not exist: make it, or correct the target")
-    if path.is_dir():
-        raise ConfigurationError(f"{path} is a folder: the target names an SQLite file")
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(_MAGIC))
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise DestinationError(f"{path} cannot be read: {error.strerror or error}") from error
-    if head not in (_MAGIC, b""):
-        raise ConfigurationError(
-            f"{path} is no SQLite database: name another file, or remove this one; it was left as it is"
-        )
+    if first_bytes(path, len(_MAGIC), "SQLite") not in (None, b"", _MAGIC):
+        raise something_else(path, "is no SQLite database")

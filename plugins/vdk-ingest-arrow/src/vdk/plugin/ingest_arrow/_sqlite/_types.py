@@ -11,9 +11,6 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from vdk.plugin.datasource_base.contract import DestinationError
-
-from .._arrow_types import is_json
 from .._sql._names import literal
 from .._sql._types import Types
 
@@ -22,6 +19,7 @@ CAST = "_vdk_cast"
 _INTERVAL = "INTERVAL MICROSECOND"
 _FROM_ARROW: dict[pa.DataType, str] = {
     pa.bool_(): "BOOLEAN",
+    **dict.fromkeys((pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32()), "INTEGER"),
     pa.uint64(): "DECIMAL_TEXT(20,0)",
     pa.float32(): "REAL",
     pa.float64(): "REAL",
@@ -34,6 +32,9 @@ _FROM_ARROW: dict[pa.DataType, str] = {
 class SqliteTypes(Types):
     """Texts of one type are of one length wherever that makes them sort as their values do."""
 
+    database = "SQLite"
+    plain = _FROM_ARROW
+    uuid = "UUID"
     text = "TEXT"
     json = "JSON_TEXT"
     zoned = "TIMESTAMP WITH TIME ZONE"
@@ -43,32 +44,19 @@ class SqliteTypes(Types):
     integers: ClassVar = {"INTEGER": (True, 63)}
     floats = ("REAL",)
     ladders = (
+        (_INTERVAL,),
         ("TIMESTAMP", "TIMESTAMP_NS"),
         (zoned, "TIMESTAMP_NS WITH TIME ZONE"),
         ("TIME", "TIME_NS"),
     )
-    others = frozenset({*_FROM_ARROW.values(), _INTERVAL})
 
-    def of_arrow(self, type_: pa.DataType) -> str | None:
-        if (name := _FROM_ARROW.get(type_)) is not None:
-            return name
-        if pa.types.is_null(type_):
-            return None
-        if pa.types.is_integer(type_):
-            return "INTEGER"
-        if is_json(type_) or pa.types.is_nested(type_):
-            return self.json
-        if isinstance(type_, pa.UuidType):
-            return "UUID"
-        if pa.types.is_decimal(type_):
-            return f"{self.decimal}({type_.precision},{type_.scale})"
+    def of_time(self, type_: pa.DataType) -> str | None:
+        fine = "_NS" if getattr(type_, "unit", "") == "ns" else ""
         if pa.types.is_timestamp(type_):
-            return ("TIMESTAMP_NS" if type_.unit == "ns" else "TIMESTAMP") + (" WITH TIME ZONE" if type_.tz else "")
+            return f"TIMESTAMP{fine}" + (" WITH TIME ZONE" if type_.tz is not None else "")
         if pa.types.is_time(type_):
-            return "TIME_NS" if type_.unit == "ns" else "TIME"
-        if pa.types.is_duration(type_):
-            return _INTERVAL
-        raise DestinationError(f"the Arrow type {type_} cannot land in SQLite: convert the column with a transform")
+            return f"TIME{fine}"
+        return _INTERVAL if pa.types.is_duration(type_) else None
 
     def converted(self, expression: str, source: str, target: str) -> str:
         return expression if source == target else f"{CAST}({expression}, {literal(source)}, {literal(target)})"
