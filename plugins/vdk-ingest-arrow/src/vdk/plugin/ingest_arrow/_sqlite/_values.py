@@ -39,7 +39,8 @@ def _text(value: Value, source: str) -> str:
         return "\\x" + value.hex()
     if source == "BOOLEAN":
         return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)
+    # SQLite keeps -0.0 as 0.0, so that is what it is on its way in, too.
+    return repr(value + 0.0) if isinstance(value, float) else str(value)
 
 
 def _json(value: Value, source: str) -> str:
