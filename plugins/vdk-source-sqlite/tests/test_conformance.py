@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from support import execute
+from vdk.plugin.datasource_base import Duration
 from vdk.plugin.datasource_base.testing import (
     DataSourceConformance,
     IncrementalConformance,
@@ -136,3 +137,20 @@ class TestByNumber(Case):
         "CREATE TABLE orders (id INT NOT NULL PRIMARY KEY, customer TEXT, total REAL, updated_time INT) WITHOUT ROWID"
     )
     orders = NumberedOrders
+
+
+class PunctualOrders(Orders):
+    """They never come late."""
+
+    lookback = 0
+
+
+class TestWithoutLookback(Case):
+    """Nothing but the boundary itself is read again, so a slip there shows."""
+
+    index = TestByCursor.index
+    orders = PunctualOrders
+
+    @pytest.fixture
+    def source(self, database: Path) -> MakeSource:
+        return lambda: SqliteSource(SqliteConfig(database=database, page_rows=3, lookback=Duration()))
