@@ -53,7 +53,7 @@ def test_an_api_is_read_with_its_children_and_its_limits(tmp_path: Path) -> None
     job = tmp_path / "rest-api"
     shutil.copytree(JOBS / "rest-api", job, ignore=shutil.ignore_patterns("data", "__pycache__"))
     done = subprocess.run(
-        [sys.executable, str(job / "demo.py")],
+        [sys.executable, str(job / "rest_demo.py")],
         check=False,
         capture_output=True,
         text=True,
