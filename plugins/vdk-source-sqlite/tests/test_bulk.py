@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import sqlite3
 import subprocess
+import sys
 import tempfile
+import textwrap
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -210,6 +213,36 @@ def test_a_closed_reading_ends_its_process(large: Path, begun: list[subprocess.P
     assert begun[0].poll() is None
     reading.close()  # type: ignore[attr-defined]
     assert begun[0].poll() is not None
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="asks Linux whether a process is still there")
+def test_a_process_whose_asker_is_killed_ends(large: Path) -> None:
+    code = """
+        import sys, time
+        from pathlib import Path
+        sys.path.append(sys.argv[2])
+        from support import stream_of
+        from vdk.plugin.source_sqlite._sqlite import _bulk
+        start = _bulk.SqliteBulk._start
+        def told(self):
+            start(self)
+            print(self._process.pid, flush=True)
+        _bulk.SqliteBulk._start = told
+        reading = stream_of(Path(sys.argv[1])).read({})
+        next(reading), next(reading)
+        time.sleep(60)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(large), str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asker:
+        assert asker.stdout is not None
+        status = Path(f"/proc/{asker.stdout.readline().strip()}/status")
+        assert status.exists()
+        asker.kill()
+    for _ in range(600):
+        if not status.exists() or "State:\tZ" in status.read_text("ascii"):
+            return
+        time.sleep(0.05)
+    pytest.fail("it is still there")
 
 
 def test_writers_are_not_held_up_between_pages(large: Path, proven: list[int]) -> None:
