@@ -35,7 +35,8 @@ _CREDENTIALS = re.compile(
 )
 _NO_SUCH_DATABASE = re.compile(r"database .* does not exist|definition of service .* not found", re.IGNORECASE)
 _WRONG = re.compile(
-    r"invalid (?:URI|percent|port|integer|sslmode|\w+ value|connection option)|unsupported|not support SSL",
+    r"invalid (?:URI|percent|port|integer|sslmode|\w+ value|connection option)|unsupported|not support SSL|"
+    r"in URI|forbidden value|unexpected spaces|key/value separator",
     re.IGNORECASE,
 )
 _REMEDIES = {

@@ -45,12 +45,8 @@ class PostgresqlUrl:
     def parse(cls, target: str | None) -> PostgresqlUrl:
         """Raises ``ConfigurationError`` for what names no database. Errors never show the target."""
         url = TargetUrl.parse(target)
-        if _ESCAPE.search(url.rest):
-            raise ConfigurationError(
-                "the target has a '%' in front of its options that begins no %XX: write the characters %, /, ?, @ and "
-                "# of a user or password as %25, %2F, %3F, %40 and %23"
-            )
         authority, _, database = url.rest.partition("/")
+        _check(url, authority)
         credentials, _, hosts = authority.rpartition("@")
         password = credentials.partition(":")[2]
         options = {name: value for name, value in url.options.items() if name not in OPTIONS}
@@ -71,6 +67,22 @@ class PostgresqlUrl:
         for secret in self.secrets:
             text = text.replace(secret, "***")
         return text
+
+
+def _check(url: TargetUrl, authority: str) -> None:
+    """Refuse what would be taken apart elsewhere than it is meant, and show a part of a password as a host or a port."""
+    if _ESCAPE.search(url.rest):
+        problem = "a '%' in front of its options that begins no %XX"
+    elif authority.count("@") > 1:
+        problem = "more than one '@' in front of its host"
+    elif url.rest.count("@") > authority.count("@") or any("@" in name for name in url.options):
+        problem = "an '@' behind a '/' or '?', where a host was over"
+    else:
+        return
+    raise ConfigurationError(
+        f"the target has {problem}: write the characters %, /, ?, @ and # of a user, password or database as %25, %2F, "
+        "%3F, %40 and %23"
+    )
 
 
 def _hosts(hosts: str, options: dict[str, str]) -> str:
