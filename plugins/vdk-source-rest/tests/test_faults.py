@@ -291,6 +291,25 @@ def test_an_answer_without_records_is_an_error_that_shows_it(source: Make, body:
     assert "GET http://127.0.0.1" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("headers", "options", "problem"),
+    [
+        ([JSON, "Content-Encoding: br"], {}, "'br', which was not asked for"),
+        ([JSON], {"records": "length(@)"}, "does not fit the answer"),
+        ([JSON], {"responses": [{"when": "length(a)", "action": "fail"}]}, "does not fit the answer"),
+    ],
+)
+def test_what_does_not_fit_an_answer_is_told_with_the_request(
+    source: Make, headers: list[str], options: Any, problem: str
+) -> None:
+    """An encoding or a path that fits no answer: which stream, which request, and what."""
+    with (
+        Scripted(lambda request, number: answer(b'{"a": 5}' if "responses" in options else b"5", *headers)) as api,
+        pytest.raises(ConfigurationError, match=f"stream 'items': GET http://.*{problem}"),
+    ):
+        read(source(api.url, {"name": "items", **options}))
+
+
 def test_no_content_is_no_records(source: Make) -> None:
     """204 says that there is nothing."""
     with Scripted(lambda request, number: b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n") as api:

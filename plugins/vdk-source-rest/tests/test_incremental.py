@@ -228,6 +228,16 @@ def test_values_are_written_as_the_api_writes_them(config: Any, value: Any, like
     assert cursor.write(cursor.parse(value), like) == written
 
 
+def test_any_value_can_be_recognised(source: Make) -> None:
+    """Half a surrogate pair and an integer beyond 64 bits are values like others."""
+    row = b'{"at": "2026-01-01", "t": "\\ud800", "n": 123456789012345678901234567890, "d": 1e400}'
+    with Scripted(lambda request, number: answer(b"[" + row + b"]")) as api:
+        made = source(api.url, {"name": "items", "cursor": {"field": "at", "type": "date"}})
+        first = read(made)
+        assert len(first.rows) == 1
+        assert read(made, states=first.states).counts["rows_unchanged"] == 1
+
+
 def test_the_first_run_begins_at_initial(source: Make, api: Issues) -> None:
     """Rows before it do not land, whether the API filters or not."""
     api.rows = [minute(1), minute(5)]

@@ -253,10 +253,10 @@ def test_partial_content_is_not_taken_for_all(source: Make) -> None:
 
 @pytest.mark.parametrize("cycle", [1, 2, 3])
 def test_pages_in_a_circle_are_an_error(source: Make, cycle: int) -> None:
-    """A to B to A: the server names a page again that was read."""
+    """A to B to A: the server names a page again that was read; a fragment makes it no other page."""
 
     def page(request: str, number: int) -> bytes:
-        return answer({"items": [{"id": number}], "next": f"/items?p={number % cycle}"})
+        return answer({"items": [{"id": number}], "next": f"/items?p={number % cycle}#{number}"})
 
     with Scripted(page) as api:
         with pytest.raises(DataSourceError, match="never end"):

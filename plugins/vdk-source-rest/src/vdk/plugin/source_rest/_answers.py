@@ -14,7 +14,7 @@ from vdk.plugin.datasource_base.contract import AuthenticationError, Configurati
 from ._bodies import Malformed, csv_rows, json_lines, kind_of
 from ._client import Unauthorized, lowered, not_now
 from ._config import CsvConfig, StreamConfig
-from ._content import Truncated, pieces, whole
+from ._content import Truncated, Unfit, pieces, whole
 from ._limits import until_reset
 from ._messages import Request, Response, Row
 from ._rules import RETRIED, ResponseRule, rule_for
@@ -76,6 +76,8 @@ class Judge:
             return self._of_whole(response)
         except Truncated as error:
             raise Truncated(f"{self.named(response)}: {error}") from None
+        except Unfit as error:
+            raise ConfigurationError(f"{self.named(response)}: {error}") from None
         finally:
             if not handed_over and not response.content:
                 raw.close()
@@ -101,6 +103,8 @@ class Judge:
             yield from self.rows(response, pieces(raw))
         except Truncated as error:
             raise Truncated(f"{self.named(response)}: {error}") from None
+        except Unfit as error:
+            raise ConfigurationError(f"{self.named(response)}: {error}") from None
         finally:
             raw.close()
 
@@ -121,7 +125,10 @@ class Judge:
         if response.status in (204, 205):
             return Answer(response, ended=True)
         body, malformed = self._parsed(response)
-        rule = rule_for(self._rules, response.status, response.content, body)
+        try:
+            rule = rule_for(self._rules, response.status, response.content, body)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{self.named(response)}: {error}") from None
         if rule is not None:
             if rule.action == "ignore":
                 return Answer(response, body, ended=True)

@@ -15,6 +15,10 @@ _PIECE = 1024 * 1024
 _GZIP = b"\x1f\x8b"
 
 
+class Unfit(ConfigurationError):
+    """An answer that is not taken as it is."""
+
+
 class Truncated(ConnectionFailedError):
     """An answer that ended before its end."""
 
@@ -31,7 +35,7 @@ def pieces(response: requests.Response) -> Iterator[bytes]:
     elif encoding == "deflate":
         found = _inflated(found, zlib.MAX_WBITS)
     elif encoding not in ("", "identity"):
-        raise ConfigurationError(f"the answer has the Content-Encoding {encoding!r}, which was not asked for")
+        raise Unfit(f"the answer has the Content-Encoding {encoding!r}, which was not asked for")
     first = next(found, b"")
     rest = _prepended(first, found)
     yield from _inflated(rest, zlib.MAX_WBITS | 16) if first.startswith(_GZIP) else rest
@@ -40,7 +44,7 @@ def pieces(response: requests.Response) -> Iterator[bytes]:
 def whole(response: requests.Response, limit: int) -> bytes:
     """The body.
 
-    :raises ConfigurationError: where it has more than ``limit`` bytes, decompressed.
+    :raises Unfit: where it has more than ``limit`` bytes, decompressed.
     """
     parts: list[bytes] = []
     size = 0
@@ -52,10 +56,8 @@ def whole(response: requests.Response, limit: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def too_large(limit: int) -> ConfigurationError:
-    return ConfigurationError(
-        f"the answer has more than {limit} bytes: ask for smaller pages, or raise max_response_bytes"
-    )
+def too_large(limit: int) -> Unfit:
+    return Unfit(f"the answer has more than {limit} bytes: ask for smaller pages, or raise max_response_bytes")
 
 
 def _received(response: requests.Response) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -47,7 +48,7 @@ class Request:
 
     def key(self) -> bytes:
         """What tells two requests apart."""
-        return _KEYS.encode([self.method, self.url, self.params, self.body])
+        return canonical([self.method, self.url, self.params, self.body])
 
 
 @dataclass(slots=True)
@@ -91,4 +92,12 @@ def _set(body: Any, path: list[str], value: Any) -> Any:
     return here
 
 
-_KEYS = msgspec.json.Encoder(order="deterministic", enc_hook=str)
+def canonical(value: Any) -> bytes:
+    """A JSON value as bytes that are the same for the same value, whatever the order of its fields."""
+    try:
+        return _ENCODER.encode(value)
+    except (ValueError, OverflowError):  # half a surrogate pair, or an integer beyond 64 bits
+        return json.dumps(value, sort_keys=True, default=str).encode()
+
+
+_ENCODER = msgspec.json.Encoder(order="deterministic", enc_hook=str)

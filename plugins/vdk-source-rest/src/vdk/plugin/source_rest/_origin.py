@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urljoin
+from urllib.parse import urldefrag, urljoin
 
 import requests
 from urllib3.exceptions import LocationParseError
@@ -70,4 +70,4 @@ def resolve(base: str, link: str) -> str:
         raise ValueError("it has a control character or a backslash in it")
     if _NO_HOST.match(link):
         raise ValueError("it names no host")
-    return urljoin(base, link)
+    return urldefrag(urljoin(base, link)).url  # a fragment is never sent

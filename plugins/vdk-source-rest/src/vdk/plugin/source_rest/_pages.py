@@ -104,6 +104,8 @@ class Pages:
             return self._source.records(self._stream, body)
         except NoRecords as error:
             raise self._judge.error(answer.response, str(error)) from None
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{self._judge.named(answer.response)}: {error}") from None
 
     def _next(self, request: Request, page: Page) -> Request | None:
         try:

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-import msgspec
-
 from vdk.plugin.datasource_base.contract import StateError
 
 from ._cursor import Cursor
+from ._messages import canonical
 
 VERSION = 1
 REMEMBERED = 1000
@@ -81,11 +80,8 @@ def decode(state: Mapping[str, Any], cursor: Cursor, stream: str) -> Watermark |
 
 def digest(row: Mapping[str, Any]) -> bytes:
     """Eight bytes that tell a record's values from others; the order of its fields does not matter."""
-    return blake2b(_ROWS.encode(row), digest_size=_SIZE).digest()
+    return blake2b(canonical(row), digest_size=_SIZE).digest()
 
 
 def digests(rows: Iterable[Mapping[str, Any]]) -> frozenset[bytes]:
     return frozenset(map(digest, rows))
-
-
-_ROWS = msgspec.json.Encoder(order="deterministic", enc_hook=str)
