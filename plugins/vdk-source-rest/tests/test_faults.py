@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from vdk.plugin.datasource_base.contract import (
     ConnectionFailedError,
     DataSourceError,
 )
+from vdk.plugin.source_rest._limits import Pace
 
 Make = Callable[..., Any]
 GOOD = answer([{"id": 1}])
@@ -123,13 +125,18 @@ def test_a_server_that_trickles_is_left(source: Make, first: bytes) -> None:
 
 def test_a_server_that_says_nothing_is_left(source: Make) -> None:
     """A server that accepts and is silent meets the read timeout."""
+    given_up = threading.Event()
 
     def silent(request: str, number: int) -> Iterator[bytes]:
-        time.sleep(0.5)
+        given_up.wait(30)
         yield b""
 
-    with Scripted(silent) as api, pytest.raises(ConnectionFailedError, match="no answer in time"):
-        read(source(api.url, timeout={"read": "100ms"}, retry={"attempts": 1}))
+    with Scripted(silent) as api:
+        try:
+            with pytest.raises(ConnectionFailedError, match="no answer in time"):
+                read(source(api.url, timeout={"read": "100ms"}, retry={"attempts": 1}))
+        finally:
+            given_up.set()
 
 
 def test_a_server_that_is_not_there_is_away(source: Make) -> None:
@@ -168,6 +175,7 @@ def test_the_server_says_how_long_to_wait(source: Make, headers: list[str], wait
     busy = answer(b"", *written, status=status)
     with Scripted(lambda request, number: busy if number == 0 else GOOD) as api:
         made = source(api.url, retry={"delay": "1ms"})
+        made.client.pace = Pace(None, clock=lambda: 0.0)
         slept: list[float] = []
         made.client.sleep = slept.append
         made.client.now = lambda: now
@@ -185,10 +193,11 @@ def test_a_quota_that_is_used_up_is_waited_for_beforehand(source: Make) -> None:
 
     with Scripted(serve) as api:
         made = source(api.url, {"name": "items", "records": "items || @"})
+        made.client.pace = Pace(None, clock=lambda: 0.0)
         slept: list[float] = []
         made.client.sleep = slept.append
         assert read(made).rows == [{"id": 0}, {"id": 1}]
-    assert 18 <= sum(slept) <= 21
+    assert sum(slept) == 20
 
 
 def test_a_wait_that_is_too_long_is_left_to_the_runtime(source: Make) -> None:
@@ -208,10 +217,11 @@ def test_a_configured_rate_is_kept(source: Make) -> None:
 
     with Scripted(page) as api:
         made = source(api.url, requests_per_second=2)
+        made.client.pace = Pace(1 / made.client.pace.interval, clock=lambda: 0.0)
         slept: list[float] = []
         made.client.sleep = slept.append
         assert len(read(made).rows) == 5
-    assert sum(slept) > 0.5 * (1 + 2 + 3 + 4) - 1  # no time passes for the clock, so the waits add up
+    assert sum(slept) == 0.5 * (1 + 2 + 3 + 4)  # no time passes for the clock, so the waits add up
 
 
 @pytest.mark.parametrize(("status", "error"), [(401, AuthenticationError), (403, AuthenticationError)])

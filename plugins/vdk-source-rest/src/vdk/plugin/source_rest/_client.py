@@ -47,7 +47,7 @@ class Client:
     ) -> None:
         self._transport = transport
         self._auth = auth
-        self._pace = pace
+        self.pace = pace
         self._attempts = attempts
         self._delay = delay
         self._max_wait = max_wait
@@ -84,11 +84,6 @@ class Client:
                 log.info("%s: %s; attempt %d follows in %.1f s", _named(request), error, failures + 1, wait)
                 yield from self._pause(wait)
 
-    def note(self, error: ConnectionFailedError) -> None:
-        """Hold all requests for as long as a server said."""
-        if error.retry_after:
-            self._pace.hold(error.retry_after)
-
     def _renew(self, response: requests.Response) -> bool:
         renew = getattr(self._auth, "renew", None)
         response.close()
@@ -97,12 +92,12 @@ class Client:
     def _note(self, response: requests.Response) -> None:
         wait = until_reset(lowered(response.headers), self.now())
         if wait:
-            self._pace.hold(wait)
+            self.pace.hold(wait)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s %s: %d", response.request.method, shown(response.url), response.status_code)
 
     def _wait_for_turn(self, request: Request) -> Steps[None]:
-        wait = self._pace.take()
+        wait = self.pace.take()
         if wait > self._max_wait:
             raise ConnectionFailedError(
                 f"{_named(request)}: the server's rate limit is used up for {wait:.0f} s, and retry.max_wait is "

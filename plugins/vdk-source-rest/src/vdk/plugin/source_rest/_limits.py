@@ -74,7 +74,7 @@ class Pace:
     """
 
     def __init__(self, per_second: float | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._interval = 1 / per_second if per_second is not None else 0.0
+        self.interval = 1 / per_second if per_second is not None else 0.0
         self._clock = clock
         self._next = 0.0
         self._held = 0.0
@@ -85,7 +85,7 @@ class Pace:
         with self._lock:
             now = self._clock()
             due = max(now, self._next, self._held)
-            self._next = due + self._interval
+            self._next = due + self.interval
             return due - now
 
     def hold(self, seconds: float) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from typing import Any, TypeVar
+from typing import Any
+from urllib.parse import urlsplit
 
 from requests.auth import AuthBase
 
@@ -26,8 +27,6 @@ from ._redact import Redact
 from ._stream import RestStream
 from ._token_server import TokenServer
 from ._transport import Limits, Transport
-
-ConfigT = TypeVar("ConfigT", bound=RestConfig)
 
 
 @data_source(name="rest", config=RestConfig)
@@ -63,9 +62,8 @@ class RestSource(DataSource[RestConfig]):
 
     def identity(self) -> str:
         """``base_url``, in one spelling."""
-        origin, _, path = self.config.base_url.partition("://")
-        del origin
-        return f"{Origin.of(self.config.base_url)}/{path.partition('/')[2].rstrip('/')}".rstrip("/")
+        url = self.config.base_url
+        return f"{Origin.of(url)}{urlsplit(url).path.rstrip('/')}"
 
     def streams(self) -> Sequence[RestStream]:
         return list(self._streams)
