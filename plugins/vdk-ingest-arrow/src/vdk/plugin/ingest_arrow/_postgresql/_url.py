@@ -70,7 +70,7 @@ class PostgresqlUrl:
 
 
 def _check(url: TargetUrl, authority: str) -> None:
-    """Refuse what would be taken apart elsewhere than it is meant, and show a part of a password as a host or a port."""
+    """Refuse what would be taken apart elsewhere than it is meant, and show part of a password as a host or a port."""
     if _ESCAPE.search(url.rest):
         problem = "a '%' in front of its options that begins no %XX"
     elif authority.count("@") > 1:
