@@ -130,6 +130,7 @@ def test_values_of_each_type(database: Path, declared: str, values: list[Any], l
         ("NUMERIC", 1.5, 2**53 + 1),
         ("BOOLEAN", 1, 2),
         ("BOOLEAN", 1, "true"),
+        ("DECIMAL(18,4)", 1.25, 5e-324),
         ("DECIMAL(10,2)", 1.25, 1.005),
         ("DECIMAL(10,2)", 1.25, 123456789.5),
         ("DECIMAL(10,2)", 1.25, "abc"),

@@ -111,7 +111,7 @@ def _decimal(arrow: pa.DataType, found: pa.Array, values: Sequence[Any]) -> pa.A
         return quick
     if pa.types.is_binary(found.type):
         return _refuse(arrow, found)
-    return pa.array([_exact(value) for value in values], arrow)
+    return pa.array([_exact(value, arrow.scale) for value in values], arrow)
 
 
 def _decimal_of_numbers(arrow: pa.DataType, found: pa.Array) -> pa.Array:
@@ -140,12 +140,15 @@ def _decimal_of_doubles(arrow: pa.DataType, found: pa.Array) -> pa.Array | None:
     return pc.multiply(whole, pa.scalar(Decimal(1).scaleb(-arrow.scale))).cast(arrow)
 
 
-def _exact(value: Any) -> Decimal | None:
+def _exact(value: Any, scale: int) -> Decimal | None:
     if value is None:
         return None
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    if not number.is_finite() or (isinstance(value, str) and not value.isascii()) or "_" in str(value):
+    _, digits, exponent = number.as_tuple()
+    if not isinstance(exponent, int) or (isinstance(value, str) and not value.isascii()) or "_" in str(value):
         raise Unfit(f"{value} is no number")
+    if any(digits[max(len(digits) + exponent + scale, 0) :]):  # Arrow makes some of these zero: 5e-324
+        raise Unfit(f"{value} has more than {scale} digits behind the point")
     return number
 
 
