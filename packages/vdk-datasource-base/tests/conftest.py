@@ -14,6 +14,12 @@ from vdk.plugin.datasource_base.testing import MemoryDestination
 pytest_plugins = ["pytester"]
 
 
+@pytest.fixture(autouse=True)
+def own_properties(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """vdk-properties-fs keeps one file for all jobs of a machine: tests on another Python have jobs of the same names."""
+    monkeypatch.setenv("VDK_FS_PROPERTIES_DIRECTORY", str(tmp_path))
+
+
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     """A scripted source and a destination in memory, for this test alone."""
