@@ -16,7 +16,7 @@ pytest_plugins = ["pytester"]
 
 @pytest.fixture(autouse=True)
 def own_properties(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """vdk-properties-fs keeps one file for all jobs of a machine: tests on another Python have jobs of the same names."""
+    """vdk-properties-fs keeps one file for all jobs of a machine, and tests on another Python have the same jobs."""
     monkeypatch.setenv("VDK_FS_PROPERTIES_DIRECTORY", str(tmp_path))
 
 
