@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import enum
+import functools
 import json
 import math
 import uuid
@@ -28,6 +29,7 @@ from vdk.plugin.datasource_base.parts._reduce import last_per_key, without_key
 from vdk.plugin.datasource_base.parts._rows import rows_of
 
 UTC = dt.UTC
+DEEP: Any = functools.reduce(lambda inner, _: [inner], range(5000), 0)
 WINTER = dt.timezone(dt.timedelta(hours=1))
 
 
@@ -78,7 +80,6 @@ class TestInference:
             ([[]], JSON_TYPE),
             ([(1, 2)], JSON_TYPE),
             ([np.array([1, 2])], JSON_TYPE),
-            (["\ud800"], JSON_TYPE),
         ],
     )
     def test_a_column_gets_the_narrowest_type_that_loses_nothing(self, values: list[Any], expected: Any) -> None:
@@ -108,8 +109,19 @@ class TestInference:
         assert to_json(value) == text
         json.loads(text)
 
-    def test_half_a_surrogate_pair_survives_as_json(self) -> None:
-        """It is no UTF-8, but it is what the source has."""
+    @pytest.mark.parametrize("value", ["a\ud800", ["a\ud800"], {"\ud800": 1}, DEEP])
+    @pytest.mark.parametrize("fields", [None, {"id": pa.int64()}, {"id": pa.int64(), "x": JSON_TYPE}])
+    def test_a_value_that_json_readers_refuse_rejects_its_row_alone(self, value: Any, fields: Any) -> None:
+        """DuckDB and PostgreSQL refuse half a surrogate pair, and DuckDB cannot read a Parquet file that has one."""
+        schema = None if fields is None else StreamSchema(pa.schema(fields), ("id",))
+        found = convert_rows([{"id": 1, "x": "é"}, {"id": 2, "x": value}], schema, stream="s")
+        assert found.table.column("id").to_pylist() == [1]
+        [(row, error)] = found.rejected
+        assert (row["id"], error.stream, error.column) == (2, "s", "x")
+        assert "half of a surrogate pair" in str(error) or "nested too deeply" in str(error)
+
+    def test_a_rejected_row_is_told_with_half_a_surrogate_pair(self) -> None:
+        """It is no UTF-8, but it is what the source has, and JSON has an escape for it."""
         assert json.loads(to_json({"x": "a\ud800"})) == {"x": "a\ud800"}
 
     def test_a_name_that_is_no_text_is_refused(self) -> None:
@@ -171,7 +183,6 @@ class TestDeclaredColumns:
             (b"x", pa.string()),
             (5, pa.string()),
             ([1], pa.string()),
-            ("\ud800", pa.string()),
             ("x", pa.binary()),
             (Decimal("1.234"), pa.decimal128(10, 2)),
             (10**12, pa.decimal128(10, 2)),

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..contract import JSON_TYPE, BadRecordError, StreamSchema
-from ._infer import builtin, column_names, infer_array, infer_table, json_array
+from ._infer import Unwritable, builtin, column_names, infer_array, infer_table, json_array, writable
 from ._plain import plain, plain_type
 from ._rows import rows_of, values_of
 
@@ -40,6 +40,15 @@ def convert_rows(rows: Sequence[Row], schema: StreamSchema | None, *, stream: st
     :param loose: a declared type is a preference: a column that does not fit it is inferred instead.
         This is how rows are read that a transform has changed.
     """
+    try:
+        return _converted(rows, schema, stream, loose)
+    except Unwritable:
+        good, bad = writable(rows, schema.primary_key if schema is not None else (), stream)
+        rest = _converted(good, schema, stream, loose)
+        return Converted(rest.table, [*bad, *rest.rejected])
+
+
+def _converted(rows: Sequence[Row], schema: StreamSchema | None, stream: str, loose: bool) -> Converted:
     if schema is None:
         return Converted(infer_table(rows))
     undeclared = [name for name in column_names(rows) if name not in schema.fields.names]
@@ -48,7 +57,7 @@ def convert_rows(rows: Sequence[Row], schema: StreamSchema | None, *, stream: st
     except BadRecordError:
         good, bad = _sorted_out(rows, schema, stream)
         if bad:
-            return Converted(convert_rows(good, schema, stream=stream).table, bad)
+            return Converted(_converted(good, schema, stream, False).table, bad)
         columns = [_one_by_one(rows, one) for one in schema.fields]
     fields = [pa.field(one.name, column.type) for one, column in zip(schema.fields, columns, strict=True)]
     for name in undeclared:

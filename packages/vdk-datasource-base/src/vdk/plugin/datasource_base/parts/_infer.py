@@ -36,10 +36,14 @@ _ONE_KIND: dict[type, pa.DataType] = {
 }
 
 
+class Unwritable(BadRecordError):
+    """A value that neither a column nor JSON can hold, wherever in it that is."""
+
+
 def infer_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """The rows as a table with every key that any row has, in the order of first appearance.
 
-    A column whose values are all None has Arrow's null type.
+    A column whose values are all None has Arrow's null type. Raises ``Unwritable``.
     """
     columns = {name: infer_array([row.get(name) for row in rows]) for name in column_names(rows)}
     if not columns:
@@ -59,7 +63,7 @@ def column_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def infer_array(values: Sequence[Any]) -> pa.Array:
-    """Python values as an Arrow array of the narrowest type that loses nothing."""
+    """Python values as an Arrow array of the narrowest type that loses nothing. Raises ``Unwritable``."""
     kinds = set(map(type, values)) - {type(None)}
     if not kinds <= _KNOWN:
         values = [builtin(value) for value in values]
@@ -76,8 +80,14 @@ def infer_array(values: Sequence[Any]) -> pa.Array:
 
 
 def json_array(values: Iterable[Any]) -> pa.Array:
-    """Each value as JSON text; None stays NULL."""
-    texts = [None if value is None else to_json(value) for value in values]
+    """Each value as JSON text; None stays NULL.
+
+    JSON has an escape for half a surrogate pair, but databases refuse it, and so do readers of files
+    (RFC 8259, section 8.2, calls the behaviour of software that receives it unpredictable).
+
+    :raises Unwritable: for that, and for what is nested too deeply.
+    """
+    texts = [None if value is None else _strict_json(value) for value in values]
     return pa.ExtensionArray.from_storage(JSON_TYPE, pa.array(texts, pa.string()))
 
 
@@ -85,12 +95,51 @@ def to_json(value: Any) -> str:
     """A value as JSON text. Times are ISO 8601, bytes base64; numbers keep all their digits.
 
     JSON has no NaN and no infinities (RFC 8259, section 6): they are the strings Python calls them.
+
+    :raises Unwritable: for what is nested too deeply.
     """
-    finite = _finite(value)
     try:
-        return _ENCODER.encode(finite).decode()
+        return _encoded(value)
     except UnicodeEncodeError:  # half a surrogate pair is no UTF-8, but JSON has an escape for it
-        return json.dumps(finite, default=_ENCODER.enc_hook)
+        return json.dumps(_finite(value), default=_ENCODER.enc_hook)
+
+
+def _strict_json(value: Any) -> str:
+    try:
+        return _encoded(value)
+    except UnicodeEncodeError:
+        raise Unwritable("a text has half of a surrogate pair in it, which is no character") from None
+
+
+def _encoded(value: Any) -> str:
+    try:
+        return _ENCODER.encode(_finite(value)).decode()
+    except RecursionError:
+        raise Unwritable("the value is nested too deeply") from None
+
+
+def writable(
+    rows: Sequence[Mapping[str, Any]], primary_key: Sequence[str], stream: str
+) -> tuple[list[Mapping[str, Any]], list[tuple[Mapping[str, Any], BadRecordError]]]:
+    """The rows without ``Unwritable`` values, and the others with what is wrong with each."""
+    good, bad = [], []
+    for row in rows:
+        if (found := _unwritable(row)) is None:
+            good.append(row)
+        else:
+            key = {one: row.get(one) for one in primary_key} or None
+            bad.append((row, BadRecordError(found[1], stream=stream, column=found[0], key=key)))
+    return good, bad
+
+
+def _unwritable(row: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The first column with such a value, and the reason."""
+    for name, value in row.items():
+        try:
+            infer_array([value])
+        except Unwritable as error:
+            return name, error.reason
+    return None
 
 
 def builtin(value: Any) -> Any:
