@@ -220,6 +220,17 @@ def test_options_are_described_for_people() -> None:
     assert rows["hosts"]["type"] == "list of str"
 
 
+class Nested(DataSourceConfig):
+    rows: int = 100
+    name: str = msgspec.field(default="")
+    place: Path
+
+
+def test_required_options_are_described_first() -> None:
+    """They are what a user looks for; the others keep their order."""
+    assert [row["option"] for row in describe(Nested)] == ["place", "rows", "name"]
+
+
 class Red(DataSourceConfig, tag_field="type", tag="red"):
     shade: Annotated[int, Meta(description="how dark")] = 1
 

@@ -26,6 +26,7 @@ from jobs import FLOW, Vdk, install, job, process
 from vdk.plugin.datasource_base import ConfigurationError, run_flows
 from vdk.plugin.datasource_base.edge._keys import KEYS
 from vdk.plugin.datasource_base.edge._properties_state import PROPERTY
+from vdk.plugin.datasource_base.edge._state_commands import _shortened
 from vdk.plugin.datasource_base.parts import Registry
 from vdk.plugin.datasource_base.runtime import Options
 from vdk.plugin.datasource_base.testing import MemoryDestination
@@ -231,6 +232,12 @@ class TestStates:
         assert (found["stream"], found["state"], found["table"]) == ("numbers", {"next": 5}, "numbers")
         assert Vdk()("datasource", "state", "show", file, "--stream", "num*").exit_code == 0
 
+    def test_show_cuts_long_states_off_visibly(self) -> None:
+        """In the table; JSON has them whole."""
+        [row] = _shortened([{"stream": "t", "identity": "x", "run": "r", "state": {"position": "1" * 300}}])
+        assert row["state"].startswith('{"position": "11')
+        assert (len(row["state"]), row["state"][-1]) == (201, "…")
+
     def test_show_of_an_unknown_stream_is_an_error_of_one_line(self, file: Path) -> None:
         """With the closest name, and no traceback."""
         result = Vdk()("datasource", "state", "show", file, "--stream", "numbrs")
@@ -243,7 +250,7 @@ class TestStates:
         result = Vdk()("datasource", "state", "reset", file, "--yes", "-o", "json")
         assert result.exit_code == 0
         assert [one["state"] for one in json.loads(result.stdout)] == [{"next": 5}]
-        assert "1 states were forgotten" in result.stderr
+        assert "1 state was forgotten." in result.stderr
         assert "none was forgotten" in Vdk()("datasource", "state", "reset", file, "--yes").stdout
         assert Vdk()("datasource", "run", file).exit_code == 0
         assert len(MemoryDestination.tables("here")["numbers"]) == 10
@@ -266,7 +273,7 @@ class TestLooking:
             "file a.toml: ok",
             "source src: ok (numbers)",
             "destination lake: ok (memory here)",
-            "flow flows[0]: ok (1 streams from src to lake)",
+            "flow flows[0]: ok (1 stream from src to lake)",
             "",
         ]
         assert "Job execution result" not in result.output

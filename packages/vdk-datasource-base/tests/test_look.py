@@ -7,6 +7,7 @@ import decimal
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -24,8 +25,16 @@ from vdk.plugin.datasource_base.contract import JSON_TYPE, State
 from vdk.plugin.datasource_base.runtime._check import Checked, check_flow
 from vdk.plugin.datasource_base.runtime._discover import Discovered, FoundStream, discover_flow
 from vdk.plugin.datasource_base.runtime._preview import Preview, preview_stream
+from vdk.plugin.datasource_base.testing import MemoryDestination
 
 DECLARED = StreamSchema(pa.schema([pa.field("n", pa.int64(), nullable=False)]), ("n",), "n")
+
+
+class Picky(MemoryDestination):
+    """Takes no target."""
+
+    def __init__(self, target: str | None, *, folder: Path) -> None:
+        raise ConfigurationError("the target is no URL")
 
 
 def touch_nothing(operation: str, destination: object) -> None:
@@ -106,10 +115,17 @@ class TestCheck:
             "flows[1]": ("failed", found["flow", "flows[1]"].told),
             "flows[2]": ("skipped", "destination 'none' failed"),
             "flows[3]": ("skipped", "source 'away' failed"),
-            "flows[4]": ("ok", "1 streams from src to lake"),
+            "flows[4]": ("ok", "1 stream from src to lake"),
         }
         assert "unknown method 'nothing'" in found["destination", "none"].told
         assert "placeholder 'what'" in found["flow", "flows[1]"].told
+
+    def test_a_target_that_is_wrong_is_told_with_its_place(self, lab: Lab) -> None:
+        """A file may have many destinations."""
+        lab.script(Whole("t", counting(5)))
+        lab.registry.add_destination("picky", f"{__name__}:Picky")
+        found = self.check(lab, destinations={"lake": {"method": "picky", "target": "nowhere"}})
+        assert found["destination", "lake"].told == "flow: destinations.lake.target: the target is no URL"
 
     @pytest.mark.parametrize("method", ["check", "connect"])
     def test_a_source_that_hangs_has_failed(self, lab: Lab, method: str) -> None:

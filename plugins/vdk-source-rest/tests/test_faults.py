@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -56,12 +57,15 @@ def test_an_answer_that_was_cut_off_is_asked_for_again(source: Make, broken: byt
 
 
 @pytest.mark.parametrize("broken", CUT_OFF.values(), ids=CUT_OFF)
-def test_a_server_that_always_cuts_off_is_away(source: Make, broken: bytes) -> None:
+def test_a_server_that_always_cuts_off_is_away(source: Make, broken: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """After some attempts the partition fails with what the runtime retries later, and no row was delivered."""
+    caplog.set_level(logging.INFO)
     with Scripted(lambda request, number: broken) as api:
         with pytest.raises(ConnectionFailedError, match=r"GET http://127\.0\.0\.1.*3 attempts"):
             read(source(api.url, retry={"attempts": 3}))
         assert len(api.requests) == 3
+    told = [one.getMessage() for one in caplog.records if "follows in" in one.getMessage()]
+    assert [one.count("GET http://127.0.0.1") for one in told] == [1, 1]
 
 
 def test_lines_that_are_cut_off_are_left_to_the_runtime(source: Make) -> None:
@@ -118,7 +122,7 @@ def test_a_server_that_trickles_is_left(source: Make, first: bytes) -> None:
     """An answer ends within its total time, though each byte of it comes in time; in the headers as well."""
     with (
         Scripted(lambda request, number: trickling(first)) as api,
-        pytest.raises(ConnectionFailedError, match="in time"),
+        pytest.raises(ConnectionFailedError, match=r"GET http://127\.0\.0\.1.* in time"),
     ):
         read(source(api.url, timeout={"total": "300ms", "read": "5s"}, retry={"attempts": 1}))
 

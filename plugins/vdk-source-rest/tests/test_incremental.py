@@ -164,6 +164,17 @@ def test_rows_without_a_value_are_counted_and_follow_a_policy(
     assert ids(read(made, states=first.states)) == second
 
 
+def test_a_cursor_that_no_record_has_is_told(source: Make, api: Issues, caplog: pytest.LogCaptureFixture) -> None:
+    """All land in each run, as no state can be kept; a warning names the fields there are, once for all partitions."""
+    api.rows = [{"id": 1, "changed": T.format(1)}]
+    made = source(api.server.url, {**stream(), "slices": [{"region": "eu"}, {"region": "us"}], "path": "/{region}"})
+    landed = read(made)
+    assert (ids(landed), landed.states) == ([1, 1], {})
+    [told] = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert "no record has a value for the cursor 'at'" in told
+    assert "'id', 'changed'" in told
+
+
 def test_a_value_of_the_future_hides_no_rows(source: Make, api: Issues) -> None:
     """A row of the year 2999 lands, and the next run still asks from the present."""
     api.rows = [{"id": 1, "at": "2999-01-01T00:00:00Z"}]

@@ -138,7 +138,7 @@ class Judge:
         if malformed is None:
             return Answer(response, body)
         if malformed.cut:
-            raise Truncated(f"{self.named(response)}: {malformed}{self._start(response)}")
+            raise Truncated(f"{malformed}{self._start(response)}")
         raise self.error(response, str(malformed))
 
     def _parsed(self, response: Response) -> tuple[Any, Malformed | None]:

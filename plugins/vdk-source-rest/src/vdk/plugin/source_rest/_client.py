@@ -81,7 +81,7 @@ class Client:
             except ConnectionFailedError as error:
                 failures += 1
                 wait = self._wait_after(error, failures, request)
-                log.info("%s: %s; attempt %d follows in %.1f s", _named(request), error, failures + 1, wait)
+                log.info("%s; attempt %d follows in %.1f s", _told(request, error), failures + 1, wait)
                 yield from self._pause(wait)
 
     def _renew(self, response: requests.Response) -> bool:
@@ -111,7 +111,7 @@ class Client:
         said = error.retry_after or 0.0
         if failures >= self._attempts or said > self._max_wait:
             often = f" ({failures} attempts)" if failures > 1 else ""
-            raise ConnectionFailedError(f"{error}{often}", retry_after=error.retry_after) from None
+            raise ConnectionFailedError(f"{_told(request, error)}{often}", retry_after=error.retry_after) from None
         wait: float = random.uniform(0, min(60.0, self._delay * 2 ** (failures - 1)))
         return said + wait
 
@@ -130,6 +130,12 @@ def not_now(status: int, headers: Mapping[str, str], now: float) -> NotNow:
 
 def lowered(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
+
+
+def _told(request: Request, error: Exception) -> str:
+    """The error, with the request unless it names that itself."""
+    named = _named(request)
+    return str(error) if named in str(error) else f"{named}: {error}"
 
 
 def _named(request: Request) -> str:

@@ -61,6 +61,8 @@ class Incremental:
         self._last: Any = None
         self._future: Any = None
         self._near: list[tuple[Any, Row]] = []
+        self.without: Row | None = None
+        """A record without a value."""
 
     def lower_param(self) -> Any:
         """The lower bound as the API writes it; None: there is none yet."""
@@ -117,6 +119,7 @@ class Incremental:
 
     def _without(self, row: Row, taken: Taken) -> None:
         taken.counts["rows_null_cursor"] += 1
+        self.without = row
         policy = self._cursor.config.nulls
         if policy == "fail":
             raise BadRecordError(

@@ -100,6 +100,8 @@ class RestPartition(StreamPartition):
             mark = reading.mark(None if last else end)
             if mark is not None:
                 yield DataSourcePayload(None, state=encode(mark, cursor))
+            elif reading.without is not None:
+                self.source.warn_once(self.stream.name, never_new(self.stream, config.field, reading.without))
             if last:
                 return
 
@@ -137,6 +139,14 @@ class RestPartition(StreamPartition):
                 f'parent is called; call that one otherwise with parent.include = {{ column = "field" }}'
             )
         return [{**row, **extra} for row in rows]
+
+
+def never_new(stream: StreamConfig, field: str, row: Row) -> str:
+    """What to tell of a cursor that no record has a value for."""
+    return (
+        f"stream {stream.name!r}: no record has a value for the cursor {field!r}, so each run reads all of them again; "
+        f"if cursor.field is misspelt, the fields are {', '.join(map(repr, list(row)[:20]))}"
+    )
 
 
 class ForgottenPartition(StreamPartition):

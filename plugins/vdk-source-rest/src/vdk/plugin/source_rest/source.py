@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -28,6 +29,8 @@ from ._stream import RestStream
 from ._token_server import TokenServer
 from ._transport import Limits, Transport
 
+log = logging.getLogger(__name__)
+
 
 @data_source(name="rest", config=RestConfig)
 class RestSource(DataSource[RestConfig]):
@@ -53,6 +56,7 @@ class RestSource(DataSource[RestConfig]):
         self._lock = threading.Lock()
         self._client: Client | None = None
         self._auth: AuthBase | None = None
+        self._warned: set[str] = set()
         self.redact = Redact(config, self._issued)
         self._streams = [RestStream(self, config.of(stream)) for stream in config.streams]
 
@@ -123,6 +127,14 @@ class RestSource(DataSource[RestConfig]):
         return records_in(body, stream.records, key_of(stream))
 
     # What streams and partitions use.
+
+    def warn_once(self, about: str, message: str) -> None:
+        """For what is the same in each of a stream's partitions."""
+        with self._lock:
+            first = about not in self._warned
+            self._warned.add(about)
+        if first:
+            log.warning("%s", message)
 
     @property
     def client(self) -> Client:

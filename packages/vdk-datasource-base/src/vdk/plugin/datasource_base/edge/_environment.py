@@ -91,7 +91,7 @@ class JobEnvironment(Environment):
             raise ConfigurationError(f"{where}: the option 'method' is missing, and INGEST_METHOD_DEFAULT is not set")
         native = self.registry.destination(method)
         if native is not None:
-            return native(target, folder=folder)
+            return self._native(native, target, folder, where)
         if method.lower() not in self.job.ingester.factories:
             raise self.unknown_method(method, where, sorted(self.job.ingester.factories))
         return self._ingestion_plugin(method.lower(), target, folder, where)

@@ -11,6 +11,9 @@ import click
 from ._output import FLOW, OUTPUT, print_rows
 from ._single import in_job
 
+SHOWN = 200
+"""Characters of a state in a table; JSON has it whole."""
+
 _STREAMS = click.option("--stream", multiple=True, help="Only streams of this name or pattern; can be said again.")
 
 
@@ -53,11 +56,15 @@ def reset(ctx: click.Context, flow: Path, stream: tuple[str, ...], yes: bool, ou
     shown = rows if output == "json" else _shortened(rows)
     print_rows(shown, output, empty="No state is stored, so none was forgotten.")
     if rows:
-        click.echo(f"{len(rows)} states were forgotten.", err=True)
+        click.echo("1 state was forgotten." if len(rows) == 1 else f"{len(rows)} states were forgotten.", err=True)
 
 
 def _shortened(states: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """For people: without the identity and the run, and with the beginning of the state."""
     left_out = ("identity", "run")
     rows = [{name: value for name, value in one.items() if name not in left_out} for one in states]
-    return [{**row, "state": f"{json.dumps(row['state']):.200}"} for row in rows]
+    return [{**row, "state": _beginning(json.dumps(row["state"]))} for row in rows]
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

@@ -9,14 +9,14 @@ from msgspec import inspect
 
 
 def describe(type_: type[msgspec.Struct], prefix: str = "") -> list[dict[str, str]]:
-    """One row an option: ``option``, ``type``, ``default`` and ``description``.
+    """One row an option: ``option``, ``type``, ``default`` and ``description``; those that are required come first.
 
     Nested options are dotted. Those of the members of a list are below ``name[]``, and those that go with one
     ``type`` of several are below ``name[type]``.
     """
     info: Any = inspect.type_info(type_)
     rows: list[dict[str, str]] = []
-    for field in info.fields:
+    for field in sorted(info.fields, key=lambda field: not field.required):
         inner, description = _unwrapped(field.type)
         rows.append(
             {

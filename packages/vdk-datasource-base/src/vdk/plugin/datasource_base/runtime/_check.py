@@ -107,6 +107,7 @@ class _Check:
                 errors = [f"stream {one.stream!r}: {one.error}" for one in looked.reports if one.error]
                 if errors:
                     return Checked("flow", name, "failed", "; ".join(errors))
-                return Checked("flow", name, "ok", f"{len(looked.runs)} streams from {entry.from_} to {entry.to}")
+                streams = "1 stream" if len(looked.runs) == 1 else f"{len(looked.runs)} streams"
+                return Checked("flow", name, "ok", f"{streams} from {entry.from_} to {entry.to}")
         except Exception as error:
             return Checked("flow", name, "failed", self._look.told(error, source))

@@ -49,7 +49,13 @@ class Environment:
         found = self.registry.destination(entry.method)
         if found is None:
             raise self.unknown_method(entry.method, where)
-        return found(entry.target, folder=folder)
+        return self._native(found, entry.target, folder, where)
+
+    def _native(self, cls: type[Destination], target: str | None, folder: Path, where: str) -> Destination:
+        try:
+            return cls(target, folder=folder)
+        except ConfigurationError as error:  # which knows its target and not where it was written
+            raise type(error)(f"{where}.target: {error}") from error
 
     def unknown_method(self, method: str, where: str, others: list[str] | None = None) -> ConfigurationError:
         known = {*(one.name for one in self.registry.destinations()), *(others or ())}
