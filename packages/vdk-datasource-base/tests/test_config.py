@@ -220,6 +220,29 @@ def test_options_are_described_for_people() -> None:
     assert rows["hosts"]["type"] == "list of str"
 
 
+class Defaults(DataSourceConfig):
+    day: Duration = Duration(hours=24)
+    wait: Duration = Duration(seconds=90)
+    short: Duration = Duration(milliseconds=1500)
+    none: Duration = Duration()
+    follow: bool = False
+    password: Secret = Secret("")
+    token: Secret = Secret(CANARY)
+
+
+def test_defaults_are_described_as_a_flow_file_has_them() -> None:
+    """So that one can be copied into it. A secret's is not shown."""
+    assert {row["option"]: row["default"] for row in describe(Defaults)} == {
+        "day": "1d",
+        "wait": "90s",
+        "short": "1500ms",
+        "none": "0s",
+        "follow": "false",
+        "password": "",
+        "token": "***",
+    }
+
+
 class Nested(DataSourceConfig):
     rows: int = 100
     name: str = msgspec.field(default="")

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import msgspec
 from msgspec import inspect
+
+from ..contract import Secret
+
+_UNITS = {
+    "d": dt.timedelta(days=1),
+    "h": dt.timedelta(hours=1),
+    "m": dt.timedelta(minutes=1),
+    "s": dt.timedelta(seconds=1),
+    "ms": dt.timedelta(milliseconds=1),
+}
 
 
 def describe(type_: type[msgspec.Struct], prefix: str = "") -> list[dict[str, str]]:
@@ -83,4 +94,16 @@ def _default(field: Any) -> str:
     value = field.default
     if value is msgspec.NODEFAULT:
         value = field.default_factory()
-    return "" if value is None or isinstance(value, msgspec.Struct) else str(value)
+    return "" if value is None or isinstance(value, msgspec.Struct) else _written(value)
+
+
+def _written(value: Any) -> str:
+    """As it is written in a flow file, without quotes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dt.timedelta):
+        unit = next((unit for unit, length in _UNITS.items() if not value % length), None)
+        return f"{value // _UNITS[unit]}{unit}" if value and unit is not None else f"{value.total_seconds():g}s"
+    if isinstance(value, Secret):
+        return "***" if value.reveal() else ""
+    return str(value)
