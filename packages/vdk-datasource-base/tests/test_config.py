@@ -76,13 +76,18 @@ def message(data: Any, **others: Any) -> str:
             "config.tables.orders.page: Expected `int` >= 1, the value is 0",
         ),
         ({"hosts": ["a", 5]}, "config.hosts[1]: Expected `str`, got `int`, the value is 5"),
-        ({"hosts": "a"}, "config.hosts: Expected `array`, got `str`, the value is 'a'"),
-        ({"tables": {"o": 5}}, "config.tables.o: Expected `object`, got `int`, the value is 5"),
+        ({"hosts": "a"}, "config.hosts: Expected `list`, got `str`, the value is 'a'"),
+        ({"tables": {"o": 5}}, "config.tables.o: Expected `table`, got `int`, the value is 5"),
     ],
 )
 def test_a_mistake_names_the_place_the_value_and_what_was_expected(data: dict[str, Any], expected: str) -> None:
     """In one sentence; nothing is converted that was not asked for."""
     assert expected in message(data)
+
+
+def test_the_value_is_told_once() -> None:
+    """Where the problem names it already, it is not repeated."""
+    assert message({"wait": "soon"}).count("soon") == 1
 
 
 def test_a_missing_option_is_named() -> None:

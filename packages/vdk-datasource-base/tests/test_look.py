@@ -393,7 +393,7 @@ class TestPreview:
 
     def test_an_unknown_stream_is_told_with_the_closest(self, lab: Lab) -> None:
         """And one that no pattern chooses with the patterns."""
-        with pytest.raises(FlowFailedError, match="no stream matches 'tt'; did you mean 't'"):
+        with pytest.raises(FlowFailedError, match="no stream matches 'tt'; there are: t"):
             self.preview(lab, Whole("t", nothing), name="tt")
         with pytest.raises(ConfigurationError, match=r"no flow takes a stream 'u'; the patterns are 't\*'"):
             self.preview(lab, Whole("t", nothing), name="u", streams=["t*"])

@@ -141,10 +141,16 @@ def _replaced(data: Any, path: list[str], value: Any) -> Any:
     return [*data[:index], _replaced(data[index], rest, value), *data[index + 1 :]]
 
 
+_WORDS = {"array": "list", "object": "table"}
+"""JSON's names for what a flow file has, which msgspec uses → ``vdk datasource config``'s."""
+
+
 def _message(data: Any, type_: type, path: list[str], problem: str, where: str, hidden: bool) -> str:
     inside = "".join(f"[{step}]" if step.isdigit() else f".{step}" for step in path)
     place = where + inside if ": " in where or not inside else f"{where}: {inside.removeprefix('.')}"
     problem = problem.replace(" | null`", "`")  # no flow file can say null
+    if problem.startswith("Expected `"):
+        problem = re.sub(r"\b(array|object)\b", lambda word: _WORDS[word[0]], problem)
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", problem):
         return f"{place}: unknown option {unknown[1]!r}{_closest(unknown[1], type_, path)}"
     if missing := re.fullmatch(r"Object missing required field `(.*)`", problem):
@@ -156,7 +162,7 @@ def _message(data: Any, type_: type, path: list[str], problem: str, where: str, 
     value = _at(data, path)
     hidden = hidden or _is_secret(_type_at(type_, path))
     shown = "" if not path or isinstance(value, (Mapping, list)) else ("***" if hidden else repr(value))
-    return f"{place}: {problem}" + (f", the value is {shown}" if shown else "")
+    return f"{place}: {problem}" + (f", the value is {shown}" if shown and not problem.startswith(shown) else "")
 
 
 def _closest(name: str, type_: type, path: list[str]) -> str:

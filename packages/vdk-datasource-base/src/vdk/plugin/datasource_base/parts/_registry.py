@@ -75,7 +75,7 @@ def _load(entry: Entry) -> Any:
 def closest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: near names, or all of them."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.7)  # "rest" is no misspelt "postgres"
     if near:
         return "did you mean " + " or ".join(map(repr, near)) + "?"
     return f"there are: {', '.join(names)}" if names else "there are none"
