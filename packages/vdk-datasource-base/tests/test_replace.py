@@ -230,6 +230,17 @@ def test_streams_may_share_a_table_they_add_to(lab: Lab) -> None:
     assert lab.numbers("all") == [0, 0, 1, 1, 2, 2]
 
 
+def test_streams_that_share_a_table_they_upsert_are_warned_of(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    """Rows of one with the key of another's replace those: right for parts of one table, else a loss."""
+    keyed = StreamSchema(SCHEMA.fields, ("n",))
+    lab.run(
+        Whole("a", counting(3), keyed), Whole("b", counting(5), keyed), destination_table="all", write_mode="upsert"
+    )
+    [warning] = [one.getMessage() for one in caplog.records if "land in one table" in one.getMessage()]
+    assert "'a' and 'b' land in one table, 'all'" in warning
+    assert lab.numbers("all") == [0, 1, 2, 3, 4]
+
+
 def test_two_streams_that_route_rows_to_one_replaced_table_are_refused(lab: Lab) -> None:
     """The second one fails; the rows of the first stay."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from ..contract import ConfigurationError
 from ..parts import WriteMode
 from ._plan import StreamPlan
+
+log = logging.getLogger(__name__)
 
 
 class Claims:
@@ -27,7 +30,10 @@ class Claims:
             )
 
     def table(self, plan: StreamPlan, destination: str, table: str, mode: WriteMode) -> None:
-        """Take a table. Raises ``ConfigurationError`` where two streams would replace it by turns."""
+        """Take a table; warns where rows of two streams may have the same key.
+
+        :raises ConfigurationError: where two streams would replace it by turns.
+        """
         owner = (plan.where, plan.source_id, plan.name)
         with self._lock:
             owners = self._tables.setdefault((destination, table.lower()), {})
@@ -37,6 +43,12 @@ class Claims:
                     f"{plan.where}: streams {other[2]!r} and {plan.name!r} would replace the same table "
                     f"{table!r} by turns; use {{stream}} in destination_table, or a write_mode that adds rows"
                 )
+            if mode == "upsert" and owner not in owners and owners:
+                log.warning(
+                    "%s: streams %r and %r land in one table, %r: a row of one replaces a row of the other that has "
+                    "the same key; unless their keys differ, use {stream} in destination_table",
+                    plan.where, next(iter(owners))[2], plan.name, table,
+                )  # fmt: skip
             owners[owner] = mode
 
     def of_another(self, plan: StreamPlan, destination: str, table: str) -> bool:
