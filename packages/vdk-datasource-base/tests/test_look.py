@@ -256,7 +256,7 @@ class TestDiscover:
             "other": {"x": "string"},
         }
         assert found[0].write_mode is None
-        assert "replace, unless its payloads carry a state" in found[0].notes[1]
+        assert "replace, unless the source yields states for it" in found[0].notes[1]
 
     def test_partitions_are_counted_where_that_is_cheap(self, lab: Lab) -> None:
         """Not those of a stream with very many."""

@@ -127,7 +127,7 @@ def _read(flow: str | Path | Mapping[str, Any]) -> tuple[Any, str, Path]:
     try:
         return tomllib.loads(path.read_text("utf-8")), path.name, path.resolve().parent
     except OSError as error:
-        raise ConfigurationError(f"flow file {str(path)!r} cannot be read: {error.strerror}") from None
+        raise ConfigurationError(f"flow file {str(path.absolute())!r} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"flow file {str(path)!r} is no TOML: {error}") from None
 

@@ -203,6 +203,6 @@ def _note_mode(found: FoundStream, run: StreamRun, *, stateful: bool) -> None:
         found.write_mode = run.plan.incremental_mode()
     else:
         found.notes.append(
-            "the write mode is replace, unless its payloads carry a state, or one is stored: then it is "
+            "the write mode is replace, unless the source yields states for it, or one is stored: then it is "
             f"{run.plan.incremental_mode()}"
         )
