@@ -339,7 +339,9 @@ class TestWriteModes:
         with pytest.raises(ConfigurationError, match=r"write_mode = 'replace' is not possible .* which can append"):
             lab.run(method="AppendOnly", write_mode="replace")
 
-    @pytest.mark.parametrize("template", ["{stram}", "{}", "{table", "{table!z}", "{table:{x}}", "{0}", "{table.x}"])
+    @pytest.mark.parametrize(
+        "template", ["{stram}", "{}", "{table", "{table!z}", "{table:{x}}", "{0}", "{table.x}", "{table:>9}"]
+    )
     def test_a_wrong_destination_table_is_refused_before_anything_connects(self, lab: Lab, template: str) -> None:
         """With the placeholders there are."""
         script = lab.script(Whole("t", counting(1)))

@@ -52,6 +52,11 @@ class TestOpening:
         with pytest.raises(ConfigurationError, match="is a folder"):
             source_of(tmp_path)
 
+    @pytest.mark.parametrize("name", ["a\0.db", "x" * 5000, "~nobody-of-this-name/a.db"])
+    def test_a_path_that_no_file_can_have(self, name: str) -> None:
+        with pytest.raises(ConfigurationError, match=r"database: .*(null|long|no home)"):
+            source_of(Path(name))
+
     def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
         (tmp_path / "x.db").write_text("id,name\n" * 500)
         with pytest.raises(ConfigurationError, match=r"x\.db' is no SQLite database"):

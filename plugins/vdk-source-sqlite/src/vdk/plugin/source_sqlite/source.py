@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from vdk.plugin.datasource_base.contract import DataSource, DataSourceState, Duration, data_source
+from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, DataSourceState, Duration, data_source
 
 from ._sqlite import SqliteDialect
 from .sql import Session, SqlConfig, SqlStream, plan_streams
@@ -29,7 +29,7 @@ class SqliteSource(DataSource[SqliteConfig]):
 
     def __init__(self, config: SqliteConfig) -> None:
         super().__init__(config)
-        self._dialect = SqliteDialect(config.database.expanduser().resolve(), config.lock_timeout.total_seconds())
+        self._dialect = SqliteDialect(_absolute(config.database), config.lock_timeout.total_seconds())
         self._streams: list[SqlStream] | None = None
 
     def identity(self) -> str:
@@ -50,3 +50,14 @@ class SqliteSource(DataSource[SqliteConfig]):
 
     def check(self) -> None:
         self.connect(DataSourceState())
+
+
+def _absolute(database: Path) -> Path:
+    """With links resolved. Raises ``ConfigurationError`` for what no file can be called."""
+    try:
+        path = database.expanduser().resolve()
+        path.is_file()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL character, or links in a circle
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(f"database: {str(database)!r} is no path of a file: {why}") from None
+    return path

@@ -65,10 +65,17 @@ def _decoder(folder: Path) -> Callable[[type, Any], Any]:
         if type_ is Duration:
             return Duration.parse(value)
         if issubclass(type_, Path):
-            return folder / Path(value).expanduser()
+            return folder / _expanded(value)
         raise ValueError(f"a field of type {type_.__name__} cannot be configured")
 
     return decode
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # which says nothing of the path
+        raise ValueError("there is no home of the user that the path's ~ names") from None
 
 
 def _reading(text: str | None) -> Any:

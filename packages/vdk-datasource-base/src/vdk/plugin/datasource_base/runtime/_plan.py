@@ -126,7 +126,11 @@ def table_name(template: str, stream: str, routed: str | None) -> str:
 def check_template(template: str, where: str) -> str:
     """Refuse a ``destination_table`` with placeholders other than ``{stream}`` and ``{table}``."""
     try:
-        names = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+        names = {
+            name + (f"!{how}" if how else "") + (f":{spec}" if spec else "")
+            for _, name, spec, how in string.Formatter().parse(template)
+            if name is not None
+        }
         if names <= {"stream", "table"}:
             table_name(template, "", None)
     except (ValueError, LookupError) as error:
