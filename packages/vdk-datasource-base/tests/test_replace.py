@@ -241,6 +241,18 @@ def test_streams_that_share_a_table_they_upsert_are_warned_of(lab: Lab, caplog: 
     assert lab.numbers("all") == [0, 1, 2, 3, 4]
 
 
+def test_a_table_that_had_rows_of_another_stream_is_told_when_it_is_replaced(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other stream's state says that its rows are there, so they would be missing without a word."""
+    lab.run(Whole("first", counting(3), KEYED), destination_table="t")
+    lab.run(Whole("second", whole(5), SCHEMA), destination_table="t")
+    assert "has replaced table 't', where rows of 'first' had landed" in caplog.text
+    caplog.clear()
+    lab.run(Whole("second", whole(5), SCHEMA), destination_table="u")
+    assert "has replaced" not in caplog.text
+
+
 def test_two_streams_that_route_rows_to_one_replaced_table_are_refused(lab: Lab) -> None:
     """The second one fails; the rows of the first stay."""
 

@@ -14,7 +14,7 @@ from ._publication import Publication, generation_of
 from ._summary import StreamReport
 from ._tally import Tally
 from ._tolerance import Tolerance
-from ._warnings import warn_of_dropped_table, warn_of_metadata
+from ._warnings import warn_of_dropped_table, warn_of_metadata, warn_of_replaced_rows
 from ._writer import Writer
 
 
@@ -211,6 +211,7 @@ class StreamRun:
             generation = generation_of(self.plan, self._specs, self._finished, self._claims, destination)
             self._publication = Publication(generation, self._tally.partitions_staged())
         versions = self._publication.attempt(destination)
+        warn_of_replaced_rows(self.plan, destination)
         self._tally.land_all()
         for unit, version in zip(self._finished, versions, strict=True):
             if unit.state is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
+from ..parts import Destination
 from ._plan import StreamPlan
 
 log = logging.getLogger(__name__)
@@ -17,6 +18,18 @@ def warn_of_dropped_table(plan: StreamPlan) -> None:
         "ones will. To land all of them again, reset the state (`vdk datasource state reset`)",
         plan.source_id, plan.name, plan.table,
     )  # fmt: skip
+
+
+def warn_of_replaced_rows(plan: StreamPlan, destination: Destination) -> None:
+    """A table that was replaced may have had rows of other streams, whose states go on behind them."""
+    keys = [one.key for one in destination.load_states(plan.source_id)]
+    others = {key.stream for key in keys if key.table == plan.table and key.stream != plan.name}
+    if others:
+        log.warning(
+            "%s.%s has replaced table %r, where rows of %s had landed: their states say so, and only new rows will come "
+            "again. To land all of them, reset the states (`vdk datasource state reset`)",
+            plan.source_id, plan.name, plan.table, ", ".join(sorted(map(repr, others))),
+        )  # fmt: skip
 
 
 def warn_of_metadata(plan: StreamPlan, seen: Collection[str]) -> None:
