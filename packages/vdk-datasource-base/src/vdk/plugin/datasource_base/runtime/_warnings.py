@@ -26,8 +26,8 @@ def warn_of_replaced_rows(plan: StreamPlan, destination: Destination) -> None:
     others = {key.stream for key in keys if key.table == plan.table and key.stream != plan.name}
     if others:
         log.warning(
-            "%s.%s has replaced table %r, where rows of %s had landed: their states say so, and only new rows will come "
-            "again. To land all of them, reset the states (`vdk datasource state reset`)",
+            "%s.%s has replaced table %r, where rows of %s had landed: their states say so, and only new ones will "
+            "land. To land all of them again, reset the states (`vdk datasource state reset`)",
             plan.source_id, plan.name, plan.table, ", ".join(sorted(map(repr, others))),
         )  # fmt: skip
 
