@@ -29,7 +29,8 @@ from vdk.plugin.datasource_base.parts._reduce import last_per_key, without_key
 from vdk.plugin.datasource_base.parts._rows import rows_of
 
 UTC = dt.UTC
-DEEP: Any = functools.reduce(lambda inner, _: [inner], range(5000), 0)
+NOTHING: list[Any] = []
+DEEP = functools.reduce(lambda inner, _: [inner], range(5000), NOTHING)
 WINTER = dt.timezone(dt.timedelta(hours=1))
 
 
