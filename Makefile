@@ -55,7 +55,7 @@ format: .tox-venv/installed ## rewrite the sources in the one format
 
 clean: ## remove what these commands made
 	rm -rf .venv .tox-venv .tox .mypy_cache .ruff_cache .pytest_cache .coverage .coverage.*
-	find packages plugins examples \( -name __pycache__ -o -name '*.egg-info' -o -name build -o -name dist \) \
+	find packages plugins template benchmarks examples \( -name __pycache__ -o -name '*.egg-info' -o -name build -o -name dist \) \
 		-type d -prune -exec rm -rf {} +
 
 # Editable, so that the demo's environment is also the one to develop in. uv is a matter of seconds where pip takes
