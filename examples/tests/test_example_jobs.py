@@ -15,13 +15,11 @@ from values import differences
 JOBS = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The demo, run from a copy: its folder, and what it printed."""
-    job = tmp_path_factory.mktemp("a folder") / "epsg-and-shop"
-    shutil.copytree(JOBS / "epsg-and-shop", job, ignore=shutil.ignore_patterns("data", "__pycache__"))
-    done = subprocess.run(
-        [sys.executable, str(job / "demo.py")],
+def run_copied(name: str, job: Path, script: str) -> subprocess.CompletedProcess[str]:
+    """Run an example's script from a copy of its folder at ``job``, as a person would beside it."""
+    shutil.copytree(JOBS / name, job, ignore=shutil.ignore_patterns("data", "__pycache__"))
+    return subprocess.run(
+        [sys.executable, str(job / script)],
         check=False,
         capture_output=True,
         text=True,
@@ -30,6 +28,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         cwd=job.parent,
         timeout=240,
     )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The demo, run from a copy: its folder, and what it printed."""
+    job = tmp_path_factory.mktemp("a folder") / "epsg-and-shop"
+    done = run_copied("epsg-and-shop", job, "demo.py")
     assert done.returncode == 0, done.stdout + done.stderr
     return job, done.stdout
 
@@ -51,16 +56,6 @@ def test_every_value_of_the_shop_is_in_the_lake(demo: tuple[Path, str], table: s
 def test_an_api_is_read_with_its_children_and_its_limits(tmp_path: Path) -> None:
     """The demo of the REST source reads repositories and their issues, and in the second run the changed ones."""
     job = tmp_path / "rest-api"
-    shutil.copytree(JOBS / "rest-api", job, ignore=shutil.ignore_patterns("data", "__pycache__"))
-    done = subprocess.run(
-        [sys.executable, str(job / "rest_demo.py")],
-        check=False,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env=ENVIRONMENT,
-        cwd=tmp_path,
-        timeout=240,
-    )
+    done = run_copied("rest-api", job, "rest_demo.py")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The second run landed the changed issues and no others." in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,7 +21,7 @@ INSTANTS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class Fault(ABC):
     """Something that happens when a run passes an instant for the ``nth`` time.
 
     :param instant: one of ``INSTANTS``: a method of the source, the destination, the state store (``save``), or
@@ -51,9 +52,9 @@ class Fault:
             return number == self.nth
         return number >= self.nth and (number - self.nth) % self.every == 0
 
+    @abstractmethod
     def strike(self, released: threading.Event) -> None:
         """Let it happen; ``released`` ends what would wait for ever."""
-        raise NotImplementedError
 
 
 def _away() -> BaseException:

@@ -67,7 +67,7 @@ class Injection:
         for name in OF_SOURCE:
             self._replace(source, name)
         streams = self.around("streams", source.streams)
-        source.streams = lambda: [_FaultyStream(one, self) for one in streams()]  # type: ignore[method-assign]
+        source.streams = lambda: [_FaultyStream(one, self) for one in streams()]  # type: ignore[method-assign]  # on purpose
 
     def around(
         self, instant: str, call: Callable[..., Any], half: Callable[..., object] | None = None

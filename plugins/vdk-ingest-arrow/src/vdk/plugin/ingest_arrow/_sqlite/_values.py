@@ -88,7 +88,7 @@ def _decimal(value: Value, precision: int, scale: int) -> str | None:
 def _fraction(text: str, digits: int) -> str | None:
     """A time with so many digits behind its seconds; None where digits would be lost."""
     head, _, rest = text.partition(".")
-    fraction, zone = re.fullmatch(r"(\d*)(.*)", rest).groups()  # type: ignore[union-attr]
+    fraction, zone = re.fullmatch(r"(\d*)(.*)", rest).groups()  # type: ignore[union-attr]  # it fits all
     if fraction[digits:].strip("0"):
         return None
     return f"{head}.{fraction[:digits]:0<{digits}}{zone}"
