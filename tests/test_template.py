@@ -111,7 +111,7 @@ def test_the_plugin_is_right_at_once(plugin: Path, machine: Machine, tmp_path: P
     machine("uv", "pip", "install", "--quiet", wheel, cwd=folder)
     try:
         told = machine("vdk", "version", cwd=tmp_path)
-        assert f"{folder.name} (from package {folder.name}, version 0.1.0)" in told.stdout + told.stderr
+        assert f"{folder.name} (from package {folder.name}, version " in told.stdout + told.stderr
         assert "passed" in machine("pytest", "-p", "no:cacheprovider", cwd=folder).stdout
         told = machine("vdk", "run", "my-crm-example", cwd=folder)
         assert "B-2 is open: Please move my desk to the window" in told.stdout + told.stderr

@@ -7,6 +7,8 @@ takes, and the table of tox.ini names every distribution.
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -18,6 +20,13 @@ import yaml
 import distributions as d
 from ci_report import PYTHONS
 
+# Where a distribution and what is imported from it have different names.
+DISTRIBUTIONS = {
+    "vdk.api": "vdk-core",
+    "vdk.internal": "vdk-core",
+    **{f"vdk.plugin.{each.package}": each.name for each in d.all_distributions()},
+}
+VERSION = re.compile(r'^__version__ = "\d+\.\d+\.\d+"$', re.MULTILINE)
 NEEDED = ("setup.py", "README.md", "LICENSE", "requirements.txt", ".plugin-ci.yml", "src", "tests")
 
 
@@ -100,12 +109,42 @@ def check_folder(distribution: d.Distribution) -> Iterator[str]:
     for namespace in ("src/vdk/__init__.py", "src/vdk/plugin/__init__.py"):
         if (folder / namespace).exists():
             yield f"{namespace} would hide every other VDK plugin: delete it"
-    if '\n__version__ = "0.1.0"\n' not in (folder / "setup.py").read_text("utf-8"):
-        yield 'setup.py needs the line __version__ = "0.1.0", as it is: the release job rewrites it'
+    if not VERSION.search((folder / "setup.py").read_text("utf-8")):
+        yield 'setup.py needs a line like __version__ = "0.1.0" with three numbers: the release job rewrites the last'
     if (folder / "LICENSE").read_bytes() != (d.ROOT / "LICENSE").read_bytes():
         yield "LICENSE differs from the repository's"
     yield from check_style(folder)
+    yield from (f"pyproject.toml: {problem}" for problem in check_dependencies(distribution))
     yield from (f".plugin-ci.yml: {problem}" for problem in check_jobs(folder / ".plugin-ci.yml", name))
+
+
+def check_dependencies(distribution: d.Distribution) -> Iterator[str]:
+    """What the sources import is declared, and each dependency has the lowest version that it works with."""
+    declared = {d.canonical_name(line): line for line in distribution.dependencies()}
+    for name, line in declared.items():
+        if ">=" not in line:
+            yield f"{line!r} needs a lower bound, such as {name}>=1.0, which tox -e lowest-py311 tests"
+    for module, file in sorted(imported_modules(distribution.folder / "src").items()):
+        needed = DISTRIBUTIONS.get(module, module.replace("_", "-"))
+        if needed not in {*declared, distribution.name}:
+            yield f'{file} imports {module}: add "{needed}>=..." to the dependencies or to an extra'
+
+
+def imported_modules(sources: Path) -> dict[str, str]:
+    """Top-level modules imported from other distributions, anywhere in a file, each with one file that does so."""
+    modules: dict[str, str] = {}
+    for path in sources.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names = [node.module]
+            for name in names:
+                # vdk and vdk.plugin are shared: what belongs to one distribution is a level or two below.
+                depth = 3 if name.startswith("vdk.plugin.") else 2 if name.startswith("vdk.") else 1
+                module = ".".join(name.split(".")[:depth])
+                if module not in sys.stdlib_module_names and module != "vdk.plugin":
+                    modules.setdefault(module, path.relative_to(sources).as_posix())
+    return modules
 
 
 def check_style(folder: Path) -> Iterator[str]:

@@ -25,7 +25,8 @@ def main(result_file: str, reports: str, *environments: str) -> int:
     ran = json.loads(result.read_text("utf-8")).get("testenvs", {}) if result.exists() else {}
     problems, total = [*missing_pythons(environments)], Counter[str]()
     for name in environments:
-        counts = count(Path(reports) / f"{name}.xml")
+        # an environment that tests several distributions has a report for each
+        counts = sum((count(file) for file in Path(reports).glob(f"{name}*.xml")), Counter[str]())
         total += counts
         found = [*check(name, ran.get(name, {}), counts)]
         tests = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())

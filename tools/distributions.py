@@ -42,6 +42,11 @@ class Distribution:
         return "base" if self.name == "vdk-datasource-base" else re.sub("^vdk-[a-z]+-", "", self.name)
 
     @property
+    def package(self) -> str:
+        """The import package below ``vdk.plugin``: ``vdk-source-sqlite`` has ``source_sqlite``."""
+        return self.name.removeprefix("vdk-").replace("-", "_")
+
+    @property
     def requirements(self) -> Path:
         """The file that says what its tests need, one requirement per line."""
         return self.folder / "requirements.txt"
@@ -52,6 +57,14 @@ class Distribution:
         assert isinstance(project, dict)
         return project
 
+    def dependencies(self) -> list[str]:
+        """What it asks for to run, its extras included, as requirement lines."""
+        project = self.metadata()
+        required, extras = project.get("dependencies", []), project.get("optional-dependencies", {})
+        assert isinstance(required, list)
+        assert isinstance(extras, dict)
+        return [str(line) for line in [*required, *(line for lines in extras.values() for line in lines)]]
+
     def mentions(self, *, for_tests: bool) -> set[str]:
         """Names of the distributions it asks for, to run or (``for_tests``) to be tested as well."""
         dependencies = self.metadata().get("dependencies", [])
@@ -59,7 +72,12 @@ class Distribution:
         lines = [str(line) for line in dependencies]
         if for_tests:
             lines += self.requirements.read_text("utf-8").splitlines()
-        return {found[0].lower().replace("_", "-") for line in lines if (found := re.match(r"[\w.-]+", line))}
+        return {canonical_name(line) for line in lines if re.match(r"\w", line)}
+
+
+def canonical_name(requirement: str) -> str:
+    """The name in a requirement line, in lower case and with hyphens: ``vdk-core`` of ``VDK_core>=0.3``."""
+    return re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0].lower().replace("_", "-")
 
 
 def all_distributions() -> list[Distribution]:
@@ -124,14 +142,38 @@ def wheels(distributions: Iterable[Distribution], into: Path) -> list[str]:
     return [str(build(each, into)[1]) for each in distributions]
 
 
-def install(needed: list[Distribution], requirement_files: Iterable[Path]) -> None:
+def lowest_versions() -> list[str]:
+    """Every dependency that has a lower bound, pinned to it: what ``--constraint`` of pip and uv takes.
+
+    Where two distributions name different bounds, the higher one is the lowest that both can have.
+    """
+    bounds: dict[str, str] = {}
+    siblings = {each.name for each in all_distributions()}
+    for line in (line for each in all_distributions() for line in each.dependencies()):
+        bound = re.search(r">=\s*([\w.]+)", line)
+        if bound and (name := canonical_name(line)) not in siblings:
+            bounds[name] = max(bounds.get(name, "0"), bound[1], key=_as_numbers)
+    return [f"{name}=={version}" for name, version in bounds.items()]
+
+
+def _as_numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]
+
+
+def install(needed: list[Distribution], requirement_files: Iterable[Path], *, lowest: bool = False) -> None:
     """Installs the wheels of ``needed`` and what the files ask for into the running Python, in one resolution.
 
     The wheels are built anew and installed again: their version stays the same while the code changes.
+
+    :param lowest: with the lowest version of each dependency that the distributions say they work with.
     """
     with tempfile.TemporaryDirectory() as scratch:
         arguments = [part for file in requirement_files for part in ("--requirement", str(file))]
         arguments += [part for each in needed for part in ("--reinstall-package", each.name)]
+        if lowest:
+            pins = Path(scratch) / "lowest.txt"
+            pins.write_text("\n".join(lowest_versions()), "utf-8")
+            arguments += ["--constraint", str(pins)]
         arguments += wheels(needed, Path(scratch))
         uv("pip", "install", "--quiet", "--python", sys.executable, *arguments)
 

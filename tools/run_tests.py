@@ -3,7 +3,8 @@
     python tools/run_tests.py sqlite-py312 [pytest's arguments]
 
 The first argument is the name of a tox environment or of a distribution; ``examples`` means the tests of the
-example jobs, with every distribution installed, and ``template`` also those of what is made from it.
+example jobs, with every distribution installed, ``template`` also those of what is made from it, and ``lowest`` those
+of every distribution, with the lowest versions that their dependencies allow.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ def main(name: str, *pytest_arguments: str) -> int:
     subject, _, python = name.partition("-py")
     if python and python != "{}{}".format(*sys.version_info):
         raise SystemExit(f"{name} runs on Python {sys.version}")
+    if subject == "lowest":
+        return max(
+            run_lowest(each, name, pytest_arguments) for each in d.all_distributions() if each.folder != d.TEMPLATE
+        )
     if subject == "examples":
         folder = d.ROOT / "examples"
         d.install(d.all_distributions(), [])
@@ -30,6 +35,13 @@ def main(name: str, *pytest_arguments: str) -> int:
             pytest_arguments = pytest_arguments or ("tests", "../tests")
         d.install(d.with_siblings([distribution], for_tests=True), [distribution.requirements])
     return run_pytest(folder, name, pytest_arguments)
+
+
+def run_lowest(distribution: d.Distribution, name: str, arguments: tuple[str, ...]) -> int:
+    print(f"{distribution.name} with {', '.join(d.lowest_versions())}", flush=True)
+    needed = d.with_siblings([distribution], for_tests=True)
+    d.install(needed, [distribution.requirements], lowest=True)
+    return run_pytest(distribution.folder, f"{name}.{distribution.short_name}", arguments)
 
 
 def run_pytest(folder: Path, name: str, arguments: tuple[str, ...]) -> int:

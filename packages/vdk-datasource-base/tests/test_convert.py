@@ -377,7 +377,7 @@ class TestBatches:
             (pa.array(["a"], pa.large_string()), pa.string(), ["a"]),
             (pa.array(["a"], pa.string_view()), pa.string(), ["a"]),
             (pa.array([b"ab"], pa.binary(2)), pa.binary(), [b"ab"]),
-            (pa.array([1.5], pa.float16()), pa.float32(), [1.5]),
+            (pa.array([np.float16(1.5)], pa.float16()), pa.float32(), [1.5]),
             (pc.run_end_encode(pa.array([1, 1, 2])), pa.int64(), [1, 1, 2]),
             (
                 pa.ExtensionArray.from_storage(pa.json_(pa.large_string()), pa.array(["1", None], pa.large_string())),
