@@ -32,14 +32,21 @@ TOX = .tox-venv/bin/tox
 # How many environments run side by side, and more arguments for tox: make test TOX_ARGS="-f py312"
 TOX_PARALLEL ?= 2
 TOX_ARGS ?=
+# What "make check" compares with.
+BASE ?= main
 
-.PHONY: help demo test lint types format clean
+.PHONY: help demo dev check test lint types format clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 demo: .venv/installed ## run the example job twice and show what landed
 	@VDK_VERSION_CHECK_DISABLED=true .venv/bin/python examples/epsg-and-shop/demo.py
+
+dev: .venv/dev-installed ## an environment to work in: every package editable, pytest, ruff and mypy
+
+check: .venv/dev-installed ## what changed since main: style, types and the tests it touches, in under a minute
+	.venv/bin/python tools/check_change.py $(BASE)
 
 test: .tox-venv/installed ## everything: tests on every Python there is, wheels, lint, types, examples
 	$(TOX) run-parallel --parallel $(TOX_PARALLEL) --parallel-no-spinner $(TOX_ARGS)
@@ -65,6 +72,16 @@ clean: ## remove what these commands made
 	@echo "Installing the packages and what they need into .venv ..."
 	@{ .venv/bin/pip install --quiet uv && .venv/bin/uv pip install --quiet --python .venv $(INSTALLED); } \
 		|| .venv/bin/pip install --quiet $(INSTALLED)
+	@touch $@
+
+# What the tests of the distributions ask for, less the distributions themselves, which are there as sources.
+TEST_REQUIREMENTS := $(wildcard packages/*/requirements.txt plugins/*/requirements.txt)
+DEV_TOOLS := check-jsonschema mypy pyyaml ruff types-PyYAML types-setuptools types-tabulate
+.venv/dev-installed: .venv/installed $(TEST_REQUIREMENTS)
+	@echo "Installing what tests, types and style need into .venv ..."
+	@sed -e 's/#.*//' -e '/^ *$$/d' -e '/^vdk-\(datasource\|source\|ingest\)-/d' $(TEST_REQUIREMENTS) | sort -u > .venv/dev.txt
+	@{ .venv/bin/uv pip install --quiet --python .venv $(INSTALLED) $(DEV_TOOLS) --requirement .venv/dev.txt; } \
+		|| .venv/bin/pip install --quiet $(INSTALLED) $(DEV_TOOLS) --requirement .venv/dev.txt
 	@touch $@
 
 .tox-venv/installed: constraints.txt Makefile
