@@ -49,6 +49,8 @@ class Part(StreamPartition):
 
 
 class Hostile(DataSourceStream):
+    incremental = True
+
     def __init__(self, config: HostileConfig) -> None:
         self.name = config.name
         self.config = config

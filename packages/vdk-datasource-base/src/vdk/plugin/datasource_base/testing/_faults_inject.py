@@ -152,7 +152,7 @@ class _FaultyPartition(StreamPartition):
 
 class _FaultyStream(DataSourceStream):
     def __init__(self, stream: DataSourceStream, injection: Injection) -> None:
-        self.name, self.id = stream.name, stream.id
+        self.name, self.id, self.incremental = stream.name, stream.id, stream.incremental
         self._stream = stream
         self._injection = injection
 
