@@ -39,8 +39,8 @@ def run_in_job(job_input: Any, flow: str | Path | Mapping[str, Any], *, summary:
     except KeyboardInterrupt:
         raise SystemExit(130) from None  # click makes a KeyboardInterrupt an "Aborted!" with exit code 1
     except Exception as error:
-        if isinstance(error, FlowFailedError) and error.summary is not None:
-            log.info("What landed:\n%s", error.summary.table())
+        if (landed := getattr(error, "summary", None)) is not None:
+            log.info("What landed:\n%s", landed.table())
         errors.report(_resolvable_by(error), error)
         raise
     log.info("What landed:\n%s", done.table())
