@@ -26,7 +26,7 @@ from vdk.plugin.datasource_base.runtime import Environment, Options, RunSummary,
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
 Read = Callable[[State], Iterable[DataSourcePayload]]
-QUICK = Options(retry_delay=0.001, retry_attempts=3, batch_rows=10)
+QUICK = Options(retry_delay=0.001, retry_attempts=3, batch_rows=10, max_rejected="100%")
 
 
 def payload(*rows: Mapping[str, Any], state: Mapping[str, Any] | None = None, **others: Any) -> DataSourcePayload:
@@ -66,10 +66,17 @@ class Whole(DataSourceStream):
     """A stream read in one go by a function."""
 
     def __init__(
-        self, name: str, read: Read, schema: StreamSchema | None = None, *, incremental: bool | None = None
+        self,
+        name: str,
+        read: Read,
+        schema: StreamSchema | None = None,
+        *,
+        incremental: bool | None = None,
+        backfill: bool = False,
     ) -> None:
         self.name = name
         self.incremental = (yields_states(read) or None) if incremental is None else incremental
+        self.backfill = backfill
         self._read = read
         self._schema = schema
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def flows(lab: Lab, *entries: dict[str, Any]) -> dict[str, Any]:
     [
         ({"streams": ["x*"]}, r"flows\[3\]\.streams: no stream matches 'x\*'"),
         ({"write_mode": "upsert"}, r"flows\[3\]: write_mode = \"upsert\" needs a primary key"),
+        ({"destination_table": "a", "write_mode": "append"}, r"flows\[3\]: .*shared_table = true in"),
         ({"destination_table": "_vdk_x"}, r"flows\[3\]: table names that begin with _vdk_"),
     ],
 )
@@ -54,15 +56,12 @@ def test_every_source_is_connected_before_the_first_row(lab: Lab) -> None:
     order: list[str] = []
     file = flows(lab, {}, {}, {})
     for name, script in lab.scripts.items():
-        script.on = {call: lambda call=call, name=name: order.append(f"{call} {name}") for call in script_calls}
+        script.on = {call: partial(order.append, f"{call} {name}") for call in ("connect", "disconnect")}
     lab.fault(lambda operation, destination: order.append(operation) if operation == "commit!" else None)
     execute(file, lab.environment())
     connected = [f"connect {name}" for name in "abc"]
     ended = [one for name in "abc" for one in ("commit!", f"disconnect {name}")]
     assert [one for one, before in zip(order, ["", *order], strict=False) if one != before] == connected + ended
-
-
-script_calls = ("connect", "disconnect")
 
 
 def test_a_source_that_is_away_fails_its_own_flow_and_what_landed_is_in_the_summary(lab: Lab) -> None:

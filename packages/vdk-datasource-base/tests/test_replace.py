@@ -227,20 +227,59 @@ def test_two_streams_that_replace_one_table_are_refused(lab: Lab) -> None:
 
 
 def test_streams_may_share_a_table_they_add_to(lab: Lab) -> None:
-    """Rows of both are there."""
-    lab.run(Whole("a", counting(3)), Whole("b", counting(3)), destination_table="all", write_mode="append")
+    """Where the flow allows it: rows of both are there. Else they are refused, and nothing is read."""
+    streams = [Whole("a", counting(3)), Whole("b", counting(3))]
+    with pytest.raises(ConfigurationError, match=r"'a' .* 'b' .* one table, 'all'.*shared_table = true in flow: flows"):
+        lab.run(*streams, destination_table="all", write_mode="append")
+    assert lab.tables == {}
+    lab.run(*streams, destination_table="all", write_mode="append", shared_table=True)
     assert lab.numbers("all") == [0, 0, 1, 1, 2, 2]
+
+
+def test_flows_that_share_a_table_all_allow_it(lab: Lab) -> None:
+    """The message names those that do not. Two sources may have streams of one name."""
+    lab.script(Whole("t", counting(3)))
+    lab.script(Whole("t", counting(3)), source="other")
+    flow = lab.flow(shared_table=True)
+    flow["sources"].update(lab.flow(source="other")["sources"])
+    flow["flows"].append({"from": "other", "to": "lake"})
+    with pytest.raises(ConfigurationError, match=r"source 'src' .* source 'other' .* in flow: flows\[1\]$"):
+        execute(flow, lab.environment())
+    assert lab.tables == {}
+    flow["flows"][1]["shared_table"] = True
+    execute(flow, lab.environment())
+    assert lab.numbers("t") == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_row_routed_into_the_table_of_another_stream_is_refused(lab: Lab) -> None:
+    """It shows when the row comes: its stream fails, and the other one's table has its own rows only."""
+    routed = [payload(*numbers(0, 3), destination_table="a", state={"n": 1})]
+    with pytest.raises(FlowFailedError, match=r"would land in one table, 'a'"):
+        lab.run(Whole("a", counting(3)), Whole("b", lambda state: routed, incremental=True))
+    assert lab.numbers("a") == [0, 1, 2]
 
 
 def test_streams_that_share_a_table_they_upsert_are_warned_of(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     """Rows of one with the key of another's replace those: right for parts of one table, else a loss."""
     keyed = StreamSchema(SCHEMA.fields, ("n",))
     lab.run(
-        Whole("a", counting(3), keyed), Whole("b", counting(5), keyed), destination_table="all", write_mode="upsert"
-    )
+        Whole("a", counting(3), keyed), Whole("b", counting(5), keyed),
+        destination_table="all", write_mode="upsert", shared_table=True,
+    )  # fmt: skip
     [warning] = [one.getMessage() for one in caplog.records if "land in one table" in one.getMessage()]
     assert "'a' and 'b' land in one table, 'all'" in warning
     assert lab.numbers("all") == [0, 1, 2, 3, 4]
+
+
+def test_a_backfill_does_not_replace_its_table(lab: Lab) -> None:
+    """It has a range of the rows only: explicit replace is refused before it is read, and by default it adds."""
+    lab.run(Whole("t", whole(9), SCHEMA))
+    backfill = Whole("t", whole(6, 4), SCHEMA, backfill=True)
+    with pytest.raises(ConfigurationError, match=r'flows\[0\]: write_mode = "replace" would leave nothing .* \'t\''):
+        lab.run(backfill, write_mode="replace")
+    assert lab.numbers("t") == list(range(9))
+    lab.run(backfill)
+    assert lab.numbers("t") == sorted([*range(9), 4, 5])
 
 
 def test_a_table_that_had_rows_of_another_stream_is_told_when_it_is_replaced(
@@ -275,7 +314,7 @@ def test_two_flows_that_replace_one_table_are_refused(lab: Lab) -> None:
     flow["flows"].append({"from": "other", "to": "lake"})
     with pytest.raises(ConfigurationError, match="would replace the same table"):
         execute(flow, lab.environment())
-    assert lab.numbers("t") == [0, 1, 2]
+    assert lab.tables == {}
 
 
 def test_routed_tables_are_published_together_with_the_stream(lab: Lab) -> None:

@@ -49,6 +49,9 @@ class DataSourceStream(StreamPartition):
     declares neither fails, unless the flow sets ``write_mode``: a run that finds nothing new would replace its table
     with an empty one.
     """
+    backfill: bool = False
+    """True: the configuration asks for a range of the rows, read without a state. They are added to the table: a flow
+    that would replace it is refused."""
 
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

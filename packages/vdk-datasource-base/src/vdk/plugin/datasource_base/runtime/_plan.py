@@ -25,6 +25,7 @@ class StreamPlan:
 
     :param possible_modes: those of the destination.
     :param explicit: whether the flow said the write mode itself.
+    :param shared: whether the flow allows other streams in its tables.
     """
 
     source_id: str
@@ -37,6 +38,7 @@ class StreamPlan:
     write_mode: WriteMode
     possible_modes: frozenset[WriteMode]
     explicit: bool
+    shared: bool
     soft_deletes: bool
     evolve: bool
     transform: Transform | None

@@ -127,9 +127,10 @@ class Planning:
             template=self._flow.template,
             table=report.table,
             schema=schema,
-            write_mode=self._mode(schema, incremental),
+            write_mode=self._mode(stream, schema, incremental),
             possible_modes=self._writer.destination.write_modes,
             explicit=self._flow.entry.write_mode is not None,
+            shared=self._flow.entry.shared_table,
             soft_deletes=self._flow.entry.deletes == "soft",
             evolve=self._flow.entry.on_schema_change == "evolve",
             transform=self._flow.transform,
@@ -141,7 +142,7 @@ class Planning:
         plan.spec(None, plan.write_mode)  # refuses a reserved name, and an upsert without a primary key
         return StreamRun(plan, report, self._writer, mine, self._flow.claims, self._flow.retrying)
 
-    def _mode(self, schema: StreamSchema | None, incremental: bool) -> WriteMode:
+    def _mode(self, stream: DataSourceStream, schema: StreamSchema | None, incremental: bool) -> WriteMode:
         """The write mode: the flow's, or what suits the stream and the destination."""
         destination = self._writer.destination
         said = self._flow.entry.write_mode
@@ -151,6 +152,12 @@ class Planning:
                     f"{self._flow.where}: write_mode = {said!r} is not possible on {destination.identity()}, "
                     f"which can {', '.join(sorted(destination.write_modes))}"
                     + (_INSTEAD_OF_UPSERT if said == "upsert" else "")
+                )
+            if said == "replace" and stream.backfill:
+                raise ConfigurationError(
+                    f'{self._flow.where}: write_mode = "replace" would leave nothing in the table of stream '
+                    f"{stream.name!r} but the range that its configuration asks for (a backfill); "
+                    'use write_mode = "upsert" or "append" to add the range, or take the range out to read all of it'
                 )
             return said
         if not incremental and "replace" in destination.write_modes:
@@ -196,7 +203,7 @@ def _is_incremental(stream: DataSourceStream, schema: StreamSchema | None, store
             f"{stream.name}`)"
         )
     if declared is None:
-        return has_state or (schema is not None and schema.cursor is not None)
+        return stream.backfill or has_state or (schema is not None and schema.cursor is not None)
     return declared
 
 

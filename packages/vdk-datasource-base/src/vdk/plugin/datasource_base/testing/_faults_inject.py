@@ -152,7 +152,8 @@ class _FaultyPartition(StreamPartition):
 
 class _FaultyStream(DataSourceStream):
     def __init__(self, stream: DataSourceStream, injection: Injection) -> None:
-        self.name, self.id, self.incremental = stream.name, stream.id, stream.incremental
+        self.name, self.id = stream.name, stream.id
+        self.incremental, self.backfill = stream.incremental, stream.backfill
         self._stream = stream
         self._injection = injection
 
