@@ -93,9 +93,10 @@ class _Run:
         ]
 
     def run(self) -> RunSummary:
-        with signals_raise():
+        environment = self._environment
+        with signals_raise(environment.options.stop_seconds if environment.ends_with_run else None):
             try:
-                with Progress(self._environment.options.progress_seconds, redact=self.redact) as progress:
+                with Progress(environment.options.progress_seconds, redact=self.redact) as progress:
                     self._plan()
                     for flow in self._flows:
                         self._run_flow(flow, progress.began)
