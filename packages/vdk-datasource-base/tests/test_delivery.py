@@ -295,10 +295,14 @@ def test_deletes_in_a_replaced_table_are_refused(lab: Lab) -> None:
         lab.run(stream, write_mode="replace")
 
 
-def test_deletes_show_that_an_undecided_stream_is_incremental(lab: Lab) -> None:
-    """A stream that tells what is gone is not read whole, though it declares no cursor and yields no state."""
+def test_a_stream_that_yields_deletes_is_declared_as_incremental(lab: Lab) -> None:
+    """It is not read whole; one that says nothing of it is refused before anything lands."""
     schema = StreamSchema(KEYED.fields, ("id",))
-    lab.run(Whole("t", lambda state: [payload({"id": 1}, {"id": 2}), payload({"id": 1}, kind="deletes")], schema))
+    read = [payload({"id": 1}, {"id": 2}), payload({"id": 1}, kind="deletes")]
+    with pytest.raises(FlowFailedError, match="yields deletes and is not declared as incremental"):
+        lab.run(Whole("t", lambda state: read, schema))
+    assert lab.tables == {}
+    lab.run(Whole("t", lambda state: read, schema, incremental=True))
     assert [row["id"] for row in lab.tables["t"]] == [2]
 
 

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import json
 import logging
+import re
 import sqlite3
 from dataclasses import fields
 from pathlib import Path
@@ -209,6 +210,17 @@ class TestCommands:
         result = Vdk()("datasource", "run", folder / "b.toml")
         assert result.exit_code == 1
         assert "b.toml: sources.src.config: unknown option 'upot'; did you mean 'upto'?" in result.output
+
+    def test_run_prints_what_landed_though_another_flow_could_not_begin(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Its source is away; that is the error, and the first flow has landed."""
+        away = '[sources.away]\nname = "numbers"\nconfig = { fail = "no connection" }\n'
+        text = away + flow("kept") + '[[flows]]\nfrom = "away"\nto = "lake"\nretry_attempts = 1\n'
+        result = Vdk()("datasource", "run", job(tmp_path, {"a.toml": text}) / "a.toml")
+        assert result.exit_code == 1
+        assert "nobody answers" in result.output
+        assert re.search(r"src\.numbers +lake\.numbers +succeeded +5 +5", result.output + caplog.text)
 
     def test_run_of_a_missing_file_is_a_usage_error(self) -> None:
         """As click tells it."""

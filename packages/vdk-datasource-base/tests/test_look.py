@@ -215,7 +215,7 @@ class TestDiscover:
     def test_other_streams_are_sampled(self, lab: Lab) -> None:
         """A few rows are read, the reader is closed, and the columns are marked as inferred."""
         endless = Endless()
-        found = self.one(lab, Whole("t", endless), rows=7)
+        found = self.one(lab, Whole("t", endless, incremental=True), rows=7)
         assert endless.closed.wait(10)
         assert endless.given == 6
         assert found.inferred
@@ -255,8 +255,13 @@ class TestDiscover:
             "t": {"a": "json", "b": "int64", "c": "decimal128(38, 1)", "d": "string"},
             "other": {"x": "string"},
         }
-        assert found[0].write_mode is None
-        assert "replace, unless the source yields states for it" in found[0].notes[1]
+        assert found[0].write_mode == "replace"
+
+    def test_states_of_a_stream_that_is_not_declared_as_incremental_are_noted(self, lab: Lab) -> None:
+        """A run would refuse them."""
+        found = self.one(lab, Whole("t", counting(3), incremental=False))
+        assert found.write_mode == "replace"
+        assert "is not declared as incremental: a run fails" in found.notes[-1]
 
     def test_partitions_are_counted_where_that_is_cheap(self, lab: Lab) -> None:
         """Not those of a stream with very many."""

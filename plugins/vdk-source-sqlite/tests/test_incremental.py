@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from support import NOW, execute, interrupted, payloads, rows_of, run, source_of, stream_of
+from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.datasource_base.contract import BadRecordError, ConfigurationError, StateError
+from vdk.plugin.datasource_base.testing import MemoryDestination
 from vdk.plugin.source_sqlite.sql import _incremental, _overlap
 
 AT = "2026-10-{:02} 00:00:00"
@@ -322,6 +324,26 @@ class TestBackfill:
         landed = run(stream_of(database, options=options), state)
         assert landed.column("id") == [3, 4, 5]
         assert landed.states == 0
+
+    def test_it_is_added_and_does_not_replace_the_table(self, database: Path) -> None:
+        """A flow that would leave nothing but the range is refused before it is read."""
+
+        def flow(table: dict[str, Any], **entry: Any) -> dict[str, Any]:
+            config = {"database": str(database), "tables": {"t": table}}
+            return {
+                "sources": {"shop": {"name": "sqlite", "config": config}},
+                "destinations": {"here": {"method": "scratch", "target": str(database)}},
+                "flows": [{"from": "shop", "to": "here", **entry}],
+            }
+
+        run_flows(None, flow({}))
+        execute(database, "UPDATE t SET v = 'corrected' WHERE id = 4")
+        backfill = {"initial_value": "2026-10-03", "end_value": "2026-10-06"}
+        with pytest.raises(ConfigurationError, match=r'write_mode = "replace" would leave nothing'):
+            run_flows(None, flow(backfill, write_mode="replace"))
+        run_flows(None, flow(backfill))
+        landed = {row["id"]: row["v"] for row in MemoryDestination.tables(str(database))["t"]}
+        assert landed == {n: "corrected" if n == 4 else f"v{n}" for n in range(1, 11)}
 
     def test_initial_value_bounds_the_first_run_only(self, database: Path) -> None:
         first = run(stream_of(database, options={"initial_value": dt.date(2026, 10, 4)}))

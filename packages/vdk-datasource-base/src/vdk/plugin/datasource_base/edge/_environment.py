@@ -21,6 +21,7 @@ from ..parts._local_state import LocalFileStore, StateStore
 from ..parts._redact import Redactor
 from ..parts._references import environment
 from ..runtime import Environment, RunSummary, execute
+from ..runtime._forced_end import is_interactive
 from ..runtime._retry import AWAY
 from ._ingestion import IngestionPluginDestination
 from ._job import Job, job_of
@@ -39,8 +40,8 @@ def run_in_job(job_input: Any, flow: str | Path | Mapping[str, Any], *, summary:
     except KeyboardInterrupt:
         raise SystemExit(130) from None  # click makes a KeyboardInterrupt an "Aborted!" with exit code 1
     except Exception as error:
-        if isinstance(error, FlowFailedError) and error.summary is not None:
-            log.info("What landed:\n%s", error.summary.table())
+        if (landed := getattr(error, "summary", None)) is not None:
+            log.info("What landed:\n%s", landed.table())
         errors.report(_resolvable_by(error), error)
         raise
     log.info("What landed:\n%s", done.table())
@@ -68,6 +69,7 @@ def environment_of(job_input: Any) -> JobEnvironment:
     )
     run_id = context.core_context.state.get(CommonStoreKeys.ATTEMPT_ID)
     made.run_id = run_id or made.run_id
+    made.ends_with_run = not is_interactive()
     return made
 
 

@@ -25,7 +25,7 @@ KEYS: dict[str, tuple[int | float | str, str]] = {
     "queue_bytes": (64 << 20, "Bytes of batches that may wait for a destination before readers stand still."),
     "on_error": ("continue", "Whether the other streams go on when one fails: continue or stop."),
     "on_bad_record": ("fail", "What happens to a row that does not fit: fail its stream, or reject the row."),
-    "max_rejected": ("0", "Rows a stream may reject before it fails, or a percentage ('5%'); 0: any number."),
+    "max_rejected": ("10%", "Rows a stream may reject before it fails, or a percentage ('5%'); 0: any number."),
     "retry_attempts": (5, "How often a partition is tried without progress."),
     "retry_seconds": (300.0, "How many seconds a partition is tried without progress."),
     "retry_delay": (1.0, "Seconds before the second attempt at most; doubled for each further one."),

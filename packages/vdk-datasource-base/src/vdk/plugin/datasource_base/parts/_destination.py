@@ -104,6 +104,9 @@ class CommitUnit:
 
     :param state: None: the partition's state is unchanged. ``{}``: it is forgotten.
     :param version: of the state this run believes is stored; 0: none.
+    :param reset: ``state`` is ``{}`` and is stored as such, with a version of its own: the next run reads from the
+        beginning, and knows that rows of the stream have landed incrementally. A destination that can only append
+        may forget the state instead, as it never replaces a table.
     """
 
     key: StateKey
@@ -111,6 +114,7 @@ class CommitUnit:
     state: State | None
     version: int
     run_id: str
+    reset: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class FlowEntry(DataSourceConfig):
     streams: list[str] | None = None
     write_mode: WriteMode | None = None
     destination_table: str | None = None
+    shared_table: bool = False
     max_parallel_partitions: Positive | None = None
     batch_rows: Positive | None = None
     batch_bytes: Positive | None = None

@@ -26,6 +26,9 @@ class Environment:
     options: Options = field(default_factory=Options)
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     stop: threading.Event = field(default_factory=threading.Event)
+    ends_with_run: bool = False
+    """Whether the process is there for the run alone: after a signal it ends within ``options.stop_seconds``, whatever
+    a source, a transform or a destination does. Otherwise what hangs is left alone, in threads of its own."""
 
     def source(self, loaded: LoadedFlow, source_id: str) -> DataSource[Any]:
         """A source of the file, not connected. Raises ``ConfigurationError`` for what is wrong in its entry."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from ..contract import ConcurrentRunError, DataSourceError, DestinationError, State
@@ -64,7 +65,7 @@ class StreamRun:
     def stored_states(self) -> dict[str, State]:
         """Partition → state, as the destination has them."""
         # a copy first: the writer stores states of other partitions meanwhile
-        return {partition: one.state for partition, one in dict(self.stored).items()}
+        return {partition: one.state for partition, one in dict(self.stored).items() if one.state}
 
     def state_of(self, partition: str) -> State:
         known = self.stored.get(partition) if self.mode != "replace" else None
@@ -88,7 +89,7 @@ class StreamRun:
         if not self._begun:
             self.discard_all(destination)
             self._begun = True
-            if self.stored and self.mode != "replace" and destination.has_table(self.plan.table) is False:
+            if self.stored_states and self.mode != "replace" and destination.has_table(self.plan.table) is False:
                 warn_of_dropped_table(self.plan)
 
     def commit(
@@ -208,6 +209,7 @@ class StreamRun:
 
     def _publish(self, destination: Destination) -> None:
         if self._publication is None:
+            self._replace_incremental_rows()
             generation = generation_of(self.plan, self._specs, self._finished, self._claims, destination)
             self._publication = Publication(generation, self._tally.partitions_staged())
         versions = self._publication.attempt(destination)
@@ -216,6 +218,28 @@ class StreamRun:
         for unit, version in zip(self._finished, versions, strict=True):
             if unit.state is not None:
                 self._remember(unit.key, version, unit.state)
+
+    def _replace_incremental_rows(self) -> None:
+        """Where states were reset, rows have landed incrementally: only a generation that has rows replaces them, and
+        they are forgotten then.
+
+        :raises DataSourceError: it has none.
+        """
+        if not self.stored or not self.plan.read_whole:
+            return
+        if not any(self._tally.rows_staged(unit.key.partition) for unit in self._finished):
+            raise DataSourceError(
+                f"stream {self.plan.name!r} has no rows now, and rows of table {self.plan.table!r} landed while it was "
+                "incremental: an empty table would replace them. Set `incremental = True` on the stream if it is; to "
+                f'empty the table, set write_mode = "replace" in {self.plan.where}'
+            )
+        held = {unit.key.partition for unit in self._finished}
+        self._finished = [unit if unit.state else replace(unit, state={}) for unit in self._finished]
+        self._finished += [
+            CommitUnit(one.key, (), {}, one.version, self.plan.run_id)
+            for partition, one in self.stored.items()
+            if partition not in held
+        ]
 
     def _make_table(self, destination: Destination) -> None:
         """An empty table is data too: it says that there are no rows."""

@@ -136,7 +136,7 @@ class MemoryDestination(Destination):
             raise ConcurrentRunError(f"state of {unit.key} has version {version}, this run had read {unit.version}")
         if unit.state is None:
             return version
-        if not unit.state:
+        if not unit.state and not unit.reset:
             self.states.pop(unit.key, None)
             return 0
         new = self.versions[unit.key] = self.versions.get(unit.key, 0) + 1  # goes on where a forgotten state ended

@@ -55,6 +55,7 @@ class SqlStream(DataSourceStream):
     ) -> None:
         self.name = plan.name
         self.plan = plan
+        self.backfill = plan.backfill
         self.now = now
         self._dialect = dialect
         self._lost_cursor = lost_cursor
