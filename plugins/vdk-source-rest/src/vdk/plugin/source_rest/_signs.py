@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vdk.plugin.datasource_base.parts import whole_number
+
 from ._messages import Page
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
@@ -90,6 +92,7 @@ def _counts_more(words: str, value: Any, where: str, count: int) -> Iterator[str
 
 def _number(value: Any) -> int:
     """A whole number, maybe in a text; 0 for what is none."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        return int(value)
-    return value if type(value) is int else 0
+    try:
+        return whole_number(value)
+    except ValueError:
+        return 0
