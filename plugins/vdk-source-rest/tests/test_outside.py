@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from support import Scripted, answer, read, source_of
-from vdk.plugin.datasource_base.contract import StateError
+from vdk.plugin.datasource_base.contract import ConfigurationError, StateError
 from vdk.plugin.source_rest._auth._oauth2 import _lifetime
 from vdk.plugin.source_rest._cursor import Cursor, CursorConfig
 from vdk.plugin.source_rest._limits import retry_after, until_reset
 from vdk.plugin.source_rest._state import Watermark, decode, encode
+from vdk.plugin.source_rest._urls import shown
 
 Make = Callable[..., Any]
 TOTALS = ["1e999999999", "-1e999999999", "1e-999999999", "1e99999999999999999999", "9" * 5000, "1.5", "NaN"]
@@ -147,3 +148,40 @@ def test_a_token_without_a_sensible_lifetime_lasts_an_hour(seconds: Any) -> None
     """It was an error of Python's, or a token that was renewed for every request."""
     assert _lifetime(seconds) == 3600
     assert _lifetime("60") == _lifetime(60) == 60
+
+
+@pytest.mark.parametrize("unit", ["a", "a://b:", "?token=", "%", "é", "<", "/", "[", "#"])
+def test_a_next_page_whose_url_no_server_takes_is_refused(unit: str) -> None:
+    """Shortly, and before it is looked into: it froze the process."""
+    code = HANG.replace('{"type": "page", "total_path": "total"}', '{"type": "next_url", "path": "next"}')
+    printed = in_a_process(
+        code.replace(
+            "sys.argv[1].encode()", 'b\'{"items": [{"id": 1}], "next": "%s"}\' % (sys.argv[1].encode() * 300_000)'
+        ),
+        unit,
+    )
+    assert "its next page, which is not followed: it has " in printed
+    assert "and a URL has at most 65,536" in printed
+    assert len(printed) < 1000
+
+
+def test_a_token_too_long_for_a_url_is_refused(source: Make) -> None:
+    """The server would refuse it, after it was encoded character by character."""
+    paginator = {"type": "cursor", "path": "next", "param": "after"}
+    with Scripted(lambda request, number: answer({"items": [{"id": 1}], "next": "é" * 10**6})) as api:
+        reading = source(api.url, {"name": "items", "records": "items", "paginator": paginator})
+        with pytest.raises(ConfigurationError, match=r"the URL with its parameters has 1,000,0.. characters"):
+            read(reading)
+
+
+@pytest.mark.parametrize("unit", ["<", "<a>", "<a>; ", ";", '<a>; rel="', "<a>;a=", "\\"])
+def test_a_link_header_of_any_characters_is_read_at_once(unit: str) -> None:
+    """64 kB of them are what HTTP takes; ``<`` alone took 44 seconds."""
+    code = "import sys\nfrom vdk.plugin.source_rest._paginators import links\nprint(len(links(sys.argv[1] * 64_000)))"
+    assert in_a_process(code, unit).isdigit()
+
+
+def test_a_long_url_is_shown_in_part() -> None:
+    """Its beginning, without what is secret."""
+    assert len(shown("https://me:hunter2@host/" + "a" * 10**6 + "?b=" + "c" * 10**6)) < 2100
+    assert "hunter2" not in shown("https://me:hunter2" + "x" * 10**6 + "@host/")

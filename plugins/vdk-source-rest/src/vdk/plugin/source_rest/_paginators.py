@@ -166,7 +166,7 @@ def follow(request: Request, page: Page, link: str) -> Request:
 
 
 _VALUE = r"\"(?:[^\"\\]|\\.)*\"|[^\s;,\"]*"
-_LINK = re.compile(rf"<([^>]*)>((?:\s*;\s*[^\s;,=<>\"]+\s*(?:=\s*(?:{_VALUE}))?)*)")
+_LINK = re.compile(rf"<([^<>]*)>((?:\s*;\s*[^\s;,=<>\"]+\s*(?:=\s*(?:{_VALUE}))?)*)")
 _PARAMETER = re.compile(rf";\s*([^\s;,=<>\"]+)\s*(?:=\s*({_VALUE}))?")
 
 

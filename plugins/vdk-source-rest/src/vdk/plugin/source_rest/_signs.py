@@ -23,6 +23,8 @@ _TOKENS = {"cursor", "offset", "after", "continuation", "continuation token", "r
 _ENVELOPE = re.compile(r"meta|pag|data|result|response|hits|info|list")
 """Where totals are those of the answer; elsewhere they may be of a part of it, such as a facet's."""
 _DEPTH = 5
+_PLACE = 200
+"""Characters of a place that are kept: it is looked at for every field there."""
 _RANGE = re.compile(r"[^/]*/(\d+)")
 
 
@@ -55,7 +57,7 @@ def _in_body(page: Page, found: Any, place: str, depth: int) -> Iterator[str]:
         if isinstance(value, Mapping) and "next" in words.split():
             yield from (f"{where}.{key} is {one!r:.40}" for key, one in value.items() if _leads_on(one))
         elif isinstance(value, Mapping):
-            yield from _in_body(page, value, where, depth + 1)
+            yield from _in_body(page, value, where[:_PLACE], depth + 1)
         elif _says_more(words, value):
             yield f"{where} is {str(value).lower() if isinstance(value, bool) else repr(value):.40}"
         elif not place or _ENVELOPE.search(place.lower()):

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     )
     from ._infer import infer_table, to_json
     from ._numbers import JSON_NUMBERS, HugeNumber, exact_decimal, json_integer, whole_number
+    from ._redact import Redactor
     from ._registry import Registry
 
 _NUMBERS = ("HugeNumber", "JSON_NUMBERS", "exact_decimal", "json_integer", "whole_number")
 _ELSEWHERE = {
     "infer_table": "._infer",
     "to_json": "._infer",
+    "Redactor": "._redact",
     "Registry": "._registry",
     **dict.fromkeys(_NUMBERS, "._numbers"),
 }
@@ -41,6 +43,7 @@ __all__ = [
     "Destination",
     "Generation",
     "HugeNumber",
+    "Redactor",
     "Registry",
     "Slice",
     "StateKey",
