@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ._config import Duration, Secret
-from ._errors import ConfigurationError
+from ._errors import ConfigurationError, shortened
 
 T = TypeVar("T")
 
@@ -168,7 +168,7 @@ def _message(data: Any, type_: type, path: list[str], problem: str, where: str, 
         problem = f"Expected {' or '.join(map(repr, tags))}"
     value = _at(data, path)
     hidden = hidden or _is_secret(_type_at(type_, path))
-    shown = "" if not path or isinstance(value, (Mapping, list)) else ("***" if hidden else repr(value))
+    shown = "" if not path or isinstance(value, (Mapping, list)) else ("***" if hidden else shortened(value))
     return f"{place}: {problem}" + (f", the value is {shown}" if shown and not problem.startswith(shown) else "")
 
 

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from ..runtime import Options
 
 PREFIX = "DATASOURCE_"
+LARGEST = 2**63 - 1
+LONGEST = 10**9
+"""Seconds that an option can be at most; more of them overflow the timers of the system."""
 """Environment variables match configuration keys even without VDK's own prefix, so ours need one."""
 
 STATE_FOLDER = f"{PREFIX}STATE_FOLDER"
@@ -71,6 +74,14 @@ def options_from(configuration: Configuration) -> Options:
                 Tolerance.parse(value)
             except ValueError as error:
                 raise ConfigurationError(f"{key} = {value!r}: {error}") from None
-        elif value < 0 or (value == 0 and name != "retry_delay"):
-            raise ConfigurationError(f"{key} = {value!r}: it must be more than 0")
+        else:
+            _check_number(key, value, zero=name == "retry_delay")
     return Options(**said)
+
+
+def _check_number(key: str, value: float, *, zero: bool) -> None:
+    from ..contract import ConfigurationError
+
+    limit = LONGEST if key.endswith(("_SECONDS", "_DELAY")) else LARGEST
+    if not 0 <= value <= limit or (value == 0 and not zero):
+        raise ConfigurationError(f"{key} = {value!r:.80}: it must be more than 0, and at most {limit}")

@@ -87,6 +87,6 @@ def _job_name(path: Path) -> str:
     """The file's ``name``, else its stem; what is wrong in the file is told when it is run."""
     try:
         said: Any = tomllib.loads(path.read_text("utf-8")).get("name")
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         said = None
     return said if isinstance(said, str) and said else path.name.removesuffix(".toml").removesuffix(SUFFIX[:7])

@@ -18,7 +18,7 @@ from ._redact import Redactor
 from ._references import Lookup, Resolved, resolve
 from ._registry import closest
 
-Positive = Annotated[int, Meta(ge=1)]
+Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 OnError = Literal["continue", "stop"]
 OnBadRecord = Literal["fail", "reject"]
 
@@ -129,8 +129,10 @@ def _read(flow: str | Path | Mapping[str, Any]) -> tuple[Any, str, Path]:
         return tomllib.loads(path.read_text("utf-8")), path.name, path.resolve().parent
     except OSError as error:
         raise ConfigurationError(f"flow file {str(path.absolute())!r} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # an integer of more than 4,300 digits is one too
         raise ConfigurationError(f"flow file {str(path)!r} is no TOML: {error}") from None
+    except RecursionError:
+        raise ConfigurationError(f"flow file {str(path)!r} is no TOML: it is nested too deeply") from None
 
 
 def _known(where: str, kind: str, name: str, known: Mapping[str, object]) -> None:

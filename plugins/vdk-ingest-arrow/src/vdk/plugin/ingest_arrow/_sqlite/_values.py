@@ -6,7 +6,9 @@ import json
 import math
 import re
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+
+from vdk.plugin.datasource_base.parts import exact_decimal
 
 from ._types import SqliteTypes
 
@@ -79,7 +81,7 @@ _CONVERSIONS: dict[str, Callable[[Value, str], Value | None]] = {
 
 def _decimal(value: Value, precision: int, scale: int) -> str | None:
     number = _number(value)
-    if number is None or not number.is_finite() or abs(number) >= Decimal(10) ** (precision - scale):
+    if number is None or abs(number) >= Decimal(10) ** (precision - scale):
         return None
     text = f"{number:.{scale}f}"
     return text if Decimal(text) == number else None
@@ -129,13 +131,14 @@ def _is_number(source: str) -> bool:
 def _is_spelled(value: Value, spell: Callable[[int | float], str]) -> bool:
     """Whether a text is the one that the number in it is written as."""
     number = _number(value)
-    if number is None or not number.is_finite():
+    if number is None:
         return False
     return spell(int(number) if spell is str else float(number)) == value
 
 
 def _number(value: Value) -> Decimal | None:
+    """The number in a value; None: there is none, or none that can be computed with."""
     try:
-        return None if isinstance(value, bytes) else Decimal(value)
-    except InvalidOperation:
+        return None if isinstance(value, bytes) else exact_decimal(value)
+    except ValueError:
         return None

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
 
+from vdk.plugin.datasource_base.parts import whole_number
+
 CAP = 100_000
 SIZE = 8
 GROUPS = 4096
@@ -135,7 +137,7 @@ class Overlap:
             found._cap = CAP
             return found
         found = cls()
-        found.size, found._sums = int(data["rows"]), _unpacked(data["sums"], GROUPS)
+        found.size, found._sums = whole_number(data["rows"]), _unpacked(data["sums"], GROUPS)
         if "same" in data:
             found._same, found._taken = set(data["same"]), _unpacked(data["taken"], GROUPS)
         return found

@@ -112,7 +112,7 @@ def decode(
     try:
         return _decode(state)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StateError(f"stream {stream!r}: its state is damaged ({error!r}). {remedy(stream)}") from error
+        raise StateError(f"stream {stream!r}: its state is damaged ({error!r:.200}). {remedy(stream)}") from error
 
 
 def remedy(stream: str) -> str:
@@ -135,11 +135,11 @@ def _decode(state: Mapping[str, Any]) -> Progress:
     progress = Progress(type=state["type"])
     if (high := state["high_watermark"]) is not None:
         progress.high = _in(high["cursor"])
-        progress.high_key = tuple(_in(value) for value in high["key"])
+        progress.high_key = _key(high["key"])
     if (resume := state["resume"]) is not None:
         if resume["order"] not in ("cursor", "key", "nulls"):
             raise ValueError(resume["order"])
-        key = None if resume["key"] is None else tuple(_in(value) for value in resume["key"])
+        key = None if resume["key"] is None else _key(resume["key"])
         progress.resume = Resume(resume["order"], _in(resume.get("cursor")), key, _in(resume["upper"]))
     progress.swept = state.get("swept")
     overlap = state["overlap"]
@@ -170,6 +170,23 @@ def _out(value: Any) -> Any:
 
 
 def _in(value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        return value
-    return base64.b64decode(value["bytes"]) if "bytes" in value else float(value["float"])
+    """A value of a state as the database stores it. Raises ``ValueError`` for what it cannot store."""
+    if isinstance(value, Mapping):
+        value = base64.b64decode(value["bytes"], validate=True) if "bytes" in value else float(value["float"])
+    elif isinstance(value, str):
+        value.encode()
+    elif isinstance(value, bool) or not (value is None or isinstance(value, (int, float))):
+        raise ValueError(f"a value is {_shown(value)}")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"an integer of {value.bit_length()} bits, and the database's have 64")
+    return value
+
+
+def _shown(value: Any) -> str:
+    return f"of type {type(value).__name__}" if isinstance(value, (int, list, dict)) else f"{value!r:.80}"
+
+
+def _key(values: Any) -> tuple[Any, ...]:
+    if not isinstance(values, list):
+        raise ValueError(f"a key is {_shown(values)}")
+    return tuple(map(_in, values))

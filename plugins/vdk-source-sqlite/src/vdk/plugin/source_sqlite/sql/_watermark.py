@@ -75,11 +75,29 @@ def check_state(plan: Plan, progress: Progress, found: CursorFormat | None, now:
             f"{'/'.join(plan.cursor)!r} holds {found.tag!r} now. {remedy(plan.name)}; or, if the column means the same "
             f"as before, set {plan.place}.cursor_format"
         )
+    resume = progress.resume
+    for stored in (progress.high, *((resume.cursor, resume.upper) if resume is not None else ())):
+        _check_value(plan, found, stored)
     if found.is_time and progress.high is not None and found.instant(progress.high) > micros(now + SKEW):
         log.warning(
             "stream %r: its state lies in the future (%r): rows below it are not read until then. %s",
             plan.name, progress.high, remedy(plan.name),
         )  # fmt: skip
+
+
+def _check_value(plan: Plan, found: CursorFormat, stored: Any) -> None:
+    """Raises ``StateError`` for a value that is not one of the cursor's, though the state says so."""
+    try:
+        fits = stored is None or found.accepts(stored)
+        if fits and stored is not None and found.is_time:
+            found.instant(stored)
+    except (ValueError, OverflowError):
+        fits = False
+    if not fits:
+        raise StateError(
+            f"stream {plan.name!r}: its state is damaged: {stored!r:.80} is not a cursor of type {found.tag!r}. "
+            f"{remedy(plan.name)}"
+        )
 
 
 def warn_of_bounds(plan: Plan, facts: CursorFacts, progress: Progress, upper: Upper) -> None:
