@@ -27,7 +27,7 @@ class Unfit(ValueError):
 class Kind:
     """Where a column lands.
 
-    :param arrow: the type.
+    :param arrow: the type; Arrow's null type: it depends on the values, and none is known yet.
     :param render: for text columns that take any value: how one that is not text is written.
     """
 
@@ -55,6 +55,11 @@ class Kind:
         if pa.types.is_null(found.type):
             return pa.nulls(len(found), self.arrow)
         return _CASTS[self._family](self.arrow, found)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the type is still to be settled, by the first values that come."""
+        return pa.types.is_null(self.arrow)
 
     @property
     def _family(self) -> str:
@@ -153,6 +158,7 @@ def _exact(value: Any, scale: int) -> Decimal | None:
 
 
 _CASTS: dict[str, Callable[[pa.DataType, pa.Array], pa.Array]] = {
+    "null": _refuse,
     "int64": _refuse,
     "double": _double,
     "string": _refuse,
@@ -176,6 +182,7 @@ def text_or_hex(value: Any) -> str:
     return f"X'{value.hex().upper()}'" if isinstance(value, bytes) else text_of(value)
 
 
+WAITING = Kind(pa.null())
 INTEGER = Kind(pa.int64())
 DOUBLE = Kind(pa.float64())
 TEXT = Kind(pa.string())

@@ -19,16 +19,18 @@ from ._plan import Plan
 from ._query import Query
 from ._session import Row
 
+SAMPLE_ROWS = 1000
 NOT_DELETED = (None, 0, "", "0", b"")
 
 
 class Packer:
-    """Turns the rows of one query into payloads."""
+    """Turns the rows of one query into payloads.
 
-    def __init__(self, plan: Plan, kinds: Mapping[str, Kind], query: Query) -> None:
-        self._plan, self._query = plan, query
-        self._kinds = [kinds[name] for name in plan.columns]
-        self._schema = schema_of(plan, kinds)
+    :param kinds: how each column lands. One that waits is settled here, by the first page that has a value in it.
+    """
+
+    def __init__(self, plan: Plan, kinds: dict[str, Kind], query: Query) -> None:
+        self._plan, self._query, self._kinds = plan, query, kinds
         self._key_at = [plan.columns.index(name) for name in plan.primary_key] or list(query.key_at)
         self._count = 0
 
@@ -42,7 +44,7 @@ class Packer:
     def _payloads(self, rows: Sequence[Row]) -> Iterator[DataSourcePayload]:
         live, deleted = self._apart(rows)
         if live:
-            yield from self._converted(live, range(len(self._kinds)), "rows")
+            yield from self._converted(live, range(len(self._plan.columns)), "rows")
         if deleted and self._plan.cursor:  # a table that is read whole is replaced: what it leaves out is gone
             yield from self._converted(deleted, self._key_at, "deletes")
         self._count += len(rows)
@@ -79,22 +81,25 @@ class Packer:
         """The rows of which every value fits, and the others with the first column that each does not fit."""
         arrays: list[pa.Array] = []
         bad: dict[int, int] = {}
+        names = self._plan.columns
         for at, values in by_column.items():
+            settle_kind(self._query, self._kinds, names[at], values)
+            kind = self._kinds[names[at]]
             try:
-                arrays.append(self._kinds[at].array(values))
+                arrays.append(kind.array(values))
             except UNFIT:
-                array, unfit = split(self._kinds[at], values)
+                array, unfit = split(kind, values)
                 arrays.append(array)
                 for row in unfit:
                     bad.setdefault(row, at)
-        table = pa.Table.from_arrays(arrays, schema=pa.schema([self._schema.field(at) for at in by_column]))
+        table = pa.Table.from_arrays(arrays, names=[names[at] for at in by_column])
         return (table.filter(pa.array([row not in bad for row in range(count)])) if bad else table), bad
 
     def _rejected(self, row: Row, number: int, at: int) -> tuple[dict[str, Any], BadRecordError]:
         plan, name = self._plan, self._plan.columns[at]
         declared = plan.table.columns[name] or "no type"
         error = BadRecordError(
-            f"the column is declared {declared} and lands as {self._kinds[at].arrow}, which does not hold this "
+            f"the column is declared {declared} and lands as {self._kinds[name].arrow}, which does not hold this "
             f'{type(row[at]).__name__}; reject such rows with on_bad_record = "reject", or land the column as text '
             f'with {plan.place}.dynamic_types = "text"',
             stream=plan.name,
@@ -109,6 +114,13 @@ class Packer:
         if not values:
             return f"row {self._count + number + 1} as read"
         return values[0] if len(values) == 1 else tuple(values)
+
+
+def settle_kind(query: Query, kinds: dict[str, Kind], name: str, values: Sequence[Any]) -> None:
+    """Settle how a column lands that waited for a value, if one of ``values`` is one."""
+    if name not in kinds or not kinds[name].waits or not (sample := [one for one in values if one is not None]):
+        return
+    kinds[name] = query.dialect.kind(query.plan.table.columns[name], sample[:SAMPLE_ROWS])
 
 
 def schema_of(plan: Plan, kinds: Mapping[str, Kind]) -> pa.Schema:

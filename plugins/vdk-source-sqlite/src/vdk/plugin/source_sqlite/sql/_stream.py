@@ -28,7 +28,7 @@ from ._incremental import Incremental
 from ._kinds import ANY, ANY_OR_BYTES, UNFIT, Kind
 from ._names import closest, find_name
 from ._options import SqlConfig
-from ._packer import Packer, schema_of
+from ._packer import SAMPLE_ROWS, Packer, schema_of, settle_kind
 from ._pages import Pace
 from ._plan import Plan, make_plan
 from ._query import Query
@@ -36,8 +36,6 @@ from ._session import Session
 from ._state import remedy
 
 log = logging.getLogger(__name__)
-
-SAMPLE_ROWS = 1000
 
 
 def utc_now() -> dt.datetime:
@@ -73,7 +71,7 @@ class SqlStream(DataSourceStream):
         if state and not self.plan.cursor:
             raise self._cursor_is_gone(str(state.get("cursor")))
         with Session(self._dialect) as session:
-            kinds = self._land_as(session)
+            kinds = dict(self._land_as(session))  # what waits for a value is settled while it is read
             session.begin()
             query = Query(self.plan, self._dialect, keyed=self._is_keyed(session))
             self._check_keys(session, query, kinds)
@@ -164,18 +162,22 @@ class SqlStream(DataSourceStream):
         return kinds
 
 
-def _misfits(session: Session, query: Query, kinds: Mapping[str, Kind]) -> set[str]:
-    """Columns that hold a value which does not land as their kind: one pass over the table."""
-    fine = dict(kinds)
+def _misfits(session: Session, query: Query, kinds: dict[str, Kind]) -> set[str]:
+    """Columns that hold a value which does not land as their kind: one pass over the table. Kinds that wait for a
+    value are settled in ``kinds`` by the first one.
+    """
+    fine = kinds.copy()
     names = list(fine)
     statement = query.select(*map(query.column, names))
     for page in session.stream(statement, lambda: 10_000, release=False):
         for name, values in zip(names, zip(*page, strict=True), strict=True):
+            settle_kind(query, fine, name, values)
             if name in fine:
                 try:
                     fine[name].array(values)
                 except UNFIT:
                     del fine[name]
+    kinds |= fine
     return set(kinds) - set(fine)
 
 
