@@ -226,7 +226,10 @@ class TestColumnsWithoutAValue:
             database,
             f"CREATE TABLE t (id INTEGER PRIMARY KEY, v {declared}, updated_at TEXT)",
             "CREATE INDEX i ON t (updated_at)",
-            ("INSERT INTO t VALUES (?, ?, '2026-10-01')", [(n, None if abs(n - 2500) > 50 else value) for n in range(5000)]),
+            (
+                "INSERT INTO t VALUES (?, ?, '2026-10-01')",
+                [(n, None if abs(n - 2500) > 50 else value) for n in range(5000)],
+            ),
         )
         stream = stream_of(database, page_rows=500)
         assert stream.schema().fields.field("v").type == pa.null()

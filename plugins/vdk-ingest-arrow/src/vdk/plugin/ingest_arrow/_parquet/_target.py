@@ -162,9 +162,7 @@ class ParquetTarget(Destination):
             return table.rebuilt(landing, columns, self._form, merge=merge), changes
         return table.appended(landing, columns, self._form), []
 
-    def _replace(
-        self, spec: TableSpec, staged: Sequence[RowsInFile]
-    ) -> tuple[list[Move], list[SchemaChange]]:
+    def _replace(self, spec: TableSpec, staged: Sequence[RowsInFile]) -> tuple[list[Move], list[SchemaChange]]:
         """What puts a generation in the place of a table. Columns it has no value for stay, if they are known."""
         table = TableFolder(self._lake, spec.name)
         there = table.columns() or {}

@@ -3,11 +3,12 @@
 ``{"v": 1, "cursor": column, "type": tag, "key": [column, …], "primary_key": [column, …],
 "high_watermark": {"cursor": …, "key": […]} | null,
 "resume": {"order": "cursor"|"key"|"nulls", "cursor": …, "key": […], "upper": …} | null,
-"overlap": {"rows": base64, "before": base64}, "swept": ISO 8601 time}``
+"overlap": {"rows": base64, "shape": hex, "before": base64, "before_shape": hex}, "swept": ISO 8601 time}``
 
 ``high_watermark`` is the highest cursor of a finished pass, ``resume`` is where an unfinished pass
 stands. ``overlap.rows`` knows the rows delivered at and above ``high_watermark - lookback`` and
 those without a cursor; while a pass is unfinished, ``overlap.before`` has what the pass before left.
+The shapes say which columns the hashes cover; without one they cover values only, as the first release did.
 """
 
 from __future__ import annotations
@@ -61,9 +62,11 @@ def encode(
     high = None
     if progress.high is not None:
         high = {"cursor": _out(progress.high), "key": [_out(value) for value in progress.high_key]}
-    overlap = {"rows": progress.rows.encode()} if progress.rows.size else {}
-    if progress.before.size:
-        overlap["before"] = progress.before.encode()
+    overlap = {}
+    for name, shape, known in (("rows", "shape", progress.rows), ("before", "before_shape", progress.before)):
+        if known.size:
+            overlap[name] = known.encode()
+            overlap |= {shape: known.shape} if known.shape else {}
     return {
         "v": VERSION,
         "cursor": _column(cursor),
@@ -143,8 +146,8 @@ def _decode(state: Mapping[str, Any]) -> Progress:
         progress.resume = Resume(resume["order"], _in(resume.get("cursor")), key, _in(resume["upper"]))
     progress.swept = state.get("swept")
     overlap = state["overlap"]
-    progress.rows = Overlap.decode(overlap.get("rows", ""))
-    progress.before = Overlap.decode(overlap.get("before", ""))
+    progress.rows = Overlap.decode(overlap.get("rows", ""), overlap.get("shape", ""))
+    progress.before = Overlap.decode(overlap.get("before", ""), overlap.get("before_shape", ""))
     return progress
 
 
