@@ -76,18 +76,3 @@ def test_times_that_are_not_taken_for_such_are_told(tmp_path: Path, caplog: pyte
     with caplog.at_level(logging.WARNING):
         run(stream_of(path))
     assert "read as a plain number" in caplog.text
-
-
-def test_a_table_that_was_put_back_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A restored backup lies behind the state; its rows are not read, and the log says so and what to do."""
-    path = tmp_path / "shop.db"
-    execute(
-        path,
-        "CREATE TABLE t (k INTEGER PRIMARY KEY, updated_at TEXT)",
-        "INSERT INTO t VALUES (1, '2026-01-01 00:00:00'), (2, '2026-02-01 00:00:00')",
-    )
-    state = run(stream_of(path)).state
-    execute(path, "DELETE FROM t WHERE k = 2")
-    with caplog.at_level(logging.WARNING):
-        assert run(stream_of(path), state).rows == []
-    assert "put back" in caplog.text

@@ -32,9 +32,8 @@ def cast(value: Value | None, source: str, target: str) -> Value | None:
         if target == "DATE":
             day, _, time = str(value).partition(" ")
             return None if time.strip("0:.") else day
-        if source == "DATE":
-            value = f"{value} 00:00:00"
-        return _fraction(str(value), 9 if "_NS" in target else 6)
+        text = f"{value!s} 00:00:00" if source == "DATE" else str(value)
+        return _fraction(text, 9 if "_NS" in target else 6)
     # What is left is stored as text that looks one way only, so equal texts are equal values.
     return value if source == "TEXT" else None
 

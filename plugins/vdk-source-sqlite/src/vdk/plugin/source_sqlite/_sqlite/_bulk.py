@@ -33,6 +33,8 @@ def bulk_of(query: Query, kinds: Mapping[str, Kind], uri: str, timeout: float) -
     table, names = query.plan.table, query.names
     if not table.typed or query.deleted_at is not None or query.cursor_at >= len(names) or not set(names) <= set(kinds):
         return None
+    if any(kinds[name].read is not None for name in names):
+        return None
     if not sys.executable or find_spec("adbc_driver_sqlite") is None:
         return None
     return SqliteBulk(query, kinds, uri, timeout)

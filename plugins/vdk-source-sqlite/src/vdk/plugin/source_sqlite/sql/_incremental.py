@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, DataSourcePayload
 
+from ._behind import check_behind, is_behind, oldest_rows
 from ._bulk import Bulk, Proven
 from ._facts import CursorFacts
 from ._matching import CursorCheck
@@ -22,7 +23,7 @@ from ._query import Query, Range
 from ._session import Row, Session
 from ._state import Progress, Resume, decode, encode
 from ._sweep import all_keys, is_due
-from ._watermark import check_state, lower_bound, upper_bound, warn_of_bounds, window_start
+from ._watermark import check_state, lower_bound, upper_bound, warn_of_numbers, window_start
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Incremental:
         self._pace = Pace(query.plan.page_rows)
         self._said: Mapping[str, Any] = {}
         self._unchanged = 0
+        self._is_behind = False
         self._shape = shape_of({name: self._plan.table.columns[name] for name in query.names})
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
@@ -54,7 +56,12 @@ class Incremental:
         facts = self._look(progress)
         upper = upper_bound(self._session, self._query, facts, self._now)
         self._check.nulls(facts)
-        warn_of_bounds(self._plan, facts, progress, upper)
+        warn_of_numbers(self._plan, facts, upper)
+        self._is_behind = is_behind(facts, progress, upper)
+        if self._is_behind:
+            check_behind(self._session, self._query, progress, upper)
+        elif upper.value is not None and (not progress.oldest or upper.value != progress.high):  # else nothing is new
+            progress.oldest = oldest_rows(self._session, self._query)
         yield from self._pass(facts, progress, None, upper.value)
         counts = {"rows_null_cursor": facts.nulls, "rows_held_back": upper.held_back, "rows_unchanged": self._unchanged}
         yield from self._finish(progress, counts)
@@ -204,6 +211,8 @@ class Incremental:
     def _forget_before(self, progress: Progress) -> None:
         """No row is left that an earlier pass delivered."""
         progress.before.settle(progress.rows)
+        if self._is_behind:
+            progress.rows.keep(progress.before)  # they are not there now, and must not land twice if they come back
         progress.before = Overlap(shape=self._shape)
 
     def _first_by_key(self, progress: Progress) -> bool:

@@ -29,13 +29,18 @@ class Kind:
 
     :param arrow: the type; Arrow's null type: it depends on the values, and none is known yet.
     :param render: for text columns that take any value: how one that is not text is written.
+    :param read: what is done to every value first. Raises one of ``UNFIT`` for a value that does not fit.
     """
 
     arrow: pa.DataType
     render: Callable[[Any], str] | None = None
+    read: Callable[[Any], Any] | None = None
 
     def array(self, values: Sequence[Any]) -> pa.Array:
         """``values`` (None: NULL) as an array of the type. Raises one of ``UNFIT``."""
+        if self.read is not None:
+            read = self.read
+            values = [None if value is None else read(value) for value in values]
         if self.render is not None:
             render = self.render
             values = [value if value is None or type(value) is str else render(value) for value in values]
@@ -59,7 +64,7 @@ class Kind:
     @property
     def waits(self) -> bool:
         """Whether the type is still to be settled, by the first values that come."""
-        return pa.types.is_null(self.arrow)
+        return bool(pa.types.is_null(self.arrow))
 
     @property
     def _family(self) -> str:

@@ -39,7 +39,8 @@ class Epoch(CursorFormat):
         return whole + rest / 10**6 if rest else whole
 
     def back(self, value: int | float, lookback: dt.timedelta) -> int | float:
-        return value - -(-micros_of(lookback) * self._per_second // 10**6)
+        earlier = value - -(-micros_of(lookback) * self._per_second // 10**6)
+        return max(earlier, -(2**63))  # the lowest integer of a database
 
 
 @dataclass(frozen=True)

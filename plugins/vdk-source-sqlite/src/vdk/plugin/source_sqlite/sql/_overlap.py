@@ -127,6 +127,12 @@ class Overlap:
                     for one in (group,) if later.shape == self.shape else range(GROUPS):
                         later.forget(one)
 
+    def keep(self, earlier: Overlap) -> None:
+        """Know the rows, too, that ``earlier`` knows still, where both know rows one by one."""
+        if self._sums is None and earlier._sums is None and self.shape == earlier.shape:
+            for digest in earlier._counts.elements():
+                self.add(digest)
+
     def forget(self, group: int) -> None:
         """Know no row of a group of hashes any more."""
         self._encoded = None

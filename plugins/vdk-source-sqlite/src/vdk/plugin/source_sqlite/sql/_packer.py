@@ -17,6 +17,7 @@ from vdk.plugin.datasource_base.contract import (
 from ._kinds import UNFIT, Kind, split
 from ._plan import Plan
 from ._query import Query
+from ._repairs import is_undecodable, raw_bytes
 from ._session import Row
 
 SAMPLE_ROWS = 1000
@@ -97,17 +98,30 @@ class Packer:
 
     def _rejected(self, row: Row, number: int, at: int) -> tuple[dict[str, Any], BadRecordError]:
         plan, name = self._plan, self._plan.columns[at]
-        declared = plan.table.columns[name] or "no type"
         error = BadRecordError(
-            f"the column is declared {declared} and lands as {self._kinds[name].arrow}, which does not hold this "
-            f'{type(row[at]).__name__}; reject such rows with on_bad_record = "reject", or land the column as text '
-            f'with {plan.place}.dynamic_types = "text"',
+            f'{self._misfit(name, row[at])}; or reject such rows with on_bad_record = "reject"',
             stream=plan.name,
             column=name,
             key=self._named_key(row, number),
-            value=row[at],
+            value=raw_bytes(row[at]) if is_undecodable(row[at]) else row[at],
         )
         return dict(zip(plan.columns, row, strict=False)), error
+
+    def _misfit(self, name: str, value: Any) -> str:
+        """Why a value does not fit, and what to do about it."""
+        plan, kind = self._plan, self._kinds[name]
+        if is_undecodable(value):
+            return (
+                f"the text is not UTF-8; say which encoding it is in with {plan.place}.columns = {{ {name} = "
+                f'"latin-1" }} (or "cp1252"), or land its bytes with {plan.place}.columns = {{ {name} = "binary" }}'
+            )
+        why = (
+            f"the column is declared {plan.table.columns[name] or 'no type'} and lands as {kind.arrow}, which does not "
+            f"hold this {type(value).__name__}; "
+        )
+        if pa.types.is_decimal(kind.arrow) and isinstance(value, float):
+            why += f'round such numbers with {plan.place}.decimals = {{ {name} = "round" }} (or land "double"), or '
+        return f'{why}land the column as text with {plan.place}.dynamic_types = "text"'
 
     def _named_key(self, row: Row, number: int) -> Any:
         values = [row[at] for at in self._key_at]

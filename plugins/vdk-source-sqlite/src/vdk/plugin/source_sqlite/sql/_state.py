@@ -3,11 +3,13 @@
 ``{"v": 1, "cursor": column, "type": tag, "key": [column, …], "primary_key": [column, …],
 "high_watermark": {"cursor": …, "key": […]} | null,
 "resume": {"order": "cursor"|"key"|"nulls", "cursor": …, "key": […], "upper": …} | null,
-"overlap": {"rows": base64, "shape": hex, "before": base64, "before_shape": hex}, "swept": ISO 8601 time}``
+"overlap": {"rows": base64, "shape": hex, "before": base64, "before_shape": hex},
+"oldest": [[cursor, [key, …]], …], "swept": ISO 8601 time}``
 
 ``high_watermark`` is the highest cursor of a finished pass, ``resume`` is where an unfinished pass
 stands. ``overlap.rows`` knows the rows delivered at and above ``high_watermark - lookback`` and
 those without a cursor; while a pass is unfinished, ``overlap.before`` has what the pass before left.
+``oldest`` has some of the rows with the lowest cursors, which tell this database from another one.
 The shapes say which columns the hashes cover; without one they cover values only, as the first release did.
 """
 
@@ -53,6 +55,7 @@ class Progress:
     rows: Overlap = field(default_factory=Overlap)
     before: Overlap = field(default_factory=Overlap)
     swept: str | None = None
+    oldest: list[tuple[Any, tuple[Any, ...]]] = field(default_factory=list)
 
 
 def encode(
@@ -76,6 +79,7 @@ def encode(
         "resume": _encode_resume(progress.resume),
         "overlap": overlap,
         "primary_key": list(primary_key),
+        **({"oldest": [[_out(one), list(map(_out, key))] for one, key in progress.oldest]} if progress.oldest else {}),
         **({"swept": progress.swept} if progress.swept is not None else {}),
     }
 
@@ -145,6 +149,7 @@ def _decode(state: Mapping[str, Any]) -> Progress:
         key = None if resume["key"] is None else tuple(_in(value) for value in resume["key"])
         progress.resume = Resume(resume["order"], _in(resume.get("cursor")), key, _in(resume["upper"]))
     progress.swept = state.get("swept")
+    progress.oldest = [(_in(one), tuple(map(_in, key))) for one, key in state.get("oldest", ())]
     overlap = state["overlap"]
     progress.rows = Overlap.decode(overlap.get("rows", ""), overlap.get("shape", ""))
     progress.before = Overlap.decode(overlap.get("before", ""), overlap.get("before_shape", ""))

@@ -19,6 +19,7 @@ from vdk.plugin.datasource_base.contract import (
     StateError,
     StreamSchema,
 )
+from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
 
 from ._dialect import Dialect
 from ._expression import ONE, any_of, as_text, count
@@ -32,6 +33,7 @@ from ._packer import SAMPLE_ROWS, Packer, schema_of, settle_kind
 from ._pages import Pace
 from ._plan import Plan, make_plan
 from ._query import Query
+from ._repairs import repaired
 from ._session import Session
 from ._state import remedy
 
@@ -154,6 +156,7 @@ class SqlStream(DataSourceStream):
         # A key must land in one form for ever, or its rows are not found again: what depends on the values a column
         # holds just now is text in a key. This sample is a text that is no time.
         kinds |= {name: self._dialect.kind(plan.table.columns[name], ["?"]) for name in plan.primary_key}
+        kinds = {name: repaired(plan, name, kind) for name, kind in kinds.items()}
         if plan.options.dynamic_types == "text":
             unsteady = [
                 name for name in plan.primary_key if kinds[name] is ANY or pa.types.is_boolean(kinds[name].arrow)
@@ -200,6 +203,11 @@ def plan_streams(
     :raises ConfigurationError: for options of a table, or globs of views, that match nothing.
     """
     known = {table.name: table for table in tables}
+    if reserved := [name for name in config.tables if name.lower().startswith(RESERVED_PREFIX)]:
+        raise ConfigurationError(
+            f"tables: {reserved[0]!r} is not read: tables whose names begin with {RESERVED_PREFIX} are the "
+            "framework's, which a destination leaves beside the tables it lands"
+        )
     own = {
         find_name(name, known, place="tables", what="a table or view of the database"): options
         for name, options in config.tables.items()
