@@ -35,7 +35,7 @@ def lake(tmp_path: Path) -> Path:
     made = tmp_path / "lake.db"
     options = {"deletes": "soft", "metadata_columns": ["synced_at", "run_id"]}
     flow = {"sources": {"shop": {"name": "sqlite", "config": {"database": str(shop), "deletes": {"column": "gone"}}}}}
-    flow["destinations"] = {"lake": {"method": "arrow", "target": f"sqlite:///{made}"}}  # type: ignore[dict-item]
+    flow["destinations"] = {"lake": {"method": "arrow", "target": f"sqlite:///{made}"}}
     for change in ("SELECT 1", "UPDATE t SET gone = 1, updated_at = '2026-10-02' WHERE id = 2"):
         execute(shop, change)
         summary = run_flows(None, {**flow, "flows": [{"from": "shop", "to": "lake", **options}]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from support import execute, in_bulk, run, source_of, stream_of
+from support import execute, in_bulk, interrupted, run, source_of, stream_of
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
 TEXTS = ["plain", b"caf\xe9".decode("utf-8", "surrogateescape")]
@@ -74,6 +75,23 @@ class TestTextThatIsNotUtf8:
     def test_options_that_are_wrong(self, database: Path, columns: dict[str, Any], message: str) -> None:
         with pytest.raises(ConfigurationError, match=message):
             stream_of(database, options={"columns": columns})
+
+
+@pytest.mark.parametrize("order", ["key", "cursor"])
+def test_keys_that_are_not_utf8_are_paged_by(database: Path, order: str) -> None:
+    """They are bound as the bytes they are, and kept in the state."""
+    execute(
+        database,
+        "CREATE TABLE t (k TEXT PRIMARY KEY, updated_at TEXT)",
+        "CREATE INDEX i ON t (updated_at)",
+        *(f"INSERT INTO t VALUES (CAST(x'{one}' AS TEXT), '2026-10-01')" for one in ("61", "fe", "ff", "7a")),
+    )
+    stream = stream_of(database, options={"columns": {"k": "binary"}, "order": order, "page_rows": 1})
+    half = interrupted(stream, 3)
+    rest = run(stream, half.state)
+    assert half.column("k") + rest.column("k") == [b"a", b"z", b"\xfe", b"\xff"]
+    json.dumps(rest.state, ensure_ascii=False).encode()
+    assert run(stream, rest.state).rows == []
 
 
 class TestDecimals:
@@ -148,7 +166,7 @@ class TestCursorsThatStandForNone:
         assert sorted(run(stream, first.state).column("id")) == [5, 6]
 
     def test_the_policy_for_rows_without_a_cursor_holds_for_them(self, database: Path) -> None:
-        options = {"null_cursor_values": self.NULLS, "null_cursor": "exclude"}
+        options: dict[str, Any] = {"null_cursor_values": self.NULLS, "null_cursor": "exclude"}
         assert sorted(run(stream_of(database, **options)).column("id")) == [1, 4]
 
     def test_the_next_cursor_column_is_taken(self, database: Path) -> None:

@@ -52,6 +52,8 @@ class SqliteSource(DataSource[SqliteConfig]):
             with Session(self._dialect) as session:
                 session.begin()
                 tables = self._dialect.tables(session)
+            if not tables:
+                log.warning("the SQLite database %r has no table to read, so no stream", str(self._dialect.path))
         self._streams = plan_streams(tables, self.config, self._dialect, state)
 
     def streams(self) -> Sequence[SqlStream]:

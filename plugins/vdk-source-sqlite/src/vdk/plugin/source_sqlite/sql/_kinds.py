@@ -175,6 +175,26 @@ _CASTS: dict[str, Callable[[pa.DataType, pa.Array], pa.Array]] = {
 }
 
 
+def raw_bytes(value: Any) -> bytes:
+    """The bytes of a text as it is stored. Raises ``TypeError`` for what is neither text nor bytes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    if not isinstance(value, bytes):
+        raise TypeError(type(value).__name__)
+    return value
+
+
+def is_undecodable(value: Any) -> bool:
+    """Whether it is a text that is not UTF-8."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 def text_of(value: Any) -> str:
     """A number as its shortest exact text. Raises ``TypeError`` for what has none, such as bytes."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):

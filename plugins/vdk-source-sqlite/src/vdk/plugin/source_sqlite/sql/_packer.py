@@ -14,10 +14,9 @@ from vdk.plugin.datasource_base.contract import (
     RejectedRows,
 )
 
-from ._kinds import UNFIT, Kind, split
+from ._kinds import UNFIT, Kind, is_undecodable, raw_bytes, split
 from ._plan import Plan
 from ._query import Query
-from ._repairs import is_undecodable, raw_bytes
 from ._session import Row
 
 SAMPLE_ROWS = 1000
@@ -110,16 +109,20 @@ class Packer:
     def _misfit(self, name: str, value: Any) -> str:
         """Why a value does not fit, and what to do about it."""
         plan, kind = self._plan, self._kinds[name]
+        is_key = name in plan.primary_key
         if is_undecodable(value):
+            decode = (
+                f'say which encoding it is in with {plan.place}.columns = {{ {name} = "latin-1" }} (or "cp1252"), or '
+            )
             return (
-                f"the text is not UTF-8; say which encoding it is in with {plan.place}.columns = {{ {name} = "
-                f'"latin-1" }} (or "cp1252"), or land its bytes with {plan.place}.columns = {{ {name} = "binary" }}'
+                f"the text is not UTF-8; {'' if is_key else decode}land its bytes with "
+                f'{plan.place}.columns = {{ {name} = "binary" }}'
             )
         why = (
             f"the column is declared {plan.table.columns[name] or 'no type'} and lands as {kind.arrow}, which does not "
             f"hold this {type(value).__name__}; "
         )
-        if pa.types.is_decimal(kind.arrow) and isinstance(value, float):
+        if pa.types.is_decimal(kind.arrow) and isinstance(value, float) and not is_key:
             why += f'round such numbers with {plan.place}.decimals = {{ {name} = "round" }} (or land "double"), or '
         return f'{why}land the column as text with {plan.place}.dynamic_types = "text"'
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
-from ._kinds import ANY, DOUBLE, Kind, Unfit
+from ._kinds import ANY, DOUBLE, Kind, Unfit, is_undecodable, raw_bytes
 from ._options import Decimals
 from ._plan import Plan
 
@@ -25,8 +25,17 @@ _DIGITS = Context(prec=400)
 def repaired(plan: Plan, name: str, kind: Kind) -> Kind:
     """How a column lands that would land as ``kind``, by the options ``columns`` and ``decimals``.
 
-    :raises ConfigurationError: for ``decimals`` of a column that is declared as something else.
+    :raises ConfigurationError: for ``decimals`` of a column that is declared as something else, and for what could
+        make one primary key of two.
     """
+    said = plan.decimals.get(name, "exact") if "decimals" in plan.own_options else "exact"
+    rounds = said != "exact" and pa.types.is_decimal(kind.arrow)
+    if name in plan.primary_key and (rounds or plan.column_types.get(name, "binary") != "binary"):
+        option = "decimals" if rounds else "columns"
+        raise ConfigurationError(
+            f"{plan.place}.{option}: {name!r} is in the primary key, and two keys could become one; "
+            f'leave it out, or land its bytes with {plan.place}.columns = {{ {name} = "binary" }}'
+        )
     if (type_ := plan.column_types.get(name)) is not None:
         if type_ == "binary":
             return Kind(pa.binary(), read=raw_bytes)
@@ -41,27 +50,9 @@ def repaired(plan: Plan, name: str, kind: Kind) -> Kind:
                 "NUMERIC(p,s) or DECIMAL(p,s) lands as a decimal; leave it out"
             )
         return kind
+    if name in plan.primary_key:
+        return kind
     return _DECIMALS[how or plan.decimals.get("", "exact")](kind)
-
-
-def raw_bytes(value: Any) -> bytes:
-    """The bytes of a text as it is stored. Raises ``TypeError`` for what is neither text nor bytes."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape")
-    if not isinstance(value, bytes):
-        raise TypeError(type(value).__name__)
-    return value
-
-
-def is_undecodable(value: Any) -> bool:
-    """Whether it is a text that is not UTF-8."""
-    if not isinstance(value, str):
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def _decoded(encoding: str, value: Any) -> Any:

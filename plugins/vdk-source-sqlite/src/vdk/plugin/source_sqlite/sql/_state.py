@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from vdk.plugin.datasource_base.contract import StateError
 
+from ._kinds import is_undecodable, raw_bytes
 from ._overlap import Overlap
 
 VERSION = 1
@@ -172,6 +173,8 @@ def _out(value: Any) -> Any:
     """A stored value as JSON; what JSON has no form for is wrapped."""
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, str) and not value.isascii() and is_undecodable(value):
+        return {"text": base64.b64encode(raw_bytes(value)).decode("ascii")}
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return {"float": repr(value)}
     return value
@@ -180,4 +183,6 @@ def _out(value: Any) -> Any:
 def _in(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
+    if "text" in value:
+        return base64.b64decode(value["text"]).decode("utf-8", "surrogateescape")
     return base64.b64decode(value["bytes"]) if "bytes" in value else float(value["float"])

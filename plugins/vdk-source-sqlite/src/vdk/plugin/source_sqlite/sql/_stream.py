@@ -77,6 +77,8 @@ class SqlStream(DataSourceStream):
             session.begin()
             query = Query(self.plan, self._dialect, keyed=self._is_keyed(session))
             self._check_keys(session, query, kinds)
+            if not state:
+                self._check_unique(session, query)
             packer = Packer(self.plan, kinds, query)
             if not self.plan.cursor:
                 yield from _read_whole(session, query, packer)
@@ -107,9 +109,10 @@ class SqlStream(DataSourceStream):
     def _check_keys(self, session: Session, query: Query, kinds: Mapping[str, Kind]) -> None:
         """Refuse keys that are two at the source and one at the destination: 1 and "1" in a column without a type."""
         names = self.plan.primary_key
-        if not self.plan.cursor or not any(kinds[name] in (ANY, ANY_OR_BYTES) for name in names):
+        loose = (kinds[name] in (ANY, ANY_OR_BYTES) or kinds[name].read is not None for name in names)
+        if not self.plan.cursor or not any(loose):
             return
-        texts = [as_text(query.column(name)) for name in names]
+        texts = [as_text(query.column(name)).collate("BINARY") for name in names]  # two to the destination, too
         doubled = query.select(*texts, count()).group_by(*texts).having(count() > ONE)
         if found := session.all(doubled.limit(1)):
             *key, rows = found[0]
@@ -119,6 +122,23 @@ class SqlStream(DataSourceStream):
                 stream=self.name,
                 column="/".join(names),
                 key=key[0] if len(key) == 1 else tuple(key),
+            )
+
+    def _check_unique(self, session: Session, query: Query) -> None:
+        """Refuse a primary key of the configuration that rows share: the last of them would land, and no other."""
+        names = self.plan.primary_key
+        unique = any(set(key.columns) <= set(names) for key in self.plan.table.keys)
+        if not names or unique or not self.plan.cursor:
+            return
+        key = [query.column(name).collate("BINARY") for name in names]
+        is_full = [query.column(name).is_not_null() for name in names]
+        shared = query.select(*key, count()).where(*is_full).group_by(*key).having(count() > ONE)
+        if found := session.all(shared.limit(1)):
+            *values, rows = found[0]
+            raise ConfigurationError(
+                f"{self.plan.place}.primary_key: {rows} rows of stream {self.name!r} have the key "
+                f"{values[0] if len(values) == 1 else tuple(values)!r}, which does not identify a row then; name more "
+                "columns"
             )
 
     def _is_keyed(self, session: Session) -> bool:
