@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from vdk.plugin.datasource_base import (
     StreamSchema,
 )
 from vdk.plugin.datasource_base.contract import JSON_TYPE, State
+from vdk.plugin.datasource_base.parts._flow_file import load_flow
 from vdk.plugin.datasource_base.runtime._check import Checked, check_flow
 from vdk.plugin.datasource_base.runtime._discover import Discovered, FoundStream, discover_flow
 from vdk.plugin.datasource_base.runtime._preview import Preview, preview_stream
@@ -82,6 +84,18 @@ class TestCheck:
         assert lab.tables == {}
         assert script.calls.count("disconnect") == 2
         assert "check" in script.calls
+
+    def test_what_a_source_warns_of_is_said_beside_it(self, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It works, so it is no error; an empty database is most likely not the one that was meant."""
+        lab.script(Whole("t", counting(5)))
+
+        def warn(source: Any) -> None:
+            logging.getLogger("some.driver").warning("the file has %d bytes", 0)
+
+        monkeypatch.setattr(type(lab.environment().source(load_flow(lab.flow(), {}), "src")), "check", warn)
+        found = self.check(lab)["source", "src"]
+        assert found.status == "warning"
+        assert found.told.endswith("; the file has 0 bytes")
 
     def test_all_is_tried_whatever_fails(self, lab: Lab) -> None:
         """Sources, destinations and flows fail each for itself; a flow of a failed source is not checked."""

@@ -255,7 +255,10 @@ def test_local_time_that_is_set_back_loses_nothing(tmp_path: Path) -> None:
 class TestTheState:
     def test_it_has_the_documented_form(self, database: Path) -> None:
         state = run(stream_of(database)).state
-        assert set(state) == {"v", "cursor", "type", "key", "primary_key", "high_watermark", "resume", "overlap"}
+        assert set(state) == {
+            *("v", "cursor", "type", "key", "primary_key", "high_watermark", "resume", "overlap", "oldest")
+        }
+        assert state["oldest"] == [[AT.format(n), [n]] for n in range(1, 9)]
         assert (state["v"], state["cursor"], state["type"], state["key"]) == (1, "updated_at", "iso-space", ["id"])
         assert state["high_watermark"] == {"cursor": AT.format(10), "key": [10]}
 
@@ -267,6 +270,8 @@ class TestTheState:
             ({"cursor": "modified_at"}, "written for the cursor 'modified_at'"),
             ({"type": "epoch_s"}, "of type 'epoch_s', and 'updated_at' holds 'iso-space' now"),
             ({"overlap": {"rows": "%"}}, "its state is damaged"),
+            ({"overlap": {"rows": "AAAAAAAAAAA=", "shape": "x"}}, "its state is damaged"),
+            ({"oldest": [1]}, "its state is damaged"),
             ({"high_watermark": {}}, "its state is damaged"),
             ({"primary_key": ["other"]}, "landed by the primary key"),
             ({"key": ["other"], "resume": {"order": "key", "key": [1], "upper": "x"}}, "in the order of the key"),

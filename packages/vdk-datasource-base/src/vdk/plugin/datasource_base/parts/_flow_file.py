@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from ..contract import ConfigurationError, DataSourceConfig, Duration, decode_config
-from ._destination import WriteMode
+from ._destination import RESERVED_PREFIX, WriteMode
 from ._redact import Redactor
 from ._references import Lookup, Resolved, resolve
 from ._registry import closest
@@ -144,6 +144,10 @@ def _below(prefix: str, paths: Mapping[str, str]) -> dict[str, str]:
     return {path.removeprefix(prefix): value for path, value in paths.items() if path.startswith(prefix)}
 
 
+FRAMEWORK_TABLES = (f"{RESERVED_PREFIX}datasource_state", f"{RESERVED_PREFIX}datasource_staging")
+"""What a destination keeps beside the tables it lands."""
+
+
 def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, where: str) -> list[str]:
     """The names that the patterns choose, in the source's order.
 
@@ -155,7 +159,17 @@ def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, wher
     wanted, unwanted = _patterns(patterns)
     for pattern in [*(one for one in wanted if one in (patterns or ())), *unwanted]:
         if not any(_matches(name, [pattern]) for name in names):
-            raise ConfigurationError(f"{where}: no stream matches {pattern!r}; {closest(pattern, names)}")
+            own = pattern.lower().startswith(RESERVED_PREFIX) or any(
+                _matches(one, [pattern]) for one in FRAMEWORK_TABLES
+            )
+            if own and pattern in unwanted:
+                continue  # they are left out anyway
+            why = (
+                f"tables whose names begin with {RESERVED_PREFIX} are the framework's, and sources leave them out"
+                if own
+                else closest(pattern, names)
+            )
+            raise ConfigurationError(f"{where}: no stream matches {pattern!r}; {why}")
     return [name for name in names if chosen(name, patterns)]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,13 +24,14 @@ SECONDS = 60.0
 class Checked:
     """One thing that was checked.
 
-    :param status: ``"skipped"``: it could not be checked, because something else failed.
+    :param status: ``"skipped"``: it could not be checked, because something else failed. ``"warning"``: it works, and
+        is most likely not what was meant.
     :param told: the error, or what was found.
     """
 
     kind: Literal["file", "source", "destination", "flow"]
     name: str
-    status: Literal["ok", "failed", "skipped"]
+    status: Literal["ok", "warning", "failed", "skipped"]
     told: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -52,6 +55,19 @@ def check_flow(
     return _Check(look).all()
 
 
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """What is logged as a warning meanwhile."""
+    found: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger().addHandler(handler)
+    try:
+        yield found
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
 class _Check:
     def __init__(self, look: Look) -> None:
         self._look = look
@@ -71,9 +87,10 @@ class _Check:
         patient = Patient(self._look.seconds)
         try:
             source = self._look.environment.source(self._look.loaded, name)
-            with redacted_logs(self._look.redactor(source)):
+            with redacted_logs(self._look.redactor(source)), _warnings() as warnings:
                 patient.call(source.check, what=f"source {name!r}")
-            return Checked("source", name, "ok", self._look.redactor(source)(source.identity()))
+            told = self._look.redactor(source)("; ".join([source.identity(), *warnings]))
+            return Checked("source", name, "warning" if warnings else "ok", told)
         except Exception as error:
             self._failed.add(("source", name))
             return Checked("source", name, "failed", self._look.told(error, source))

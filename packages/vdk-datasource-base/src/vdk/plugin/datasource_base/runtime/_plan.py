@@ -127,7 +127,7 @@ class StreamPlan:
         return "upsert" if keyed and "upsert" in self.possible_modes else "append"
 
     def _columns(self, schema: StreamSchema | None) -> pa.Schema | None:
-        declared = [] if schema is None else [one for one in schema.fields if not pa.types.is_null(one.type)]
+        declared = [] if schema is None else list(schema.fields)
         if not declared or self.transform is not None:
             return None  # the rows say what the columns are; a transform may change them
         added = [

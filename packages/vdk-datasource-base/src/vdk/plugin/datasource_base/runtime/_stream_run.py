@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,6 +18,8 @@ from ._tally import Tally
 from ._tolerance import Tolerance
 from ._warnings import warn_of_dropped_table, warn_of_metadata, warn_of_replaced_rows
 from ._writer import Writer
+
+log = logging.getLogger(__name__)
 
 
 class Retrying(Protocol):
@@ -124,6 +127,7 @@ class StreamRun:
         version = known.version if known is not None else 0
         version = destination.commit(CommitUnit(key, slices, state, version, self.plan.run_id))
         self._landed_anything = True
+        self._report_changes(destination)
         self._tally.land(partition, slices, read, swept=destination.swept)
         if state is not None:
             self._remember(key, version, state)
@@ -202,6 +206,7 @@ class StreamRun:
                 self._claim(name, self.mode)
             destination.commit(unit)
             self._landed_anything = True
+            self._report_changes(destination)
             self._tally.land(unit.key.partition)
             self._finished.remove(unit)
         if not self._landed_anything and self.plan.schema is not None:
@@ -213,6 +218,7 @@ class StreamRun:
             generation = generation_of(self.plan, self._specs, self._finished, self._claims, destination)
             self._publication = Publication(generation, self._tally.partitions_staged())
         versions = self._publication.attempt(destination)
+        self._report_changes(destination)
         warn_of_replaced_rows(self.plan, destination)
         self._tally.land_all()
         for unit, version in zip(self._finished, versions, strict=True):
@@ -250,6 +256,15 @@ class StreamRun:
         known = self.stored.get("")
         empty = Slice(spec, "rows", spec.schema.empty_table())
         destination.commit(CommitUnit(key, [empty], None, known.version if known else 0, self.plan.run_id))
+
+    def _report_changes(self, destination: Destination) -> None:
+        """Say which columns the last commit gave another type: queries on the table may depend on it."""
+        for change in destination.schema_changes:
+            self.report.schema_changes.append(change)
+            log.warning(
+                "stream %r: column %r of table %r changes its type from %s to %s, which takes every value of both",
+                self.plan.name, change.column, change.table, change.before, change.after,
+            )  # fmt: skip
 
     def _claim(self, table: str, mode: WriteMode) -> None:
         self._claims.table(self.plan, self.writer.destination.identity(), table, mode)

@@ -13,6 +13,7 @@ import msgspec
 from tabulate import tabulate
 
 from ..contract import ConfigurationError, State
+from ..parts import SchemaChange
 from ..parts._redact import Redactor
 
 Status = Literal["running", "succeeded", "failed", "stopped"]
@@ -37,6 +38,7 @@ class StreamReport:
     seconds: float = 0.0
     retries: int = 0
     counters: dict[str, int] = field(default_factory=dict)
+    schema_changes: list[SchemaChange] = field(default_factory=list)
     state_before: dict[str, State] = field(default_factory=dict)
     state_after: dict[str, State] = field(default_factory=dict)
     error: str | None = None
@@ -83,7 +85,14 @@ class StreamReport:
             ]
         }
         state = {"before": self.state_before, "after": self.state_after}
-        return {**self.counters, **plain, "rows_per_second": round(self.rate), "state": state}
+        changes = [one.as_dict() for one in self.schema_changes]
+        return {
+            **self.counters,
+            **plain,
+            "rows_per_second": round(self.rate),
+            "schema_changes": changes,
+            "state": state,
+        }
 
 
 @dataclass(slots=True)
@@ -145,5 +154,11 @@ class RunSummary:
             intfmt=",",
             disable_numparse=[shown.index(at) for at in (0, 1) if at in shown],
         )
+        changes = [
+            f"{one.source}.{one.stream}: column {change.column!r} of table {change.table!r} was {change.before} and "
+            f"is {change.after} now"
+            for one in self.streams
+            for change in one.schema_changes
+        ]
         errors = [f"{one.source}.{one.stream}: {one.error}" for one in self.streams if one.error]
-        return self.redact("\n".join([text, *errors, *self.errors]))
+        return self.redact("\n".join([text, *changes, *errors, *self.errors]))

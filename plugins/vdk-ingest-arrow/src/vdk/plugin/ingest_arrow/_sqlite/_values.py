@@ -31,7 +31,11 @@ def cast(value: Value | None, source: str, target: str) -> Value | None:
     if (convert := _CONVERSIONS.get(target)) is not None:
         return convert(value, source)
     if any(source in ladder and target in ladder for ladder in _TYPES.ladders):
-        return _fraction(str(value), 9 if "_NS" in target else 6)
+        if target == "DATE":
+            day, _, time = str(value).partition(" ")
+            return None if time.strip("0:.") else day
+        text = f"{value!s} 00:00:00" if source == "DATE" else str(value)
+        return _fraction(text, 9 if "_NS" in target else 6)
     # What is left is stored as text that looks one way only, so equal texts are equal values.
     return value if source == "TEXT" else None
 

@@ -22,6 +22,8 @@ from ._cursor import cursor_expression, cursor_facts
 from ._reflect import reflect
 from ._types import kind_of
 
+SMALLEST = 512
+"""Bytes of the smallest page."""
 _AWAY = ("locked", "busy")
 _NO_DATABASE = ("not a database", "malformed", "unsupported file format", "encrypted")
 _NOT_READABLE = ("unable to open", "readonly", "disk i/o error", "authorization", "access permission")
@@ -41,7 +43,34 @@ class SqliteDialect:
     def identity(self) -> str:
         return f"sqlite:///{quote(str(self.path), safe=' +/')}"
 
+    def is_blank(self) -> bool:
+        """Whether the file has no byte, as one that was made and never written.
+
+        It is not opened then: SQLite takes what lies beside an empty file for a remnant, and deletes it
+        (``pagerOpenWalIfPresent`` in its pager.c), also where it may only read.
+
+        :raises ConfigurationError: where it is so, and a log that belongs to a database that was not empty is there.
+        """
+        if not self.path.is_file() or (size := self.path.stat().st_size) >= SMALLEST:
+            return False
+        if size:
+            raise ConfigurationError(
+                f"{str(self.path)!r} is not a SQLite database: it has {size} bytes, and the smallest has {SMALLEST}. "
+                "Check that database names the right file, and that it was copied whole"
+            )
+        for suffix in ("-wal", "-journal"):
+            log = self.path.with_name(f"{self.path.name}{suffix}")
+            if log.is_file() and log.stat().st_size:
+                raise ConfigurationError(
+                    f"the SQLite database {str(self.path)!r} has 0 bytes, and {log.name!r} beside it has "
+                    f"{log.stat().st_size}: the database was emptied while its changes were still in there. Put the "
+                    "database back from a copy; do not open it before, since SQLite deletes that file then"
+                )
+        return True
+
     def connect(self) -> sqlite3.Connection:
+        if self.is_blank():
+            raise ConfigurationError(f"the SQLite database {str(self.path)!r} has 0 bytes")
         if not self.path.is_file():
             what = "is a folder" if self.path.is_dir() else "does not exist"
             raise ConfigurationError(f"the SQLite database {str(self.path)!r} {what}")
@@ -70,7 +99,19 @@ class SqliteDialect:
         return connection
 
     def tables(self, session: Session) -> Sequence[TableInfo]:
-        return reflect(session)
+        found = reflect(session)
+        self._check_whole(session)
+        return found
+
+    def _check_whole(self, session: Session) -> None:
+        """Raises ``ConfigurationError`` for a file that ends within a page: SQLite reads zeros for what is missing."""
+        ((page,),) = session.connection.execute("PRAGMA page_size")
+        size = self.path.stat().st_size
+        if size % page:
+            raise ConfigurationError(
+                f"the SQLite database {str(self.path)!r} is cut off: its {size} bytes are not whole pages "
+                f"of {page}. Put it back from a whole copy"
+            )
 
     def translate(self, error: Exception) -> DataSourceError | None:
         if not isinstance(error, sqlite3.Error):

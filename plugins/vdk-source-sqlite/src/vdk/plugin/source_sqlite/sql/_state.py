@@ -3,11 +3,14 @@
 ``{"v": 1, "cursor": column, "type": tag, "key": [column, …], "primary_key": [column, …],
 "high_watermark": {"cursor": …, "key": […]} | null,
 "resume": {"order": "cursor"|"key"|"nulls", "cursor": …, "key": […], "upper": …} | null,
-"overlap": {"rows": base64, "before": base64}, "swept": ISO 8601 time}``
+"overlap": {"rows": base64, "shape": hex, "before": base64, "before_shape": hex},
+"oldest": [[cursor, [key, …]], …], "swept": ISO 8601 time}``
 
 ``high_watermark`` is the highest cursor of a finished pass, ``resume`` is where an unfinished pass
 stands. ``overlap.rows`` knows the rows delivered at and above ``high_watermark - lookback`` and
 those without a cursor; while a pass is unfinished, ``overlap.before`` has what the pass before left.
+``oldest`` has some of the rows with the lowest cursors, which tell this database from another one.
+The shapes say which columns the hashes cover; without one they cover values only, as the first release did.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any, Literal
 
 from vdk.plugin.datasource_base.contract import StateError
 
+from ._kinds import is_undecodable, raw_bytes
 from ._overlap import Overlap
 
 VERSION = 1
@@ -52,6 +56,7 @@ class Progress:
     rows: Overlap = field(default_factory=Overlap)
     before: Overlap = field(default_factory=Overlap)
     swept: str | None = None
+    oldest: list[tuple[Any, tuple[Any, ...]]] = field(default_factory=list)
 
 
 def encode(
@@ -61,9 +66,11 @@ def encode(
     high = None
     if progress.high is not None:
         high = {"cursor": _out(progress.high), "key": [_out(value) for value in progress.high_key]}
-    overlap = {"rows": progress.rows.encode()} if progress.rows.size else {}
-    if progress.before.size:
-        overlap["before"] = progress.before.encode()
+    overlap = {}
+    for name, shape, known in (("rows", "shape", progress.rows), ("before", "before_shape", progress.before)):
+        if known.size:
+            overlap[name] = known.encode()
+            overlap |= {shape: known.shape} if known.shape else {}
     return {
         "v": VERSION,
         "cursor": _column(cursor),
@@ -73,6 +80,7 @@ def encode(
         "resume": _encode_resume(progress.resume),
         "overlap": overlap,
         "primary_key": list(primary_key),
+        **({"oldest": [[_out(one), list(map(_out, key))] for one, key in progress.oldest]} if progress.oldest else {}),
         **({"swept": progress.swept} if progress.swept is not None else {}),
     }
 
@@ -142,9 +150,10 @@ def _decode(state: Mapping[str, Any]) -> Progress:
         key = None if resume["key"] is None else _key(resume["key"])
         progress.resume = Resume(resume["order"], _in(resume.get("cursor")), key, _in(resume["upper"]))
     progress.swept = state.get("swept")
+    progress.oldest = [(_in(one), tuple(map(_in, key))) for one, key in state.get("oldest", ())]
     overlap = state["overlap"]
-    progress.rows = Overlap.decode(overlap.get("rows", ""))
-    progress.before = Overlap.decode(overlap.get("before", ""))
+    progress.rows = Overlap.decode(overlap.get("rows", ""), overlap.get("shape", ""))
+    progress.before = Overlap.decode(overlap.get("before", ""), overlap.get("before_shape", ""))
     return progress
 
 
@@ -164,6 +173,8 @@ def _out(value: Any) -> Any:
     """A stored value as JSON; what JSON has no form for is wrapped."""
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, str) and not value.isascii() and is_undecodable(value):
+        return {"text": base64.b64encode(raw_bytes(value)).decode("ascii")}
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return {"float": repr(value)}
     return value
@@ -171,6 +182,8 @@ def _out(value: Any) -> Any:
 
 def _in(value: Any) -> Any:
     """A value of a state as the database stores it. Raises ``ValueError`` for what it cannot store."""
+    if isinstance(value, Mapping) and "text" in value:
+        return base64.b64decode(value["text"], validate=True).decode("utf-8", "surrogateescape")
     if isinstance(value, Mapping):
         value = base64.b64decode(value["bytes"], validate=True) if "bytes" in value else float(value["float"])
     elif isinstance(value, str):

@@ -100,17 +100,11 @@ def _check_value(plan: Plan, found: CursorFormat, stored: Any) -> None:
         )
 
 
-def warn_of_bounds(plan: Plan, facts: CursorFacts, progress: Progress, upper: Upper) -> None:
-    """Tell of a table that lies behind its state, and of times that are not taken for such."""
+def warn_of_numbers(plan: Plan, facts: CursorFacts, upper: Upper) -> None:
+    """Warn of times that are not taken for such."""
     found = facts.format
     if found is None or upper.value is None:
         return
-    if progress.high is not None and not upper.held_back and upper.value < window_start(plan, found, progress.high):
-        log.warning(
-            "stream %r: the highest cursor is %r, and the last run had come to %r. If the table was put back to an "
-            "earlier time, its rows are not read until they pass that. %s",
-            plan.name, upper.value, progress.high, remedy(plan.name),
-        )  # fmt: skip
     declared = (plan.table.columns.get(plan.cursor[0]) or "").upper()
     looks_like_time = plan.cursor[0].casefold() in CURSOR_COLUMNS or "TIME" in declared or "DATE" in declared
     if found.numeric and not found.is_time and plan.cursor_format == "auto" and looks_like_time:
