@@ -40,7 +40,7 @@ class Epoch(CursorFormat):
 
     def back(self, value: int | float, lookback: dt.timedelta) -> int | float:
         earlier = value - -(-micros_of(lookback) * self._per_second // 10**6)
-        return max(earlier, -(2**63))  # the lowest integer of a database
+        return max(earlier, -(2**63)) if isinstance(earlier, int) else earlier  # SQLite's integers end there
 
 
 @dataclass(frozen=True)
