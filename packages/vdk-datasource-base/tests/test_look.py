@@ -85,7 +85,7 @@ class TestCheck:
         assert "check" in script.calls
 
     def test_what_a_source_warns_of_is_said_beside_it(self, lab: Lab) -> None:
-        """It works, so it is no error; an empty database is most likely not the one that was meant."""
+        """It works, so it is not an error; an empty database is most likely not the one that was meant."""
         script = lab.script(Whole("t", counting(5)))
         script.on["check"] = lambda: logging.getLogger("some.driver").warning("the file has %d bytes", 0)
         found = self.check(lab)["source", "src"]
