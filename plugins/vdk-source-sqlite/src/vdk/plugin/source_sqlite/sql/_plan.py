@@ -186,7 +186,7 @@ def _columns(
 
 
 def _by_column(table: TableInfo, named: Mapping[str, T], own: TableConfig | None, place: str) -> dict[str, T]:
-    """Options by column, by the columns' names in the database. Those for all tables apply where there is the column."""
+    """Options by the columns' names in the database. Those for all tables apply where there is the column."""
     option = place.rpartition(".")[2]
     if own is not None and getattr(own, option) is not None:
         return dict(zip(_names(table, list(named), place), named.values(), strict=True))
