@@ -23,7 +23,6 @@ from vdk.plugin.datasource_base import (
     StreamSchema,
 )
 from vdk.plugin.datasource_base.contract import JSON_TYPE, State
-from vdk.plugin.datasource_base.parts._flow_file import load_flow
 from vdk.plugin.datasource_base.runtime._check import Checked, check_flow
 from vdk.plugin.datasource_base.runtime._discover import Discovered, FoundStream, discover_flow
 from vdk.plugin.datasource_base.runtime._preview import Preview, preview_stream
@@ -85,14 +84,10 @@ class TestCheck:
         assert script.calls.count("disconnect") == 2
         assert "check" in script.calls
 
-    def test_what_a_source_warns_of_is_said_beside_it(self, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It works, so it is no error; an empty database is most likely not the one that was meant."""
-        lab.script(Whole("t", counting(5)))
-
-        def warn(source: Any) -> None:
-            logging.getLogger("some.driver").warning("the file has %d bytes", 0)
-
-        monkeypatch.setattr(type(lab.environment().source(load_flow(lab.flow(), {}), "src")), "check", warn)
+    def test_what_a_source_warns_of_is_said_beside_it(self, lab: Lab) -> None:
+        """It works, so it is not an error; an empty database is most likely not the one that was meant."""
+        script = lab.script(Whole("t", counting(5)))
+        script.on["check"] = lambda: logging.getLogger("some.driver").warning("the file has %d bytes", 0)
         found = self.check(lab)["source", "src"]
         assert found.status == "warning"
         assert found.told.endswith("; the file has 0 bytes")

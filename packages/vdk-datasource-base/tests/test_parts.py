@@ -301,7 +301,7 @@ class TestTransforms:
         [
             ("clean", 'is not of the form "module:function"'),
             (5, "is not of the form"),
-            ("no_such_module_x:f", "cannot be imported: ModuleNotFoundError"),
+            ("no_such_module_x:f", "there is no module .no_such_module_x.: neither"),
             ("with_a_typo_x:f", "cannot be imported: SyntaxError"),
             ("fine_x:claen", "has no function 'claen'; did you mean 'clean'"),
         ],

@@ -32,7 +32,7 @@ KEYS: dict[str, tuple[int | float | str, str]] = {
     "retry_attempts": (5, "How often a partition is tried without progress."),
     "retry_seconds": (300.0, "How many seconds a partition is tried without progress."),
     "retry_delay": (1.0, "Seconds before the second attempt at most; doubled for each further one."),
-    "stop_seconds": (20.0, "Seconds that sources and destinations may take to end once a run was interrupted."),
+    "stop_seconds": (20.0, "Seconds after Ctrl-C or SIGTERM within which the process ends, whatever hangs."),
     "progress_seconds": (10.0, "Seconds between two log lines about a stream that is being read."),
 }
 

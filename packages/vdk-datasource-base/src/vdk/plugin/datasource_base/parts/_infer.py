@@ -1,8 +1,9 @@
 """Columns for rows that declare none: Python values as Arrow, without losing one.
 
 A column of one kind gets that kind's type. Integers and floats together are doubles where every
-integer survives the trip. Anything else that mixes kinds is JSON text, which keeps apart what
-plain text would merge (``1`` and ``"1"``). Text stays text: what looks like a time is not made one.
+integer survives the trip. Dates and times without a zone together are timestamps, a date being its
+midnight. Anything else that mixes kinds is JSON text, which keeps apart what plain text would merge
+(``1`` and ``"1"``). Text stays text: what looks like a time is not made one.
 """
 
 from __future__ import annotations
@@ -91,6 +92,8 @@ def infer_array(values: Sequence[Any]) -> pa.Array:
         return pa.array(values, pa.float64())
     if kinds <= {int, decimal.Decimal}:
         return _decimals(values)
+    if kinds == {dt.date, dt.datetime} and not any(getattr(value, "tzinfo", None) for value in values):
+        return _datetimes([_midnight(value) if type(value) is dt.date else value for value in values])
     return json_array(values)
 
 
@@ -226,6 +229,10 @@ def _of_one_kind(values: Sequence[Any], kind: type) -> pa.Array:
     if kind is uuid.UUID:
         return pa.array([None if v is None else str(v) for v in values], pa.string())
     return json_array(values)
+
+
+def _midnight(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time())
 
 
 def _datetimes(values: Sequence[dt.datetime | None]) -> pa.Array:

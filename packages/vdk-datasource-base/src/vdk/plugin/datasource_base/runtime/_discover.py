@@ -29,7 +29,7 @@ ROWS = 100
 class FoundStream:
     """A table of a stream, as a run would land it.
 
-    :param write_mode: None: only its rows will tell; ``notes`` says what decides.
+    :param write_mode: None: the stream cannot say what it is; ``error`` says why.
     :param inferred: whether the columns are those of the first rows, and not declared.
     :param partitions: None: many, or not known without asking for long.
     """

@@ -27,7 +27,7 @@ class Options:
     :param retry_attempts: how often a partition is tried without progress.
     :param retry_seconds: how long a partition is tried without progress.
     :param retry_delay: seconds before the second attempt, at most; doubled for each further one.
-    :param stop_seconds: how long sources and destinations may take to end once the run was interrupted.
+    :param stop_seconds: within how long an interrupted run ends; sources and destinations may take most of it.
     :param progress_seconds: how often a running stream is told about in the log.
     """
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
+import pyarrow as pa
+
 from ..contract import ConcurrentRunError, DataSourceError, DestinationError, State
 from ..parts import CommitUnit, Destination, Slice, StateKey, StoredState, TableSpec, WriteMode
 from ._claims import Claims
@@ -250,7 +252,7 @@ class StreamRun:
     def _make_table(self, destination: Destination) -> None:
         """An empty table is data too: it says that there are no rows."""
         spec = self.plan.spec(None, self.mode)
-        if spec.schema is None:
+        if spec.schema is None or all(pa.types.is_null(one.type) for one in spec.schema):
             return
         key = self.plan.key("")
         known = self.stored.get("")

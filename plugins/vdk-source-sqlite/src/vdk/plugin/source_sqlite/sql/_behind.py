@@ -1,8 +1,8 @@
 """A table whose highest cursor lies below the state: a backup that was restored, or another database.
 
 Rows at and above the watermark of the last run are gone, and new ones may come below it, where no run looks for them.
-That is said in each run. It is an error where the database is another one, which its oldest rows show: those with
-the lowest cursors have not changed for the longest time, so a backup has them as they are.
+Each run warns of it. It is an error where the database is another one, which its oldest rows show: those with the
+lowest cursors have not changed for the longest time, so a backup has them as they are.
 """
 
 from __future__ import annotations

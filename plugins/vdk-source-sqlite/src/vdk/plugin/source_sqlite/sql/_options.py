@@ -38,7 +38,7 @@ class Columns:
                 f'{unknown[0]} = "binary"'
             )
         if len(lists) > 1:
-            raise ConfigurationError(f"{place}: say include or exclude, not both")
+            raise ConfigurationError(f"{place}: write include or exclude, not both")
         types = {name: one for name, one in (option or {}).items() if not isinstance(one, list)}
         return cls(lists.get("include"), lists.get("exclude"), types)
 

@@ -111,9 +111,7 @@ class Packer:
         plan, kind = self._plan, self._kinds[name]
         is_key = name in plan.primary_key
         if is_undecodable(value):
-            decode = (
-                f'say which encoding it is in with {plan.place}.columns = {{ {name} = "latin-1" }} (or "cp1252"), or '
-            )
+            decode = f'name its encoding with {plan.place}.columns = {{ {name} = "latin-1" }} (or "cp1252"), or '
             return (
                 f"the text is not UTF-8; {'' if is_key else decode}land its bytes with "
                 f'{plan.place}.columns = {{ {name} = "binary" }}'

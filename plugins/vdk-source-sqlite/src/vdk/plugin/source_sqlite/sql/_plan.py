@@ -185,20 +185,20 @@ def _columns(
     return tuple(name for name in own_columns if name not in names)
 
 
-def _by_column(table: TableInfo, said: Mapping[str, T], own: TableConfig | None, place: str) -> dict[str, T]:
-    """What is said of columns, by their names in the database. What is said for all tables holds where a column is."""
+def _by_column(table: TableInfo, named: Mapping[str, T], own: TableConfig | None, place: str) -> dict[str, T]:
+    """Options by the columns' names in the database. Those for all tables apply where there is the column."""
     option = place.rpartition(".")[2]
     if own is not None and getattr(own, option) is not None:
-        return dict(zip(_names(table, list(said), place), said.values(), strict=True))
+        return dict(zip(_names(table, list(named), place), named.values(), strict=True))
     folded = {name.casefold(): name for name in table.columns}
-    return {folded[name.casefold()]: one for name, one in said.items() if name.casefold() in folded}
+    return {folded[name.casefold()]: one for name, one in named.items() if name.casefold() in folded}
 
 
 def _decimals(table: TableInfo, options: TableConfig, own: TableConfig | None, place: str) -> dict[str, Decimals]:
-    said = options.decimals
-    if said is None or isinstance(said, str):
-        return {"": said or "exact"}
-    return _by_column(table, said, own, place)
+    chosen = options.decimals
+    if chosen is None or isinstance(chosen, str):
+        return {"": chosen or "exact"}
+    return _by_column(table, chosen, own, place)
 
 
 def _names(table: TableInfo, names: Sequence[str], place: str) -> tuple[str, ...]:

@@ -28,8 +28,8 @@ def repaired(plan: Plan, name: str, kind: Kind) -> Kind:
     :raises ConfigurationError: for ``decimals`` of a column that is declared as something else, and for what could
         make one primary key of two.
     """
-    said = plan.decimals.get(name, "exact") if "decimals" in plan.own_options else "exact"
-    rounds = said != "exact" and pa.types.is_decimal(kind.arrow)
+    chosen = plan.decimals.get(name, "exact") if "decimals" in plan.own_options else "exact"
+    rounds = chosen != "exact" and pa.types.is_decimal(kind.arrow)
     if name in plan.primary_key and (rounds or plan.column_types.get(name, "binary") != "binary"):
         option = "decimals" if rounds else "columns"
         raise ConfigurationError(
