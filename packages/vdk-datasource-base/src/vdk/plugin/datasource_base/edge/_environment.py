@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,20 +31,29 @@ from ._registered import with_plugins
 log = logging.getLogger(__name__)
 
 
-def run_in_job(job_input: Any, flow: str | Path | Mapping[str, Any], *, summary: Path | None = None) -> RunSummary:
-    """Run flows inside a VDK job; errors are classified the way VDK reports them."""
+def run_in_job(
+    job_input: Any,
+    flow: str | Path | Mapping[str, Any],
+    *,
+    summary: Path | None = None,
+    on_summary: Callable[[RunSummary], None] | None = None,
+    draw: bool | None = None,
+) -> RunSummary:
+    """Run flows inside a VDK job; errors are classified the way VDK reports them.
+
+    :param on_summary: gets the summary however the run ends; default: it is logged.
+    :param draw: whether running streams are drawn; default: where standard error is a terminal.
+    """
     surroundings = environment_of(job_input)
+    surroundings.draw = draw
+    surroundings.on_summary = on_summary or surroundings.on_summary
     try:
-        done = execute(flow, surroundings, summary=summary)
+        return execute(flow, surroundings, summary=summary)
     except KeyboardInterrupt:
         raise SystemExit(130) from None  # click makes a KeyboardInterrupt an "Aborted!" with exit code 1
     except Exception as error:
-        if isinstance(error, FlowFailedError) and error.summary is not None:
-            log.info("What landed:\n%s", error.summary.table())
         errors.report(_resolvable_by(error), error)
         raise
-    log.info("What landed:\n%s", done.table())
-    return done
 
 
 def environment_of(job_input: Any) -> JobEnvironment:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._output import FLOW, OUTPUT
+from ._command import Command
+from ._output import FLOW, OUTPUT, print_json, print_text
 from ._single import in_job
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _TIMEOUT = click.option(
 )
 
 
-@click.command(help="Try everything in a flow file that can be tried without reading.")
+@click.command(cls=Command, holds=True, help="Try everything in a flow file that can be tried without reading.")
 @FLOW
 @_TIMEOUT
 @OUTPUT
@@ -46,17 +47,19 @@ def check(ctx: click.Context, flow: Path, timeout: float, output: str) -> None:
 
     found = in_job(ctx.obj, flow, lambda job: check_flow(flow, job, seconds=timeout))
     if output == "json":
-        click.echo(json.dumps([one.as_dict() for one in found], indent=2))
+        print_json(json.dumps([one.as_dict() for one in found], indent=2))
     else:
         for one in found:
             status = {"ok": "ok", "failed": "error", "skipped": "not checked"}[one.status]
             told = f" ({one.told})" if one.status == "ok" and one.told else f": {one.told}" if one.told else ""
-            click.echo(f"{one.kind} {one.name}: {status}{told}")
+            print_text(f"{one.kind} {one.name}: {status}{told}")
     if any(one.status != "ok" for one in found):
         ctx.exit(1)
 
 
-@click.command(help="Show the streams of a flow file's sources, with their columns, and how they would land.")
+@click.command(
+    cls=Command, help="Show the streams of a flow file's sources, with their columns, and how they would land."
+)
 @FLOW
 @click.option(
     "--rows",
@@ -73,15 +76,18 @@ def discover(ctx: click.Context, flow: Path, rows: int, timeout: float, output: 
 
     found = in_job(ctx.obj, flow, lambda job: discover_flow(flow, job, rows=rows, seconds=timeout))
     if output == "json":
-        click.echo(json.dumps([one.as_dict() for one in found.streams], indent=2))
+        print_json(json.dumps([one.as_dict() for one in found.streams], indent=2))
     else:
-        click.echo("\n\n".join(map(_text, found.streams)) or "No streams.")
+        print_text("\n\n".join(map(_text, found.streams)) or "No streams.")
     errors = [*found.errors, *(f"{one.source}.{one.stream}: {one.error}" for one in found.streams if one.error)]
     if errors:
         raise click.ClickException("; ".join(errors))
 
 
-@click.command(help="Show the first rows of a stream as they would land. Nothing is landed, and no state is moved.")
+@click.command(
+    cls=Command,
+    help="Show the first rows of a stream as they would land. Nothing is landed, and no state is moved.",
+)
 @FLOW
 @click.argument("stream")
 @click.option("--rows", type=click.IntRange(min=1), default=10, show_default=True, help="How many rows.")
@@ -99,7 +105,10 @@ def preview(
     found = in_job(
         ctx.obj, flow, lambda job: preview_stream(flow, stream, job, rows=rows, number=number, seconds=timeout)
     )
-    click.echo(found.json() if output == "json" else found.text())
+    if output == "json":
+        print_json(found.json())
+    else:
+        print_text(found.text())
     for note in found.notes:
         click.echo(f"{stream}: {note}", err=True)
 

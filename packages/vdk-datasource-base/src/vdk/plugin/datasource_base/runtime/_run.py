@@ -89,9 +89,10 @@ class _Run:
         ]
 
     def run(self) -> RunSummary:
+        options = self._environment.options
         with signals_raise():
             try:
-                with Progress(self._environment.options.progress_seconds, redact=self.redact) as progress:
+                with Progress(options.progress_seconds, draw=self._environment.draw, redact=self.redact) as progress:
                     for flow in self._flows:
                         self._run_flow(flow, progress.began)
                 self._close()
@@ -116,7 +117,6 @@ class _Run:
         for flow in self._flows:
             flow.stop_the_rest()
         summary = self._summary("interrupted")
-        log.warning("interrupted; what landed:\n%s", summary.table())
         self._write(summary)
 
     def _run_flow(self, run: FlowRun, told: Callable[[StreamReport], None]) -> None:
@@ -156,6 +156,7 @@ class _Run:
         return RunSummary(status, seconds, reports, self._environment.run_id, errors, self.redact)
 
     def _write(self, summary: RunSummary) -> None:
+        self._environment.on_summary(summary)
         if self._summary_file is not None:
             summary.write(self._summary_file)
 

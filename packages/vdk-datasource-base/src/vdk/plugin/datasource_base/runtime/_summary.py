@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from tabulate import tabulate
 
 from ..contract import ConfigurationError, State
 from ..parts._redact import Redactor
+
+log = logging.getLogger(__name__)
 
 Status = Literal["running", "succeeded", "failed", "stopped"]
 RunStatus = Literal["succeeded", "failed", "interrupted"]
@@ -116,7 +119,7 @@ class RunSummary:
         except OSError as error:
             raise ConfigurationError(f"summary file {path} cannot be written: {error.strerror}") from error
 
-    def table(self) -> str:
+    def table(self, *, errors: bool = True) -> str:
         """The summary as a table of text, one line a stream, and the errors below it."""
         if not self.streams:
             return "no streams"
@@ -145,5 +148,11 @@ class RunSummary:
             intfmt=",",
             disable_numparse=[shown.index(at) for at in (0, 1) if at in shown],
         )
-        errors = [f"{one.source}.{one.stream}: {one.error}" for one in self.streams if one.error]
-        return self.redact("\n".join([text, *errors, *self.errors]))
+        failed = [f"{one.source}.{one.stream}: {one.error}" for one in self.streams if one.error]
+        return self.redact("\n".join([text, *failed, *self.errors] if errors else [text]))
+
+
+def log_summary(summary: RunSummary) -> None:
+    """Log what landed; at WARNING where that is not everything."""
+    level = logging.INFO if summary.status == "succeeded" else logging.WARNING
+    log.log(level, "%s; what landed:\n%s", summary.status, summary.table())
