@@ -108,7 +108,7 @@ class TestCheck:
             "flow": ("ok", ""),
             "src": ("ok", "the data"),
             "away": ("failed", "the door is closed"),
-            "wrong": ("failed", "flow: sources.wrong.config: the option 'script' is missing"),
+            "wrong": ("failed", "flow: sources.wrong.config: the option 'script' is missing; write script = \"…\""),
             "lake": ("ok", f"memory {lab.target}"),
             "none": ("failed", found["destination", "none"].told),
             "flows[0]": ("failed", "flow: flows[0].streams: no stream matches 'x*'; there are: t"),

@@ -48,7 +48,9 @@ class Command(click.Command):
         ctx.obj.state.set(CONSOLE, console)
         with console:
             try:
-                return super().invoke(ctx)
+                done = super().invoke(ctx)
+                console.release()
+                return done
             except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
                 raise
             except KeyboardInterrupt:

@@ -85,7 +85,7 @@ def _print_summary(done: RunSummary, console: Console) -> None:
     if console.output == "json":
         content = done.as_dict() | ({"warnings": console.warnings} if console.warnings else {})
         print_json(json.dumps(content, indent=2, default=str))
-        console.hold = False
+        console.placed(console.warnings)
     elif done.streams:
         print_text(done.table(errors=False))
 

@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -123,6 +123,10 @@ class Console:
             click.echo(_line_of_json(time.time(), "error", OURS[:-1], text), err=True)
         else:
             click.echo(printable(f"Error: {text}", sys.stderr), err=True)
+
+    def placed(self, warnings: Collection[str]) -> None:
+        """The command's JSON has these warnings."""
+        self.warnings = [one for one in self.warnings if one not in warnings]
 
     def release(self) -> None:
         """Write the warnings that were held."""

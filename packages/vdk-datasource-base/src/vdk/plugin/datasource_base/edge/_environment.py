@@ -97,7 +97,11 @@ class JobEnvironment(Environment):
         method = entry.method or configuration.get_value("INGEST_METHOD_DEFAULT")
         target = entry.target or configuration.get_value("INGEST_TARGET_DEFAULT")
         if method is None:
-            raise ConfigurationError(f"{where}: the option 'method' is missing, and INGEST_METHOD_DEFAULT is not set")
+            names = {*(one.name for one in self.registry.destinations()), *self.job.ingester.factories}
+            lines = " or ".join(f'method = "{one}"' for one in sorted(names))
+            raise ConfigurationError(
+                f"{where}: the option 'method' is missing, and INGEST_METHOD_DEFAULT is not set; write {lines}"
+            )
         native = self.registry.destination(method)
         if native is not None:
             return self._native(native, target, folder, where)

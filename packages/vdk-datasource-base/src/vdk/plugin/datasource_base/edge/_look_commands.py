@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._command import Command
+from ._command import Command, console_of
 from ._output import FLOW, OUTPUT, print_json, print_text
 from ._single import in_job
 
@@ -48,6 +48,7 @@ def check(ctx: click.Context, flow: Path, timeout: float, output: str) -> None:
     found = in_job(ctx.obj, flow, lambda job: check_flow(flow, job, seconds=timeout))
     if output == "json":
         print_json(json.dumps([one.as_dict() for one in found], indent=2))
+        console_of(ctx).placed({warning for one in found for warning in one.warnings})
     else:
         for one in found:
             status = {"ok": "ok", "failed": "error", "skipped": "not checked"}[one.status]

@@ -50,7 +50,8 @@ class Environment:
     def destination(self, entry: DestinationEntry, *, folder: Path, where: str) -> Destination:
         """The destination of an entry. Raises ``ConfigurationError`` for an unknown method."""
         if entry.method is None:
-            raise ConfigurationError(f"{where}: the option 'method' is missing")
+            names = " or ".join(f'method = "{one.name}"' for one in self.registry.destinations())
+            raise ConfigurationError(f"{where}: the option 'method' is missing; write {names or 'method'}")
         found = self.registry.destination(entry.method)
         if found is None:
             raise self.unknown_method(entry.method, where)

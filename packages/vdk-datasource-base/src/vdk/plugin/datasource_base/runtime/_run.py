@@ -63,6 +63,8 @@ class _Run:
         self._started = time.monotonic()
         self._failures: list[tuple[FlowRun, BaseException]] = []  # flows that failed as a whole
         self._writers: dict[str, Writer] = {}
+        if summary is not None:
+            RunSummary.check_writable(summary)
         # everything that can be wrong in the file is found here, before anything connects
         sources = [environment.source(loaded, entry.from_) for entry in loaded.file.flows]
         self.redact = Redactor.of(loaded.resolved, *(source.config for source in sources))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -110,6 +111,22 @@ class RunSummary:
             **({"errors": self.errors} if self.errors else {}),
         }
         return {name: self.redact.deep(value) for name, value in plain.items()}
+
+    @staticmethod
+    def check_writable(path: Path) -> None:
+        """Raise ``ConfigurationError`` where a summary cannot be written: before the first row moves."""
+        existing = next(one for one in (path, *path.absolute().parents) if one.exists())
+        if existing == path:
+            why = "it is a folder" if path.is_dir() else "" if os.access(path, os.W_OK) else "permission denied"
+        elif not existing.is_dir():
+            why = f"{existing} is a file, not a folder"
+        else:
+            why = "" if os.access(existing, os.W_OK | os.X_OK) else f"permission denied in {existing}"
+        if why:
+            raise ConfigurationError(
+                f'summary file {path} cannot be written: {why}; write another path, such as summary = "run.json" or '
+                "--summary run.json"
+            )
 
     def write(self, path: Path) -> None:
         """Write the summary as JSON. Raises ``ConfigurationError`` where the file cannot be written."""
