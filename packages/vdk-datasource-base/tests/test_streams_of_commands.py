@@ -89,7 +89,7 @@ def test_warnings_are_in_the_json(folder: Path) -> None:
 
 @pytest.mark.parametrize("command", READING)
 def test_a_reader_that_goes_away_ends_the_command(command: str, folder: Path) -> None:
-    """As ``| head -1`` does, and earlier; no traceback, and no word of a broken pipe."""
+    """As ``| head -1`` does, and earlier; no traceback, and no word of a broken pipe. A run has landed all the same."""
     environment = {**os.environ, "PYTHONPATH": str(folder / "site"), "VDK_VERSION_CHECK_DISABLED": "true"}
     reader, writer = os.pipe()
     os.close(reader)
@@ -100,7 +100,7 @@ def test_a_reader_that_goes_away_ends_the_command(command: str, folder: Path) ->
         )  # fmt: skip
     finally:
         os.close(writer)
-    assert done.returncode == 1
+    assert done.returncode == (0 if command == "run" else 1)
     assert [one for one in done.stderr.splitlines() if " INFO " not in one] == []
 
 

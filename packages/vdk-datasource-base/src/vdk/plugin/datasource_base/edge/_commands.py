@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,7 +79,10 @@ def run(ctx: click.Context, flow: Path, summary: Path | None, output: str) -> No
         run_single(ctx.obj, flow, step)
     finally:
         for done in ended[-1:]:
-            _print_summary(done, console)
+            try:
+                _print_summary(done, console)
+            except BrokenPipeError:  # its reader left; the exit code still says whether everything landed
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_summary(done: RunSummary, console: Console) -> None:
