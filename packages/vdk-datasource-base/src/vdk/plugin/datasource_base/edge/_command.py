@@ -51,8 +51,11 @@ class Command(click.Command):
                 done = super().invoke(ctx)
                 console.release()
                 return done
-            except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
+            except (click.exceptions.Exit, click.UsageError, click.Abort, BrokenPipeError):
                 raise
+            except click.ClickException as error:
+                console.print_error(error.format_message())
+                raise Failed(error.message) from None
             except KeyboardInterrupt:
                 click.echo("Interrupted.", err=True)
                 raise click.exceptions.Exit(130) from None

@@ -111,14 +111,17 @@ class Console:
         from ..parts._redact import Redactor
         from ..runtime._error_text import message_of, told
 
-        self.release()
         if isinstance(error, DataSourceError):
             text = message_of(error)
         else:
             text = told(error) + ("" if self.debug else " (--debug shows where it was raised)")
         if self.debug and not traced:
             click.echo("\n".join(_frames(error)), err=True)
-        text = Redactor()(text)
+        self.print_error(Redactor()(text))
+
+    def print_error(self, text: str) -> None:
+        """Print a message in the form that was asked for."""
+        self.release()
         if self.log_format == "json":
             click.echo(_line_of_json(time.time(), "error", OURS[:-1], text), err=True)
         else:

@@ -115,7 +115,7 @@ def preview(
 
 
 def _text(found: FoundStream) -> str:
-    """A stream for people: a line about it, its columns, and what else is to know."""
+    """A stream for people: a line about it, its columns, and what else is to know. Its error ends the command."""
     from tabulate import tabulate
 
     facts = [
@@ -132,4 +132,4 @@ def _text(found: FoundStream) -> str:
     ]
     table = tabulate(columns, headers=["column", "type", "", ""], disable_numparse=True) if columns else ""
     notes = [f"note: {note}" for note in found.notes]
-    return "\n".join(filter(None, [head, table, *notes, f"error: {found.error}" if found.error else ""]))
+    return "\n".join(filter(None, [head, table, *notes]))
