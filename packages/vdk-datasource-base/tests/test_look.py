@@ -89,8 +89,8 @@ class TestCheck:
         script = lab.script(Whole("t", counting(5)))
         script.on["check"] = lambda: logging.getLogger("some.driver").warning("the file has %d bytes", 0)
         found = self.check(lab)["source", "src"]
-        assert found.status == "warning"
-        assert found.told.endswith("; the file has 0 bytes")
+        assert found.status == "ok"
+        assert found.warnings == ("the file has 0 bytes",)
 
     def test_all_is_tried_whatever_fails(self, lab: Lab) -> None:
         """Sources, destinations and flows fail each for itself; a flow of a failed source is not checked."""
@@ -117,7 +117,7 @@ class TestCheck:
             "flow": ("ok", ""),
             "src": ("ok", "the data"),
             "away": ("failed", "the door is closed"),
-            "wrong": ("failed", "flow: sources.wrong.config: the option 'script' is missing"),
+            "wrong": ("failed", "flow: sources.wrong.config: the option 'script' is missing; write script = \"…\""),
             "lake": ("ok", f"memory {lab.target}"),
             "none": ("failed", found["destination", "none"].told),
             "flows[0]": ("failed", "flow: flows[0].streams: no stream matches 'x*'; there are: t"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,18 +25,19 @@ SECONDS = 60.0
 class Checked:
     """One thing that was checked.
 
-    :param status: ``"skipped"``: it could not be checked, because something else failed. ``"warning"``: it works, and
-        is most likely not what was meant.
-    :param told: the error, or what was found.
+    :param status: ``"skipped"``: it could not be checked, because something else failed.
+    :param told: the error, or what was found. :param warnings: what was logged meanwhile, and is not an error.
     """
 
     kind: Literal["file", "source", "destination", "flow"]
     name: str
-    status: Literal["ok", "warning", "failed", "skipped"]
+    status: Literal["ok", "failed", "skipped"]
     told: str
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        return {"kind": self.kind, "name": self.name, "status": self.status, "told": self.told}
+        plain = {"kind": self.kind, "name": self.name, "status": self.status, "told": self.told}
+        return plain | {"warnings": list(self.warnings)}
 
 
 def check_flow(
@@ -57,13 +59,13 @@ def check_flow(
 
 @contextmanager
 def _warnings() -> Iterator[list[str]]:
-    """What is logged as a warning meanwhile."""
-    found: list[str] = []
+    """The warnings that are logged meanwhile, by any thread."""
+    texts: list[str] = []
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: texts.append(record.getMessage())  # type: ignore[method-assign]
     logging.getLogger().addHandler(handler)
     try:
-        yield found
+        yield texts
     finally:
         logging.getLogger().removeHandler(handler)
 
@@ -76,21 +78,31 @@ class _Check:
     def all(self) -> list[Checked]:
         file = self._look.loaded.file
         found = [Checked("file", self._look.loaded.where, "ok", "")]
-        found += [self._source(name) for name in file.sources]
-        found += [self._destination(name) for name in file.destinations]
-        found += [self._flow(number) for number in self._look.numbers]
+        checks: list[Callable[[], Checked]] = [
+            *(partial(self._source, name) for name in file.sources),
+            *(partial(self._destination, name) for name in file.destinations),
+            *(partial(self._flow, number) for number in self._look.numbers),
+        ]
+        for check in checks:
+            with _warnings() as warnings:
+                checked = check()
+            found.append(replace(checked, warnings=tuple(warnings)))
         redact = self._look.redactor()
-        return [replace(one, name=redact(one.name), told=redact(one.told)) for one in found]
+        return [
+            replace(
+                one, name=redact(one.name), told=redact(one.told), warnings=tuple(redact(text) for text in one.warnings)
+            )
+            for one in found
+        ]
 
     def _source(self, name: str) -> Checked:
         source: DataSource[Any] | None = None
         patient = Patient(self._look.seconds)
         try:
             source = self._look.environment.source(self._look.loaded, name)
-            with redacted_logs(self._look.redactor(source)), _warnings() as warnings:
+            with redacted_logs(self._look.redactor(source)):
                 patient.call(source.check, what=f"source {name!r}")
-            told = self._look.redactor(source)("; ".join([source.identity(), *warnings]))
-            return Checked("source", name, "warning" if warnings else "ok", told)
+            return Checked("source", name, "ok", self._look.redactor(source)(source.identity()))
         except Exception as error:
             self._failed.add(("source", name))
             return Checked("source", name, "failed", self._look.told(error, source))

@@ -67,6 +67,8 @@ class _Run:
         self._writers: dict[str, Writer] = {}
         self._unopened: dict[str, Exception] = {}
         self._refused = False  # a flow cannot be right, so none is read
+        if summary is not None:
+            RunSummary.check_writable(summary)
         # everything that can be wrong in the file is found here, before anything connects
         sources = [environment.source(loaded, entry.from_) for entry in loaded.file.flows]
         self.redact = Redactor.of(loaded.resolved, *(source.config for source in sources))
@@ -94,9 +96,10 @@ class _Run:
 
     def run(self) -> RunSummary:
         environment = self._environment
-        with signals_raise(environment.options.stop_seconds if environment.ends_with_run else None):
+        options = environment.options
+        with signals_raise(options.stop_seconds if environment.ends_with_run else None):
             try:
-                with Progress(environment.options.progress_seconds, redact=self.redact) as progress:
+                with Progress(options.progress_seconds, draw=environment.draw, redact=self.redact) as progress:
                     self._plan()
                     for flow in self._flows:
                         self._run_flow(flow, progress.began)
@@ -144,7 +147,6 @@ class _Run:
     def _interrupted(self) -> None:
         """Told all the same."""
         summary = self._summary("interrupted")
-        log.warning("interrupted; what landed:\n%s", summary.table())
         self._write(summary)
 
     def _run_flow(self, run: FlowRun, told: Callable[[StreamReport], None]) -> None:
@@ -191,6 +193,7 @@ class _Run:
 
     def _write(self, summary: RunSummary) -> ConfigurationError | None:
         """Write the summary file. An error is no reason to keep quiet about what landed."""
+        self._environment.on_summary(summary)
         try:
             if self._summary_file is not None:
                 summary.write(self._summary_file)

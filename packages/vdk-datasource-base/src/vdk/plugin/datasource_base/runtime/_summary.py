@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -15,6 +17,8 @@ from tabulate import tabulate
 from ..contract import ConfigurationError, State
 from ..parts import SchemaChange
 from ..parts._redact import Redactor
+
+log = logging.getLogger(__name__)
 
 Status = Literal["running", "succeeded", "failed", "stopped"]
 RunStatus = Literal["succeeded", "failed", "interrupted"]
@@ -117,6 +121,22 @@ class RunSummary:
         }
         return {name: self.redact.deep(value) for name, value in plain.items()}
 
+    @staticmethod
+    def check_writable(path: Path) -> None:
+        """Raise ``ConfigurationError`` where a summary cannot be written: before the first row moves."""
+        existing = next(one for one in (path, *path.absolute().parents) if one.exists())
+        if existing == path:
+            why = "it is a folder" if path.is_dir() else "" if os.access(path, os.W_OK) else "permission denied"
+        elif not existing.is_dir():
+            why = f"{existing} is a file, not a folder"
+        else:
+            why = "" if os.access(existing, os.W_OK | os.X_OK) else f"permission denied in {existing}"
+        if why:
+            raise ConfigurationError(
+                f'summary file {path} cannot be written: {why}; write another path, such as summary = "run.json" or '
+                "--summary run.json"
+            )
+
     def write(self, path: Path) -> None:
         """Write the summary as JSON. Raises ``ConfigurationError`` where the file cannot be written."""
         try:
@@ -125,7 +145,7 @@ class RunSummary:
         except OSError as error:
             raise ConfigurationError(f"summary file {path} cannot be written: {error.strerror}") from error
 
-    def table(self) -> str:
+    def table(self, *, errors: bool = True) -> str:
         """The summary as a table of text, one line a stream, and the errors below it."""
         if not self.streams:
             return "no streams"
@@ -160,5 +180,11 @@ class RunSummary:
             for one in self.streams
             for change in one.schema_changes
         ]
-        errors = [f"{one.source}.{one.stream}: {one.error}" for one in self.streams if one.error]
-        return self.redact("\n".join([text, *changes, *errors, *self.errors]))
+        failed = [f"{one.source}.{one.stream}: {one.error}" for one in self.streams if one.error]
+        return self.redact("\n".join([text, *changes, *([*failed, *self.errors] if errors else [])]))
+
+
+def log_summary(summary: RunSummary) -> None:
+    """Log what landed; at WARNING where that is not everything."""
+    level = logging.INFO if summary.status == "succeeded" else logging.WARNING
+    log.log(level, "%s; what landed:\n%s", summary.status, summary.table())

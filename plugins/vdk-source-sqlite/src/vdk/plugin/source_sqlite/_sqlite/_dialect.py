@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,17 @@ SMALLEST = 512
 _AWAY = ("locked", "busy")
 _NO_DATABASE = ("not a database", "malformed", "unsupported file format", "encrypted")
 _NOT_READABLE = ("unable to open", "readonly", "disk i/o error", "authorization", "access permission")
+
+
+def _is_database(path: Path) -> bool:
+    """By its first bytes, which every SQLite file has."""
+    try:
+        if not path.is_file():  # opening a pipe waits for whoever writes to it
+            return False
+        with path.open("rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -72,14 +84,23 @@ class SqliteDialect:
         if self.is_blank():
             raise ConfigurationError(f"the SQLite database {str(self.path)!r} has 0 bytes")
         if not self.path.is_file():
-            what = "is a folder" if self.path.is_dir() else "does not exist"
-            raise ConfigurationError(f"the SQLite database {str(self.path)!r} {what}")
+            raise ConfigurationError(f"database: {str(self.path)!r} {self._why_no_file()}")
         try:
             return self._opened()
         except Exception as error:
             if (ours := self.translate(error)) is not None:
                 raise ours from error
             raise
+
+    def _why_no_file(self) -> str:
+        """And what to write instead: the database beside it that may be meant."""
+        folder = self.path if self.path.is_dir() else self.path.parent
+        names = [] if not folder.is_dir() else sorted(one.name for one in folder.iterdir() if _is_database(one))
+        near = difflib.get_close_matches(self.path.name, names, n=1) or names[:1]
+        write = f'; write database = "{(folder / near[0]).as_posix()}"' if near else ""
+        if self.path.is_dir():
+            return f"is a folder, not an SQLite database{write or '; name the file in it'}"
+        return f"does not exist (a relative path starts at the flow file's folder){write}"
 
     @property
     def _uri(self) -> str:
