@@ -170,6 +170,7 @@ class RestSource(DataSource[RestConfig]):
             connect=config.timeout.connect.total_seconds(),
             read=config.timeout.read.total_seconds(),
             total=config.timeout.total.total_seconds(),
+            max_bytes=config.max_response_bytes,
             max_redirects=config.max_redirects,
             follow_foreign_links=config.follow_foreign_links,
             ca_bundle=config.ca_bundle,
