@@ -69,8 +69,8 @@ class TokenFile:
         except OSError as error:
             raise ConfigurationError(
                 f"{self._path}: the refresh token that the server issued could not be kept there ({error.strerror}), "
-                "and the one before may be dead: name a file that can be written with auth.token_file, and if the next run "
-                "is refused, configure a new refresh_token"
+                "and the one before may be dead: name a file that can be written with auth.token_file, and configure a "
+                "new refresh_token if the next run is refused"
             ) from None
         log.info("the server issued a new refresh token; it is kept in %s", self._path)
 
