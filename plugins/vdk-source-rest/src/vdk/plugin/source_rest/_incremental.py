@@ -104,7 +104,9 @@ class Incremental:
         taken = Taken()
         field, parse, lower = self._cursor.config.field, self._cursor.parse, self.lower
         ordered, known = self._cursor.config.order != "any", bool(self._stored or self._earlier)
+        any_value = False
         fresh: list[tuple[Any, Row]] = []
+        deliver, remember = taken.rows.append, fresh.append
         for row in rows:
             raw = row.get(field) if self._plain else self._value_of(row)
             if raw is None:
@@ -124,9 +126,10 @@ class Incremental:
             if known:
                 self._deliver(row, value, taken, fresh)
             else:
-                taken.rows.append(row)
-                fresh.append((value, row))
-            self.is_empty = False
+                deliver(row)
+                remember((value, row))
+            any_value = True
+        self.is_empty = self.is_empty and not any_value
         self._remember(fresh)
         self._since_mark += len(taken.rows)
         return taken

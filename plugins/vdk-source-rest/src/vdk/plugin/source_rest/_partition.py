@@ -68,6 +68,8 @@ class RestPartition(StreamPartition):
         with closing(pages.read(request)) as lists:  # type: ignore[type-var]
             for rows in lists:
                 yield self._with_extra(rows) if rows and self.extra else rows
+        if pages.ignored:
+            self.source.incomplete.add(self.stream.name)
 
     def request(self) -> Request:
         """The first request, without a cursor's parameters."""

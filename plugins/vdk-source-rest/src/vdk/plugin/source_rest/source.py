@@ -57,6 +57,8 @@ class RestSource(DataSource[RestConfig]):
         self._client: Client | None = None
         self._auth: AuthBase | None = None
         self._warned: set[str] = set()
+        self.incomplete: set[str] = set()
+        """Streams with an answer that a rule ignores: what is not in them may still be there."""
         self.redact = Redact(config, self._issued)
         self._streams = [RestStream(self, config.of(stream)) for stream in config.streams]
 
