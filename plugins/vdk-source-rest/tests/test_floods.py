@@ -201,6 +201,16 @@ def test_a_field_of_csv_may_be_as_large_as_a_record() -> None:
     assert len(row["a"]) == 200_000
 
 
+def test_a_link_of_a_megabyte_is_not_followed(source: Make) -> None:
+    """Taking it apart would cost many seconds, and no server reads a request line as long."""
+    link = "https://" + "ä." * 500_000 + "com/"
+    with (
+        Scripted(lambda request, number: answer({"items": [{"id": 1}], "next": link})) as api,
+        pytest.raises(ConfigurationError, match="it has 1000012 characters"),
+    ):
+        read(source(api.url))
+
+
 def test_a_server_cannot_fill_the_memory_with_cookies(source: Make) -> None:
     """Each page sets another one; a client keeps as many as browsers do (RFC 6265, section 6.1)."""
 

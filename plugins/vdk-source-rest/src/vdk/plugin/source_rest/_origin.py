@@ -14,6 +14,9 @@ _PORTS = {"http": 80, "https": 443}
 _AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\]")
 """What programs read differently in a URL: browsers take a backslash for a slash, and drop tabs and line ends."""
 
+LONGEST = 65_536
+"""Characters of a link: no server reads a longer request line, and taking one apart costs seconds per megabyte."""
+
 _NO_HOST = re.compile(r"https?:(?!//[^/])", re.IGNORECASE)
 """``http:x`` and ``http:///x``, which are taken for a path by some and for a host by others."""
 
@@ -65,6 +68,8 @@ def resolve(base: str, link: str) -> str:
 
     :raises ValueError: for a link that programs would read differently.
     """
+    if len(link) > LONGEST:
+        raise ValueError(f"it has {len(link)} characters, and at most {LONGEST} are followed")
     link = link.strip(" ").replace(" ", "%20")
     if _AMBIGUOUS.search(link):
         raise ValueError("it has a control character or a backslash in it")
