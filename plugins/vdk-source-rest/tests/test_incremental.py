@@ -310,6 +310,19 @@ def test_a_state_without_a_cursor_is_refused(source: Make, api: Issues) -> None:
         read(source(api.server.url), states={"": {"v": 1, "cursor": "at"}})
 
 
+def test_rows_that_are_changed_once_they_are_delivered_are_recognised(source: Make, api: Issues) -> None:
+    """A transform may write into the rows it gets; the state knows them as the API has them."""
+    api.rows = [minute(1), minute(2)]
+    made = source(api.server.url, stream(param="since"))
+    [partition] = made.stream("items").partitions({})
+    state: Any = {}
+    for payload in partition.read({}):
+        for row in payload.data or ():
+            row["added"] = True
+        state = payload.state or state
+    assert read(made, states={"": state}).rows == []
+
+
 def test_the_state_stays_small(source: Make, api: Issues, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many rows share the highest value, the state knows so many; others repeat, none is lost."""
     monkeypatch.setattr("vdk.plugin.source_rest._incremental.REMEMBERED", 1000)

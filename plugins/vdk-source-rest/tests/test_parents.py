@@ -116,7 +116,7 @@ def test_states_are_kept_where_the_parents_answer_is_ignored(source: Make, forge
 
 
 def test_a_parent_whose_cursor_cannot_be_read_has_children(source: Make, forge: Forge) -> None:
-    """The record is a bad one for the parent's table, and what hangs on it is not skipped without a word."""
+    """The record is a bad one for the parent's table, and what hangs on it is not skipped silently."""
     forge.repos = [{"id": 1, "full_name": "ann/a b", "at": "soon"}]
     repos = {**REPOS, "cursor": {"field": "at"}}
     assert len(read(source(forge.url, repos, ISSUES), "issues").rows) == 2

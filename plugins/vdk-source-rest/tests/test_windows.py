@@ -26,7 +26,7 @@ def ago(**span: float) -> str:
 
 
 class Readings:
-    """An API that filters by ``since`` and ``until``, both included, as far as it is told to."""
+    """An API that filters by ``since`` and ``until``, both included, as far as it is asked to."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
@@ -153,7 +153,7 @@ def test_day_windows_of_an_inclusive_api_repeat_nothing(source: Make, api: Readi
 
 
 def test_step_end_inclusive_asks_for_each_day_once(source: Make, api: Readings) -> None:
-    """Said to include the day that it ends with, an API is asked for days that do not overlap."""
+    """An API that includes the day that it ends with is asked for days that do not overlap."""
     begin = NOW - 4 * DAY
     api.rows = [row(number, (begin + number * DAY).strftime("%Y-%m-%d")) for number in range(5)]
     cursor = stream(type="date", step="2d", step_end="inclusive", initial=begin.strftime("%Y-%m-%d"))
@@ -273,7 +273,7 @@ def test_day_windows_of_a_zone_with_summer_time_move_on(source: Make, api: Readi
     assert api.asked[:5] == [(f"2025-10-{day}", f"2025-10-{day}") for day in range(24, 29)]
 
 
-def test_records_beyond_what_a_state_knows_are_told(
+def test_records_beyond_what_a_state_knows_are_reported(
     source: Make, api: Readings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where more records share a boundary than are remembered, they repeat, none is lost, and a warning says so."""

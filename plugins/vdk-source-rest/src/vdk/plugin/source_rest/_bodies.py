@@ -150,18 +150,18 @@ def csv_rows(pieces: Iterable[bytes], content_type: str, config: CsvConfig, limi
     named = _CHARSET.search(content_type)
     encoding = config.encoding or (named[1] if named else "utf-8")
     csv.field_size_limit(max(csv.field_size_limit(), min(limit, 2**31 - 1)))  # of the process; by default 128 kB
-    fed = _Fed(limit)
+    size = _RecordSize(limit)
     try:
-        lines = fed.counted(_text_lines(pieces, encoding, limit))
+        lines = size.counted(_text_lines(pieces, encoding, limit))
         reader = csv.reader(lines, delimiter=config.delimiter, quotechar=config.quote, strict=True)
-        yield from _records(reader, config.null, fed)
+        yield from _records(reader, config.null, size)
     except (csv.Error, UnicodeDecodeError) as error:
         raise Malformed(f"it is no CSV in {encoding}: {error}") from None
     except LookupError:
         raise ConfigurationError(f"csv.encoding: {encoding!r} is no encoding") from None
 
 
-class _Fed:
+class _RecordSize:
     """Counts the text that a reader of CSV was given, since quotes and empty lines make records of any length."""
 
     def __init__(self, limit: int) -> None:
@@ -182,24 +182,24 @@ class _Fed:
         self._open = 0
 
 
-def _records(reader: Any, null: str | None, fed: _Fed) -> Iterator[list[Row]]:
+def _records(reader: Any, null: str | None, size: _RecordSize) -> Iterator[list[Row]]:
     header = next(reader, None)
     if header is None:
         return
-    fed.record()
+    size.record()
     if doubled := sorted(name for name, count in Counter(header).items() if count > 1):
         raise Malformed(f"the header names {doubled[0]!r} more than once")
     rows: list[Row] = []
     for fields in reader:
         if not fields:
             continue
-        fed.record()
+        size.record()
         if len(fields) != len(header):
             raise Malformed(f"line {reader.line_num} has {len(fields)} fields, and the header {len(header)}")
         rows.append(dict(zip(header, (None if one == null else one for one in fields), strict=True)))
-        if len(rows) >= LINES or fed.waiting > TOGETHER:
+        if len(rows) >= LINES or size.waiting > TOGETHER:
             yield rows
-            rows, fed.waiting = [], 0
+            rows, size.waiting = [], 0
     if rows:
         yield rows
 

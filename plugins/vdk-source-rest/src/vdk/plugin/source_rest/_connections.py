@@ -1,4 +1,4 @@
-"""Connections that give up: no answer may take for ever or be without an end, whatever it consists of.
+"""Connections that give up: every answer ends within its time and size, whatever it consists of.
 
 ``requests`` has a timeout between two pieces of an answer only, headers included: a server that sends a
 byte now and then holds a reader as long as it likes. So does one that floods: interim answers, extensions of

@@ -101,11 +101,11 @@ def _inflated(compressed: Iterator[bytes], bits: int) -> Iterator[bytes]:
     """Decompressed in pieces of at most a mebibyte, whatever the data would blow up to."""
     members = _Members(bits)
     for data in compressed:
-        at, size = 0, _CHUNK
-        while at < len(data):
-            part = data[at : at + size]
+        position, size = 0, _CHUNK
+        while position < len(data):
+            part = data[position : position + size]
             piece, read = members.decompress(part)
-            at += read
+            position += read
             # zlib copies what follows a member, so that many small members are read in small slices
             size = min(2 * size, _CHUNK) if read == len(part) else _SLICE
             if piece:

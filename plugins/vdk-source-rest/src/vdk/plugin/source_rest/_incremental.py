@@ -211,9 +211,9 @@ class Incremental:
     def _compact(self) -> None:
         """Let go of rows that the next reading will not come across; of too many, the lowest."""
         lowest = self._lowest()
-        self._near = [one for one in self._near if _reaches(one[0], lowest)]
+        self._near = [entry for entry in self._near if _reaches(entry[0], lowest)]
         if len(self._near) > REMEMBERED:
-            self._near.sort(key=lambda one: (1,) if one[0] is None else (0, one[0]))
+            self._near.sort(key=lambda entry: (1,) if entry[0] is None else (0, entry[0]))
             del self._near[:-REMEMBERED]
             self.forgot = True
         self._room = max(_COMPACT, 2 * len(self._near))

@@ -59,7 +59,7 @@ class _Cookies(RequestsCookieJar):
     def set_cookie(self, cookie: Any, *args: Any, **kwargs: Any) -> None:
         fits = len(cookie.name) + len(cookie.value or "") <= self.LARGEST
         place = (cookie.domain, cookie.path, cookie.name)
-        if fits and (len(self) < self.MOST or any(place == (one.domain, one.path, one.name) for one in self)):
+        if fits and (len(self) < self.MOST or any(place == (known.domain, known.path, known.name) for known in self)):
             super().set_cookie(cookie, *args, **kwargs)
 
 
