@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import stat
+import subprocess
+import sys
 import threading
 from base64 import b64encode
 from collections.abc import Callable
@@ -14,6 +17,7 @@ from urllib.parse import parse_qs
 
 import pytest
 import requests
+from filelock import FileLock
 from pytest_httpserver import HTTPServer
 from werkzeug import Request as Asked
 from werkzeug import Response as Reply
@@ -197,6 +201,112 @@ def test_a_token_is_not_used_where_its_successor_cannot_be_kept(source: Make, to
     assert tokens.asked == []
 
 
+@pytest.mark.parametrize("works", [True, False])
+def test_the_lock_of_a_token_is_released_as_often_as_it_is_taken(
+    source: Make, tokens: Tokens, monkeypatch: pytest.MonkeyPatch, works: bool
+) -> None:
+    """Also after a refusal: no other process waits for a lock that only the end of an object would release."""
+    taken: list[FileLock] = []
+
+    class Kept(FileLock):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            taken.append(self)
+
+    monkeypatch.setattr("vdk.plugin.source_rest._auth._tokens.FileLock", Kept)
+    made = source(tokens.url, auth=refreshing(tokens, refresh_token="refresh-0" if works else "wrong"))
+    if works:
+        read(made)
+    else:
+        with pytest.raises(AuthenticationError):
+            read(made)
+    [lock] = taken
+    assert (lock.is_locked, lock.lock_counter) == (False, 0)
+    with FileLock(lock.lock_file, timeout=0):
+        pass
+
+
+def test_processes_take_turns_with_one_refresh_token(tokens: Tokens, tmp_path: Path) -> None:
+    """Each uses the token that the one before was given; a server that saw one twice would refuse."""
+    program = (
+        "import json, sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from support import read, source_of\n"
+        "made = source_of(sys.argv[2], auth=json.loads(sys.argv[3]))\n"
+        "assert read(made).rows == [{'id': 1}]\n"
+        "made.disconnect()\n"
+    )
+    auth = json.dumps(refreshing(tokens, token_file=str(tmp_path / "token.json")))
+    arguments = [sys.executable, "-c", program, str(Path(__file__).parent), tokens.url, auth]
+    running = [subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [(one.communicate(timeout=100)[1], one.returncode) for one in running] == [("", 0)] * 4
+    assert [form["refresh_token"] for form, _ in tokens.asked] == [f"refresh-{number}" for number in range(4)]
+
+
+def test_threads_go_on_after_a_token_server_that_failed(source: Make, tokens: Tokens) -> None:
+    """An error while a token is asked for leaves no lock behind, and every reading gets its token."""
+    failures = iter(range(4))
+
+    def issue(request: str, number: int) -> bytes:
+        if next(failures, None) is not None:
+            return answer(b"", status="503 Busy")
+        tokens.valid.add("access")
+        return answer({"access_token": "access", "refresh_token": f"refresh-{number}"})
+
+    landed: list[Any] = []
+    with Scripted(issue) as server:
+        made = source(tokens.url, auth=refreshing(tokens, token_url=server.url))
+        threads = [threading.Thread(target=lambda: landed.append(read(made).rows), daemon=True) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(100)
+        assert len(server.requests) == 5
+    assert landed == [ONE_PAGE] * 8
+
+
+def test_a_token_that_cannot_be_kept_is_an_error_once_and_used_meanwhile(
+    source: Make, tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has replaced the configured one: sent again, that would have all of them revoked."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    made = source(tokens.url, auth=refreshing(tokens, token_file=str(tmp_path / "token.json")))
+    with monkeypatch.context() as patched:
+        patched.setattr("vdk.plugin.source_rest._auth._tokens.os.replace", full)
+        with pytest.raises(ConfigurationError, match=r"No space left.*token_file"):
+            read(made)
+    tokens.valid.clear()
+    assert read(made).rows == ONE_PAGE
+    assert [form["refresh_token"] for form, _ in tokens.asked] == ["refresh-0", "refresh-1"]
+    assert "refresh-2" in (tmp_path / "token.json").read_text("utf-8")
+
+
+@pytest.mark.parametrize("lifetime", ["3600.5", "soon", None, [], -5, 1e300])
+def test_a_lifetime_that_is_none_does_not_hide_the_token(source: Make, tokens: Tokens, lifetime: Any) -> None:
+    """A token without a known end is used until the server refuses it, and asked for once."""
+    reply = {"access_token": "access", "expires_in": lifetime}
+    tokens.valid.add("access")
+    with Scripted(lambda request, number: answer(reply)) as server:
+        made = source(tokens.url, auth=client(tokens, token_url=server.url))
+        for _ in range(3):
+            assert read(made).rows == ONE_PAGE
+        assert len(server.requests) == 1
+
+
+def test_issued_tokens_are_remembered_in_bounded_memory(source: Make, tokens: Tokens) -> None:
+    """A server that refuses each token gets new ones; messages are free of the latest."""
+    made = source(tokens.url, auth=client(tokens))
+    read(made)
+    for _ in range(300):
+        tokens.valid.clear()
+        read(made)
+    assert len(list(made._issued())) <= 200
+    assert f"access-{len(tokens.asked)}" in made._issued()
+
+
 def test_the_clients_secret_follows_no_redirect(source: Make, tokens: Tokens) -> None:
     """A token server that redirects would have the secret sent elsewhere."""
     with (
@@ -214,6 +324,12 @@ def test_the_clients_secret_follows_no_redirect(source: Make, tokens: Tokens) ->
         (answer({"error": "invalid_client"}, status="401 No"), AuthenticationError, "invalid_client"),
         (answer({"hello": 1}), ConfigurationError, "holds no token"),
         (answer(b"<html>"), ConfigurationError, "holds no token"),
+        (answer([]), ConfigurationError, "holds no token"),
+        (answer(None), ConfigurationError, "holds no token"),
+        (answer({"access_token": None}), ConfigurationError, "holds no token"),
+        (answer({"access_token": {"a": 1}}), ConfigurationError, "holds no token"),
+        (answer({"access_token": "a", "scope": 5}), ConfigurationError, "holds no token"),
+        (answer(b"[" * 100_000), ConfigurationError, "holds no token"),
         (answer(b"", status="503 Busy"), ConnectionFailedError, "answered 503"),
         (b"", ConnectionFailedError, "token server"),
     ],

@@ -39,6 +39,8 @@ CURSOR: dict[str, Any] = {"field": "at"}
         ([{**A, "cursor": {**CURSOR, "initial": "soon"}}], r"streams\.a\.cursor\.initial: 'soon' is no datetime"),
         ([{**A, "cursor": {**CURSOR, "timezone": "Mars"}}], "'Mars' is no time zone"),
         ([{**A, "cursor": {**CURSOR, "step": "1d"}}], "windows need param, end_param and initial"),
+        ([{**A, "cursor": {**CURSOR, "settle": "1d"}}], 'add their length, as in step = "30d"'),
+        ([{**A, "cursor": {**CURSOR, "step_end": "inclusive"}}], 'add their length, as in step = "30d"'),
         ([{**A, "cursor": {**CURSOR, "type": "integer", "lookback": "1d"}}], "are for times"),
         ([{**A, "cursor": {**CURSOR, "type": "integer", "end_param": "to"}}], "only times have a present"),
         ([{**A, "slices": [{"x": 1}], "path": "{x}"}, A], "two are called"),

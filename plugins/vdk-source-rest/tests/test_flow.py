@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import re
@@ -164,3 +165,33 @@ def test_check_tells_what_is_wrong(vdk: Vdk, httpserver: HTTPServer, tmp_path: P
     assert done.returncode != 0
     assert "refused the credentials" in done.stdout + done.stderr
     assert "canary-4711" not in done.stdout + done.stderr
+
+
+def test_day_windows_land_each_row_once_and_late_ones_too(vdk: Vdk, httpserver: HTTPServer, tmp_path: Path) -> None:
+    """Appended from an API that includes both days it is asked for, whose records appear hours after their time."""
+    days = [(dt.datetime.now(dt.UTC) - dt.timedelta(days=back)).strftime("%Y-%m-%d") for back in range(5, -1, -1)]
+    rows = [{"day": day, "number": number} for day in days[:4] for number in range(1200)]
+
+    def answer(asked: Asked) -> Reply:
+        found = [row for row in rows if asked.args["from"] <= str(row["day"]) <= asked.args["to"]]
+        return Reply(json.dumps(found), content_type="application/json")
+
+    httpserver.expect_request("/v1/visits").respond_with_handler(answer)
+    streams = f"""
+        [[sources.api.config.streams]]
+        name = "visits"
+        [sources.api.config.streams.cursor]
+        field = "day"
+        type = "date"
+        param = "from"
+        end_param = "to"
+        initial = "{days[0]}"
+        step = "1d"
+        """
+    write_flow(tmp_path, httpserver.url_for("/v1"), streams)
+    count = "SELECT count(*), count(DISTINCT (day, number)) FROM visits"
+    for late in ([], [{"day": days[3], "number": -1}], [{"day": days[4], "number": -2}]):
+        rows += late
+        done = vdk("run", "api.toml", API_KEY="k")
+        assert done.returncode == 0, done.stderr
+        assert lake(tmp_path, count) == [(len(rows), len(rows))]

@@ -105,6 +105,23 @@ def test_parents_are_read_lazily(source: Make, forge: Forge) -> None:
     assert len(list(partitions)) == 1
 
 
+def test_states_are_kept_where_the_parents_answer_is_ignored(source: Make, forge: Forge) -> None:
+    """A list of parents that a rule ignores does not show that they are gone: their children would land again."""
+    issues = {**ISSUES, "cursor": {"field": "at", "type": "integer"}}
+    repos = {**REPOS, "responses": [{"when": "error", "action": "ignore"}]}
+    made = source(forge.url, repos, issues)
+    first = read(made, "issues")
+    forge.repos = {"error": "maintenance"}  # type: ignore[assignment]
+    assert list(made.stream("issues").partitions(first.states)) == []
+
+
+def test_a_parent_whose_cursor_cannot_be_read_has_children(source: Make, forge: Forge) -> None:
+    """The record is a bad one for the parent's table, and what hangs on it is not skipped silently."""
+    forge.repos = [{"id": 1, "full_name": "ann/a b", "at": "soon"}]
+    repos = {**REPOS, "cursor": {"field": "at"}}
+    assert len(read(source(forge.url, repos, ISSUES), "issues").rows) == 2
+
+
 def test_states_of_parents_that_are_gone_are_forgotten(source: Make, forge: Forge) -> None:
     """Else the states of all parents that ever were would be kept for ever."""
     issues = {**ISSUES, "cursor": {"field": "at", "type": "integer"}}

@@ -14,6 +14,7 @@ from vdk.plugin.datasource_base.contract import AuthenticationError, Configurati
 from ._bodies import Malformed, csv_rows, json_lines, kind_of
 from ._client import Unauthorized, lowered, not_now
 from ._config import CsvConfig, StreamConfig
+from ._connections import reader_of
 from ._content import Truncated, Unfit, pieces, whole
 from ._limits import until_reset
 from ._messages import Request, Response, Row
@@ -100,7 +101,10 @@ class Judge:
 
     def _lines(self, raw: requests.Response, response: Response) -> Iterator[Sequence[Row]]:
         try:
-            yield from self.rows(response, pieces(raw))
+            for rows in self.rows(response, pieces(raw, pauses=True)):
+                if rows:
+                    reader_of(raw).allow_again()
+                yield rows
         except Truncated as error:
             raise Truncated(f"{self.named(response)}: {error}") from None
         except Unfit as error:

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -21,7 +22,9 @@ from ._content import too_large
 from ._messages import Row
 
 LINES = 1000
-"""Records handed on together."""
+"""Records handed on together, at most."""
+TOGETHER = 256 * 1024
+"""Characters of CSV whose records are handed on together."""
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 
 
@@ -87,13 +90,16 @@ def json_lines(pieces: Iterable[bytes], numbers: str, limit: int) -> Iterator[li
 
     :raises Malformed: naming the line.
     """
-    decoder, number = _decoder(numbers), 0
+    decoder, number, blank = _decoder(numbers), 0, 0
     for block in _lines(pieces, limit):
         try:
             values = decoder.decode_lines(block)
         except (msgspec.DecodeError, RecursionError, ValueError):
             values = [_line(line, number + at, numbers) for at, line in enumerate(block.split(b"\n")) if line.strip()]
         number += block.count(b"\n")
+        blank = 0 if values else blank + len(block)
+        if blank > limit:
+            raise too_large(limit)
         for at in range(0, len(values), LINES):
             yield values[at : at + LINES]
 
@@ -107,20 +113,21 @@ def _line(line: bytes, number: int, numbers: str) -> Any:
 
 def _lines(pieces: Iterable[bytes], limit: int) -> Iterator[bytes]:
     """Whole lines, some at a time; record separators (RFC 7464) and a byte order mark are taken out."""
-    rest, first = b"", True
+    rest: list[bytes] = []  # joined once its line ends: what came before is not copied with each piece
+    size, first = 0, True
     for piece in pieces:
         if first:
             piece, first = piece.removeprefix(codecs.BOM_UTF8), False
         block, newline, tail = piece.rpartition(b"\n")
         if newline:
-            yield (rest + block + newline).replace(b"\x1e", b"")
-            rest = tail
-        else:
-            rest += tail
-        if len(rest) > limit:
+            yield b"".join([*rest, block, newline]).replace(b"\x1e", b"")
+            rest, size = [], 0
+        rest.append(tail)
+        size += len(tail)
+        if size > limit:
             raise too_large(limit)
-    if rest.strip():
-        yield rest.replace(b"\x1e", b"")
+    if (line := b"".join(rest)).strip():
+        yield line.replace(b"\x1e", b"")
 
 
 def csv_rows(pieces: Iterable[bytes], content_type: str, config: CsvConfig, limit: int) -> Iterator[list[Row]]:
@@ -130,48 +137,77 @@ def csv_rows(pieces: Iterable[bytes], content_type: str, config: CsvConfig, limi
     """
     named = _CHARSET.search(content_type)
     encoding = config.encoding or (named[1] if named else "utf-8")
+    csv.field_size_limit(max(csv.field_size_limit(), min(limit, 2**31 - 1)))  # of the process; by default 128 kB
+    size = _RecordSize(limit)
     try:
-        reader = csv.reader(
-            _text_lines(pieces, encoding, limit), delimiter=config.delimiter, quotechar=config.quote, strict=True
-        )
-        yield from _records(reader, config.null)
+        lines = size.counted(_text_lines(pieces, encoding, limit))
+        reader = csv.reader(lines, delimiter=config.delimiter, quotechar=config.quote, strict=True)
+        yield from _records(reader, config.null, size)
     except (csv.Error, UnicodeDecodeError) as error:
         raise Malformed(f"it is no CSV in {encoding}: {error}") from None
     except LookupError:
         raise ConfigurationError(f"csv.encoding: {encoding!r} is no encoding") from None
 
 
-def _records(reader: Any, null: str | None) -> Iterator[list[Row]]:
+class _RecordSize:
+    """Counts the text that a reader of CSV was given, since quotes and empty lines make records of any length."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open = 0
+        self.waiting = 0
+        """The size of the records that are not handed on yet."""
+
+    def counted(self, lines: Iterable[str]) -> Iterator[str]:
+        for line in lines:
+            self._open += len(line)
+            if self._open > self._limit:
+                raise too_large(self._limit)
+            yield line
+
+    def record(self) -> None:
+        self.waiting += self._open
+        self._open = 0
+
+
+def _records(reader: Any, null: str | None, size: _RecordSize) -> Iterator[list[Row]]:
     header = next(reader, None)
     if header is None:
         return
-    if doubled := sorted({name for name in header if header.count(name) > 1}):
+    size.record()
+    if doubled := sorted(name for name, count in Counter(header).items() if count > 1):
         raise Malformed(f"the header names {doubled[0]!r} more than once")
     rows: list[Row] = []
     for fields in reader:
         if not fields:
             continue
+        size.record()
         if len(fields) != len(header):
             raise Malformed(f"line {reader.line_num} has {len(fields)} fields, and the header {len(header)}")
         rows.append(dict(zip(header, (None if one == null else one for one in fields), strict=True)))
-        if len(rows) >= LINES:
+        if len(rows) >= LINES or size.waiting > TOGETHER:
             yield rows
-            rows = []
+            rows, size.waiting = [], 0
     if rows:
         yield rows
 
 
 def _text_lines(pieces: Iterable[bytes], encoding: str, limit: int) -> Iterator[str]:
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=False)
-    rest, first = "", True
+    rest: list[str] = []  # joined once its line ends
+    size, first = 0, True
     for piece in pieces:
-        text = rest + decoder.decode(piece)
+        text = decoder.decode(piece)
         if first and text:
             text, first = text.removeprefix("\ufeff"), False
-        *lines, rest = text.split("\n")
-        if len(rest) > limit:
-            raise too_large(limit)
+        *lines, tail = text.split("\n")
         for line in lines:
-            yield f"{line}\n"
-    if rest := rest + decoder.decode(b"", final=True):
-        yield rest
+            yield "".join([*rest, line, "\n"])
+            rest, size = [], 0
+        rest.append(tail)
+        size += len(tail)
+        if size > limit:
+            raise too_large(limit)
+    rest.append(decoder.decode(b"", final=True))
+    if last := "".join(rest):
+        yield last

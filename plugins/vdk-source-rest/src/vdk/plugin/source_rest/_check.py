@@ -158,6 +158,8 @@ def _check_cursor(cursor: CursorConfig, where: str) -> None:
         raise ConfigurationError(f"{where}.step: windows need param, end_param and initial")
     if cursor.step is not None and not cursor.step:
         raise ConfigurationError(f"{where}.step: a window has a length")
+    if cursor.step is None and (cursor.settle is not None or cursor.step_end != "shared"):
+        raise ConfigurationError(f'{where}: settle and step_end are for windows; add their length, as in step = "30d"')
     if cursor.end_param is not None and cursor.type not in TIMES:
         raise ConfigurationError(f"{where}.end_param: only times have a present to end at")
 

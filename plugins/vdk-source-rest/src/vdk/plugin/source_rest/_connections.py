@@ -1,7 +1,8 @@
-"""Connections that give up: no answer may take for ever, however slowly it trickles.
+"""Connections that give up: every answer ends within its time and size, whatever it consists of.
 
 ``requests`` has a timeout between two pieces of an answer only, headers included: a server that sends a
-byte now and then holds a reader as long as it likes.
+byte now and then holds a reader as long as it likes. So does one that floods: interim answers, extensions of
+chunks and trailers are read and dropped by ``http.client``, as many as there are.
 """
 
 from __future__ import annotations
@@ -22,12 +23,42 @@ POOLED = 32
 """Connections kept per host; more are made when more threads read, and closed after use."""
 
 
-class _Patient(io.RawIOBase):
-    """A socket's stream that counts the time spent waiting for it; pauses of the reader do not count."""
+HEAD = 1024 * 1024
+"""Bytes that may come before a body: interim answers, a status line and headers."""
+_FRAMING = 4 * 1024 * 1024
+"""Bytes that may come with a body: the borders of its chunks, trailers, and of lines those that are read ahead."""
 
-    def __init__(self, raw: Any, seconds: float) -> None:
+
+class TooMuch(Exception):
+    """More was received than an answer may have."""
+
+
+class LimitedReader(io.RawIOBase):
+    """A socket's stream that ends in time, and within a number of bytes, by raising an error.
+
+    :param seconds: for the whole answer.
+    :param allowed: bytes until ``allow`` is called.
+    """
+
+    def __init__(self, raw: Any, seconds: float, allowed: int) -> None:
         self._raw = raw
-        self._left = seconds
+        self._seconds = seconds
+        self._received = 0
+        self._waited = 0.0
+        self._begun = time.monotonic()
+        self._what = "headers"
+        self._allowed = self._limit = allowed
+        self.pauses = False
+        """Whether the answer is read with pauses, which do not count then: only waiting for the server does."""
+
+    def allow(self, more: int) -> None:
+        """Let as many bytes come from now on."""
+        self._what, self._limit = "body", more
+        self._allowed = self._received + more + _FRAMING
+
+    def allow_again(self) -> None:
+        """What was received has led to a record: as many bytes may come until the next one."""
+        self._allowed = self._received + self._limit + _FRAMING
 
     def readable(self) -> bool:
         return True
@@ -35,9 +66,13 @@ class _Patient(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         begun = time.monotonic()
         count: int | None = self._raw.readinto(buffer)
-        self._left -= time.monotonic() - begun
-        if self._left < 0:
+        now = time.monotonic()
+        self._received += count or 0
+        self._waited += now - begun
+        if (self._waited if self.pauses else now - self._begun) > self._seconds:
             raise TimeoutError("the answer as a whole took too long")
+        if self._received > self._allowed:
+            raise TooMuch(f"the {self._what} of the answer has more than {self._limit} bytes")
         return count
 
     def close(self) -> None:
@@ -45,11 +80,24 @@ class _Patient(io.RawIOBase):
         super().close()
 
 
-def _response_class(seconds: float) -> type[http.client.HTTPResponse]:
+def reader_of(response: requests.Response) -> LimitedReader:
+    """What an answer of a ``Session`` is received through."""
+    # requests itself finds headers by this attribute of urllib3's answers
+    answer: Any = response.raw._original_response
+    reader: LimitedReader = answer.limited
+    return reader
+
+
+def _response_class(seconds: float, limit: int) -> type[http.client.HTTPResponse]:
     class Response(http.client.HTTPResponse):
         def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
             super().__init__(sock, *args, **kwargs)
-            self.fp: Any = io.BufferedReader(_Patient(self.fp.detach(), seconds), 65536)
+            self.limited = LimitedReader(self.fp.detach(), seconds, HEAD)
+            self.fp: Any = io.BufferedReader(self.limited, 65536)
+
+        def begin(self) -> None:
+            super().begin()
+            self.limited.allow(limit)
 
     return Response
 
@@ -58,10 +106,11 @@ class Adapter(HTTPAdapter):
     """``requests``' adapter, over connections whose answers end in time.
 
     :param seconds: for a whole answer.
+    :param limit: bytes of its body.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._classes = _pool_classes(seconds)
+    def __init__(self, seconds: float, limit: int) -> None:
+        self._classes = _pool_classes(seconds, limit)
         super().__init__(pool_connections=4, pool_maxsize=POOLED)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -74,8 +123,8 @@ class Adapter(HTTPAdapter):
         return manager
 
 
-def _pool_classes(seconds: float) -> dict[str, Any]:
-    answers = _response_class(seconds)
+def _pool_classes(seconds: float, limit: int) -> dict[str, Any]:
+    answers = _response_class(seconds, limit)
     plain = type("Connection", (HTTPConnection,), {"response_class": answers})
     secure = type("SecureConnection", (HTTPSConnection,), {"response_class": answers})
     return {
@@ -87,10 +136,10 @@ def _pool_classes(seconds: float) -> dict[str, Any]:
 class Session(requests.Session):
     """A session that follows nothing and takes nothing from a ``.netrc``."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, limit: int) -> None:
         super().__init__()
         self.trust_env = False
-        adapter = Adapter(seconds)
+        adapter = Adapter(seconds, limit)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
         _hide_queries()

@@ -10,8 +10,12 @@ from urllib3.exceptions import HTTPError
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError
 
+from ._connections import TooMuch, reader_of
+
 _CHUNK = 256 * 1024
 _PIECE = 1024 * 1024
+_SLICE = 4 * 1024
+_EMPTY_MEMBERS = 1000
 _GZIP = b"\x1f\x8b"
 
 
@@ -23,11 +27,13 @@ class Truncated(ConnectionFailedError):
     """An answer that ended before its end."""
 
 
-def pieces(response: requests.Response) -> Iterator[bytes]:
+def pieces(response: requests.Response, *, pauses: bool = False) -> Iterator[bytes]:
     """The body in pieces, without its content encoding, and without gzip where the file itself is compressed.
 
+    :param pauses: the time between two pieces does not count: it is not the server's.
     :raises Truncated: where the connection, a chunk or the compressed data ended early.
     """
+    reader_of(response).pauses = pauses
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     found = _received(response)
     if encoding in ("gzip", "x-gzip"):
@@ -41,9 +47,10 @@ def pieces(response: requests.Response) -> Iterator[bytes]:
     yield from _inflated(rest, zlib.MAX_WBITS | 16) if first.startswith(_GZIP) else rest
 
 
-def whole(response: requests.Response, limit: int) -> bytes:
+def whole(response: requests.Response, limit: int, *, remedy: bool = True) -> bytes:
     """The body.
 
+    :param remedy: name the option that sets the limit.
     :raises Unfit: where it has more than ``limit`` bytes, decompressed.
     """
     parts: list[bytes] = []
@@ -52,12 +59,15 @@ def whole(response: requests.Response, limit: int) -> bytes:
         parts.append(piece)
         size += len(piece)
         if size > limit:
-            raise too_large(limit)
+            raise too_large(limit) if remedy else Unfit(f"the answer has more than {limit} bytes")
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def too_large(limit: int) -> Unfit:
-    return Unfit(f"the answer has more than {limit} bytes: ask for smaller pages, or raise max_response_bytes")
+    return Unfit(f"the answer has more than {limit} bytes: {_REMEDY}")
+
+
+_REMEDY = "ask for smaller pages, or raise max_response_bytes"
 
 
 def _received(response: requests.Response) -> Iterator[bytes]:
@@ -66,6 +76,8 @@ def _received(response: requests.Response) -> Iterator[bytes]:
         while data := raw.read(_CHUNK, decode_content=False):
             yield data
         ended = True
+    except TooMuch as error:
+        raise Unfit(f"{error}: {_REMEDY}") from None
     except TimeoutError as error:
         raise ConnectionFailedError(f"the answer did not end in time: {error}") from None
     except (HTTPError, OSError) as error:
@@ -87,19 +99,51 @@ def _prepended(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 def _inflated(compressed: Iterator[bytes], bits: int) -> Iterator[bytes]:
     """Decompressed in pieces of at most a mebibyte, whatever the data would blow up to."""
-    decoder = zlib.decompressobj(bits)
-    begun = False
-    try:
-        for data in compressed:
-            while data:
-                if decoder.eof:  # gzip files may follow each other (RFC 1952, section 2.2)
-                    data = data.lstrip(b"\0")
-                    decoder = zlib.decompressobj(bits)
-                    continue
-                begun = True
-                yield decoder.decompress(data, _PIECE)
-                data = decoder.unconsumed_tail or decoder.unused_data
-    except zlib.error as error:
-        raise Truncated(f"the compressed answer is damaged: {error}") from None
-    if begun and not decoder.eof:
+    members = _Members(bits)
+    for data in compressed:
+        position, size = 0, _CHUNK
+        while position < len(data):
+            part = data[position : position + size]
+            piece, read = members.decompress(part)
+            position += read
+            # zlib copies what follows a member, so that many small members are read in small slices
+            size = min(2 * size, _CHUNK) if read == len(part) else _SLICE
+            if piece:
+                yield piece
+    if not members.are_whole:
         raise Truncated("the compressed answer was cut off")
+
+
+class _Members:
+    """Compressed data, of which several may follow each other, with zeros after them (RFC 1952, section 2.2)."""
+
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
+        self._decoder: zlib._Decompress | None = None
+        self._is_empty = True
+        self._empty = 0
+        self._is_later = False
+        self.are_whole = True
+
+    def decompress(self, part: bytes) -> tuple[bytes, int]:
+        """At most a mebibyte of content, and how much of ``part`` was used."""
+        if self._decoder is None:
+            begin = len(part) - len(part.lstrip(b"\0")) if self._is_later else 0
+            if begin:
+                return b"", begin
+            self._decoder, self._is_empty, self.are_whole = zlib.decompressobj(self._bits), True, False
+        decoder = self._decoder
+        try:
+            piece = decoder.decompress(part, _PIECE)
+        except zlib.error as error:
+            raise Truncated(f"the compressed answer is damaged: {error}") from None
+        self._is_empty = self._is_empty and not piece
+        if decoder.eof:
+            self._end()
+        return piece, len(part) - len(decoder.unconsumed_tail or decoder.unused_data)
+
+    def _end(self) -> None:
+        self._decoder, self.are_whole, self._is_later = None, True, True
+        self._empty = self._empty + 1 if self._is_empty else 0
+        if self._empty > _EMPTY_MEMBERS:
+            raise Unfit(f"the compressed answer has more than {_EMPTY_MEMBERS} parts in a row that hold nothing")

@@ -58,6 +58,20 @@ class CursorConfig(DataSourceConfig):
     step: Annotated[
         Duration | None, Meta(description="read in windows of this length; needs param, end_param and initial")
     ] = None
+    step_end: Annotated[
+        Literal["shared", "inclusive"],
+        Meta(
+            description="shared: the next window begins where one ends, and repeats are recognised; inclusive: the API "
+            "includes the whole day that end_param names, so the next window begins on the day after it"
+        ),
+    ] = "shared"
+    settle: Annotated[
+        Duration | None,
+        Meta(
+            description="how long after its end a window without records is asked for again, for records that appear "
+            "late; needs step. Default: 1d"
+        ),
+    ] = None
     order: Annotated[
         Literal["any", "ascending", "descending"],
         Meta(
@@ -72,6 +86,10 @@ class CursorConfig(DataSourceConfig):
         if self.lookback is not None:
             return self.lookback // dt.timedelta(microseconds=1)
         return 0 if self.type in ("date", "integer", "string") else 300_000_000
+
+    @property
+    def settle_micros(self) -> int:
+        return (self.settle if self.settle is not None else dt.timedelta(days=1)) // dt.timedelta(microseconds=1)
 
 
 class Cursor:
@@ -129,6 +147,40 @@ class Cursor:
         if wanted != "datetime":
             return moment.astimezone(self._zone).strftime(wanted)
         return _in_style(moment, str(like), self._zone)
+
+    def as_written(self, value: int, like: Any) -> int:
+        """The time that the API reads when ``value`` is written as a parameter: formats leave out the rest of a unit.
+
+        It is never above ``value``: an hour that comes twice as the clock goes back is read as its first pass.
+        """
+        written, config = self.write(value, like), self.config
+        wanted = config.param_format or config.format or config.type
+        try:
+            if wanted in _UNITS:
+                return min(value, _scaled(written, _UNITS[wanted]))
+            iso = wanted in ("date", "datetime")
+            moment = dt.datetime.fromisoformat(str(written)) if iso else dt.datetime.strptime(str(written), wanted)
+            return min(value, _micros(moment if moment.tzinfo is not None else moment.replace(tzinfo=self._zone)))
+        except ValueError:  # a format that can be written and not be read, such as the name of a weekday
+            return value
+
+    def later(self, value: int, span: dt.timedelta) -> int:
+        """``value`` and ``span``; days are those of the cursor's time zone, which may have 23 or 25 hours."""
+        if span % dt.timedelta(days=1):
+            return value + span // dt.timedelta(microseconds=1)
+        return _micros((_EPOCH + dt.timedelta(microseconds=value)).astimezone(self._zone) + span)
+
+    def lower_of(self, high: Any) -> Any:
+        """Where to read from when ``high`` was the highest value."""
+        if not self.is_time:
+            return high
+        lower: int = high - self.config.lookback_micros
+        moment = (_EPOCH + dt.timedelta(microseconds=lower)).astimezone(self._zone)
+        first, second = moment.replace(fold=0).utcoffset(), moment.replace(fold=1).utcoffset()
+        if first is not None and second is not None and first > second:
+            # The clock goes back: a record of the second pass has a lower local time than one of the first.
+            lower -= (first - second) // dt.timedelta(microseconds=1)
+        return lower
 
 
 def micros_now() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from vdk.plugin.datasource_base.contract import BadRecordError
@@ -12,9 +13,10 @@ from vdk.plugin.datasource_base.contract import BadRecordError
 from ._cursor import Cursor
 from ._messages import Row
 from ._paths import compiled
-from ._state import REMEMBERED, Watermark, digest, digests
+from ._state import REMEMBERED, Watermark, digest
 
-_ALWAYS = object()
+_COMPACT = 2000
+"""Digests that are kept without a look at whether they are still needed."""
 
 
 @dataclass(slots=True)
@@ -34,55 +36,81 @@ class Taken:
 
 
 class Incremental:
-    """Filters pages and keeps the highest value that was seen.
+    """Filters the pages of all windows of a run, and keeps the highest value that was seen.
 
     :param filtering: drop records below the lower bound: the API was not asked to, or repeated ones
         would land twice.
+    :param keyed: equal records are one record, since they have the same primary key; otherwise a second one
+        that equals the first is another record.
     :param now: microseconds since 1970; a watermark of times does not go above it, or one record of the
         future would hide all others.
     """
 
-    def __init__(self, cursor: Cursor, mark: Watermark | None, *, stream: str, filtering: bool, now: int) -> None:
+    def __init__(
+        self, cursor: Cursor, mark: Watermark | None, *, stream: str, filtering: bool, keyed: bool, now: int
+    ) -> None:
         self._cursor = cursor
         self._mark = mark
         self._stream = stream
         self._now = now
         self._filtering = filtering
+        self._keyed = keyed
         self._value_of = compiled(cursor.config.field).search
         self._plain = cursor.config.field.isidentifier()
-        initial = cursor.config.initial
-        self._from = mark.high if mark is not None else initial
-        self.lower = cursor.parse(self._from) if self._from is not None else None
-        if mark is not None and cursor.is_time and self.lower is not None:
-            self.lower -= cursor.config.lookback_micros
-        self._known = mark.known if mark is not None else frozenset()
+        self._from = mark.high if mark is not None else cursor.config.initial
         self._high: Any = cursor.parse(mark.high) if mark is not None else None
         self._raw: Any = mark.high if mark is not None else None
-        self._last: Any = None
+        first = cursor.parse(self._from) if self._from is not None else None
+        self.lower = cursor.lower_of(first) if mark is not None else first
+        self._exactly = self.lower == first and cursor.config.param_format is None
+        self._seen: Any = None
+        self._seen_raw: Any = None
         self._future: Any = None
-        self._near: list[tuple[Any, Row]] = []
+        self._last: Any = None
+        self._limit: int | None = None
+        self._stored = Counter(mark.known) if mark is not None else Counter[bytes]()
+        self._earlier: Counter[bytes] = Counter()
+        self._near: list[tuple[Any, bytes]] = []
+        self._room = _COMPACT
+        self._since_mark = 0
+        self.is_empty = True
+        """No record with a value came in this window."""
+        self.forgot = False
+        """More records share the overlap than are remembered."""
         self.without: Row | None = None
         """A record without a value."""
 
-    def lower_param(self) -> Any:
-        """The lower bound as the API writes it; None: there is none yet."""
-        if self.lower is None:
+    @property
+    def like(self) -> Any:
+        """A value in the style that the parameters are written in."""
+        return self._from if self._from is not None else "2000-01-01T00:00:00Z"
+
+    def lower_param(self, start: Any) -> Any:
+        """The beginning of a window as the API writes it; None: there is none yet."""
+        if start is None:
             return None
-        exactly = self._mark is None or not (self._cursor.is_time and self._cursor.config.lookback_micros)
-        if exactly and self._cursor.config.param_format is None:
-            return self._from
-        return self._cursor.write(self.lower, self._from)
+        return self._from if start == self.lower and self._exactly else self._cursor.write(start, self._from)
+
+    def begin(self, limit: int | None) -> None:
+        """Before each window.
+
+        :param limit: where it ends; what is above is read later. None: it is the last one.
+        """
+        self._limit, self._last, self.is_empty = limit, None, True
+        self._earlier = self._digests()
 
     def take(self, rows: Sequence[Row]) -> Taken:
         """The rows of a page that are to be delivered."""
         taken = Taken()
         field, parse, lower = self._cursor.config.field, self._cursor.parse, self.lower
-        ordered, known = self._cursor.config.order != "any", bool(self._known)
-        deliver, near = taken.rows.append, self._near.append
+        ordered, known = self._cursor.config.order != "any", bool(self._stored or self._earlier)
+        any_value = False
+        fresh: list[tuple[Any, Row]] = []
+        deliver, remember = taken.rows.append, fresh.append
         for row in rows:
             raw = row.get(field) if self._plain else self._value_of(row)
             if raw is None:
-                self._without(row, taken)
+                self._without(row, taken, fresh)
                 continue
             try:
                 value = parse(raw)
@@ -93,14 +121,17 @@ class Incremental:
                 self._check_order(value, raw)
             if lower is not None and value < lower and self._is_before(taken):
                 continue
-            if self._high is None or value > self._high:
+            if self._seen is None or value > self._seen:
                 self._rise(value, raw)
             if known:
-                self._deliver(row, value, taken)
+                self._deliver(row, value, taken, fresh)
             else:
                 deliver(row)
-                near((value, row))
-        self._forget()
+                remember((value, row))
+            any_value = True
+        self.is_empty = self.is_empty and not any_value
+        self._remember(fresh)
+        self._since_mark += len(taken.rows)
         return taken
 
     def _is_before(self, taken: Taken) -> bool:
@@ -115,9 +146,9 @@ class Incremental:
         if self._cursor.is_time and value > self._now:
             self._future = raw
         else:
-            self._high, self._raw = value, raw
+            self._seen, self._seen_raw = value, raw
 
-    def _without(self, row: Row, taken: Taken) -> None:
+    def _without(self, row: Row, taken: Taken, fresh: list[tuple[Any, Row]]) -> None:
         taken.counts["rows_null_cursor"] += 1
         self.without = row
         policy = self._cursor.config.nulls
@@ -129,19 +160,28 @@ class Incremental:
                 key=_beginning(row),
             )
         if policy == "include":
-            self._deliver(row, _ALWAYS, taken)
+            self._deliver(row, None, taken, fresh)
 
-    def _deliver(self, row: Row, value: Any, taken: Taken) -> None:
-        if self._known and digest(row) in self._known:
+    def _deliver(self, row: Row, value: Any, taken: Taken, fresh: list[tuple[Any, Row]]) -> None:
+        known = digest(row) if self._stored or self._earlier else b""
+        if self._is_repeat(self._earlier, known):
+            taken.counts["rows_unchanged"] += 1
+            return
+        fresh.append((value, row))
+        if self._is_repeat(self._stored, known):
             taken.counts["rows_unchanged"] += 1
         else:
             taken.rows.append(row)
-        self._near.append((value, row))
+
+    def _is_repeat(self, delivered: Counter[bytes], known: bytes) -> bool:
+        if not delivered.get(known):
+            return False
+        if not self._keyed:
+            delivered[known] -= 1
+        return True
 
     def _check_order(self, value: Any, raw: Any) -> None:
         order = self._cursor.config.order
-        if order == "any":
-            return
         last, self._last = self._last, value
         if last is not None and (value < last if order == "ascending" else value > last):
             raise BadRecordError(
@@ -161,38 +201,92 @@ class Incremental:
             value=raw,
         )
 
-    def _forget(self) -> None:
+    def _remember(self, fresh: Sequence[tuple[Any, Row]]) -> None:
+        """Keep digests of the rows that may come again, before anybody else may change the rows."""
+        lowest = self._lowest()
+        self._near += [(value, digest(row)) for value, row in fresh if _reaches(value, lowest)]
+        if len(self._near) > self._room:
+            self._compact()
+
+    def _compact(self) -> None:
         """Let go of rows that the next reading will not come across; of too many, the lowest."""
-        if len(self._near) <= 2 * REMEMBERED:
-            return
-        self._near = self._window()
+        lowest = self._lowest()
+        self._near = [entry for entry in self._near if _reaches(entry[0], lowest)]
         if len(self._near) > REMEMBERED:
-            high = self._high
-            self._near.sort(key=lambda one: (one[0] is _ALWAYS, high if one[0] is _ALWAYS else one[0]))
+            self._near.sort(key=lambda entry: (1,) if entry[0] is None else (0, entry[0]))
             del self._near[:-REMEMBERED]
+            self.forgot = True
+        self._room = max(_COMPACT, 2 * len(self._near))
 
-    def _window(self) -> list[tuple[Any, Row]]:
-        high = self._high
-        if high is None:
-            return self._near
-        lower = high - self._cursor.config.lookback_micros if self._cursor.is_time else high
-        return [one for one in self._near if one[0] is _ALWAYS or one[0] >= lower]
+    def _lowest(self) -> Any:
+        """The lowest value that the next window or run may read again; None: any."""
+        reached = [value for value in (self._high, self._reached(self._limit)) if value is not None]
+        if not reached:
+            return None
+        lowest = self._cursor.lower_of(max(reached))
+        if self._filtering or not self._cursor.is_time:
+            return lowest
+        return self._cursor.as_written(lowest, self.like)
 
-    def mark(self, upto: int | None = None) -> Watermark | None:
-        """How far it has got; None: nothing is known yet.
+    def _reached(self, limit: int | None) -> Any:
+        return self._seen if limit is None or self._seen is None else min(self._seen, limit)
 
-        :param upto: microseconds since 1970 where the window ended that was read.
-        """
-        if upto is None and self._high is None and self._future is not None:
-            upto = self._now  # all are of the future, which is no reason to read them all again
-        if upto is not None:
-            like = next(one for one in (self._raw, self._from, self._future) if one is not None)
-            self._high = min(upto, self._now)
-            self._raw = self._cursor.write(self._high, like, as_param=False)  # a value that no record has
+    def _digests(self) -> Counter[bytes]:
+        return Counter(known for _, known in self._near)
+
+    def pass_empty(self, end: int) -> None:
+        """A window had no record, and its end is so long ago that none is expected any more."""
+        self._raise_to(end, self._cursor.write(end, self.like, as_param=False))
+
+    def _raise_to(self, value: Any, raw: Any) -> None:
+        """The state's value only ever grows."""
+        if self._cursor.is_time:
+            value = self._cursor.parse(raw)  # which may have less digits than the value
+        if self._high is None or value > self._high:
+            self._high, self._raw = value, raw
+
+    def page_mark(self) -> Watermark | None:
+        """How far an ascending reading has got with this page; None: it is not worth a state yet."""
+        if 10 * self._since_mark < len(self._near) + len(self._stored) or self._last is None:
+            return None  # a large state with each page would cost more than the page
+        limit = self._last if self._limit is None else min(self._last, self._limit)
+        return self._marked(limit, final=False)
+
+    def mark(self) -> Watermark | None:
+        """How far it has got with this window; None: nothing is known yet."""
+        final = self._limit is None
+        if final and self._high is None and self._seen is None and self._future is not None:
+            self._pass_to_settled()
+        return self._marked(self._limit, final=final)
+
+    def _pass_to_settled(self) -> None:
+        """All are of the future: a state that knows them, for they would be delivered again by the next run."""
+        settled = self._now - self._cursor.config.settle_micros
+        end = settled if self.lower is None else max(settled, self.lower)
+        self._raise_to(end, self._cursor.write(end, self._future, as_param=False))
+
+    def _marked(self, limit: Any, *, final: bool) -> Watermark | None:
+        """:param final: all was read, so what only the old state knows is there no more."""
+        reached = self._reached(limit)
+        if reached is not None:
+            whole = reached == self._seen
+            self._raise_to(reached, self._seen_raw if whole else self._written(reached))
         if self._high is None:
             return None
-        self._near = self._window()[-REMEMBERED:]
-        return Watermark(self._raw, digests(row for _, row in self._near))
+        self._compact()
+        self._since_mark = 0
+        known = self._digests()
+        if not final:
+            known = known | self._stored if self._keyed else known + self._stored
+        return Watermark(self._raw, Counter(islice(known.elements(), REMEMBERED)))
+
+    def _written(self, value: Any) -> Any:
+        return self._cursor.write(value, self._seen_raw, as_param=False)
+
+
+def _reaches(value: Any, lowest: Any) -> bool:
+    """A record without a value comes with every reading."""
+    return lowest is None or value is None or value >= lowest
 
 
 def _beginning(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 class Pages:
     """Reads the pages of one stream, with one set of values for its placeholders."""
 
+    ignored = False
+    """Whether reading ended with an answer that a rule ignores: it does not show that there are no records."""
+
     def __init__(self, source: RestSource, stream: StreamConfig) -> None:
         self._source = source
         self._stream = stream
@@ -47,6 +50,7 @@ class Pages:
             self._guard.asking(request)
             answer = yield from self._ask(request)
             if answer.ended:
+                self.ignored = answer.response.status not in (204, 205)
                 return
             if answer.lines is not None:
                 page = yield from self._read_lines(answer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from vdk.plugin.datasource_base.contract import DataSourceError
+from vdk.plugin.datasource_base.contract import DataSourceError, RejectedRows
 
 from ._config import ParentConfig
 from ._messages import Row
@@ -25,8 +25,16 @@ def parent_rows(
     """
     for values, extra in parent.sets():
         for payload in RestPartition(parent.source, parent.config, values, extra).read({}):
-            for row in payload.data if isinstance(payload.data, list) else ():
+            for row in _rows(payload.data):
                 yield _bound(row, config, child), _included(row, config)
+
+
+def _rows(data: Any) -> Iterator[Row]:
+    """A record whose cursor cannot be read is unfit for the parent's table, and has children like others."""
+    if isinstance(data, RejectedRows):
+        yield from (row for row, _ in data.rows)
+    elif isinstance(data, list):
+        yield from data
 
 
 def included_columns(config: ParentConfig) -> dict[str, str]:

@@ -21,8 +21,9 @@ from ._cursor import Cursor, micros_now
 from ._incremental import Incremental
 from ._messages import Request, Row
 from ._pages import Pages, key_of
-from ._state import Watermark, decode, encode
+from ._state import REMEMBERED, Watermark, decode, encode
 from ._urls import fill, fill_path, join, plain
+from ._windows import Window, windows
 
 if TYPE_CHECKING:
     from .source import RestSource
@@ -61,11 +62,14 @@ class RestPartition(StreamPartition):
         cursor = Cursor(self.stream.cursor)
         yield from self._incremental(cursor, decode(state, cursor, self.stream.name))
 
-    def rows(self, request: Request) -> Iterator[Sequence[Row] | None]:
+    def rows(self, request: Request, pages: Pages | None = None) -> Iterator[Sequence[Row] | None]:
         """The records of all pages, with the parent's columns; None while it waits."""
-        with closing(Pages(self.source, self.stream).read(request)) as pages:  # type: ignore[type-var]
-            for rows in pages:
+        pages = pages if pages is not None else Pages(self.source, self.stream)
+        with closing(pages.read(request)) as lists:  # type: ignore[type-var]
+            for rows in lists:
                 yield self._with_extra(rows) if rows and self.extra else rows
+        if pages.ignored:
+            self.source.incomplete.add(self.stream.name)
 
     def request(self) -> Request:
         """The first request, without a cursor's parameters."""
@@ -80,43 +84,38 @@ class RestPartition(StreamPartition):
         )
 
     def _incremental(self, cursor: Cursor, mark: Watermark | None) -> Iterator[DataSourcePayload]:
-        """Window by window; without ``step`` there is one, without an end."""
-        now = micros_now()
-        config = cursor.config
-        while True:
-            reading = Incremental(
-                cursor,
-                mark,
-                stream=self.stream.name,
-                filtering=config.param is None or not key_of(self.stream),
-                now=now,
-            )
-            end = None
-            if config.step is not None and reading.lower is not None:
-                end = min(now, reading.lower + config.lookback_micros + int(config.step.total_seconds() * 1_000_000))
-            request = self._bounded(cursor, reading, now if end is None else end)
-            yield from self._window(reading, request, cursor)
-            last = end is None or end >= now
-            mark = reading.mark(None if last else end)
+        """Window by window; without ``step`` there is one."""
+        now, keyed = micros_now(), bool(key_of(self.stream))
+        filtering = cursor.config.param is None or not keyed
+        reading = Incremental(cursor, mark, stream=self.stream.name, filtering=filtering, keyed=keyed, now=now)
+        for window in windows(cursor, reading.lower, reading.like, now):
+            reading.begin(None if window.last else window.end)
+            pages = Pages(self.source, self.stream)
+            yield from self._window(reading, cursor, self.rows(self._bounded(cursor, reading, window), pages))
+            if reading.is_empty and not pages.ignored and window.end <= now - cursor.config.settle_micros:
+                reading.pass_empty(window.end)
+            mark = reading.mark()
             if mark is not None:
                 yield DataSourcePayload(None, state=encode(mark, cursor))
-            elif reading.without is not None:
-                self.source.warn_once(self.stream.name, never_new(self.stream, config.field, reading.without))
-            if last:
-                return
+        if mark is None and reading.without is not None:
+            field = cursor.config.field
+            self.source.warn_once(self.stream.name, never_new(self.stream, field, reading.without))
+        if reading.forgot:
+            self.source.warn_once(f"{self.stream.name} overlap", too_many(self.stream))
 
-    def _bounded(self, cursor: Cursor, reading: Incremental, end: int) -> Request:
+    def _bounded(self, cursor: Cursor, reading: Incremental, window: Window) -> Request:
         request, config = self.request(), cursor.config
-        lower = reading.lower_param()
+        lower = reading.lower_param(window.start)
         if config.param is not None and lower is not None:
             request = request.with_param(config.param, lower)
         if config.end_param is not None:
-            like = reading.lower_param() if lower is not None else "2000-01-01T00:00:00Z"
-            request = request.with_param(config.end_param, cursor.write(end, like))
+            request = request.with_param(config.end_param, cursor.write(window.until, reading.like))
         return request
 
-    def _window(self, reading: Incremental, request: Request, cursor: Cursor) -> Iterator[DataSourcePayload]:
-        for rows in self.rows(request):
+    def _window(
+        self, reading: Incremental, cursor: Cursor, pages: Iterator[Sequence[Row] | None]
+    ) -> Iterator[DataSourcePayload]:
+        for rows in pages:
             if rows is None:
                 yield _BEAT
                 continue
@@ -125,7 +124,7 @@ class RestPartition(StreamPartition):
             if taken.bad:
                 yield DataSourcePayload(RejectedRows(taken.bad))
             state = None
-            if cursor.config.order == "ascending" and taken.rows and (mark := reading.mark()) is not None:
+            if cursor.config.order == "ascending" and taken.rows and (mark := reading.page_mark()) is not None:
                 state = encode(mark, cursor)
             yield DataSourcePayload(taken.rows, metadata=counts, state=state)
             if taken.past:
@@ -146,6 +145,20 @@ def never_new(stream: StreamConfig, field: str, row: Row) -> str:
     return (
         f"stream {stream.name!r}: no record has a value for the cursor {field!r}, so each run reads all of them again; "
         f"if cursor.field is misspelt, the fields are {', '.join(map(repr, list(row)[:20]))}"
+    )
+
+
+def too_many(stream: StreamConfig) -> str:
+    """A warning: the overlap has more records than a state can know."""
+    assert stream.cursor is not None
+    remedies = ['a primary_key with write_mode = "upsert" makes repeats harmless']
+    if stream.cursor.lookback_micros:
+        remedies.insert(0, "a shorter cursor.lookback reads fewer of them again")
+    if stream.cursor.step is not None and stream.cursor.step_end == "shared":
+        remedies.insert(0, 'cursor.step_end = "inclusive" shares no day, where the API includes that of end_param')
+    return (
+        f"stream {stream.name!r}: more than {REMEMBERED} records lie where two windows or runs overlap; the ones that "
+        f"are not remembered are delivered again by the next one. {'; '.join(remedies)}"
     )
 
 

@@ -2,15 +2,17 @@
 
 ``{"v": 1, "cursor": field, "type": tag, "high": value, "overlap": base64}``
 
-``high`` is the highest value of a finished reading, as the API wrote it. ``overlap`` knows the records
-that were delivered at or above ``high - lookback``, by eight bytes each.
+``high`` is the highest value of a finished reading, as the API wrote it, or the end of a window that stayed empty.
+``overlap`` knows the records that were delivered at or above ``high - lookback``, by eight bytes each; equal
+records without a primary key are in it as often as they were delivered.
 """
 
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
@@ -21,8 +23,8 @@ from ._cursor import Cursor
 from ._messages import canonical
 
 VERSION = 1
-REMEMBERED = 1000
-"""Records that a state knows: about 11 kB. Further ones of the overlap are delivered again."""
+REMEMBERED = 100_000
+"""Records that a state knows at most: about 1 MB. Further ones of the overlap are delivered again."""
 _SIZE = 8
 
 
@@ -31,15 +33,15 @@ class Watermark:
     """How far a partition was read.
 
     :param high: the highest value, as the API wrote it.
-    :param known: the records that were delivered near it.
+    :param known: how often each record near it was delivered, by its digest.
     """
 
     high: str | int | float | Decimal
-    known: frozenset[bytes] = frozenset()
+    known: Counter[bytes] = field(default_factory=Counter)
 
 
 def encode(mark: Watermark, cursor: Cursor) -> dict[str, Any]:
-    known = b64encode(b"".join(sorted(mark.known))).decode()
+    known = b64encode(b"".join(sorted(mark.known.elements()))).decode()
     return {
         "v": VERSION,
         "cursor": cursor.config.field,
@@ -75,14 +77,10 @@ def decode(state: Mapping[str, Any], cursor: Cursor, stream: str) -> Watermark |
         packed = b64decode(state.get("overlap", ""), validate=True)
     except (ValueError, TypeError) as error:
         raise StateError(f"stream {stream!r}: its state is damaged ({error!r}). {remedy}") from None
-    known = frozenset(packed[at : at + _SIZE] for at in range(0, len(packed), _SIZE))
+    known = Counter(packed[at : at + _SIZE] for at in range(0, len(packed), _SIZE))
     return Watermark(state["high"], known)
 
 
 def digest(row: Mapping[str, Any]) -> bytes:
     """Eight bytes that tell a record's values from others; the order of its fields does not matter."""
     return blake2b(canonical(row), digest_size=_SIZE).digest()
-
-
-def digests(rows: Iterable[Mapping[str, Any]]) -> frozenset[bytes]:
-    return frozenset(map(digest, rows))

@@ -46,7 +46,14 @@ class RestStream(DataSourceStream):
             if partition.id not in seen:  # a parent may come twice, when its pages shift
                 seen.add(partition.id)
                 yield partition
-        yield from (ForgottenPartition(id) for id in state if id not in seen)
+        if not any(name in self.source.incomplete for name in self._ancestors()):
+            yield from (ForgottenPartition(id) for id in state if id not in seen)
+
+    def _ancestors(self) -> Iterator[str]:
+        parent = self.config.parent
+        while parent is not None:
+            yield parent.stream
+            parent = self.source.stream(parent.stream).config.parent
 
     def sets(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Values for the placeholders, and columns of the parent, for each partition."""

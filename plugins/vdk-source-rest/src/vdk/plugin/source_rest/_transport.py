@@ -22,7 +22,7 @@ from requests.utils import get_environ_proxies
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError
 
-from ._connections import Session
+from ._connections import Session, TooMuch
 from ._messages import Request
 from ._origin import LONGEST, Origin, resolve
 from ._urls import plain, shown
@@ -45,10 +45,23 @@ class Limits:
     connect: float = 10.0
     read: float = 60.0
     total: float = 600.0
+    max_bytes: int = 256 * 1024 * 1024
     max_redirects: int = 10
     follow_foreign_links: bool = False
     ca_bundle: Path | None = None
     certificate: str | tuple[str, str] | None = None
+
+
+class _Cookies(RequestsCookieJar):
+    """Cookies, within the number and size that clients keep (RFC 6265, section 6.1): others would fill the memory."""
+
+    MOST, LARGEST = 100, 4096
+
+    def set_cookie(self, cookie: Any, *args: Any, **kwargs: Any) -> None:
+        fits = len(cookie.name) + len(cookie.value or "") <= self.LARGEST
+        place = (cookie.domain, cookie.path, cookie.name)
+        if fits and (len(self) < self.MOST or any(place == (known.domain, known.path, known.name) for known in self)):
+            super().set_cookie(cookie, *args, **kwargs)
 
 
 class Transport:
@@ -62,10 +75,10 @@ class Transport:
         self.origin = origin
         self._auth = auth
         self._limits = limits
-        self._own = Session(limits.total)
-        self._foreign = Session(limits.total)
+        self._own = Session(limits.total, limits.max_bytes)
+        self._foreign = Session(limits.total, limits.max_bytes)
         self._proxies = get_environ_proxies(str(origin))
-        self._cookies = RequestsCookieJar()
+        self._cookies = _Cookies()
         self._lock = threading.Lock()
         for session in (self._own, self._foreign):
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -153,6 +166,8 @@ class Transport:
                     "authority's certificate with ca_bundle"
                 ) from None
             raise ConnectionFailedError(f"{_named(request)}: {_cause(error)}") from None
+        except TooMuch as error:
+            raise ConnectionFailedError(f"{_named(request)}: {error}") from None
         except _AWAY as error:
             raise ConnectionFailedError(f"{_named(request)}: {_cause(error)}") from None
         except (requests.RequestException, UnicodeError) as error:

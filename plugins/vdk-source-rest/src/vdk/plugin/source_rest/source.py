@@ -57,6 +57,8 @@ class RestSource(DataSource[RestConfig]):
         self._client: Client | None = None
         self._auth: AuthBase | None = None
         self._warned: set[str] = set()
+        self.incomplete: set[str] = set()
+        """Streams with an answer that a rule ignores: what is not in them may still be there."""
         self.redact = Redactor.of_config(config, self._issued)
         self._streams = [RestStream(self, config.of(stream)) for stream in config.streams]
 
@@ -170,6 +172,7 @@ class RestSource(DataSource[RestConfig]):
             connect=config.timeout.connect.total_seconds(),
             read=config.timeout.read.total_seconds(),
             total=config.timeout.total.total_seconds(),
+            max_bytes=config.max_response_bytes,
             max_redirects=config.max_redirects,
             follow_foreign_links=config.follow_foreign_links,
             ca_bundle=config.ca_bundle,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import math
+import json
 import threading
 import time
+from collections import deque
 from typing import Any, Protocol
 
 import requests
@@ -13,7 +14,6 @@ from oauthlib.oauth2 import BackendApplicationClient, MissingTokenError, OAuth2E
 from requests.auth import AuthBase
 
 from vdk.plugin.datasource_base.contract import AuthenticationError, ConfigurationError, ConnectionFailedError
-from vdk.plugin.datasource_base.parts import exact_decimal
 
 from .._origin import Origin
 from ._options import BasicAuth, OAuth2ClientCredentials, OAuth2RefreshToken
@@ -22,8 +22,11 @@ from ._tokens import TokenFile
 
 EARLY = 30.0
 """Seconds before its end that a token is renewed: a request takes time, and clocks differ."""
+USUAL = 3600.0
+LONGEST = 365 * 86400.0
+REMEMBERED = 100
+"""Tokens that are taken out of messages."""
 
-_DEFAULT_LIFETIME = 3600.0
 
 
 class Ask(Protocol):
@@ -45,8 +48,10 @@ class OAuth2(AuthBase):
         self._access: str | None = None
         self._ends = 0.0
         self._refresh: str | None = None
+        self._unsaved: str | None = None
+        """A refresh token that could not be written to its file; the one in there was replaced by it."""
         self._file: TokenFile | None = None
-        self._seen: list[str] = []
+        self._seen: deque[str] = deque(maxlen=REMEMBERED)
         if isinstance(config, OAuth2RefreshToken):
             self._file = TokenFile(
                 config.token_file,
@@ -67,7 +72,7 @@ class OAuth2(AuthBase):
         return True
 
     def secrets(self) -> list[str]:
-        """Every token that was issued so far."""
+        """The tokens that were issued last."""
         return list(self._seen)
 
     def _token(self) -> str:
@@ -87,10 +92,11 @@ class OAuth2(AuthBase):
         self._ends = time.monotonic() + max(lifetime - EARLY, lifetime / 2)
         self._seen.append(self._access)
         issued = token.get("refresh_token")
-        if self._file is not None and issued and issued != self._refresh:
+        if self._file is not None and isinstance(issued, str) and issued not in ("", self._refresh):
             self._seen.append(issued)
+            self._refresh = self._unsaved = issued
             self._file.save(issued)
-            self._refresh = issued
+            self._unsaved = None
 
     def _form(self, client: BackendApplicationClient) -> str:
         config, extra = self._config, dict(self._config.extra)
@@ -103,7 +109,7 @@ class OAuth2(AuthBase):
         if in_body:
             extra["client_id"] = config.client_id
         assert self._file is not None
-        self._refresh = self._file.load() or config.refresh_token.reveal()
+        self._refresh = self._unsaved or self._file.load() or config.refresh_token.reveal()
         return str(client.prepare_refresh_body(refresh_token=self._refresh, scope=scope, **extra))
 
     def _client_auth(self) -> AuthBase | None:
@@ -116,25 +122,39 @@ class OAuth2(AuthBase):
         origin = Origin.of(self._config.token_url)
         if status == 429 or status >= 500:
             raise ConnectionFailedError(f"the token server {origin} answered {status}")
+        no_token = ConfigurationError(
+            f"the answer of the token server {origin} ({status}) holds no token: is token_url right?"
+        )
+        text, lifetime = _without_lifetime(body.decode("utf-8", "replace"))
         try:
             # without scopes: a server may grant fewer than asked for, which the library takes for an error
-            token: dict[str, Any] = client.parse_request_body_response(body.decode("utf-8", "replace"))
-        except (MissingTokenError, ValueError):
-            raise ConfigurationError(
-                f"the answer of the token server {origin} ({status}) holds no token: is token_url right?"
-            ) from None
+            token: dict[str, Any] = client.parse_request_body_response(text)
+        except (MissingTokenError, ValueError, TypeError, AttributeError, RecursionError):
+            raise no_token from None
         except OAuth2Error as error:
             raise AuthenticationError(
                 f"the token server {origin} refused to issue a token ({status}): {error.error}; check client_id, "
                 "client_secret and scopes" + (", or obtain a new refresh_token" if self._file is not None else "")
             ) from None
-        return token
+        if not isinstance(token["access_token"], str) or not token["access_token"]:
+            raise no_token
+        return token if lifetime is None else {**token, "expires_in": lifetime}
 
 
-def _lifetime(seconds: Any) -> float:
-    """How long a token lasts by the server's ``expires_in`` (RFC 6749, section 5.1); an hour where it does not say."""
+def _without_lifetime(text: str) -> tuple[str, Any]:
+    """An answer in JSON without ``expires_in``, and that: the library refuses a whole token for an odd one."""
     try:
-        lifetime = float(exact_decimal(seconds))
-    except ValueError:
-        return _DEFAULT_LIFETIME
-    return lifetime if 0 < lifetime < math.inf else _DEFAULT_LIFETIME
+        fields = json.loads(text)
+        lifetime = fields.pop("expires_in", None)
+        return json.dumps(fields), lifetime
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return text, None  # it is no JSON object, which the library looks at
+
+
+def _lifetime(value: Any) -> float:
+    """Seconds; an hour where a server says nothing that is a number above 0."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return USUAL
+    return min(seconds, LONGEST) if seconds > 0 else USUAL

@@ -44,8 +44,10 @@ class TokenFile:
                 f"{self._path}: a refresh token that the server replaces could not be kept there ({error.strerror}); "
                 "name a file that can be written with auth.token_file"
             ) from None
-        with lock:
+        try:
             yield
+        finally:
+            lock.release()
 
     def load(self) -> str | None:
         """The token that replaced the configured one; None where none did."""
@@ -62,6 +64,17 @@ class TokenFile:
 
     def save(self, token: str) -> None:
         """Durably, before the token is used: the one before is dead by now."""
+        try:
+            self._replace(token)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self._path}: the refresh token that the server issued could not be kept there ({error.strerror}), "
+                "and the one before may be dead: name a file that can be written with auth.token_file, and configure a "
+                "new refresh_token if the next run is refused"
+            ) from None
+        log.info("the server issued a new refresh token; it is kept in %s", self._path)
+
+    def _replace(self, token: str) -> None:
         folder = self._path.parent
         handle, name = tempfile.mkstemp(
             dir=folder, prefix=f".{self._path.name}."
@@ -75,7 +88,6 @@ class TokenFile:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-        log.info("the server issued a new refresh token; it is kept in %s", self._path)
 
 
 def _digest(*parts: str) -> str:
