@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -189,3 +190,10 @@ class RestConfig(StreamOptions):
         params = {**self.params, **stream.params}
         headers = {**self.headers, **stream.headers}
         return msgspec.structs.replace(stream, **shared, params=params, headers=headers)
+
+
+def included_columns(config: ParentConfig) -> dict[str, str]:
+    """Column → field of the parent."""
+    if isinstance(config.include, Mapping):
+        return dict(config.include)
+    return {f"{config.stream}_{field}".replace(".", "_"): field for field in config.include}

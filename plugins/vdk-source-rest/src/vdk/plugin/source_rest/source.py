@@ -22,7 +22,7 @@ from ._config import CsvConfig, RestConfig, StreamConfig
 from ._limits import Pace
 from ._messages import Page, Request, Response, Row
 from ._origin import Origin
-from ._pages import key_of, paginator_of
+from ._pages import names_of, own_key_of, paginator_of
 from ._records import records_in
 from ._redact import Redact
 from ._stream import RestStream
@@ -124,7 +124,7 @@ class RestSource(DataSource[RestConfig]):
 
     def records(self, stream: StreamConfig, body: Any) -> Sequence[Row]:
         """The records in what ``parse`` returned, or in some lines of a body that is read line by line."""
-        return records_in(body, stream.records, key_of(stream))
+        return records_in(body, stream.records, own_key_of(stream), names_of(stream))
 
     # What streams and partitions use.
 
