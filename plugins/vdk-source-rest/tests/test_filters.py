@@ -16,7 +16,7 @@ from vdk.plugin.datasource_base.contract import data_source
 from vdk.plugin.source_rest import RestConfig, RestSource, StreamConfig
 
 Make = Callable[..., Any]
-ROWS = [{"id": number, "kind": "a" if number // 10 in (0, 3) else "b"} for number in range(45)]
+ROWS: list[dict[str, Any]] = [{"id": number, "kind": "a" if number // 10 in (0, 3) else "b"} for number in range(45)]
 """Pages 2 and 3 of ten have no record of kind a, page 5 neither."""
 WANTED = [row["id"] for row in ROWS if row["kind"] == "a"]
 PAGINATORS: list[dict[str, Any]] = [{"type": "page"}, {"type": "offset"}]

@@ -142,6 +142,13 @@ class StreamConfig(StreamOptions):
     slices: Annotated[
         list[dict[str, Scalar]], Meta(description="read once for each of these, with its values for placeholders")
     ] = msgspec.field(default_factory=list)
+    check: Annotated[
+        bool | None,
+        Meta(
+            description="whether `vdk datasource check` asks for the first page. Default: of the first stream without "
+            "a parent that is read by GET; a POST is sent only where this is true"
+        ),
+    ] = None
     cache: Annotated[
         bool, Meta(description="keep answers until the run ends, for the streams whose parent this is")
     ] = False

@@ -104,7 +104,7 @@ class CursorPaginator(Paginator, tag="cursor"):
 
     @property
     def _may_be_zero(self) -> bool:
-        """Whether a token such as 0 or "false" may be one: a field of a record may, and so may one with ``more_path``."""
+        """Whether 0 or "false" may be a token: the field of a record may, and what comes with ``more_path``."""
         return self.more_path is not None or "[" in (self.path or "")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from jmespath.exceptions import JMESPathError
 from jmespath.parser import ParsedResult
@@ -17,7 +17,8 @@ from ._paths import compiled, find
 _PROJECTIONS = ("projection", "filter_projection", "value_projection")
 _PASSED_THROUGH = ("sort_by", "sort", "reverse", "to_array", "map")
 """Functions that make a list of a list, of the same length."""
-Node = dict[str, Any]
+Node: TypeAlias = Any
+"""A node of jmespath's syntax tree: a dictionary with type, children and value."""
 
 
 def records_in(body: Any, path: str | None, primary_key: Sequence[str] = (), names: Sequence[str] = ()) -> list[Row]:

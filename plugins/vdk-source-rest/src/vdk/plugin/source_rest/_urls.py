@@ -9,6 +9,18 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from vdk.plugin.datasource_base.contract import DataSourceError
 
+_SHOWN = 80
+"""Characters of a parameter's value that are shown."""
+_READABLE = "/:,;@[]{}()*!'\"$ <>=|"
+"""Characters that part nothing in a query and that people read better as they are."""
+_CAMEL = re.compile(r"([a-z0-9])([A-Z])")
+_WORD = re.compile(r"[a-z]+")
+_SECRETS = {
+    "key", "apikey", "appkey", "appid", "token", "secret", "password", "passwd", "passphrase", "pwd", "pass", "sig",
+    "signature", "auth", "authorization", "credential", "credentials", "session", "sid", "jwt", "hmac", "bearer",
+    "accesstoken", "nonce", "otp", "pin",
+}  # fmt: skip
+_TOKENS_OF_PAGES = {"page", "next", "continuation", "start", "sync", "skip", "resumption", "country", "sort"}
 PLACEHOLDER = re.compile(r"\{(\w+)(:segment)?\}")
 
 
@@ -81,11 +93,24 @@ def plain(value: Any) -> str:
 
 
 def shown(url: str) -> str:
-    """A URL for people: what a query holds may be secret, unless it is a short number."""
+    """A URL for people, without a user and without the values of parameters that are called as secrets are.
+
+    Secrets that are known by their values are taken out by ``Redact``.
+    """
     parts = urlsplit(url)
     query = "&".join(
-        f"{name}={value if value.isdigit() and len(value) <= 9 else '***'}"
+        f"{name}={'***' if _is_secret(name) else quote(_cut(value), safe=_READABLE)}"
         for name, value in parse_qsl(parts.query, keep_blank_values=True)
     )
     authority = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{authority}{parts.path}" + (f"?{query}" if query else "")
+
+
+def _is_secret(name: str) -> bool:
+    """Whether a parameter is called like a secret: ``access_token``, ``X-Amz-Signature``; ``page_token`` is not."""
+    words = set(_WORD.findall(_CAMEL.sub(r"\1 \2", name).lower()))
+    return words == {"code"} or bool(words & _SECRETS and not words & _TOKENS_OF_PAGES)
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= _SHOWN else f"{value[: _SHOWN - 3]}..."
