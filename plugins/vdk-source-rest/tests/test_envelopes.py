@@ -213,3 +213,16 @@ def test_nothing_is_not_a_record(source: Make, body: Any) -> None:
 def test_what_says_that_all_is_well_is_no_error(body: Any) -> None:
     """Fields for errors that have none in them."""
     assert error_in(body, empty=True) is None
+
+
+def test_one_line_that_is_an_error_is_not_a_record(source: Make) -> None:
+    """Formats of lines have errors with status 200, too."""
+    line, headers = b'{"error": "warehouse is asleep", "id": 1}\n', "Content-Type: application/x-ndjson"
+    with Scripted(lambda request, number: answer(line, headers)) as api:
+        with pytest.raises(DataSourceError, match="only line") as caught:
+            read(source(api.url))
+        rule = str(caught.value).partition("add ")[2].partition("; ")[0]
+        assert len(read(source(api.url, **tomllib.loads(rule))).rows) == 1
+        assert len(read(source(api.url, primary_key="id")).rows) == 1
+    with Scripted(lambda request, number: answer(line * 2, headers)) as api:
+        assert len(read(source(api.url)).rows) == 2

@@ -14,6 +14,7 @@ from werkzeug import Response as Reply
 from support import Scripted, answer, read
 from vdk.plugin.datasource_base.contract import data_source
 from vdk.plugin.source_rest import RestConfig, RestSource, StreamConfig
+from vdk.plugin.source_rest._records import unfiltered
 
 Make = Callable[..., Any]
 ROWS: list[dict[str, Any]] = [{"id": number, "kind": "a" if number // 10 in (0, 3) else "b"} for number in range(45)]
@@ -98,6 +99,32 @@ def test_lists_of_lists_are_counted_by_their_records(source: Make, httpserver: H
     landed = read(source(api, stream))
     assert [row["id"] for row in landed.rows] == [row["id"] for row in ROWS if row["id"] % 10 < 4]
     assert landed.counts["rows_filtered"] == len(ROWS) - len(landed.rows)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "count"),
+    [
+        ("items", {"items": [1, 2]}, 2),
+        ("items[].{v: @}", {"items": [1, None]}, 2),
+        ("items[1:]", {"items": [1, 2]}, 2),
+        ("items[*].inner", {"items": [{"inner": {}}, {}]}, 2),
+        ("rows[]", {"rows": [[1, 2], [3]]}, 3),
+        ("rows[?[0] > `1`].{v: [0]}", {"rows": [[1], [2]]}, 2),
+        ("[a, b][]", {"a": [1], "b": [2, 3]}, 3),
+        ("[a, b][][?v]", {"a": [{"v": 1}], "b": [{}, {}]}, 3),
+        ("*", {"a": {"v": 1}, "b": {"v": 2}}, 2),
+        ("values(@)[?v]", {"a": {"v": 1}, "b": {}}, 2),
+        ("items || @", {"items": [1]}, 1),
+        ("items[?v] || @", [1, 2], 2),
+        ("@", {"id": 1}, None),
+        ("items[0]", {"items": [{"v": 1}]}, None),
+        ("length(@)", {}, None),
+    ],
+)
+def test_records_are_counted_before_any_filter(path: str, body: Any, count: int | None) -> None:
+    """Whatever a JMESPath does with the list of an answer; None: it is about no list."""
+    found = unfiltered(body, path)
+    assert (None if found is None else len(found)) == count
 
 
 def test_equal_rests_of_different_pages_are_no_repetition(source: Make) -> None:

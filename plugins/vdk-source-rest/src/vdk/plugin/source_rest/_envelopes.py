@@ -88,10 +88,10 @@ def error_in(body: Any, *, empty: bool = False) -> str | None:
     return f"{marks[0]} is {json.dumps(body[marks[0]], default=str):.80}" if marks else None
 
 
-def remedy(mark: str) -> str:
-    """The line for an answer that is no error, though it looks like one."""
+def remedy(mark: str, place: str = "") -> str:
+    """The line for an answer that is not an error, though it looks like one: ``mark`` was found at ``place``."""
     name = mark.partition(" is ")[0]
-    path = f"!{quoted((name,))}" if name.lower() in ("ok", "success") else quoted((name,))
+    path = f"{'!' if name.lower() in ('ok', 'success') else ''}{place}{quoted((name,))}"
     return (
         f'If it is not one, add responses = [{{ when = {toml(path)}, action = "accept" }}]; action = "ignore" if it '
         "means that there are no records"

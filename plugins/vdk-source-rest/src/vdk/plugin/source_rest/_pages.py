@@ -84,6 +84,8 @@ class Pages:
         count = 0
         with closing(answer):
             for values in answer.lines:
+                if not count:
+                    self._check_only_line(values, answer)
                 rows, source = self._records(values, answer)
                 count += len(source)
                 yield rows
@@ -104,6 +106,15 @@ class Pages:
             has = f"has {count} records" if count else "has no records"
             raise self._judge.error(
                 answer.response, f"the answer {has} and looks like an error ({mark}). {remedy(mark)}"
+            )
+
+    def _check_only_line(self, values: Sequence[Any], answer: Answer) -> None:
+        """One line that is an error is not one record; without a key, nothing else tells them apart."""
+        if len(values) > 1 or own_key_of(self._stream):
+            return
+        if mark := next((error_in(one, empty=True) for one in values), None):
+            raise self._judge.error(
+                answer.response, f"the only line of the answer looks like an error ({mark}). {remedy(mark, '[0].')}"
             )
 
     def _settle(self, answer: Answer) -> None:

@@ -54,10 +54,20 @@ def unfiltered(body: Any, path: str | None) -> list[Any] | None:
         return body if isinstance(body, list) else _only_list(body)
     tree = _unfiltered_tree(path)
     try:
-        found = find(path, body) if tree is None else TreeInterpreter().visit(tree, body)
+        found = find(path, body) if tree is None else _visit(tree, body)
     except JMESPathError:
         return None
     return found if isinstance(found, list) else None
+
+
+def _visit(tree: Node, body: Any) -> Any:
+    """What a syntax tree finds; for ``items[]`` the very list ``items``, unless there are lists in it to merge."""
+    visit = TreeInterpreter().visit
+    if tree["type"] == "flatten":
+        inner = visit(tree["children"][0], body)
+        if isinstance(inner, list) and list not in set(map(type, inner)):
+            return inner
+    return visit(tree, body)
 
 
 def _only_list(body: Any) -> list[Any] | None:
@@ -79,8 +89,7 @@ def _source(node: Node) -> Node:
     """What a path projects, filters or sorts: of ``data.items[?kind=='a'].{id: id}`` it is ``data.items``."""
     kind, children = node["type"], node["children"]
     if kind in ("projection", "filter_projection"):
-        left = _without_filters(children[0])
-        return _merged(left) if left["type"] == "flatten" else left
+        return _without_filters(children[0])
     if kind == "value_projection":
         return {**node, "children": [_without_filters(children[0]), {"type": "identity", "children": []}]}
     if kind == "pipe":
@@ -93,12 +102,6 @@ def _source(node: Node) -> Node:
     if kind == "or_expression":
         return {**node, "children": [_source(one) for one in children]}
     return _without_filters(node)
-
-
-def _merged(flatten: Node) -> Node:
-    """``items[]`` is ``items`` where no list is in it; the very list tells where in the answer it is."""
-    inner = flatten["children"][0]
-    return flatten if inner["type"] in _PROJECTIONS else inner
 
 
 def _without_filters(node: Node) -> Node:

@@ -27,7 +27,7 @@ _ECHOED = {"offset"}
 _ENVELOPE = re.compile(r"meta|pag|data|result|response|hits|info|list")
 """Where totals are those of the answer; elsewhere they may be of a part of it, such as a facet's."""
 _DEPTH = 5
-_HOMES = 3
+_HOMES = 5
 _RANGE = re.compile(r"[^/]*/(\d+)")
 
 
