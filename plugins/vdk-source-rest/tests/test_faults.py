@@ -46,11 +46,13 @@ CUT_OFF = {
     "half a header": b"HTTP/1.1 200 OK\r\nContent-Le",
     "nothing at all": b"",
     "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
-    "an empty body that the connection ends": head(),
 }
 
 
-@pytest.mark.parametrize("broken", CUT_OFF.values(), ids=CUT_OFF)
+CUT_OFF_OR_EMPTY = {**CUT_OFF, "an empty body that the connection ends": head()}
+
+
+@pytest.mark.parametrize("broken", CUT_OFF_OR_EMPTY.values(), ids=CUT_OFF_OR_EMPTY)
 def test_an_answer_that_was_cut_off_is_asked_for_again(source: Make, broken: bytes) -> None:
     """An answer without its end is no answer: the same page is asked for again, and comes once."""
     with Scripted(lambda request, number: broken if number < 2 else GOOD) as api:
@@ -286,6 +288,15 @@ def test_an_answer_without_content_is_not_asked_for_again(source: Make, empty: b
         landed = read(source(api.url, **tomllib.loads(line)))
     assert landed.rows == []
     assert landed.counts["answers_ignored"] == 1
+
+
+def test_an_empty_answer_that_may_be_cut_off_is_not_asked_for_by_the_runtime_too(source: Make) -> None:
+    """Without a length, an end of the connection may have come too soon: asked again, and then it is an error."""
+    with Scripted(lambda request, number: head()) as api:
+        with pytest.raises(DataSourceError, match=r"without any content.*3 attempts") as caught:
+            read(source(api.url, retry={"attempts": 3}))
+        assert not isinstance(caught.value, ConnectionFailedError)
+        assert len(api.requests) == 3
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import requests
 from vdk.plugin.datasource_base.contract import AuthenticationError, ConfigurationError, DataSourceError
 
 from ._bodies import Malformed, csv_rows, json_lines, kind_of
-from ._client import Unauthorized, lowered, not_now
+from ._client import EmptyAnswer, Unauthorized, lowered, not_now
 from ._config import CsvConfig, StreamConfig
 from ._content import Truncated, Unfit, pieces, whole
 from ._limits import until_reset
@@ -144,15 +144,20 @@ class Judge:
             self._check_status(response)
         if malformed is None:
             return Answer(response, body, accepted=rule is not None)
-        if malformed.cut and not response.content.strip() and _is_whole(response):
-            raise self.error(
-                response,
-                f"a list of records was expected, and the server answered {response.status} without any content. If "
-                'this means that there are none, add responses = [{ empty = true, action = "ignore" }]',
-            )
+        if malformed.cut and not response.content.strip() and response.headers:  # without any, those are cut off, too
+            raise self._empty(response)
         if malformed.cut:
             raise Truncated(f"{malformed}{self._start(response)}")
         raise self.error(response, str(malformed))
+
+    def _empty(self, response: Response) -> DataSourceError:
+        """The error for an answer without content, which may be cut off where it does not say how long it is."""
+        error = self.error(
+            response,
+            f"a list of records was expected, and the server answered {response.status} without any content. If this "
+            'means that there are none, add responses = [{ empty = true, action = "ignore" }]',
+        )
+        return error if _is_whole(response) else EmptyAnswer(str(error))
 
     def _parsed(self, response: Response) -> tuple[Any, Malformed | None]:
         """The body, or why it is none; an error's body need not be of the kind that is read."""

@@ -37,6 +37,10 @@ class NotNow(ConnectionFailedError):
     """The server asks to come again later."""
 
 
+class EmptyAnswer(ConnectionFailedError):
+    """An answer without content that may have been cut off: asked for again here, and not by the runtime as well."""
+
+
 class Client:
     """Sends requests through a transport, as often and as fast as it is allowed to.
 
@@ -131,6 +135,8 @@ class Client:
         if failures >= self._attempts or said > self._max_wait:
             often = f" ({failures} attempts)" if failures > 1 else ""
             often += self._too_long(said) if said > self._max_wait else ""
+            if isinstance(error, EmptyAnswer):
+                raise DataSourceError(f"{_told(request, error)}{often}") from None
             raise ConnectionFailedError(f"{_told(request, error)}{often}", retry_after=error.retry_after) from None
         wait: float = random.uniform(0, min(60.0, self._delay * 2 ** (failures - 1)))
         return said + wait
