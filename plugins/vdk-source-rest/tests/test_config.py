@@ -43,6 +43,26 @@ CURSOR: dict[str, Any] = {"field": "at"}
         ([{**A, "cursor": {**CURSOR, "step_end": "inclusive"}}], 'add their length, as in step = "30d"'),
         ([{**A, "cursor": {**CURSOR, "type": "integer", "lookback": "1d"}}], "are for times"),
         ([{**A, "cursor": {**CURSOR, "type": "integer", "end_param": "to"}}], "only times have a present"),
+        (
+            [{**A, "cursor": {**CURSOR, "type": "integer", "param_format": "%d"}}],
+            r"param_format: .*'integer'",
+        ),
+        (
+            [{**A, "cursor": {**CURSOR, "type": "string", "param_format": "epoch"}}],
+            "'string' have no format",
+        ),
+        ([{**A, "cursor": {**CURSOR, "type": "epoch", "format": "%Y"}}], r"cursor\.format: .*'epoch' have no format"),
+        ([{**A, "cursor": {**CURSOR, "param": "p", "param_format": "iso"}}], r"'iso' is not a format; .*epoch_ms.*%Y"),
+        ([{**A, "cursor": {**CURSOR, "format": "epoch"}}], r"format: 'epoch' is not a format; it is one as in"),
+        ([{**A, "cursor": {**CURSOR, "param_format": "%Y"}}], "no param or end_param"),
+        (
+            [{**A, "method": "POST", "body": {"q": [{}]}, "paginator": {"type": "page", "param": "body.q.1.page"}}],
+            r"streams\.a\.paginator\.param: the parameter 'body\.q\.1\.page' leads into a list of 1 .* begin at 0",
+        ),
+        (
+            [{**A, "method": "POST", "body": {"q": "x"}, "cursor": {**CURSOR, "param": "body.q.since"}}],
+            r"streams\.a\.cursor\.param: .* leads through 'x' in the body",
+        ),
         ([{**A, "slices": [{"x": 1}], "path": "{x}"}, A], "two are called"),
         ([{**A, "path": "{x}", "slices": [{"x": 1}, {"x": 1, "y": 2}]}], "'y' has a value, and no path"),
     ],
@@ -76,6 +96,17 @@ def test_a_token_url_without_tls_is_refused() -> None:
     """Secrets are sent there; a loopback address is for tests."""
     auth = {"type": "oauth2_client_credentials", "token_url": "http://id.example/t", "client_id": "a"}
     with pytest.raises(ConfigurationError, match=r"auth\.token_url: .* is not https"):
+        source_of("http://x", A, auth=auth)
+
+
+@pytest.mark.parametrize("kind", ["oauth2_client_credentials", "oauth2_refresh_token"])
+@pytest.mark.parametrize("name", ["grant_type", "client_id", "client_secret", "refresh_token", "scope"])
+def test_what_oauth_sets_is_not_set_twice(kind: str, name: str) -> None:
+    """Each is refused by its name, with the option that sets it."""
+    auth: dict[str, Any] = {"type": kind, "token_url": "https://id.example/t", "client_id": "a", "extra": {name: "x"}}
+    if kind == "oauth2_refresh_token":
+        auth["refresh_token"] = "r"
+    with pytest.raises(ConfigurationError, match=rf"auth\.extra\.{name}: the source sets {name} itself; "):
         source_of("http://x", A, auth=auth)
 
 

@@ -7,8 +7,10 @@ import json
 import logging
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
 
@@ -20,6 +22,7 @@ from vdk.plugin.datasource_base.contract import (
     DataSourceError,
 )
 from vdk.plugin.source_rest._limits import Pace
+from vdk.plugin.source_rest._urls import shown
 
 Make = Callable[..., Any]
 GOOD = answer([{"id": 1}])
@@ -44,11 +47,13 @@ CUT_OFF = {
     "half a header": b"HTTP/1.1 200 OK\r\nContent-Le",
     "nothing at all": b"",
     "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
-    "an empty body": head("Content-Length: 0"),
 }
 
 
-@pytest.mark.parametrize("broken", CUT_OFF.values(), ids=CUT_OFF)
+CUT_OFF_OR_EMPTY = {**CUT_OFF, "an empty body that the connection ends": head()}
+
+
+@pytest.mark.parametrize("broken", CUT_OFF_OR_EMPTY.values(), ids=CUT_OFF_OR_EMPTY)
 def test_an_answer_that_was_cut_off_is_asked_for_again(source: Make, broken: bytes) -> None:
     """An answer without its end is no answer: the same page is asked for again, and comes once."""
     with Scripted(lambda request, number: broken if number < 2 else GOOD) as api:
@@ -204,13 +209,152 @@ def test_a_quota_that_is_used_up_is_waited_for_beforehand(source: Make) -> None:
     assert sum(slept) == 20
 
 
-def test_a_wait_that_is_too_long_is_left_to_the_runtime(source: Make) -> None:
-    """Longer than retry.max_wait is not waited here; the runtime is told how long."""
-    with Scripted(lambda request, number: answer(b"", "Retry-After: 3600", status="429 Slow")) as api:
+@pytest.mark.parametrize("status", ["429 Slow", "403 Limit"])
+def test_a_wait_that_is_too_long_is_left_to_the_runtime(source: Make, status: str) -> None:
+    """Longer than retry.max_wait is not waited here; the message says how long, and which option allows it."""
+    with Scripted(lambda request, number: answer(b"", "Retry-After: 3600", status=status)) as api:
         with pytest.raises(ConnectionFailedError) as caught:
             read(source(api.url))
         assert len(api.requests) == 1
     assert caught.value.retry_after == 3600
+    assert "asks to wait for 3600 s, and retry.max_wait is 300 s" in str(caught.value)
+    assert 'retry = { max_wait = "3600s" }' in str(caught.value)
+
+
+def test_a_wait_for_ages_is_told_in_words(source: Make) -> None:
+    """A number of any size makes no message of any size."""
+    with (
+        Scripted(lambda request, number: answer(b"", f"Retry-After: {'9' * 300}", status="429 Slow")) as api,
+        pytest.raises(ConnectionFailedError, match="more than ten years") as caught,
+    ):
+        read(source(api.url))
+    assert len(str(caught.value)) < 300
+
+
+def test_a_quota_that_is_used_up_for_long_names_the_option(source: Make) -> None:
+    """Also where a good answer said it."""
+    body = {"items": [{"id": 0}], "next": "/x"}
+    limited = answer(body, JSON, "X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 7200")
+    with (
+        Scripted(lambda request, number: limited) as api,
+        pytest.raises(ConnectionFailedError, match=r'retry = \{ max_wait = "7200s" \}'),
+    ):
+        read(source(api.url))
+
+
+LIMITED = [
+    {"message": "You have exceeded a secondary rate limit."},
+    {"error": {"errors": [{"reason": "userRateLimitExceeded"}]}},
+    {"message": "Request was throttled."},
+    {"message": "Too Many Requests"},
+    {"error": "quota exceeded"},
+]
+
+
+@pytest.mark.parametrize("body", LIMITED)
+def test_a_403_that_speaks_of_a_rate_limit_is_asked_again(source: Make, body: Any) -> None:
+    """A rate limiter that sends no header says so in its text."""
+    limited = answer(body, status="403 Forbidden")
+    with Scripted(lambda request, number: limited if number < 2 else GOOD) as api:
+        assert read(source(api.url)).rows == [{"id": 1}]
+
+
+def test_a_403_says_what_to_do_where_it_is_a_rate_limit(source: Make) -> None:
+    """A firewall that counts requests may say nothing at all."""
+    forbidden = answer(b"<html>Forbidden</html>", status="403 Forbidden")
+    with Scripted(lambda request, number: forbidden if number < 2 else GOOD) as api:
+        with pytest.raises(AuthenticationError) as caught:
+            read(source(api.url))
+        assert len(api.requests) == 1
+        line = str(caught.value).partition("add ")[2]
+        assert read(source(api.url, **tomllib.loads(line))).rows == [{"id": 1}]
+
+
+EMPTY = {
+    "no content": head("Content-Length: 0"),
+    "a line end": answer(b"\r\n"),
+    "no chunk": head("Transfer-Encoding: chunked") + b"0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("empty", EMPTY.values(), ids=EMPTY)
+def test_an_answer_without_content_is_not_asked_for_again(source: Make, empty: bytes) -> None:
+    """It is whole and it is empty: another attempt gets the same. The line of the message says what it means."""
+    with Scripted(lambda request, number: empty) as api:
+        with pytest.raises(DataSourceError) as caught:
+            read(source(api.url))
+        assert not isinstance(caught.value, ConnectionFailedError)
+        assert len(api.requests) == 1
+        line = str(caught.value).partition("add ")[2].partition("; ")[0]
+        landed = read(source(api.url, **tomllib.loads(line)))
+    assert landed.rows == []
+    assert landed.counts["answers_ignored"] == 1
+
+
+def test_an_empty_answer_that_may_be_cut_off_is_not_asked_for_by_the_runtime_too(source: Make) -> None:
+    """Without a length, an end of the connection may have come too soon: asked again, and then it is an error."""
+    with Scripted(lambda request, number: head()) as api:
+        with pytest.raises(DataSourceError, match=r"without any content.*3 attempts") as caught:
+            read(source(api.url, retry={"attempts": 3}))
+        assert not isinstance(caught.value, ConnectionFailedError)
+        assert len(api.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("streams", "asked"),
+    [
+        ([{"name": "a", "method": "POST"}, {"name": "b"}], "GET /b"),
+        ([{"name": "a", "method": "POST"}], None),
+        ([{"name": "a", "method": "POST", "check": True}], "POST /a"),
+        ([{"name": "a"}, {"name": "b", "check": True}], "GET /b"),
+        ([{"name": "a", "check": False}, {"name": "b"}], "GET /b"),
+        ([{"name": "a", "check": False}], None),
+    ],
+)
+def test_a_check_posts_nothing_unless_it_is_allowed_to(
+    source: Make, caplog: pytest.LogCaptureFixture, streams: list[Any], asked: str | None
+) -> None:
+    """A POST may create something. Where nothing is asked, a warning says so."""
+    with Scripted(lambda request, number: GOOD) as api:
+        source(api.url, *streams).check()
+        assert [one.partition(" HTTP")[0] for one in api.requests] == ([asked] if asked else [])
+    assert ("check = true" in caplog.text) == (asked is None)
+
+
+def test_a_url_is_shown_with_its_parameters(source: Make) -> None:
+    """What was asked for helps to understand an error; what is called as secrets are is left out."""
+    url = "https://u:p@x.example/a?q=to:me&since=2026-01-01T00:00:00Z&page_token=abc&n=5"
+    plain = "https://x.example/a?q=to:me&since=2026-01-01T00:00:00Z&page_token=abc&n=5"
+    assert shown(url) == plain
+    assert shown(f"{url}&long={'y' * 81}") == f"{plain}&long=..."
+    assert shown(url + "&a=1" * 100_000).endswith("&a=1&...")
+    assert len(shown(url + "&a=1" * 100_000)) < 2100
+    names = ["token", "access_token", "apiKey", "X-Amz-Signature", "sig", "code", "client_secret", "password", "SID"]
+    for name in names:
+        assert shown(f"https://x/?{name}=canary") == f"https://x/?{name}=***"
+    for name in ["nextPageToken", "country_code", "cursor", "keyword", "monkey"]:
+        assert shown(f"https://x/?{name}=canary") == f"https://x/?{name}=canary"
+
+
+@pytest.mark.parametrize("length", [0, 200])
+def test_a_secret_in_a_link_of_the_server_is_not_shown(
+    source: Make, caplog: pytest.LogCaptureFixture, length: int
+) -> None:
+    """Servers repeat a key in the link to the next page, under any name."""
+    caplog.set_level(logging.DEBUG, "vdk.plugin.source_rest")
+    key = "canary+4711" + length * "x"
+    auth = {"type": "api_key", "name": "who", "value": key, "in": "query"}
+
+    def serve(request: str, number: int) -> bytes:
+        if number == 0:
+            return answer({"items": [{"id": 1}], "next": f"/2?who={quote_plus(key)}&n=2"})
+        return answer(b"busy", status="503 Busy")
+
+    with Scripted(serve) as api, pytest.raises(ConnectionFailedError) as caught:
+        read(source(api.url, auth=auth, retry={"attempts": 2}))
+    for text in (str(caught.value), caplog.text):
+        assert "n=2" in text
+        assert "4711" not in text
 
 
 def test_a_configured_rate_is_kept(source: Make) -> None:
@@ -247,7 +391,7 @@ def test_an_error_shows_the_request_and_the_answer_without_secrets(source: Make)
     text = str(caught.value)
     assert "bad filter" in text
     assert "400 Bad Request" in text
-    assert "/items?q=***&page=3" in text
+    assert "/items?q=canary&page=3" in text
     assert "4711" not in text
     assert "4712" not in text
 

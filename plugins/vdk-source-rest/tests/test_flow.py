@@ -195,3 +195,44 @@ def test_day_windows_land_each_row_once_and_late_ones_too(vdk: Vdk, httpserver: 
         done = vdk("run", "api.toml", API_KEY="k")
         assert done.returncode == 0, done.stderr
         assert lake(tmp_path, count) == [(len(rows), len(rows))]
+
+
+def test_an_error_with_status_200_leaves_the_table_as_it_is(vdk: Vdk, httpserver: HTTPServer, tmp_path: Path) -> None:
+    """The run fails, and the generation before stays: an error message is not the new content of a table."""
+    body: dict[str, Any] = {"items": [{"id": 1}, {"id": 2}]}
+    httpserver.expect_request("/n").respond_with_handler(lambda asked: Reply(json.dumps(body)))
+    write_flow(tmp_path, httpserver.url_for("/"), '[[sources.api.config.streams]]\nname = "n"')
+    assert vdk("run", "api.toml", API_KEY="x").returncode == 0
+    for wrong in ({"error": "quota"}, {"items": [], "message": "try later", "code": 7}, {"message": "x", "code": 7}):
+        body.clear()
+        body.update(wrong)
+        done = vdk("run", "api.toml", API_KEY="x")
+        assert done.returncode != 0
+        assert "looks like an error" in done.stdout + done.stderr
+        assert lake(tmp_path, "SELECT id FROM n ORDER BY id") == [(1,), (2,)]
+
+
+def test_the_summary_counts_what_was_left_out(vdk: Vdk, httpserver: HTTPServer, tmp_path: Path) -> None:
+    """Rows that a path filters, and answers that a rule ignores, a single answer without any row as well."""
+
+    def pages(asked: Asked) -> Reply:
+        at = int(asked.args["offset"])
+        return Reply(json.dumps([{"id": number, "kind": number // 10} for number in range(at, min(at + 10, 40))]))
+
+    httpserver.expect_request("/n").respond_with_handler(pages)
+    httpserver.expect_request("/gone").respond_with_data("gone", status=404)
+    streams = """
+        [[sources.api.config.streams]]
+        name = "n"
+        records = "[?kind == `2`]"
+        paginator = { type = "offset" }
+        [[sources.api.config.streams]]
+        name = "gone"
+        responses = [{ status = 404, action = "ignore" }]
+    """
+    write_flow(tmp_path, httpserver.url_for("/"), streams)
+    done = vdk("run", "api.toml", API_KEY="x")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert lake(tmp_path, "SELECT count(*), min(id) FROM n") == [(10, 20)]
+    assert "filtered 30" in done.stdout + done.stderr
+    assert "answers_ignored 1" in done.stdout + done.stderr

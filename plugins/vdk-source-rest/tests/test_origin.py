@@ -43,7 +43,7 @@ def leading(link: str, how: str) -> bytes:
     if how == "body":
         return answer({"items": [{"id": 1}], "next": link}, cookie, "Content-Type: application/json")
     if how == "header":
-        return answer([{"id": 1}], f'Link: <{link}>; rel="next"', cookie, "Content-Type: application/json")
+        return answer({"items": [{"id": 1}]}, f'Link: <{link}>; rel="next"', cookie, "Content-Type: application/json")
     return answer(b"", f"Location: {link}", cookie, status=f"{how} Elsewhere")
 
 

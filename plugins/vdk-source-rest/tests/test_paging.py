@@ -14,7 +14,7 @@ from werkzeug import Response as Reply
 
 from support import JSON, Scripted, answer, read
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError
-from vdk.plugin.source_rest._paginators import links
+from vdk.plugin.source_rest._links import links
 
 Make = Callable[..., Any]
 TOTAL = 25
@@ -65,13 +65,22 @@ def test_link_headers_are_followed(source: Make, httpserver: HTTPServer, paginat
         ('<http://x/?a=1,2>; title="a, <b>; rel=prev"; rel="prev NEXT"', "http://x/?a=1,2"),
         ("<?page=2>;rel=next", "?page=2"),
         ('<a>; rel="prev", <b> ; REL = next , <c>; rel="next"', "b"),
+        ("<?page=2>; rel='next'", "?page=2"),
+        ("<?page=2>; title='a, b'; rel='prev next'", "?page=2"),
+        ("<?page=2&q=a,b>; rel=next, <?page=9>; rel=last", "?page=2&q=a,b"),
+        ("http://x/?page=2; rel=next", "http://x/?page=2"),
+        ('</first>; rel="first", http://x/?page=2; rel="next"', "http://x/?page=2"),
+        ("<http://x/?page=2; rel='next'", "http://x/?page=2"),
+        ("<?page=2>; rel = next", "?page=2"),
+        ("<a>; rel='it", None),
         ('<a>; rel="nextish"', None),
+        (";;,,;=,<", None),
         ("nonsense", None),
         ("", None),
     ],
 )
-def test_a_link_header_is_read_as_rfc_8288_writes_it(header: str, found: str | None) -> None:
-    """Semicolons and commas inside of URLs and of quotes part nothing; relations are a list, and in any case."""
+def test_a_link_header_is_read_in_every_spelling(header: str, found: str | None) -> None:
+    """As browsers and ``requests`` do: single quotes, no quotes and no brackets are read as well."""
     assert links(header).get("next") == found
 
 
@@ -97,6 +106,125 @@ def test_next_urls_and_known_tokens_are_found(source: Make, httpserver: HTTPServ
 
     base = serve(httpserver, page)
     assert ids(read(source(base))) == IDS
+
+
+NESTED: dict[str, Callable[[int], dict[str, Any]]] = {
+    "OData 2": lambda at: {"d": {"results": rows(at), "__next": f"items?from={at + 10}" if at < 15 else None}},
+    "a wrapped URL": lambda at: {"result": {"items": rows(at), "next_url": f"?from={at + 10}" if at < 15 else ""}},
+    "a wrapped token": lambda at: {"data": {"list": rows(at), "next_token": at + 10 if at < 15 else 0}},
+}
+
+
+@pytest.mark.parametrize("shape", NESTED.values(), ids=NESTED)
+def test_the_next_page_is_found_where_the_list_is(source: Make, httpserver: HTTPServer, shape: Any) -> None:
+    """One level down, beside the records."""
+    base = serve(httpserver, lambda asked: shape(number_of(asked, "from") or number_of(asked, "next_token")))
+    assert ids(read(source(base))) == IDS
+
+
+@pytest.mark.parametrize("end", [0, "0", "false", False, None, "", "null"])
+@pytest.mark.parametrize("paginator", [None, {"type": "cursor", "path": "next_cursor", "param": "cursor"}])
+def test_a_numeric_cursor_ends_at_each_marker(source: Make, httpserver: HTTPServer, paginator: Any, end: Any) -> None:
+    """A cursor may be a number; 0, "0" and "false" are no further page."""
+
+    def page(asked: Asked) -> dict[str, Any]:
+        at = number_of(asked, "cursor")
+        return {"items": rows(at), "next_cursor": at + 10 if at < 15 else end}
+
+    made = source(serve(httpserver, page), **({"paginator": paginator} if paginator else {}))
+    assert ids(read(made)) == IDS
+    assert len(httpserver.log) == 3
+
+
+@pytest.mark.parametrize("no", [False, "false", "0", 0, None])
+def test_more_path_says_no_in_every_spelling(source: Make, httpserver: HTTPServer, no: Any) -> None:
+    """A text "false" is no. Where more_path says yes, a token of 0 is a token."""
+
+    def page(asked: Asked) -> dict[str, Any]:
+        at = 20 - number_of(asked, "before", 30)
+        return {"data": [{"id": 20 - at - 10}], "more": "true" if at < 20 else no}
+
+    paginator = {"type": "cursor", "path": "data[-1].id", "param": "before", "more_path": "more"}
+    assert ids(read(source(serve(httpserver, page), paginator=paginator))) == [20, 10, 0, -10]
+
+
+def test_the_last_record_may_be_number_zero(source: Make, httpserver: HTTPServer) -> None:
+    """A field of a record is a token whatever its value: only an empty page has none."""
+
+    def page(asked: Asked) -> dict[str, Any]:
+        before = number_of(asked, "before", 2)
+        return {"data": [{"id": before - 1}] if before > -2 else []}
+
+    paginator = {"type": "cursor", "path": "data[-1].id", "param": "before"}
+    assert ids(read(source(serve(httpserver, page), paginator=paginator))) == [1, 0, -1, -2]
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("GET", ("NextToken", "NextToken")),
+        ("POST", ("NextToken", "NextToken")),
+        ("GET", ("NextMarker", "Marker")),
+        ("POST", ("LastEvaluatedTableName", "ExclusiveStartTableName")),
+        ("POST", ("LastEvaluatedKey", "ExclusiveStartKey")),
+        ("GET", ("Marker", "Marker")),
+    ],
+)
+def test_the_words_of_aws_are_known(source: Make, httpserver: HTTPServer, method: str, words: tuple[str, str]) -> None:
+    """In the query of a GET and in the body of a POST; a last key is an object."""
+    said, asked_for = words
+    as_object = said == "LastEvaluatedKey"
+
+    def page(asked: Asked) -> dict[str, Any]:
+        token = asked.get_json().get(asked_for, 0) if method == "POST" else number_of(asked, asked_for)
+        at = int(token["id"]["N"]) if isinstance(token, dict) else int(token)
+        following: Any = {"id": {"N": str(at + 10)}} if as_object else str(at + 10)
+        return {"Items": rows(at), "IsTruncated": at < 15, **({said: following} if at < 15 else {})}
+
+    stream = {"name": "items", "method": method, **({"body": {"TableName": "t"}} if method == "POST" else {})}
+    assert ids(read(source(serve(httpserver, page), stream))) == IDS
+
+
+def test_a_parameter_reaches_into_a_list_of_the_body(source: Make, httpserver: HTTPServer) -> None:
+    """body.a.0.b is one place; the rest of the list, and what is beside it, is sent as it is written."""
+
+    def page(asked: Asked) -> dict[str, Any]:
+        first, second = asked.get_json()["queries"]
+        assert second == {"kind": "other"}
+        assert first["kind"] == "all"
+        at = first.get("offset", 0)
+        return {"items": rows(at)}
+
+    stream = {
+        "name": "items",
+        "method": "POST",
+        "body": {"queries": [{"kind": "all"}, {"kind": "other"}]},
+        "paginator": {"type": "offset", "offset_param": "body.queries.0.offset", "limit_param": "body.queries.0.size"},
+    }
+    assert ids(read(source(serve(httpserver, page), stream))) == IDS
+
+
+@pytest.mark.parametrize("later", [{}, {"total": None}, {"total": 0}, {"total": ""}])
+@pytest.mark.parametrize("paginator", [{"type": "offset"}, {"type": "page", "size_param": "limit"}])
+def test_a_total_that_only_the_first_page_has_is_kept(
+    source: Make, httpserver: HTTPServer, paginator: Any, later: Any
+) -> None:
+    """Counting is dear, so some APIs do it once."""
+
+    def page(asked: Asked) -> dict[str, Any]:
+        at = number_of(asked, "offset") if paginator["type"] == "offset" else (number_of(asked, "page") - 1) * 10
+        total = TOTAL if paginator["type"] == "offset" else 3
+        return {"items": rows(at), **({"total": total} if at == 0 else later)}
+
+    assert ids(read(source(serve(httpserver, page), paginator={**paginator, "total_path": "total"}))) == IDS
+    assert len(httpserver.log) == 3
+
+
+def test_an_end_before_the_total_of_the_first_page_is_an_error(source: Make) -> None:
+    """Page 2 has no total and no records, and page 1 counted more: records are missing."""
+    pages = [{"items": [{"id": 1}], "total": 5}, {"items": []}]
+    with Scripted(lambda request, number: answer(pages[number])) as api, pytest.raises(ConfigurationError, match="5"):
+        read(source(api.url, paginator={"type": "offset", "total_path": "total"}))
 
 
 def test_a_token_in_the_body_goes_into_a_parameter(source: Make, httpserver: HTTPServer) -> None:
@@ -206,12 +334,25 @@ SUSPICIOUS: list[Any] = [
     {"customers": [{"id": 1}], "cursor": "abc"},
     {"Contents": [{"id": 1}], "IsTruncated": True},
     {"ids": ["a", "b"], "has_more": True},
+    {"items": [{"id": 1}], "LastEvaluatedKey": {"id": {"S": "1"}}},
+    {"items": [{"id": 1}], "LastEvaluatedStreamArn": "arn:1"},
+    {"items": [{"id": 1}], "Marker": "abc"},
+    {"items": [{"id": 1}], "IsTruncated": "true"},
+    {"customers": [{"id": 1}], "cursor": 4711},
+    {"customers": [{"id": 1}], "after": "4711"},
+    {"d": {"results": [{"id": 1}], "__count": "7"}},
+    {"response": {"numFound": 100, "start": 0, "docs": [{"id": 1}]}},
+    {"took": 3, "hits": {"total": {"value": 100, "relation": "eq"}, "hits": [{"_id": "1"}]}},
+    {"kind": "Listing", "data": {"after": "t3_abc", "children": [{"kind": "t3", "data": {"id": 1}}]}},
+    {"feed": {"entries": [{"id": 1}], "pages": 4}},
 ]
 COMPLETE: list[Any] = [
     {"items": [{"id": 1}], "has_more": False, "next": None, "total": 1, "total_pages": 1},
     {"items": [{"id": 1}], "done": True, "offset": 0, "limit": 100, "next_page": {"uri": None}},
     {"items": [{"id": 1, "next": "abc", "has_more": True}], "context": {"total": 2}, "pages": "1", "after": ""},
     {"id": 1, "next_run": "2026-01-02", "count": 5},
+    {"items": [{"id": 1}], "next_cursor": 0, "cursor": "0", "after": "false", "IsTruncated": False, "Marker": ""},
+    {"items": [{"id": 1}], "LastEvaluatedKey": {}, "next": "null", "offset": 100},
 ]
 PARTIAL_HEADERS = ["X-Total-Count: 9", "X-Total: 9", "X-Next-Page: 2", "Content-Range: items 0-0/9"]
 
@@ -285,7 +426,7 @@ def test_a_server_that_does_not_know_the_parameter_is_noticed(source: Make) -> N
 def test_endless_empty_pages_end(source: Make) -> None:
     """New tokens and no records, for ever, are an error in the end."""
     with (
-        Scripted(lambda request, number: answer({"data": [], "cur": number})) as api,
+        Scripted(lambda request, number: answer({"data": [], "cur": number + 1})) as api,
         pytest.raises(DataSourceError, match="1000 pages in a row"),
     ):
         read(source(api.url, paginator={"type": "cursor", "path": "cur", "param": "c"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.client import responses as REASONS
@@ -12,7 +13,7 @@ import requests
 from vdk.plugin.datasource_base.contract import AuthenticationError, ConfigurationError, DataSourceError
 
 from ._bodies import Malformed, csv_rows, json_lines, kind_of
-from ._client import Unauthorized, lowered, not_now
+from ._client import EmptyAnswer, Unauthorized, lowered, not_now
 from ._config import CsvConfig, StreamConfig
 from ._connections import reader_of
 from ._content import Truncated, Unfit, pieces, whole
@@ -23,6 +24,8 @@ from ._urls import shown
 
 START = 300
 """Characters of an answer that an error shows."""
+_SEARCHED = 65536
+_RATE_LIMIT = re.compile(rb"rate.?limit|too.?many.?requests|throttl|quota.?exceeded|limit.?exceeded", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -31,13 +34,17 @@ class Answer:
 
     :param body: parsed; None where it is read line by line.
     :param lines: its records, a list at a time, where it is read line by line.
-    :param ended: a rule says that there are no records and no further pages.
+    :param ended: there are no records and no further pages.
+    :param ignored: it had a content, and a rule says that it has no records.
+    :param accepted: a rule says that it is a success, whatever it looks like.
     """
 
     response: Response
     body: Any = None
     lines: Iterator[Sequence[Row]] | None = None
     ended: bool = False
+    ignored: bool = False
+    accepted: bool = False
     close: Callable[[], None] = field(default=lambda: None)
 
 
@@ -89,7 +96,7 @@ class Judge:
 
     def error(self, response: Response, problem: str) -> DataSourceError:
         """An error that shows the request and the start of the answer."""
-        return DataSourceError(f"{self.named(response)}: {problem}{self._start(response)}")
+        return DataSourceError(f"{self.named(response)}: {self._redact(problem)}{self._start(response)}")
 
     def named(self, response: Response) -> str:
         return self._redact(f"stream {self._stream.name!r}: {response.request.method} {shown(response.url)}")
@@ -135,15 +142,26 @@ class Judge:
             raise ConfigurationError(f"{self.named(response)}: {error}") from None
         if rule is not None:
             if rule.action == "ignore":
-                return Answer(response, body, ended=True)
+                return Answer(response, body, ended=True, ignored=True)
             self._apply(rule, response)
         else:
             self._check_status(response)
         if malformed is None:
-            return Answer(response, body)
+            return Answer(response, body, accepted=rule is not None)
+        if malformed.cut and not response.content.strip() and response.headers:  # without any, those are cut off, too
+            raise self._empty(response)
         if malformed.cut:
             raise Truncated(f"{malformed}{self._start(response)}")
         raise self.error(response, str(malformed))
+
+    def _empty(self, response: Response) -> DataSourceError:
+        """The error for an answer without content, which may be cut off where it does not say how long it is."""
+        error = self.error(
+            response,
+            f"a list of records was expected, and the server answered {response.status} without any content. If this "
+            'means that there are none, add responses = [{ empty = true, action = "ignore" }]',
+        )
+        return error if _is_whole(response) else EmptyAnswer(str(error))
 
     def _parsed(self, response: Response) -> tuple[Any, Malformed | None]:
         """The body, or why it is none; an error's body need not be of the kind that is read."""
@@ -164,8 +182,7 @@ class Judge:
         status = response.status
         if 200 <= status < 300:
             return
-        used_up = until_reset(response.headers, self._now()) is not None or "retry-after" in response.headers
-        if status in RETRIED or (status == 403 and used_up):
+        if status in RETRIED or (status == 403 and self._is_rate_limit(response)):
             error = not_now(status, response.headers, self._now())
             error.args = (f"{self.named(response)}: {error}{self._start(response)}",)
             raise error
@@ -173,12 +190,26 @@ class Judge:
             raise Unauthorized
         told = f"{self.named(response)}: the server answered {status} {REASONS.get(status, '')}".rstrip()
         if status == 403:
-            raise AuthenticationError(f"{told}: these credentials may not read this{self._start(response)}")
+            raise AuthenticationError(
+                f"{told}: these credentials may not read this{self._start(response)}. If it is a rate limit, add "
+                'responses = [{ status = 403, action = "retry" }]'
+            )
         raise ConfigurationError(
             f"{told}{self._start(response)}. If such answers are to be expected, say what they mean with responses"
         )
 
+    def _is_rate_limit(self, response: Response) -> bool:
+        """Whether a 403 means "later" (GitHub, Google and AWS answer so): by its headers, or by its text."""
+        if "retry-after" in response.headers or until_reset(response.headers, self._now()) is not None:
+            return True
+        return _RATE_LIMIT.search(response.content[:_SEARCHED]) is not None
+
     def _start(self, response: Response) -> str:
         """The beginning of a body, for a person; secrets are taken out before it is cut."""
-        text = self._redact(response.content[:65536].decode("utf-8", "replace"))
+        text = self._redact(response.content[:_SEARCHED].decode("utf-8", "replace"))
         return f"; the answer begins: {' '.join(text.split())[:START]!r}" if text.strip() else "; the answer is empty"
+
+
+def _is_whole(response: Response) -> bool:
+    """Whether the answer says where its end is (RFC 9112, section 6.3); else it may be cut off."""
+    return "content-length" in response.headers or "transfer-encoding" in response.headers

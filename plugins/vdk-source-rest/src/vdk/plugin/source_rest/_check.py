@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,11 +15,19 @@ from ._auth import AuthConfig, OAuth2ClientCredentials, OAuth2RefreshToken
 from ._columns import column_type
 from ._config import RestConfig, StreamConfig
 from ._cursor import TIMES, Cursor, CursorConfig
+from ._messages import BODY, Request
 from ._origin import Origin
 from ._paginators import CursorPaginator
 from ._paths import compiled
 from ._urls import placeholders, shown, whole_placeholders
 
+_OF_OAUTH = {
+    "grant_type": 'it follows from auth.type, "oauth2_client_credentials" or "oauth2_refresh_token"',
+    "client_id": "set auth.client_id",
+    "client_secret": "set auth.client_secret",
+    "refresh_token": 'set auth.type = "oauth2_refresh_token" and auth.refresh_token',
+    "scope": 'set auth.scopes, as in scopes = ["read"]',
+}
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -36,10 +45,12 @@ def check_config(config: RestConfig) -> None:
         _check_paths(stream, where)
         if isinstance(pages := stream.paginator, CursorPaginator) and (pages.path is None) == (pages.header is None):
             raise ConfigurationError(f"{where}.paginator: say where the token is, with one of path and header")
+        _check_body_params(stream, where)
         for name, type_ in stream.columns.items():
             _at(f"{where}.columns.{name}", column_type, type_)
         if stream.cursor is not None:
             _check_cursor(stream.cursor, f"{where}.cursor")
+            _check_formats(stream.cursor, f"{where}.cursor")
 
 
 def _check_base_url(url: str) -> None:
@@ -55,6 +66,9 @@ def _check_base_url(url: str) -> None:
 def _check_auth(auth: AuthConfig) -> None:
     if not isinstance(auth, (OAuth2ClientCredentials, OAuth2RefreshToken)):
         return
+    for name in auth.extra:
+        if (instead := _OF_OAUTH.get(name)) is not None:
+            raise ConfigurationError(f"auth.extra.{name}: the source sets {name} itself; {instead}")
     try:
         origin = Origin.of(auth.token_url)
     except ValueError as error:
@@ -138,6 +152,36 @@ def _jmespaths(stream: StreamConfig) -> Iterator[tuple[str, str | None]]:
         yield f"responses[{number}].when", rule.when
     if stream.cursor is not None:
         yield "cursor.field", stream.cursor.field
+
+
+def _check_body_params(stream: StreamConfig, where: str) -> None:
+    """A parameter in the body leads to a place that is there, or that objects on the way can get."""
+    places = [f"paginator.{name}" for name in ("param", "size_param", "offset_param", "limit_param")]
+    for place in [*places, "cursor.param", "cursor.end_param"]:
+        holder, _, option = place.partition(".")
+        name = getattr(getattr(stream, holder), option, None)
+        if isinstance(name, str) and name.startswith(BODY):
+            _at(f"{where}.{place}", lambda name: Request("POST", "", body=stream.body).with_param(name, 0), name)
+
+
+def _check_formats(cursor: CursorConfig, where: str) -> None:
+    """A format that would not be used, or that is none, would send the same parameter in each run."""
+    for option, known in (("format", ()), ("param_format", TIMES)):
+        value = getattr(cursor, option)
+        if value is None:
+            continue
+        if cursor.type not in TIMES or (option == "format" and cursor.type in ("epoch", "epoch_ms")):
+            raise ConfigurationError(
+                f"{where}.{option}: values of type {cursor.type!r} have no format; leave it out, or set type to "
+                "datetime or date"
+            )
+        if value not in known and not re.search(r"%[a-zA-Z]", value):
+            names = f"one of {', '.join(known)}, or " if known else ""
+            raise ConfigurationError(
+                f'{where}.{option}: {value!r} is not a format; it is {names}one as in {option} = "%Y-%m-%d"'
+            )
+    if cursor.param_format is not None and cursor.param is None and cursor.end_param is None:
+        raise ConfigurationError(f"{where}.param_format: there is no param or end_param that it is for")
 
 
 def _check_cursor(cursor: CursorConfig, where: str) -> None:

@@ -6,6 +6,7 @@ What waits yields ``None`` now and then, so that whoever reads can be stopped an
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -14,7 +15,7 @@ from typing import TypeVar
 import requests
 from requests.auth import AuthBase
 
-from vdk.plugin.datasource_base.contract import AuthenticationError, ConnectionFailedError
+from vdk.plugin.datasource_base.contract import AuthenticationError, ConnectionFailedError, DataSourceError
 
 from ._limits import Pace, retry_after, until_reset
 from ._messages import Request
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Steps = Generator[None, None, T]
 TICK = 0.5
+_LONGEST = 10 * 365 * 86400.0
 
 
 class Unauthorized(Exception):
@@ -35,15 +37,28 @@ class NotNow(ConnectionFailedError):
     """The server asks to come again later."""
 
 
+class EmptyAnswer(ConnectionFailedError):
+    """An answer without content that may have been cut off: asked for again here, and not by the runtime as well."""
+
+
 class Client:
     """Sends requests through a transport, as often and as fast as it is allowed to.
 
     :param delay: seconds of the first wait.
     :param max_wait: seconds that a server may ask to wait; more, and the request fails.
+    :param redact: takes secrets out of a text.
     """
 
     def __init__(
-        self, transport: Transport, auth: AuthBase | None, pace: Pace, *, attempts: int, delay: float, max_wait: float
+        self,
+        transport: Transport,
+        auth: AuthBase | None,
+        pace: Pace,
+        *,
+        attempts: int,
+        delay: float,
+        max_wait: float,
+        redact: Callable[[str], str],
     ) -> None:
         self._transport = transport
         self._auth = auth
@@ -51,6 +66,7 @@ class Client:
         self._attempts = attempts
         self._delay = delay
         self._max_wait = max_wait
+        self._redact = redact
         self.sleep: Callable[[float], None] = time.sleep
         self.now: Callable[[], float] = time.time
 
@@ -63,6 +79,13 @@ class Client:
         :raises ConnectionFailedError: when it was asked often enough.
         :raises AuthenticationError: when the credentials were refused, again after they were renewed.
         """
+        try:
+            return (yield from self._fetch(request, judge))
+        except DataSourceError as error:
+            error.args = (self._redact(str(error)),)
+            raise
+
+    def _fetch(self, request: Request, judge: Callable[[requests.Response], T]) -> Steps[T]:
         failures, renewed = 0, False
         while True:
             yield from self._wait_for_turn(request)
@@ -81,7 +104,8 @@ class Client:
             except ConnectionFailedError as error:
                 failures += 1
                 wait = self._wait_after(error, failures, request)
-                log.info("%s; attempt %d follows in %.1f s", _told(request, error), failures + 1, wait)
+                reason = self._redact(_told(request, error))
+                log.info("%s; attempt %d follows in %.1f s", reason, failures + 1, wait)
                 yield from self._pause(wait)
 
     def _renew(self, response: requests.Response) -> bool:
@@ -94,15 +118,14 @@ class Client:
         if wait:
             self.pace.hold(wait)
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("%s %s: %d", response.request.method, shown(response.url), response.status_code)
+            url = self._redact(shown(response.url))
+            log.debug("%s %s: %d", response.request.method, url, response.status_code)
 
     def _wait_for_turn(self, request: Request) -> Steps[None]:
         wait = self.pace.take()
         if wait > self._max_wait:
             raise ConnectionFailedError(
-                f"{_named(request)}: the server's rate limit is used up for {wait:.0f} s, and retry.max_wait is "
-                f"{self._max_wait:.0f} s",
-                retry_after=wait,
+                f"{_named(request)}: the server's rate limit is used up{self._too_long(wait)}", retry_after=wait
             )
         yield from self._pause(wait)
 
@@ -111,9 +134,21 @@ class Client:
         said = error.retry_after or 0.0
         if failures >= self._attempts or said > self._max_wait:
             often = f" ({failures} attempts)" if failures > 1 else ""
+            often += self._too_long(said) if said > self._max_wait else ""
+            if isinstance(error, EmptyAnswer):
+                raise DataSourceError(f"{_told(request, error)}{often}") from None
             raise ConnectionFailedError(f"{_told(request, error)}{often}", retry_after=error.retry_after) from None
         wait: float = random.uniform(0, min(60.0, self._delay * 2 ** min(failures - 1, 30)))
         return said + wait
+
+    def _too_long(self, wait: float) -> str:
+        """Says how long a server asks to wait, and names the option that allows it."""
+        if wait > _LONGEST:
+            return "; it asks to wait for more than ten years"
+        return (
+            f"; it asks to wait for {wait:.0f} s, and retry.max_wait is {self._max_wait:.0f} s. To wait as long, set "
+            f'retry = {{ max_wait = "{math.ceil(wait)}s" }}'
+        )
 
     def _pause(self, seconds: float) -> Steps[None]:
         while seconds > 0:

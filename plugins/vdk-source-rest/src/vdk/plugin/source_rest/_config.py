@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -141,6 +142,13 @@ class StreamConfig(StreamOptions):
     slices: Annotated[
         list[dict[str, Scalar]], Meta(description="read once for each of these, with its values for placeholders")
     ] = msgspec.field(default_factory=list)
+    check: Annotated[
+        bool | None,
+        Meta(
+            description="whether `vdk datasource check` asks for the first page. Default: of the first stream without "
+            "a parent that is read by GET; a POST is sent only where this is true"
+        ),
+    ] = None
     cache: Annotated[
         bool, Meta(description="keep answers until the run ends, for the streams whose parent this is")
     ] = False
@@ -189,3 +197,10 @@ class RestConfig(StreamOptions):
         params = {**self.params, **stream.params}
         headers = {**self.headers, **stream.headers}
         return msgspec.structs.replace(stream, **shared, params=params, headers=headers)
+
+
+def included_columns(config: ParentConfig) -> dict[str, str]:
+    """Column → field of the parent."""
+    if isinstance(config.include, Mapping):
+        return dict(config.include)
+    return {f"{config.stream}_{field}".replace(".", "_"): field for field in config.include}

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from vdk.plugin.datasource_base.contract import ConfigurationError
+
 Param: TypeAlias = "str | int | float | bool | Sequence[str | int | float | bool] | None"
 Row: TypeAlias = Mapping[str, Any]
 
@@ -37,13 +39,19 @@ class Request:
             return self.params.get(name)
         value = self.body
         for step in name.removeprefix(BODY).split("."):
-            value = value.get(step) if isinstance(value, Mapping) else None
+            if isinstance(value, list):
+                value = value[int(step)] if _is_index(step, value) else None
+            else:
+                value = value.get(step) if isinstance(value, Mapping) else None
         return value
 
     def with_param(self, name: str, value: Any) -> Request:
-        """The same request with a parameter set."""
+        """The same request with a parameter set.
+
+        :raises ConfigurationError: for a place in the body that leads through a text or past the end of a list.
+        """
         if name.startswith(BODY):
-            return replace(self, body=_set(self.body, name.removeprefix(BODY).split("."), value))
+            return replace(self, body=_set(self.body, name.removeprefix(BODY).split("."), value, name))
         return replace(self, params={**self.params, name: value})
 
     def key(self) -> bytes:
@@ -74,7 +82,9 @@ class Page:
     :param number: 1 for the first page of a reading.
     :param body: what ``parse`` made of the response.
     :param records: what ``records`` found in it; empty where records came line by line, see ``count``.
-    :param count: the number of records.
+    :param count: the number of records in the answer, before any filter.
+    :param source: the list in the body that they come from, before any filter; empty where there is none.
+    :param total: what the paginator's ``total_path`` says, on this page or else on an earlier one.
     """
 
     number: int
@@ -82,14 +92,36 @@ class Page:
     body: Any
     records: Sequence[Row]
     count: int
+    source: Sequence[Any] = ()
+    total: int | None = None
 
 
-def _set(body: Any, path: list[str], value: Any) -> Any:
-    """A copy of a JSON object with another value at a path."""
-    here = dict(body) if isinstance(body, Mapping) else {}
+def _set(body: Any, path: list[str], value: Any, name: str) -> Any:
+    """A copy of a JSON value with another value at a path, of names and of indexes of lists."""
     step, *rest = path
-    here[step] = _set(here.get(step), rest, value) if rest else value
+    here: Any
+    key: Any = step
+    if isinstance(body, list):
+        if not _is_index(step, body):
+            raise ConfigurationError(
+                f"the parameter {name!r} leads into a list of {len(body)} in the body, and {step!r} is not an index of "
+                "it; indexes begin at 0"
+            )
+        here, key = list(body), int(step)
+        inner = here[key]
+    elif body is None or isinstance(body, Mapping):
+        here = dict(body or {})
+        inner = here.get(step)
+    else:
+        raise ConfigurationError(
+            f"the parameter {name!r} leads through {body!r:.80} in the body, which is not an object or a list"
+        )
+    here[key] = _set(inner, rest, value, name) if rest else value
     return here
+
+
+def _is_index(step: str, values: list[Any]) -> bool:
+    return step.isascii() and step.isdigit() and len(step) < 10 and int(step) < len(values)
 
 
 def canonical(value: Any) -> bytes:

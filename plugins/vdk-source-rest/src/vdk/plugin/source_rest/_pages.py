@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,13 @@ from vdk.plugin.datasource_base.contract import ConfigurationError
 
 from ._answers import Answer, Judge
 from ._client import Steps
-from ._config import StreamConfig
+from ._config import StreamConfig, included_columns
 from ._detect import AutoPaginator
+from ._envelopes import NO_RECORDS, ListPath, NoRecords, error_in, place_of, remedy
 from ._guards import Guard
 from ._messages import Page, Request, Row
 from ._paginators import Paginator
-from ._records import NoRecords, place_of
+from ._records import unfiltered
 
 if TYPE_CHECKING:
     from .source import RestSource
@@ -42,6 +44,10 @@ class Pages:
             now=source.client.now,
         )
 
+        self.dropped: Counter[str] = Counter()
+        """What was read and does not land, for the run's summary, since it was last cleared."""
+        self._total: int | None = None
+
     def read(self, request: Request) -> Iterator[Sequence[Row] | None]:
         """Lists of records, page by page; None: nothing yet, while it waits."""
         following: Request | None = paginator_of(self._stream).first(request)
@@ -51,12 +57,13 @@ class Pages:
             answer = yield from self._ask(request)
             if answer.ended:
                 self.ignored = answer.response.status not in (204, 205)
+                self.dropped["answers_ignored"] += answer.ignored
                 return
             if answer.lines is not None:
                 page = yield from self._read_lines(answer)
             else:
                 page = self._page(answer)
-                self._guard.got(page.records, page.count)
+                self._guard.got(page.source or page.records, page.count)
                 yield page.records
             following = self._next(request, page)
 
@@ -81,42 +88,79 @@ class Pages:
         count = 0
         with closing(answer):
             for values in answer.lines:
-                rows = self._records(values, answer)
-                count += len(rows)
+                if not count:
+                    self._check_only_line(values, answer)
+                rows, source = self._records(values, answer)
+                count += len(source)
                 yield rows
         self._guard.got((), count)
         return Page(self._guard.pages, answer.response, None, (), count)
 
     def _page(self, answer: Answer) -> Page:
-        stream = self._stream
-        if stream.records is None and self._guard.pages == 1:
+        if self._stream.records is None:
             self._settle(answer)
-        rows = self._records(answer.body, answer)
-        return Page(self._guard.pages, answer.response, answer.body, rows, len(rows))
+        rows, source = self._records(answer.body, answer)
+        self._check_error(answer, len(source))
+        return Page(self._guard.pages, answer.response, answer.body, rows, len(source), source)
+
+    def _check_error(self, answer: Answer, count: int) -> None:
+        """An error with status 200 is no empty page; nor a full one, where nobody configured what a page is."""
+        mark = None if answer.accepted else error_in(answer.body, empty=not count)
+        if mark and (not count or isinstance(self._stream.records, ListPath)):
+            has = f"has {count} records" if count else "has no records"
+            raise self._judge.error(
+                answer.response, f"the answer {has} and looks like an error ({mark}). {remedy(mark)}"
+            )
+
+    def _check_only_line(self, values: Sequence[Any], answer: Answer) -> None:
+        """One line that is an error is not one record; without a key, nothing else tells them apart."""
+        if len(values) > 1 or own_key_of(self._stream):
+            return
+        if mark := next((error_in(one, empty=True) for one in values), None):
+            raise self._judge.error(
+                answer.response, f"the only line of the answer looks like an error ({mark}). {remedy(mark, '[0].')}"
+            )
 
     def _settle(self, answer: Answer) -> None:
-        """Records stay where the first page has them: an error in a later one is no record."""
+        """Records stay where the first page that has some has them: an error in a later one is not a record."""
+        stream = self._stream
         try:
-            place = place_of(answer.body, key_of(self._stream))
+            place = place_of(answer.body, own_key_of(stream), names_of(stream), accepted=answer.accepted)
         except NoRecords:
             return  # which the source's own ``records`` may know better
-        if place is not None:
-            self._stream = msgspec.structs.replace(self._stream, records=place)
+        if place is None and answer.accepted:
+            place = "@"
+        if place is not None and place is not NO_RECORDS:
+            self._stream = msgspec.structs.replace(stream, records=place)
 
-    def _records(self, body: Any, answer: Answer) -> Sequence[Row]:
+    def _records(self, body: Any, answer: Answer) -> tuple[Sequence[Row], Sequence[Any]]:
+        """The records, and what they were before any filter, the path's or that of the source's ``records``."""
         try:
-            return self._source.records(self._stream, body)
+            rows = self._source.records(self._stream, body)
+            source = unfiltered(body, self._stream.records)
         except NoRecords as error:
             raise self._judge.error(answer.response, str(error)) from None
         except ConfigurationError as error:
             raise ConfigurationError(f"{self._judge.named(answer.response)}: {error}") from None
+        if source is None or (len(rows) == 1 and rows[0] is body):
+            return rows, rows
+        if len(rows) < len(source):
+            self.dropped["rows_filtered"] += len(source) - len(rows)
+        return rows, source
 
     def _next(self, request: Request, page: Page) -> Request | None:
         try:
+            page.total = self._total = self._total_of(page)
             return self._source.next_request(self._stream, request, page)
         except ConfigurationError as error:
             named = self._judge.named(page.response)
             raise type(error)(f"{named}: {self._source.redact(str(error))}") from None
+
+    def _total_of(self, page: Page) -> int | None:
+        """What this page says, else what an earlier one did: some APIs count for the first page only."""
+        total = paginator_of(self._stream).total(page)
+        unknown = total is None or (total <= 0 and page.count > 0)
+        return self._total if unknown else total
 
 
 def paginator_of(stream: StreamConfig) -> Paginator:
@@ -127,3 +171,14 @@ def key_of(stream: StreamConfig) -> list[str]:
     """The primary key as a list."""
     key = stream.primary_key
     return [key] if isinstance(key, str) else list(key or ())
+
+
+def own_key_of(stream: StreamConfig) -> list[str]:
+    """The fields of the primary key that records have themselves, and do not get from a parent's."""
+    included = included_columns(stream.parent) if stream.parent is not None else {}
+    return [name for name in key_of(stream) if name not in included]
+
+
+def names_of(stream: StreamConfig) -> list[str]:
+    """What an API may call the list of a stream's records: as the stream, or as the end of its path."""
+    return [stream.name, (stream.path or "").rstrip("/").rpartition("/")[2]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
@@ -13,12 +12,15 @@ from msgspec import Meta
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceConfig
 from vdk.plugin.datasource_base.parts import whole_number
 
-from ._messages import Page, Request
+from ._links import links
+from ._messages import BODY, Page, Request
 from ._origin import resolve
 from ._paths import find
 
 Path = Annotated[str, Meta(min_length=1)]
 Name = Annotated[str, Meta(min_length=1)]
+_ENDS = {"", "0", "false", "null", "none"}
+"""What APIs write into a text to say that there is no next page."""
 
 
 class Paginator(DataSourceConfig, tag_field="type"):
@@ -31,6 +33,10 @@ class Paginator(DataSourceConfig, tag_field="type"):
     def next(self, request: Request, page: Page) -> Request | None:
         """The request after ``page``, which answered ``request``; None: that was the last."""
         raise NotImplementedError
+
+    def total(self, page: Page) -> int | None:
+        """How many pages or records there are, by ``total_path``; None: the page does not say."""
+        return None
 
 
 class NonePaginator(Paginator, tag="none"):
@@ -57,7 +63,7 @@ class NextUrlPaginator(Paginator, tag="next_url"):
 
     def next(self, request: Request, page: Page) -> Request | None:
         link = find(self.path, page.body)
-        if link is None or link == "" or link is False:
+        if is_end(link):
             return None
         if not isinstance(link, str):
             raise ConfigurationError(
@@ -83,19 +89,24 @@ class CursorPaginator(Paginator, tag="cursor"):
         return _sized(request, self.size_param, self.size)
 
     def next(self, request: Request, page: Page) -> Request | None:
-        if self.more_path is not None and not find(self.more_path, page.body):
+        if self.more_path is not None and is_end(find(self.more_path, page.body)):
             return None
         token = page.response.headers.get(self.header.lower()) if self.header else find(self.path or "@", page.body)
-        if token is None or token == "" or token is False:
+        if token is None or token == "" or token is False or (not self._may_be_zero and is_end(token)):
             if self.more_path is not None and page.count:
                 raise ConfigurationError(
                     f"the answer says at {self.more_path!r} that there is more, and has no token at "
                     f"{self.header or self.path!r}"
                 )
             return None
-        if isinstance(token, (Mapping, list)):
+        if isinstance(token, (Mapping, list)) and not self.param.startswith(BODY):
             raise ConfigurationError(f"the paginator's path {self.path!r} leads to {token!r:.80}, which is no token")
         return request.with_param(self.param, token)
+
+    @property
+    def _may_be_zero(self) -> bool:
+        """Whether 0 or "false" may be a token: the field of a record may, and what comes with ``more_path``."""
+        return self.more_path is not None or "[" in (self.path or "")
 
 
 class PagePaginator(Paginator, tag="page"):
@@ -113,20 +124,16 @@ class PagePaginator(Paginator, tag="page"):
 
     def next(self, request: Request, page: Page) -> Request | None:
         number = _number(request.param(self.param), f"the parameter {self.param!r}")
-        total = self._total(page)
-        if total is not None:
-            ended = number - self.first_ + 1 >= total
+        if page.total is not None:
+            ended = number - self.first_ + 1 >= page.total
         elif self.more_path is not None:
-            ended = not find(self.more_path, page.body)
+            ended = is_end(find(self.more_path, page.body))
         else:
             ended = not page.count
         return None if ended else request.with_param(self.param, number + 1)
 
-    def _total(self, page: Page) -> int | None:
-        if self.total_path is None:
-            return None
-        total = find(self.total_path, page.body)
-        return None if total is None else _number(total, f"the total at {self.total_path!r}")
+    def total(self, page: Page) -> int | None:
+        return _total(self.total_path, page)
 
 
 class OffsetPaginator(Paginator, tag="offset"):
@@ -144,14 +151,17 @@ class OffsetPaginator(Paginator, tag="offset"):
     def next(self, request: Request, page: Page) -> Request | None:
         offset = _number(request.param(self.offset_param), f"the parameter {self.offset_param!r}")
         after = offset + page.count
-        total = find(self.total_path, page.body) if self.total_path is not None else None
-        if total is not None and after - self.first_ >= _number(total, f"the total at {self.total_path!r}"):
+        total = page.total
+        if total is not None and after - self.first_ >= total:
             return None
         if total is not None and not page.count:
             raise ConfigurationError(
-                f"the answer has no records at offset {offset}, and says at {self.total_path!r} that there are {total}"
+                f"the answer has no records at offset {offset}, and {self.total_path!r} says that there are {total}"
             )
         return request.with_param(self.offset_param, after) if page.count else None
+
+    def total(self, page: Page) -> int | None:
+        return _total(self.total_path, page)
 
 
 def follow(request: Request, page: Page, link: str) -> Request:
@@ -165,24 +175,18 @@ def follow(request: Request, page: Page, link: str) -> Request:
     return replace(request, url=url, params={})
 
 
-_VALUE = r"\"(?:[^\"\\]|\\.)*\"|[^\s;,\"]*"
-_LINK = re.compile(rf"<([^<>]*)>((?:\s*;\s*[^\s;,=<>\"]+\s*(?:=\s*(?:{_VALUE}))?)*)")
-_PARAMETER = re.compile(rf";\s*([^\s;,=<>\"]+)\s*(?:=\s*({_VALUE}))?")
-
-
-def links(header: str) -> dict[str, str]:
-    """Relation (in lower case) → URL, of a ``Link`` header (RFC 8288, section 3); the first of each counts."""
-    found: dict[str, str] = {}
-    for target, written in _LINK.findall(header):
-        parameters = [(name.lower(), value.strip('"')) for name, value in _PARAMETER.findall(written)]
-        relations = next((value for name, value in parameters if name == "rel"), "")
-        for relation in relations.lower().split():
-            found.setdefault(relation, target)
-    return found
-
-
 def _sized(request: Request, param: str | None, size: int | None) -> Request:
     return request.with_param(param, size) if param is not None and size is not None else request
+
+
+def is_end(value: Any) -> bool:
+    """Whether a value where a token, a link or "more" is expected says that there is none."""
+    return not value or (isinstance(value, str) and value.strip().lower() in _ENDS)
+
+
+def _total(path: str | None, page: Page) -> int | None:
+    total = find(path, page.body) if path is not None else None
+    return None if total is None or total == "" else _number(total, f"the total at {path!r}")
 
 
 def _number(value: Any, what: str) -> int:

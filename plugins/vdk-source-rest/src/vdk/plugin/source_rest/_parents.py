@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from vdk.plugin.datasource_base.contract import DataSourceError, RejectedRows
 
-from ._config import ParentConfig
+from ._config import ParentConfig, included_columns
 from ._messages import Row
 from ._partition import RestPartition
 from ._paths import find
@@ -35,13 +35,6 @@ def _rows(data: Any) -> Iterator[Row]:
         yield from (row for row, _ in data.rows)
     elif isinstance(data, list):
         yield from data
-
-
-def included_columns(config: ParentConfig) -> dict[str, str]:
-    """Column → field of the parent."""
-    if isinstance(config.include, Mapping):
-        return dict(config.include)
-    return {f"{config.stream}_{field}".replace(".", "_"): field for field in config.include}
 
 
 def _bound(row: Row, config: ParentConfig, child: str) -> dict[str, Any]:

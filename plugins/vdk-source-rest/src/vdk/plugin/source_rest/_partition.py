@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from vdk.plugin.datasource_base.contract import (
+    COUNTER_PREFIX,
     ConfigurationError,
     DataSourceError,
     DataSourcePayload,
@@ -20,7 +22,7 @@ from ._config import StreamConfig
 from ._cursor import Cursor, micros_now
 from ._incremental import Incremental
 from ._messages import Request, Row
-from ._pages import Pages, key_of
+from ._pages import Pages, key_of, own_key_of
 from ._state import REMEMBERED, Watermark, decode, encode
 from ._urls import fill, fill_path, join, plain
 from ._windows import Window, windows
@@ -47,6 +49,7 @@ class RestPartition(StreamPartition):
         self.stream = stream
         self.values = dict(values)
         self.extra = dict(extra)
+        self._own_key = own_key_of(stream)
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         if self.stream.cursor is None:
@@ -56,20 +59,41 @@ class RestPartition(StreamPartition):
                     f"it has no cursor now. Reset the state of stream {self.stream.name!r} (`vdk datasource state "
                     "reset`) to read it from the start"
                 )
-            for rows in self.rows(self.request()):
-                yield DataSourcePayload(list(rows)) if rows is not None else _BEAT
+            dropped: Counter[str] = Counter()
+            for rows in self.rows(self.request(), dropped):
+                yield DataSourcePayload(list(rows), metadata=_counted(dropped)) if rows is not None else _BEAT
+            if dropped:
+                yield DataSourcePayload(None, metadata=_counted(dropped))
             return
         cursor = Cursor(self.stream.cursor)
         yield from self._incremental(cursor, decode(state, cursor, self.stream.name))
 
-    def rows(self, request: Request, pages: Pages | None = None) -> Iterator[Sequence[Row] | None]:
-        """The records of all pages, with the parent's columns; None while it waits."""
-        pages = pages if pages is not None else Pages(self.source, self.stream)
-        with closing(pages.read(request)) as lists:  # type: ignore[type-var]
+    def rows(
+        self, request: Request, dropped: Counter[str], pages: Pages | None = None
+    ) -> Iterator[Sequence[Row] | None]:
+        """The records of all pages, with the parent's columns; None while it waits.
+
+        :param dropped: what does not land is counted there; whoever reports the counts clears it.
+        """
+        reading = pages if pages is not None else Pages(self.source, self.stream)
+        reading.dropped = dropped
+        checked = not self._own_key
+        with closing(reading.read(request)) as lists:  # type: ignore[type-var]
             for rows in lists:
+                if rows and not checked:
+                    self._check_key(rows)
+                    checked = True
                 yield self._with_extra(rows) if rows and self.extra else rows
-        if pages.ignored:
+        if reading.ignored:
             self.source.incomplete.add(self.stream.name)
+
+    def _check_key(self, rows: Sequence[Row]) -> None:
+        """A key that no record has would make each record one without a key."""
+        if lacking := [name for name in self._own_key if not any(name in row for row in rows)]:
+            raise ConfigurationError(
+                f"stream {self.stream.name!r}: no record has the field {lacking[0]!r} of its primary_key; the fields "
+                f"are {', '.join(map(repr, list(rows[0])[:20]))}"
+            )
 
     def request(self) -> Request:
         """The first request, without a cursor's parameters."""
@@ -91,7 +115,9 @@ class RestPartition(StreamPartition):
         for window in windows(cursor, reading.lower, reading.like, now):
             reading.begin(None if window.last else window.end)
             pages = Pages(self.source, self.stream)
-            yield from self._window(reading, cursor, self.rows(self._bounded(cursor, reading, window), pages))
+            dropped: Counter[str] = Counter()
+            rows = self.rows(self._bounded(cursor, reading, window), dropped, pages)
+            yield from self._window(reading, cursor, rows, dropped)
             if reading.is_empty and not pages.ignored and window.end <= now - cursor.config.settle_micros:
                 reading.pass_empty(window.end)
             mark = reading.mark()
@@ -113,14 +139,15 @@ class RestPartition(StreamPartition):
         return request
 
     def _window(
-        self, reading: Incremental, cursor: Cursor, pages: Iterator[Sequence[Row] | None]
+        self, reading: Incremental, cursor: Cursor, pages: Iterator[Sequence[Row] | None], dropped: Counter[str]
     ) -> Iterator[DataSourcePayload]:
         for rows in pages:
             if rows is None:
                 yield _BEAT
                 continue
             taken = reading.take(rows)
-            counts = {f"count:{name}": amount for name, amount in taken.counts.items()}
+            dropped.update(taken.counts)
+            counts = _counted(dropped)
             if taken.bad:
                 yield DataSourcePayload(RejectedRows(taken.bad))
             state = None
@@ -129,6 +156,8 @@ class RestPartition(StreamPartition):
             yield DataSourcePayload(taken.rows, metadata=counts, state=state)
             if taken.past:
                 return
+        if dropped:
+            yield DataSourcePayload(None, metadata=_counted(dropped))
 
     def _with_extra(self, rows: Sequence[Row]) -> list[Row]:
         extra = self.extra
@@ -138,6 +167,13 @@ class RestPartition(StreamPartition):
                 f'parent is called; call that one otherwise with parent.include = {{ column = "field" }}'
             )
         return [{**row, **extra} for row in rows]
+
+
+def _counted(counts: Counter[str]) -> dict[str, int]:
+    """Counters as a payload's metadata; they are cleared, since each is reported once."""
+    metadata = {COUNTER_PREFIX + name: amount for name, amount in counts.items() if amount}
+    counts.clear()
+    return metadata
 
 
 def never_new(stream: StreamConfig, field: str, row: Row) -> str:

@@ -1,69 +1,114 @@
-"""Records in a body: where the configuration says, or where they plainly are."""
+"""Records in a body, and the list they come from before any filter: that is what pages and offsets count."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeAlias
 
+from jmespath.exceptions import JMESPathError
+from jmespath.parser import ParsedResult
+from jmespath.visitor import TreeInterpreter
+
+from ._envelopes import ListPath, NoRecords, named, place_of
 from ._messages import Row
-from ._paths import find
+from ._paths import compiled, find
 
-_ENVELOPES = ("items", "data", "results", "records", "rows", "values", "value", "entries", "content", "hits")
-"""Names that answers commonly give to the list of their records."""
+_PROJECTIONS = ("projection", "filter_projection", "value_projection")
+_PASSED_THROUGH = ("sort_by", "sort", "reverse", "to_array", "map")
+"""Functions that make a list of a list, of the same length."""
+Node: TypeAlias = Any
+"""A node of jmespath's syntax tree: a dictionary with type, children and value."""
 
 
-class NoRecords(Exception):
-    """Records were expected where there are none; the text says what is there."""
-
-
-def records_in(body: Any, path: str | None, primary_key: Sequence[str] = ()) -> list[Row]:
+def records_in(body: Any, path: str | None, primary_key: Sequence[str] = (), names: Sequence[str] = ()) -> list[Row]:
     """The records of a body, as a list of JSON objects.
 
     :param path: JMESPath; None: where ``place_of`` finds them, else the body itself.
     :raises NoRecords: for ``null``, and for what is neither a list of objects nor an object.
     """
     if path is None:
-        path = place_of(body, primary_key)
+        path = place_of(body, primary_key, names)
     found, place = (body, "as the whole answer") if path is None else (find(path, body), f"at {path!r}")
-    if isinstance(found, Mapping):
+    place = "as the whole answer" if path == "@" else place
+    if isinstance(found, Mapping) and not isinstance(path, ListPath):
         return [found]
     if not isinstance(found, list):
-        raise NoRecords(f"a list of records was expected {place}, and there is {_named(found)}")
+        raise NoRecords(f"a list of records was expected {place}, and there is {named(found)}")
     for one in found if set(map(type, found)) - {dict} else ():
         if not isinstance(one, Mapping):
             raise NoRecords(
-                f"a list of records was expected {place}, and there is {_named(one)} in it; records are JSON objects. "
+                f"a list of records was expected {place}, and there is {named(one)} in it; records are JSON objects. "
                 "A path such as '[].{value: @}' makes objects of plain values"
             )
     return found
 
 
-def place_of(body: Any, primary_key: Sequence[str] = ()) -> str | None:
-    """The path of the only list of objects in a body; None: the body is a list, or is one record itself.
+def unfiltered(body: Any, path: str | None) -> list[Any] | None:
+    """The list in a body that the records at ``path`` come from, before filters and slices of the path.
 
-    A body that has the primary key is one record.
-
-    :raises NoRecords: where there are several lists, or ``null`` under a name that lists have.
+    :param path: None: the body, or the only list in it that may be one of records.
+    :returns: None where the records come from no list.
     """
-    if not isinstance(body, Mapping) or (primary_key and all(name in body for name in primary_key)):
+    if path is None:
+        return body if isinstance(body, list) else _only_list(body)
+    tree = _unfiltered_tree(path)
+    try:
+        found = find(path, body) if tree is None else _visit(tree, body)
+    except JMESPathError:
         return None
-    lists = [name for name, value in body.items() if isinstance(value, list) and _may_be_records(value)]
-    if len(lists) == 1:
-        return json.dumps(lists[0])  # a quoted name, as JMESPath writes it
-    if lists:
-        raise NoRecords(f"the answer has several lists ({', '.join(lists)}): say which holds the records with records")
-    if nothing := [name for name in _ENVELOPES if name in body and body[name] is None]:
-        raise NoRecords(f"a list of records was expected, and {nothing[0]!r} is null")
-    return None
+    return found if isinstance(found, list) else None
 
 
-def _may_be_records(value: list[Any]) -> bool:
-    return not value or isinstance(value[0], Mapping)
+def _visit(tree: Node, body: Any) -> Any:
+    """What a syntax tree finds; for ``items[]`` the very list ``items``, unless there are lists in it to merge."""
+    visit = TreeInterpreter().visit
+    if tree["type"] == "flatten":
+        inner = visit(tree["children"][0], body)
+        if isinstance(inner, list) and list not in set(map(type, inner)):
+            return inner
+    return visit(tree, body)
 
 
-def _named(value: Any) -> str:
-    if value is None:
-        return "null, or nothing"
-    kinds = {str: "text", bool: "a truth value", int: "a number", float: "a number", list: "a list"}
-    return kinds.get(type(value), f"{value!r:.40}")
+def _only_list(body: Any) -> list[Any] | None:
+    """For a source with ``records`` of its own: the list that it must be about, of objects or of lists."""
+    values = body.values() if isinstance(body, Mapping) else ()
+    lists = [one for one in values if isinstance(one, list) and one and isinstance(one[0], (Mapping, list))]
+    return lists[0] if len(lists) == 1 else None
+
+
+@lru_cache(maxsize=256)
+def _unfiltered_tree(path: str) -> Node | None:
+    """The syntax tree of ``path`` without its filters; None: it has none of them."""
+    parsed: ParsedResult = compiled(path)
+    tree = _source(parsed.parsed)
+    return None if tree == parsed.parsed else tree
+
+
+def _source(node: Node) -> Node:
+    """What a path projects, filters or sorts: of ``data.items[?kind=='a'].{id: id}`` it is ``data.items``."""
+    kind, children = node["type"], node["children"]
+    if kind in ("projection", "filter_projection"):
+        return _without_filters(children[0])
+    if kind == "value_projection":
+        return {**node, "children": [_without_filters(children[0]), {"type": "identity", "children": []}]}
+    if kind == "pipe":
+        first, second = children
+        if second["type"] in (*_PROJECTIONS, "field", "subexpression"):
+            return {**node, "children": [_without_filters(first), _source(second)]}
+        return _source(first)
+    if kind == "function_expression" and node["value"] in _PASSED_THROUGH:
+        return _source(next(one for one in children if one["type"] != "expref"))
+    if kind == "or_expression":
+        return {**node, "children": [_source(one) for one in children]}
+    return _without_filters(node)
+
+
+def _without_filters(node: Node) -> Node:
+    kind = node["type"]
+    children = [_without_filters(one) if isinstance(one, dict) else one for one in node.get("children", ())]
+    if kind == "filter_projection":
+        return {**node, "type": "projection", "children": children[:2]}
+    if kind == "index_expression" and any(isinstance(one, dict) and one["type"] == "slice" for one in children):
+        return children[0]
+    return {**node, "children": children}

@@ -26,6 +26,7 @@ class ResponseRule(DataSourceConfig):
         Meta(description="ignore (no records, no further pages), retry, fail, or accept (take it for a success)"),
     ]
     status: Annotated[int | str | None, Meta(description='a status, or "4xx" for all of a class. Default: any')] = None
+    empty: Annotated[bool | None, Meta(description="whether the answer has no content. Default: either")] = None
     contains: Annotated[str | None, Meta(description="a text in the answer")] = None
     when: Annotated[
         str | None, Meta(description="a JMESPath that finds something other than null, false or nothing")
@@ -38,9 +39,11 @@ class ResponseRule(DataSourceConfig):
 
     @property
     def by_content(self) -> bool:
-        return self.contains is not None or self.when is not None
+        return self.contains is not None or self.when is not None or self.empty is not None
 
     def fits_content(self, content: bytes, body: Any) -> bool:
+        if self.empty is not None and self.empty == bool(content.strip()):
+            return False
         if self.contains is not None and self.contains.encode() not in content:
             return False
         return self.when is None or bool(find(self.when, body))

@@ -9,8 +9,20 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from vdk.plugin.datasource_base.contract import DataSourceError
 
-_SHOWN = 2000
-"""Characters of a URL that are shown."""
+_QUERY = 2000
+"""Characters of a query that are shown."""
+_VALUE = 80
+"""Characters of a value that is shown."""
+_READABLE = "/:,;@[]{}()*!'\"$ <>=|"
+"""Characters that part nothing in a query and that people read better as they are."""
+_CAMEL = re.compile(r"([a-z0-9])([A-Z])")
+_WORD = re.compile(r"[a-z]+")
+_SECRETS = {
+    "key", "apikey", "appkey", "appid", "token", "secret", "password", "passwd", "passphrase", "pwd", "pass", "sig",
+    "signature", "auth", "authorization", "credential", "credentials", "session", "sid", "jwt", "hmac", "bearer",
+    "accesstoken", "nonce", "otp", "pin",
+}  # fmt: skip
+_TOKENS_OF_PAGES = {"page", "next", "continuation", "start", "sync", "skip", "resumption", "country", "sort"}
 PLACEHOLDER = re.compile(r"\{(\w+)(:segment)?\}")
 
 
@@ -83,12 +95,30 @@ def plain(value: Any) -> str:
 
 
 def shown(url: str) -> str:
-    """A URL for people: what a query holds may be secret, unless it is a short number. A long one is cut."""
+    """A URL for people, without a user and without the values of parameters that are called as secrets are.
+
+    Secrets that are known by their values are taken out by ``Redact``, so no value is cut: long ones are left out.
+    """
     parts = urlsplit(url)
-    query = "&".join(
-        f"{name}={value if value.isdigit() and len(value) <= 9 else '***'}"
-        for name, value in parse_qsl(parts.query[:_SHOWN], keep_blank_values=True)
+    query, more = parts.query, ""
+    if len(query) > _QUERY:
+        query, more = query[:_QUERY].rpartition("&")[0], "&..."
+    shown_query = "&".join(
+        f"{name}={_shown_value(name, value)}" for name, value in parse_qsl(query, keep_blank_values=True)
     )
-    authority = parts.netloc.rpartition("@")[2]
-    text = f"{parts.scheme}://{authority}{parts.path}" + (f"?{query}" if query else "")
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    authority, path = parts.netloc.rpartition("@")[2], parts.path
+    if len(path) > _QUERY:
+        path = path[:_QUERY].rpartition("/")[0] + "/..."
+    return f"{parts.scheme}://{authority}{path}" + (f"?{shown_query}{more}" if parts.query else "")
+
+
+def _shown_value(name: str, value: str) -> str:
+    if _is_secret(name):
+        return "***"
+    return quote(value, safe=_READABLE) if len(value) <= _VALUE else "..."
+
+
+def _is_secret(name: str) -> bool:
+    """Whether a parameter is called like a secret: ``access_token``, ``X-Amz-Signature``; ``page_token`` is not."""
+    words = set(_WORD.findall(_CAMEL.sub(r"\1 \2", name).lower()))
+    return words == {"code"} or bool(words & _SECRETS and not words & _TOKENS_OF_PAGES)

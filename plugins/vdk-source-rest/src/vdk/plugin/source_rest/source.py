@@ -23,7 +23,7 @@ from ._config import CsvConfig, RestConfig, StreamConfig
 from ._limits import Pace
 from ._messages import Page, Request, Response, Row
 from ._origin import Origin
-from ._pages import key_of, paginator_of
+from ._pages import names_of, own_key_of, paginator_of
 from ._records import records_in
 from ._stream import RestStream
 from ._token_server import TokenServer
@@ -79,8 +79,18 @@ class RestSource(DataSource[RestConfig]):
         return next(one for one in self._streams if one.name == name)
 
     def check(self) -> None:
-        """Asks for the first page of the first stream that needs no parent."""
-        stream = next(one for one in self._streams if one.config.parent is None)
+        """Asks for the first page of one stream: the first with ``check = true``, else the first that is read by GET.
+
+        A POST may change something at the server, so it is sent only where ``check = true`` allows it.
+        """
+        stream = self._checked()
+        if stream is None:
+            log.warning(
+                "%s was not asked: no stream without a parent is read by GET. If the request of one changes nothing at "
+                "the server, set check = true on it",
+                self.identity(),
+            )
+            return
         try:
             for partition in stream.partitions({}):
                 with closing(partition.read({})) as payloads:  # type: ignore[type-var]  # a generator
@@ -88,6 +98,11 @@ class RestSource(DataSource[RestConfig]):
                 return
         finally:
             self.disconnect()
+
+    def _checked(self) -> RestStream | None:
+        allowed = [one for one in self._streams if one.config.check is not False]
+        usual = [one for one in allowed if one.config.method == "GET" and one.config.parent is None]
+        return next((one for one in [*(one for one in allowed if one.config.check), *usual]), None)
 
     def disconnect(self) -> None:
         with self._lock:
@@ -126,7 +141,7 @@ class RestSource(DataSource[RestConfig]):
 
     def records(self, stream: StreamConfig, body: Any) -> Sequence[Row]:
         """The records in what ``parse`` returned, or in some lines of a body that is read line by line."""
-        return records_in(body, stream.records, key_of(stream))
+        return records_in(body, stream.records, own_key_of(stream), names_of(stream))
 
     # What streams and partitions use.
 
@@ -157,6 +172,7 @@ class RestSource(DataSource[RestConfig]):
             attempts=config.retry.attempts,
             delay=config.retry.delay.total_seconds(),
             max_wait=config.retry.max_wait.total_seconds(),
+            redact=self.redact,
         )
 
     def _limits(self) -> Limits:

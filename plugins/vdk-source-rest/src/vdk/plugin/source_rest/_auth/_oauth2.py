@@ -28,7 +28,6 @@ REMEMBERED = 100
 """Tokens that are taken out of messages."""
 
 
-
 class Ask(Protocol):
     """Posts a form and returns status and body; raises ``ConnectionFailedError`` where that fails."""
 
