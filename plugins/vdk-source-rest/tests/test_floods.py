@@ -206,7 +206,7 @@ def test_a_link_of_a_megabyte_is_not_followed(source: Make) -> None:
     link = "https://" + "ä." * 500_000 + "com/"
     with (
         Scripted(lambda request, number: answer({"items": [{"id": 1}], "next": link})) as api,
-        pytest.raises(ConfigurationError, match="it has 1000012 characters"),
+        pytest.raises(ConfigurationError, match="it has 1,000,012 characters"),
     ):
         read(source(api.url))
 

@@ -141,7 +141,7 @@ class Cursor:
         wanted = (config.param_format if as_param else None) or config.format or config.type
         if wanted in _UNITS:
             return int(value // _UNITS[wanted])
-        moment = _EPOCH + dt.timedelta(microseconds=min(max(value, _FIRST), _LAST))
+        moment = _moment_of(value)
         if wanted == "date":
             return moment.astimezone(self._zone).date().isoformat()
         if wanted != "datetime":
@@ -168,14 +168,17 @@ class Cursor:
         """``value`` and ``span``; days are those of the cursor's time zone, which may have 23 or 25 hours."""
         if span % dt.timedelta(days=1):
             return value + span // dt.timedelta(microseconds=1)
-        return _micros((_EPOCH + dt.timedelta(microseconds=value)).astimezone(self._zone) + span)
+        try:
+            return _micros(_moment_of(value).astimezone(self._zone) + span)
+        except OverflowError:  # after the last day of the calendar
+            return value + span // dt.timedelta(microseconds=1)
 
     def lower_of(self, high: Any) -> Any:
         """Where to read from when ``high`` was the highest value."""
         if not self.is_time:
             return high
         lower: int = high - self.config.lookback_micros
-        moment = (_EPOCH + dt.timedelta(microseconds=lower)).astimezone(self._zone)
+        moment = _moment_of(lower).astimezone(self._zone)
         first, second = moment.replace(fold=0).utcoffset(), moment.replace(fold=1).utcoffset()
         if first is not None and second is not None and first > second:
             # The clock goes back: a record of the second pass has a lower local time than one of the first.
@@ -185,6 +188,11 @@ class Cursor:
 
 def micros_now() -> int:
     return _micros(dt.datetime.now(dt.UTC))
+
+
+def _moment_of(value: int) -> dt.datetime:
+    """Microseconds since 1970 as a moment, no further out than every time zone can write it."""
+    return _EPOCH + dt.timedelta(microseconds=min(max(value, _FIRST), _LAST))
 
 
 def _micros(moment: dt.datetime) -> int:

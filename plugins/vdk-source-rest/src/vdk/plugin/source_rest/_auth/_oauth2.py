@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import threading
 import time
 from collections import deque
@@ -151,9 +152,11 @@ def _without_lifetime(text: str) -> tuple[str, Any]:
 
 
 def _lifetime(value: Any) -> float:
-    """Seconds; an hour where a server says nothing that is a number above 0."""
+    """Seconds of a token's life by ``expires_in`` (RFC 6749, section 5.1); an hour where that is not a usable number."""
+    if isinstance(value, bool):
+        return USUAL
     try:
         seconds = float(value)
     except (TypeError, ValueError, OverflowError):
         return USUAL
-    return min(seconds, LONGEST) if seconds > 0 else USUAL
+    return min(seconds, LONGEST) if 0 < seconds < math.inf else USUAL
