@@ -248,3 +248,33 @@ def test_a_run_with_huge_numbers_ends() -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[{'id': 3, 'x': 1}] 2"
+
+
+class TestManyKeys:
+    def test_a_row_of_more_keys_than_a_table_has_columns_is_a_bad_record(self) -> None:
+        """Of 20,000 columns each is an ALTER of its own, in a time that is quadratic in them."""
+        rows: list[dict[str, Any]] = [{"id": 1, **{f"k{number}": number for number in range(20_000)}}, {"id": 2}]
+        schema = StreamSchema(fields=pa.schema([("id", pa.int64())]), primary_key=("id",))
+        converted = convert_rows(rows, schema, stream="s")
+        [(_, error)] = converted.rejected
+        assert (error.key, error.column) == ({"id": 1}, None)
+        assert "there are 20,000 different keys" in error.reason
+        assert "with a transform: return" in error.reason
+        assert converted.table.to_pylist() == [{"id": 2}]
+
+    def test_rows_that_have_too_many_keys_together_are_an_error(self) -> None:
+        """None of them is the one that is wrong."""
+        with pytest.raises(BadRecordError, match="there are 3,000 different keys"):
+            convert_rows([{f"k{number}": number} for number in range(3000)], None, stream="s")
+
+    def test_a_schema_may_have_any_number_of_columns(self) -> None:
+        """Somebody means them."""
+        names = [f"k{number}" for number in range(3000)]
+        schema = StreamSchema(fields=pa.schema([(name, pa.int64()) for name in names]))
+        row = dict.fromkeys(names, 1)
+        assert convert_rows([row, {**row, "x": "\ud800"}], schema, stream="s").table.num_rows == 1
+
+    def test_a_nested_object_may_have_any_number_of_keys(self) -> None:
+        """It is one column of JSON."""
+        table = convert_rows([{"data": {f"k{number}": number for number in range(20_000)}}], None, stream="s").table
+        assert table.num_columns == 1

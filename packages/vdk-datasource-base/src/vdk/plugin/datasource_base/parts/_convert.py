@@ -44,7 +44,8 @@ def convert_rows(rows: Sequence[Row], schema: StreamSchema | None, *, stream: st
     try:
         return _converted(rows, schema, stream, loose)
     except Unwritable:
-        good, bad = writable(rows, schema.primary_key if schema is not None else (), stream)
+        key, declared = (schema.primary_key, set(schema.fields.names)) if schema is not None else ((), ())
+        good, bad = writable(rows, key, stream, declared)
         rest = _converted(good, schema, stream, loose)
         return Converted(rest.table, [*bad, *rest.rejected])
 
@@ -52,7 +53,7 @@ def convert_rows(rows: Sequence[Row], schema: StreamSchema | None, *, stream: st
 def _converted(rows: Sequence[Row], schema: StreamSchema | None, stream: str, loose: bool) -> Converted:
     if schema is None:
         return Converted(infer_table(rows))
-    undeclared = [name for name in column_names(rows) if name not in schema.fields.names]
+    undeclared = column_names(rows, set(schema.fields.names))
     try:
         columns = [_declared(rows, one, loose) for one in schema.fields]
     except BadRecordError:

@@ -13,7 +13,7 @@ import decimal
 import json
 import math
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -30,6 +30,10 @@ _WIDEST = 127
 """Bits of the largest integer that a decimal of 38 digits can hold, and some that it cannot."""
 _DEPTH = 50
 """Levels of a value that no JSON reader refuses."""
+
+MAX_COLUMNS = 2000
+"""Columns that rows can bring by themselves. SQLite has as many, and PostgreSQL 1,600; adding columns one by one takes
+DuckDB a time that is quadratic in them."""
 
 _ONE_KIND: dict[type, pa.DataType] = {
     bool: pa.bool_(),
@@ -58,14 +62,28 @@ def infer_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.table(columns)
 
 
-def column_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Every key of the rows, in the order of first appearance. Raises ``Unwritable`` for one that is not text."""
+def column_names(rows: Sequence[Mapping[str, Any]], declared: Collection[str] = ()) -> list[str]:
+    """Every key of the rows that is not declared, in the order of first appearance.
+
+    :raises Unwritable: for a key that is not text, and for more than ``MAX_COLUMNS`` of them.
+    """
     names: dict[str, None] = {}
     for row in rows:
         names.update(dict.fromkeys(row))
-    for name in names:
+    found = [name for name in names if name not in declared]
+    for name in found:
         _check_name(name)
-    return list(names)
+    _check_number(len(found))
+    return found
+
+
+def _check_number(count: int) -> None:
+    if count > MAX_COLUMNS:
+        raise Unwritable(
+            f"there are {count:,} different keys, and each would become a column of the table, which has at most "
+            f"{MAX_COLUMNS:,} that no schema declares. Where the keys are values (ids, dates), make rows of them, or "
+            'keep the object in one column of JSON, with a transform: return {"id": row["id"], "data": row}'
+        )
 
 
 def _check_name(name: Any) -> None:
@@ -165,12 +183,12 @@ def _encoded(value: Any) -> str:
 
 
 def writable(
-    rows: Sequence[Mapping[str, Any]], primary_key: Sequence[str], stream: str
+    rows: Sequence[Mapping[str, Any]], primary_key: Sequence[str], stream: str, declared: Collection[str] = ()
 ) -> tuple[list[Mapping[str, Any]], list[tuple[Mapping[str, Any], BadRecordError]]]:
     """The rows without ``Unwritable`` values, and the others with what is wrong with each."""
     good, bad = [], []
     for row in rows:
-        if (found := _unwritable(row)) is None:
+        if (found := _unwritable(row, declared)) is None:
             good.append(row)
         else:
             key = {one: row.get(one) for one in primary_key} or None
@@ -178,8 +196,12 @@ def writable(
     return good, bad
 
 
-def _unwritable(row: Mapping[str, Any]) -> tuple[str, str] | None:
+def _unwritable(row: Mapping[str, Any], declared: Collection[str]) -> tuple[str | None, str] | None:
     """The first column with such a value, and the reason."""
+    try:
+        _check_number(sum(name not in declared for name in row) if len(row) > MAX_COLUMNS else 0)
+    except Unwritable as error:
+        return None, error.reason
     for name, value in row.items():
         try:
             _check_name(name)

@@ -103,12 +103,13 @@ class PartitionReader:
             payloads = iter(self._partition.read(copy_state(attempt.start, stream=plan.name)))
             with closing_early(payloads):
                 for payload in payloads:
-                    rows = buffer.add(payload)
+                    rows, kind = buffer.add(payload), payload.kind
                     if whole:
                         plan.check_whole(payload)
-                    if payload.kind != "keys":
+                    del payload  # its rows may be large, and are not needed twice while the destination works
+                    if kind != "keys":
                         self._run.report.count(rows_read=rows)
-                    if payload.kind != "rows" and self._run.mode is None:
+                    if kind != "rows" and self._run.mode is None:
                         self._decide(attempt)
                     if buffer.full:
                         self._flush(attempt, buffer)
@@ -145,6 +146,7 @@ class PartitionReader:
         self._decide(attempt)
         runs, state, size = buffer.take_covered()
         slices, read = self._slices(runs)
+        del runs  # the rows, of which the slices are a copy
         attempt.staged = False  # lands with this unit
         self._submit(
             attempt,
@@ -168,6 +170,7 @@ class PartitionReader:
         runs, state, _ = buffer.take_covered()
         rest, _ = buffer.take_open()
         slices, read = self._slices([*runs, *rest])
+        del runs, rest
         if incremental:
             if slices or state is not None or attempt.staged:
                 self._submit(

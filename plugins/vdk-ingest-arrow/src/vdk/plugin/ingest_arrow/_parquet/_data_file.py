@@ -21,6 +21,9 @@ Columns = dict[str, pa.DataType]
 MOST_ROWS_IN_A_GROUP = 122_880
 """As DuckDB's: it reads row groups in parallel, one thread each."""
 
+LARGE = 64 * 1024
+"""Bytes of a column's average value, above which a file keeps no second copy of values."""
+
 
 @dataclass(frozen=True, slots=True)
 class Format:
@@ -42,20 +45,37 @@ class DataFileWriter:
         self.schema = schema
         self.rows = 0
         self._file = path.open("xb")
-        # Files of one table are of one type per column, so Arrow's own description of them is right for all.
-        self._writer = pq.ParquetWriter(self._file, schema, compression=form.compression, store_schema=True)
+        self._form = form
+        self._writer: pq.ParquetWriter | None = None
 
     def write(self, table: pa.Table) -> None:
         """Append rows whose columns are the file's, in any order."""
+        if self._writer is None:
+            self._writer = self._writer_for(table)
         self._writer.write_table(table.select(self.schema.names), row_group_size=MOST_ROWS_IN_A_GROUP)
         self.rows += table.num_rows
+
+    def _writer_for(self, table: pa.Table) -> pq.ParquetWriter:
+        """Columns of large values have no dictionary and no statistics, which would be copies of the values."""
+        rows = max(table.num_rows, 1)
+        small = [name for name in table.schema.names if table.column(name).nbytes / rows <= LARGE]
+        all_small = len(small) == table.num_columns
+        # Files of one table are of one type per column, so Arrow's own description of them is right for all.
+        return pq.ParquetWriter(
+            self._file,
+            self.schema,
+            compression=self._form.compression,
+            store_schema=True,
+            use_dictionary=True if all_small else small,
+            write_statistics=True if all_small else small,
+        )
 
     def close(self) -> None:
         """Finish the file and make it durable. Idempotent."""
         if self._file.closed:
             return
         try:
-            self._writer.close()
+            self._finish()
             self._file.flush()
             os.fsync(self._file.fileno())
         finally:
@@ -64,9 +84,14 @@ class DataFileWriter:
     def abandon(self) -> None:
         """Close a file that is not read again."""
         with suppress(OSError):  # the disk may be full still
-            self._writer.close()
+            self._finish()
         with suppress(OSError):
             self._file.close()
+
+    def _finish(self) -> None:
+        if self._writer is None:
+            self._writer = self._writer_for(self.schema.empty_table())
+        self._writer.close()
 
 
 class Rows(ABC):

@@ -152,7 +152,7 @@ def _without_lifetime(text: str) -> tuple[str, Any]:
 
 
 def _lifetime(value: Any) -> float:
-    """Seconds of a token's life by ``expires_in`` (RFC 6749, section 5.1); an hour where that is not a usable number."""
+    """Seconds that a token lives by ``expires_in`` (RFC 6749, section 5.1); an hour where that is not usable."""
     if isinstance(value, bool):
         return USUAL
     try:
