@@ -22,9 +22,15 @@ if TYPE_CHECKING:
         WriteMode,
     )
     from ._infer import infer_table, to_json
+    from ._logged_document import LoggedDocument
     from ._registry import Registry
 
-_ELSEWHERE = {"infer_table": "._infer", "to_json": "._infer", "Registry": "._registry"}
+_ELSEWHERE = {
+    "infer_table": "._infer",
+    "to_json": "._infer",
+    "LoggedDocument": "._logged_document",
+    "Registry": "._registry",
+}
 
 __all__ = [
     "DELETED_AT",
@@ -32,6 +38,7 @@ __all__ = [
     "CommitUnit",
     "Destination",
     "Generation",
+    "LoggedDocument",
     "Registry",
     "Slice",
     "StateKey",

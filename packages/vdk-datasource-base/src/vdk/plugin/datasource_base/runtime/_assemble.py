@@ -98,7 +98,7 @@ def _slices(plan: StreamPlan, section: _Section) -> list[Slice]:
     facts = {**plan.facts, "synced_at": dt.datetime.now(dt.UTC)}
     metadata = [run.metadata for run in section.runs for _ in range(_most_pieces(run))]
     slices = []
-    for one in _ordered(parts, spec):
+    for one in ordered(parts, spec):
         data = one.data
         if one.kind == "rows":
             data = add_columns(data, plan.metadata_columns, facts, metadata, one.turns)
@@ -108,7 +108,7 @@ def _slices(plan: StreamPlan, section: _Section) -> list[Slice]:
     return slices
 
 
-def _ordered(parts: list[Operations], spec: TableSpec) -> list[Operations]:
+def ordered(parts: list[Operations], spec: TableSpec) -> list[Operations]:
     """The parts as they land: few, with what was done to each key last, or everything in its order."""
     if not parts:
         return []

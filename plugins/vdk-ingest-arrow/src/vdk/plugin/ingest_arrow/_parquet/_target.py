@@ -49,6 +49,7 @@ class ParquetTarget(Destination):
     write_modes = frozenset[WriteMode](("append", "replace"))
     deletes = False
     transactional = True
+    groups = True
 
     def __init__(self, target: str | None, *, folder: Path) -> None:
         super().__init__(target, folder=folder)
@@ -77,19 +78,27 @@ class ParquetTarget(Destination):
             return has_data(self.path / folder_name(name))
 
     def commit(self, unit: CommitUnit) -> int:
-        check_state(unit)
-        rows = [(one.table, _in_memory(one)) for one in unit.slices]
+        return self._commit([unit], unit.slices)[0]
+
+    def commit_group(self, units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
+        return self._commit(units, slices)
+
+    def _commit(self, units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
+        for unit in units:
+            check_state(unit)
+        rows = [(one.table, _in_memory(one)) for one in slices]
         with self._lake.locked() as record:
-            record, version = record.swapped(unit)
-            staged = self._staging.finished(unit.key)
+            change, versions = record.swapped(units)
+            staged = [one for unit in units for one in self._staging.finished(unit.key)]
             specs = {spec.name: spec for spec in (*(one.spec for one in staged), *(spec for spec, _ in rows))}
             moves: list[Move] = []
             for name, spec in specs.items():
                 mine = [RowsInFile(one.path) for one in staged if one.spec.name == name]
                 moves += self._append(spec, mine, [data for its, data in rows if its.name == name])
-            self._lake.commit(record, moves)
-        self._staging.landed(unit.key)
-        return version
+            self._lake.commit(change, moves)
+        for unit in units:
+            self._staging.landed(unit.key)
+        return versions
 
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
         incoming = [(one.table, _in_memory(one)) for one in slices]
@@ -107,11 +116,9 @@ class ParquetTarget(Destination):
         for unit in generation.units:
             check_state(unit)
         with self._lake.locked() as record:
-            versions = []
+            change, versions = record.swapped(generation.units)
             staged: list[StagedFile] = []
             for unit in generation.units:
-                record, version = record.swapped(unit)
-                versions.append(version)
                 self._staging.expect_unpublished(unit.key)
                 staged += self._staging.finished(unit.key)
             names = {table.name for table in generation.tables}
@@ -120,7 +127,7 @@ class ParquetTarget(Destination):
             moves: list[Move] = []
             for spec in generation.tables:
                 moves += self._replace(spec, [RowsInFile(one.path) for one in staged if one.spec.name == spec.name])
-            self._lake.commit(record, moves)
+            self._lake.commit(change, moves)
         for unit in generation.units:
             self._staging.published(unit.key)
         return versions
