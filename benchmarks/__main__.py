@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import big
+import commits
 import growth
 import payloads
 import rest
@@ -22,6 +23,7 @@ JOBS: dict[str, Job] = {
     "tables": tables.measure,
     "growth": growth.measure,
     "payloads": payloads.measure,
+    "commits": commits.measure,
     "rest": rest.measure,
     "startup": startup.measure,
 }
