@@ -61,7 +61,7 @@ class Part(StreamPartition):
         yield DataSourcePayload(rows, state={"done": True} if STATES else None)
 
 
-class Stream(DataSourceStream):
+class Keyed:
     def __init__(self, name):
         self.name = name
 
@@ -69,19 +69,19 @@ class Stream(DataSourceStream):
         return StreamSchema(pa.schema([("id", pa.int64()), ("v", pa.string())]), ("id",), "id" if STATES else None)
 
 
-class Split(Stream):
+class Split(Keyed, DataSourceStream):
     def partitions(self, state):
         return (Part(number) for number in range(count))
 
 
-class Alternating(Stream):
+class Alternating(Keyed, DataSourceStream):
     def read(self, state):
         for n in range(count):
             row, kind = ({"id": n * 7 % 9973}, "deletes") if n % 5 == 4 else ({"id": n * 7 % 9973, "v": "x"}, "rows")
             yield DataSourcePayload(row, kind=kind, state={"n": n})
 
 
-class One(Stream):
+class One(Keyed, DataSourceStream):
     def read(self, state):
         yield DataSourcePayload({"id": 1, "v": "x"}, state={"done": True} if STATES else None)
 

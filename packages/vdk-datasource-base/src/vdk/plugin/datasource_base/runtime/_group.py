@@ -20,6 +20,8 @@ from ._assemble import RejectedSlice, ordered
 MOST_TOGETHER = 500
 """Units of one commit: how long a commit may take is bounded by this, and by what may wait in bytes."""
 
+FEWEST_STAGED = 4
+"""Partitions that are staged together: fewer gain little, and are staged each under its own key."""
 SHARED = "*"
 """Begins the names under which the rows of several partitions are staged; followed by a number."""
 

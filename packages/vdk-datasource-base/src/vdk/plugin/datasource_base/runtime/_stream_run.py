@@ -11,7 +11,7 @@ from typing import Protocol
 from ..contract import ConcurrentRunError, DataSourceError, DestinationError, State
 from ..parts import CommitUnit, Destination, Slice, StateKey, StoredState, TableSpec, WriteMode
 from ._claims import Claims
-from ._group import MOST_TOGETHER, SHARED, PendingUnit, merged_slices
+from ._group import FEWEST_STAGED, MOST_TOGETHER, SHARED, PendingUnit, merged_slices
 from ._plan import StreamPlan
 from ._publication import Publication, generation_of
 from ._retry import AWAY
@@ -143,6 +143,8 @@ class StreamRun:
         self, destination: Destination, units: list[PendingUnit], errors: dict[int, BaseException]
     ) -> list[PendingUnit]:
         """Land units at once. Returns those that are to be landed one by one, since together they failed."""
+        if units[0].action == "hold" and len(units) < FEWEST_STAGED:
+            return units
         land = self._commit_group if units[0].action == "commit" else self._hold_group
         try:
             land(destination, units)
