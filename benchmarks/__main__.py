@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import big
+import commits
 import growth
 import payloads
 import redaction
@@ -24,6 +25,7 @@ JOBS: dict[str, Job] = {
     "growth": growth.measure,
     "payloads": payloads.measure,
     "redaction": redaction.measure,
+    "commits": commits.measure,
     "rest": rest.measure,
     "startup": startup.measure,
 }

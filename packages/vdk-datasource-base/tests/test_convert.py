@@ -424,18 +424,18 @@ class TestKeys:
     def test_the_last_row_of_every_key_stays(self, keys: list[Any]) -> None:
         """In the order of those rows, for keys of every type."""
         table = pa.table({"k": infer_array(keys), "at": range(len(keys))})
-        assert last_per_key(table, ["k"]).column("at").to_pylist() == [len(keys) - 2, len(keys) - 1]
+        assert last_per_key(table, ["k"]).to_pylist() == [len(keys) - 2, len(keys) - 1]
 
     def test_a_key_of_several_columns_and_one_of_json(self) -> None:
         """All columns count; JSON is compared as text."""
         table = infer_table([{"a": 1, "b": "x"}, {"a": "1", "b": "x"}, {"a": 1, "b": "y"}, {"a": 1, "b": "x"}])
-        assert last_per_key(table, ["a", "b"]).num_rows == 3
+        assert len(last_per_key(table, ["a", "b"])) == 3
 
     def test_rows_without_a_key_are_set_apart(self) -> None:
         """Each with the column that has no value."""
         table = pa.table({"a": [1, None, 3], "b": ["x", "y", None]})
         good, bad = without_key(table, ["a", "b"], stream="s")
-        assert good.to_pylist() == [{"a": 1, "b": "x"}]
+        assert good.to_pylist() == [0]
         assert [(error.column, error.key) for _, error in bad] == [
             ("a", {"a": None, "b": "y"}),
             ("b", {"a": 3, "b": None}),
@@ -454,7 +454,8 @@ class TestKeys:
                 "v": pa.array([str(v) for _, _, v in rows], pa.string()),
             }
         )
-        reduced = last_per_key(table, ["a", "b"]).to_pylist()
+        last = last_per_key(table, ["a", "b"])
+        reduced = (table if last is None else table.take(last)).to_pylist()
         assert {(r["a"], r["b"]): r["v"] for r in reduced} == {(a, b): str(v) for a, b, v in rows}
         assert len(reduced) == len({(a, b) for a, b, _ in rows})
 
@@ -502,7 +503,7 @@ class TestNanoseconds:
     def test_they_survive_beside_a_row_without_a_key(self) -> None:
         table = pa.table({"id": [1, None], "t": pa.array([1, 2], pa.timestamp("ns"))})
         kept, misfits = without_key(table, ["id"], stream="s")
-        assert kept.column("t").cast(pa.int64()).to_pylist() == [1]
+        assert kept.to_pylist() == [0]
         assert to_json(misfits[0][0]) == '{"id":null,"t":"1970-01-01T00:00:00.000000002"}'
 
     def test_they_survive_inside_of_nested_values(self) -> None:

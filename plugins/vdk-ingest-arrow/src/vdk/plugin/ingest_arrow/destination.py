@@ -50,6 +50,7 @@ class ArrowDestination(Destination):
         self.write_modes = self._target.write_modes
         self.deletes = self._target.deletes
         self.transactional = self._target.transactional
+        self.groups = self._target.groups
 
     def identity(self) -> str:
         return self._target.identity()
@@ -70,6 +71,9 @@ class ArrowDestination(Destination):
         version = self._target.commit(unit)
         self.swept, self.schema_changes = self._target.swept, self._target.schema_changes
         return version
+
+    def commit_group(self, units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
+        return self._target.commit_group(units, slices)
 
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
         self._target.stage(key, slices, run_id)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..contract import State, StateError
 from ..parts import StateKey, StoredState
-from ..parts._local_state import FORMAT, VERSION, check_records, stored_states, swap
+from ..parts._local_state import FORMAT, VERSION, Records, check_records, stored_states
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +23,8 @@ _ONE_AT_A_TIME = threading.Lock()
 
 class PropertiesStore:
     """One property with all states, as JSON text; the other properties are left as they are.
+
+    VDK stores properties whole, so here each state that is stored costs as much as all states together.
 
     :param read: gives all properties. :param write: replaces them all.
     :param destination: which destination the states are for, without secrets.
@@ -42,8 +44,10 @@ class PropertiesStore:
     def save(self, key: StateKey, state: State, *, version: int, run_id: str) -> int:
         with _ONE_AT_A_TIME:
             properties = copy.deepcopy(self._read_all())  # what VDK gives is its live dict
-            records, new = swap(self._records(properties), key, self._destination, state, version, run_id)
-            properties[PROPERTY] = json.dumps({"format": FORMAT, "v": VERSION, "states": records})
+            records = Records(self._records(properties))
+            change, new = records.swap(key, self._destination, state, version, run_id)
+            states = records.with_change(change)
+            properties[PROPERTY] = json.dumps({"format": FORMAT, "v": VERSION, "states": states})
             self._write_all(properties)
         return new
 

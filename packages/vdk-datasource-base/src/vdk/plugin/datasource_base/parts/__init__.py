@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         WriteMode,
     )
     from ._infer import infer_table, to_json
+    from ._logged_document import LoggedDocument
     from ._numbers import JSON_NUMBERS, HugeNumber, exact_decimal, json_integer, whole_number
     from ._redact import Redactor
     from ._registry import Registry
@@ -31,6 +32,7 @@ _NUMBERS = ("HugeNumber", "JSON_NUMBERS", "exact_decimal", "json_integer", "whol
 _ELSEWHERE = {
     "infer_table": "._infer",
     "to_json": "._infer",
+    "LoggedDocument": "._logged_document",
     "Redactor": "._redact",
     "Registry": "._registry",
     **dict.fromkeys(_NUMBERS, "._numbers"),
@@ -44,6 +46,7 @@ __all__ = [
     "Destination",
     "Generation",
     "HugeNumber",
+    "LoggedDocument",
     "Redactor",
     "Registry",
     "SchemaChange",

@@ -28,15 +28,30 @@ REJECTED = pa.schema(
 
 
 def add_columns(
-    table: pa.Table, names: Sequence[str], facts: Mapping[str, Any], metadata: Mapping[str, Any]
+    table: pa.Table,
+    names: Sequence[str],
+    facts: Mapping[str, Any],
+    metadata: Sequence[Mapping[str, Any]],
+    turns: pa.Array,
 ) -> pa.Table:
-    """The table with ``_vdk_<name>`` for every name: a fact of the run, or a payload's metadata."""
+    """The table with ``_vdk_<name>`` for every name: a fact of the run, or the metadata of the row's payload.
+
+    :param turns: for each row the position of its payload's metadata in ``metadata``.
+    """
     for name in names:
-        value = facts[name] if name in facts else metadata.get(name)
-        column = infer_array([value])
-        repeated = pa.repeat(column[0], table.num_rows) if table.num_rows else column.slice(0, 0)
-        table = table.append_column(f"{RESERVED_PREFIX}{name}", repeated)
+        if name in facts:
+            values = _repeated(facts[name], table.num_rows)
+        elif len(metadata) == 1:
+            values = _repeated(metadata[0].get(name), table.num_rows)
+        else:
+            values = infer_array([one.get(name) for one in metadata]).take(turns)
+        table = table.append_column(f"{RESERVED_PREFIX}{name}", values)
     return table
+
+
+def _repeated(value: Any, count: int) -> pa.Array:
+    column = infer_array([value])
+    return pa.repeat(column[0], count) if count else column.slice(0, 0)
 
 
 def check_names(table: pa.Table, *, stream: str) -> None:

@@ -159,6 +159,8 @@ class Destination(ABC):
     """Columns that got another type in the last ``commit`` or ``publish``."""
     transactional: bool = False
     """Whether ``commit`` lands rows and state together or not at all."""
+    groups: bool = False
+    """Whether there is ``commit_group``."""
 
     def __init__(self, target: str | None, *, folder: Path) -> None:
         """Keep the target. No I/O here. Raises ``ConfigurationError`` for a target it cannot read."""
@@ -192,6 +194,16 @@ class Destination(ABC):
         Tables and columns that are missing are made; a slice without rows makes its table.
         Returns the stored state's version afterwards.
         """
+
+    def commit_group(self, units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
+        """Land what several partitions of one stream have ready in one transaction.
+
+        For every unit what was staged for its key lands, and its state is compared and stored as ``commit`` does it;
+        ``slices`` are the rows and deletes of all of them, and the units have none. Returns the versions of the states
+        in the order of the units. Raises, with nothing of any unit kept, what ``commit`` raises: then the units are
+        committed one by one.
+        """
+        raise DestinationError(f"{self.identity()} commits one unit at a time")
 
     @abstractmethod
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:

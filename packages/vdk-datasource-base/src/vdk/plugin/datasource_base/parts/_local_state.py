@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from ..contract import ConcurrentRunError, ConnectionFailedError, State, StateError
 from ._destination import FORGOTTEN, StateKey, StoredState
+from ._logged_document import LoggedDocument
 
 FORMAT = "vdk-datasource-state"
 VERSION = 1
@@ -33,34 +34,57 @@ class StateStore(Protocol):
         """
 
 
-def swap(
-    records: list[dict[str, Any]], key: StateKey, destination: str, state: State, version: int, run_id: str
-) -> tuple[list[dict[str, Any]], int]:
-    """The records with one state changed, and its version; shared by every store of records."""
-    mine, others = _apart(records, key, destination)
-    stored = int(mine[0]["version"]) if mine else 0
-    if stored != version:
-        raise ConcurrentRunError(
-            f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: run "
-            f"{mine[0]['run_id'] if mine else 'unknown'} stored version {stored} of the state meanwhile, this run "
-            f"had read version {version}; two runs of one flow were at work at once: run it again, alone"
-        )
-    marks, rest = _apart(others, FORGOTTEN, destination)
-    forgotten = int(marks[0]["version"]) if marks else 0
-    if not state:
-        mark = _record(FORGOTTEN, destination, max(forgotten, version), {}, run_id)
-        return ([*rest, mark] if mine else others), 0
-    new = (version or forgotten) + 1
-    return [*others, _record(key, destination, new, state, run_id)], new
+class Records:
+    """The records of a store, found by what they belong to; shared by every store of records."""
+
+    def __init__(self, records: Iterable[dict[str, Any]] = ()) -> None:
+        self._records = {_identity(one): one for one in records}
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self._records.values())
+
+    def take(self, change: Mapping[str, Any]) -> None:
+        """Make a change that ``swap`` gave."""
+        for one in change["gone"]:
+            self._records.pop(_identity(one), None)
+        for one in change["states"]:
+            self._records[_identity(one)] = one
+
+    def with_change(self, change: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The records as they are once a change is made."""
+        changed = Records(self)
+        changed.take(change)
+        return list(changed)
+
+    def swap(
+        self, key: StateKey, destination: str, state: State, version: int, run_id: str
+    ) -> tuple[dict[str, list[dict[str, Any]]], int]:
+        """Compare a version and give the change that stores a state, and the state's version.
+
+        :raises ConcurrentRunError: another version is stored.
+        """
+        mine = self._records.get((key, destination))
+        stored = int(mine["version"]) if mine else 0
+        if stored != version:
+            raise ConcurrentRunError(
+                f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: run "
+                f"{mine['run_id'] if mine else 'unknown'} stored version {stored} of the state meanwhile, this run "
+                f"had read version {version}; two runs of one flow were at work at once: run it again, alone"
+            )
+        mark = self._records.get((FORGOTTEN, destination))
+        forgotten = int(mark["version"]) if mark else 0
+        if not state:
+            if mine is None:
+                return {"gone": [], "states": []}, 0
+            mark = _record(FORGOTTEN, destination, max(forgotten, version), {}, run_id)
+            return {"gone": [{**_as_dict(key), "destination": destination}], "states": [mark]}, 0
+        new = (version or forgotten) + 1
+        return {"gone": [], "states": [_record(key, destination, new, state, run_id)]}, new
 
 
-def _apart(
-    records: list[dict[str, Any]], key: StateKey, destination: str
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The records of a key at a destination, and the others."""
-    identity = {**_as_dict(key), "destination": destination}
-    mine = [one for one in records if {name: one.get(name) for name in identity} == identity]
-    return mine, [one for one in records if one not in mine]
+def _identity(record: Mapping[str, Any]) -> tuple[StateKey, str]:
+    names = ("source_id", "source_identity", "stream", "partition", "destination_table")
+    return StateKey(*(record[name] for name in names)), record["destination"]
 
 
 def _record(key: StateKey, destination: str, version: int, state: State, run_id: str) -> dict[str, Any]:
@@ -74,7 +98,7 @@ def _record(key: StateKey, destination: str, version: int, state: State, run_id:
     }
 
 
-def stored_states(records: Sequence[dict[str, Any]], source_id: str, destination: str) -> list[StoredState]:
+def stored_states(records: Iterable[dict[str, Any]], source_id: str, destination: str) -> list[StoredState]:
     """The states of a source at a destination, out of a store's records."""
     return [
         StoredState(
@@ -118,7 +142,7 @@ def _whole(record: Any) -> bool:
 
 
 class LocalFileStore:
-    """One JSON file, replaced atomically: written aside, synced, renamed, under a lock.
+    """One JSON file, replaced atomically under a lock: written aside, synced, renamed. A large one has a log beside it.
 
     :param path: the file; its folder is made.
     :param destination: which destination the states are for, without secrets.
@@ -127,44 +151,56 @@ class LocalFileStore:
     def __init__(self, path: Path, destination: str) -> None:
         self.path = path
         self.destination = destination
+        self._records = Records()
+        self._file = LoggedDocument(
+            path,
+            lambda: path.with_name(f"{path.name}.{os.getpid()}.tmp"),
+            write_synced=_write_synced,
+            sync_folder=lambda folder: _sync_folder(folder),
+        )
+        self._turn = threading.Lock()  # a run's flows may share a store
 
     def load(self, source_id: str) -> list[StoredState]:
-        return stored_states(self._read(), source_id, self.destination)
+        with self._turn:
+            self._refresh()
+            return stored_states(self._records, source_id, self.destination)
 
     def save(self, key: StateKey, state: State, *, version: int, run_id: str) -> int:
-        with self._locked():
-            records, new = swap(self._read(), key, self.destination, state, version, run_id)
-            self._write(records)
+        with self._turn, self._locked():
+            self._refresh()
+            change, new = self._records.swap(key, self.destination, state, version, run_id)
+            try:
+                self._file.write(change, lambda: _document(self._records.with_change(change)))
+            except OSError as error:
+                raise StateError(f"state file {self.path} cannot be written: {error}") from error
+            self._records.take(change)
         return new
 
-    def _read(self) -> list[dict[str, Any]]:
+    def _refresh(self) -> None:
+        """Know what others have stored."""
         try:
-            text = self.path.read_text("utf-8")
-        except FileNotFoundError:
-            return []
+            another, document, changes = self._file.refresh()
         except (OSError, UnicodeDecodeError) as error:
             raise StateError(f"state file {self.path} cannot be read: {error}") from error
-        try:
-            content = json.loads(text)
         except ValueError as error:
-            raise StateError(
-                f"state file {self.path} is damaged ({error}): move it away to start from the beginning"
-            ) from None
-        return check_records(content, f"state file {self.path}")
-
-    def _write(self, records: list[dict[str, Any]]) -> None:
-        text = json.dumps({"format": FORMAT, "v": VERSION, "states": records}, indent=1, ensure_ascii=False)
-        aside = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
+            raise self._damaged(f" ({error})") from None
         try:
-            with aside.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self.path)
-            _sync_folder(self.path.parent)
-        except OSError as error:
-            aside.unlink(missing_ok=True)
-            raise StateError(f"state file {self.path} cannot be written: {error}") from error
+            if another:
+                self._records = Records()
+                if document is not None:
+                    self._records = Records(check_records(document, f"state file {self.path}"))
+            for change in changes:
+                check_records(_document(change["states"]), f"state file {self.path}")
+                self._records.take(change)
+        except (KeyError, TypeError) as error:
+            self._file.forget()
+            raise self._damaged(f": its log has {error}") from None
+        except StateError:
+            self._file.forget()
+            raise
+
+    def _damaged(self, why: str) -> StateError:
+        return StateError(f"state file {self.path} is damaged{why}: move it away to start from the beginning")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -182,6 +218,17 @@ class LocalFileStore:
             yield
         finally:
             lock.release()
+
+
+def _document(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"format": FORMAT, "v": VERSION, "states": list(records)}
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _as_dict(key: StateKey) -> dict[str, str]:

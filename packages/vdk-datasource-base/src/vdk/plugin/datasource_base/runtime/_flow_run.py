@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from ._flow import Flow
 from ._partition import PartitionReader, Stopped, closing_early
 from ._planning import Planning
 from ._retry import AWAY
+from ._slots import ReaderSlot, ReaderSlots
 from ._stream_run import StreamRun
 from ._summary import StreamReport
 from ._writer import Writer
@@ -85,7 +87,7 @@ class FlowRun:
         Interrupted (Ctrl-C), the readers end at their next payload. What was complete by then lands,
         and streams that are read whole and were not are dropped.
         """
-        slots = threading.BoundedSemaphore(self.flow.options.max_parallel_partitions)
+        slots = ReaderSlots(self.flow.options.max_parallel_partitions)
         waiting: dict[StreamRun, set[Future[None]]] = {}
         try:
             for run in runs:
@@ -115,12 +117,12 @@ class FlowRun:
             self._end(run)
         wait(self._ending, timeout=self.flow.interruption.left())
 
-    def _feed(self, run: StreamRun, slots: threading.BoundedSemaphore, futures: set[Future[None]]) -> None:
+    def _feed(self, run: StreamRun, slots: ReaderSlots, futures: set[Future[None]]) -> None:
         run.report.started = time.monotonic()
         try:
             for partition in self._partitions(run):
-                slots.acquire()  # lazily: the next partition is asked for when a reader is free
-                futures.add(self._start(run, partition, slots))
+                slot = slots.acquire()  # lazily: the next partition is asked for when a reader is free
+                futures.add(self._start(run, partition, slot))
                 if _hopeless(run):
                     break
             run.fed = True
@@ -155,31 +157,33 @@ class FlowRun:
             except AWAY as error:
                 self.flow.pause(retry, error)
 
-    def _start(self, run: StreamRun, partition: StreamPartition, slots: threading.BoundedSemaphore) -> Future[None]:
+    def _start(self, run: StreamRun, partition: StreamPartition, slot: ReaderSlot) -> Future[None]:
         """Read a partition in a thread of its own: one that a source holds must not hold the process, as those of
         a ``ThreadPoolExecutor`` do."""
         done: Future[None] = Future()
 
         def read() -> None:
             try:
-                self._read_one(run, partition, slots)
+                self._read_one(run, partition, slot)
             finally:
                 done.set_result(None)
 
         threading.Thread(target=read, name=f"reader-{run.plan.name}", daemon=True).start()
         return done
 
-    def _read_one(self, run: StreamRun, partition: StreamPartition, slots: threading.BoundedSemaphore) -> None:
+    def _read_one(self, run: StreamRun, partition: StreamPartition, slot: ReaderSlot) -> None:
         try:
             if _hopeless(run) or self._stop.is_set():
                 raise Stopped("stopped before this partition began")
-            PartitionReader(run, partition, stop=self._stop, retry=self.flow.retry(), redact=self.flow.redact).read()
+            PartitionReader(
+                run, partition, stop=self._stop, retry=self.flow.retry(), redact=self.flow.redact, slot=slot
+            ).read()
         except Stopped as error:
             run.fail(error)
         except BaseException as error:
             self._failed(run, error)
         finally:
-            slots.release()
+            slot.release()
 
     def _end_those_done(self, waiting: dict[StreamRun, set[Future[None]]]) -> None:
         for run in [run for run, futures in waiting.items() if all(one.done() for one in futures)]:
@@ -237,6 +241,9 @@ def _hopeless(run: StreamRun) -> bool:
 def _check_partition(partition: StreamPartition, seen: set[str], stream: str) -> None:
     if partition.id in seen:
         raise FlowFailedError(f"stream {stream!r} has more than one partition with the id {partition.id!r}")
-    if partition.id == "*":
-        raise FlowFailedError(f'stream {stream!r}: a partition cannot have the id "*"')
+    if re.fullmatch(r"\*\d*", partition.id):
+        raise FlowFailedError(
+            f"stream {stream!r}: a partition cannot have the id {partition.id!r}: an asterisk, alone or before a "
+            "number, stands for several partitions"
+        )
     seen.add(partition.id)

@@ -6,13 +6,15 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from ..contract import State, StreamPartition
 from ..parts import Destination, Slice
 from ._assemble import slices_of
 from ._buffer import Buffer, Run
+from ._group import PendingUnit
 from ._retry import Retry
+from ._slots import ReaderSlot
 from ._state_copy import copy_state
 from ._stream_run import StreamRun
 
@@ -52,7 +54,9 @@ class PartitionReader:
         stop: threading.Event,
         retry: Retry,
         redact: Callable[[str], str],
+        slot: ReaderSlot,
     ) -> None:
+        self._slot = slot
         self._run = run
         self._partition = partition
         self._stop = stop
@@ -69,6 +73,7 @@ class PartitionReader:
         first = True
         while True:
             attempt = _Attempt({})
+            self._slot.enter()
             try:
                 attempt.start = self._run.state_of(self._partition.id) if first else self._restart()
                 first = False
@@ -125,6 +130,7 @@ class PartitionReader:
             self._run.report.count_named(buffer.counters)
             self._run.metadata_seen.update(buffer.metadata_seen)
         self._end(attempt, buffer)
+        self._slot.leave()  # the next partition is read while this one's last unit waits for others to land with
         self._wait(attempt)
 
     def _flush(self, attempt: _Attempt, buffer: Buffer) -> None:
@@ -148,12 +154,7 @@ class PartitionReader:
         slices, read = self._slices(runs)
         del runs  # the rows, of which the slices are a copy
         attempt.staged = False  # lands with this unit
-        self._submit(
-            attempt,
-            lambda destination: self._run.commit(destination, self._partition.id, slices, state, read),
-            size,
-            state,
-        )
+        self._submit_unit(attempt, self._unit(attempt, "commit", slices, state, read), size)
 
     def _decide(self, attempt: _Attempt) -> None:
         """A state or deletes came, so the stream is incremental."""
@@ -171,32 +172,44 @@ class PartitionReader:
         rest, _ = buffer.take_open()
         slices, read = self._slices([*runs, *rest])
         del runs, rest
-        if incremental:
-            if slices or state is not None or attempt.staged:
-                self._submit(
-                    attempt,
-                    lambda destination: self._run.commit(
-                        destination, self._partition.id, slices, state, read, ended=True
-                    ),
-                    size,
-                    state,
-                )
-            return
-        last = state if state is not None else attempt.state
-        self._submit(
-            attempt, lambda destination: self._run.hold(destination, self._partition.id, slices, last, read), size
-        )
+        if not incremental:
+            last = state if state is not None else attempt.state
+            self._submit_unit(attempt, self._unit(attempt, "hold", slices, last, read, ended=True), size)
+        elif slices or state is not None or attempt.staged:
+            self._submit_unit(attempt, self._unit(attempt, "commit", slices, state, read, ended=True), size)
 
     def _slices(self, runs: list[Run]) -> tuple[list[Slice], int]:
         """The slices, and how many rows were read for them."""
         read = sum(one.count for one in runs if one.kind == "rows")
         return slices_of(self._run.plan, runs, self._run.mode), read
 
-    def _submit(
-        self, attempt: _Attempt, work: Callable[[Destination], None], size: int, state: State | None = None
-    ) -> None:
-        """Queue work; ``state`` is what will be stored once it is done."""
+    def _unit(
+        self,
+        attempt: _Attempt,
+        action: Literal["commit", "hold"],
+        slices: list[Slice],
+        state: State | None,
+        read: int,
+        *,
+        ended: bool = False,
+    ) -> PendingUnit:
+        def settle(error: BaseException | None) -> None:
+            if error is not None:
+                attempt.error = error
+            elif action == "commit":
+                attempt.progressed |= state is not None and state != attempt.start
 
+        return PendingUnit(action, self._partition.id, slices, state, read, ended, attempt.check, settle)
+
+    def _submit_unit(self, attempt: _Attempt, unit: PendingUnit, size: int) -> None:
+        def land(destination: Destination) -> None:
+            (error,) = self._run.land_together(destination, [unit])
+            if error is not None:
+                raise error
+
+        self._queue(attempt, land, size, unit)
+
+    def _submit(self, attempt: _Attempt, work: Callable[[Destination], None], size: int) -> None:
         def guarded(destination: Destination) -> None:
             attempt.check()  # a gap must not be followed by later rows
             try:
@@ -204,11 +217,15 @@ class PartitionReader:
             except BaseException as error:
                 attempt.error = error
                 raise
-            attempt.progressed |= state is not None and state != attempt.start
 
+        self._queue(attempt, guarded, size)
+
+    def _queue(
+        self, attempt: _Attempt, work: Callable[[Destination], None], size: int, unit: PendingUnit | None = None
+    ) -> None:
         attempt.check()
         attempt.pending = [one for one in attempt.pending if not one.done()]
-        attempt.pending.append(self._run.writer.submit(guarded, size))
+        attempt.pending.append(self._run.writer.submit(work, size, owner=self._run, lane=self._partition.id, unit=unit))
 
     def _wait(self, attempt: _Attempt) -> None:
         for one in attempt.pending:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
@@ -13,8 +14,10 @@ import pyarrow as pa
 from ..contract import ConcurrentRunError, DataSourceError, DestinationError, State
 from ..parts import CommitUnit, Destination, Slice, StateKey, StoredState, TableSpec, WriteMode
 from ._claims import Claims
+from ._group import FEWEST_STAGED, MOST_TOGETHER, SHARED, PendingUnit, merged_slices
 from ._plan import StreamPlan
 from ._publication import Publication, generation_of
+from ._retry import AWAY
 from ._summary import StreamReport
 from ._tally import Tally
 from ._tolerance import Tolerance
@@ -56,6 +59,7 @@ class StreamRun:
         self.metadata_seen: set[str] = set()  # of the metadata columns, those that a payload had
         self._publication: Publication | None = None
         self._landed_anything = self._begun = False
+        self._shared = 0  # stagings of several partitions
         self._tally = Tally(report, Tolerance.parse(plan.options.max_rejected))
         self._lock = threading.Lock()
 
@@ -97,60 +101,141 @@ class StreamRun:
             if self.stored_states and self.mode != "replace" and destination.has_table(self.plan.table) is False:
                 warn_of_dropped_table(self.plan)
 
-    def commit(
-        self,
-        destination: Destination,
-        partition: str,
-        slices: list[Slice],
-        state: State | None,
-        read: int,
-        *,
-        ended: bool = False,
-    ) -> None:
-        """Land a commit unit and remember the state that is stored now.
+    def land_together(self, destination: Destination, units: Sequence[PendingUnit]) -> list[BaseException | None]:
+        """Land units, those of several partitions in one commit. One that fails does not fail the others.
 
-        :param read: the rows that were read for it. :param ended: whether it is the partition's last.
+        :returns: the error of each; None: it has landed.
         """
-        self._begin(destination)
-        self._check(destination, slices, read, ended=ended and not self.plan.split)
-        for one in slices:
-            self._claim(one.table.name, one.table.write_mode)
+        errors: dict[int, BaseException] = {}
+        ready: list[PendingUnit] = []
+        try:
+            self._begin(destination)
+        except BaseException as error:
+            errors = {id(unit): error for unit in units}
+        for unit in units if not errors else ():
+            try:
+                unit.check()  # a gap must not be followed by later rows
+                self._check_unit(destination, unit, ready)
+                ready.append(unit)
+            except BaseException as error:
+                errors[id(unit)] = error
+        if len(ready) > 1:
+            ready = self._land_group(destination, ready, errors)
+        for unit in ready:
+            try:
+                self._land_alone(destination, unit)
+            except BaseException as error:
+                errors[id(unit)] = error
+        for unit in units:
+            unit.settle(errors.get(id(unit)))
+        return [errors.get(id(unit)) for unit in units]
+
+    def _check_unit(self, destination: Destination, unit: PendingUnit, beside: Sequence[PendingUnit]) -> None:
+        """Raise where a unit cannot land, together with those that land with it."""
+        self._check(
+            destination,
+            [one for other in (*beside, unit) for one in other.slices],
+            sum(other.read for other in (*beside, unit)),
+            ended=unit.ended and unit.action == "commit" and not self.plan.split,
+        )
+        if unit.action == "commit":
+            for one in unit.slices:
+                self._claim(one.table.name, one.table.write_mode)
+
+    def _land_group(
+        self, destination: Destination, units: list[PendingUnit], errors: dict[int, BaseException]
+    ) -> list[PendingUnit]:
+        """Land units at once. Returns those that are to be landed one by one, since together they failed."""
+        if units[0].action == "hold" and len(units) < FEWEST_STAGED:
+            return units
+        land = self._commit_group if units[0].action == "commit" else self._hold_group
+        try:
+            land(destination, units)
+        except AWAY as error:  # whether it has landed is found out by the readers, each for its own
+            errors.update({id(unit): error for unit in units})
+        except Exception as error:
+            log.info(
+                "%s.%s: %d partitions could not land together, so they land one by one: %s",
+                self.plan.source_id, self.plan.name, len(units), type(error).__name__,
+            )  # fmt: skip
+            return units
+        return []
+
+    def _commit_group(self, destination: Destination, units: Sequence[PendingUnit]) -> None:
+        keys = [self.plan.key(unit.partition) for unit in units]
+        stored = [
+            CommitUnit(key, (), unit.state, self._version(key.partition), self.plan.run_id)
+            for key, unit in zip(keys, units, strict=True)
+        ]
+        versions = destination.commit_group(stored, merged_slices(units))
+        self._landed_anything = True
+        self._report_changes(destination)
+        for key, unit, version in zip(keys, units, versions, strict=True):
+            self._tally.land(unit.partition, unit.slices, unit.read)
+            if unit.state is not None:
+                self._remember(key, version, unit.state)
+
+    def _hold_group(self, destination: Destination, units: Sequence[PendingUnit]) -> None:
+        """Set the rows of whole partitions aside together, under a key of their own: none of them is read again."""
+        slices = merged_slices(units)
+        if slices or any(unit.read for unit in units):
+            self._shared += 1
+            shared = self.plan.key(f"{SHARED}{self._shared}")
+            try:
+                self._stage(destination, shared.partition, slices, sum(unit.read for unit in units))
+            except Exception:
+                with suppress(Exception):  # nothing of it is published: it is in no unit
+                    destination.discard(shared)
+                raise
+            self._finished.append(CommitUnit(shared, (), None, 0, self.plan.run_id))
+        for unit in units:
+            self._finish_partition(unit)
+
+    def _land_alone(self, destination: Destination, unit: PendingUnit) -> None:
+        if unit.action == "hold":
+            if unit.slices or unit.read:
+                self._stage(destination, unit.partition, unit.slices, unit.read)
+            self._finish_partition(unit)
+            return
+        slices, read = unit.slices, unit.read
         last = max((at for at, one in enumerate(slices) if one.kind == "keys"), default=-1)
         if last >= 0 and self.report.partitions > 1:
             raise DataSourceError(
-                f"stream {self.plan.name!r} yielded all its keys from partition {partition!r}, and has more "
+                f"stream {self.plan.name!r} yielded all its keys from partition {unit.partition!r}, and has more "
                 "partitions, whose rows would be deleted; only a stream that is its own only partition can do that"
             )
         if last >= 0:  # keys of earlier batches are staged already, and only together do they say what is gone
-            self.stage(destination, partition, slices[: last + 1], read)
+            self._stage(destination, unit.partition, slices[: last + 1], read)
             read, slices = 0, slices[last + 1 :]
-        key = self.plan.key(partition)
-        known = self.stored.get(partition)
-        version = known.version if known is not None else 0
-        version = destination.commit(CommitUnit(key, slices, state, version, self.plan.run_id))
+        key = self.plan.key(unit.partition)
+        version = self._version(unit.partition)
+        version = destination.commit(CommitUnit(key, slices, unit.state, version, self.plan.run_id))
         self._landed_anything = True
         self._report_changes(destination)
-        self._tally.land(partition, slices, read, swept=destination.swept)
-        if state is not None:
-            self._remember(key, version, state)
+        self._tally.land(unit.partition, slices, read, swept=destination.swept)
+        if unit.state is not None:
+            self._remember(key, version, unit.state)
+
+    def _finish_partition(self, unit: PendingUnit) -> None:
+        """A partition of a stream that is read whole is at its end: it waits for the others."""
+        version = self._version(unit.partition)
+        self._finished.append(CommitUnit(self.plan.key(unit.partition), (), unit.state, version, self.plan.run_id))
+
+    def _version(self, partition: str) -> int:
+        known = self.stored.get(partition)
+        return known.version if known is not None else 0
 
     def stage(self, destination: Destination, partition: str, slices: list[Slice], read: int) -> None:
+        """Set slices aside until a state covers them, or the stream is read."""
         self._begin(destination)
         self._check(destination, slices, read)
+        self._stage(destination, partition, slices, read)
+
+    def _stage(self, destination: Destination, partition: str, slices: list[Slice], read: int) -> None:
         for one in slices:
             self._specs.setdefault(one.table.name, one.table)
         destination.stage(self.plan.key(partition), slices, self.plan.run_id)
         self._tally.stage(partition, slices, read)
-
-    def hold(
-        self, destination: Destination, partition: str, slices: list[Slice], state: State | None, read: int
-    ) -> None:
-        """A partition of a stream that is read whole is at its end: it waits for the others."""
-        if slices or read:
-            self.stage(destination, partition, slices, read)
-        known = self.stored.get(partition)
-        version = known.version if known is not None else 0
-        self._finished.append(CommitUnit(self.plan.key(partition), (), state, version, self.plan.run_id))
 
     def restart(self, destination: Destination, partition: str) -> State:
         """Drop what a failed attempt left and return the state to go on from.
@@ -203,16 +288,26 @@ class StreamRun:
                 f"stream {self.plan.name!r}: some partitions yield a state and others yield rows without one; "
                 "yield a state with the rows of each, or declare the stream's cursor in its schema"
             )
-        for unit in held:  # read before another partition showed that the stream is incremental
-            for name in self._specs:
-                self._claim(name, self.mode)
-            destination.commit(unit)
-            self._landed_anything = True
-            self._report_changes(destination)
-            self._tally.land(unit.key.partition)
-            self._finished.remove(unit)
+        for name in self._specs if held else ():
+            self._claim(name, self.mode)
+        self._commit_held(destination, held)
         if not self._landed_anything and self.plan.schema is not None:
             self._make_table(destination)
+
+    def _commit_held(self, destination: Destination, held: Sequence[CommitUnit]) -> None:
+        """Land partitions that were read before another one showed that the stream is incremental."""
+        together = MOST_TOGETHER if destination.groups else 1
+        for start in range(0, len(held), together):
+            units = held[start : start + together]
+            if len(units) > 1:
+                destination.commit_group(units, [])
+            else:
+                destination.commit(units[0])
+            self._landed_anything = True
+            self._report_changes(destination)
+            for unit in units:
+                self._tally.land(unit.key.partition)
+            del self._finished[: len(units)]
 
     def _publish(self, destination: Destination) -> None:
         if self._publication is None:
@@ -255,9 +350,8 @@ class StreamRun:
         if spec.schema is None or all(pa.types.is_null(one.type) for one in spec.schema):
             return
         key = self.plan.key("")
-        known = self.stored.get("")
         empty = Slice(spec, "rows", spec.schema.empty_table())
-        destination.commit(CommitUnit(key, [empty], None, known.version if known else 0, self.plan.run_id))
+        destination.commit(CommitUnit(key, [empty], None, self._version(""), self.plan.run_id))
 
     def _report_changes(self, destination: Destination) -> None:
         """Say which columns the last commit gave another type: queries on the table may depend on it."""

@@ -59,6 +59,7 @@ class Injection:
             )
         for name in OF_DESTINATION:
             self._replace(destination, name, _HALVES.get(name))
+        destination.commit_group = self._around_group(destination.commit_group)  # type: ignore[method-assign]  # on purpose
         if (store := getattr(destination, "_store", None)) is not None:  # of an ingestion plugin
             self._replace(store, "save")
 
@@ -83,6 +84,21 @@ class Injection:
             result = call(*args, **kwargs)
             self.strike(Passed(instant, "after", nth))
             return result
+
+        return called
+
+    def _around_group(self, commit_group: Callable[..., list[int]]) -> Callable[..., list[int]]:
+        """A commit of several units passes the instant ``commit`` once for each: how many units land together
+        depends on how fast they come, and the number of instants must not."""
+
+        def called(units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
+            passings = [self.next("commit") for _ in units]
+            for nth in passings:
+                self.strike(Passed("commit", "before", nth))
+            versions = commit_group(units, slices)
+            for nth in passings:
+                self.strike(Passed("commit", "after", nth))
+            return versions
 
         return called
 

@@ -5,6 +5,7 @@
     lake/
         orders/part-….parquet     a table: what readers read, and nothing that is not committed
         _vdk/record.json          the states, and the moves of the last commit; renamed into place, which commits
+        _vdk/record.json.….log    where the record is large: a line for each commit since; the record names it
         _vdk/lock                 held by the process that is committing; the system lets go of it when that dies
         _vdk/landing/             files that a commit is about to move; whatever is left there by a kill is removed
         _vdk/staged/              rows set aside until their state comes, a folder for each stream and partition
@@ -15,7 +16,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -24,7 +24,7 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFa
 
 from ._disk import disk_errors, sync_folder
 from ._moves import DATA_FILE, Move
-from ._record import Record
+from ._record import Change, Record
 
 CONTROL = "_vdk"
 """Spark, pyarrow and others take no folder for data that begins with an underscore."""
@@ -41,7 +41,7 @@ class Lake:
         self.control = root / CONTROL
         self.landing = self.control / "landing"
         self.staged = self.control / "staged"
-        self._record = self.control / "record.json"
+        self._record = Record(self.control / "record.json", self.landing / "record.json")
         self._lock_timeout = lock_timeout
         self._lock = FileLock(self.control / "lock", timeout=lock_timeout)
 
@@ -62,8 +62,9 @@ class Lake:
             pass
 
     def record(self) -> Record:
-        """What is committed. Whoever writes replaces it at once, so no lock is needed to look."""
-        return Record.read(self._record)
+        """What is committed. A commit is there whole or not at all, so no lock is needed to look."""
+        self._record.refresh()
+        return self._record
 
     @contextmanager
     def locked(self) -> Iterator[Record]:
@@ -88,14 +89,15 @@ class Lake:
                     f"{self.root}: its file system has no locks, by which commits take turns: name a folder on another"
                 ) from error
             try:
-                record = self.record()
-                self._make(record.moves)
+                if self._record.refresh() and self._record.moves:
+                    self._record.synced()
+                self._make(self._record.moves)
                 self._clear()
-                yield record
+                yield self._record
             finally:
                 self._lock.release()
 
-    def commit(self, record: Record, moves: Sequence[Move]) -> None:
+    def commit(self, change: Change, moves: Sequence[Move]) -> None:
         """Make the commit, then its moves. The files that move are synced by now; their folders are here.
 
         :raises OSError: before the commit: nothing has happened.
@@ -103,7 +105,7 @@ class Lake:
         """
         for folder in {folder for move in moves for folder in self._folders(move)}:
             sync_folder(folder)
-        replace(record, moves=moves).write(self._record, self.landing / self._record.name)
+        self._record.commit(change, moves)
         try:
             self._make(moves)
         except OSError as error:

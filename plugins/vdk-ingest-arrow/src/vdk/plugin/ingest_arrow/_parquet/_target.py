@@ -50,6 +50,7 @@ class ParquetTarget(Destination):
     write_modes = frozenset[WriteMode](("append", "replace"))
     deletes = False
     transactional = True
+    groups = True
 
     def __init__(self, target: str | None, *, folder: Path) -> None:
         super().__init__(target, folder=folder)
@@ -78,11 +79,18 @@ class ParquetTarget(Destination):
             return has_data(self.path / folder_name(name))
 
     def commit(self, unit: CommitUnit) -> int:
-        check_state(unit)
-        rows = [(one.table, _in_memory(one)) for one in unit.slices]
+        return self._commit([unit], unit.slices)[0]
+
+    def commit_group(self, units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
+        return self._commit(units, slices)
+
+    def _commit(self, units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
+        for unit in units:
+            check_state(unit)
+        rows = [(one.table, _in_memory(one)) for one in slices]
         with self._lake.locked() as record:
-            record, version = record.swapped(unit)
-            staged = self._staging.finished(unit.key)
+            change, versions = record.swapped(units)
+            staged = [one for unit in units for one in self._staging.finished(unit.key)]
             specs = {spec.name: spec for spec in (*(one.spec for one in staged), *(spec for spec, _ in rows))}
             moves: list[Move] = []
             changes = []
@@ -91,10 +99,11 @@ class ParquetTarget(Destination):
                 added, changed = self._append(spec, mine, [data for its, data in rows if its.name == name])
                 moves += added
                 changes += changed
-            self._lake.commit(record, moves)
+            self._lake.commit(change, moves)
         self.schema_changes = changes
-        self._staging.landed(unit.key)
-        return version
+        for unit in units:
+            self._staging.landed(unit.key)
+        return versions
 
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
         incoming = [(one.table, rows) for one in slices if (rows := _in_memory(one)).count or rows.types]
@@ -112,11 +121,9 @@ class ParquetTarget(Destination):
         for unit in generation.units:
             check_state(unit)
         with self._lake.locked() as record:
-            versions = []
+            change, versions = record.swapped(generation.units)
             staged: list[StagedFile] = []
             for unit in generation.units:
-                record, version = record.swapped(unit)
-                versions.append(version)
                 self._staging.expect_unpublished(unit.key)
                 staged += self._staging.finished(unit.key)
             names = {table.name for table in generation.tables}
@@ -129,7 +136,7 @@ class ParquetTarget(Destination):
                 added, changed = self._replace(spec, mine)
                 moves += added
                 changes += changed
-            self._lake.commit(record, moves)
+            self._lake.commit(change, moves)
         self.schema_changes = changes
         for unit in generation.units:
             self._staging.published(unit.key)

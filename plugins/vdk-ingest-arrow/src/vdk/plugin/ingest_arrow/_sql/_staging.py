@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vdk.plugin.datasource_base.contract import ConcurrentRunError
-from vdk.plugin.datasource_base.parts import StateKey, TableSpec
+from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, TableSpec
 from vdk.plugin.datasource_base.parts._destination import Kind
 
 from ._incoming import Incoming
@@ -113,6 +113,26 @@ class Staging:
             list(wanted.values()),
         )
         return [_segment(*row) for row in rows]
+
+    def segments_of(self, units: Sequence[CommitUnit]) -> list[list[Segment]]:
+        """What the run of each unit has staged for its key. The units are those of one stream, in one run."""
+        if len(units) == 1:
+            return [self.segments(units[0].key, units[0].run_id)]
+        if not units:
+            return []
+        key = units[0].key
+        values = [key.source_id, key.stream, key.table, units[0].run_id]
+        names = ("source_id", "stream", "destination_table", "run_id")
+        where = " AND ".join(f"{a} = {b}" for a, b in zip(names, self._database.numbered(4), strict=True))
+        rows = self._rows(
+            f"SELECT partition, staged_table, target_table, kind, landing, position FROM {self._registry} "
+            f"WHERE {where} ORDER BY partition, target_table, position",
+            values,
+        )
+        found: dict[str, list[Segment]] = {}
+        for partition, *row in rows:
+            found.setdefault(partition, []).append(_segment(*row))
+        return [found.get(unit.key.partition, []) for unit in units]
 
     def expect(self, key: StateKey, expected: set[str], segments: Sequence[Segment]) -> None:
         """Raises ``ConcurrentRunError`` where another run has dropped what this one staged."""

@@ -12,6 +12,9 @@ from vdk.plugin.datasource_base.parts._destination import FORGOTTEN
 from ._database import Database, Overtaken
 from ._names import STATE_COLUMNS, STATE_KEY, STATE_TABLE
 
+_AT_ONCE = 250
+"""States that one statement is for. SQLite's limit of parameters is 32,766, PostgreSQL's 65,535."""
+
 
 class States:
     """The table ``_vdk_datasource_state``."""
@@ -54,27 +57,77 @@ class States:
         )
         return [self._stored(row) for row in rows]
 
-    def swap(self, unit: CommitUnit) -> int:
-        """Compare the stored version with the unit's and store its state. Returns the version stored now.
+    def swap_all(self, units: Sequence[CommitUnit]) -> list[int]:
+        """Compare the stored version of each unit's state, and store the units' states.
 
-        :raises ConcurrentRunError: it is another version.
+        :param units: of one stream. :returns: the versions stored now.
+        :raises ConcurrentRunError: one of them is another.
         """
-        key = _values(unit.key)
-        found = self._rows(
-            f"SELECT version, run_id FROM {self._table} WHERE {self._match()}{self._database.for_update}", key
+        found = self._versions(units)
+        for unit in units:
+            version, run_id = found.get(unit.key.partition, (0, None))
+            if version != unit.version:
+                raise _concurrent(unit, version, run_id)
+        forgotten = 0
+        if any(_keeps_row(unit) and not unit.version for unit in units):
+            forgotten = self._forgotten()
+        versions = []
+        for unit in units:
+            if unit.state is None:
+                versions.append(unit.version)
+            elif not _keeps_row(unit):
+                versions.append(0)
+                if unit.key.partition in found:
+                    self._forget(unit, unit.version)
+            else:
+                versions.append((unit.version or forgotten) + 1)
+        self._store_all(
+            [
+                (unit, version, _encoded(unit), unit.key.partition in found)
+                for unit, version in zip(units, versions, strict=True)
+                if _keeps_row(unit)
+            ]
         )
-        version, run_id = found[0] if found else (0, None)
-        if version != unit.version:
-            raise _concurrent(unit, version, run_id)
-        if unit.state is None:
-            return unit.version
-        if not unit.state and not unit.reset:
-            if found:
-                self._forget(unit, int(version))
-            return 0
-        new = int(version or self._forgotten()) + 1
-        self._store(unit.key, new, _encoded(unit), unit.run_id, there=bool(found))
-        return new
+        return versions
+
+    def _versions(self, units: Sequence[CommitUnit]) -> dict[str, tuple[int, str]]:
+        """Partition → version and run, of the states that are stored. The rows are held until the transaction ends."""
+        found: dict[str, tuple[int, str]] = {}
+        for start in range(0, len(units), _AT_ONCE):
+            some = units[start : start + _AT_ONCE]
+            key = some[0].key
+            same = [key.source_id, key.source_identity, key.stream, key.table]
+            listed = ", ".join(self._database.numbered(len(some), 5))
+            names = ("source_id", "source_identity", "stream", "destination_table")
+            where = " AND ".join(f"{a} = {b}" for a, b in zip(names, self._database.numbered(4), strict=True))
+            rows = self._rows(
+                f"SELECT partition, version, run_id FROM {self._table} WHERE {where} AND partition IN ({listed}) "
+                f"ORDER BY partition{self._database.for_update}",
+                [*same, *(unit.key.partition for unit in some)],
+            )
+            found.update({row[0]: (int(row[1]), row[2]) for row in rows})
+        return found
+
+    def _store_all(self, states: Sequence[tuple[CommitUnit, int, str, bool]]) -> None:
+        """Store encoded states with their versions; the last of each says whether there is one already."""
+        for unit, version, state, there in states:
+            if there:
+                self._store(unit.key, version, state, unit.run_id, there=True)
+        new = [one for one in states if not one[3]]
+        for start in range(0, len(new), _AT_ONCE):
+            some = new[start : start + _AT_ONCE]
+            width = len(STATE_KEY) + 3
+            rows = ", ".join(
+                f"({', '.join(self._database.numbered(width, 1 + width * at))}, {self._database.now})"
+                for at in range(len(some))
+            )
+            done = self._database.changed(
+                f"INSERT INTO {self._table} ({', '.join(STATE_COLUMNS)}) VALUES {rows} ON CONFLICT DO NOTHING",
+                [value for unit, version, state, _ in some
+                 for value in (*_values(unit.key), version, state, unit.run_id)],
+            )  # fmt: skip
+            if done != len(some):
+                raise Overtaken(f"{self._database.where}: another run stored the same state at the same moment")
 
     def _forget(self, unit: CommitUnit, version: int) -> None:
         """Delete a state, and keep its version: no state that is made anew may come to have it again."""
@@ -149,6 +202,11 @@ class States:
                 f"{self._database.where}, table {STATE_TABLE}: the columns {missing} are missing, so it was "
                 "made by something else or by another version. Rename it, or name another database"
             )
+
+
+def _keeps_row(unit: CommitUnit) -> bool:
+    """Whether the unit's state is stored: one that is not empty, and the empty one that a reset leaves."""
+    return bool(unit.state) or unit.reset
 
 
 def _values(key: StateKey) -> list[object]:

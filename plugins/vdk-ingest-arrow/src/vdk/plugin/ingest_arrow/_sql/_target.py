@@ -44,6 +44,7 @@ class SqlTarget(Destination):
     write_modes = frozenset[WriteMode](("append", "upsert", "replace"))
     deletes = True
     transactional = True
+    groups = True
 
     def __init__(self, target: str | None, *, folder: Path, database: Database) -> None:
         super().__init__(target, folder=folder)
@@ -70,24 +71,32 @@ class SqlTarget(Destination):
             return self._database.columns(name) is not None
 
     def commit(self, unit: CommitUnit) -> int:
-        for one in unit.slices:
+        return self._commit([unit], unit.slices)[0]
+
+    def commit_group(self, units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
+        return self._commit(units, slices)
+
+    def _commit(self, units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
+        for one in slices:
             if one.table.write_mode == "replace":
                 raise DestinationError(f"table {one.table.name!r}: a replaced table is staged and published")
 
-        slices = [one for one in unit.slices if one.data.num_rows or _has_type(one.data.schema, one.table.schema)]
+        slices = [one for one in slices if one.data.num_rows or _has_type(one.data.schema, one.table.schema)]
 
-        def land(incoming: Sequence[Incoming]) -> tuple[int, int]:
-            version = self._states.swap(unit)
-            segments = self._staging.segments(unit.key, unit.run_id)
-            self._staging.expect(unit.key, self._staged.get(unit.key, set()) - {_PUBLISHED}, segments)
-            swept = sum(self._land_segment(unit.key, segment) for segment in segments)
+        def land(incoming: Sequence[Incoming]) -> tuple[list[int], int]:
+            versions = self._states.swap_all(units)
+            swept = 0
+            for unit, segments in zip(units, self._staging.segments_of(units), strict=True):
+                self._staging.expect(unit.key, self._staged.get(unit.key, set()) - {_PUBLISHED}, segments)
+                swept += sum(self._land_segment(unit.key, segment) for segment in segments)
             for one, rows in zip(slices, incoming, strict=True):
                 self._tables.land(one.table, one.kind, rows)
-            return version, swept
+            return versions, swept
 
-        version, self.swept = self._write(slices, land)
-        self._staged.pop(unit.key, None)
-        return version
+        versions, self.swept = self._write(slices, land)
+        for unit in units:
+            self._staged.pop(unit.key, None)
+        return versions
 
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
         def aside(incoming: Sequence[Incoming]) -> set[str]:
@@ -116,10 +125,9 @@ class SqlTarget(Destination):
 
     def publish(self, generation: Generation) -> list[int]:
         def swap(_: Sequence[Incoming]) -> list[int]:
-            versions = [self._states.swap(unit) for unit in generation.units]
+            versions = self._states.swap_all(generation.units)
             segments = []
-            for unit in generation.units:
-                mine = self._staging.segments(unit.key, unit.run_id)
+            for unit, mine in zip(generation.units, self._staging.segments_of(generation.units), strict=True):
                 self._staging.expect(unit.key, self._staged.get(unit.key, set()), mine)
                 segments += mine
             names = {table.name for table in generation.tables}
