@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, DestinationError
 
+from .._opened import HeldFolder
 from ._disk import disk_errors, sync_folder
 from ._moves import DATA_FILE, Move
 from ._record import Record
@@ -44,6 +45,7 @@ class Lake:
         self._record = self.control / "record.json"
         self._lock_timeout = lock_timeout
         self._lock = FileLock(self.control / "lock", timeout=lock_timeout)
+        self._held: list[HeldFolder] = []
 
     def open(self) -> None:
         """Make the folder where it is missing, and finish what a kill has interrupted.
@@ -59,7 +61,18 @@ class Lake:
                     f"{self.root} is the folder of a table: a Parquet target is a folder of tables, name the one above"
                 )
         with self.locked():
-            pass
+            self._held = self._held or [HeldFolder(self.root), HeldFolder(self.control)]
+
+    def close(self) -> None:
+        """Let go of the folder. Idempotent."""
+        held, self._held = self._held, []
+        for folder in held:
+            folder.close()
+
+    def check_place(self) -> None:
+        """Raises ``DestinationError`` where the folder is not the one that was opened."""
+        for folder in self._held:
+            folder.check()
 
     def record(self) -> Record:
         """What is committed. Whoever writes replaces it at once, so no lock is needed to look."""
@@ -70,8 +83,10 @@ class Lake:
         """Alone with the folder, every commit finished, and the landing place empty.
 
         :raises ConnectionFailedError: another process is committing and does not come to an end.
+        :raises DestinationError: the folder is not the one that was opened, or may not be written.
         """
         with disk_errors(self.root):
+            self.check_place()
             if not self.control.exists():
                 self.control.mkdir(parents=True, exist_ok=True)
                 sync_folder(self.root.parent)
@@ -111,6 +126,7 @@ class Lake:
                 f"{error.filename or self.root}: {error.strerror or error}. Rows and state are committed, but not all "
                 "files could be put in their place: start again, and the run begins by doing that"
             ) from error
+        self.check_place()
 
     def _folders(self, move: Move) -> list[Path]:
         """What must be durable for the move to find its file after the power failed."""

@@ -52,6 +52,12 @@ class TableFolder:
         self._newest = min(names, default=None)
         self._position = int(self._newest[5:15]) if self._newest else _FIRST + 1
 
+    @property
+    def position(self) -> int:
+        """Of its newest file. It only goes down, whoever writes, replaces or merges: a folder in which it is higher
+        than it was has lost files."""
+        return self._position
+
     def columns(self) -> Columns | None:
         """Its columns, which are those of its newest file; None where it has none."""
         return RowsInFile(self.path / self._newest).types if self._newest else None

@@ -59,6 +59,8 @@ class ParquetTarget(Destination):
         self._merge = _number(url, "merge_files", 0, least=0)
         self._lake = Lake(self.path, lock_timeout=url.lock_timeout())
         self._staging = Staging(self._lake.staged, self._form)
+        self._positions: dict[str, int] = {}
+        """Where this run's commits have left each table."""
 
     def identity(self) -> str:
         return f"arrow parquet:///{file_identity(self.path)}"
@@ -68,6 +70,8 @@ class ParquetTarget(Destination):
 
     def close(self) -> None:
         self._staging.close()
+        self._lake.close()
+        self._positions.clear()
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         return [one for key, one in self._lake.record().states.items() if key.source_id == source_id]
@@ -84,15 +88,18 @@ class ParquetTarget(Destination):
             staged = self._staging.finished(unit.key)
             specs = {spec.name: spec for spec in (*(one.spec for one in staged), *(spec for spec, _ in rows))}
             moves: list[Move] = []
-            for name, spec in specs.items():
-                mine = [RowsInFile(one.path) for one in staged if one.spec.name == name]
-                moves += self._append(spec, mine, [data for its, data in rows if its.name == name])
+            tables = [self._table(name) for name in specs]
+            for table, spec in zip(tables, specs.values(), strict=True):
+                mine = [RowsInFile(one.path) for one in staged if one.spec.name == spec.name]
+                moves += self._append(table, spec, mine, [data for its, data in rows if its.name == spec.name])
             self._lake.commit(record, moves)
+        self._positions.update({table.name: table.position for table in tables})
         self._staging.landed(unit.key)
         return version
 
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
         incoming = [(one.table, _in_memory(one)) for one in slices]
+        self._lake.check_place()
         with disk_errors(self.path):
             self._staging.add(key, incoming, run_id)
 
@@ -118,20 +125,38 @@ class ParquetTarget(Destination):
             if stray := sorted({one.spec.name for one in staged} - names):
                 raise DestinationError(f"rows are staged for the tables {stray}, which are not among those to publish")
             moves: list[Move] = []
-            for spec in generation.tables:
-                moves += self._replace(spec, [RowsInFile(one.path) for one in staged if one.spec.name == spec.name])
+            tables = [TableFolder(self._lake, spec.name) for spec in generation.tables]
+            for table, spec in zip(tables, generation.tables, strict=True):
+                mine = [RowsInFile(one.path) for one in staged if one.spec.name == spec.name]
+                moves += self._replace(table, spec, mine)
             self._lake.commit(record, moves)
+        self._positions.update({table.name: table.position for table in tables})
         for unit in generation.units:
             self._staging.published(unit.key)
         return versions
 
-    def _append(self, spec: TableSpec, staged: Sequence[RowsInFile], rows: Sequence[RowsInMemory]) -> list[Move]:
+    def _table(self, name: str) -> TableFolder:
+        """A table that rows are appended to.
+
+        :raises DestinationError: it has lost what this run has landed there.
+        """
+        table = TableFolder(self._lake, name)
+        if table.position > self._positions.get(name, table.position):
+            raise DestinationError(
+                f"{table.path}: the files of table {name!r} were deleted while the run was at work; this run's rows "
+                "are gone with them, and nothing of this commit was kept. To load them again, reset the stream's state "
+                "(vdk datasource state reset FLOW --stream NAME), and run again"
+            )
+        return table
+
+    def _append(
+        self, table: TableFolder, spec: TableSpec, staged: Sequence[RowsInFile], rows: Sequence[RowsInMemory]
+    ) -> list[Move]:
         """What lands rows in a table: one new file, unless rows were staged or another type came."""
         if spec.write_mode == "replace":
             raise DestinationError(f"table {spec.name!r}: a replaced table is staged and published")
         if spec.write_mode == "upsert":
             raise DestinationError(f"table {spec.name!r}: rows are only appended here, not upserted")
-        table = TableFolder(self._lake, spec.name)
         there = table.columns() or {}
         declared = {name: type_ for name, type_ in declared_columns(spec).items() if name not in there}
         columns = _columns_or_text(settled(spec, {**there, **declared}, [*staged, *rows], table.rows), [*staged, *rows])
@@ -149,9 +174,8 @@ class ParquetTarget(Destination):
             return table.rebuilt(landing, columns, self._form, merge=merge)
         return table.appended(landing, columns, self._form)
 
-    def _replace(self, spec: TableSpec, staged: Sequence[RowsInFile]) -> list[Move]:
+    def _replace(self, table: TableFolder, spec: TableSpec, staged: Sequence[RowsInFile]) -> list[Move]:
         """What puts a generation in the place of a table. Columns it has no value for stay, if they are known."""
-        table = TableFolder(self._lake, spec.name)
         there = table.columns() or {}
         declared = declared_columns(spec)
         columns = settled(spec, declared if spec.evolve or not there else there, staged)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeVar
 
@@ -33,6 +33,9 @@ class Database(ABC):
     """SQL for the present time as ``types.zoned``."""
     for_update: ClassVar[str] = ""
     """What makes a SELECT hold the rows it found until the transaction ends, where it does not anyway."""
+    traces_change: ClassVar[bool] = True
+    """Whether a table's trace has to be taken again after each commit: it becomes another one, or a table may be
+    dropped between two statements of a transaction."""
     where: str
 
     # The connection.
@@ -69,6 +72,7 @@ class Database(ABC):
         Everything ``work`` does must be in the database: what it keeps elsewhere is not undone.
 
         :raises ConnectionFailedError: still in conflict after the lock timeout.
+        :raises DestinationError: this is another database than that which was opened.
         """
 
     @abstractmethod
@@ -109,6 +113,17 @@ class Database(ABC):
 
         :raises DestinationError: where the name is a view's, or one that the database takes for another table's.
         """
+
+    @abstractmethod
+    def traces(self, names: Collection[str]) -> Mapping[str, Hashable]:
+        """For each table that there is: what tells it from one that is made in its place."""
+
+    def continues(self, before: Hashable, now: Hashable, *, landed: bool = False) -> bool:
+        """Whether two traces of one name are those of one table.
+
+        :param landed: whether this transaction has written to the table between the two.
+        """
+        return before == now
 
     def rename(self, old: str, new: str) -> None:
         """Rename a table of this schema."""

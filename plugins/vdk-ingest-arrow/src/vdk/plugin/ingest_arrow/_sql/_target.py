@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -29,6 +29,7 @@ from ._names import STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, i
 from ._staging import ALL_PARTITIONS, Segment, Staging
 from ._state import States
 from ._tables import Tables
+from ._traces import Traces
 from ._types import Columns
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ class SqlTarget(Destination):
         self._tables = Tables(database)
         self._states = States(database)
         self._staging = Staging(self._tables)
+        self._traces = Traces(database)
         self._staged: dict[StateKey, set[str]] = {}
         self._prepared = False
 
@@ -58,6 +60,7 @@ class SqlTarget(Destination):
 
     def close(self) -> None:
         self._database.close()
+        self._traces.forget()
         self._prepared = False
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
@@ -73,21 +76,26 @@ class SqlTarget(Destination):
             if one.table.write_mode == "replace":
                 raise DestinationError(f"table {one.table.name!r}: a replaced table is staged and published")
 
-        def land(incoming: Sequence[Incoming]) -> tuple[int, int]:
+        def land(incoming: Sequence[Incoming]) -> tuple[int, int, Mapping[str, Hashable]]:
+            self._traces.check({one.table.name for one in unit.slices})
             version = self._states.swap(unit)
             segments = self._staging.segments(unit.key, unit.run_id)
             self._staging.expect(unit.key, self._staged.get(unit.key, set()) - {_PUBLISHED}, segments)
+            self._traces.check({one.spec.name for one in segments})
             swept = sum(self._land_segment(unit.key, segment) for segment in segments)
             for one, rows in zip(unit.slices, incoming, strict=True):
                 self._tables.land(one.table, one.kind, rows)
-            return version, swept
+            names = {*(one.table.name for one in unit.slices), *(one.spec.name for one in segments)}
+            return version, swept, self._traces.after(names)
 
-        version, self.swept = self._write(unit.slices, land)
+        version, self.swept, traces = self._write(unit.slices, land)
+        self._traces.keep(traces)
         self._staged.pop(unit.key, None)
         return version
 
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
         def aside(incoming: Sequence[Incoming]) -> set[str]:
+            self._traces.check(())
             return {
                 self._staging.add(key, one.table, one.kind, rows, run_id)
                 for one, rows in zip(slices, incoming, strict=True)
@@ -112,7 +120,8 @@ class SqlTarget(Destination):
             return self._database.columns(STAGING_TABLE) is not None and bool(self._staging.segments(key, run_id))
 
     def publish(self, generation: Generation) -> list[int]:
-        def swap(_: Sequence[Incoming]) -> list[int]:
+        def swap(_: Sequence[Incoming]) -> tuple[list[int], Mapping[str, Hashable]]:
+            self._traces.check(())
             versions = [self._states.swap(unit) for unit in generation.units]
             segments = []
             for unit in generation.units:
@@ -124,9 +133,10 @@ class SqlTarget(Destination):
                 raise DestinationError(f"rows are staged for the tables {stray}, which are not among those to publish")
             for table in generation.tables:
                 self._replace(table, [one for one in segments if one.spec.name == table.name])
-            return versions
+            return versions, self._traces.after(names, replaced=True)
 
-        versions = self._write((), swap)
+        versions, traces = self._write((), swap)
+        self._traces.keep(traces)
         for unit in generation.units:
             if self._staged.get(unit.key):
                 self._staged[unit.key] = {_PUBLISHED}
@@ -201,11 +211,12 @@ class SqlTarget(Destination):
     def _prepare(self) -> None:
         if not self._prepared:
 
-            def make() -> None:
+            def make() -> Mapping[str, Hashable]:
                 self._database.make_schema()
                 self._database.hold(STATE_TABLE)
                 self._states.prepare()
                 self._staging.prepare()
+                return self._traces.after((STATE_TABLE, STAGING_TABLE))
 
-            self._database.transaction(make)
+            self._traces.keep(self._database.transaction(make))
             self._prepared = True
