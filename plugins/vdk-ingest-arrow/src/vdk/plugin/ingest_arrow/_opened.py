@@ -18,6 +18,8 @@ def file_id(path: Path) -> FileId | None:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise DestinationError(f"{path} cannot be looked at: {error.strerror or error}") from error
     return status.st_dev, status.st_ino
 
 

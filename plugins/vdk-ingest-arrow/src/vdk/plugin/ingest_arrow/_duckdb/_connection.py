@@ -20,8 +20,9 @@ import pyarrow as pa
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, DestinationError
 
 from .._opened import FileId, check_same, opened_id
+from .._parquet._disk import disk_errors
 from .._sql._names import quoted
-from ._errors import check_file, is_full, translated, who_is_in_the_way
+from ._errors import check_file, is_conflict, translated, who_is_in_the_way
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -108,7 +109,7 @@ class DuckDBConnection:
         waited = False
         while True:
             try:
-                with self._turn.opening:
+                with self._turn.opening, disk_errors(self.path):
                     _make(self.path)
                     connection = duckdb.connect(str(self.path))
                 break
@@ -205,7 +206,7 @@ class DuckDBConnection:
                 self._check_place()
                 return result
             except duckdb.TransactionException as error:
-                if is_full(error):  # the write-ahead log could not be written
+                if not is_conflict(error):  # the write-ahead log could not be written
                     self._disconnect()
                     raise translated(error, self.path) from error
                 if time.monotonic() >= deadline:

@@ -16,7 +16,7 @@ from adbc_driver_postgresql import dbapi as postgresql
 from vdk.plugin.datasource_base.contract import DataSourceError, DestinationError
 
 from .._sql._database import Overtaken
-from ._errors import OVERTAKEN, is_lost, refused, translated
+from ._errors import is_lost, is_overtaken, refused, translated
 from ._url import PostgresqlUrl
 
 log = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ class PostgresqlConnection:
             try:
                 return self._attempt(work)
             except (Error, Overtaken) as error:
-                overtaken = isinstance(error, Overtaken) or error.sqlstate in OVERTAKEN
+                overtaken = isinstance(error, Overtaken) or is_overtaken(error)
                 if not overtaken or time.monotonic() >= deadline:
                     raise
                 log.debug("another writer was faster, trying again: %s", error)
