@@ -87,6 +87,16 @@ def _read_only(lake: PostgresqlLake) -> None:
     lake.query("ALTER ROLE weak SET default_transaction_read_only = on")
 
 
+def _land(destination: ArrowDestination) -> None:
+    destination.open()
+    destination.commit(unit(rows(APPEND, {"id": [2]})))
+
+
+def _check(destination: ArrowDestination) -> None:
+    destination.open()
+    destination.check()
+
+
 @pytest.mark.parametrize(
     ("prepare", "said"),
     [
@@ -105,8 +115,10 @@ def test_a_postgresql_user_without_rights_is_refused_at_once(
         target = postgresql.target("?lock_timeout=60s").replace("//postgres:", "//weak:")
         destination = ArrowDestination(target, folder=Path())
         with pytest.raises(DestinationError, match=said):
-            destination.open()
-            destination.commit(unit(rows(APPEND, {"id": [2]})))
+            _land(destination)
+        destination.close()
+        with pytest.raises(DestinationError, match=said):
+            _check(destination)
         destination.close()
     finally:
         postgresql.query("GRANT CONNECT ON DATABASE lake TO PUBLIC")

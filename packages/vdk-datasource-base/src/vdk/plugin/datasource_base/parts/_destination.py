@@ -161,6 +161,24 @@ class Destination(ABC):
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         """Every stored state of a source, whatever its identity, stream or table."""
 
+    def check(self) -> None:
+        """Try what a run would do, and leave nothing of it: ``vdk datasource check`` asks, after ``open``.
+
+        :raises DestinationError: it would not be allowed.
+        """
+        return
+
+    def fold(self, name: str) -> str:
+        """Equal for the names of tables that are one to the destination, once it is open; by default no two are."""
+        return name
+
+    def check_table(self, spec: TableSpec) -> None:
+        """Refuse names that the destination cannot take, before anything is read. No I/O here.
+
+        :raises DestinationError: naming the table, or the declared column.
+        """
+        return
+
     def has_table(self, name: str) -> bool | None:
         """Whether there is such a table; None: it cannot say."""
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
+from .._parquet._disk import disk_errors
 from .._sql._database import Database
 from .._sql._incoming import Incoming
 from .._sql._names import check_name, check_table, folded, quoted
@@ -66,6 +68,12 @@ class DuckDBDatabase(Database):
                 for name, table in zip(names, tables, strict=True)
             ]
             yield lambda: incoming
+
+    def check_writable(self) -> None:
+        aside = self._path.with_name(f".{self._path.name}.{uuid.uuid4().hex}.new")
+        with disk_errors(aside):  # the write-ahead log is made when a transaction commits
+            aside.touch()
+            aside.unlink()
 
     def path(self, name: str) -> str:
         return f"{self._schema_path()}.{quoted(name)}"

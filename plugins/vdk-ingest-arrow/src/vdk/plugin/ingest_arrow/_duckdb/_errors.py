@@ -20,9 +20,7 @@ _MAGIC = b"DUCK"
 _HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
 _REFUSED = re.compile(r"Permission denied|Operation not permitted|Read-only file system")
 """What the system says for EACCES, EPERM and EROFS: waiting for an hour would not change it."""
-_DISK = re.compile(
-    r"Cannot open file|Could not (?:open|read|write|sync|truncate|remove|move)|fsync failed", re.IGNORECASE
-)
+_DISK = re.compile(r"Cannot open file|Could not (?:open|read|write|sync|truncate|remove|move)|fsync failed")
 """DuckDB wraps what the disk refuses within a COMMIT in the error of a lost race between transactions."""
 _FULL = re.compile(r"No space left|Disk quota exceeded|File too large|disk is full", re.IGNORECASE)
 

@@ -13,6 +13,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +27,7 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFa
 from .._opened import HeldFolder
 from ._disk import disk_errors, sync_folder
 from ._moves import DATA_FILE, Move
+from ._names import folded
 from ._record import Record
 
 CONTROL = "_vdk"
@@ -73,6 +76,13 @@ class Lake:
         """Raises ``DestinationError`` where the folder is not the one that was opened."""
         for folder in self._held:
             folder.check()
+
+    def fold(self, folder: str) -> str:
+        """Equal for the names of folders that are one to the file system, once the target is open."""
+        ignores_case = (self.root / CONTROL.upper()).exists()
+        if ignores_case:
+            return folded(folder)
+        return unicodedata.normalize("NFC", folder) if sys.platform == "darwin" else folder
 
     def record(self) -> Record:
         """What is committed. Whoever writes replaces it at once, so no lock is needed to look."""

@@ -20,7 +20,7 @@ from vdk.plugin.datasource_base.parts import (
     WriteMode,
 )
 
-from .._sql._names import check_distinct
+from .._sql._names import check_distinct, check_name
 from .._url import TargetUrl, file_identity
 from ._columns import declared_columns, settled
 from ._data_file import Columns, Format, Rows, RowsInFile, RowsInMemory
@@ -76,7 +76,32 @@ class ParquetTarget(Destination):
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         return [one for key, one in self._lake.record().states.items() if key.source_id == source_id]
 
+    def check(self) -> None:
+        """Make and remove what a commit makes."""
+        with self._lake.locked():
+            for folder in (self._lake.landing, self.path):
+                trial = folder / f".{uuid.uuid4().hex}"
+                trial.mkdir()
+                trial.rmdir()
+
+    def fold(self, name: str) -> str:
+        try:
+            return self._lake.fold(folder_name(name))
+        except DestinationError:
+            return name  # the table is refused by its name
+
+    def check_table(self, spec: TableSpec) -> None:
+        folder_name(spec.name)
+        names = spec.schema.names if spec.schema is not None else []
+        for name in names:
+            check_name(name, f"table {spec.name!r}: a column named")
+        check_distinct(names, spec.name)
+
     def has_table(self, name: str) -> bool:
+        try:
+            folder_name(name)
+        except DestinationError:
+            return False
         with disk_errors(self.path):
             return has_data(self.path / folder_name(name))
 

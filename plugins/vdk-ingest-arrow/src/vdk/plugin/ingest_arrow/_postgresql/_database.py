@@ -24,6 +24,8 @@ from ._wire import wire_table
 T = TypeVar("T")
 LONGEST_NAME = 63
 """Bytes of a name. PostgreSQL cuts longer ones off with no more than a notice."""
+_SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
+"""https://www.postgresql.org/docs/current/ddl-system-columns.html"""
 _KINDS = {
     "r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table", "S": "sequence",
     "c": "type", "i": "index", "I": "index",
@@ -88,6 +90,14 @@ class PostgresqlDatabase(Database):
             raise DestinationError(
                 f"{what} {name!r} cannot be: the name has {len(name.encode())} bytes, and PostgreSQL keeps "
                 f"{LONGEST_NAME}. Give the column another name with a transform, the table with destination_table"
+            )
+
+    def check_column(self, name: str, table: str) -> None:
+        super().check_column(name, table)
+        if name in _SYSTEM_COLUMNS:
+            raise DestinationError(
+                f"table {table!r}: a column named {name!r} cannot be: every table of PostgreSQL has a system column "
+                "of that name. Give it another name with a transform"
             )
 
     def path(self, name: str) -> str:

@@ -93,6 +93,10 @@ class Database(ABC):
         """Raises ``DestinationError`` for a name that the database does not take."""
         check_name(name, what)
 
+    def check_column(self, name: str, table: str) -> None:
+        """Raises ``DestinationError`` for a name that no column can have."""
+        self.check_name(name, f"table {table!r}: a column named")
+
     @abstractmethod
     def path(self, name: str) -> str:
         """A table's whole name, quoted, which nothing else is called."""
@@ -105,6 +109,13 @@ class Database(ABC):
 
     def hold(self, table: str) -> None:
         """See that nobody else who writes as we do changes this table, or makes it, until the transaction ends."""
+        return
+
+    def check_writable(self) -> None:
+        """Try what a commit needs and a transaction that is undone does not show.
+
+        :raises DestinationError: it would not be allowed.
+        """
         return
 
     @abstractmethod

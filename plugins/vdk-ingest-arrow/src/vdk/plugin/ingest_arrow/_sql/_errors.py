@@ -29,8 +29,8 @@ def first_bytes(path: Path, count: int, database: str) -> bytes | None:
 def forbidden(path: Path, text: str) -> DestinationError:
     """The error of a file, or a folder, that is read-only or another user's; trying again would not change it."""
     return DestinationError(
-        f"{path} may not be written by this user: the database needs to write the file and its folder, where its journal "
-        f"is. Grant both, or name another file: {text}"
+        f"{path} may not be written by this user: the database writes the file and, for its journal, the folder. Grant "
+        f"both, or name another file: {text}"
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -32,10 +34,15 @@ from ._tables import Tables
 from ._traces import Traces
 from ._types import Columns
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _PUBLISHED = ""
 """Is staged nowhere: stands for what was published, so that the same generation again is refused, not empty."""
+
+
+class _Undone(Exception):
+    """Ends a transaction that is not to be kept."""
 
 
 class SqlTarget(Destination):
@@ -67,7 +74,51 @@ class SqlTarget(Destination):
         with self._database.translated():
             return self._states.load(source_id)
 
+    def check(self) -> None:
+        """Make a table and undo it, which a run needs for tables that are missing and for rows that are set aside."""
+        ours = [name for name in (STATE_TABLE, STAGING_TABLE) if self.has_table(name)]
+        self._attempt(lambda: [self._database.changed(f"DELETE FROM {self._path(name)} WHERE 1 = 0") for name in ours])
+        try:
+            self._attempt(self._make_any_table)
+        except DestinationError as error:
+            if len(ours) < 2:
+                raise
+            log.warning("%s. Rows can be appended to tables that are there, in units that are one batch", error)
+        self._database.check_writable()
+
+    def _path(self, name: str) -> str:
+        return self._database.path(name)
+
+    def _make_any_table(self) -> None:
+        self._database.make_schema()
+        name = f"{STAGED_PREFIX}{uuid.uuid4().hex}"
+        self._database.rows(f"CREATE TABLE {self._path(name)} (id {self._database.types.big})")
+
+    def _attempt(self, work: Callable[[], object]) -> None:
+        """Run ``work`` in a transaction, and undo it."""
+
+        def undone() -> None:
+            work()
+            raise _Undone
+
+        with self._database.translated(), suppress(_Undone):
+            self._database.transaction(undone)
+
+    def fold(self, name: str) -> str:
+        return self._database.fold(name)
+
+    def check_table(self, spec: TableSpec) -> None:
+        self._database.check_name(spec.name, "a table named")
+        names = spec.schema.names if spec.schema is not None else []
+        for name in names:
+            self._database.check_column(name, spec.name)
+        check_distinct(names, spec.name, self._database.fold)
+
     def has_table(self, name: str) -> bool:
+        try:
+            self._database.check_name(name, "a table named")
+        except DestinationError:
+            return False
         with self._database.translated():
             return self._database.columns(name) is not None
 
