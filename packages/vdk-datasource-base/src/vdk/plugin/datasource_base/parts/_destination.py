@@ -126,9 +126,32 @@ class Generation:
     units: Sequence[CommitUnit] = field(default_factory=tuple)
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A row whose values a destination does not take.
+
+    :param slice: the index of its slice in what was to be committed or staged. :param row: its index in that slice.
+    :param column: the column, where it is known.
+    """
+
+    slice: int
+    row: int
+    reason: str
+    column: str | None = None
+
+
+class RefusedRowsError(DestinationError):
+    """A destination takes what it was given but for some rows: without them it may be given again. Nothing was kept."""
+
+    def __init__(self, message: str, rows: Sequence[RefusedRow]) -> None:
+        super().__init__(message)
+        self.rows = tuple(rows)
+
+
 class Destination(ABC):
     """A place where rows land. Raises ``ConnectionFailedError`` where trying again may help,
-    ``ConcurrentRunError`` where the stored version is not the expected one, else ``DestinationError``.
+    ``ConcurrentRunError`` where the stored version is not the expected one, ``RefusedRowsError`` from ``commit`` and
+    ``stage`` where it does not take some of the rows, else ``DestinationError``.
     """
 
     # These four are per object and not per class: a destination with several kinds of targets answers for its own.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ..contract import ConcurrentRunError, DataSourceError, DestinationError, State
-from ..parts import CommitUnit, Destination, Slice, StateKey, StoredState, TableSpec, WriteMode
+from ..parts import CommitUnit, Destination, RefusedRowsError, Slice, StateKey, StoredState, TableSpec, WriteMode
+from ._assemble import without_refused
 from ._claims import Claims
 from ._plan import StreamPlan
 from ._publication import Publication, generation_of
@@ -16,6 +17,8 @@ from ._tally import Tally
 from ._tolerance import Tolerance
 from ._warnings import warn_of_dropped_table, warn_of_metadata, warn_of_replaced_rows
 from ._writer import Writer
+
+T = TypeVar("T")
 
 
 class Retrying(Protocol):
@@ -121,7 +124,13 @@ class StreamRun:
         key = self.plan.key(partition)
         known = self.stored.get(partition)
         version = known.version if known is not None else 0
-        version = destination.commit(CommitUnit(key, slices, state, version, self.plan.run_id))
+        slices, version = self._taken(
+            destination,
+            slices,
+            read,
+            lambda fit: destination.commit(CommitUnit(key, fit, state, version, self.plan.run_id)),
+            ended=ended and not self.plan.split,
+        )
         self._landed_anything = True
         self._tally.land(partition, slices, read, swept=destination.swept)
         if state is not None:
@@ -130,10 +139,29 @@ class StreamRun:
     def stage(self, destination: Destination, partition: str, slices: list[Slice], read: int) -> None:
         self._begin(destination)
         self._check(destination, slices, read)
+        slices, _ = self._taken(
+            destination, slices, read, lambda fit: destination.stage(self.plan.key(partition), fit, self.plan.run_id)
+        )
         for one in slices:
             self._specs.setdefault(one.table.name, one.table)
-        destination.stage(self.plan.key(partition), slices, self.plan.run_id)
         self._tally.stage(partition, slices, read)
+
+    def _taken(
+        self,
+        destination: Destination,
+        slices: list[Slice],
+        read: int,
+        land: Callable[[list[Slice]], T],
+        *,
+        ended: bool = False,
+    ) -> tuple[list[Slice], T]:
+        """Land the rows that the destination takes; returns them, and what ``land`` returned for them."""
+        while True:
+            try:
+                return slices, land(slices)
+            except RefusedRowsError as error:
+                slices = without_refused(self.plan, slices, error)
+                self._check(destination, slices, read, ended=ended)
 
     def hold(
         self, destination: Destination, partition: str, slices: list[Slice], state: State | None, read: int

@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from .._arrow_types import UnfitValueError
 from .._parquet._disk import disk_errors
 from .._sql._database import Database
 from .._sql._incoming import Incoming
@@ -68,6 +70,18 @@ class DuckDBDatabase(Database):
                 for name, table in zip(names, tables, strict=True)
             ]
             yield lambda: incoming
+
+    def check_values(self, table: pa.Table) -> None:
+        for name, column in zip(table.schema.names, table.columns, strict=True):
+            bits = 32 if pa.types.is_date32(column.type) else 64 if pa.types.is_timestamp(column.type) else None
+            if bits is None:
+                continue
+            infinite = 2 ** (bits - 1) - 1
+            numbers = column.cast(pa.int32() if bits == 32 else pa.int64())
+            if pc.any(pc.is_in(numbers, pa.array([infinite, -infinite], numbers.type))).as_py():
+                raise UnfitValueError(
+                    f"column {name!r}: DuckDB takes this {column.type} for infinity: correct it with a transform", name
+                )
 
     def check_writable(self) -> None:
         aside = self._path.with_name(f".{self._path.name}.{uuid.uuid4().hex}.new")

@@ -13,6 +13,7 @@ from vdk.plugin.datasource_base.contract import (
     DestinationError,
 )
 
+from .._arrow_types import UnfitValueError
 from .._sql._errors import constrained, first_bytes, forbidden, something_else
 
 _MAGIC = b"DUCK"
@@ -39,6 +40,8 @@ def translated(error: duckdb.Error, path: Path) -> DataSourceError:
         )
     if isinstance(error, duckdb.ConstraintException):
         return constrained(str(path), text)
+    if isinstance(error, (duckdb.DataError, duckdb.InvalidInputException)):
+        return UnfitValueError(f"{path}: {text}")
     if "an index depends on it" in text:
         return DestinationError(
             f"{path}: a column that has to change its type has an index that is not vdk-ingest-arrow's, and DuckDB "

@@ -20,6 +20,8 @@ from vdk.plugin.datasource_base.parts import (
     WriteMode,
 )
 
+from .._arrow_types import UnfitValueError
+from .._refused import refusal
 from .._sql._names import check_distinct, check_name
 from .._url import TargetUrl, file_identity
 from ._columns import declared_columns, settled
@@ -107,7 +109,7 @@ class ParquetTarget(Destination):
 
     def commit(self, unit: CommitUnit) -> int:
         check_state(unit)
-        rows = [(one.table, _in_memory(one)) for one in unit.slices]
+        rows = _all_in_memory(unit.slices)
         with self._lake.locked() as record:
             record, version = record.swapped(unit)
             staged = self._staging.finished(unit.key)
@@ -123,7 +125,7 @@ class ParquetTarget(Destination):
         return version
 
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
-        incoming = [(one.table, _in_memory(one)) for one in slices]
+        incoming = _all_in_memory(slices)
         self._lake.check_place()
         with disk_errors(self.path):
             self._staging.add(key, incoming, run_id)
@@ -219,6 +221,14 @@ class ParquetTarget(Destination):
         path = self._lake.landing / uuid.uuid4().hex
         write_rows(path, [rows], wanted, self._form)
         return LandingFile(path, wanted)
+
+
+def _all_in_memory(slices: Sequence[Slice]) -> list[tuple[TableSpec, RowsInMemory]]:
+    """Raises ``RefusedRowsError`` where some of them have values that files do not keep."""
+    try:
+        return [(one.table, _in_memory(one)) for one in slices]
+    except UnfitValueError as error:
+        raise refusal(slices, _in_memory, error) from error.__cause__
 
 
 def _in_memory(one: Slice) -> RowsInMemory:

@@ -17,6 +17,7 @@ from vdk.plugin.datasource_base.contract import (
     DestinationError,
 )
 
+from .._arrow_types import UnfitValueError
 from .._sql._errors import constrained
 
 _OVERTAKEN = frozenset({"40001", "40P01", "55P03", "42P06", "42P07"})
@@ -57,6 +58,10 @@ _REMEDIES = {
     "22008": "a date or time is outside of PostgreSQL's range (4713 BC to 294276): convert it with a transform",
 }
 
+_TOO_LARGE = ("54000", "54001")
+"""A row or key that is too long, JSON that is nested too deeply."""
+_COPIED = re.compile(r"COPY .*, line \d+, column ([^:]+?)(?::|$)")
+
 
 def is_lost(error: Error) -> bool:
     """Whether the connection is of no use any more."""
@@ -83,8 +88,12 @@ def translated(error: Error, where: str) -> DataSourceError:
         )
     if state.startswith("23"):
         return constrained(where, text)
-    if remedy := _REMEDIES.get(state):
-        return DestinationError(f"{where}: {remedy}. PostgreSQL says: {text}")
+    remedy = f"{_REMEDIES[state]}. PostgreSQL says: " if state in _REMEDIES else ""
+    if state.startswith("22") or state in _TOO_LARGE:
+        column = _COPIED.search(text)
+        return UnfitValueError(f"{where}: {remedy}{text}", column[1] if column is not None else None)
+    if remedy:
+        return DestinationError(f"{where}: {remedy}{text}")
     return DestinationError(f"{where}: {text}")
 
 

@@ -79,6 +79,10 @@ class Database(ABC):
     def readable(self, tables: Sequence[pa.Table]) -> AbstractContextManager[Callable[[], list[Incoming]]]:
         """Arrow tables to select from. Entered before the transaction; what it gives is called in each attempt."""
 
+    def check_values(self, table: pa.Table) -> None:
+        """Raises ``UnfitValueError`` for what the database would take for another value without a word."""
+        return
+
     def numbered(self, count: int, first: int = 1) -> list[str]:
         """Parameters for a statement, in the order they stand in it: ``$1``, ``$2`` …"""
         return [f"${number}" for number in range(first, first + count)]

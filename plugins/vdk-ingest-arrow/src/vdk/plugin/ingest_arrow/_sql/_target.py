@@ -24,7 +24,8 @@ from vdk.plugin.datasource_base.parts import (
 )
 from vdk.plugin.datasource_base.parts._destination import WriteMode
 
-from .._arrow_types import plain_table
+from .._arrow_types import UnfitValueError, plain_table
+from .._refused import refusal
 from ._database import Database
 from ._incoming import Incoming
 from ._names import STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, is_reserved
@@ -139,7 +140,10 @@ class SqlTarget(Destination):
             names = {*(one.table.name for one in unit.slices), *(one.spec.name for one in segments)}
             return version, swept, self._traces.after(names)
 
-        version, self.swept, traces = self._write(unit.slices, land)
+        def trial(one: Slice, rows: Incoming) -> None:
+            self._tables.land(one.table, one.kind, rows)
+
+        version, self.swept, traces = self._write(unit.slices, land, trial)
         self._traces.keep(traces)
         self._staged.pop(unit.key, None)
         return version
@@ -153,7 +157,11 @@ class SqlTarget(Destination):
             }
 
         slices = [one for one in slices if one.data.num_columns or one.data.num_rows or one.table.schema is not None]
-        self._staged[key] = (self._staged.get(key, set()) | self._write(slices, aside)) - {_PUBLISHED}
+
+        def trial(one: Slice, rows: Incoming) -> None:
+            self._staging.add(key, one.table, one.kind, rows, run_id)
+
+        self._staged[key] = (self._staged.get(key, set()) | self._write(slices, aside, trial)) - {_PUBLISHED}
 
     def discard(self, key: StateKey) -> None:
         def drop(_: Sequence[Incoming]) -> None:
@@ -246,8 +254,34 @@ class SqlTarget(Destination):
         missing = {name: type_ for name, type_ in kept.items() if fold(name) not in present}
         self._tables.add_columns(spec, missing, into=new)
 
-    def _write(self, slices: Sequence[Slice], work: Callable[[Sequence[Incoming]], T]) -> T:
-        """Run ``work`` in a transaction, with the slices' rows to select from."""
+    def _write(
+        self,
+        slices: Sequence[Slice],
+        work: Callable[[Sequence[Incoming]], T],
+        trial: Callable[[Slice, Incoming], None] | None = None,
+    ) -> T:
+        """Run ``work`` in a transaction, with the slices' rows to select from.
+
+        :param trial: lands a part of one slice, to find the rows that are refused.
+        :raises RefusedRowsError: naming them.
+        """
+        try:
+            return self._written(slices, work)
+        except UnfitValueError as error:
+            if trial is None:
+                raise
+            found = refusal(slices, lambda part: self._tried(part, trial), error)
+            raise found from error.__cause__
+
+    def _tried(self, part: Slice, trial: Callable[[Slice, Incoming], None]) -> None:
+        def undone(incoming: Sequence[Incoming]) -> None:
+            trial(part, incoming[0])
+            raise _Undone
+
+        with suppress(_Undone):
+            self._written([part], undone)
+
+    def _written(self, slices: Sequence[Slice], work: Callable[[Sequence[Incoming]], T]) -> T:
         with self._database.translated():
             self._prepare()
             with self._database.readable([self._plain(one) for one in slices]) as incoming:
@@ -257,7 +291,9 @@ class SqlTarget(Destination):
         if one.data.num_rows and not one.data.num_columns:
             raise DestinationError(f"table {one.table.name!r}: rows without any column cannot land")
         check_distinct(one.data.schema.names, one.table.name, self._database.fold)
-        return plain_table(one.data, one.table.name)
+        table = plain_table(one.data, one.table.name)
+        self._database.check_values(table)
+        return table
 
     def _prepare(self) -> None:
         if not self._prepared:

@@ -11,6 +11,7 @@ from vdk.plugin.datasource_base.contract import (
     DestinationError,
 )
 
+from .._arrow_types import UnfitValueError
 from .._sql._errors import constrained, first_bytes, forbidden, something_else
 
 _MAGIC = b"SQLite format 3\0"
@@ -38,6 +39,9 @@ def translated(error: sqlite3.Error, path: Path, lock_timeout: float) -> DataSou
             f"{path} is damaged: restore it from a copy, or recover what is readable with the command "
             f"'sqlite3 FILE .recover': {text}"
         )
+    unfit = code in (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH) or "malformed JSON" in text
+    if unfit or isinstance(error, sqlite3.DataError):
+        return UnfitValueError(f"{path}: {text}")
     if code == sqlite3.SQLITE_CONSTRAINT:
         return constrained(str(path), text)
     if code == sqlite3.SQLITE_IOERR:
