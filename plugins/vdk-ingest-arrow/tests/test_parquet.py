@@ -311,7 +311,10 @@ def test_a_name_that_no_folder_can_have_is_an_error(lake: Path, name: str, probl
 
 
 @pytest.mark.parametrize(("one", "other"), [("Orders", "orders"), ("é", "e\u0301"), ("STRASSE", "straße")])
-def test_names_that_some_file_system_takes_for_one_are_an_error(lake: Path, one: str, other: str) -> None:
+def test_names_that_the_file_system_takes_for_one_are_an_error(lake: Path, one: str, other: str) -> None:
+    opened(lake).close()
+    if not (lake / "_VDK").exists():
+        (lake / "_VDK").symlink_to("_vdk")  # by which a file system shows that it ignores case
     land(lake, rows(replace(APPEND, name=one), {"id": [1]}))
     with pytest.raises(DestinationError, match="differ in upper and lower case or in the form of their accents"):
         land(lake, rows(replace(APPEND, name=other), {"id": [1]}))

@@ -264,3 +264,29 @@ def test_a_generation_that_is_published_again_is_refused(lake: Lake) -> None:
         destination.publish(generation)
     destination.close()
     assert query(lake, "SELECT id FROM orders") == [(1,)]
+
+
+def test_a_column_that_is_no_longer_delivered_is_null_after_an_upsert_and_stays(lake: Lake) -> None:
+    destination = opened(lake)
+    destination.commit(unit(rows(UPSERT, {"id": [1, 2], "name": ["a", "b"], "note": ["x", "y"]})))
+    destination.commit(unit(rows(UPSERT, {"id": [1], "name": ["c"]})))
+    destination.close()
+    assert query(lake, "SELECT id, name, note FROM orders ORDER BY id") == [(1, "c", None), (2, "b", "y")]
+
+
+def test_a_column_that_is_renamed_is_null_under_its_old_name_in_staged_rows_too(lake: Lake) -> None:
+    destination = opened(lake)
+    destination.commit(unit(rows(UPSERT, {"id": [1, 2], "name": ["a", "b"]})))
+    destination.stage(KEY, [rows(UPSERT, {"id": [1], "name": ["c"]})], "run-1")
+    destination.stage(KEY, [rows(UPSERT, {"id": [1], "title": ["d"]})], "run-1")
+    destination.commit(unit())
+    destination.close()
+    assert query(lake, "SELECT id, name, title FROM orders ORDER BY id") == [(1, None, "d"), (2, "b", None)]
+
+
+def test_columns_of_one_unit_that_differ_are_those_of_each_row(lake: Lake) -> None:
+    destination = opened(lake)
+    destination.commit(unit(rows(UPSERT, {"id": [1], "a": [1], "b": [1]})))
+    destination.commit(unit(rows(UPSERT, {"id": [1], "a": [2]}), rows(UPSERT, {"id": [1], "b": [3]})))
+    destination.close()
+    assert query(lake, "SELECT id, a, b FROM orders") == [(1, None, 3)]

@@ -9,6 +9,17 @@ from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import to_json
 
 
+class UnfitValueError(DestinationError):
+    """A value that the target does not take, wherever that turned out: its row is refused, others may land.
+
+    :param column: the column, where it is known.
+    """
+
+    def __init__(self, message: str, column: str | None = None) -> None:
+        super().__init__(message)
+        self.column = column
+
+
 def plain_table(table: pa.Table, label: str) -> pa.Table:
     """The same values in plain types: decoded dictionaries, ``string`` for its large and view forms, and so on.
 
@@ -16,14 +27,35 @@ def plain_table(table: pa.Table, label: str) -> pa.Table:
     256 bits to 38 digits (else text), zoned times in nanoseconds to microseconds (else they stay).
 
     :param label: the table's name, for errors.
-    :raises DestinationError: for a duration that is no whole number of microseconds.
+    :raises UnfitValueError: for a duration that is no whole number of microseconds, and a time that is none of a day.
     """
     names = table.schema.names
-    columns = [_plain(table.column(i), f"table {label!r}, column {names[i]!r}") for i in range(len(names))]
+    columns = [_checked(table.column(i), names[i], label) for i in range(len(names))]
     if all(new is old for new, old in zip(columns, table.columns, strict=True)):
         return table
     fields = [pa.field(name, column.type) for name, column in zip(names, columns, strict=True)]
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+
+
+def _checked(column: pa.ChunkedArray, name: str, label: str) -> pa.ChunkedArray:
+    where = f"table {label!r}, column {name!r}"
+    try:
+        column = _plain(column, where)
+    except UnfitValueError as error:
+        raise UnfitValueError(str(error), name) from error
+    except pa.ArrowInvalid as error:
+        raise UnfitValueError(f"{where}: {error}", name) from error
+    if pa.types.is_time(column.type) and not _within_a_day(column):
+        raise UnfitValueError(
+            f"{where}: a time of a day is before 00:00 or after 24:00: correct it with a transform", name
+        )
+    return column
+
+
+def _within_a_day(column: pa.ChunkedArray) -> bool:
+    bounds = pc.min_max(column.cast(pa.int32() if pa.types.is_time32(column.type) else pa.int64())).as_py()
+    day = 86_400 * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
+    return bounds["min"] is None or (bounds["min"] >= 0 and bounds["max"] <= day)
 
 
 def plain_type(type_: pa.DataType) -> pa.DataType:
@@ -97,7 +129,7 @@ def _whole_microseconds(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
     else:
         fits = all(value is None or value.nanoseconds % 1000 == 0 for value in column.to_pylist())
     if not fits:
-        raise DestinationError(
+        raise UnfitValueError(
             f"{where}: a duration that is no whole number of microseconds cannot be kept: bring it to microseconds, or "
             "to an integer of nanoseconds, with a transform"
         )

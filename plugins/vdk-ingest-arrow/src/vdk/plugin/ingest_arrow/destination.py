@@ -14,6 +14,7 @@ from vdk.plugin.datasource_base.parts import (
     Slice,
     StateKey,
     StoredState,
+    TableSpec,
 )
 
 from ._url import TargetUrl
@@ -63,6 +64,15 @@ class ArrowDestination(Destination):
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         return self._target.load_states(source_id)
+
+    def check(self) -> None:
+        self._target.check()
+
+    def fold(self, name: str) -> str:
+        return self._target.fold(name)
+
+    def check_table(self, spec: TableSpec) -> None:
+        self._target.check_table(spec)
 
     def has_table(self, name: str) -> bool | None:
         return self._target.has_table(name)

@@ -144,9 +144,32 @@ class Generation:
     units: Sequence[CommitUnit] = field(default_factory=tuple)
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A row whose values a destination does not take.
+
+    :param slice: the index of its slice in what was to be committed or staged. :param row: its index in that slice.
+    :param column: the column, where it is known.
+    """
+
+    slice: int
+    row: int
+    reason: str
+    column: str | None = None
+
+
+class RefusedRowsError(DestinationError):
+    """A destination takes what it was given but for some rows: without them it may be given again. Nothing was kept."""
+
+    def __init__(self, message: str, rows: Sequence[RefusedRow]) -> None:
+        super().__init__(message)
+        self.rows = tuple(rows)
+
+
 class Destination(ABC):
     """A place where rows land. Raises ``ConnectionFailedError`` where trying again may help,
-    ``ConcurrentRunError`` where the stored version is not the expected one, else ``DestinationError``.
+    ``ConcurrentRunError`` where the stored version is not the expected one, ``RefusedRowsError`` from ``commit`` and
+    ``stage`` where it does not take some of the rows, else ``DestinationError``.
     """
 
     # These four are per object and not per class: a destination with several kinds of targets answers for its own.
@@ -182,6 +205,24 @@ class Destination(ABC):
     @abstractmethod
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         """Every stored state of a source, whatever its identity, stream or table."""
+
+    def check(self) -> None:
+        """Try what a run would do, and leave nothing of it: ``vdk datasource check`` asks, after ``open``.
+
+        :raises DestinationError: it would not be allowed.
+        """
+        return
+
+    def fold(self, name: str) -> str:
+        """Equal for the names of tables that are one to the destination, once it is open; by default no two are."""
+        return name
+
+    def check_table(self, spec: TableSpec) -> None:
+        """Refuse names that the destination cannot take, before anything is read. No I/O here.
+
+        :raises DestinationError: naming the table, or the declared column.
+        """
+        return
 
     def has_table(self, name: str) -> bool | None:
         """Whether there is such a table; None: it cannot say."""

@@ -14,11 +14,12 @@ from typing import Any
 import pyarrow as pa
 
 from ..contract import BadRecordError, DataSourceError, StreamSchema
-from ..parts import DELETED_AT, Slice, TableSpec, WriteMode
+from ..parts import DELETED_AT, RESERVED_PREFIX, RefusedRow, RefusedRowsError, Slice, TableSpec, WriteMode
 from ..parts._columns import TIMESTAMP, add_columns, check_names, rejected_spec, rejected_table
 from ..parts._convert import Converted, convert_batch, convert_rows
 from ..parts._destination import Kind
 from ..parts._reduce import Operations, in_turns, joined, last_operations, last_per_key, without_key
+from ..parts._rows import rows_of
 from ..parts._transform import Data
 from ._buffer import Run
 from ._plan import StreamPlan
@@ -228,6 +229,54 @@ def _rejected(plan: StreamPlan, spec: TableSpec, rejected: Rejected) -> Rejected
         raise rejected[0][1]
     table = rejected_table(rejected, source=plan.source_id, stream=plan.name, run_id=plan.run_id)
     return RejectedSlice(rejected_spec(spec.name), "rows", table)
+
+
+def without_refused(plan: StreamPlan, slices: Sequence[Slice], error: RefusedRowsError) -> list[Slice]:
+    """The slices without the rows that the destination refuses, which are set aside like others that do not fit.
+
+    :raises BadRecordError: unless the flow rejects such rows; and for deletes, which cannot be.
+    :raises RefusedRowsError: for rows that are rejected already.
+    """
+    kept: list[Slice] = []
+    for number, one in enumerate(slices):
+        refused = {each.row: each for each in error.rows if each.slice == number}
+        if not refused:
+            kept.append(one)
+            continue
+        if isinstance(one, RejectedSlice):
+            raise error
+        rejected = [_refusal(plan, one, each) for each in refused.values()]
+        if one.kind != "rows":
+            raise rejected[0][1]
+        stay = pa.array([row for row in range(one.data.num_rows) if row not in refused], pa.int64())
+        kept += [Slice(one.table, one.kind, one.data.take(stay)), _rejected(plan, one.table, rejected)]
+    return kept
+
+
+def _refusal(plan: StreamPlan, one: Slice, refused: RefusedRow) -> tuple[Mapping[str, Any], BadRecordError]:
+    names = [name for name in one.data.schema.names if not name.startswith(RESERVED_PREFIX)]
+    row = {name: _shown(one.data.select([name]).slice(refused.row, 1)) for name in names}
+    declared = plan.schema.primary_key if plan.schema is not None else ()
+    key = {name: row.get(name) for name in one.table.primary_key or declared if name in row}
+    error = BadRecordError(
+        refused.reason,
+        stream=plan.name,
+        column=refused.column,
+        key=key or None,
+        value=row.get(refused.column) if refused.column is not None else None,
+    )
+    return row, error
+
+
+def _shown(value: pa.Table) -> Any:
+    """The one value of a table; where Python has none for it, text as its bytes, and a date or time as its number."""
+    try:
+        return next(iter(rows_of(value)[0].values()))
+    except (ValueError, OverflowError):  # UnicodeDecodeError is a ValueError
+        column = value.column(0)
+        if pa.types.is_string(column.type):
+            return repr(column.cast(pa.binary())[0].as_py())
+        return column.cast(pa.int64() if column.type.bit_width == 64 else pa.int32())[0].as_py()
 
 
 def _check_deletes(plan: StreamPlan, run: Run, spec: TableSpec, mode: WriteMode | None) -> None:

@@ -116,6 +116,7 @@ class _Check:
             made = self._look.environment.destination_of(self._look.loaded, name)
             with redacted_logs(self._look.redactor()):
                 patient.call(made.open, what=f"destination {name!r}")
+                patient.call(made.check, what=f"destination {name!r}")
             return Checked("destination", name, "ok", made.identity())
         except Exception as error:
             self._failed.add(("destination", name))

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from ..contract import ConfigurationError
-from ..parts import WriteMode
+from ..parts import Destination, WriteMode
 from ._plan import StreamPlan
 
 log = logging.getLogger(__name__)
+
+
+class SameTableError(ConfigurationError):
+    """Two streams whose tables have names that are one to the destination; the first one keeps it."""
 
 
 Owner = tuple[str, str, str]
@@ -22,7 +27,17 @@ class Claims:
     def __init__(self) -> None:
         self._streams: dict[tuple[str, str, str, str, str], str] = {}
         self._tables: dict[tuple[str, str], dict[Owner, tuple[WriteMode, bool]]] = {}
+        self._spelled: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
+        self._folds: dict[str, Callable[[str], str]] = {}
+
+    def fold_as(self, destination: Destination) -> None:
+        """Compare the names of a destination's tables as it does."""
+        self._folds[destination.identity()] = destination.fold
+
+    def _key(self, destination: str, table: str) -> tuple[str, str]:
+        fold = self._folds.get(destination)
+        return destination, fold(table) if fold is not None else table
 
     def stream(self, source_id: str, identity: str, stream: str, destination: str, table: str, where: str) -> None:
         """Take a stream's state. Raises ``ConfigurationError`` where another flow has it."""
@@ -36,12 +51,20 @@ class Claims:
     def table(self, plan: StreamPlan, destination: str, table: str, mode: WriteMode) -> None:
         """Take a table; warns where rows of two streams may have the same key.
 
+        :raises SameTableError: where another stream lands in a table whose name is the same to the destination.
         :raises ConfigurationError: where two streams would replace it by turns, or share it and one of their flows
             does not allow that.
         """
         owner = (plan.where, plan.source_id, plan.name)
         with self._lock:
-            owners = self._tables.setdefault((destination, table.lower()), {})
+            first = self._spelled.setdefault(self._key(destination, table), table)
+            if first != table:
+                raise SameTableError(
+                    f"{plan.where}: stream {plan.name!r} lands in table {table!r}, which is one with {first!r} to the "
+                    "destination, where another stream lands: the names differ in upper and lower case only. Give one "
+                    "of the two another destination_table"
+                )
+            owners = self._tables.setdefault(self._key(destination, table), {})
             for other in owners:
                 if other != owner:
                     _check_shared(plan, table, mode, other, *owners[other])
@@ -58,7 +81,7 @@ class Claims:
         with self._lock:
             return any(
                 one != (plan.where, plan.source_id, plan.name)
-                for one in self._tables.get((destination, table.lower()), {})
+                for one in self._tables.get(self._key(destination, table), {})
             )
 
 

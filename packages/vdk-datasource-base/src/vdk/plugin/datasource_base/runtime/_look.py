@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ..contract import DataSource, DataSourceError, DestinationError
-from ..parts import CommitUnit, Destination, Slice, StateKey, StoredState
+from ..parts import CommitUnit, Destination, Slice, StateKey, StoredState, TableSpec
 from ..parts._flow_file import load_flow
 from ..parts._redact import Redactor
 from ._claims import Claims
@@ -91,6 +91,13 @@ class OutOfReach(Destination):
         self.deletes = real.deletes
         self.transactional = real.transactional
         self._identity = real.identity()
+        self._real = real
+
+    def check_table(self, spec: TableSpec) -> None:
+        self._real.check_table(spec)
+
+    def fold(self, name: str) -> str:
+        return self._real.fold(name)
 
     def identity(self) -> str:
         return self._identity

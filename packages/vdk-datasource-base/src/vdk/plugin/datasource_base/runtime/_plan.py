@@ -19,6 +19,10 @@ from ._options import Options
 _FACT_TYPES = {"synced_at": TIMESTAMP, "run_id": pa.string(), "source": pa.string(), "stream": pa.string()}
 
 
+class ReservedNameError(ConfigurationError):
+    """A table of the framework's name. It concerns its stream only."""
+
+
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
     """A stream, where it goes and how.
@@ -108,7 +112,7 @@ class StreamPlan:
             mode = "append"  # set aside as they came: a table that is replaced keeps rows of equal keys
         name = table_name(self.template, self.name, routed)
         if name.lower().startswith(RESERVED_PREFIX):
-            raise ConfigurationError(
+            raise ReservedNameError(
                 f"{self.where}: table names that begin with {RESERVED_PREFIX} are the framework's: give {name!r} of "
                 f"stream {self.name!r} another one with destination_table"
             )

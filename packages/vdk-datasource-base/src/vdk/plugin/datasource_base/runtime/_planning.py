@@ -12,6 +12,7 @@ from ..contract import (
     DataSourceError,
     DataSourceState,
     DataSourceStream,
+    DestinationError,
     FlowFailedError,
     State,
     StateError,
@@ -19,9 +20,10 @@ from ..contract import (
 )
 from ..parts import StoredState, WriteMode
 from ..parts._flow_file import select_streams
+from ._claims import SameTableError
 from ._error_text import told
 from ._flow import Flow
-from ._plan import StreamPlan, table_name
+from ._plan import ReservedNameError, StreamPlan, table_name
 from ._state_copy import copy_state
 from ._stream_run import StreamRun
 from ._summary import StreamReport
@@ -78,10 +80,25 @@ class Planning:
         wanted = [stream for stream in streams if stream.name in set(chosen)]
         states = {stream.name: self._take(stream, identity, stored) for stream in wanted}
         runs = [run for stream in wanted if (run := self._planned(stream, identity, states[stream.name]))]
-        for run in runs:
-            self._flow.claims.table(run.plan, self._writer.destination.identity(), run.plan.table, run.plan.write_mode)
+        runs = [run for run in runs if self._claimed(run)]
         self._warn_of_modes(runs)
         return runs
+
+    def _claimed(self, run: StreamRun) -> bool:
+        """Take the stream's table; False where another stream has one of that name, which fails this one alone."""
+        destination = self._writer.destination
+        try:
+            self._flow.claims.fold_as(destination)
+            self._flow.claims.table(run.plan, destination.identity(), run.plan.table, run.plan.write_mode)
+        except SameTableError as error:
+            self._refused(run.report, error)
+            return False
+        return True
+
+    def _refused(self, report: StreamReport, error: Exception) -> None:
+        """One stream is not read; the others are."""
+        self._failed(error)
+        report.end("failed", self._flow.redact(told(error)))
 
     def _source_state(self, stored: Sequence[StoredState], identity: str) -> DataSourceState:
         """What ``connect`` is given: this flow's states, not those of another flow into other tables."""
@@ -116,8 +133,7 @@ class Planning:
             schema = self._flow.retrying(stream.schema)
             incremental = _is_incremental(stream, schema, mine)
         except Exception as error:
-            self._failed(error)
-            report.end("failed", self._flow.redact(told(error)))
+            self._refused(report, error)
             return None
         plan = StreamPlan(
             source_id=self._flow.entry.from_,
@@ -139,7 +155,12 @@ class Planning:
             run_id=self._flow.run_id,
             facts={"run_id": self._flow.run_id, "source": self._flow.entry.from_, "stream": stream.name},
         )
-        plan.spec(None, plan.write_mode)  # refuses a reserved name, and an upsert without a primary key
+        try:
+            # refuses a reserved name, and an upsert without a primary key
+            self._writer.destination.check_table(plan.spec(None, plan.write_mode))
+        except (ReservedNameError, DestinationError) as error:
+            self._refused(report, error)
+            return None
         return StreamRun(plan, report, self._writer, mine, self._flow.claims, self._flow.retrying)
 
     def _mode(self, stream: DataSourceStream, schema: StreamSchema | None, incremental: bool) -> WriteMode:

@@ -28,8 +28,10 @@ def generation_of(
     specs = {own.name: own, **{name: spec for name, spec in staged.items() if name != own.name}}
     for name in specs:
         claims.table(plan, destination.identity(), name, "replace")
-    for name in [one for one in specs if _has_old_rejections(plan, specs, rejected_name(one), claims, destination)]:
-        specs[rejected_name(name)] = rejected_spec(name)
+    rejections = {rejected_name(one) for one in specs}  # which reject no rows themselves
+    for aside in [rejected_name(one) for one in specs if one not in rejections]:
+        if _has_old_rejections(plan, specs, aside, claims, destination):
+            specs[aside] = rejected_spec(aside.removesuffix(rejected_name("")))
     tables = [TableSpec(one.name, "replace", schema=one.schema, evolve=one.evolve) for one in specs.values()]
     return Generation(tables, tuple(units))
 

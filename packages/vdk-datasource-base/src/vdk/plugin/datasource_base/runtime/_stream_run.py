@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
 from ..contract import ConcurrentRunError, DataSourceError, DestinationError, State
-from ..parts import CommitUnit, Destination, Slice, StateKey, StoredState, TableSpec, WriteMode
+from ..parts import CommitUnit, Destination, RefusedRowsError, Slice, StateKey, StoredState, TableSpec, WriteMode
+from ._assemble import without_refused
 from ._claims import Claims
 from ._group import FEWEST_STAGED, MOST_TOGETHER, SHARED, PendingUnit, merged_slices
 from ._plan import StreamPlan
@@ -25,6 +26,7 @@ from ._warnings import warn_of_dropped_table, warn_of_metadata, warn_of_replaced
 from ._writer import Writer
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Retrying(Protocol):
@@ -209,7 +211,13 @@ class StreamRun:
             read, slices = 0, slices[last + 1 :]
         key = self.plan.key(unit.partition)
         version = self._version(unit.partition)
-        version = destination.commit(CommitUnit(key, slices, unit.state, version, self.plan.run_id))
+        slices, version = self._taken(
+            destination,
+            slices,
+            read,
+            lambda fit: destination.commit(CommitUnit(key, fit, unit.state, version, self.plan.run_id)),
+            ended=unit.ended and not self.plan.split,
+        )
         self._landed_anything = True
         self._report_changes(destination)
         self._tally.land(unit.partition, slices, read, swept=destination.swept)
@@ -232,10 +240,28 @@ class StreamRun:
         self._stage(destination, partition, slices, read)
 
     def _stage(self, destination: Destination, partition: str, slices: list[Slice], read: int) -> None:
+        key = self.plan.key(partition)
+        slices, _ = self._taken(destination, slices, read, lambda fit: destination.stage(key, fit, self.plan.run_id))
         for one in slices:
             self._specs.setdefault(one.table.name, one.table)
-        destination.stage(self.plan.key(partition), slices, self.plan.run_id)
         self._tally.stage(partition, slices, read)
+
+    def _taken(
+        self,
+        destination: Destination,
+        slices: list[Slice],
+        read: int,
+        land: Callable[[list[Slice]], T],
+        *,
+        ended: bool = False,
+    ) -> tuple[list[Slice], T]:
+        """Land the rows that the destination takes; returns them, and what ``land`` returned for them."""
+        while True:
+            try:
+                return slices, land(slices)
+            except RefusedRowsError as error:
+                slices = without_refused(self.plan, slices, error)
+                self._check(destination, slices, read, ended=ended)
 
     def restart(self, destination: Destination, partition: str) -> State:
         """Drop what a failed attempt left and return the state to go on from.

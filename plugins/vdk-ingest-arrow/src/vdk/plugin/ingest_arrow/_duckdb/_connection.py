@@ -17,10 +17,12 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError
+from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, DestinationError
 
+from .._opened import FileId, check_same, opened_id
+from .._parquet._disk import disk_errors
 from .._sql._names import quoted
-from ._errors import check_file, is_full, translated, who_is_in_the_way
+from ._errors import check_file, is_conflict, translated, who_is_in_the_way
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -87,6 +89,7 @@ class DuckDBConnection:
         self._mebibytes = FIRST_LIMIT
         self._memory_limit = memory_limit or f"{FIRST_LIMIT}MiB"
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._file: FileId | None = None
         self._turn = _turn_at(path)
         self._registered = 0
 
@@ -99,12 +102,14 @@ class DuckDBConnection:
         """
         if self._connection is not None:
             return
+        if self._file is not None:  # after a fatal error, and before a new file is made
+            check_same(self.path, self._file)
         check_file(self.path)
         deadline = time.monotonic() + self._lock_timeout
         waited = False
         while True:
             try:
-                with self._turn.opening:
+                with self._turn.opening, disk_errors(self.path):
                     _make(self.path)
                     connection = duckdb.connect(str(self.path))
                 break
@@ -128,13 +133,21 @@ class DuckDBConnection:
             connection.execute("SET GLOBAL autoinstall_known_extensions = false")
             connection.execute("SET GLOBAL autoload_known_extensions = false")
             connection.execute("SET GLOBAL memory_limit = ?", [self._memory_limit])
+            self._file = opened_id(self.path)
         except duckdb.Error as error:
             connection.close()
             raise ConfigurationError(f"the DuckDB settings of {self.path} do not hold: {error}") from error
+        except DestinationError:
+            connection.close()
+            raise
         self._connection = connection
 
     def close(self) -> None:
         """Write what is in the write-ahead log into the file, and let go of it. Idempotent."""
+        self._disconnect()
+        self._file = None
+
+    def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -184,14 +197,17 @@ class DuckDBConnection:
         Everything ``work`` does must be in the database: what it keeps elsewhere is not undone.
 
         :raises ConnectionFailedError: still in conflict after the lock timeout.
+        :raises DestinationError: the file is not the one that was opened, or DuckDB refuses the work.
         """
         deadline = time.monotonic() + self._lock_timeout
         while True:
             try:
-                return self._attempt(work, self._lock_timeout)
+                result = self._attempt(work, self._lock_timeout)
+                self._check_place()
+                return result
             except duckdb.TransactionException as error:
-                if is_full(error):  # the write-ahead log could not be written
-                    self.close()
+                if not is_conflict(error):  # the write-ahead log could not be written
+                    self._disconnect()
                     raise translated(error, self.path) from error
                 if time.monotonic() >= deadline:
                     raise ConnectionFailedError(
@@ -203,10 +219,15 @@ class DuckDBConnection:
                 if not self._grown():
                     raise translated(error, self.path) from error
             except duckdb.FatalException as error:
-                self.close()  # DuckDB refuses everything until the file is opened anew
+                self._disconnect()  # DuckDB refuses everything until the file is opened anew
                 raise translated(error, self.path) from error
             except duckdb.Error as error:
                 raise translated(error, self.path) from error
+
+    def _check_place(self) -> None:
+        """Before a commit, so that nothing is written elsewhere; and after it, so that it is certain."""
+        if self._file is not None:
+            check_same(self.path, self._file)
 
     def _grown(self) -> bool:
         """Allow DuckDB twice the memory, unless a person has set the limit or half of the machine's is used."""
@@ -224,6 +245,7 @@ class DuckDBConnection:
         try:
             self.rows("BEGIN TRANSACTION")
             try:
+                self._check_place()
                 result = work()
                 self.rows("COMMIT")
             except BaseException:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from .._arrow_types import UnfitValueError
+from .._parquet._disk import disk_errors
 from .._sql._database import Database
 from .._sql._incoming import Incoming
 from .._sql._names import check_name, check_table, folded, quoted
@@ -26,6 +30,7 @@ class DuckDBDatabase(Database):
     """One schema of a DuckDB file."""
 
     types = DuckDBTypes()
+    traces_change = False
 
     def __init__(self, path: Path, schema: str, *, lock_timeout: float, memory_limit: str | None) -> None:
         self.where = str(path)
@@ -66,6 +71,24 @@ class DuckDBDatabase(Database):
             ]
             yield lambda: incoming
 
+    def check_values(self, table: pa.Table) -> None:
+        for name, column in zip(table.schema.names, table.columns, strict=True):
+            bits = 32 if pa.types.is_date32(column.type) else 64 if pa.types.is_timestamp(column.type) else None
+            if bits is None:
+                continue
+            infinite = 2 ** (bits - 1) - 1
+            numbers = column.cast(pa.int32() if bits == 32 else pa.int64())
+            if pc.any(pc.is_in(numbers, pa.array([infinite, -infinite], numbers.type))).as_py():
+                raise UnfitValueError(
+                    f"column {name!r}: DuckDB takes this {column.type} for infinity: correct it with a transform", name
+                )
+
+    def check_writable(self) -> None:
+        aside = self._path.with_name(f".{self._path.name}.{uuid.uuid4().hex}.new")
+        with disk_errors(aside):  # the write-ahead log is made when a transaction commits
+            aside.touch()
+            aside.unlink()
+
     def path(self, name: str) -> str:
         return f"{self._schema_path()}.{quoted(name)}"
 
@@ -86,6 +109,16 @@ class DuckDBDatabase(Database):
         if not check_table([(other, kind) for other, kind in found if folded(other) == folded(name)], name):
             return None
         return {row[0]: _unquoted(row[1]) for row in self.rows(f"DESCRIBE {self.path(name)}")}
+
+    def traces(self, names: Collection[str]) -> Mapping[str, int]:
+        """By the oid in the catalog: no other table of the process gets it, and what is done to a table leaves it."""
+        self._schema_path()
+        found = self.rows(
+            "SELECT table_name, table_oid FROM duckdb_tables() WHERE database_name = $1 AND schema_name = $2 "
+            f"AND table_name IN ({', '.join(self.numbered(len(names), 3))})",
+            [self._catalog, self._schema, *names],
+        )
+        return dict(found)
 
     def change_type(self, table: str, column: str, existing: str, target: str) -> None:
         with self._indexes_aside(table):

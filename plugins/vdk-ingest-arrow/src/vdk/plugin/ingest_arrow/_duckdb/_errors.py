@@ -13,13 +13,16 @@ from vdk.plugin.datasource_base.contract import (
     DestinationError,
 )
 
-from .._sql._errors import constrained, first_bytes, something_else
+from .._arrow_types import UnfitValueError
+from .._sql._errors import constrained, first_bytes, forbidden, something_else
 
 _MAGIC = b"DUCK"
 """Bytes 8 to 12 of a DuckDB file (https://duckdb.org/docs/stable/internals/storage)."""
 _HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
 _REFUSED = re.compile(r"Permission denied|Operation not permitted|Read-only file system")
 """What the system says for EACCES, EPERM and EROFS: waiting for an hour would not change it."""
+_DISK = re.compile(r"Cannot open file|Could not (?:open|read|write|sync|truncate|remove|move)|fsync failed")
+"""DuckDB wraps what the disk refuses within a COMMIT in the error of a lost race between transactions."""
 _FULL = re.compile(r"No space left|Disk quota exceeded|File too large|disk is full", re.IGNORECASE)
 
 
@@ -29,7 +32,7 @@ def translated(error: duckdb.Error, path: Path) -> DataSourceError:
     if is_full(error):
         return DestinationError(f"{path}: the disk is full, or the file may not grow: {text}")
     if _REFUSED.search(text):
-        return DestinationError(f"{path} may not be written by this user: {text}")
+        return forbidden(path, text)
     if isinstance(error, duckdb.OutOfMemoryException):
         return DestinationError(
             f"{path}: DuckDB's memory limit is too small for this: raise the target's option 'memory_limit' "
@@ -37,6 +40,8 @@ def translated(error: duckdb.Error, path: Path) -> DataSourceError:
         )
     if isinstance(error, duckdb.ConstraintException):
         return constrained(str(path), text)
+    if isinstance(error, (duckdb.DataError, duckdb.InvalidInputException)):
+        return UnfitValueError(f"{path}: {text}")
     if "an index depends on it" in text:
         return DestinationError(
             f"{path}: a column that has to change its type has an index that is not vdk-ingest-arrow's, and DuckDB "
@@ -47,6 +52,12 @@ def translated(error: duckdb.Error, path: Path) -> DataSourceError:
     ):
         return ConnectionFailedError(f"{path}: {text}")
     return DestinationError(f"{path}: {text}")
+
+
+def is_conflict(error: duckdb.TransactionException) -> bool:
+    """Whether another writer was faster, so that trying again at once is worth it."""
+    text = str(error)
+    return not any(one.search(text) for one in (_REFUSED, _FULL, _DISK))
 
 
 def is_full(error: duckdb.Error) -> bool:

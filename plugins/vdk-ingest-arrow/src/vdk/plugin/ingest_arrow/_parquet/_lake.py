@@ -14,6 +14,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +24,10 @@ from filelock import FileLock, Timeout
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, DestinationError
 
+from .._opened import HeldFolder
 from ._disk import disk_errors, sync_folder
 from ._moves import DATA_FILE, Move
+from ._names import folded
 from ._record import Change, Record
 
 CONTROL = "_vdk"
@@ -44,6 +48,7 @@ class Lake:
         self._record = Record(self.control / "record.json", self.landing / "record.json")
         self._lock_timeout = lock_timeout
         self._lock = FileLock(self.control / "lock", timeout=lock_timeout)
+        self._held: list[HeldFolder] = []
 
     def open(self) -> None:
         """Make the folder where it is missing, and finish what a kill has interrupted.
@@ -59,7 +64,25 @@ class Lake:
                     f"{self.root} is the folder of a table: a Parquet target is a folder of tables, name the one above"
                 )
         with self.locked():
-            pass
+            self._held = self._held or [HeldFolder(self.root), HeldFolder(self.control)]
+
+    def close(self) -> None:
+        """Let go of the folder. Idempotent."""
+        held, self._held = self._held, []
+        for folder in held:
+            folder.close()
+
+    def check_place(self) -> None:
+        """Raises ``DestinationError`` where the folder is not the one that was opened."""
+        for folder in self._held:
+            folder.check()
+
+    def fold(self, folder: str) -> str:
+        """Equal for the names of folders that are one to the file system, once the target is open."""
+        ignores_case = (self.root / CONTROL.upper()).exists()
+        if ignores_case:
+            return folded(folder)
+        return unicodedata.normalize("NFC", folder) if sys.platform == "darwin" else folder
 
     def record(self) -> Record:
         """What is committed. A commit is there whole or not at all, so no lock is needed to look."""
@@ -71,8 +94,10 @@ class Lake:
         """Alone with the folder, every commit finished, and the landing place empty.
 
         :raises ConnectionFailedError: another process is committing and does not come to an end.
+        :raises DestinationError: the folder is not the one that was opened, or may not be written.
         """
         with disk_errors(self.root):
+            self.check_place()
             if not self.control.exists():
                 self.control.mkdir(parents=True, exist_ok=True)
                 sync_folder(self.root.parent)
@@ -113,6 +138,7 @@ class Lake:
                 f"{error.filename or self.root}: {error.strerror or error}. Rows and state are committed, but not all "
                 "files could be put in their place: start again, and the run begins by doing that"
             ) from error
+        self.check_place()
 
     def _folders(self, move: Move) -> list[Path]:
         """What must be durable for the move to find its file after the power failed."""

@@ -20,7 +20,7 @@ from vdk.plugin.datasource_base.contract import DestinationError
 from ._data_file import MOST_ROWS_IN_A_GROUP, Columns, DataFileWriter, Format, Rows, RowsInFile, schema_of
 from ._lake import CONTROL, Lake
 from ._moves import DATA_FILE, Add, Move, Swap
-from ._names import folded, folder_name
+from ._names import folder_name
 
 _FIRST = 9_999_999_999
 """Positions count down from here, so that the newest file sorts first."""
@@ -51,6 +51,12 @@ class TableFolder:
         self._count = len(names)
         self._newest = min(names, default=None)
         self._position = int(self._newest[5:15]) if self._newest else _FIRST + 1
+
+    @property
+    def position(self) -> int:
+        """Of its newest file. It only goes down, whoever writes, replaces or merges: a folder in which it is higher
+        than it was has lost files."""
+        return self._position
 
     def columns(self) -> Columns | None:
         """Its columns, which are those of its newest file; None where it has none."""
@@ -135,11 +141,12 @@ class TableFolder:
                 "the table another name with destination_table"
             )
         there = _names_in(self._lake.root)
-        for other in there:
-            if self.path.name not in there and folded(other) == folded(self.path.name):
+        fold = self._lake.fold
+        for other in there if self.path.name not in there else ():
+            if fold(other) == fold(self.path.name):
                 raise DestinationError(
                     f"the folders {self.path.name!r} and {other!r} differ in upper and lower case or in the form of "
-                    f"their accents only, which is one folder to some file systems: give table {self.name!r} another "
+                    f"their accents only, which is one folder to this file system: give table {self.name!r} another "
                     "name with destination_table"
                 )
 

@@ -21,7 +21,9 @@ from vdk.plugin.datasource_base.parts import (
     WriteMode,
 )
 
-from .._sql._names import check_distinct
+from .._arrow_types import UnfitValueError
+from .._refused import refusal
+from .._sql._names import check_distinct, check_name
 from .._url import TargetUrl, file_identity
 from ._columns import changed_types, declared_columns, settled
 from ._data_file import Columns, Format, Rows, RowsInFile, RowsInMemory
@@ -61,6 +63,8 @@ class ParquetTarget(Destination):
         self._merge = _number(url, "merge_files", 0, least=0)
         self._lake = Lake(self.path, lock_timeout=url.lock_timeout())
         self._staging = Staging(self._lake.staged, self._form)
+        self._positions: dict[str, int] = {}
+        """Where this run's commits have left each table."""
 
     def identity(self) -> str:
         return f"arrow parquet:///{file_identity(self.path)}"
@@ -70,11 +74,38 @@ class ParquetTarget(Destination):
 
     def close(self) -> None:
         self._staging.close()
+        self._lake.close()
+        self._positions.clear()
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         return [one for key, one in self._lake.record().states.items() if key.source_id == source_id]
 
+    def check(self) -> None:
+        """Make and remove what a commit makes."""
+        with self._lake.locked():
+            for folder in (self._lake.landing, self.path):
+                trial = folder / f".{uuid.uuid4().hex}"
+                trial.mkdir()
+                trial.rmdir()
+
+    def fold(self, name: str) -> str:
+        try:
+            return self._lake.fold(folder_name(name))
+        except DestinationError:
+            return name  # the table is refused by its name
+
+    def check_table(self, spec: TableSpec) -> None:
+        folder_name(spec.name)
+        names = spec.schema.names if spec.schema is not None else []
+        for name in names:
+            check_name(name, f"table {spec.name!r}: a column named")
+        check_distinct(names, spec.name)
+
     def has_table(self, name: str) -> bool:
+        try:
+            folder_name(name)
+        except DestinationError:
+            return False
         with disk_errors(self.path):
             return has_data(self.path / folder_name(name))
 
@@ -87,26 +118,29 @@ class ParquetTarget(Destination):
     def _commit(self, units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
         for unit in units:
             check_state(unit)
-        rows = [(one.table, _in_memory(one)) for one in slices]
+        rows = _all_in_memory(slices)
         with self._lake.locked() as record:
             change, versions = record.swapped(units)
             staged = [one for unit in units for one in self._staging.finished(unit.key)]
             specs = {spec.name: spec for spec in (*(one.spec for one in staged), *(spec for spec, _ in rows))}
             moves: list[Move] = []
             changes = []
-            for name, spec in specs.items():
-                mine = [RowsInFile(one.path) for one in staged if one.spec.name == name]
-                added, changed = self._append(spec, mine, [data for its, data in rows if its.name == name])
+            tables = [self._table(name) for name in specs]
+            for table, spec in zip(tables, specs.values(), strict=True):
+                mine = [RowsInFile(one.path) for one in staged if one.spec.name == spec.name]
+                added, changed = self._append(table, spec, mine, [data for its, data in rows if its.name == spec.name])
                 moves += added
                 changes += changed
             self._lake.commit(change, moves)
         self.schema_changes = changes
+        self._positions.update({table.name: table.position for table in tables})
         for unit in units:
             self._staging.landed(unit.key)
         return versions
 
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
-        incoming = [(one.table, rows) for one in slices if (rows := _in_memory(one)).count or rows.types]
+        incoming = [(spec, rows) for spec, rows in _all_in_memory(slices) if rows.count or rows.types]
+        self._lake.check_place()
         with disk_errors(self.path):
             self._staging.add(key, incoming, run_id)
 
@@ -131,26 +165,41 @@ class ParquetTarget(Destination):
                 raise DestinationError(f"rows are staged for the tables {stray}, which are not among those to publish")
             moves: list[Move] = []
             changes = []
-            for spec in generation.tables:
+            tables = [TableFolder(self._lake, spec.name) for spec in generation.tables]
+            for table, spec in zip(tables, generation.tables, strict=True):
                 mine = [RowsInFile(one.path) for one in staged if one.spec.name == spec.name]
-                added, changed = self._replace(spec, mine)
+                added, changed = self._replace(table, spec, mine)
                 moves += added
                 changes += changed
             self._lake.commit(change, moves)
         self.schema_changes = changes
+        self._positions.update({table.name: table.position for table in tables})
         for unit in generation.units:
             self._staging.published(unit.key)
         return versions
 
+    def _table(self, name: str) -> TableFolder:
+        """A table that rows are appended to.
+
+        :raises DestinationError: it has lost what this run has landed there.
+        """
+        table = TableFolder(self._lake, name)
+        if table.position > self._positions.get(name, table.position):
+            raise DestinationError(
+                f"{table.path}: the files of table {name!r} were deleted while the run was at work; this run's rows "
+                "are gone with them, and nothing of this commit was kept. To load them again, reset the stream's state "
+                "(vdk datasource state reset FLOW --stream NAME), and run again"
+            )
+        return table
+
     def _append(
-        self, spec: TableSpec, staged: Sequence[RowsInFile], rows: Sequence[RowsInMemory]
+        self, table: TableFolder, spec: TableSpec, staged: Sequence[RowsInFile], rows: Sequence[RowsInMemory]
     ) -> tuple[list[Move], list[SchemaChange]]:
         """What lands rows in a table: one new file, unless rows were staged or another type came."""
         if spec.write_mode == "replace":
             raise DestinationError(f"table {spec.name!r}: a replaced table is staged and published")
         if spec.write_mode == "upsert":
             raise DestinationError(f"table {spec.name!r}: rows are only appended here, not upserted")
-        table = TableFolder(self._lake, spec.name)
         there = table.columns() or {}
         declared = {name: type_ for name, type_ in declared_columns(spec).items() if name not in there}
         columns = _columns_or_text(settled(spec, {**there, **declared}, [*staged, *rows], table.rows), [*staged, *rows])
@@ -169,9 +218,10 @@ class ParquetTarget(Destination):
             return table.rebuilt(landing, columns, self._form, merge=merge), changes
         return table.appended(landing, columns, self._form), []
 
-    def _replace(self, spec: TableSpec, staged: Sequence[RowsInFile]) -> tuple[list[Move], list[SchemaChange]]:
+    def _replace(
+        self, table: TableFolder, spec: TableSpec, staged: Sequence[RowsInFile]
+    ) -> tuple[list[Move], list[SchemaChange]]:
         """What puts a generation in the place of a table. Columns it has no value for stay, if they are known."""
-        table = TableFolder(self._lake, spec.name)
         there = table.columns() or {}
         declared = declared_columns(spec)
         columns = settled(spec, declared if spec.evolve or not there else there, staged)
@@ -196,6 +246,14 @@ class ParquetTarget(Destination):
         path = self._lake.landing / uuid.uuid4().hex
         write_rows(path, [rows], wanted, self._form)
         return LandingFile(path, wanted)
+
+
+def _all_in_memory(slices: Sequence[Slice]) -> list[tuple[TableSpec, RowsInMemory]]:
+    """Raises ``RefusedRowsError`` where some of them have values that files do not keep."""
+    try:
+        return [(one.table, _in_memory(one)) for one in slices]
+    except UnfitValueError as error:
+        raise refusal(slices, _in_memory, error) from error.__cause__
 
 
 def _in_memory(one: Slice) -> RowsInMemory:

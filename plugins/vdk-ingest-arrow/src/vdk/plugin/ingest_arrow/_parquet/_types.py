@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from vdk.plugin.datasource_base.contract import JSON_TYPE, DestinationError
 from vdk.plugin.datasource_base.parts import to_json
 
-from .._arrow_types import is_json, plain_table
+from .._arrow_types import UnfitValueError, is_json, plain_table
 
 TEXT = pa.string()
 _INTEGERS = (
@@ -33,7 +33,9 @@ def stored_table(table: pa.Table, label: str) -> pa.Table:
     for name, column in zip(table.schema.names, table.columns, strict=True):
         try:
             columns[name] = _stored(column, label, name)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        except pa.ArrowInvalid as error:
+            raise UnfitValueError(f"table {label!r}, column {name!r}: {error}", name) from error
+        except pa.ArrowNotImplementedError as error:
             raise DestinationError(f"table {label!r}, column {name!r}: {error}") from error
     return pa.table(columns)
 
@@ -113,6 +115,8 @@ def _stored(column: pa.ChunkedArray, label: str, name: str) -> pa.ChunkedArray:
             "make it a duration, or text, with a transform"
         )
     column = plain_table(pa.table({name: column}), label).column(0)
+    if pa.types.is_string(column.type):
+        column.validate(full=True)  # a file whose text is not UTF-8 cannot be read again
     if pa.types.is_time32(column.type):
         return column.cast(pa.time32("ms"))
     if pa.types.is_nested(column.type):

@@ -13,10 +13,10 @@ import pyarrow as pa
 from adbc_driver_manager import Error, dbapi
 from adbc_driver_postgresql import dbapi as postgresql
 
-from vdk.plugin.datasource_base.contract import DataSourceError
+from vdk.plugin.datasource_base.contract import DataSourceError, DestinationError
 
 from .._sql._database import Overtaken
-from ._errors import OVERTAKEN, is_lost, refused, translated
+from ._errors import is_lost, is_overtaken, refused, translated
 from ._url import PostgresqlUrl
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ _SESSION = {
     "default_transaction_isolation": "read committed",
     "standard_conforming_strings": "on",
 }
+# The same after a restart, and on a standby that has taken over.
+_DATABASE = "SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = current_database()"
 
 
 class PostgresqlConnection:
@@ -42,6 +44,7 @@ class PostgresqlConnection:
         self._url = url
         self._connection: dbapi.Connection | None = None
         self._cursor: dbapi.Cursor | None = None
+        self._database: tuple[object, ...] | None = None
 
     def open(self) -> None:
         """Connect.
@@ -64,12 +67,31 @@ class PostgresqlConnection:
             listed = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in settings.items())
             self._cursor.execute(f"SELECT {listed}")
             self._cursor.fetchall()
+            self._check_place(self._cursor)
         except Error as error:
-            self.close()
+            self._disconnect()
             raise self.safe(error) from error
+        except DestinationError:
+            self._disconnect()
+            raise
+
+    def _check_place(self, cursor: dbapi.Cursor) -> None:
+        """A session stays in its database, so another can only come with another session."""
+        cursor.execute(_DATABASE)
+        found = tuple(cursor.fetchall()[0])
+        if self._database not in (None, found):
+            raise DestinationError(
+                f"{self._url.place} was replaced by another one while the run was at work: what the run "
+                "has committed went with the old one. Run again: it goes on from the states that are found there"
+            )
+        self._database = found
 
     def close(self) -> None:
         """Let go of the server. Idempotent."""
+        self._disconnect()
+        self._database = None
+
+    def _disconnect(self) -> None:
         cursor, self._cursor = self._cursor, None
         connection, self._connection = self._connection, None
         for one in (cursor, connection):
@@ -88,7 +110,7 @@ class PostgresqlConnection:
             return work(self._cursor)
         except Error as error:
             if is_lost(error):
-                self.close()
+                self._disconnect()
             raise
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -124,7 +146,7 @@ class PostgresqlConnection:
             try:
                 return self._attempt(work)
             except (Error, Overtaken) as error:
-                overtaken = isinstance(error, Overtaken) or error.sqlstate in OVERTAKEN
+                overtaken = isinstance(error, Overtaken) or is_overtaken(error)
                 if not overtaken or time.monotonic() >= deadline:
                     raise
                 log.debug("another writer was faster, trying again: %s", error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -24,6 +24,8 @@ from ._wire import wire_table
 T = TypeVar("T")
 LONGEST_NAME = 63
 """Bytes of a name. PostgreSQL cuts longer ones off with no more than a notice."""
+_SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
+"""https://www.postgresql.org/docs/current/ddl-system-columns.html"""
 _KINDS = {
     "r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table", "S": "sequence",
     "c": "type", "i": "index", "I": "index",
@@ -90,6 +92,14 @@ class PostgresqlDatabase(Database):
                 f"{LONGEST_NAME}. Give the column another name with a transform, the table with destination_table"
             )
 
+    def check_column(self, name: str, table: str) -> None:
+        super().check_column(name, table)
+        if name in _SYSTEM_COLUMNS:
+            raise DestinationError(
+                f"table {table!r}: a column named {name!r} cannot be: every table of PostgreSQL has a system column "
+                "of that name. Give it another name with a transform"
+            )
+
     def path(self, name: str) -> str:
         return f"{quoted(self._schema)}.{quoted(name)}"
 
@@ -117,6 +127,16 @@ class PostgresqlDatabase(Database):
         if not check_table([(name, _KINDS.get(row[0], "relation")) for row in found[:1]], name):
             return None
         return {column: type_ for _, column, type_ in found if column is not None}
+
+    def traces(self, names: Collection[str]) -> Mapping[str, int]:
+        """By the oid, which TRUNCATE, VACUUM FULL and ALTER TABLE leave as it is."""
+        found = self.rows(
+            "SELECT c.relname::text, c.oid::bigint FROM pg_catalog.pg_class c "
+            "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+            f"WHERE n.nspname = $1 AND c.relname IN ({', '.join(self.numbered(len(names), 2))})",
+            [self._schema, *names],
+        )
+        return dict(found)
 
     def change_type(self, table: str, column: str, existing: str, target: str) -> None:
         self.rows(

@@ -17,10 +17,11 @@ from vdk.plugin.datasource_base.contract import (
     DestinationError,
 )
 
+from .._arrow_types import UnfitValueError
 from .._sql._errors import constrained
 
-OVERTAKEN = frozenset({"40001", "40P01", "55P03", "42P06", "42P07", "42701"})
-"""Serialization, deadlock, lock timeout, and tables, columns or schemas that another made at the same moment."""
+_OVERTAKEN = frozenset({"40001", "40P01", "55P03", "42P06", "42P07"})
+"""Serialization, deadlock, lock timeout, and tables or schemas that another made at the same moment."""
 _AWAY = re.compile(r"08|57P0[123]|53300")
 """Connections, shutdown, crash and start-up, too many connections. Before one is made there is no SQLSTATE at all."""
 _LOST = re.compile(
@@ -35,6 +36,7 @@ _CREDENTIALS = re.compile(
     r"role .* (?:does not exist|is not permitted to log in)",
     re.IGNORECASE,
 )
+_NO_RIGHT = re.compile(r"permission denied for database|is not currently accepting connections", re.IGNORECASE)
 _NO_SUCH_DATABASE = re.compile(r"database .* does not exist|definition of service .* not found", re.IGNORECASE)
 _WRONG = re.compile(
     r"invalid (?:URI|percent|port|integer|sslmode|\w+ value|connection option)|unsupported|not support SSL|"
@@ -58,6 +60,10 @@ _REMEDIES = {
     "22008": "a date or time is outside of PostgreSQL's range (4713 BC to 294276): convert it with a transform",
 }
 
+_TOO_LARGE = ("54000", "54001")
+"""A row or key that is too long, JSON that is nested too deeply."""
+_COPIED = re.compile(r"COPY .*, line \d+, column ([^:]+?)(?::|$)")
+
 
 def is_lost(error: Error) -> bool:
     """Whether the connection is of no use any more."""
@@ -67,20 +73,29 @@ def is_lost(error: Error) -> bool:
     ) is not None
 
 
+def is_overtaken(error: Error) -> bool:
+    """Whether another writer was faster. Of columns, 42701 is also what one is that is named as a system column."""
+    return error.sqlstate in _OVERTAKEN or (error.sqlstate == "42701" and "already exists" in str(error))
+
+
 def translated(error: Error, where: str) -> DataSourceError:
     """An error of an open connection as the runtime understands it: try again, or not."""
     state, text = error.sqlstate or "", message(error)
     if is_lost(error) or _AWAY.match(state):
         return ConnectionFailedError(f"{where}: {text}")
-    if state in OVERTAKEN:
+    if is_overtaken(error):
         return ConnectionFailedError(
             f"{where}: another writer has what this one needs for longer than the target's option 'lock_timeout' "
             f"allows: {text}"
         )
     if state.startswith("23"):
         return constrained(where, text)
-    if remedy := _REMEDIES.get(state):
-        return DestinationError(f"{where}: {remedy}. PostgreSQL says: {text}")
+    remedy = f"{_REMEDIES[state]}. PostgreSQL says: " if state in _REMEDIES else ""
+    if state.startswith("22") or state in _TOO_LARGE:
+        column = _COPIED.search(text)
+        return UnfitValueError(f"{where}: {remedy}{text}", column[1] if column is not None else None)
+    if remedy:
+        return DestinationError(f"{where}: {remedy}{text}")
     return DestinationError(f"{where}: {text}")
 
 
@@ -89,6 +104,8 @@ def refused(error: Error, where: str) -> DataSourceError:
     text = message(error)
     if _CREDENTIALS.search(text):
         return AuthenticationError(f"{where} refuses the user or password of the target: {text}")
+    if _NO_RIGHT.search(text):
+        return DestinationError(f"{where}: the user of the target may not connect to this database: {text}")
     if _NO_SUCH_DATABASE.search(text):
         return ConfigurationError(f"{where}: there is no such database: create it, or correct the target: {text}")
     if _WRONG.search(text):

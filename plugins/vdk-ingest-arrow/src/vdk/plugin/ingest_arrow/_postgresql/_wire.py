@@ -5,10 +5,10 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vdk.plugin.datasource_base.contract import DestinationError
+from .._arrow_types import UnfitValueError, is_json, json_text
 
-from .._arrow_types import is_json, json_text
-
+_FIRST = -210_866_803_200_000_000
+"""Microseconds from 1970 back to 4714-11-24 BC, the first day that PostgreSQL has (MIN_TIMESTAMP in timestamp.h)."""
 _JSONB_VERSION = b"\x01"
 """In front of the text (``jsonb_recv`` in PostgreSQL's jsonb.c)."""
 
@@ -16,7 +16,7 @@ _JSONB_VERSION = b"\x01"
 def wire_table(table: pa.Table) -> pa.Table:
     """A plain table for COPY.
 
-    :raises DestinationError: for a time in nanoseconds that is no whole number of microseconds.
+    :raises UnfitValueError: for a time in nanoseconds that is no whole number of microseconds.
     """
     names = table.schema.names
     return pa.table([_wire(table.column(name), name) for name in names], names=names)
@@ -31,20 +31,33 @@ def _wire(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     if pa.types.is_time32(type_):
         return column.cast(pa.time64("us"))
     if pa.types.is_duration(type_) and type_.unit in ("s", "ms"):
-        return column.cast(pa.duration("us"))
+        return _cast(column, pa.duration("us"), name)
     # The driver cuts nanoseconds off without a word.
     if pa.types.is_time64(type_) and type_.unit == "ns":
         return _microseconds(column, pa.time64("us"), name)
     if pa.types.is_timestamp(type_) and type_.unit == "ns":
         return _microseconds(column, pa.timestamp("us", type_.tz), name)
+    if pa.types.is_timestamp(type_):
+        column = _cast(column, pa.timestamp("us", type_.tz), name)
+        first = pc.min(column.cast(pa.int64())).as_py()
+        if first is not None and first < _FIRST:  # the driver fails without a reason
+            raise UnfitValueError(f"column {name!r}: a time is before 4713 BC: correct it with a transform", name)
     return column
+
+
+def _cast(column: pa.ChunkedArray, type_: pa.DataType, name: str) -> pa.ChunkedArray:
+    try:
+        return column.cast(type_)
+    except pa.ArrowInvalid as error:
+        raise UnfitValueError(f"column {name!r}: {error}: correct it with a transform", name) from error
 
 
 def _microseconds(column: pa.ChunkedArray, type_: pa.DataType, name: str) -> pa.ChunkedArray:
     try:
         return column.cast(type_)
     except pa.ArrowInvalid:
-        raise DestinationError(
+        raise UnfitValueError(
             f"column {name!r}: a time that is no whole number of microseconds cannot be kept in PostgreSQL: bring it "
-            "to microseconds, or to an integer of nanoseconds, with a transform"
+            "to microseconds, or to an integer of nanoseconds, with a transform",
+            name,
         ) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeVar
 
@@ -33,6 +33,9 @@ class Database(ABC):
     """SQL for the present time as ``types.zoned``."""
     for_update: ClassVar[str] = ""
     """What makes a SELECT hold the rows it found until the transaction ends, where it does not anyway."""
+    traces_change: ClassVar[bool] = True
+    """Whether a table's trace has to be taken again after each commit: it becomes another one, or a table may be
+    dropped between two statements of a transaction."""
     where: str
 
     # The connection.
@@ -69,11 +72,16 @@ class Database(ABC):
         Everything ``work`` does must be in the database: what it keeps elsewhere is not undone.
 
         :raises ConnectionFailedError: still in conflict after the lock timeout.
+        :raises DestinationError: this is another database than that which was opened.
         """
 
     @abstractmethod
     def readable(self, tables: Sequence[pa.Table]) -> AbstractContextManager[Callable[[], list[Incoming]]]:
         """Arrow tables to select from. Entered before the transaction; what it gives is called in each attempt."""
+
+    def check_values(self, table: pa.Table) -> None:
+        """Raises ``UnfitValueError`` for what the database would take for another value without a word."""
+        return
 
     def numbered(self, count: int, first: int = 1) -> list[str]:
         """Parameters for a statement, in the order they stand in it: ``$1``, ``$2`` …"""
@@ -89,6 +97,10 @@ class Database(ABC):
         """Raises ``DestinationError`` for a name that the database does not take."""
         check_name(name, what)
 
+    def check_column(self, name: str, table: str) -> None:
+        """Raises ``DestinationError`` for a name that no column can have."""
+        self.check_name(name, f"table {table!r}: a column named")
+
     @abstractmethod
     def path(self, name: str) -> str:
         """A table's whole name, quoted, which nothing else is called."""
@@ -103,12 +115,30 @@ class Database(ABC):
         """See that nobody else who writes as we do changes this table, or makes it, until the transaction ends."""
         return
 
+    def check_writable(self) -> None:
+        """Try what a commit needs and a transaction that is undone does not show.
+
+        :raises DestinationError: it would not be allowed.
+        """
+        return
+
     @abstractmethod
     def columns(self, name: str) -> Columns | None:
         """The table's columns; None where there is no such table.
 
         :raises DestinationError: where the name is a view's, or one that the database takes for another table's.
         """
+
+    @abstractmethod
+    def traces(self, names: Collection[str]) -> Mapping[str, Hashable]:
+        """For each table that there is: what tells it from one that is made in its place."""
+
+    def continues(self, before: Hashable, now: Hashable, *, landed: bool = False) -> bool:
+        """Whether two traces of one name are those of one table.
+
+        :param landed: whether this transaction has written to the table between the two.
+        """
+        return before == now
 
     def rename(self, old: str, new: str) -> None:
         """Rename a table of this schema."""

@@ -13,17 +13,25 @@ def first_bytes(path: Path, count: int, database: str) -> bytes | None:
     :raises ConfigurationError: there is no such folder, or it is a folder itself.
     :raises DestinationError: it may not be read.
     """
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"the folder of {path} does not exist: make it, or correct the target")
-    if path.is_dir():
-        raise ConfigurationError(f"{path} is a folder: the target names a file, of {database}")
     try:
+        if not path.parent.is_dir():
+            raise ConfigurationError(f"the folder of {path} does not exist: make it, or correct the target")
+        if path.is_dir():
+            raise ConfigurationError(f"{path} is a folder: the target names a file, of {database}")
         with path.open("rb") as file:
             return file.read(count)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise DestinationError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def forbidden(path: Path, text: str) -> DestinationError:
+    """The error of a file, or a folder, that is read-only or another user's; trying again would not change it."""
+    return DestinationError(
+        f"{path} may not be written by this user: the database writes the file and, for its journal, the folder. Grant "
+        f"both, or name another file: {text}"
+    )
 
 
 def something_else(path: Path, problem: str) -> ConfigurationError:

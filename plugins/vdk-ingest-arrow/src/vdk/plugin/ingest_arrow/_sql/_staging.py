@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vdk.plugin.datasource_base.contract import ConcurrentRunError
+from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError
 from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, TableSpec
 from vdk.plugin.datasource_base.parts._destination import Kind
 
@@ -135,12 +135,18 @@ class Staging:
         return [found.get(unit.key.partition, []) for unit in units]
 
     def expect(self, key: StateKey, expected: set[str], segments: Sequence[Segment]) -> None:
-        """Raises ``ConcurrentRunError`` where another run has dropped what this one staged."""
+        """Raises an error where what this run staged is gone: dropped by another run, or by somebody else."""
         if expected - {one.table for one in segments}:
             raise ConcurrentRunError(
                 f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: rows that this run had "
                 f"set aside in {self._database.where} are gone: another run of the same source has begun and "
                 "dropped them. Nothing of this commit was kept. Let one run at a time use this source and destination"
+            )
+        if lost := expected - self._database.traces(expected).keys() if expected else set():
+            raise DestinationError(
+                f"{self._database.where}: the table {min(lost)!r}, of rows that were set aside for stream "
+                f"{key.stream!r}, was dropped by another connection while the run was at work. Nothing of this commit "
+                "was kept: run again"
             )
 
     def drop(self, segment: Segment) -> None:

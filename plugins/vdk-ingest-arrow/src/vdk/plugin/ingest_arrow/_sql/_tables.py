@@ -70,7 +70,7 @@ class Tables:
     def create(self, spec: TableSpec, columns: Columns, into: str | None = None) -> None:
         """Make a table with these columns. Without any there is nothing to make, and nothing is."""
         for name in columns:
-            self.database.check_name(name, f"table {spec.name!r}: a column named")
+            self.database.check_column(name, spec.name)
         check_distinct(columns, spec.name, self.database.fold)
         if columns:
             listed = ", ".join(f"{quoted(name)} {type_}" for name, type_ in columns.items())
@@ -78,7 +78,7 @@ class Tables:
 
     def add_columns(self, spec: TableSpec, columns: Columns, into: str | None = None) -> None:
         for name, type_ in columns.items():
-            self.database.check_name(name, f"table {spec.name!r}: a column named")
+            self.database.check_column(name, spec.name)
             table = self.database.path(into or spec.name)
             self.database.rows(f"ALTER TABLE {table} ADD COLUMN {quoted(name)} {type_}")
 

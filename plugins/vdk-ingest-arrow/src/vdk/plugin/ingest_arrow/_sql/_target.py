@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -23,19 +25,26 @@ from vdk.plugin.datasource_base.parts import (
 )
 from vdk.plugin.datasource_base.parts._destination import WriteMode
 
-from .._arrow_types import plain_table
+from .._arrow_types import UnfitValueError, plain_table
+from .._refused import refusal
 from ._database import Database
 from ._incoming import Incoming
 from ._names import STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, is_reserved
 from ._staging import ALL_PARTITIONS, Segment, Staging
 from ._state import States
 from ._tables import Tables
+from ._traces import Traces
 from ._types import Columns
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _PUBLISHED = ""
 """Is staged nowhere: stands for what was published, so that the same generation again is refused, not empty."""
+
+
+class _Undone(Exception):
+    """Ends a transaction that is not to be kept."""
 
 
 class SqlTarget(Destination):
@@ -52,6 +61,7 @@ class SqlTarget(Destination):
         self._tables = Tables(database)
         self._states = States(database)
         self._staging = Staging(self._tables)
+        self._traces = Traces(database)
         self._staged: dict[StateKey, set[str]] = {}
         self._prepared = False
 
@@ -60,13 +70,58 @@ class SqlTarget(Destination):
 
     def close(self) -> None:
         self._database.close()
+        self._traces.forget()
         self._prepared = False
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         with self._database.translated():
             return self._states.load(source_id)
 
+    def check(self) -> None:
+        """Make a table and undo it, which a run needs for tables that are missing and for rows that are set aside."""
+        ours = [name for name in (STATE_TABLE, STAGING_TABLE) if self.has_table(name)]
+        self._attempt(lambda: [self._database.changed(f"DELETE FROM {self._path(name)} WHERE 1 = 0") for name in ours])
+        try:
+            self._attempt(self._make_any_table)
+        except DestinationError as error:
+            if len(ours) < 2:
+                raise
+            log.warning("%s. Rows can be appended to tables that are there, in units that are one batch", error)
+        self._database.check_writable()
+
+    def _path(self, name: str) -> str:
+        return self._database.path(name)
+
+    def _make_any_table(self) -> None:
+        self._database.make_schema()
+        name = f"{STAGED_PREFIX}{uuid.uuid4().hex}"
+        self._database.rows(f"CREATE TABLE {self._path(name)} (id {self._database.types.big})")
+
+    def _attempt(self, work: Callable[[], object]) -> None:
+        """Run ``work`` in a transaction, and undo it."""
+
+        def undone() -> None:
+            work()
+            raise _Undone
+
+        with self._database.translated(), suppress(_Undone):
+            self._database.transaction(undone)
+
+    def fold(self, name: str) -> str:
+        return self._database.fold(name)
+
+    def check_table(self, spec: TableSpec) -> None:
+        self._database.check_name(spec.name, "a table named")
+        names = spec.schema.names if spec.schema is not None else []
+        for name in names:
+            self._database.check_column(name, spec.name)
+        check_distinct(names, spec.name, self._database.fold)
+
     def has_table(self, name: str) -> bool:
+        try:
+            self._database.check_name(name, "a table named")
+        except DestinationError:
+            return False
         with self._database.translated():
             return self._database.columns(name) is not None
 
@@ -81,32 +136,45 @@ class SqlTarget(Destination):
             if one.table.write_mode == "replace":
                 raise DestinationError(f"table {one.table.name!r}: a replaced table is staged and published")
 
-        slices = [one for one in slices if one.data.num_rows or _has_type(one.data.schema, one.table.schema)]
+        landing = [one for one in slices if one.data.num_rows or _has_type(one.data.schema, one.table.schema)]
 
-        def land(incoming: Sequence[Incoming]) -> tuple[list[int], int]:
+        def land(incoming: Sequence[Incoming]) -> tuple[list[int], int, Mapping[str, Hashable]]:
+            self._traces.check({one.table.name for one in landing})
             versions = self._states.swap_all(units)
-            swept = 0
+            names, swept = {one.table.name for one in landing}, 0
             for unit, segments in zip(units, self._staging.segments_of(units), strict=True):
                 self._staging.expect(unit.key, self._staged.get(unit.key, set()) - {_PUBLISHED}, segments)
+                self._traces.check({one.spec.name for one in segments})
                 swept += sum(self._land_segment(unit.key, segment) for segment in segments)
-            for one, rows in zip(slices, incoming, strict=True):
+                names |= {one.spec.name for one in segments}
+            for one, rows in zip(landing, incoming, strict=True):
                 self._tables.land(one.table, one.kind, rows)
-            return versions, swept
+            return versions, swept, self._traces.after(names)
 
-        versions, self.swept = self._write(slices, land)
+        def trial(one: Slice, rows: Incoming) -> None:
+            self._tables.land(one.table, one.kind, rows)
+
+        versions, self.swept, traces = self._write(landing, land, trial, of=slices)
+        self._traces.keep(traces)
         for unit in units:
             self._staged.pop(unit.key, None)
         return versions
 
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
         def aside(incoming: Sequence[Incoming]) -> set[str]:
+            self._traces.check(())
             return {
                 self._staging.add(key, one.table, one.kind, rows, run_id)
                 for one, rows in zip(slices, incoming, strict=True)
             }
 
-        slices = [one for one in slices if one.data.num_rows or _has_type(one.data.schema, one.table.schema)]
-        self._staged[key] = (self._staged.get(key, set()) | self._write(slices, aside)) - {_PUBLISHED}
+        def trial(one: Slice, rows: Incoming) -> None:
+            self._staging.add(key, one.table, one.kind, rows, run_id)
+
+        given = slices
+        slices = [one for one in given if one.data.num_rows or _has_type(one.data.schema, one.table.schema)]
+        staged = self._write(slices, aside, trial, of=given)
+        self._staged[key] = (self._staged.get(key, set()) | staged) - {_PUBLISHED}
 
     def discard(self, key: StateKey) -> None:
         def drop(_: Sequence[Incoming]) -> None:
@@ -124,7 +192,8 @@ class SqlTarget(Destination):
             return self._database.columns(STAGING_TABLE) is not None and bool(self._staging.segments(key, run_id))
 
     def publish(self, generation: Generation) -> list[int]:
-        def swap(_: Sequence[Incoming]) -> list[int]:
+        def swap(_: Sequence[Incoming]) -> tuple[list[int], Mapping[str, Hashable]]:
+            self._traces.check(())
             versions = self._states.swap_all(generation.units)
             segments = []
             for unit, mine in zip(generation.units, self._staging.segments_of(generation.units), strict=True):
@@ -135,9 +204,10 @@ class SqlTarget(Destination):
                 raise DestinationError(f"rows are staged for the tables {stray}, which are not among those to publish")
             for table in generation.tables:
                 self._replace(table, [one for one in segments if one.spec.name == table.name])
-            return versions
+            return versions, self._traces.after(names, replaced=True)
 
-        versions = self._write((), swap)
+        versions, traces = self._write((), swap)
+        self._traces.keep(traces)
         for unit in generation.units:
             if self._staged.get(unit.key):
                 self._staged[unit.key] = {_PUBLISHED}
@@ -204,8 +274,37 @@ class SqlTarget(Destination):
             if old.get(name, type_) != type_:
                 self._tables.changes.append(SchemaChange(spec.name, name, old[name], type_))
 
-    def _write(self, slices: Sequence[Slice], work: Callable[[Sequence[Incoming]], T]) -> T:
-        """Run ``work`` in a transaction, with the slices' rows to select from."""
+    def _write(
+        self,
+        slices: Sequence[Slice],
+        work: Callable[[Sequence[Incoming]], T],
+        trial: Callable[[Slice, Incoming], None] | None = None,
+        *,
+        of: Sequence[Slice] = (),
+    ) -> T:
+        """Run ``work`` in a transaction, with the slices' rows to select from.
+
+        :param trial: lands a part of one slice, to find the rows that are refused.
+        :param of: what was given, of which ``slices`` are those that have something to land.
+        :raises RefusedRowsError: naming them.
+        """
+        try:
+            return self._written(slices, work)
+        except UnfitValueError as error:
+            if trial is None:
+                raise
+            found = refusal(of, lambda part: self._tried(part, trial), error)
+            raise found from error.__cause__
+
+    def _tried(self, part: Slice, trial: Callable[[Slice, Incoming], None]) -> None:
+        def undone(incoming: Sequence[Incoming]) -> None:
+            trial(part, incoming[0])
+            raise _Undone
+
+        with suppress(_Undone):
+            self._written([part], undone)
+
+    def _written(self, slices: Sequence[Slice], work: Callable[[Sequence[Incoming]], T]) -> T:
         with self._database.translated():
             self._prepare()
             with self._database.readable([self._plain(one) for one in slices]) as incoming:
@@ -222,18 +321,21 @@ class SqlTarget(Destination):
         if one.data.num_rows and not one.data.num_columns:
             raise DestinationError(f"table {one.table.name!r}: rows without any column cannot land")
         check_distinct(one.data.schema.names, one.table.name, self._database.fold)
-        return plain_table(one.data, one.table.name)
+        table = plain_table(one.data, one.table.name)
+        self._database.check_values(table)
+        return table
 
     def _prepare(self) -> None:
         if not self._prepared:
 
-            def make() -> None:
+            def make() -> Mapping[str, Hashable]:
                 self._database.make_schema()
                 self._database.hold(STATE_TABLE)
                 self._states.prepare()
                 self._staging.prepare()
+                return self._traces.after((STATE_TABLE, STAGING_TABLE))
 
-            self._database.transaction(make)
+            self._traces.keep(self._database.transaction(make))
             self._prepared = True
 
 

@@ -8,9 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vdk.plugin.datasource_base.contract import DestinationError
-
-from .._arrow_types import is_json, json_text
+from .._arrow_types import UnfitValueError, is_json, json_text
 
 _FIRST_DAY, _LAST_DAY = -719162, 2932896
 """0001-01-01 and 9999-12-31, in days since 1970: ISO 8601 has four digits for a year, and texts of them sort."""
@@ -20,12 +18,14 @@ _PER_DAY = {"us": 86_400_000_000, "ns": 86_400_000_000_000}
 def stored(column: pa.ChunkedArray, name: str) -> Sequence[Any]:
     """The values of a plain column as ``SqliteTypes.of_arrow`` says they are stored.
 
-    :raises DestinationError: for a value that SQLite has no form of.
+    :raises UnfitValueError: for a value that SQLite has no form of.
     """
     try:
         return _stored(column, name)
-    except pa.ArrowInvalid as error:
-        raise DestinationError(f"column {name!r}: {error}") from error
+    except UnfitValueError as error:
+        raise UnfitValueError(str(error), name) from error
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise UnfitValueError(f"column {name!r}: {error}", name) from error
 
 
 def _stored(column: pa.ChunkedArray, name: str) -> Sequence[Any]:
@@ -36,7 +36,7 @@ def _stored(column: pa.ChunkedArray, name: str) -> Sequence[Any]:
         return [None if value is None else str(value) for value in column.to_pylist()]
     if pa.types.is_floating(type_):
         if pc.any(pc.is_nan(column)).as_py():
-            raise DestinationError(
+            raise UnfitValueError(
                 f"column {name!r}: SQLite has no NaN, it would store NULL: make it NULL, or text, with a transform"
             )
     elif pa.types.is_decimal(type_):
@@ -49,6 +49,7 @@ def _stored(column: pa.ChunkedArray, name: str) -> Sequence[Any]:
     elif pa.types.is_timestamp(type_):
         return _timestamps(column, name)
     elif pa.types.is_time(type_):
+        _check_day(column, name)
         return _list((column if type_.unit == "ns" else column.cast(pa.time64("us"))).cast(pa.string()))
     elif pa.types.is_duration(type_):
         return _list(column.cast(pa.duration("us")).cast(pa.int64()))
@@ -64,11 +65,17 @@ def _timestamps(column: pa.ChunkedArray, name: str) -> Sequence[Any]:
     return _list(pc.binary_join_element_wise(texts, "+00:00", "") if column.type.tz is not None else texts)
 
 
+def _check_day(column: pa.ChunkedArray, name: str) -> None:
+    latest = pc.max(column.cast(pa.time64("ns")).cast(pa.int64())).as_py()
+    if latest is not None and latest >= _PER_DAY["ns"]:
+        raise UnfitValueError(f"column {name!r}: SQLite keeps times as text, which ends before 24:00: use a transform")
+
+
 def _check_years(ticks: pa.ChunkedArray, per_day: int, name: str) -> None:
     bounds = pc.min_max(ticks).as_py()
     low, high = bounds["min"], bounds["max"]
     if low is not None and (low < _FIRST_DAY * per_day or high >= (_LAST_DAY + 1) * per_day):
-        raise DestinationError(
+        raise UnfitValueError(
             f"column {name!r}: a date before the year 1 or after 9999 has no text that sorts, which is what SQLite "
             "keeps dates as: convert it with a transform"
         )

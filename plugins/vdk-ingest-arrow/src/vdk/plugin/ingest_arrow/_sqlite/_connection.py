@@ -15,8 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError
+from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError, DestinationError
 
+from .._opened import FileId, check_same, opened_id
 from ._errors import check_file, translated
 from ._types import CAST
 from ._values import cast
@@ -44,6 +45,7 @@ class SqliteConnection:
         self._path = path
         self._lock_timeout = lock_timeout
         self._connection: sqlite3.Connection | None = None
+        self._file: FileId | None = None
 
     def open(self) -> None:
         """Connect.
@@ -70,13 +72,18 @@ class SqliteConnection:
             connection.create_function(CAST, 3, cast, deterministic=True)
             # Reads the file's first page, and takes the lock that writing takes.
             self.transaction(lambda: None)
+            self._file = opened_id(self._path)
         except sqlite3.Error as error:
             self.close()
             raise self.translated(error) from error
+        except DestinationError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let go of the file. Idempotent."""
         connection, self._connection = self._connection, None
+        self._file = None
         if connection is not None:
             with suppress(sqlite3.Error):
                 connection.close()
@@ -88,8 +95,12 @@ class SqliteConnection:
         self._opened().executemany(sql, rows)
 
     def transaction(self, work: Callable[[], T]) -> T:
-        """Run ``work`` in one transaction, which is the only one that writes."""
+        """Run ``work`` in one transaction, which is the only one that writes.
+
+        :raises DestinationError: the file is not the one that was opened.
+        """
         connection = self._opened()
+        self._check_place()  # SQLite takes a file that was moved for one that may not be written
         connection.execute("BEGIN IMMEDIATE")
         try:
             result = work()
@@ -98,11 +109,18 @@ class SqliteConnection:
             if connection.in_transaction:  # SQLite has undone it already where a disk is full
                 with suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
+            self._check_place()
             raise
+        self._check_place()
         return result
 
     def translated(self, error: sqlite3.Error) -> DataSourceError:
         return translated(error, self._path, self._lock_timeout)
+
+    def _check_place(self) -> None:
+        """Before a commit, so that nothing is written elsewhere; and after it, so that it is certain."""
+        if self._file is not None:
+            check_same(self._path, self._file)
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,8 +31,22 @@ _OWN_RULES = re.compile(
 _QUOTED = re.compile(
     r'"(?:[^"]|"")*"|\'(?:[^\']|\'\')*\'|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL
 )
+_KEY_INDEX = "_vdk_key_"
 _ROWS_AT_ONCE = 10_000
 """Of which Python objects are in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """What is known of a table; SQLite has nothing that names it for good.
+
+    :param schema: the number that each change of any table raises. :param keys: indexes that were made here.
+    :param top: the highest rowid; 0 where there is none.
+    """
+
+    schema: int
+    keys: frozenset[str]
+    top: int
 
 
 class SqliteDatabase(Database):
@@ -115,6 +130,36 @@ class SqliteDatabase(Database):
         listed = self.rows("SELECT name, type FROM pragma_table_info(?, 'main')", [name])
         return {column: self._spelled(type_) for column, type_ in listed}
 
+    def traces(self, names: Collection[str]) -> Mapping[str, _Trace]:
+        ((schema,),) = self.rows("PRAGMA main.schema_version")
+        there = [one for one in names if self.rows("SELECT 1 FROM main.sqlite_master WHERE name = ?", [one])]
+        return {one: _Trace(int(schema), self._key_indexes(one), self._top(one)) for one in there}
+
+    def continues(self, before: Hashable, now: Hashable, *, landed: bool = False) -> bool:
+        """Nobody changes a table within our transaction. Between two, where somebody has changed any table, it is
+        still the same if an index of ours is on it, or if no rows are gone from its end.
+        """
+        assert isinstance(before, _Trace)
+        assert isinstance(now, _Trace)
+        if landed or before.schema == now.schema:
+            return True
+        return bool(before.keys & now.keys) if before.keys else before.top <= now.top
+
+    def _key_indexes(self, table: str) -> frozenset[str]:
+        found = self.rows("SELECT name FROM pragma_index_list(?, 'main')", [table])
+        return frozenset(name for (name,) in found if name.startswith(_KEY_INDEX))
+
+    def _top(self, table: str) -> int:
+        taken = {folded(name) for (name,) in self.rows("SELECT name FROM pragma_table_info(?, 'main')", [table])}
+        rowid = next((one for one in ("rowid", "_rowid_", "oid") if one not in taken), None)
+        if rowid is None:
+            return 0
+        try:
+            ((top,),) = self.rows(f"SELECT max({rowid}) FROM {self.path(table)}")
+        except sqlite3.OperationalError:  # a table WITHOUT ROWID
+            return 0
+        return int(top or 0)
+
     def change_type(self, table: str, column: str, existing: str, target: str) -> None:
         ((sql,),) = self.rows("SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?", [table])
         if rule := _OWN_RULES.search(_QUOTED.sub("", sql)):
@@ -149,7 +194,7 @@ class SqliteDatabase(Database):
             [table],
         )
         if not leads(found, columns):
-            name = quoted(f"_vdk_key_{uuid.uuid4().hex}")
+            name = quoted(f"{_KEY_INDEX}{uuid.uuid4().hex}")
             self.rows(f"CREATE INDEX main.{name} ON {quoted(table)} ({', '.join(map(quoted, columns))})")
 
     @contextmanager

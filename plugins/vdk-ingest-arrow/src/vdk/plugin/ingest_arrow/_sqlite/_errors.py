@@ -11,10 +11,14 @@ from vdk.plugin.datasource_base.contract import (
     DestinationError,
 )
 
-from .._sql._errors import constrained, first_bytes, something_else
+from .._arrow_types import UnfitValueError
+from .._sql._errors import constrained, first_bytes, forbidden, something_else
 
 _MAGIC = b"SQLite format 3\0"
 """The first 16 bytes of a database (https://www.sqlite.org/fileformat2.html, section 1.3)."""
+
+_FULL = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+"""A file that may not grow; the second is the index of a write-ahead log."""
 
 
 def translated(error: sqlite3.Error, path: Path, lock_timeout: float) -> DataSourceError:
@@ -26,17 +30,18 @@ def translated(error: sqlite3.Error, path: Path, lock_timeout: float) -> DataSou
             f"another process or connection uses {path}, and still does after {lock_timeout:g} s. End it or wait for "
             f"it; how long to wait is set by the target's option 'lock_timeout' ('?lock_timeout=5m'): {text}"
         )
-    if code == sqlite3.SQLITE_FULL or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_WRITE:
+    if code == sqlite3.SQLITE_FULL or getattr(error, "sqlite_errorcode", 0) in _FULL:
         return DestinationError(f"{path}: the disk is full, or the file may not grow: {text}")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
-        return DestinationError(
-            f"{path} may not be written by this user; SQLite needs to write the folder too, for its journal: {text}"
-        )
+        return forbidden(path, text)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return DestinationError(
             f"{path} is damaged: restore it from a copy, or recover what is readable with the command "
             f"'sqlite3 FILE .recover': {text}"
         )
+    unfit = code in (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH) or "malformed JSON" in text
+    if unfit or isinstance(error, sqlite3.DataError):
+        return UnfitValueError(f"{path}: {text}")
     if code == sqlite3.SQLITE_CONSTRAINT:
         return constrained(str(path), text)
     if code == sqlite3.SQLITE_IOERR:

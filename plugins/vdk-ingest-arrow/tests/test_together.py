@@ -1,0 +1,57 @@
+"""Three runs of one flow at once: each row lands once, and whoever loses is told what the documentation says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lakes import Lake, any_target
+from processes import ENVIRONMENT
+from ticks import all_rows
+
+RUN = """
+import sys
+from vdk.plugin.datasource_base import run_flows
+
+print("ready", flush=True)
+sys.stdin.readline()
+config = {"upto": 30, "pause": 0.01, "partitions": 2, "states": sys.argv[3] == "True"}
+run_flows(None, {
+    "sources": {"src": {"name": "ticks", "config": config}},
+    "destinations": {"lake": {"method": "arrow", "target": sys.argv[1]}},
+    "flows": [{"from": "src", "to": "lake", "batch_rows": 3, "write_mode": sys.argv[2]}],
+})
+"""
+
+
+@any_target
+@pytest.mark.parametrize(("mode", "states"), [("append", True), ("upsert", True), ("replace", False)])
+def test_of_three_runs_at_once_the_losers_say_so(lake: Lake, mode: str, states: bool, ticks_installed: Path) -> None:
+    if mode == "upsert" and lake.kind == "parquet":
+        pytest.skip("files are not upserted")
+    environment = {**ENVIRONMENT, "PYTHONPATH": f"{ENVIRONMENT['PYTHONPATH']}:{ticks_installed}"}
+    command = [sys.executable, "-c", RUN, lake.target("?lock_timeout=30s"), mode, str(states)]
+
+    def begun() -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+    runs = [begun() for _ in range(3)]
+    for one in runs:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "ready\n"
+    for one in runs:
+        assert one.stdin is not None
+        one.stdin.write("\n")
+        one.stdin.flush()
+    told = [one.communicate(timeout=250)[1] for one in runs]
+    for text in [text for one, text in zip(runs, told, strict=True) if one.returncode]:
+        last = text.strip().splitlines()[-1]
+        assert "ConcurrentRunError" in last, last
+        assert "Let one run at a time use this source and destination" in last or "run it again, alone" in last, last
+    once_more = begun().communicate("\n", timeout=250)[1]
+    assert "Error" not in once_more
+    assert sorted(lake.query("SELECT id, text FROM ticks")) == sorted(all_rows(30, 2))
