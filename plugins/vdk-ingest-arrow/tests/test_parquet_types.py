@@ -189,9 +189,9 @@ CHANGES: list[tuple[str, pa.Array, pa.Array, pa.DataType, list[Any]]] = [
     (
         "date and timestamp",
         pa.array([dt.date(2026, 1, 2)]),
-        pa.array([dt.datetime(2026, 1, 2)]),
-        pa.string(),
-        ["2026-01-02", "2026-01-02 00:00:00.000000"],
+        pa.array([dt.datetime(2026, 1, 2, 3)]),
+        pa.timestamp("us"),
+        [dt.datetime(2026, 1, 2), dt.datetime(2026, 1, 2, 3)],
     ),
     (
         "naive and zoned",
