@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -58,8 +59,13 @@ def test_a_column_that_is_declared_without_a_type_waits_for_a_value(lab: Lab) ->
     """Its type is that of the first values, and later rows without one leave it."""
     schema = StreamSchema(pa.schema([("id", pa.int64()), ("v", pa.null())]), cursor="id")
     types = []
-    for rows in ([], [b"\0"], [None]):
-        lab.run(Whole("t", lambda state, rows=rows: iter(payload({"id": 1, "v": one}) for one in rows), schema))
+
+    def read(values: list[bytes | None], state: State) -> Iterator[DataSourcePayload]:
+        return iter(payload({"id": 1, "v": one}) for one in values)
+
+    runs: list[list[bytes | None]] = [[], [b"\0"], [None]]
+    for values in runs:
+        lab.run(Whole("t", partial(read, values), schema))
         types.append(MemoryDestination(lab.target).schemas["t"].field("v").type)
     assert types == [pa.null(), pa.binary(), pa.binary()]
     assert MemoryDestination.tables(lab.target)["t"] == [{"id": 1, "v": b"\0"}, {"id": 1, "v": None}]

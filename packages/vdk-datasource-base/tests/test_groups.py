@@ -44,15 +44,16 @@ class Grouping(FaultyDestination):
 
     def commit_group(self, units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
         self._called("group", [unit.key.partition for unit in units])
-        before = copy.deepcopy((self.rows, self.states, self.versions, self.staged, self._mine))
+        kept: list[Any] = [self.rows, self.states, self.versions, self.staged, self._mine]
+        before = copy.deepcopy(kept)
         try:
             first, *others = units
             versions = [FaultyDestination.commit(self, replace(first, slices=slices))]
             versions += [FaultyDestination.commit(self, unit) for unit in others]
         except BaseException:
-            for mine, old in zip((self.rows, self.states, self.versions, self.staged, self._mine), before, strict=True):
+            for mine, old in zip(kept, before, strict=True):
                 mine.clear()
-                mine.update(old)  # type: ignore[call-overload]
+                mine.update(old)
             raise
         if Grouping.before is not None:
             Grouping.before(self, ["after", *(unit.key.partition for unit in units)])
@@ -85,9 +86,17 @@ def part(number: int, *, state: bool = True) -> Read:
     return read
 
 
-def run(lab: Lab, parts: dict[str, Read] | None = None, schema: StreamSchema | None = KEYED, **flow: Any) -> Any:
+def run(
+    lab: Lab,
+    parts: dict[str, Read] | None = None,
+    schema: StreamSchema | None = KEYED,
+    *,
+    incremental: bool = True,
+    **flow: Any,
+) -> Any:
     parts = parts or {f"p{n}": part(n) for n in range(PARTS)}
-    return lab.run(Split("t", parts, schema), method="grouping", **{"options": Options(retry_delay=0.001), **flow})
+    stream = Split("t", parts, schema, incremental=incremental)
+    return lab.run(stream, method="grouping", **{"options": Options(retry_delay=0.001), **flow})
 
 
 def ids(lab: Lab) -> list[int]:
@@ -110,7 +119,7 @@ def test_partitions_that_are_read_whole_are_set_aside_together(lab: Lab, flow: d
     """The generation has all their rows, once."""
     parts = {f"p{n}": part(n, state=False) for n in range(PARTS)}
     for _ in range(2):
-        summary = run(lab, parts, StreamSchema(KEYED.fields, ("id",)), **flow)
+        summary = run(lab, parts, StreamSchema(KEYED.fields, ("id",)), incremental=False, **flow)
         assert len(Grouping.calls) < PARTS / 4
         Grouping.calls.clear()
         Grouping.ready.clear()
@@ -155,7 +164,7 @@ def test_a_state_that_another_run_moved_stops_its_own_partition_alone(lab: Lab) 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_destination_that_is_away_at_a_commit_of_many_loses_and_repeats_nothing(lab: Lab, when: str) -> None:
     """Whether it had landed or not is found out for each partition."""
-    failed = []
+    failed: list[Any] = []
 
     def away(_: Grouping, partitions: list[str]) -> None:
         if not failed and len(partitions) > 2 and (partitions[0] == "after") == (when == "after"):
@@ -199,7 +208,8 @@ def test_batches_of_a_partition_keep_their_order_beside_those_of_others(lab: Lab
 def _named(name: str, read: Read) -> Read:
     def named(state: State) -> Iterator[DataSourcePayload]:
         for one in read(state):
-            yield replace(one, data=[{**row, "part": name} for row in one.data])  # type: ignore[union-attr]
+            rows: Any = one.data
+            yield replace(one, data=[{**row, "part": name} for row in rows])
 
     return named
 

@@ -16,7 +16,7 @@ from vdk.plugin.datasource_base.parts import CommitUnit, Slice, StateKey
 from vdk.plugin.datasource_base.runtime import Options
 
 KEYED = StreamSchema(pa.schema([("id", pa.int64()), ("v", pa.string())]), primary_key=("id",), cursor="id")
-LARGE = Options()
+LARGE = Options(max_rejected="100%")
 DELETED_AT = "_vdk_deleted_at"
 
 
@@ -48,7 +48,7 @@ def recorded(lab: Lab) -> Iterator[None]:
 
 
 def run(lab: Lab, *payloads: DataSourcePayload, schema: StreamSchema | None = KEYED, **flow: Any) -> Any:
-    stream = Whole("t", lambda state: list(payloads), schema)
+    stream = Whole("t", lambda state: list(payloads), schema, incremental=True)
     return lab.run(stream, method="recorded", **{"options": LARGE, **flow})
 
 

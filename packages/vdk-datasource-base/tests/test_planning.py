@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from support import QUICK, FailEvery, Lab, Whole, counting, payload
-from vdk.plugin.datasource_base import ConfigurationError, ConnectionFailedError, FlowFailedError
+from vdk.plugin.datasource_base import ConfigurationError, ConnectionFailedError, DataSourcePayload, FlowFailedError
+from vdk.plugin.datasource_base.contract import State
 from vdk.plugin.datasource_base.runtime import execute
 
 
@@ -91,10 +93,22 @@ def test_a_destination_that_is_away_is_waited_for_once(lab: Lab) -> None:
 
 def test_a_summary_that_cannot_be_written_does_not_hide_what_landed(lab: Lab, tmp_path: Path) -> None:
     """The error carries the summary; where a stream failed too, that is the error."""
-    file = flows(lab, {})
-    with pytest.raises(ConfigurationError, match="cannot be written") as caught:
-        execute(file, lab.environment(), summary=tmp_path)
-    assert caught.value.__dict__["summary"].streams[0].rows_landed == 3
-    lab.script(Whole("a", lambda state: [payload({"n": 1}), "garbage"]), source="a")  # type: ignore[list-item]
-    with pytest.raises(FlowFailedError, match="yielded str"):
-        execute(file, lab.environment(), summary=tmp_path)
+    file, summary = flows(lab, {}), tmp_path / "reports" / "summary.json"
+
+    def read(state: State, *more: Any) -> Iterator[DataSourcePayload]:
+        yield payload({"n": 1})
+        summary.parent.rmdir()  # it was there when the run began
+        summary.parent.touch()
+        yield from more
+
+    for stream, error in (
+        (Whole("a", read, incremental=False), ConfigurationError),
+        (Whole("a", lambda state: read(state, "garbage"), incremental=False), FlowFailedError),
+    ):
+        summary.parent.unlink(missing_ok=True)
+        summary.parent.mkdir()
+        lab.script(stream, source="a")
+        with pytest.raises(error) as caught:
+            execute(file, lab.environment(), summary=summary)
+        landed = caught.value.__dict__["summary"].streams[0].rows_landed
+        assert landed == (1 if error is ConfigurationError else 0)

@@ -203,11 +203,10 @@ def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, wher
             )
             if own and pattern in unwanted:
                 continue  # they are left out anyway
-            why = (
-                f"tables whose names begin with {RESERVED_PREFIX} are the framework's, and sources leave them out"
-                if own
-                else closest(pattern, names)
-            )
+            why = closest(pattern, names)
+            if own:
+                why = f"tables whose names begin with {RESERVED_PREFIX} are the framework's, and sources leave them out"
+                why = why if names else f"there are none, and {why}"
             raise ConfigurationError(f"{where}: no stream matches {pattern!r}; {why}")
     return [name for name in names if chosen(name, patterns)]
 

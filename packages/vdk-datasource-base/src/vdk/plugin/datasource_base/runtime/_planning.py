@@ -159,6 +159,8 @@ class Planning:
             # refuses a reserved name, and an upsert without a primary key
             self._writer.destination.check_table(plan.spec(None, plan.write_mode))
         except (ReservedNameError, DestinationError) as error:
+            if isinstance(error, ReservedNameError) and "{stream}" not in self._flow.template:
+                raise  # the flow names the table, not the source
             self._refused(report, error)
             return None
         return StreamRun(plan, report, self._writer, mine, self._flow.claims, self._flow.retrying)

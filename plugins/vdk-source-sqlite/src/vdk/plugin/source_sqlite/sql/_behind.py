@@ -22,6 +22,7 @@ from ._watermark import Upper
 log = logging.getLogger(__name__)
 
 REMEMBERED = 8
+"""Fewer rows are no evidence: an update may have moved each of them."""
 Oldest = list[tuple[Any, tuple[Any, ...]]]
 """Cursor and key of some rows."""
 
@@ -43,7 +44,7 @@ def check_behind(session: Session, query: Query, progress: Progress, upper: Uppe
     lies = (
         f"stream {plan.name!r}: the highest cursor is {upper.value!r}, and the last run had come to {progress.high!r}"
     )
-    if policy is None and progress.oldest and not _any_there(session, query, progress.oldest):
+    if policy is None and len(progress.oldest) == REMEMBERED and not _any_there(session, query, progress.oldest):
         raise StateError(
             f"{lies}; none of the {len(progress.oldest)} rows that the state remembers is there, so it was written for "
             f"another database. {remedy(plan.name)}; or give the source another id under [sources]; or, if it is the "
