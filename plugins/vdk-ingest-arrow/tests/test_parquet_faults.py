@@ -295,7 +295,7 @@ def test_a_folder_that_is_deleted_takes_its_states_along(lake: Path) -> None:
     destination = opened(lake)
     destination.commit(unit(rows(APPEND, {"id": [1]}), state={"n": 1}))
     shutil.rmtree(lake)
-    with pytest.raises(ConcurrentRunError, match="what is stored is none"):
+    with pytest.raises(DestinationError, match="moved or deleted while the run was at work"):
         destination.commit(unit(rows(APPEND, {"id": [2]}), state={"n": 2}, version=1))
     assert opened(lake).load_states("shop") == []
     assert opened(lake).commit(unit(rows(APPEND, {"id": [1]}), state={"n": 1})) == 1
@@ -305,8 +305,9 @@ def test_a_folder_that_is_deleted_takes_its_states_along(lake: Path) -> None:
 def test_a_table_that_is_deleted_is_missed_and_made_anew(lake: Path) -> None:
     destination = opened(lake)
     destination.commit(unit(rows(APPEND, {"id": [1]}), state={"n": 1}))
+    destination.close()
     shutil.rmtree(lake / "orders")
-    opened(lake)
+    destination = opened(lake)
     assert destination.has_table("orders") is False
     destination.commit(unit(rows(APPEND, {"id": [2]}), state={"n": 2}, version=1))
     assert ids(lake) == [2]

@@ -98,6 +98,11 @@ class Staging:
             [*whose, position, spec.name, kind, landing, table],
         )
 
+    def hold(self, key: StateKey) -> None:
+        """Until the transaction ends, no other run stages or drops rows of this stream: it would drop a table between
+        the moments in which this run finds it and lands it."""
+        self._database.hold("\0".join([STAGING_TABLE, key.source_id, key.stream, key.table]))
+
     def segments(self, key: StateKey, run_id: str | None = None) -> list[Segment]:
         """What is staged for a key, in order; of one run, or of any."""
         wanted: dict[str, object] = {"source_id": key.source_id, "stream": key.stream, "destination_table": key.table}
@@ -157,7 +162,13 @@ class Staging:
 
     def columns(self, segment: Segment) -> Incoming:
         """A segment's rows, to land them."""
-        return Incoming.of_table(self._database.path(segment.table), self._database.columns(segment.table) or {})
+        columns = self._database.columns(segment.table)
+        if columns is None:
+            raise DestinationError(
+                f"{self._database.where}: the table {segment.table!r}, of rows that were set aside for table "
+                f"{segment.spec.name!r}, is gone. Nothing of this commit was kept: run again"
+            )
+        return Incoming.of_table(self._database.path(segment.table), columns)
 
 
 def _segment(table: str, target: str, kind: Kind, landing: str, position: int) -> Segment:

@@ -140,6 +140,8 @@ class SqlTarget(Destination):
 
         def land(incoming: Sequence[Incoming]) -> tuple[list[int], int, Mapping[str, Hashable]]:
             self._traces.check({one.table.name for one in landing})
+            if any(self._staged.get(unit.key) for unit in units):
+                self._staging.hold(units[0].key)
             versions = self._states.swap_all(units)
             names, swept = {one.table.name for one in landing}, 0
             for unit, segments in zip(units, self._staging.segments_of(units), strict=True):
@@ -162,6 +164,7 @@ class SqlTarget(Destination):
 
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
         def aside(incoming: Sequence[Incoming]) -> set[str]:
+            self._staging.hold(key)
             self._traces.check(())
             return {
                 self._staging.add(key, one.table, one.kind, rows, run_id)
@@ -178,6 +181,7 @@ class SqlTarget(Destination):
 
     def discard(self, key: StateKey) -> None:
         def drop(_: Sequence[Incoming]) -> None:
+            self._staging.hold(key)
             for segment in self._staging.segments(key):
                 self._staging.drop(segment)
 
@@ -194,6 +198,8 @@ class SqlTarget(Destination):
     def publish(self, generation: Generation) -> list[int]:
         def swap(_: Sequence[Incoming]) -> tuple[list[int], Mapping[str, Hashable]]:
             self._traces.check(())
+            if generation.units:
+                self._staging.hold(generation.units[0].key)
             versions = self._states.swap_all(generation.units)
             segments = []
             for unit, mine in zip(generation.units, self._staging.segments_of(generation.units), strict=True):
