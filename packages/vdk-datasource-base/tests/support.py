@@ -56,7 +56,9 @@ def yields_states(read: object) -> bool:
         if isinstance(code, CodeType):
             tuples = [one for one in code.co_consts if isinstance(one, tuple)]
             named = [one for one in tuples if "state" in one and "return" not in one]  # and no annotations
-            if named or "state" in code.co_consts or "counting" in code.co_names:
+            # Python 3.11 has the names of annotations as constants of their own, "return" among them
+            text = "state" in code.co_consts and "return" not in code.co_consts
+            if named or text or "counting" in code.co_names:
                 return True
             codes += [one for one in code.co_consts if isinstance(one, CodeType)]
     return False
