@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 import pytest
 
 from reference_lines import LinesConfig, LinesSource
-from reference_shop import LOOKBACK, START, ShopConfig, ShopSource, expected_rows, make_shop
+from reference_shop import LOOKBACK, PRICES, START, ShopConfig, ShopSource, expected_rows, make_shop
 from vdk.plugin.datasource_base.testing import (
+    BadRow,
     DataSourceConformance,
     IncrementalConformance,
     LargeDataConformance,
@@ -67,6 +68,19 @@ class ShopCase(DataSourceConformance, IncrementalConformance, PartitionConforman
     @pytest.fixture
     def bad_source(self, tmp_path: Path) -> MakeShop:
         return lambda: self.shop(ShopConfig(database=tmp_path / "nothing.db"))
+
+    @pytest.fixture
+    def other_source(self, tmp_path: Path) -> MakeShop:
+        return lambda: self.shop(ShopConfig(database=tmp_path / "another.db"))
+
+    @pytest.fixture
+    def with_bad_row(self, tmp_path: Path) -> BadRow:
+        path = tmp_path / "bad.db"
+        make_shop(path)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("INSERT INTO prices VALUES ('the bad one', 'many')")
+            connection.commit()
+        return BadRow(lambda: self.shop(ShopConfig(database=path)), "prices", "the bad one", len(PRICES))
 
     @pytest.fixture
     def fingerprint(self, database: Path) -> Callable[[], str]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._conformance import (
+        BadRow,
         DataSourceConformance,
         IncrementalConformance,
         LargeDataConformance,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ._memory import MemoryDestination
 
 __all__ = [
+    "BadRow",
     "DataSourceConformance",
     "IncrementalConformance",
     "LargeDataConformance",

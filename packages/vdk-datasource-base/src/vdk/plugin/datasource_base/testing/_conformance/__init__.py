@@ -4,6 +4,7 @@ Each check is a method ``test_…`` whose name is the rule, whose docstring is t
 says what to do. Each has a broken source in the base's own tests that it, and it alone, finds.
 """
 
+from ._bad_row import BadRow
 from ._basic import DataSourceConformance
 from ._editor import StreamEditor
 from ._incremental import IncrementalConformance
@@ -12,6 +13,7 @@ from ._partitions import PartitionConformance
 from ._remote import RemoteConformance
 
 __all__ = [
+    "BadRow",
     "DataSourceConformance",
     "IncrementalConformance",
     "LargeDataConformance",
