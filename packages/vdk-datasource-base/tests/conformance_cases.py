@@ -11,13 +11,18 @@ from typing import Any, ClassVar
 
 import pytest
 
+from reference_journal import JournalSource, SweptSource
 from reference_lines import LinesConfig, LinesSource
 from reference_shop import LOOKBACK, PRICES, START, ShopConfig, ShopSource, expected_rows, make_shop
 from vdk.plugin.datasource_base.testing import (
     BadRow,
     DataSourceConformance,
+    DeletesConformance,
+    DeletingEditor,
     IncrementalConformance,
     LargeDataConformance,
+    LogConformance,
+    LogEditor,
     PartitionConformance,
     RemoteConformance,
     StreamEditor,
@@ -105,3 +110,46 @@ class LinesCase(RemoteConformance):
     @pytest.fixture
     def source_at(self) -> Callable[[str, int], LinesSource]:
         return lambda host, port: self.lines(LinesConfig(host=host, port=port))
+
+
+class JournalEditor(LogEditor):
+    stream = "journal"
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+
+    def append(self, numbers: Sequence[int]) -> None:
+        _change(self._database, "INSERT INTO events VALUES ('north', ?, 'new')", numbers)
+
+
+class SweptEditor(OrderEditor, DeletingEditor):
+    def delete(self, numbers: Sequence[int]) -> None:
+        _change(self._database, "DELETE FROM orders WHERE id = ?", numbers)
+
+
+def _change(database: Path, sql: str, numbers: Sequence[int]) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executemany(sql, [(one,) for one in numbers])
+        connection.commit()
+
+
+class JournalCase(LogConformance):
+    """An append-only log."""
+
+    shop: ClassVar[type[ShopSource]] = JournalSource
+    database, source = ShopCase.database, ShopCase.source
+
+    @pytest.fixture
+    def log(self, database: Path) -> JournalEditor:
+        return JournalEditor(database)
+
+
+class SweptCase(DeletesConformance):
+    """Orders whose deletes are followed."""
+
+    shop: ClassVar[type[ShopSource]] = SweptSource
+    database, source = ShopCase.database, ShopCase.source
+
+    @pytest.fixture
+    def editor(self, database: Path) -> SweptEditor:
+        return SweptEditor(database)
