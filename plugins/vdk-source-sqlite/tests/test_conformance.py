@@ -108,6 +108,10 @@ class TestByKey(Case, DataSourceConformance, LargeDataConformance):
         return lambda: SqliteSource(SqliteConfig(database=tmp_path / "nothing.db"))
 
     @pytest.fixture
+    def other_source(self, tmp_path: Path) -> MakeSource:
+        return lambda: SqliteSource(SqliteConfig(database=tmp_path / "another.db"))
+
+    @pytest.fixture
     def fingerprint(self, database: Path) -> Callable[[], str]:
         return lambda: hashlib.sha256(database.read_bytes()).hexdigest()
 
