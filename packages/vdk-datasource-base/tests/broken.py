@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TypeVar
 
+from reference_journal import Journal, JournalSource, SweptOrders, SweptSource
 from reference_lines import Lines, LinesSource
 from reference_shop import Events, Orders, ShopConfig, ShopSource, Whole
 
@@ -31,6 +32,8 @@ def _source_with(cls: type) -> Broken:
     if issubclass(cls, (ShopSource, LinesSource)):
         return cls
     parts: dict[type, tuple[Broken, str]] = {
+        SweptOrders: (SweptSource, "orders"),
+        Journal: (JournalSource, "journal"),
         Orders: (ShopSource, "orders"),
         Events: (ShopSource, "events"),
         Whole: (ShopSource, "whole"),

@@ -29,6 +29,16 @@ class FromTheBeginning(Orders):
         return (-(2**62), -1)
 
 
+@found_by("test_a_rerun_after_one_more_row_reads_that_row_and_the_overlap")
+class Excitable(Orders):
+    """Begins at the start as soon as there is something new."""
+
+    def begin(self, position: OrderPosition) -> tuple[int, int]:
+        with closing(connected(self.config)) as connection:
+            (high,) = connection.execute("SELECT max(changed) FROM orders").fetchone()
+        return super().begin(position if high == position.changed else OrderPosition())
+
+
 @found_by("test_a_tie_group_larger_than_a_page_lands_whole")
 class Tieless(Orders):
     def page(self, connection: sqlite3.Connection, after: tuple[int, int]) -> list[tuple[Any, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from contextlib import closing
@@ -109,3 +110,15 @@ class Holding(Connected):
 class Restless(ShopSource):
     def identity(self) -> str:
         return f"{super().identity()}?call={next(_calls)}"
+
+
+@found_by("test_the_identity_does_not_depend_on_the_working_directory")
+class Local(ShopSource):
+    def identity(self) -> str:
+        return os.path.relpath(self.config.database)
+
+
+@found_by("test_two_sets_of_data_have_two_identities")
+class Impersonal(ShopSource):
+    def identity(self) -> str:
+        return "the shop"

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from broken import found_by
 from reference_shop import Orders, ShopSource, Whole
-from vdk.plugin.datasource_base import DataSourcePayload, DataSourceStream, StreamSchema
+from vdk.plugin.datasource_base import BadRecordError, DataSourcePayload, DataSourceStream, StreamSchema
 
 _calls = count()
 
@@ -96,3 +96,27 @@ class Marking(Whole):
         with closing(sqlite3.connect(self.config.database)) as connection:
             connection.execute("CREATE TABLE IF NOT EXISTS seen (name TEXT)")
             connection.commit()
+
+
+@found_by("test_a_stream_with_states_declares_that_it_is_incremental")
+class Undeclared(Orders):
+    def schema(self, table: str | None = None) -> StreamSchema | None:
+        found = super().schema(table)
+        return replace(found, cursor=None) if found is not None else None
+
+
+@found_by("test_a_row_that_cannot_land_is_named")
+class Anonymous(Whole):
+    def row(self, found: tuple[Any, ...]) -> dict[str, Any]:
+        article, cents = found
+        return {"article": article, "cents": int(cents) if cents is not None else None}
+
+
+@found_by("test_a_row_that_cannot_land_is_rejected_alone")
+class Stumbling(Whole):
+    """Raises for a row, and a generator that raised is over."""
+
+    def row(self, found: tuple[Any, ...]) -> dict[str, Any]:
+        if isinstance(found[1], str):
+            raise BadRecordError("this is no number", key=found[0], value=found[1])
+        return super().row(found)

@@ -11,12 +11,18 @@ from typing import Any, ClassVar
 
 import pytest
 
+from reference_journal import JournalSource, SweptSource
 from reference_lines import LinesConfig, LinesSource
-from reference_shop import LOOKBACK, START, ShopConfig, ShopSource, expected_rows, make_shop
+from reference_shop import LOOKBACK, PRICES, START, ShopConfig, ShopSource, expected_rows, make_shop
 from vdk.plugin.datasource_base.testing import (
+    BadRow,
     DataSourceConformance,
+    DeletesConformance,
+    DeletingEditor,
     IncrementalConformance,
     LargeDataConformance,
+    LogConformance,
+    LogEditor,
     PartitionConformance,
     RemoteConformance,
     StreamEditor,
@@ -69,6 +75,19 @@ class ShopCase(DataSourceConformance, IncrementalConformance, PartitionConforman
         return lambda: self.shop(ShopConfig(database=tmp_path / "nothing.db"))
 
     @pytest.fixture
+    def other_source(self, tmp_path: Path) -> MakeShop:
+        return lambda: self.shop(ShopConfig(database=tmp_path / "another.db"))
+
+    @pytest.fixture
+    def with_bad_row(self, tmp_path: Path) -> BadRow:
+        path = tmp_path / "bad.db"
+        make_shop(path)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("INSERT INTO prices VALUES ('the bad one', 'many')")
+            connection.commit()
+        return BadRow(lambda: self.shop(ShopConfig(database=path)), "prices", "the bad one", len(PRICES))
+
+    @pytest.fixture
     def fingerprint(self, database: Path) -> Callable[[], str]:
         return lambda: hashlib.sha256(database.read_bytes()).hexdigest()
 
@@ -91,3 +110,46 @@ class LinesCase(RemoteConformance):
     @pytest.fixture
     def source_at(self) -> Callable[[str, int], LinesSource]:
         return lambda host, port: self.lines(LinesConfig(host=host, port=port))
+
+
+class JournalEditor(LogEditor):
+    stream = "journal"
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+
+    def append(self, numbers: Sequence[int]) -> None:
+        _change(self._database, "INSERT INTO events VALUES ('north', ?, 'new')", numbers)
+
+
+class SweptEditor(OrderEditor, DeletingEditor):
+    def delete(self, numbers: Sequence[int]) -> None:
+        _change(self._database, "DELETE FROM orders WHERE id = ?", numbers)
+
+
+def _change(database: Path, sql: str, numbers: Sequence[int]) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executemany(sql, [(one,) for one in numbers])
+        connection.commit()
+
+
+class JournalCase(LogConformance):
+    """An append-only log."""
+
+    shop: ClassVar[type[ShopSource]] = JournalSource
+    database, source = ShopCase.database, ShopCase.source
+
+    @pytest.fixture
+    def log(self, database: Path) -> JournalEditor:
+        return JournalEditor(database)
+
+
+class SweptCase(DeletesConformance):
+    """Orders whose deletes are followed."""
+
+    shop: ClassVar[type[ShopSource]] = SweptSource
+    database, source = ShopCase.database, ShopCase.source
+
+    @pytest.fixture
+    def editor(self, database: Path) -> SweptEditor:
+        return SweptEditor(database)

@@ -13,17 +13,19 @@ import pytest
 
 import broken_configuration
 import broken_incremental
+import broken_journal
 import broken_lifecycle
 import broken_reading
 import broken_remote
 import broken_rows
 import broken_states
 from broken import BROKEN
-from conformance_cases import LinesCase, ShopCase
+from conformance_cases import JournalCase, LinesCase, ShopCase, SweptCase
 from reference_lines import LinesSource
 from vdk.plugin.datasource_base.testing._conformance._suite import checks_of, described
 
-CHECKS = {**checks_of(ShopCase), **checks_of(LinesCase)}
+CASES: tuple[type, ...] = (ShopCase, LinesCase, JournalCase, SweptCase)
+CHECKS = {name: check for case in CASES for name, check in checks_of(case).items()}
 MODULES = (
     broken_configuration,
     broken_lifecycle,
@@ -31,6 +33,7 @@ MODULES = (
     broken_states,
     broken_reading,
     broken_incremental,
+    broken_journal,
     broken_remote,
 )
 DOCS = Path(__file__).parents[3] / "docs" / "conformance.md"
@@ -41,7 +44,8 @@ def classes(module: str) -> dict[str, type]:
     """A test class for each broken source, called like the check that has to find it."""
     found: dict[str, type] = {}
     for check, source in BROKEN.items():
-        case, part = (LinesCase, "lines") if issubclass(source, LinesSource) else (ShopCase, "shop")
+        case = next(one for one in CASES if check in checks_of(one))
+        part = "lines" if issubclass(source, LinesSource) else "shop"
         name = f"Test_{check}"
         found[name] = type(name, (case,), {part: source, "__module__": module})
     return found

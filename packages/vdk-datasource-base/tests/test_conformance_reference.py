@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance_cases import LinesCase, ShopCase
+from conformance_cases import JournalCase, LinesCase, ShopCase, SweptCase
 
 
 class TestShop(ShopCase):
@@ -11,3 +11,11 @@ class TestShop(ShopCase):
 
 class TestLines(LinesCase):
     """A remote one."""
+
+
+class TestJournal(JournalCase):
+    """An append-only log."""
+
+
+class TestSwept(SweptCase):
+    """A source that says which rows are there."""

@@ -146,6 +146,10 @@ class TestRest(
         return lambda: source_at(f"{shop.url}/away")
 
     @pytest.fixture
+    def other_source(self, shop: Shop) -> MakeSource:
+        return lambda: source_at(f"{shop.url}/another")
+
+    @pytest.fixture
     def editor(self, shop: Shop) -> Orders:
         return Orders(shop)
 

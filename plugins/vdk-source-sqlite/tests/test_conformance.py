@@ -13,6 +13,7 @@ import pytest
 from support import execute
 from vdk.plugin.datasource_base import Duration
 from vdk.plugin.datasource_base.testing import (
+    BadRow,
     DataSourceConformance,
     IncrementalConformance,
     LargeDataConformance,
@@ -106,6 +107,16 @@ class TestByKey(Case, DataSourceConformance, LargeDataConformance):
     @pytest.fixture
     def bad_source(self, tmp_path: Path) -> MakeSource:
         return lambda: SqliteSource(SqliteConfig(database=tmp_path / "nothing.db"))
+
+    @pytest.fixture
+    def other_source(self, tmp_path: Path) -> MakeSource:
+        return lambda: SqliteSource(SqliteConfig(database=tmp_path / "another.db"))
+
+    @pytest.fixture
+    def with_bad_row(self, database: Path) -> BadRow:
+        execute(database, ("INSERT INTO customers VALUES (?, NULL, ?, 1)", [("the bad one", "a lot")]))
+        make = lambda: SqliteSource(SqliteConfig(database=database, page_rows=3))  # noqa: E731
+        return BadRow(make, "customers", "the bad one", len(CUSTOMERS))
 
     @pytest.fixture
     def fingerprint(self, database: Path) -> Callable[[], str]:

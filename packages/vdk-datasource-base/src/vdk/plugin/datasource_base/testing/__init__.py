@@ -19,9 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._conformance import (
+        BadRow,
         DataSourceConformance,
+        DeletesConformance,
+        DeletingEditor,
         IncrementalConformance,
         LargeDataConformance,
+        LogConformance,
+        LogEditor,
         PartitionConformance,
         RemoteConformance,
         StreamEditor,
@@ -29,9 +34,14 @@ if TYPE_CHECKING:
     from ._memory import MemoryDestination
 
 __all__ = [
+    "BadRow",
     "DataSourceConformance",
+    "DeletesConformance",
+    "DeletingEditor",
     "IncrementalConformance",
     "LargeDataConformance",
+    "LogConformance",
+    "LogEditor",
     "MemoryDestination",
     "PartitionConformance",
     "RemoteConformance",

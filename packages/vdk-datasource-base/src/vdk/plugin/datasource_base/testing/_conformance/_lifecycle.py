@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -17,13 +18,18 @@ from ._values import rows_by_table
 class LifecycleChecks(Conformance):
     """Making, checking, connecting and disconnecting a source."""
 
-    yours: ClassVar[tuple[str, ...]] = ("bad_source", "patience")
+    yours: ClassVar[tuple[str, ...]] = ("bad_source", "other_source", "patience")
     patience: float = 30.0
     """Seconds within which ``check`` has to come to an end, whatever is on the other side."""
 
     @pytest.fixture
     def bad_source(self) -> MakeSource | None:
         """Optional: makes a source whose data is not there, or refuses it. None: there is no such thing."""
+        return None
+
+    @pytest.fixture
+    def other_source(self) -> MakeSource | None:
+        """Optional: makes a source of the same kind over other data. None: there is no such thing."""
         return None
 
     def test_construction_does_no_io(self, source: MakeSource) -> None:
@@ -117,3 +123,26 @@ class LifecycleChecks(Conformance):
         names += [first.identity(), second.identity()]
         assert len(set(names)) == 1, f"identity() must name the data alike each time; it gave {sorted(set(names))}"
         assert names[0], "identity() must say which set of data this is: a path, a URL"
+
+    def test_the_identity_does_not_depend_on_the_working_directory(
+        self, source: MakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A scheduler starts the job in another folder, and the states of the last run are refused there."""
+        first = source()
+        names = [first.identity()]
+        monkeypatch.chdir(tmp_path.parent)
+        names += [first.identity(), type(first)(first.config).identity()]
+        monkeypatch.chdir("/")
+        names += [first.identity(), type(first)(first.config).identity()]
+        assert len(set(names)) == 1, (
+            f"identity() changes with the working directory, {sorted(set(names))}: use the absolute path, or the URL"
+        )
+
+    def test_two_sets_of_data_have_two_identities(self, source: MakeSource, other_source: MakeSource | None) -> None:
+        """Where both have one name, the states of the first are followed in the second, and its rows are left out."""
+        if other_source is None:
+            pytest.skip("no `other_source` is given: a function that makes a source over other data")
+        name = source().identity()
+        assert name != other_source().identity(), (
+            f"identity() is {name!r} for two sets of data: put the path or the URL into it, and the database or tenant"
+        )

@@ -7,7 +7,7 @@ import pyarrow as pa
 from ...contract import JSON_TYPE, DataSourceStream, StreamSchema
 from ...parts import RESERVED_PREFIX
 from ._make import MakeSource
-from ._payloads import opened
+from ._payloads import opened, read
 from ._suite import Conformance
 
 
@@ -49,6 +49,20 @@ class StreamChecks(Conformance):
             alike = sorted(name for name in names if [one.casefold() for one in names].count(name.casefold()) > 1)
             assert not alike, f"{stream}: the columns {alike} are one column for some destinations: rename one"
             assert all(names), f"{stream}: a column has no name: give it one"
+
+    def test_a_stream_with_states_declares_that_it_is_incremental(self, source: MakeSource) -> None:
+        """A stream that declares nothing is replaced where there is no state, even by an empty table."""
+        with opened(source) as made:
+            for stream in made.streams():
+                schema = stream.schema()
+                declared = stream.incremental
+                if declared is None:
+                    declared = schema is not None and schema.cursor is not None
+                states = [one.state for part in stream.partitions({}) for one in read(part) if one.state]
+                assert declared or not states, (
+                    f"stream {stream.name!r} yields states, such as {states[:1]}, and is not declared incremental: "
+                    "name its cursor in the schema, or set `incremental = True` on the stream"
+                )
 
 
 def _schemas(source: MakeSource) -> list[tuple[str, StreamSchema]]:
