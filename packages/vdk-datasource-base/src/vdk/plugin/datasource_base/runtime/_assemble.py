@@ -70,10 +70,10 @@ def _most_pieces(run: Run) -> int:
     return len(run.batches) + 1
 
 
-def slices_of(plan: StreamPlan, runs: Sequence[Run], mode: WriteMode | None) -> list[Slice]:
+def slices_of(plan: StreamPlan, runs: Sequence[Run], mode: WriteMode) -> list[Slice]:
     """The runs as slices. Those of one table are in its order, and reduced to the last operation per key.
 
-    :param mode: the stream's write mode; None: undecided, so no key is reduced yet.
+    :param mode: the stream's write mode.
     :raises BadRecordError: for a row that does not fit, unless the flow rejects such rows.
     """
     sections: list[_Section] = []
@@ -279,7 +279,7 @@ def _shown(value: pa.Table) -> Any:
         return column.cast(pa.int64() if column.type.bit_width == 64 else pa.int32())[0].as_py()
 
 
-def _check_deletes(plan: StreamPlan, run: Run, spec: TableSpec, mode: WriteMode | None) -> None:
+def _check_deletes(plan: StreamPlan, run: Run, spec: TableSpec, mode: WriteMode) -> None:
     """Raises ``DataSourceError`` for deleted keys, or all keys there are, where nothing can be done with them."""
     schema = plan.schema_of(run.table)
     if mode == "replace":

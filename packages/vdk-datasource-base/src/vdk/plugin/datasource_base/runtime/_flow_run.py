@@ -235,7 +235,7 @@ def _hopeless(run: StreamRun) -> bool:
     error = run.error
     if error is None:
         return False
-    return run.mode in (None, "replace") or isinstance(error, (*AWAY, ConfigurationError, ConcurrentRunError, Stopped))
+    return run.mode == "replace" or isinstance(error, (*AWAY, ConfigurationError, ConcurrentRunError, Stopped))
 
 
 def _check_partition(partition: StreamPartition, seen: set[str], stream: str) -> None:

@@ -23,10 +23,6 @@ class Stopped(Exception):
     """The run was asked to stop; what was complete has landed."""
 
 
-class _ReadAgain(Exception):
-    """Rows were set aside before it was known that the stream is upserted: they must be read anew."""
-
-
 class _Attempt:
     """One reading of a partition. Once a piece of it failed, nothing later of it may land."""
 
@@ -34,7 +30,7 @@ class _Attempt:
         self.error: BaseException | None = None
         self.start = start
         self.progressed = False  # the stored state has moved: the next attempt starts further on
-        self.staged = self.staged_undecided = False
+        self.staged = False
         self.state: State | None = None  # the last one of a stream that is replaced: it waits for the end
         self.pending: list[Future[None]] = []
 
@@ -82,8 +78,6 @@ class PartitionReader:
             except Stopped:
                 self._settle(attempt)
                 raise
-            except _ReadAgain:
-                self._settle(attempt)
             except Exception as error:
                 self._settle(attempt)
                 self._wait_after(attempt, attempt.error or error)
@@ -108,14 +102,12 @@ class PartitionReader:
             payloads = iter(self._partition.read(copy_state(attempt.start, stream=plan.name)))
             with closing_early(payloads):
                 for payload in payloads:
-                    rows, kind = buffer.add(payload), payload.kind
+                    rows, keys = buffer.add(payload), payload.kind == "keys"
                     if whole:
                         plan.check_whole(payload)
                     del payload  # its rows may be large, and are not needed twice while the destination works
-                    if kind != "keys":
+                    if not keys:
                         self._run.report.count(rows_read=rows)
-                    if kind != "rows" and self._run.mode is None:
-                        self._decide(attempt)
                     if buffer.full:
                         self._flush(attempt, buffer)
                     attempt.check()
@@ -142,37 +134,26 @@ class PartitionReader:
             rest, _ = buffer.take_open()
             attempt.state = state if state is not None else attempt.state
             attempt.staged = True
-            attempt.staged_undecided |= self._run.mode is None
             slices, read = self._slices([*runs, *rest])
             self._submit(
                 attempt, lambda destination: self._run.stage(destination, self._partition.id, slices, read), size
             )
 
     def _commit(self, attempt: _Attempt, buffer: Buffer) -> None:
-        self._decide(attempt)
         runs, state, size = buffer.take_covered()
         slices, read = self._slices(runs)
         del runs  # the rows, of which the slices are a copy
         attempt.staged = False  # lands with this unit
         self._submit_unit(attempt, self._unit(attempt, "commit", slices, state, read), size)
 
-    def _decide(self, attempt: _Attempt) -> None:
-        """A state or deletes came, so the stream is incremental."""
-        mode = self._run.decide(self._run.plan.incremental_mode())
-        if attempt.staged_undecided and mode == "upsert":
-            raise _ReadAgain
-
     def _end(self, attempt: _Attempt, buffer: Buffer) -> None:
         """The partition is read: its last unit lands, or waits for the other partitions."""
-        incremental = self._run.mode not in (None, "replace") or (buffer.has_state and self._run.mode != "replace")
-        if incremental:
-            self._decide(attempt)
         size = buffer.size
         runs, state, _ = buffer.take_covered()
         rest, _ = buffer.take_open()
         slices, read = self._slices([*runs, *rest])
         del runs, rest
-        if not incremental:
+        if self._run.mode == "replace":
             last = state if state is not None else attempt.state
             self._submit_unit(attempt, self._unit(attempt, "hold", slices, last, read, ended=True), size)
         elif slices or state is not None or attempt.staged:

@@ -27,7 +27,6 @@ class ReservedNameError(ConfigurationError):
 class StreamPlan:
     """A stream, where it goes and how.
 
-    :param possible_modes: those of the destination.
     :param explicit: whether the flow said the write mode itself.
     :param shared: whether the flow allows other streams in its tables.
     """
@@ -40,7 +39,6 @@ class StreamPlan:
     table: str
     schema: StreamSchema | None
     write_mode: WriteMode
-    possible_modes: frozenset[WriteMode]
     explicit: bool
     shared: bool
     soft_deletes: bool
@@ -92,10 +90,10 @@ class StreamPlan:
             self._schemas[routed] = self.stream.schema(routed)
         return self._schemas[routed]
 
-    def spec(self, routed: str | None, mode: WriteMode | None) -> TableSpec:
+    def spec(self, routed: str | None, mode: WriteMode) -> TableSpec:
         """The destination's table for rows routed to ``routed``.
 
-        :param mode: the stream's; None: undecided, and the rows are only staged.
+        :param mode: the stream's.
         :raises ConfigurationError: where an upsert has no primary key to go by.
         """
         schema = self.schema_of(routed)
@@ -108,8 +106,6 @@ class StreamPlan:
                     'name one in the source\'s configuration, or use "append" or "replace"'
                 )
             mode = "append"
-        if mode is None:
-            mode = "append"  # set aside as they came: a table that is replaced keeps rows of equal keys
         name = table_name(self.template, self.name, routed)
         if name.lower().startswith(RESERVED_PREFIX):
             raise ReservedNameError(
@@ -124,11 +120,6 @@ class StreamPlan:
             soft_deletes=self.soft_deletes,
             evolve=self.evolve,
         )
-
-    def incremental_mode(self) -> WriteMode:
-        """The default write mode of a stream that is incremental."""
-        keyed = self.schema is not None and self.schema.primary_key
-        return "upsert" if keyed and "upsert" in self.possible_modes else "append"
 
     def _columns(self, schema: StreamSchema | None) -> pa.Schema | None:
         declared = [] if schema is None else list(schema.fields)

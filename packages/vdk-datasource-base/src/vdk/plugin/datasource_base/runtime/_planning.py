@@ -144,7 +144,6 @@ class Planning:
             table=report.table,
             schema=schema,
             write_mode=self._mode(stream, schema, incremental),
-            possible_modes=self._writer.destination.write_modes,
             explicit=self._flow.entry.write_mode is not None,
             shared=self._flow.entry.shared_table,
             soft_deletes=self._flow.entry.deletes == "soft",

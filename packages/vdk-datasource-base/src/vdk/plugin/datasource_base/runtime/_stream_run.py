@@ -15,7 +15,7 @@ from ..contract import ConcurrentRunError, DataSourceError, DestinationError, St
 from ..parts import CommitUnit, Destination, RefusedRowsError, Slice, StateKey, StoredState, TableSpec, WriteMode
 from ._assemble import without_refused
 from ._claims import Claims
-from ._group import FEWEST_STAGED, MOST_TOGETHER, SHARED, PendingUnit, merged_slices
+from ._group import FEWEST_STAGED, SHARED, PendingUnit, merged_slices
 from ._plan import StreamPlan
 from ._publication import Publication, generation_of
 from ._retry import AWAY
@@ -36,7 +36,7 @@ class Retrying(Protocol):
 
 
 class StreamRun:
-    """The stored states, the write mode once it is known, and the staged partitions of a stream."""
+    """The stored states, the write mode and the staged partitions of a stream."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class StreamRun:
         self.stored = dict(stored)
         self._claims = claims
         self._retrying = retrying
-        self.mode: WriteMode | None = plan.write_mode
+        self.mode: WriteMode = plan.write_mode
         self.error: BaseException | None = None
         self.fed = False  # every partition was handed to a reader
         self._finished: list[CommitUnit] = []  # partitions that wait for the whole stream to succeed
@@ -81,13 +81,6 @@ class StreamRun:
     def state_of(self, partition: str) -> State:
         known = self.stored.get(partition) if self.mode != "replace" else None
         return known.state if known is not None else {}
-
-    def decide(self, mode: WriteMode) -> WriteMode:
-        """Settle the write mode, once."""
-        with self._lock:
-            if self.mode is None:
-                self.mode = mode
-            return self.mode
 
     def fail(self, error: BaseException) -> None:
         with self._lock:
@@ -302,38 +295,11 @@ class StreamRun:
     def _finish(self, destination: Destination) -> None:
         self._begin(destination)
         self._tally.judge(ended=True)
-        if self.mode is None:
-            # no payload carried state: the stream is read whole each time
-            self.mode = self.plan.incremental_mode() if "replace" not in destination.write_modes else "replace"
         if self.mode == "replace":
             self._publish(destination)
             return
-        held = list(self._finished)
-        if self.mode == "upsert" and any(self._tally.rows_staged(unit.key.partition) for unit in held):
-            raise DataSourceError(
-                f"stream {self.plan.name!r}: some partitions yield a state and others yield rows without one; "
-                "yield a state with the rows of each, or declare the stream's cursor in its schema"
-            )
-        for name in self._specs if held else ():
-            self._claim(name, self.mode)
-        self._commit_held(destination, held)
         if not self._landed_anything and self.plan.schema is not None:
             self._make_table(destination)
-
-    def _commit_held(self, destination: Destination, held: Sequence[CommitUnit]) -> None:
-        """Land partitions that were read before another one showed that the stream is incremental."""
-        together = MOST_TOGETHER if destination.groups else 1
-        for start in range(0, len(held), together):
-            units = held[start : start + together]
-            if len(units) > 1:
-                destination.commit_group(units, [])
-            else:
-                destination.commit(units[0])
-            self._landed_anything = True
-            self._report_changes(destination)
-            for unit in units:
-                self._tally.land(unit.key.partition)
-            del self._finished[: len(units)]
 
     def _publish(self, destination: Destination) -> None:
         if self._publication is None:
