@@ -24,6 +24,8 @@ ERRORS: dict[str, Any] = {
     "errors": {"errors": [{"title": "Forbidden"}]},
     "errors without data": {"data": None, "errors": [{"message": "Cannot query field"}]},
     "message and code": {"message": "The token has expired", "code": 4010},
+    "message and code in capitals": {"Message": "The table does not exist", "Code": "ResourceNotFoundException"},
+    "status in capitals": {"Status": "Error", "Detail": "down for maintenance"},
     "status and message": {"status": "error", "message": "down for maintenance"},
     "an error beside an empty list": {"items": [], "error": "timeout"},
     "an error beside records": {"items": [ROW], "errors": ["shard 3 failed"]},

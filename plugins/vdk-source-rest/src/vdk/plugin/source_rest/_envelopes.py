@@ -81,10 +81,10 @@ def error_in(body: Any, *, empty: bool = False) -> str | None:
         return None
     marks = [name for name in body if name.lower() in ("ok", "success") and body[name] is False]
     marks += [name for name in body if name.lower() in ("error", "errors") and not _is_fine(body[name])]
-    if empty and "message" in body and not _is_fine(body.get("code")):
-        marks += ["code"]
-    if empty and str(body.get("status")).lower() in ("error", "fail", "failed", "failure"):
-        marks += ["status"]
+    if empty and any(name.lower() == "message" for name in body):
+        marks += [name for name in body if name.lower() == "code" and not _is_fine(body[name])]
+    failures = ("error", "fail", "failed", "failure")
+    marks += [name for name in body if empty and name.lower() == "status" and str(body[name]).lower() in failures]
     return f"{marks[0]} is {json.dumps(body[marks[0]], default=str):.80}" if marks else None
 
 
