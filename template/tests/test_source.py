@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vdk.plugin.test_utils.util_funcs import CliEntryBasedTestRunner
 
 from tickets import export, ticket
 from vdk.plugin import datasource_base as base
+from vdk.plugin.datasource_base import plugin_entry as base_entry
 from vdk.plugin.datasource_base.testing import MemoryDestination
+from vdk.plugin.source_acme import plugin_entry
 from vdk.plugin.source_acme import source as ours
 
 FLOW = """
@@ -73,9 +76,9 @@ def test_under_reject_the_other_lines_land(tmp_path: Path) -> None:
     export(folder, "berlin", *(ticket(str(number), number) for number in range(20)))
     with (folder / "berlin.jsonl").open("a", encoding="utf-8") as file:
         file.write("no ticket\n")
-    flow = tmp_path / "10_acme.ingest.toml"
-    flow.write_text(FLOW, "utf-8")
-    base.run_flows(flow)
+    (tmp_path / "10_acme.ingest.toml").write_text(FLOW, "utf-8")
+    result = CliEntryBasedTestRunner(base_entry, plugin_entry).invoke(["run", str(tmp_path)])
+    assert result.exit_code == 0, result.output
     tables = MemoryDestination.tables()
     assert len(tables["tickets"]) == 20
     assert ["no ticket" in row["row"] for row in tables["tickets__rejected"]] == [True]
