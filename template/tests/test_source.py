@@ -6,10 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vdk.plugin.test_utils.util_funcs import CliEntryBasedTestRunner
 
 from tickets import export, ticket
 from vdk.plugin import datasource_base as base
+from vdk.plugin.datasource_base import plugin_entry as base_entry
+from vdk.plugin.datasource_base.testing import MemoryDestination
+from vdk.plugin.source_acme import plugin_entry
 from vdk.plugin.source_acme import source as ours
+
+FLOW = """
+[sources.acme]
+name = "acme"
+config = { folder = "tickets" }
+[destinations.lake]
+method = "scratch"
+[[flows]]
+from = "acme"
+to = "lake"
+on_bad_record = "reject"
+"""
 
 
 def read(path: Path, state: Any = None, **options: Any) -> list[base.DataSourcePayload]:
@@ -17,7 +33,7 @@ def read(path: Path, state: Any = None, **options: Any) -> list[base.DataSourceP
 
 
 def ids(payloads: list[base.DataSourcePayload]) -> list[str]:
-    data: list[Any] = [payload.data for payload in payloads]
+    data: list[Any] = [one.data for one in payloads if not isinstance(one.data, base.RejectedRows)]
     return [row["id"] for rows in data for row in rows]
 
 
@@ -34,10 +50,38 @@ def test_only_what_changed_is_read_again(tmp_path: Path) -> None:
     assert ids(read(tmp_path / "berlin.jsonl", state, lookback=base.Duration(seconds=10))) == ["2", "3"]
 
 
-def test_a_line_that_is_no_ticket_is_told_with_its_place(tmp_path: Path) -> None:
-    (tmp_path / "berlin.jsonl").write_text('{"id": "1"}\n', "utf-8")
-    with pytest.raises(base.BadRecordError, match=r"berlin\.jsonl, byte 0.*`title`"):
-        read(tmp_path / "berlin.jsonl")
+def poison(payloads: list[base.DataSourcePayload]) -> list[tuple[Any, base.BadRecordError]]:
+    return [pair for one in payloads if isinstance(one.data, base.RejectedRows) for pair in one.data.rows]
+
+
+def test_a_line_that_is_no_ticket_is_rejected_with_its_place_and_the_others_land(tmp_path: Path) -> None:
+    """Once, where its time can be read; each time, as tickets do, where it has none."""
+    path = tmp_path / "berlin.jsonl"
+    export(tmp_path, "berlin", ticket("1", 0), ticket("2", 60))
+    timed, none = b'{"id": "3", "updated_time": "2026-03-01T00:01:00Z"}\n', b'{"id": \xff\n'
+    path.write_bytes(timed + none + path.read_bytes())
+    first = read(path)
+    assert ids(first) == ["1", "2"]
+    assert [row["byte"] for row, _ in poison(first)] == [0, len(timed)]
+    assert poison(first)[0][0]["line"] == timed.decode()
+    assert "berlin.jsonl, byte 0" in str(poison(first)[0][1])
+    assert "`title`" in str(poison(first)[0][1])
+    assert [row["byte"] for row, _ in poison(read(path, first[-1].state))] == [len(timed)]
+
+
+def test_under_reject_the_other_lines_land(tmp_path: Path) -> None:
+    """In a run: the unfit line lands beside the table, with its reason."""
+    MemoryDestination.forget()
+    folder = tmp_path / "tickets"
+    export(folder, "berlin", *(ticket(str(number), number) for number in range(20)))
+    with (folder / "berlin.jsonl").open("a", encoding="utf-8") as file:
+        file.write("no ticket\n")
+    (tmp_path / "10_acme.ingest.toml").write_text(FLOW, "utf-8")
+    result = CliEntryBasedTestRunner(base_entry, plugin_entry).invoke(["run", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    tables = MemoryDestination.tables()
+    assert len(tables["tickets"]) == 20
+    assert ["no ticket" in row["row"] for row in tables["tickets__rejected"]] == [True]
 
 
 def test_a_state_of_something_else_is_refused(tmp_path: Path) -> None:

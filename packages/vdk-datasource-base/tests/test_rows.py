@@ -238,6 +238,19 @@ class TestRejected:
         assert (report.rows_landed, report.rows_rejected) == (1, 1)
         assert json.loads(lab.tables["t__rejected"][0]["row"]) == {"id": 9, "v": "/w=="}
 
+    def test_a_source_that_raises_for_a_row_is_shown_how_to_reject_it(self, lab: Lab) -> None:
+        """Under ``reject`` alone: elsewhere the row has to fail the stream."""
+
+        def read(state: Any) -> Any:
+            yield payload({"id": 1, "v": 1})
+            raise BadRecordError("no good", key=9)
+
+        with pytest.raises(FlowFailedError, match=r"key 9: no good.*DataSourcePayload\(RejectedRows\(\[\(row, error\)"):
+            lab.run(Whole("t", read, KEYED), on_bad_record="reject")
+        with pytest.raises(FlowFailedError, match="no good") as caught:
+            lab.run(Whole("t", read, KEYED))
+        assert "RejectedRows" not in str(caught.value)
+
     def test_a_table_of_the_source_may_end_in_rejected(self, lab: Lab) -> None:
         """Its rows are rows that landed."""
         report = lab.run(Whole("x__rejected", counting(5)), max_rejected=2).streams[0]

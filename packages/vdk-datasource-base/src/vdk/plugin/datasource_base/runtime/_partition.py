@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from ..contract import State, StreamPartition
+from ..contract import BadRecordError, DataSourcePayload, State, StreamPartition
 from ..parts import Destination, Slice
 from ._assemble import slices_of
 from ._buffer import Buffer, Run
@@ -98,8 +98,7 @@ class PartitionReader:
             plan.options, stream=plan.name, metadata_columns=plan.metadata_columns, apart="{table}" in plan.template
         )
         try:
-            # a copy: a source that changes what it is given must not change what is known to be stored
-            payloads = iter(self._partition.read(copy_state(attempt.start, stream=plan.name)))
+            payloads = self._payloads(attempt)
             with closing_early(payloads):
                 for payload in payloads:
                     rows, keys = buffer.add(payload), payload.kind == "keys"
@@ -124,6 +123,26 @@ class PartitionReader:
         self._end(attempt, buffer)
         self._slot.leave()  # the next partition is read while this one's last unit waits for others to land with
         self._wait(attempt)
+
+    def _payloads(self, attempt: _Attempt) -> Iterator[DataSourcePayload]:
+        """What the source yields. A ``BadRecordError`` that it raises says how its row could be rejected."""
+        plan = self._run.plan
+        try:
+            # a copy: a source that changes what it is given must not change what is known to be stored
+            payloads = iter(self._partition.read(copy_state(attempt.start, stream=plan.name)))
+            with closing_early(payloads):
+                yield from payloads
+        except BadRecordError as error:
+            if plan.options.on_bad_record != "reject":
+                raise
+            raise BadRecordError(
+                f"{error.reason}. The source raised this error from read, which ends the reading; to reject a row and "
+                "read on, the source does this instead: yield DataSourcePayload(RejectedRows([(row, error)]))",
+                stream=error.stream or plan.name,
+                column=error.column,
+                key=error.key,
+                value=error.value,
+            ) from error
 
     def _flush(self, attempt: _Attempt, buffer: Buffer) -> None:
         """Hand over what is ready: committed where a state covers it, else staged if it is too much."""
