@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from ._config import DataSourceConfig
 from ._errors import ConfigurationError
-from ._state import DataSourceState, State
+from ._state import DataSourceState
 from ._stream import DataSourceStream
+from ._types import State
 
 ConfigT = TypeVar("ConfigT", bound=DataSourceConfig)
 
