@@ -1,0 +1,82 @@
+"""A topic as a stream, and its partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vdk.plugin.datasource_base import (
+    ConfigurationError,
+    DataSourcePayload,
+    DataSourceStream,
+    StreamPartition,
+    StreamSchema,
+)
+
+from .client import Cluster
+from .config import KafkaConfig
+from .messages import MessageColumns
+from .offsets import Bounds, Position, check_not_beyond, check_topic, find_bounds, position_of
+from .partition import RateLimit, TopicPartitionReader
+
+
+class TopicStream(DataSourceStream):
+    """A topic."""
+
+    incremental = True
+
+    def __init__(self, config: KafkaConfig, topic: str, cluster: Cluster, limit: RateLimit) -> None:
+        self.name = topic
+        self._config, self._cluster, self._limit = config, cluster, limit
+        self._columns = MessageColumns(config, topic)
+
+    def schema(self, table: str | None = None) -> StreamSchema:
+        return self._columns.schema()
+
+    def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterator[StreamPartition]:
+        """The partitions that have something to read. In the first run all, so that each has a state from then on."""
+        known = {_number(name): position for name, one in state.items() if (position := position_of(one)) is not None}
+        bounds = find_bounds(self._cluster, self._config, self.name, known)
+        if gone := sorted(set(known) - set(bounds.ends)):
+            raise ConfigurationError(
+                f"topic {self.name!r} has no partition {gone[0]} any more: it was deleted and created again; read it into another table"
+            )
+        for number, end in bounds.ends.items():
+            position = known.get(number)
+            if position is not None:
+                check_topic(position, bounds.topic_id, self.name, number)
+                check_not_beyond(position.offset, end, self.name, number)
+                if position.offset == end and not bounds.held_back.get(number):
+                    continue
+            elif known and self._config.mode == "table":
+                yield NewPartition(number, bounds)
+                continue
+            yield TopicPartitionReader(
+                self._config,
+                self.name,
+                number,
+                self._limit,
+                topic_id=bounds.topic_id,
+                until=end,
+                begin=bounds.starts[number],
+                held_back=bounds.held_back.get(number, 0),
+            )
+
+
+class NewPartition(StreamPartition):
+    """A partition that was added since the last run, of a stream in which the last message of a key is its row.
+
+    A key may have moved to it. So it is only registered in this run, which reads the key's older messages from the
+    other partitions, and read from the next run on.
+    """
+
+    def __init__(self, number: int, bounds: Bounds) -> None:
+        self.id = str(number)
+        self._state = Position(offset=bounds.beginnings[number], topic_id=bounds.topic_id).dump()
+
+    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        yield DataSourcePayload(None, {"count:partitions_registered": 1}, self._state)
+
+
+def _number(partition: str) -> int:
+    return int(partition) if partition.isdigit() else -1
