@@ -15,7 +15,7 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not in its __all__
 
 from vdk.plugin.datasource_base import (
     AuthenticationError,
@@ -39,6 +39,8 @@ _REFUSED = {
     KafkaError.UNSUPPORTED_SASL_MECHANISM,
     KafkaError.ILLEGAL_SASL_STATE,
 }
+_LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # confluent-kafka annotates some of it
+_EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _WRONG = {KafkaError._INVALID_ARG, KafkaError.INVALID_REQUEST, KafkaError.UNSUPPORTED_VERSION}
 
 
@@ -101,9 +103,8 @@ class Cluster:
         self._failures = FailureWatch(f"cluster {config.bootstrap_servers}")
         self._servers = config.bootstrap_servers
         try:
-            self._admin: AdminClient | None = AdminClient(
-                {**client_options(config), "error_cb": self._failures, "logger": log}
-            )
+            options: dict[str, Any] = {**client_options(config), "error_cb": self._failures, "logger": log}
+            self._admin: AdminClient | None = AdminClient(options)
         except KafkaException as error:
             raise ConfigurationError(f"options: {error.args[0].str()}") from None
 
@@ -157,11 +158,11 @@ class Cluster:
     def ends(self, topic: str, partitions: Sequence[int], *, committed: bool) -> dict[int, int]:
         """Offsets behind the last message, or behind the last that no open transaction holds back."""
         isolation = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        return self._offsets(topic, dict.fromkeys(partitions, OffsetSpec.latest()), isolation)
+        return self._offsets(topic, dict.fromkeys(partitions, _LATEST), isolation)
 
     def beginnings(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
         """Offsets of the oldest messages that are kept."""
-        return self._offsets(topic, dict.fromkeys(partitions, OffsetSpec.earliest()), IsolationLevel.READ_UNCOMMITTED)
+        return self._offsets(topic, dict.fromkeys(partitions, _EARLIEST), IsolationLevel.READ_UNCOMMITTED)
 
     def offsets_at(self, topic: str, partitions: Sequence[int], milliseconds: int) -> dict[int, int]:
         """Offsets of the first messages of a time (since 1970, UTC) or later; -1 where there is none."""

@@ -63,14 +63,11 @@ class KafkaConfig(DataSourceConfig):
     options: Annotated[
         dict[str, Any],
         Meta(
-            description="librdkafka's own options, such as security.protocol, sasl.username, sasl.password, ssl.ca.location"
+            description="librdkafka's own options: security.protocol, sasl.username, sasl.password, ssl.ca.location ..."
         ),
     ] = msgspec.field(default_factory=dict)
     start: Annotated[
-        str,
-        Meta(
-            description='where a stream without state begins: earliest, latest, or a time with a zone ("2026-01-01T00:00:00Z")'
-        ),
+        str, Meta(description='begin of a stream without state: earliest, latest, or a time ("2026-01-01T00:00:00Z")')
     ] = "earliest"
     isolation: Annotated[
         Literal["read_committed", "read_uncommitted"],
@@ -85,15 +82,15 @@ class KafkaConfig(DataSourceConfig):
     mode: Annotated[
         Literal["log", "table"],
         Meta(
-            description="log: each message is a row; table: the last message of a key is its row, and a null value deletes it"
+            description="log: each message is a row; table: the last message of a key is its row, a null value deletes it"
         ),
     ] = "log"
     columns: Annotated[
-        list[ColumnName], Meta(description="further columns about the message: topic, timestamp_type, key, headers")
+        list[ColumnName], Meta(description="further columns about a message: topic, timestamp_type, key, headers")
     ] = msgspec.field(default_factory=list)
     schema_registry: Annotated[SchemaRegistry | None, Meta(description="for avro values and keys")] = None
     group_id: Annotated[
-        str | None, Meta(description="consumer group that landed offsets are committed to, for lag monitoring alone")
+        str | None, Meta(description="consumer group that landed offsets are committed to, to monitor lag; never read")
     ] = None
     messages_per_second: Annotated[int, Meta(ge=1, description="limit for all partitions together")] | None = None
     timeout: Annotated[Duration, Meta(description="how long a broker may not answer")] = Duration(seconds=30)

@@ -175,7 +175,8 @@ def _last_operations(messages: Sequence[Message], errors: Mapping[int, Any]) -> 
     What is left has each key once, so rows and deletes can be delivered one after the other.
     """
     last = {message.key(): index for index, message in enumerate(messages) if index not in errors}
-    rows, deletes = [], []
+    rows: list[int] = []
+    deletes: list[int] = []
     for index in last.values():
         (deletes if messages[index].value() is None else rows).append(index)
     return sorted(rows), sorted(deletes)

@@ -191,11 +191,11 @@ class _Reading:
             if message.error() is not None:
                 if self._is_end(message):
                     return messages, True
-            elif message.offset() >= self._target.offset:
+            elif _offset(message) >= self._target.offset:
                 return messages, True
             else:
                 messages.append(message)
-                self._next = message.offset() + 1
+                self._next = _offset(message) + 1
         if messages:
             self._failures.clear()
             total = sum(len(message.value() or b"") + len(message.key() or b"") for message in messages)
@@ -209,7 +209,7 @@ class _Reading:
         error = message.error()
         assert error is not None
         if error.code() == KafkaError._PARTITION_EOF:
-            return bool(message.offset() >= self._target.offset)
+            return bool(_offset(message) >= self._target.offset)
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise _GapError(
                 f"topic {self._topic!r}, partition {self._number}: offset {self._next} is not there any more"
@@ -267,6 +267,12 @@ class _Reading:
             time.sleep(min(left, POLL_SECONDS))
             left -= POLL_SECONDS
             yield DataSourcePayload(None)
+
+
+def _offset(message: Message) -> int:
+    """The offset; an event without one, such as an error of the client, is before everything."""
+    offset = message.offset()
+    return -1 if offset is None else offset
 
 
 class _GapError(ConnectionFailedError):
