@@ -9,6 +9,7 @@ from pathlib import Path
 import big
 import growth
 import payloads
+import redaction
 import rest
 import startup
 import tables
@@ -22,6 +23,7 @@ JOBS: dict[str, Job] = {
     "tables": tables.measure,
     "growth": growth.measure,
     "payloads": payloads.measure,
+    "redaction": redaction.measure,
     "rest": rest.measure,
     "startup": startup.measure,
 }

@@ -18,6 +18,7 @@ class Numbers(DataSourceStream):
     """Some rows."""
 
     name = "numbers"
+    incremental = True
 
     def __init__(self, rows: int) -> None:
         self._rows = rows

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,17 @@ pytest_plugins = ["pytester"]
 def own_properties(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """vdk-properties-fs keeps one file for all jobs of a machine, and tests on another Python have the same jobs."""
     monkeypatch.setenv("VDK_FS_PROPERTIES_DIRECTORY", str(tmp_path))
+
+
+@pytest.fixture
+def usual_signals() -> Iterator[None]:
+    """The handlers that Python has at a terminal. A job in the background of a script, ``nohup`` and some CI runners
+    start it with an ignored SIGINT, which its children inherit, too."""
+    usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ class NumbersConfig(DataSourceConfig):
 
 class Numbers(DataSourceStream):
     name = "numbers"
+    incremental = True
 
     def __init__(self, config: NumbersConfig) -> None:
         self.config = config

@@ -33,6 +33,7 @@ class LinePosition(PartitionState):
 
 class Lines(DataSourceStream):
     name = "lines"
+    incremental = True
 
     def __init__(self, config: LinesConfig) -> None:
         self.config = config

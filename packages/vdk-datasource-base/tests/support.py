@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from vdk.plugin.datasource_base import (
@@ -25,7 +26,7 @@ from vdk.plugin.datasource_base.runtime import Environment, Options, RunSummary,
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
 Read = Callable[[State], Iterable[DataSourcePayload]]
-QUICK = Options(retry_delay=0.001, retry_attempts=3, batch_rows=10)
+QUICK = Options(retry_delay=0.001, retry_attempts=3, batch_rows=10, max_rejected="100%")
 
 
 def payload(*rows: Mapping[str, Any], state: Mapping[str, Any] | None = None, **others: Any) -> DataSourcePayload:
@@ -48,11 +49,34 @@ def counting(end: int, *, page: int = 1, fail_at: Callable[[int], None] = lambda
     return read
 
 
+def yields_states(read: object) -> bool:
+    """Whether a function passes ``state=`` to something, so that a stream made of it is declared as incremental."""
+    codes = [getattr(read, "__code__", None)]
+    for code in codes:
+        if isinstance(code, CodeType):
+            tuples = [one for one in code.co_consts if isinstance(one, tuple)]
+            named = [one for one in tuples if "state" in one and "return" not in one]  # and no annotations
+            if named or "state" in code.co_consts or "counting" in code.co_names:
+                return True
+            codes += [one for one in code.co_consts if isinstance(one, CodeType)]
+    return False
+
+
 class Whole(DataSourceStream):
     """A stream read in one go by a function."""
 
-    def __init__(self, name: str, read: Read, schema: StreamSchema | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        read: Read,
+        schema: StreamSchema | None = None,
+        *,
+        incremental: bool | None = None,
+        backfill: bool = False,
+    ) -> None:
         self.name = name
+        self.incremental = (yields_states(read) or None) if incremental is None else incremental
+        self.backfill = backfill
         self._read = read
         self._schema = schema
 
@@ -80,8 +104,12 @@ class Split(DataSourceStream):
         name: str,
         parts: Mapping[str, Read] | Callable[[Mapping[str, State]], Iterable[StreamPartition]],
         schema: StreamSchema | None = None,
+        *,
+        incremental: bool | None = None,
     ) -> None:
         self.name = name
+        reads = [parts] if callable(parts) else parts.values()
+        self.incremental = (any(map(yields_states, reads)) or None) if incremental is None else incremental
         self._parts = parts
         self._schema = schema
 

@@ -54,6 +54,17 @@ def test_rows_and_their_last_state_land_and_the_next_run_goes_on_from_there(lab:
     assert second.streams[0].state_after == {"": {"next": 30}}
 
 
+def test_a_column_that_is_declared_without_a_type_waits_for_a_value(lab: Lab) -> None:
+    """Its type is that of the first values, and later rows without one leave it."""
+    schema = StreamSchema(pa.schema([("id", pa.int64()), ("v", pa.null())]), cursor="id")
+    types = []
+    for rows in ([], [b"\0"], [None]):
+        lab.run(Whole("t", lambda state, rows=rows: iter(payload({"id": 1, "v": one}) for one in rows), schema))
+        types.append(MemoryDestination(lab.target).schemas["t"].field("v").type)
+    assert types == [pa.null(), pa.binary(), pa.binary()]
+    assert MemoryDestination.tables(lab.target)["t"] == [{"id": 1, "v": b"\0"}, {"id": 1, "v": None}]
+
+
 def test_a_run_without_news_lands_nothing_and_keeps_the_state(lab: Lab) -> None:
     """The second run of an unchanged source reads and lands no row."""
     lab.run(Whole("t", counting(5)))
@@ -295,10 +306,14 @@ def test_deletes_in_a_replaced_table_are_refused(lab: Lab) -> None:
         lab.run(stream, write_mode="replace")
 
 
-def test_deletes_show_that_an_undecided_stream_is_incremental(lab: Lab) -> None:
-    """A stream that tells what is gone is not read whole, though it declares no cursor and yields no state."""
+def test_a_stream_that_yields_deletes_is_declared_as_incremental(lab: Lab) -> None:
+    """It is not read whole; one that says nothing of it is refused before anything lands."""
     schema = StreamSchema(KEYED.fields, ("id",))
-    lab.run(Whole("t", lambda state: [payload({"id": 1}, {"id": 2}), payload({"id": 1}, kind="deletes")], schema))
+    read = [payload({"id": 1}, {"id": 2}), payload({"id": 1}, kind="deletes")]
+    with pytest.raises(FlowFailedError, match="yields deletes and is not declared as incremental"):
+        lab.run(Whole("t", lambda state: read, schema))
+    assert lab.tables == {}
+    lab.run(Whole("t", lambda state: read, schema, incremental=True))
     assert [row["id"] for row in lab.tables["t"]] == [2]
 
 

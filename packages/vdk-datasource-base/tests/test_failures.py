@@ -153,7 +153,7 @@ class TestIsolation:
         """The state is kept under them."""
         parts = [Part("x", counting(3)), Part("x", counting(3))]
         with pytest.raises(FlowFailedError, match="more than one partition with the id 'x'"):
-            lab.run(Split("t", lambda state: parts))
+            lab.run(Split("t", lambda state: parts, incremental=True))
 
     def test_a_partition_list_that_raises_fails_the_stream(self, lab: Lab) -> None:
         """What was yielded before may have landed; what is missing is not taken for done."""

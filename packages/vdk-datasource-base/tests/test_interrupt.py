@@ -14,21 +14,22 @@ import pytest
 from support import QUICK, Lab, Split, Whole, counting, payload
 from vdk.plugin.datasource_base import DataSourcePayload, FlowFailedError, StreamPartition
 from vdk.plugin.datasource_base.contract import State
-from vdk.plugin.datasource_base.runtime import execute
+from vdk.plugin.datasource_base.runtime import Options, execute
 from vdk.plugin.datasource_base.runtime._flow_run import FlowRun
 from vdk.plugin.datasource_base.runtime._interrupt import signals_raise
 from vdk.plugin.datasource_base.testing.faults import Hang, Kill, assert_exactly_once, injected
 
+pytestmark = pytest.mark.usefixtures("usual_signals")
 SOON = replace(QUICK, stop_seconds=0.3)
 ROWS = [{"n": number} for number in range(30)]
 
 
-def interrupt(lab: Lab) -> None:
+def interrupt(lab: Lab, options: Options = SOON) -> None:
     """Run, with a Ctrl-C after a short time."""
     timer = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        execute(lab.flow(), lab.environment(SOON))
+        execute(lab.flow(), lab.environment(options))
     timer.join()
 
 
@@ -59,6 +60,25 @@ def test_a_program_that_handles_a_signal_goes_on_doing_so() -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     assert seen == [signal.SIGTERM]
+
+
+def test_an_ignored_signal_stays_ignored(lab: Lab) -> None:
+    """``nohup`` and jobs in the background of a script have asked for it; SIGTERM ends the run all the same."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with signals_raise():
+        signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    with pytest.raises(SystemExit), signals_raise():
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_the_first_signal_restores_the_default_action_of_both() -> None:
+    """Whichever comes second ends the process, as the system does it."""
+    with signals_raise():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == [signal.SIG_DFL] * 2
 
 
 def test_a_run_in_another_thread_leaves_signals_alone(lab: Lab) -> None:
@@ -113,10 +133,23 @@ def test_a_destination_that_does_not_come_back_is_left_alone(
         interrupt(lab)
         told = caplog.text
         injection.release()
-    assert "did not come back within 0.3 s and is left alone" in told
+    assert "did not come back within 0.24 s and is left alone" in told
     _until_all_threads_ended()
     lab.run()
     assert_exactly_once(ROWS, lab.tables["t"])
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_a_batch_larger_than_the_queue_does_not_hold_the_main_thread(lab: Lab, streams: int) -> None:
+    """In front of a destination that hangs: ending a stream waits for no room in the queue."""
+    lab.script(*(Whole(f"t{number}", counting(30)) for number in range(streams)))
+    with injected(Hang("commit")) as injection:
+        interrupt(lab, replace(SOON, queue_bytes=1))
+        injection.release()
+    _until_all_threads_ended()
+    lab.run()
+    for number in range(streams):
+        assert_exactly_once(ROWS, lab.tables[f"t{number}"])
 
 
 @pytest.mark.parametrize("instant", ["connect", "streams", "partitions", "read", "disconnect"])

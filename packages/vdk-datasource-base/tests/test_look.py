@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,14 @@ class TestCheck:
         assert script.calls.count("disconnect") == 2
         assert "check" in script.calls
 
+    def test_what_a_source_warns_of_is_said_beside_it(self, lab: Lab) -> None:
+        """It works, so it is not an error; an empty database is most likely not the one that was meant."""
+        script = lab.script(Whole("t", counting(5)))
+        script.on["check"] = lambda: logging.getLogger("some.driver").warning("the file has %d bytes", 0)
+        found = self.check(lab)["source", "src"]
+        assert found.status == "ok"
+        assert found.warnings == ("the file has 0 bytes",)
+
     def test_all_is_tried_whatever_fails(self, lab: Lab) -> None:
         """Sources, destinations and flows fail each for itself; a flow of a failed source is not checked."""
 
@@ -108,7 +117,7 @@ class TestCheck:
             "flow": ("ok", ""),
             "src": ("ok", "the data"),
             "away": ("failed", "the door is closed"),
-            "wrong": ("failed", "flow: sources.wrong.config: the option 'script' is missing"),
+            "wrong": ("failed", "flow: sources.wrong.config: the option 'script' is missing; write script = \"…\""),
             "lake": ("ok", f"memory {lab.target}"),
             "none": ("failed", found["destination", "none"].told),
             "flows[0]": ("failed", "flow: flows[0].streams: no stream matches 'x*'; there are: t"),
@@ -215,7 +224,7 @@ class TestDiscover:
     def test_other_streams_are_sampled(self, lab: Lab) -> None:
         """A few rows are read, the reader is closed, and the columns are marked as inferred."""
         endless = Endless()
-        found = self.one(lab, Whole("t", endless), rows=7)
+        found = self.one(lab, Whole("t", endless, incremental=True), rows=7)
         assert endless.closed.wait(10)
         assert endless.given == 6
         assert found.inferred
@@ -255,8 +264,13 @@ class TestDiscover:
             "t": {"a": "json", "b": "int64", "c": "decimal128(38, 1)", "d": "string"},
             "other": {"x": "string"},
         }
-        assert found[0].write_mode is None
-        assert "replace, unless the source yields states for it" in found[0].notes[1]
+        assert found[0].write_mode == "replace"
+
+    def test_states_of_a_stream_that_is_not_declared_as_incremental_are_noted(self, lab: Lab) -> None:
+        """A run would refuse them."""
+        found = self.one(lab, Whole("t", counting(3), incremental=False))
+        assert found.write_mode == "replace"
+        assert "is not declared as incremental: a run fails" in found.notes[-1]
 
     def test_partitions_are_counted_where_that_is_cheap(self, lab: Lab) -> None:
         """Not those of a stream with very many."""

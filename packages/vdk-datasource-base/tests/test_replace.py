@@ -21,6 +21,8 @@ from vdk.plugin.datasource_base import (
 )
 from vdk.plugin.datasource_base.contract import DestinationError, State
 from vdk.plugin.datasource_base.runtime import execute
+from vdk.plugin.datasource_base.runtime._states import forget_states
+from vdk.plugin.datasource_base.testing import MemoryDestination
 
 SCHEMA = StreamSchema(pa.schema([("n", pa.int64())]))
 KEYED = StreamSchema(pa.schema([("n", pa.int64())]), primary_key=("n",))
@@ -225,20 +227,59 @@ def test_two_streams_that_replace_one_table_are_refused(lab: Lab) -> None:
 
 
 def test_streams_may_share_a_table_they_add_to(lab: Lab) -> None:
-    """Rows of both are there."""
-    lab.run(Whole("a", counting(3)), Whole("b", counting(3)), destination_table="all", write_mode="append")
+    """Where the flow allows it: rows of both are there. Else they are refused, and nothing is read."""
+    streams = [Whole("a", counting(3)), Whole("b", counting(3))]
+    with pytest.raises(ConfigurationError, match=r"'a' .* 'b' .* one table, 'all'.*shared_table = true in flow: flows"):
+        lab.run(*streams, destination_table="all", write_mode="append")
+    assert lab.tables == {}
+    lab.run(*streams, destination_table="all", write_mode="append", shared_table=True)
     assert lab.numbers("all") == [0, 0, 1, 1, 2, 2]
+
+
+def test_flows_that_share_a_table_all_allow_it(lab: Lab) -> None:
+    """The message names those that do not. Two sources may have streams of one name."""
+    lab.script(Whole("t", counting(3)))
+    lab.script(Whole("t", counting(3)), source="other")
+    flow = lab.flow(shared_table=True)
+    flow["sources"].update(lab.flow(source="other")["sources"])
+    flow["flows"].append({"from": "other", "to": "lake"})
+    with pytest.raises(ConfigurationError, match=r"source 'src' .* source 'other' .* in flow: flows\[1\]$"):
+        execute(flow, lab.environment())
+    assert lab.tables == {}
+    flow["flows"][1]["shared_table"] = True
+    execute(flow, lab.environment())
+    assert lab.numbers("t") == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_row_routed_into_the_table_of_another_stream_is_refused(lab: Lab) -> None:
+    """It shows when the row comes: its stream fails, and the other one's table has its own rows only."""
+    routed = [payload(*numbers(0, 3), destination_table="a", state={"n": 1})]
+    with pytest.raises(FlowFailedError, match=r"would land in one table, 'a'"):
+        lab.run(Whole("a", counting(3)), Whole("b", lambda state: routed, incremental=True))
+    assert lab.numbers("a") == [0, 1, 2]
 
 
 def test_streams_that_share_a_table_they_upsert_are_warned_of(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     """Rows of one with the key of another's replace those: right for parts of one table, else a loss."""
     keyed = StreamSchema(SCHEMA.fields, ("n",))
     lab.run(
-        Whole("a", counting(3), keyed), Whole("b", counting(5), keyed), destination_table="all", write_mode="upsert"
-    )
+        Whole("a", counting(3), keyed), Whole("b", counting(5), keyed),
+        destination_table="all", write_mode="upsert", shared_table=True,
+    )  # fmt: skip
     [warning] = [one.getMessage() for one in caplog.records if "land in one table" in one.getMessage()]
     assert "'a' and 'b' land in one table, 'all'" in warning
     assert lab.numbers("all") == [0, 1, 2, 3, 4]
+
+
+def test_a_backfill_does_not_replace_its_table(lab: Lab) -> None:
+    """It has a range of the rows only: explicit replace is refused before it is read, and by default it adds."""
+    lab.run(Whole("t", whole(9), SCHEMA))
+    backfill = Whole("t", whole(6, 4), SCHEMA, backfill=True)
+    with pytest.raises(ConfigurationError, match=r'flows\[0\]: write_mode = "replace" would leave nothing .* \'t\''):
+        lab.run(backfill, write_mode="replace")
+    assert lab.numbers("t") == list(range(9))
+    lab.run(backfill)
+    assert lab.numbers("t") == sorted([*range(9), 4, 5])
 
 
 def test_a_table_that_had_rows_of_another_stream_is_told_when_it_is_replaced(
@@ -273,7 +314,7 @@ def test_two_flows_that_replace_one_table_are_refused(lab: Lab) -> None:
     flow["flows"].append({"from": "other", "to": "lake"})
     with pytest.raises(ConfigurationError, match="would replace the same table"):
         execute(flow, lab.environment())
-    assert lab.numbers("t") == [0, 1, 2]
+    assert lab.tables == {}
 
 
 def test_routed_tables_are_published_together_with_the_stream(lab: Lab) -> None:
@@ -284,15 +325,97 @@ def test_routed_tables_are_published_together_with_the_stream(lab: Lab) -> None:
     assert (len(lab.numbers("t")), len(lab.numbers("u"))) == (30, 20)
 
 
-class TestUndecided:
-    """No cursor is declared, no state is stored: whether a stream is incremental shows while it is read."""
+class TestIncremental:
+    """A stream is added to if it says that it is incremental or names a cursor; else each run replaces its table."""
 
-    def test_with_a_state_it_is_appended_or_upserted(self, lab: Lab) -> None:
-        """The first state decides, by whether there is a primary key."""
-        lab.run(Whole("t", counting(12)), Whole("k", counting(12), KEYED))
-        lab.run(Whole("t", counting(14)), Whole("k", lambda state: [payload(*numbers(0, 20), state={"x": 1})], KEYED))
-        assert lab.numbers("t") == list(range(14))
-        assert lab.numbers("k") == list(range(20))
+    def test_a_log_that_was_emptied_keeps_its_rows(self, lab: Lab) -> None:
+        """Also where its state was reset: what has landed incrementally is never replaced by nothing."""
+        lab.run(Whole("t", counting(3)))
+        forget_states(lab.flow(), lab.environment())
+        assert lab.states == {("t", ""): {}}
+        summary = lab.run(Whole("t", lambda state: [], incremental=True))
+        assert (summary.status, lab.numbers("t")) == ("succeeded", [0, 1, 2])
+
+    def test_a_reset_state_reads_from_the_beginning(self, lab: Lab) -> None:
+        """The source is given what it gets in a first run, and the state goes on from its version."""
+        stream = Whole("t", counting(3), KEYED)
+        lab.run(stream)
+        before = MemoryDestination(lab.target).load_states("src")[0]
+        assert [one.stored for one in forget_states(lab.flow(), lab.environment())] == [before]
+        assert forget_states(lab.flow(), lab.environment()) == []
+        report = lab.run(stream).streams[0]
+        assert (report.rows_read, report.state_before, report.state_after) == (3, {}, {"": {"next": 3}})
+        assert dict(lab.scripts["src"].seen or {}) == {}
+        assert MemoryDestination(lab.target).load_states("src")[0].version == before.version + 2
+
+    @pytest.mark.parametrize("incremental", [None, False])
+    def test_states_of_a_stream_that_is_not_declared_are_refused(self, lab: Lab, incremental: bool | None) -> None:
+        """By the next run they might be gone, and its table replaced by an empty one. The error names the remedy."""
+        stream = Split("t", {"a": counting(12)}, KEYED)
+        stream.incremental = incremental
+        with pytest.raises(FlowFailedError, match=r"yields states and .*Set `incremental = True` on Split") as caught:
+            lab.run(stream)
+        assert caught.value.summary.streams[0].retries == 0
+        assert (lab.tables, lab.states, lab.staged) == ({}, {}, {})
+
+    @pytest.mark.parametrize("mode", ["append", "upsert", "replace"])
+    def test_a_flow_may_settle_it(self, lab: Lab, mode: str) -> None:
+        """The write mode that a person sets leaves nothing to be guessed."""
+        stream = Split("t", {"a": counting(12)}, KEYED)
+        stream.incremental = None
+        for _ in range(2):
+            lab.run(stream, write_mode=mode)
+            assert lab.numbers("t") == list(range(12))
+
+    def test_a_stored_state_says_it_too(self, lab: Lab) -> None:
+        """Of a stream that landed with an explicit write mode, or before it had to say so."""
+        stream = Whole("t", counting(12))
+        lab.run(stream)
+        stream.incremental = None
+        lab.run(stream)
+        assert lab.numbers("t") == list(range(12))
+
+    def test_a_stream_that_lost_its_cursor_replaces_what_landed_incrementally(self, lab: Lab) -> None:
+        """After a reset, and with rows: whole ones, that are not added to the old ones. From then on it is a table
+        like any that is read whole."""
+        lab.run(Split("t", {"a": counting(3), "b": counting(2)}))
+        forget_states(lab.flow(), lab.environment())
+        with pytest.raises(FlowFailedError, match=r"an empty table would replace them.*write_mode = \"replace\""):
+            lab.run(Whole("t", lambda state: [], SCHEMA))
+        assert lab.numbers("t") == [0, 0, 1, 1, 2]
+        lab.run(Whole("t", whole(4), SCHEMA))
+        assert (lab.numbers("t"), lab.states) == ([0, 1, 2, 3], {})
+        lab.run(Whole("t", lambda state: [], SCHEMA))
+        assert lab.numbers("t") == []
+
+    def test_an_explicit_replace_publishes_an_empty_table(self, lab: Lab) -> None:
+        """Somebody has asked for it."""
+        lab.run(Whole("t", counting(3)))
+        forget_states(lab.flow(), lab.environment())
+        lab.run(Whole("t", lambda state: [], incremental=True), write_mode="replace")
+        assert lab.numbers("t") == []
+
+    def test_a_stream_that_says_it_is_read_whole_refuses_an_old_state(self, lab: Lab) -> None:
+        """It alone; the message says how to reset the state."""
+        lab.run(Whole("t", counting(3)))
+        with pytest.raises(FlowFailedError, match=r"vdk datasource state reset FLOW --stream t"):
+            lab.run(Whole("t", whole(3), incremental=False), Whole("u", whole(3)))
+        assert (lab.numbers("t"), lab.numbers("u")) == ([0, 1, 2], [0, 1, 2])
+        forget_states(lab.flow(), lab.environment())
+        lab.run(Whole("t", whole(5), incremental=False))
+        assert lab.numbers("t") == [0, 1, 2, 3, 4]
+
+    def test_a_stream_may_be_read_whole_though_it_names_a_cursor(self, lab: Lab) -> None:
+        """``incremental = False`` is its own word."""
+        for end in (5, 3):
+            lab.run(Whole("t", whole(end), replace(KEYED, cursor="n"), incremental=False))
+            assert lab.numbers("t") == list(range(end))
+
+    def test_a_value_that_is_none_is_refused(self, lab: Lab) -> None:
+        """Text is true in Python, whatever it says."""
+        with pytest.raises(FlowFailedError, match="incremental = 'no'; it is True, False or None"):
+            lab.run(Whole("t", whole(3), incremental="no"))  # type: ignore[arg-type]
+        assert lab.tables == {}
 
     def test_a_state_that_comes_late_covers_what_was_set_aside(self, lab: Lab) -> None:
         """Rows of several batches wait, and land with the state."""
@@ -301,7 +424,7 @@ class TestUndecided:
         assert lab.states == {("t", ""): {"x": 1}}
 
     def test_equal_keys_set_aside_before_the_state_are_reduced(self, lab: Lab) -> None:
-        """The last row of each key lands, once, though it was not known that the stream is upserted."""
+        """The last row of each key lands, once."""
         rows = [payload({"n": number % 7, "at": number}) for number in range(50)]
         lab.run(Whole("t", lambda state: [*rows, payload(state={"x": 1})], KEYED))
         assert {row["n"]: row["at"] for row in lab.tables["t"]} == {number % 7: number for number in range(43, 50)}
@@ -317,22 +440,3 @@ class TestUndecided:
         """An empty partition says nothing about the stream."""
         lab.run(Split("t", {"a": lambda state: [], "b": counting(12)}, KEYED))
         assert lab.numbers("t") == list(range(12))
-
-    def test_partitions_that_disagree_land_everything_once_or_are_refused(self, lab: Lab) -> None:
-        """One yields states, the other rows without: appended rows land; an upsert says what is wrong."""
-        parts = {"a": whole(20), "b": counting(20)}
-        lab.run(Split("t", parts))
-        assert len(lab.tables["t"]) == 40
-        held = threading.Event()
-
-        def late(state: State) -> Iterator[DataSourcePayload]:
-            held.wait(5)
-            yield from counting(30)(state)
-
-        def watch(operation: str, destination: FaultyDestination) -> None:
-            if operation == "stage":
-                held.set()
-
-        lab.fault(watch)
-        with pytest.raises(FlowFailedError, match="declare the stream's cursor"):
-            lab.run(Split("k", {"a": whole(20), "b": late}, KEYED))

@@ -103,6 +103,19 @@ class TestRejected:
         assert not lab.tables.get("t")
         assert lab.states == {}
 
+    @pytest.mark.parametrize(("bad", "fits"), [(10, True), (11, False)])
+    def test_a_tenth_of_the_rows_may_be_rejected_by_default(self, lab: Lab, bad: int, fits: bool) -> None:
+        """A stream that loses most of its rows has not succeeded. The message names the option."""
+        stream = Whole("t", lambda state: [payload(*broken(100, bad))], SIMPLE)
+        if fits:
+            assert lab.run(stream, options=Options(), on_bad_record="reject").streams[0].rows_landed == 90
+            return
+        with pytest.raises(FlowFailedError, match=r"11 of 100 rows .* max_rejected = 10%; .* allow more with max_"):
+            lab.run(stream, options=Options(), on_bad_record="reject")
+        assert lab.tables == {}
+        lab.run(stream, options=Options(), on_bad_record="reject", max_rejected="100%")
+        assert len(lab.tables["t"]) == 89
+
     def test_a_percentage_ends_a_long_stream_early(self, lab: Lab) -> None:
         """Once a thousand rows were read; before that the first rows say too little."""
         read = 0
@@ -146,7 +159,7 @@ class TestRejected:
             ("101%", "a percentage is more than 0%"),
             ("-1", "it is a number of rows"),
             ("1.5", "it is a number of rows"),
-            (0, "leave it out to allow any number"),
+            (0, '"100%" allows any number'),
         ],
     )
     def test_a_wrong_max_rejected_is_refused(self, lab: Lab, said: Any, message: str) -> None:
@@ -263,7 +276,7 @@ class TestTransforms:
         script = lab.script(Whole("t", counting(3)))
         flow = lab.flow()
         flow["flows"].append({"from": "src", "to": "lake", "transform": "no_such_module_x:f"})
-        with pytest.raises(ConfigurationError, match=r"flows\[1\].transform.*cannot be imported"):
+        with pytest.raises(ConfigurationError, match=r"flows\[1\].transform.*there is no module"):
             execute(flow, lab.environment())
         assert script.calls == []
 

@@ -243,3 +243,69 @@ def test_errors_of_several_streams_are_redacted_each(lab: Lab) -> None:
     shown = [str(caught.value), *map(str, caught.value.errors), json.dumps(caught.value.summary.as_dict())]
     assert not any(CANARY in one for one in shown)
     assert CANARY not in caught.value.summary.table()
+
+
+HANG = """
+from vdk.plugin.datasource_base.parts._redact import Redactor, secrets_in
+
+WORST = ["a", "://", "a://", "a://b:", "a://b:c@", "a:b@", "?token=", "?a", "&password", "?a=", "sig=", ";pwd=x", "."]
+redact = Redactor(["hunter2-and-more"] * 2, [f"secret-{number}-{'x' * number}" for number in range(50)])
+for unit in WORST:
+    text = (unit * 3 * 2**20)[: 3 * 2**20]
+    assert len(redact(text)) < 70_000
+    assert len(redact(f"https://u:{text}")) < 70_000
+    assert len(redact.deep([{"state": {"next": text}}])[0]["state"]["next"]) < 70_000
+    list(secrets_in({"url": text[: 2**18]}))
+"""
+
+
+class TestLargeTexts:
+    def test_texts_of_three_megabytes_hold_nothing_up(self, tmp_path: Path) -> None:
+        """Patterns that begin again at every letter took 3.4 s for 40 kB, and would take five hours for these."""
+        done = process("-c", HANG, path=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+    def test_of_a_long_text_the_beginning_and_the_length_are_shown(self) -> None:
+        """A line of a log is for people."""
+        shown = Redactor()("ab" * 10**6)
+        assert shown.startswith("abab")
+        assert shown.endswith("ab… (2000000 characters)")
+        assert len(shown) < 66_000
+
+    @pytest.mark.parametrize("secret", ["hunter2", "hunter2" * 20_000, "http://me:hunter2@host"])
+    @pytest.mark.parametrize("before", [0, 5, 65_530, 65_536, 262_100, 262_140, 262_143])
+    def test_a_secret_is_not_shown_in_part_where_a_text_is_cut(self, before: int, secret: str) -> None:
+        """Wherever that is, and however much of what comes first is taken out."""
+        for text in (f"{'.' * before}{secret}{'.' * 300_000}", f"{'hunter2' * (before // 7)} {secret} {'.' * 300_000}"):
+            shown = Redactor(secrets=["hunter2", secret])(text)
+            assert "hunter" not in shown
+        assert "hunter" not in Redactor()(f"{'.' * before} http://me:hunter{'r' * 300_000}@host")
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("?a=http://h?token=hunter2&b=1", "?a=http://h?token=***&b=1"),
+            ("?token=?token=hunter2", "?token=***"),
+            ("x://a://u:hunter2@h", "x://a://u:***@h"),
+            ("x://u:p:hunter2@h@i", "x://u:***@i"),
+            ("x://u@v:hunter2@h", "x://u@v:***@h"),
+            ("://u:p@h", "://u:p@h"),
+            ("http://host:8080/a@b", "http://host:8080/a@b"),
+            ("?tokens=5", "?tokens=5"),
+        ],
+    )
+    def test_urls_within_urls_are_looked_into(self, text: str, shown: str) -> None:
+        """As they come in a redirect."""
+        assert Redactor()(text) == shown
+
+    def test_secrets_that_overlap_are_taken_out_whole(self) -> None:
+        """Neither's rest is left."""
+        assert Redactor(secrets=["abcdef", "efghij"])("xabcdefghijx abcdefabcdef") == "x***x ******"
+
+    def test_tokens_that_are_issued_meanwhile_are_known(self) -> None:
+        """In every spelling, from then on."""
+        issued: list[str] = []
+        redact = Redactor(issued=lambda: issued)
+        assert redact("a/token+1") == "a/token+1"
+        issued.append("a/token+1")
+        assert redact("a/token+1 a%2Ftoken%2B1") == "*** ***"

@@ -49,6 +49,8 @@ class Part(StreamPartition):
 
 
 class Hostile(DataSourceStream):
+    incremental = True
+
     def __init__(self, config: HostileConfig) -> None:
         self.name = config.name
         self.config = config
@@ -83,7 +85,7 @@ def run(lake: Lake, name: str, upto: int) -> None:
     registry = Registry()
     registry.add("hostile", f"{__name__}:HostileSource")
     braced = name.replace("{", "{{").replace("}", "}}")
-    entry = {"on_bad_record": "reject", "batch_rows": 3, "metadata_columns": ["source"]}
+    entry = {"on_bad_record": "reject", "max_rejected": "100%", "batch_rows": 3, "metadata_columns": ["source"]}
     execute(
         {
             "sources": {name: {"name": "hostile", "config": {"name": name, "upto": upto}}},

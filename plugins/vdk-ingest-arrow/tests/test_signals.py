@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,14 @@ class Job:
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with closing(duckdb.connect(str(self.folder / "lake.duckdb"))) as lake:
             return lake.execute(sql).fetchall()
+
+
+@pytest.fixture(autouse=True)
+def usual_signals() -> Iterator[None]:
+    """Those of a terminal: a run that is started in the background inherits an ignored SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

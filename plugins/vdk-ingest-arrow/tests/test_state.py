@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,14 @@ def test_no_state_leaves_the_stored_one(destination: ArrowDestination) -> None:
     destination.commit(unit(ROW, state={"n": 1}))
     assert destination.commit(unit(ROW, version=1)) == 1
     assert destination.load_states("shop")[0].state == {"n": 1}
+
+
+@any_target
+def test_a_reset_state_is_kept_as_an_empty_one(destination: ArrowDestination) -> None:
+    destination.commit(unit(ROW, state={"n": 1}))
+    assert destination.commit(dataclasses.replace(unit(state={}, version=1, run_id="reset"), reset=True)) == 2
+    assert destination.load_states("shop") == [StoredState(KEY, 2, {}, "reset")]
+    assert destination.commit(unit(ROW, state={"n": 1}, version=2)) == 3
 
 
 @any_target

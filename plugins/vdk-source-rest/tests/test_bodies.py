@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from support import Scripted, answer, read
 from vdk.plugin.datasource_base.contract import DataSourceError
-from vdk.plugin.source_rest._bodies import csv_rows, decode_json, exact, json_lines
+from vdk.plugin.datasource_base.parts import JSON_NUMBERS, HugeNumber
+from vdk.plugin.source_rest._bodies import csv_rows, decode_json, json_lines
 from vdk.plugin.source_rest._config import CsvConfig
 
 Make = Callable[..., Any]
@@ -37,10 +38,22 @@ JSON = "application/json"
         ("18446744073709551616", 2**64),
         ("123456789012345678901234567890", 123456789012345678901234567890),
         ("-1", -1),
+        ("9" * 4300, 10**4300 - 1),
+        ("-" + "9" * 4300, 1 - 10**4300),
+        ("9" * 4301, HugeNumber("9" * 4301)),
+        ("1e4300", HugeNumber("1e4300")),
+        ("1e999999999", HugeNumber("1e999999999")),
+        ("1e-999999999", HugeNumber("1e-999999999")),
+        ("1e99999999999999999999", HugeNumber("1e99999999999999999999")),
+        ("0e999999999", 0.0),
     ],
+    ids=range(20),
 )
 def test_numbers_are_read_exactly(literal: str, value: Any) -> None:
-    """A double where it has all the digits, a decimal where it has not, an integer of any size."""
+    """A double where it has all the digits, a decimal where it has not, an integer of up to 4,300 digits.
+
+    Anything beyond is nothing that can be computed with.
+    """
     found = decode_json(f"[{literal}]".encode(), JSON, "exact")[0]
     assert found == value
     assert type(found) is type(value)
@@ -52,8 +65,21 @@ def test_numbers_are_read_exactly(literal: str, value: Any) -> None:
 )
 def test_no_number_changes(literal: str) -> None:
     """Whatever comes out is, as it is written, the number that went in."""
-    found = exact(literal)
+    found = JSON_NUMBERS["exact"](literal)
+    assert not isinstance(found, HugeNumber)
     assert Decimal(repr(found) if isinstance(found, float) else found) == Decimal(literal)
+
+
+@pytest.mark.parametrize("numbers", ["exact", "decimal", "double"])
+def test_one_huge_number_does_not_cost_the_others(numbers: str) -> None:
+    """Whatever numbers are read as; it was a page that could not be read, or an infinity."""
+    for literal in ("1e999999999", "-1e99999999999999999999", "9" * 5000):
+        content = f'[{{"x": {literal}}}, {{"x": 1}}]'.encode()
+        assert decode_json(content, JSON, numbers) == [{"x": HugeNumber(literal)}, {"x": 1}]
+        lines = [content[1:-1].replace(b"}, {", b"}\n{")]
+        assert [row for rows in json_lines(lines, numbers, 10**6) for row in rows] == decode_json(
+            content, JSON, numbers
+        )
 
 
 def test_numbers_may_be_decimals_or_doubles_all() -> None:

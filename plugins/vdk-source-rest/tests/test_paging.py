@@ -306,7 +306,7 @@ def test_an_offset_that_ends_before_its_total_is_an_error(source: Make) -> None:
     [
         ({"type": "next_url", "path": "next"}, {"items": [], "next": 5}, "no URL"),
         ({"type": "cursor", "path": "next", "param": "p"}, {"items": [], "next": {"a": 1}}, "no token"),
-        ({"type": "page", "total_path": "n"}, {"items": [], "n": "many"}, "no whole number"),
+        ({"type": "page", "total_path": "n"}, {"items": [], "n": "many"}, "not a whole number"),
         ({"type": "cursor", "path": "c", "param": "p", "more_path": "m"}, {"items": [{}], "m": True}, "no token"),
     ],
 )

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from support import NOW, execute, interrupted, payloads, rows_of, run, source_of, stream_of
+from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.datasource_base.contract import BadRecordError, ConfigurationError, StateError
+from vdk.plugin.datasource_base.testing import MemoryDestination
 from vdk.plugin.source_sqlite.sql import _incremental, _overlap
 
 AT = "2026-10-{:02} 00:00:00"
@@ -253,7 +255,10 @@ def test_local_time_that_is_set_back_loses_nothing(tmp_path: Path) -> None:
 class TestTheState:
     def test_it_has_the_documented_form(self, database: Path) -> None:
         state = run(stream_of(database)).state
-        assert set(state) == {"v", "cursor", "type", "key", "primary_key", "high_watermark", "resume", "overlap"}
+        assert set(state) == {
+            *("v", "cursor", "type", "key", "primary_key", "high_watermark", "resume", "overlap", "oldest")
+        }
+        assert state["oldest"] == [[AT.format(n), [n]] for n in range(1, 9)]
         assert (state["v"], state["cursor"], state["type"], state["key"]) == (1, "updated_at", "iso-space", ["id"])
         assert state["high_watermark"] == {"cursor": AT.format(10), "key": [10]}
 
@@ -265,6 +270,8 @@ class TestTheState:
             ({"cursor": "modified_at"}, "written for the cursor 'modified_at'"),
             ({"type": "epoch_s"}, "of type 'epoch_s', and 'updated_at' holds 'iso-space' now"),
             ({"overlap": {"rows": "%"}}, "its state is damaged"),
+            ({"overlap": {"rows": "AAAAAAAAAAA=", "shape": "x"}}, "its state is damaged"),
+            ({"oldest": [1]}, "its state is damaged"),
             ({"high_watermark": {}}, "its state is damaged"),
             ({"primary_key": ["other"]}, "landed by the primary key"),
             ({"key": ["other"], "resume": {"order": "key", "key": [1], "upper": "x"}}, "in the order of the key"),
@@ -322,6 +329,26 @@ class TestBackfill:
         landed = run(stream_of(database, options=options), state)
         assert landed.column("id") == [3, 4, 5]
         assert landed.states == 0
+
+    def test_it_is_added_and_does_not_replace_the_table(self, database: Path) -> None:
+        """A flow that would leave nothing but the range is refused before it is read."""
+
+        def flow(table: dict[str, Any], **entry: Any) -> dict[str, Any]:
+            config = {"database": str(database), "tables": {"t": table}}
+            return {
+                "sources": {"shop": {"name": "sqlite", "config": config}},
+                "destinations": {"here": {"method": "scratch", "target": str(database)}},
+                "flows": [{"from": "shop", "to": "here", **entry}],
+            }
+
+        run_flows(None, flow({}))
+        execute(database, "UPDATE t SET v = 'corrected' WHERE id = 4")
+        backfill = {"initial_value": "2026-10-03", "end_value": "2026-10-06"}
+        with pytest.raises(ConfigurationError, match=r'write_mode = "replace" would leave nothing'):
+            run_flows(None, flow(backfill, write_mode="replace"))
+        run_flows(None, flow(backfill))
+        landed = {row["id"]: row["v"] for row in MemoryDestination.tables(str(database))["t"]}
+        assert landed == {n: "corrected" if n == 4 else f"v{n}" for n in range(1, 11)}
 
     def test_initial_value_bounds_the_first_run_only(self, database: Path) -> None:
         first = run(stream_of(database, options={"initial_value": dt.date(2026, 10, 4)}))

@@ -53,6 +53,36 @@ def test_keys_that_are_one_as_text_are_refused(tmp_path: Path) -> None:
         run(stream_of(path))
 
 
+def test_a_configured_key_that_rows_share_is_refused(tmp_path: Path) -> None:
+    """All but the last of them would be lost."""
+    path = tmp_path / "shop.db"
+    execute(
+        path,
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT COLLATE NOCASE, b, updated_at TEXT)",
+        "INSERT INTO t VALUES (1, 'x', 1, '2026-01-01'), (2, 'X', 1, '2026-01-01'), (3, NULL, 1, '2026-01-01')",
+    )
+    assert run(stream_of(path, options={"primary_key": "a"})).column("a") == ["x", "X", None]
+    execute(path, "INSERT INTO t VALUES (4, 'x', 2, '2026-01-01')")
+    with pytest.raises(ConfigurationError, match=r"tables\.t\.primary_key: 2 rows of stream 't' have the key 'x'"):
+        run(stream_of(path, options={"primary_key": "a"}))
+    assert len(run(stream_of(path, options={"primary_key": ["a", "id"]})).rows) == 4
+    assert len(run(stream_of(path, options={"primary_key": ["a", "b"]})).rows) == 4
+
+
+def test_an_option_that_could_make_one_key_of_two_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    execute(
+        path,
+        "CREATE TABLE t (k NUMERIC(5,2) PRIMARY KEY, v NUMERIC(5,2), updated_at TEXT)",
+        "INSERT INTO t VALUES (1.001, 1.001, '2026-01-01'), (1.002, 1.5, '2026-01-01')",
+    )
+    landed = run(stream_of(path, decimals="round"))
+    assert (landed.rows, [error.column for _, error in landed.rejected]) == ([], ["k", "k"])
+    for options in ({"decimals": {"k": "round"}}, {"columns": {"k": "latin-1"}}):
+        with pytest.raises(ConfigurationError, match=r"tables\.t\.(decimals|columns): 'k' is in the primary key"):
+            run(stream_of(path, options=options))
+
+
 def test_an_infinite_cursor_is_refused(tmp_path: Path) -> None:
     """Nothing would ever come after it."""
     path = tmp_path / "shop.db"
@@ -76,18 +106,3 @@ def test_times_that_are_not_taken_for_such_are_told(tmp_path: Path, caplog: pyte
     with caplog.at_level(logging.WARNING):
         run(stream_of(path))
     assert "read as a plain number" in caplog.text
-
-
-def test_a_table_that_was_put_back_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A restored backup lies behind the state; its rows are not read, and the log says so and what to do."""
-    path = tmp_path / "shop.db"
-    execute(
-        path,
-        "CREATE TABLE t (k INTEGER PRIMARY KEY, updated_at TEXT)",
-        "INSERT INTO t VALUES (1, '2026-01-01 00:00:00'), (2, '2026-02-01 00:00:00')",
-    )
-    state = run(stream_of(path)).state
-    execute(path, "DELETE FROM t WHERE k = 2")
-    with caplog.at_level(logging.WARNING):
-        assert run(stream_of(path), state).rows == []
-    assert "put back" in caplog.text

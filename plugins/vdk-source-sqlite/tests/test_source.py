@@ -48,6 +48,17 @@ class TestOpening:
             source_of(tmp_path / "gone.db")
         assert list(tmp_path.iterdir()) == []
 
+    def test_the_error_names_the_option_and_the_database_that_may_be_meant(self, tmp_path: Path) -> None:
+        """As a line to paste."""
+        execute(tmp_path / "shop.db", "CREATE TABLE t (a)")
+        (tmp_path / "shoop.txt").write_text("not a database", "utf-8")
+        with pytest.raises(ConfigurationError) as caught:
+            source_of(tmp_path / "shoop.db")
+        assert str(caught.value) == (
+            f"database: '{tmp_path}/shoop.db' does not exist (a relative path starts at the flow file's folder); "
+            f'write database = "{tmp_path}/shop.db"'
+        )
+
     def test_a_folder_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="is a folder"):
             source_of(tmp_path)

@@ -29,9 +29,37 @@ def test_an_empty_database_has_no_streams(database: Path) -> None:
     assert names(database) == []
 
 
-def test_a_file_of_zero_bytes_is_an_empty_database(database: Path) -> None:
+def test_a_file_of_zero_bytes_has_no_streams_and_a_warning(database: Path, caplog: pytest.LogCaptureFixture) -> None:
     database.touch()
     assert names(database) == []
+    assert f"the SQLite database {str(database)!r} has 0 bytes" in caplog.text
+
+
+@pytest.mark.parametrize("options", [{"tables": {"t": {}}}, {"views": ["v"]}])
+def test_a_file_of_zero_bytes_has_no_table_that_is_named(database: Path, options: dict[str, Any]) -> None:
+    database.touch()
+    with pytest.raises(ConfigurationError, match="there are none"):
+        names(database, **options)
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-journal"])
+def test_what_lies_beside_a_file_of_zero_bytes_is_not_deleted(database: Path, suffix: str) -> None:
+    """SQLite deletes it as soon as the database is opened, though it may hold all there is."""
+    database.touch()
+    beside = database.with_name(database.name + suffix)
+    beside.write_bytes(b"pages")
+    with pytest.raises(ConfigurationError, match=rf"{suffix}' beside it has 5: .*from a copy"):
+        names(database)
+    assert beside.read_bytes() == b"pages"
+
+
+def test_a_file_that_is_cut_off_is_an_error_before_a_row_is_lost(database: Path) -> None:
+    execute(database, "CREATE TABLE t (v)", ("INSERT INTO t VALUES (?)", [("x" * 1000,) for _ in range(100)]))
+    content = database.read_bytes()
+    for size in (1, 99, 600, 4096, len(content) // 2, len(content) - 4096, len(content) - 1):
+        database.write_bytes(content[:size])
+        with pytest.raises(ConfigurationError, match=r"SQLite database"):
+            run(stream_of(database))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from support import execute, run, stream_of
+from support import execute, in_bulk, run, stream_of
 from vdk.plugin.source_sqlite._sqlite._types import kind_of
 
 UTC_TIME = pa.timestamp("us", "UTC")
@@ -44,21 +44,17 @@ def column(database: Path, declared: str, *values: Any) -> list[Any]:
             (name, pa.string())
             for name in ("TEXT", "VARCHAR(255)", "CHARACTER(20)", "NCHAR(55)", "CLOB", "VARYING CHARACTER (9)")
         ],
-        *[
-            (name, pa.string())
-            for name in ("", "JSON", "UUID", "INTEGER_OR_TEXT", "ANY", "POINT", "TIME", "DECIMAL(99, 2)")
-        ],
+        *[(name, pa.null()) for name in ("", "JSON", "UUID", "INTEGER_OR_TEXT", "ANY", "POINT", "TIME")],
+        ("DECIMAL(99, 2)", pa.string()),
         *[(name, pa.binary()) for name in ("BLOB", "VARBINARY(16)")],
         *[(name, pa.bool_()) for name in ("BOOLEAN", "bool")],
         ("DECIMAL(10, 2)", pa.decimal128(10, 2)),
         ("numeric( 12 )", pa.decimal128(12, 0)),
-        ("DATE", pa.date32()),
-        ("DATETIME", pa.timestamp("us")),
-        ("TIMESTAMP", pa.timestamp("us")),
-        ("timestamp with time zone", pa.timestamp("us")),
+        *[(name, pa.null()) for name in ("DATE", "DATETIME", "TIMESTAMP", "timestamp with time zone")],
     ],
 )
 def test_declared_types(declared: str, kind: pa.DataType) -> None:
+    """Where the values decide, a column without any has Arrow's null type: it waits."""
     assert kind_of(declared, []).arrow == kind
 
 
@@ -166,7 +162,10 @@ def test_text_that_is_no_utf8_rejects_its_row_alone(database: Path) -> None:
     )
     landed = run(stream_of(database, page_rows=700))
     assert landed.column("id") == [n for n in range(3000) if n != 2500]
-    assert landed.rejected[0][1].value == "\udcffa"
+    error = landed.rejected[0][1]
+    assert error.value == b"\xffa"
+    for part in ("not UTF-8", 'tables.t.columns = { v = "latin-1" }', 'tables.t.columns = { v = "binary" }'):
+        assert part in str(error)
 
 
 def test_a_bad_row_of_a_table_without_a_key_is_named_by_its_place(database: Path) -> None:
@@ -203,6 +202,61 @@ class TestDynamicTypes:
         execute(database, "CREATE TABLE t (a INTEGER, b DATETIME)", "INSERT INTO t VALUES (1, '2026-10-01')")
         kinds = stream_of(database, dynamic_types="text").schema().fields.types
         assert kinds == [pa.int64(), pa.timestamp("us")]
+
+
+class TestColumnsWithoutAValue:
+    @pytest.mark.parametrize(
+        ("declared", "value", "kind"),
+        [
+            ("GEOMETRY", b"\x00\xff", pa.binary()),
+            ("", b"\x00\xff", pa.binary()),
+            ("UUID", b"\x01" * 16, pa.binary()),
+            ("UUID", "text", pa.string()),
+            ("DATETIME", 1790000000, pa.int64()),
+            ("DATETIME", "2026-10-01 10:00:00Z", UTC_TIME),
+            ("DATE", "2026-10-01 10:00:00", pa.timestamp("us")),
+            ("DATE", "2026-10-01", pa.date32()),
+        ],
+    )
+    @pytest.mark.parametrize("bulk", [False, True])
+    def test_the_first_values_settle_the_type(
+        self, database: Path, monkeypatch: pytest.MonkeyPatch, declared: str, value: Any, kind: pa.DataType, bulk: bool
+    ) -> None:
+        """Also those that lie where the sample does not reach: in the middle of a table."""
+        if bulk:
+            in_bulk(monkeypatch)
+        execute(
+            database,
+            f"CREATE TABLE t (id INTEGER PRIMARY KEY, v {declared}, updated_at TEXT)",
+            "CREATE INDEX i ON t (updated_at)",
+            (
+                "INSERT INTO t VALUES (?, ?, '2026-10-01')",
+                [(n, None if abs(n - 2500) > 50 else value) for n in range(5000)],
+            ),
+        )
+        stream = stream_of(database, page_rows=500)
+        assert stream.schema().fields.field("v").type == pa.null()
+        tables = [one.data for one in stream.read({}) if isinstance(one.data, pa.Table)]
+        types = [one.schema.field("v").type for one in tables]
+        assert set(types) == {pa.null(), kind}
+        assert types == sorted(types, key=lambda one: one != pa.null())
+        values = [one for table in tables for one in table["v"].to_pylist()]
+        assert len(values) == 5000
+        assert sum(one is not None for one in values) == 101
+
+    def test_an_empty_table_says_so(self, database: Path) -> None:
+        execute(database, "CREATE TABLE t (id INTEGER PRIMARY KEY, v GEOMETRY, w, updated_at DATETIME)")
+        assert stream_of(database).schema().fields.types == [pa.int64(), pa.null(), pa.null(), pa.null()]
+
+    def test_dynamic_types_look_at_all_values(self, database: Path) -> None:
+        execute(
+            database,
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, v GEOMETRY, w DATETIME)",
+            ("INSERT INTO t VALUES (?, ?, ?)", [(n, b"\0" if n == 2500 else None, None) for n in range(5000)]),
+        )
+        stream = stream_of(database, dynamic_types="text")
+        assert stream.schema().fields.types == [pa.int64(), pa.binary(), pa.null()]
+        assert run(stream).rows[2500] == {"id": 2500, "v": b"\0", "w": None}
 
 
 def test_late_values_decide_too(database: Path) -> None:

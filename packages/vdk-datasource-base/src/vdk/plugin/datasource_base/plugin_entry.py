@@ -11,6 +11,7 @@ from vdk.api.plugin.plugin_registry import IPluginRegistry
 from vdk.internal.builtin_plugins.run.job_context import JobContext
 from vdk.internal.core.config import ConfigurationBuilder
 
+from .edge._before_commands import BeforeCommands, is_ours
 from .edge._hook_spec import DataSourceHookSpec
 from .edge._keys import add_keys
 
@@ -18,6 +19,8 @@ from .edge._keys import add_keys
 @hookimpl
 def vdk_start(plugin_registry: IPluginRegistry, command_line_args: list[str]) -> None:
     plugin_registry.add_hook_specs(DataSourceHookSpec)
+    if is_ours(command_line_args):
+        plugin_registry.load_plugin_with_hooks_impl(BeforeCommands(), "vdk-datasource-before-commands")
 
 
 @hookimpl
@@ -39,6 +42,7 @@ def initialize_job(context: JobContext) -> Generator[None, Any, None]:
     A wrapper, and the outermost one: vdk-core gives no other way to reach an ingestion plugin itself,
     which is the only place where delivery is acknowledged.
     """
+    from .edge._console import CONSOLE
     from .edge._job import Job, remember
     from .edge._recording import RecordingIngester, RecordingProperties
     from .edge._steps import add_flow_steps
@@ -49,6 +53,9 @@ def initialize_job(context: JobContext) -> Generator[None, Any, None]:
     context.ingester = cast(Any, ingester)
     context.properties = cast(Any, properties)
     outcome = yield
+    console = context.core_context.state.get(CONSOLE)
+    if console is not None:
+        console.adopt(context.core_context.configuration)
     if outcome.excinfo is None:
         remember(Job(context, ingester, properties))
         add_flow_steps(context)

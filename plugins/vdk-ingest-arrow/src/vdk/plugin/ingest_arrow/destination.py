@@ -68,7 +68,7 @@ class ArrowDestination(Destination):
 
     def commit(self, unit: CommitUnit) -> int:
         version = self._target.commit(unit)
-        self.swept = self._target.swept
+        self.swept, self.schema_changes = self._target.swept, self._target.schema_changes
         return version
 
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
@@ -81,7 +81,9 @@ class ArrowDestination(Destination):
         return self._target.has_staged(key, run_id)
 
     def publish(self, generation: Generation) -> list[int]:
-        return self._target.publish(generation)
+        versions = self._target.publish(generation)
+        self.schema_changes = self._target.schema_changes
+        return versions
 
 
 def _target_class(scheme: str) -> type[Destination]:

@@ -7,14 +7,14 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from decimal import Decimal
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_base.parts import JSON_NUMBERS, json_integer
 
 from ._config import CsvConfig
 from ._content import too_large
@@ -44,22 +44,9 @@ def kind_of(content_type: str) -> str:
     return "ndjson" if re.search(r"ndjson|jsonl|json-?lines|json-seq", type_) else "json"
 
 
-def exact(literal: str) -> float | Decimal:
-    """A number with a fraction: a double where that has all the digits, else a decimal."""
-    number = float(literal)
-    # up to 15 significant digits always survive the way into a double and back (IEEE 754)
-    if len(literal) <= 16 and "e" not in literal and "E" not in literal:
-        return number
-    decimal = Decimal(literal)
-    return number if Decimal(repr(number)) == decimal else decimal
-
-
-_HOOKS: dict[str, Callable[[str], Any] | None] = {"exact": exact, "decimal": Decimal, "double": None}
-
-
 @lru_cache(maxsize=8)
 def _decoder(numbers: str) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(float_hook=_HOOKS[numbers])
+    return msgspec.json.Decoder(float_hook=None if numbers == "double" else JSON_NUMBERS[numbers])
 
 
 def decode_json(content: bytes, content_type: str, numbers: str) -> Any:
@@ -74,10 +61,11 @@ def decode_json(content: bytes, content_type: str, numbers: str) -> Any:
 
 
 def _decode_slowly(content: bytes, content_type: str, numbers: str) -> Any:
-    """By the standard library: it takes other encodings, NaN and half surrogate pairs, and says where it fails."""
+    """By the standard library: it takes other encodings, NaN, half surrogate pairs and numbers of any size, and says
+    where it fails."""
     try:
         text = content.decode(_encoding(content, content_type))
-        return json.loads(text, parse_float=_HOOKS[numbers] or float)
+        return json.loads(text, parse_float=JSON_NUMBERS[numbers], parse_int=json_integer)
     except json.JSONDecodeError as error:
         cut = not text.strip() or error.pos >= len(text.rstrip()) or "Unterminated" in error.msg
         raise Malformed(f"it is no JSON: {error}", cut=cut) from None

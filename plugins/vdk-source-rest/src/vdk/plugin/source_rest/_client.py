@@ -112,7 +112,7 @@ class Client:
         if failures >= self._attempts or said > self._max_wait:
             often = f" ({failures} attempts)" if failures > 1 else ""
             raise ConnectionFailedError(f"{_told(request, error)}{often}", retry_after=error.retry_after) from None
-        wait: float = random.uniform(0, min(60.0, self._delay * 2 ** (failures - 1)))
+        wait: float = random.uniform(0, min(60.0, self._delay * 2 ** min(failures - 1, 30)))
         return said + wait
 
     def _pause(self, seconds: float) -> Steps[None]:

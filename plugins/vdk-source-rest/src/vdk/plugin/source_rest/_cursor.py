@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -10,12 +11,16 @@ from zoneinfo import ZoneInfo
 from msgspec import Meta
 
 from vdk.plugin.datasource_base.contract import DataSourceConfig, Duration
+from vdk.plugin.datasource_base.parts import exact_decimal, whole_number
 
 CursorType = Literal["datetime", "date", "epoch", "epoch_ms", "integer", "string"]
 TIMES = ("datetime", "date", "epoch", "epoch_ms")
 
 _UNITS = {"epoch": 1_000_000, "epoch_ms": 1_000}
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_DAY_ONE, _LAST_DAY = dt.datetime(1, 1, 2, tzinfo=dt.UTC), dt.datetime(9999, 12, 30, tzinfo=dt.UTC)
+_FIRST, _LAST = (int((day - _EPOCH).total_seconds()) * 1_000_000 for day in (_DAY_ONE, _LAST_DAY))
+"""What a bound is written as at the least and at the most: a lookback may lead out of the calendar, and a zone too."""
 _STYLE = re.compile(r"\d{4}-\d\d-\d\d(?P<blank>[T ])\d\d:\d\d(?P<seconds>:\d\d(?:[.,](?P<fraction>\d+))?)?(?P<zone>.*)")
 
 
@@ -91,7 +96,9 @@ class Cursor:
                 raise ValueError("it is no text")
             return value
         if kind == "integer":
-            return _whole(value)
+            if not isinstance(value, (int, str)):
+                raise ValueError("it is not an integer")
+            return whole_number(value)
         if kind in _UNITS:
             return _scaled(value, _UNITS[kind])
         if not isinstance(value, str):
@@ -116,7 +123,7 @@ class Cursor:
         wanted = (config.param_format if as_param else None) or config.format or config.type
         if wanted in _UNITS:
             return int(value // _UNITS[wanted])
-        moment = _EPOCH + dt.timedelta(microseconds=value)
+        moment = _EPOCH + dt.timedelta(microseconds=min(max(value, _FIRST), _LAST))
         if wanted == "date":
             return moment.astimezone(self._zone).date().isoformat()
         if wanted != "datetime":
@@ -133,20 +140,9 @@ def _micros(moment: dt.datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError("it is no whole number")
-    return int(value)
-
-
 def _scaled(value: Any, unit: int) -> int:
     """Seconds or milliseconds as microseconds, rounded down: reading starts at or before it."""
-    if isinstance(value, bool) or value is None or isinstance(value, (dict, list)):
-        raise ValueError("it is no number")
-    try:
-        return int(value) * unit if isinstance(value, int) else int(float(value) * unit // 1)
-    except OverflowError:
-        raise ValueError("it is no number") from None
+    return math.floor(exact_decimal(value) * unit)
 
 
 def _in_style(moment: dt.datetime, like: str, zone: dt.tzinfo) -> str:

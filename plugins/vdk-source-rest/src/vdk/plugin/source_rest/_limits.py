@@ -9,9 +9,13 @@ import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 
+from vdk.plugin.datasource_base.parts import exact_decimal
+
 _EPOCH_BEGINS = 1e8
 """A reset above this is a time since 1970, as GitHub's; below, it is seconds from now, as in the IETF's drafts."""
 _MILLISECONDS_BEGIN = 1e11
+_LONGEST = 1e9
+"""Seconds: more than any wait that is allowed, and less than what overflows a timer."""
 _REMAINING = ("ratelimit-remaining", "x-ratelimit-remaining", "x-rate-limit-remaining")
 _RESET = ("ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset")
 
@@ -26,9 +30,9 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     if not text:
         return None
     if (seconds := _seconds(text)) is not None:
-        return seconds
+        return min(seconds, _LONGEST)
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+        return min(max(0.0, parsedate_to_datetime(text).timestamp() - now), _LONGEST)
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -50,7 +54,7 @@ def until_reset(headers: Mapping[str, str], now: float) -> float | None:
         return None
     if seconds > _MILLISECONDS_BEGIN:
         seconds /= 1000
-    return max(0.0, seconds - now) if seconds > _EPOCH_BEGINS else seconds
+    return min(max(0.0, seconds - now), _LONGEST) if seconds > _EPOCH_BEGINS else seconds
 
 
 def _combined(value: str) -> tuple[str | None, str | None]:
@@ -61,10 +65,10 @@ def _combined(value: str) -> tuple[str | None, str | None]:
 
 def _seconds(text: str) -> float | None:
     try:
-        seconds = float(text)
+        seconds = float(exact_decimal(text))
     except ValueError:
         return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    return seconds if 0 <= seconds < math.inf else None
 
 
 class Pace:

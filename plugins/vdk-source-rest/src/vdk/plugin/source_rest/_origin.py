@@ -10,6 +10,8 @@ import requests
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
+LONGEST = 65_536
+"""Characters of a URL. Servers take 8,000 to 64,000, and it is parsed character by character."""
 _PORTS = {"http": 80, "https": 443}
 _AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\]")
 """What programs read differently in a URL: browsers take a backslash for a slash, and drop tabs and line ends."""
@@ -65,6 +67,8 @@ def resolve(base: str, link: str) -> str:
 
     :raises ValueError: for a link that programs would read differently.
     """
+    if len(link) > LONGEST:
+        raise ValueError(f"it has {len(link):,} characters, and a URL has at most {LONGEST:,}")
     link = link.strip(" ").replace(" ", "%20")
     if _AMBIGUOUS.search(link):
         raise ValueError("it has a control character or a backslash in it")

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceConfig
+from vdk.plugin.datasource_base.parts import whole_number
 
 from ._messages import Page, Request
 from ._origin import resolve
@@ -165,7 +166,7 @@ def follow(request: Request, page: Page, link: str) -> Request:
 
 
 _VALUE = r"\"(?:[^\"\\]|\\.)*\"|[^\s;,\"]*"
-_LINK = re.compile(rf"<([^>]*)>((?:\s*;\s*[^\s;,=<>\"]+\s*(?:=\s*(?:{_VALUE}))?)*)")
+_LINK = re.compile(rf"<([^<>]*)>((?:\s*;\s*[^\s;,=<>\"]+\s*(?:=\s*(?:{_VALUE}))?)*)")
 _PARAMETER = re.compile(rf";\s*([^\s;,=<>\"]+)\s*(?:=\s*({_VALUE}))?")
 
 
@@ -187,8 +188,6 @@ def _sized(request: Request, param: str | None, size: int | None) -> Request:
 def _number(value: Any, what: str) -> int:
     """A whole number, maybe in a text."""
     try:
-        if isinstance(value, bool) or int(value) != float(value):
-            raise ValueError
-        return int(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ConfigurationError(f"{what} is {value!r:.80}, which is no whole number") from None
+        return whole_number(value)
+    except ValueError as error:
+        raise ConfigurationError(f"{what}: {error}") from None

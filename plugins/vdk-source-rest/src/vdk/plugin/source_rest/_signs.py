@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vdk.plugin.datasource_base.parts import whole_number
+
 from ._messages import Page
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
@@ -21,6 +23,8 @@ _TOKENS = {"cursor", "offset", "after", "continuation", "continuation token", "r
 _ENVELOPE = re.compile(r"meta|pag|data|result|response|hits|info|list")
 """Where totals are those of the answer; elsewhere they may be of a part of it, such as a facet's."""
 _DEPTH = 5
+_PLACE = 200
+"""Characters of a place that are kept: it is looked at for every field there."""
 _RANGE = re.compile(r"[^/]*/(\d+)")
 
 
@@ -53,7 +57,7 @@ def _in_body(page: Page, found: Any, place: str, depth: int) -> Iterator[str]:
         if isinstance(value, Mapping) and "next" in words.split():
             yield from (f"{where}.{key} is {one!r:.40}" for key, one in value.items() if _leads_on(one))
         elif isinstance(value, Mapping):
-            yield from _in_body(page, value, where, depth + 1)
+            yield from _in_body(page, value, where[:_PLACE], depth + 1)
         elif _says_more(words, value):
             yield f"{where} is {str(value).lower() if isinstance(value, bool) else repr(value):.40}"
         elif not place or _ENVELOPE.search(place.lower()):
@@ -90,6 +94,7 @@ def _counts_more(words: str, value: Any, where: str, count: int) -> Iterator[str
 
 def _number(value: Any) -> int:
     """A whole number, maybe in a text; 0 for what is none."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
-        return int(value)
-    return value if type(value) is int else 0
+    try:
+        return whole_number(value)
+    except ValueError:
+        return 0

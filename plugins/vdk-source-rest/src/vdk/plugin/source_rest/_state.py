@@ -11,6 +11,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
 
@@ -33,7 +34,7 @@ class Watermark:
     :param known: the records that were delivered near it.
     """
 
-    high: str | int | float
+    high: str | int | float | Decimal
     known: frozenset[bytes] = frozenset()
 
 
@@ -43,7 +44,7 @@ def encode(mark: Watermark, cursor: Cursor) -> dict[str, Any]:
         "v": VERSION,
         "cursor": cursor.config.field,
         "type": cursor.config.type,
-        "high": mark.high,
+        "high": str(mark.high) if isinstance(mark.high, Decimal) else mark.high,
         **({"overlap": known} if known else {}),
     }
 

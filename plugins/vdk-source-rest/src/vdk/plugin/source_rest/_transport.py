@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -23,7 +24,7 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFa
 
 from ._connections import Session
 from ._messages import Request
-from ._origin import Origin, resolve
+from ._origin import LONGEST, Origin, resolve
 from ._urls import plain, shown
 
 _ALWAYS = {
@@ -116,12 +117,14 @@ class Transport:
 
     def _send(self, request: Request, *, foreign: bool) -> requests.Response:
         session = self._foreign if foreign else self._own
+        params = _encodable(request.params)
+        _check_length(request, params)
         try:
             prepared = session.prepare_request(
                 requests.Request(
                     request.method,
                     request.url,
-                    params=_encodable(request.params),
+                    params=params,
                     headers=None if foreign else dict(request.headers),
                     json=request.body,
                 )
@@ -207,6 +210,16 @@ def _encodable(params: Any) -> dict[str, Any]:
         for name, value in params.items()
         if value is not None
     }
+
+
+def _check_length(request: Request, params: Mapping[str, str | list[str]]) -> None:
+    """Refuse a URL that no server takes, before it is encoded: a token of some megabytes may be in it."""
+    length = len(request.url) + sum(len(name) + sum(map(len, value)) for name, value in params.items())
+    if length > LONGEST:
+        raise ConfigurationError(
+            f"{_named(request)}: the URL with its parameters has {length:,} characters, and a URL has at most "
+            f"{LONGEST:,}; a parameter that begins with body. is sent in the body"
+        )
 
 
 def _named(request: Request) -> str:

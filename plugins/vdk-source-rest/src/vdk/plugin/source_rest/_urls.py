@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from vdk.plugin.datasource_base.contract import DataSourceError
 
+_SHOWN = 2000
+"""Characters of a URL that are shown."""
 PLACEHOLDER = re.compile(r"\{(\w+)(:segment)?\}")
 
 
@@ -81,11 +83,12 @@ def plain(value: Any) -> str:
 
 
 def shown(url: str) -> str:
-    """A URL for people: what a query holds may be secret, unless it is a short number."""
+    """A URL for people: what a query holds may be secret, unless it is a short number. A long one is cut."""
     parts = urlsplit(url)
     query = "&".join(
         f"{name}={value if value.isdigit() and len(value) <= 9 else '***'}"
-        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+        for name, value in parse_qsl(parts.query[:_SHOWN], keep_blank_values=True)
     )
     authority = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{authority}{parts.path}" + (f"?{query}" if query else "")
+    text = f"{parts.scheme}://{authority}{parts.path}" + (f"?{query}" if query else "")
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from requests.auth import AuthBase
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, data_source
+from vdk.plugin.datasource_base.parts import Redactor
 
 from ._auth import make_auth
 from ._bodies import csv_rows, decode_json, json_lines, kind_of
@@ -24,7 +25,6 @@ from ._messages import Page, Request, Response, Row
 from ._origin import Origin
 from ._pages import key_of, paginator_of
 from ._records import records_in
-from ._redact import Redact
 from ._stream import RestStream
 from ._token_server import TokenServer
 from ._transport import Limits, Transport
@@ -57,7 +57,7 @@ class RestSource(DataSource[RestConfig]):
         self._client: Client | None = None
         self._auth: AuthBase | None = None
         self._warned: set[str] = set()
-        self.redact = Redact(config, self._issued)
+        self.redact = Redactor.of_config(config, self._issued)
         self._streams = [RestStream(self, config.of(stream)) for stream in config.streams]
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,9 @@ from msgspec import Meta
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, DataSourceState, Duration, data_source
 
 from ._sqlite import SqliteDialect
-from .sql import Session, SqlConfig, SqlStream, plan_streams
+from .sql import Session, SqlConfig, SqlStream, TableInfo, plan_streams
+
+log = logging.getLogger(__name__)
 
 
 class SqliteConfig(SqlConfig):
@@ -38,9 +41,19 @@ class SqliteSource(DataSource[SqliteConfig]):
 
     def connect(self, state: DataSourceState) -> None:
         """Looks at the database once; each stream opens its own connection when it is read."""
-        with Session(self._dialect) as session:
-            session.begin()
-            tables = self._dialect.tables(session)
+        if self._dialect.is_blank():
+            tables: Sequence[TableInfo] = ()
+            log.warning(
+                "the SQLite database %r has 0 bytes, and so no table: no stream is read. Check that database names the "
+                "right file, and that what writes it has written it",
+                str(self._dialect.path),
+            )
+        else:
+            with Session(self._dialect) as session:
+                session.begin()
+                tables = self._dialect.tables(session)
+            if not tables:
+                log.warning("the SQLite database %r has no table to read, so no stream", str(self._dialect.path))
         self._streams = plan_streams(tables, self.config, self._dialect, state)
 
     def streams(self) -> Sequence[SqlStream]:

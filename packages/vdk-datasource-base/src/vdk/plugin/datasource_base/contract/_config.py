@@ -8,6 +8,8 @@ from typing import Any, dataclass_transform
 
 import msgspec
 
+from ._errors import shortened
+
 
 class KeywordOnlyMeta(msgspec.StructMeta):
     """Makes every subclass keyword-only too; msgspec does not inherit that option."""
@@ -72,5 +74,5 @@ class Duration(dt.timedelta):
             return cls(seconds=msgspec.convert(text, dt.timedelta).total_seconds())
         except (msgspec.ValidationError, OverflowError):
             raise ValueError(
-                f'{text!r} is no duration: write a number and ms, s, m, h or d ("5m"), or ISO 8601 ("PT5M")'
+                f'{shortened(text)} is no duration: write a number and ms, s, m, h or d ("5m"), or ISO 8601 ("PT5M")'
             ) from None

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from . import _remedies as remedies
 from ._config import Duration, Secret
-from ._errors import ConfigurationError
+from ._errors import ConfigurationError, shortened
 
 T = TypeVar("T")
 
@@ -161,15 +162,21 @@ def _message(data: Any, type_: type, path: list[str], problem: str, where: str, 
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", problem):
         return f"{place}: unknown option {unknown[1]!r}{_closest(unknown[1], type_, path)}"
     if missing := re.fullmatch(r"Object missing required field `(.*)`", problem):
-        return f"{place}: the option {missing[1]!r} is missing"
+        members = _members(_type_at(type_, [*path, missing[1]]))
+        return f"{place}: the option {missing[1]!r} is missing{remedies.missing(members, missing[1])}"
     if problem.startswith("Invalid enum value") and (choices := _choices(_type_at(type_, path))):
         problem = f"Expected {' or '.join(map(repr, choices))}"
     if problem.startswith("Invalid value") and path and (tags := _tags(_type_at(type_, path[:-1]), path[-1])):
         problem = f"Expected {' or '.join(map(repr, tags))}"
     value = _at(data, path)
     hidden = hidden or _is_secret(_type_at(type_, path))
-    shown = "" if not path or isinstance(value, (Mapping, list)) else ("***" if hidden else repr(value))
-    return f"{place}: {problem}" + (f", the value is {shown}" if shown and not problem.startswith(shown) else "")
+    shown = "" if not path or isinstance(value, (Mapping, list)) else ("***" if hidden else shortened(value))
+    text = f"{place}: {problem}" + (f", the value is {shown}" if shown and not problem.startswith(shown) else "")
+    if not re.match(r"Expected `.*, got |Expected '", problem):
+        return text
+    if hidden:
+        return text + (remedies.example(path[-1]) if path and _is_secret(_type_at(type_, path)) else "")
+    return text + remedies.instead(_members(_type_at(type_, path)), path, value, table=where.partition(": ")[2])
 
 
 def _closest(name: str, type_: type, path: list[str]) -> str:

@@ -18,10 +18,15 @@ own signs that a system is away (``ConnectionError``, ``TimeoutError``).
 
 from __future__ import annotations
 
+import itertools
+import reprlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_SHOWN = 120
+"""Characters of a value that an error shows."""
 
 
 class DataSourceError(Exception):
@@ -83,8 +88,8 @@ class BadRecordError(DataSourceError):
         where = [
             f"stream {stream!r}" if stream is not None else "",
             f"column {column!r}" if column is not None else "",
-            f"key {key!r}" if key is not None else "",
-            f"value {_shortened(value)}" if value is not None else "",
+            f"key {shortened(key)}" if key is not None else "",
+            f"value {shortened(value)}" if value is not None else "",
         ]
         super().__init__(": ".join(filter(None, [", ".join(filter(None, where)), reason])))
 
@@ -102,9 +107,44 @@ class FlowFailedError(DataSourceError):
         self.summary = summary
 
 
-def _shortened(value: Any, limit: int = 120) -> str:
-    try:
-        text = repr(value)
-    except Exception:  # Arrow's scalars of nanoseconds, for one, have none
-        text = f"<{type(value).__name__} that cannot be shown>"
-    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
+class _Brief(reprlib.Repr):
+    """A ``repr`` whose cost and length are bounded, of however large a value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 4
+        self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdeque = 30
+
+    def repr_str(self, text: str, level: int) -> str:
+        return _cut(repr(text[:_SHOWN]), len(text) + 2)
+
+    def repr_bytes(self, value: bytes, level: int) -> str:
+        return _cut(repr(value[:_SHOWN]), len(value) + 3)
+
+    def repr_int(self, number: int, level: int) -> str:
+        bits = number.bit_length()
+        return repr(number) if bits <= 4 * _SHOWN else f"an integer of {bits:,} bits"
+
+    def repr_dict(self, value: dict[Any, Any], level: int) -> str:
+        """As the base class, in the order of the keys rather than sorted: a primary key comes first."""
+        if level <= 0:
+            return "{...}"
+        first = itertools.islice(value.items(), self.maxdict)
+        shown = [f"{self.repr1(key, level - 1)}: {self.repr1(one, level - 1)}" for key, one in first]
+        return "{" + ", ".join(shown + ["..."] * (len(value) > self.maxdict)) + "}"
+
+    def repr_instance(self, value: Any, level: int) -> str:
+        try:
+            return _cut(text := repr(value), len(text))
+        except Exception:  # Arrow's scalars of nanoseconds, for one, have none
+            return f"<{type(value).__name__} that cannot be shown>"
+
+
+def _cut(text: str, length: int) -> str:
+    return text if length <= _SHOWN else f"{text[:_SHOWN]}… ({length} characters)"
+
+
+def shortened(value: Any) -> str:
+    """A value as errors show it: the beginning of its ``repr``, at a cost that is bounded."""
+    text = _Brief().repr(value)
+    return text if len(text) <= 2 * _SHOWN else f"{text[: 2 * _SHOWN]}…"

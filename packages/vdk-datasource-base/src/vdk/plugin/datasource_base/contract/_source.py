@@ -25,6 +25,7 @@ class DataSource(ABC, Generic[ConfigT]):
 
         class Rolls(DataSourceStream):
             name = "rolls"
+            incremental = True
 
             def __init__(self, config: DiceConfig) -> None:
                 self.config = config

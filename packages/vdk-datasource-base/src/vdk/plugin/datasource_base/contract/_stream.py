@@ -74,6 +74,17 @@ class DataSourceStream(StreamPartition):
     name: str
     """Unique in its source, and the default name of the destination table."""
     id: str = ""
+    incremental: bool | None = None
+    """Whether a run reads only what is new since the last one.
+
+    True: the stream yields states, and its rows are added to those that have landed. False: it is read whole each
+    time, and yields no state. None: it is incremental if its schema names a cursor. A stream that yields states and
+    declares neither fails, unless the flow sets ``write_mode``: a run that finds nothing new would replace its table
+    with an empty one.
+    """
+    backfill: bool = False
+    """True: the configuration asks for a range of the rows, read without a state. They are added to the table: a flow
+    that would replace it is refused."""
 
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ..parts._local_state import LocalFileStore, StateStore
 from ..parts._redact import Redactor
 from ..parts._references import environment
 from ..runtime import Environment, RunSummary, execute
+from ..runtime._forced_end import is_interactive
 from ..runtime._retry import AWAY
 from ._ingestion import IngestionPluginDestination
 from ._job import Job, job_of
@@ -31,20 +32,29 @@ from ._registered import with_plugins
 log = logging.getLogger(__name__)
 
 
-def run_in_job(job_input: Any, flow: str | Path | Mapping[str, Any], *, summary: Path | None = None) -> RunSummary:
-    """Run flows inside a VDK job; errors are classified the way VDK reports them."""
+def run_in_job(
+    job_input: Any,
+    flow: str | Path | Mapping[str, Any],
+    *,
+    summary: Path | None = None,
+    on_summary: Callable[[RunSummary], None] | None = None,
+    draw: bool | None = None,
+) -> RunSummary:
+    """Run flows inside a VDK job; errors are classified the way VDK reports them.
+
+    :param on_summary: gets the summary however the run ends; default: it is logged.
+    :param draw: whether running streams are drawn; default: where standard error is a terminal.
+    """
     surroundings = environment_of(job_input)
+    surroundings.draw = draw
+    surroundings.on_summary = on_summary or surroundings.on_summary
     try:
-        done = execute(flow, surroundings, summary=summary)
+        return execute(flow, surroundings, summary=summary)
     except KeyboardInterrupt:
         raise SystemExit(130) from None  # click makes a KeyboardInterrupt an "Aborted!" with exit code 1
     except Exception as error:
-        if isinstance(error, FlowFailedError) and error.summary is not None:
-            log.info("What landed:\n%s", error.summary.table())
         errors.report(_resolvable_by(error), error)
         raise
-    log.info("What landed:\n%s", done.table())
-    return done
 
 
 def environment_of(job_input: Any) -> JobEnvironment:
@@ -68,6 +78,7 @@ def environment_of(job_input: Any) -> JobEnvironment:
     )
     run_id = context.core_context.state.get(CommonStoreKeys.ATTEMPT_ID)
     made.run_id = run_id or made.run_id
+    made.ends_with_run = not is_interactive()
     return made
 
 
@@ -88,7 +99,11 @@ class JobEnvironment(Environment):
         method = entry.method or configuration.get_value("INGEST_METHOD_DEFAULT")
         target = entry.target or configuration.get_value("INGEST_TARGET_DEFAULT")
         if method is None:
-            raise ConfigurationError(f"{where}: the option 'method' is missing, and INGEST_METHOD_DEFAULT is not set")
+            names = {*(one.name for one in self.registry.destinations()), *self.job.ingester.factories}
+            lines = " or ".join(f'method = "{one}"' for one in sorted(names))
+            raise ConfigurationError(
+                f"{where}: the option 'method' is missing, and INGEST_METHOD_DEFAULT is not set; write {lines}"
+            )
         native = self.registry.destination(method)
         if native is not None:
             return self._native(native, target, folder, where)

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from ..runtime import Options
 
 PREFIX = "DATASOURCE_"
+LARGEST = 2**63 - 1
+LONGEST = 10**9
+"""Seconds that an option can be at most; more of them overflow the timers of the system."""
 """Environment variables match configuration keys even without VDK's own prefix, so ours need one."""
 
 STATE_FOLDER = f"{PREFIX}STATE_FOLDER"
@@ -25,11 +28,11 @@ KEYS: dict[str, tuple[int | float | str, str]] = {
     "queue_bytes": (64 << 20, "Bytes of batches that may wait for a destination before readers stand still."),
     "on_error": ("continue", "Whether the other streams go on when one fails: continue or stop."),
     "on_bad_record": ("fail", "What happens to a row that does not fit: fail its stream, or reject the row."),
-    "max_rejected": ("0", "Rows a stream may reject before it fails, or a percentage ('5%'); 0: any number."),
+    "max_rejected": ("10%", "Rows a stream may reject before it fails, or a percentage ('5%'); 0: any number."),
     "retry_attempts": (5, "How often a partition is tried without progress."),
     "retry_seconds": (300.0, "How many seconds a partition is tried without progress."),
     "retry_delay": (1.0, "Seconds before the second attempt at most; doubled for each further one."),
-    "stop_seconds": (20.0, "Seconds that sources and destinations may take to end once a run was interrupted."),
+    "stop_seconds": (20.0, "Seconds after Ctrl-C or SIGTERM within which the process ends, whatever hangs."),
     "progress_seconds": (10.0, "Seconds between two log lines about a stream that is being read."),
 }
 
@@ -71,6 +74,14 @@ def options_from(configuration: Configuration) -> Options:
                 Tolerance.parse(value)
             except ValueError as error:
                 raise ConfigurationError(f"{key} = {value!r}: {error}") from None
-        elif value < 0 or (value == 0 and name != "retry_delay"):
-            raise ConfigurationError(f"{key} = {value!r}: it must be more than 0")
+        else:
+            _check_number(key, value, zero=name == "retry_delay")
     return Options(**said)
+
+
+def _check_number(key: str, value: float, *, zero: bool) -> None:
+    from ..contract import ConfigurationError
+
+    limit = LONGEST if key.endswith(("_SECONDS", "_DELAY")) else LARGEST
+    if not 0 <= value <= limit or (value == 0 and not zero):
+        raise ConfigurationError(f"{key} = {value!r:.80}: it must be more than 0, and at most {limit}")

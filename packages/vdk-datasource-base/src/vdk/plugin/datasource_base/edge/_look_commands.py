@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._output import FLOW, OUTPUT
+from ._command import Command, console_of
+from ._output import FLOW, OUTPUT, print_json, print_text
 from ._single import in_job
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _TIMEOUT = click.option(
 )
 
 
-@click.command(help="Try everything in a flow file that can be tried without reading.")
+@click.command(cls=Command, holds=True, help="Try everything in a flow file that can be tried without reading.")
 @FLOW
 @_TIMEOUT
 @OUTPUT
@@ -46,17 +47,20 @@ def check(ctx: click.Context, flow: Path, timeout: float, output: str) -> None:
 
     found = in_job(ctx.obj, flow, lambda job: check_flow(flow, job, seconds=timeout))
     if output == "json":
-        click.echo(json.dumps([one.as_dict() for one in found], indent=2))
+        print_json(json.dumps([one.as_dict() for one in found], indent=2))
+        console_of(ctx).placed({warning for one in found for warning in one.warnings})
     else:
         for one in found:
-            status = {"ok": "ok", "failed": "error", "skipped": "not checked"}[one.status]
+            status = {"failed": "error", "skipped": "not checked"}.get(one.status, one.status)
             told = f" ({one.told})" if one.status == "ok" and one.told else f": {one.told}" if one.told else ""
-            click.echo(f"{one.kind} {one.name}: {status}{told}")
+            print_text(f"{one.kind} {one.name}: {status}{told}")
     if any(one.status != "ok" for one in found):
         ctx.exit(1)
 
 
-@click.command(help="Show the streams of a flow file's sources, with their columns, and how they would land.")
+@click.command(
+    cls=Command, help="Show the streams of a flow file's sources, with their columns, and how they would land."
+)
 @FLOW
 @click.option(
     "--rows",
@@ -73,15 +77,18 @@ def discover(ctx: click.Context, flow: Path, rows: int, timeout: float, output: 
 
     found = in_job(ctx.obj, flow, lambda job: discover_flow(flow, job, rows=rows, seconds=timeout))
     if output == "json":
-        click.echo(json.dumps([one.as_dict() for one in found.streams], indent=2))
+        print_json(json.dumps([one.as_dict() for one in found.streams], indent=2))
     else:
-        click.echo("\n\n".join(map(_text, found.streams)) or "No streams.")
+        print_text("\n\n".join(map(_text, found.streams)) or "No streams.")
     errors = [*found.errors, *(f"{one.source}.{one.stream}: {one.error}" for one in found.streams if one.error)]
     if errors:
         raise click.ClickException("; ".join(errors))
 
 
-@click.command(help="Show the first rows of a stream as they would land. Nothing is landed, and no state is moved.")
+@click.command(
+    cls=Command,
+    help="Show the first rows of a stream as they would land. Nothing is landed, and no state is moved.",
+)
 @FLOW
 @click.argument("stream")
 @click.option("--rows", type=click.IntRange(min=1), default=10, show_default=True, help="How many rows.")
@@ -99,13 +106,16 @@ def preview(
     found = in_job(
         ctx.obj, flow, lambda job: preview_stream(flow, stream, job, rows=rows, number=number, seconds=timeout)
     )
-    click.echo(found.json() if output == "json" else found.text())
+    if output == "json":
+        print_json(found.json())
+    else:
+        print_text(found.text())
     for note in found.notes:
         click.echo(f"{stream}: {note}", err=True)
 
 
 def _text(found: FoundStream) -> str:
-    """A stream for people: a line about it, its columns, and what else is to know."""
+    """A stream for people: a line about it, its columns, and what else is to know. Its error ends the command."""
     from tabulate import tabulate
 
     facts = [
@@ -122,4 +132,4 @@ def _text(found: FoundStream) -> str:
     ]
     table = tabulate(columns, headers=["column", "type", "", ""], disable_numparse=True) if columns else ""
     notes = [f"note: {note}" for note in found.notes]
-    return "\n".join(filter(None, [head, table, *notes, f"error: {found.error}" if found.error else ""]))
+    return "\n".join(filter(None, [head, table, *notes]))

@@ -12,12 +12,16 @@ from typing import Any
 
 import click
 
+from ._command import Command
+
 HERE = Path(__file__).resolve()
 ARCHIVE = HERE.with_name("_template.zip")
 """The template, in a package that was built."""
 
 
-@click.command(help="Make a plugin with a source of your own: vdk-source-NAME, which works and passes its tests.")
+@click.command(
+    cls=Command, help="Make a plugin with a source of your own: vdk-source-NAME, which works and passes its tests."
+)
 @click.argument("name")
 @click.option(
     "--into",

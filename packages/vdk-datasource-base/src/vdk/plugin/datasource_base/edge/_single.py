@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import click
 from vdk.api.job_input import IJobInput
 from vdk.internal.builtin_plugins.run.cli_run import CliRunImpl
 from vdk.internal.builtin_plugins.run.data_job import DataJob, DataJobFactory
@@ -32,10 +29,8 @@ def run_single(context: CoreContext, path: Path, work: Callable[[IJobInput], obj
 def in_job(context: CoreContext, path: Path, work: Callable[[Environment], T]) -> T:
     """What ``work`` returns, done with the surroundings that a run of the file would have.
 
-    Its errors become one line and exit code 1. They do not pass through the job, which would print where they
-    come from; nor does the job tell that it succeeded.
+    Its errors do not pass through the job, which would take them for those of a run.
     """
-    from ..contract import DataSourceError
     from ._environment import environment_of
 
     done: list[T] = []
@@ -47,28 +42,10 @@ def in_job(context: CoreContext, path: Path, work: Callable[[Environment], T]) -
         except Exception as error:
             failed.append(error)
 
-    with _quiet():
-        run_single(context, path, step)
+    run_single(context, path, step)
     for error in failed:
-        if isinstance(error, DataSourceError):
-            raise click.ClickException(str(error)) from None
         raise error
     return done[0]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without VDK's word that the job succeeded. A filter, for VDK sets levels anew when a job begins."""
-    loud = logging.getLogger("vdk.internal.builtin_plugins.run.cli_run")
-
-    def warnings(record: logging.LogRecord) -> bool:
-        return record.levelno >= logging.WARNING
-
-    loud.addFilter(warnings)
-    try:
-        yield
-    finally:
-        loud.removeFilter(warnings)
 
 
 class _FlowJobFactory(DataJobFactory):
@@ -87,6 +64,6 @@ def _job_name(path: Path) -> str:
     """The file's ``name``, else its stem; what is wrong in the file is told when it is run."""
     try:
         said: Any = tomllib.loads(path.read_text("utf-8")).get("name")
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         said = None
     return said if isinstance(said, str) and said else path.name.removesuffix(".toml").removesuffix(SUFFIX[:7])

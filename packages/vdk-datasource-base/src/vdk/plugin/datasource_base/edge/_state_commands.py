@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ._command import Command
 from ._output import FLOW, OUTPUT, print_rows
 from ._single import in_job
 
@@ -22,7 +23,7 @@ def state() -> None:
     """The group of commands about states."""
 
 
-@state.command(help="Show the stored states.")
+@state.command(cls=Command, help="Show the stored states.")
 @FLOW
 @_STREAMS
 @OUTPUT
@@ -35,7 +36,7 @@ def show(ctx: click.Context, flow: Path, stream: tuple[str, ...], output: str) -
     print_rows(rows if output == "json" else _shortened(rows), output, empty="No state is stored.")
 
 
-@state.command(help="Forget the stored states, so that the next run reads from the beginning. Rows stay.")
+@state.command(cls=Command, help="Forget the stored states, so that the next run reads from the beginning. Rows stay.")
 @FLOW
 @_STREAMS
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -55,7 +56,7 @@ def reset(ctx: click.Context, flow: Path, stream: tuple[str, ...], yes: bool, ou
     rows = [one.as_dict() for one in forgotten]
     shown = rows if output == "json" else _shortened(rows)
     print_rows(shown, output, empty="No state is stored, so none was forgotten.")
-    if rows:
+    if rows and output != "json":
         click.echo("1 state was forgotten." if len(rows) == 1 else f"{len(rows)} states were forgotten.", err=True)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         CommitUnit,
         Destination,
         Generation,
+        SchemaChange,
         Slice,
         StateKey,
         StoredState,
@@ -22,24 +23,40 @@ if TYPE_CHECKING:
         WriteMode,
     )
     from ._infer import infer_table, to_json
+    from ._numbers import JSON_NUMBERS, HugeNumber, exact_decimal, json_integer, whole_number
+    from ._redact import Redactor
     from ._registry import Registry
 
-_ELSEWHERE = {"infer_table": "._infer", "to_json": "._infer", "Registry": "._registry"}
+_NUMBERS = ("HugeNumber", "JSON_NUMBERS", "exact_decimal", "json_integer", "whole_number")
+_ELSEWHERE = {
+    "infer_table": "._infer",
+    "to_json": "._infer",
+    "Redactor": "._redact",
+    "Registry": "._registry",
+    **dict.fromkeys(_NUMBERS, "._numbers"),
+}
 
 __all__ = [
     "DELETED_AT",
+    "JSON_NUMBERS",
     "RESERVED_PREFIX",
     "CommitUnit",
     "Destination",
     "Generation",
+    "HugeNumber",
+    "Redactor",
     "Registry",
+    "SchemaChange",
     "Slice",
     "StateKey",
     "StoredState",
     "TableSpec",
     "WriteMode",
+    "exact_decimal",
     "infer_table",
+    "json_integer",
     "to_json",
+    "whole_number",
 ]
 
 

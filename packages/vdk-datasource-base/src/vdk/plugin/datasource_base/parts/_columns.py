@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ..contract import BadRecordError
 from ._destination import RESERVED_PREFIX, TableSpec
-from ._infer import infer_array, to_json
+from ._infer import any_json, infer_array
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 REJECTED = pa.schema(
@@ -68,7 +68,7 @@ def rejected_table(
             "stream": pa.repeat(stream, count),
             "column": pa.array([error.column for _, error in rows], pa.string()),
             "reason": pa.array([_utf8(str(error)) for _, error in rows], pa.string()),
-            "row": pa.array([to_json(dict(row)) for row, _ in rows], pa.string()),
+            "row": pa.array([any_json(dict(row)) for row, _ in rows], pa.string()),
         },
         schema=REJECTED,
     )

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from ..contract import JSON_TYPE, BadRecordError, StreamSchema
 from ._infer import Unwritable, builtin, column_names, infer_array, infer_table, json_array, writable
+from ._numbers import exact_decimal
 from ._plain import plain, plain_type
 from ._rows import rows_of, values_of
 
@@ -196,14 +197,12 @@ def _nanoseconds(text: str) -> int:
 
 
 def _decimal(value: Any) -> decimal.Decimal | None:
-    if value is None or isinstance(value, decimal.Decimal):
-        return value
+    if value is None:
+        return None
     value = builtin(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return decimal.Decimal(value)
-    if isinstance(value, float):
-        return decimal.Decimal(repr(value))  # the shortest text that reads back as this float
-    raise TypeError(f"{type(value).__name__} is no decimal")
+    if isinstance(value, str):
+        raise TypeError("text is not a decimal")
+    return exact_decimal(value)
 
 
 def _scaled(value: decimal.Decimal | None, scale: int) -> decimal.Decimal | None:

@@ -67,7 +67,8 @@ class TableSpec:
     :param name: any text; a destination quotes it.
     :param write_mode: how rows land.
     :param primary_key: empty under ``append``; never empty under ``upsert``.
-    :param schema: the declared columns; None: what the rows bring.
+    :param schema: the declared columns; None: what the rows bring. One of Arrow's null type has no value yet that
+        shows its type: it becomes a column when one comes, and a column that is there already stays.
     :param soft_deletes: under ``upsert``, deleted rows stay and get ``_vdk_deleted_at``.
     :param evolve: columns may change their type; otherwise a new type is refused. New columns are
         added either way.
@@ -79,6 +80,19 @@ class TableSpec:
     schema: pa.Schema | None = None
     soft_deletes: bool = False
     evolve: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaChange:
+    """A column that has another type than before; the types are spelled as the destination spells them."""
+
+    table: str
+    column: str
+    before: str
+    after: str
+
+    def as_dict(self) -> dict[str, str]:
+        return {"table": self.table, "column": self.column, "from": self.before, "to": self.after}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +118,9 @@ class CommitUnit:
 
     :param state: None: the partition's state is unchanged. ``{}``: it is forgotten.
     :param version: of the state this run believes is stored; 0: none.
+    :param reset: ``state`` is ``{}`` and is stored as such, with a version of its own: the next run reads from the
+        beginning, and knows that rows of the stream have landed incrementally. A destination that can only append
+        may forget the state instead, as it never replaces a table.
     """
 
     key: StateKey
@@ -111,6 +128,7 @@ class CommitUnit:
     state: State | None
     version: int
     run_id: str
+    reset: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +155,8 @@ class Destination(ABC):
     """Whether ``deletes`` and ``keys`` slices (under ``upsert``) and ``_vdk_deleted_at`` are understood."""
     swept: int = 0
     """Rows that the last commit deleted since their keys were not among the ``keys``."""
+    schema_changes: Sequence[SchemaChange] = ()
+    """Columns that got another type in the last ``commit`` or ``publish``."""
     transactional: bool = False
     """Whether ``commit`` lands rows and state together or not at all."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ import msgspec
 from msgspec import Meta
 
 from ..contract import ConfigurationError, DataSourceConfig, Duration, decode_config
-from ._destination import WriteMode
+from ._destination import RESERVED_PREFIX, WriteMode
+from ._flow_shape import check_shape
 from ._redact import Redactor
 from ._references import Lookup, Resolved, resolve
 from ._registry import closest
 
-Positive = Annotated[int, Meta(ge=1)]
+Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 OnError = Literal["continue", "stop"]
 OnBadRecord = Literal["fail", "reject"]
 
@@ -45,6 +47,7 @@ class FlowEntry(DataSourceConfig):
     streams: list[str] | None = None
     write_mode: WriteMode | None = None
     destination_table: str | None = None
+    shared_table: bool = False
     max_parallel_partitions: Positive | None = None
     batch_rows: Positive | None = None
     batch_bytes: Positive | None = None
@@ -106,6 +109,7 @@ def load_flow(flow: str | Path | Mapping[str, Any], lookups: Mapping[str, Lookup
 
 
 def _checked(resolved: Resolved, where: str, folder: Path) -> FlowFile:
+    check_shape(resolved.data, where, (one.encode_name for one in msgspec.structs.fields(FlowEntry)))
     file = decode_config(
         resolved.data,
         FlowFile,
@@ -125,11 +129,49 @@ def _read(flow: str | Path | Mapping[str, Any]) -> tuple[Any, str, Path]:
         return dict(flow), "flow", Path.cwd()
     path = Path(flow)
     try:
-        return tomllib.loads(path.read_text("utf-8")), path.name, path.resolve().parent
+        content = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"flow file {str(path.absolute())!r} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"flow file {str(path)!r} is no TOML: {error}") from None
+    try:
+        text = content.decode("utf-8-sig")  # some editors put a mark of UTF-8 before the text
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(
+            f"flow file {str(path)!r} is not UTF-8: line {line} has the byte 0x{content[error.start]:02x}; save it as "
+            "UTF-8"
+        ) from None
+    try:
+        return tomllib.loads(text), path.name, path.resolve().parent
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"flow file {str(path)!r} is not valid TOML: {error}{_syntax(text, error)}") from None
+    except ValueError as error:  # an integer of more than 4,300 digits
+        raise ConfigurationError(f"flow file {str(path)!r} is not valid TOML: {error}") from None
+    except RecursionError:
+        raise ConfigurationError(f"flow file {str(path)!r} is not valid TOML: it is nested too deeply") from None
+
+
+def _syntax(text: str, error: tomllib.TOMLDecodeError) -> str:
+    """What to write for the usual mistakes. Values are not shown: one may be a password."""
+    if text.lstrip().startswith("{"):
+        return "; a flow file is TOML, not JSON: docs/configuration.md has an example"
+    if "Cannot overwrite" in str(error):
+        return "; this option is set twice: remove one of the two lines"
+    number = re.search(r"at line (\d+)", str(error))
+    lines = text.splitlines()
+    line = lines[int(number[1]) - 1] if number is not None and int(number[1]) <= len(lines) else ""
+    option = re.match(r"\s*([\w-]+)\s*([=:])\s*(.*)", line)
+    if option is None:
+        return ""
+    name, sign, value = option.groups()
+    if sign == ":" and not value:
+        return "; a flow file is TOML, not YAML: docs/configuration.md has an example"
+    if sign == ":":
+        return f'; write {name} = "…" (an equals sign, and text in quotes)'
+    if value in ("True", "False"):
+        return f"; write {name} = {value.lower()}"
+    if re.match(r"[\w./~-]", value):
+        return f'; write {name} = "…" (text stands in quotes)'
+    return ""
 
 
 def _known(where: str, kind: str, name: str, known: Mapping[str, object]) -> None:
@@ -139,6 +181,10 @@ def _known(where: str, kind: str, name: str, known: Mapping[str, object]) -> Non
 
 def _below(prefix: str, paths: Mapping[str, str]) -> dict[str, str]:
     return {path.removeprefix(prefix): value for path, value in paths.items() if path.startswith(prefix)}
+
+
+FRAMEWORK_TABLES = (f"{RESERVED_PREFIX}datasource_state", f"{RESERVED_PREFIX}datasource_staging")
+"""What a destination keeps beside the tables it lands."""
 
 
 def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, where: str) -> list[str]:
@@ -152,7 +198,17 @@ def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, wher
     wanted, unwanted = _patterns(patterns)
     for pattern in [*(one for one in wanted if one in (patterns or ())), *unwanted]:
         if not any(_matches(name, [pattern]) for name in names):
-            raise ConfigurationError(f"{where}: no stream matches {pattern!r}; {closest(pattern, names)}")
+            own = pattern.lower().startswith(RESERVED_PREFIX) or any(
+                _matches(one, [pattern]) for one in FRAMEWORK_TABLES
+            )
+            if own and pattern in unwanted:
+                continue  # they are left out anyway
+            why = (
+                f"tables whose names begin with {RESERVED_PREFIX} are the framework's, and sources leave them out"
+                if own
+                else closest(pattern, names)
+            )
+            raise ConfigurationError(f"{where}: no stream matches {pattern!r}; {why}")
     return [name for name in names if chosen(name, patterns)]
 
 

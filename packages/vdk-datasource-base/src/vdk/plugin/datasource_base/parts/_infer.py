@@ -1,8 +1,9 @@
 """Columns for rows that declare none: Python values as Arrow, without losing one.
 
 A column of one kind gets that kind's type. Integers and floats together are doubles where every
-integer survives the trip. Anything else that mixes kinds is JSON text, which keeps apart what
-plain text would merge (``1`` and ``"1"``). Text stays text: what looks like a time is not made one.
+integer survives the trip. Dates and times without a zone together are timestamps, a date being its
+midnight. Anything else that mixes kinds is JSON text, which keeps apart what plain text would merge
+(``1`` and ``"1"``). Text stays text: what looks like a time is not made one.
 """
 
 from __future__ import annotations
@@ -19,10 +20,16 @@ import msgspec
 import pyarrow as pa
 
 from ..contract import JSON_TYPE, BadRecordError
+from ._numbers import MAX_DIGITS, HugeNumber, is_bounded
 from ._rows import scalar_text
 
 _EXACT = 2**53
 """Every integer up to here is a double (IEEE 754 binary64 has 53 bits of significand)."""
+
+_WIDEST = 127
+"""Bits of the largest integer that a decimal of 38 digits can hold, and some that it cannot."""
+_DEPTH = 50
+"""Levels of a value that no JSON reader refuses."""
 
 _ONE_KIND: dict[type, pa.DataType] = {
     bool: pa.bool_(),
@@ -52,14 +59,23 @@ def infer_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 def column_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Every key of the rows, in the order of first appearance. Raises ``BadRecordError`` for one that is no text."""
+    """Every key of the rows, in the order of first appearance. Raises ``Unwritable`` for one that is not text."""
     names: dict[str, None] = {}
     for row in rows:
         names.update(dict.fromkeys(row))
     for name in names:
-        if not isinstance(name, str):
-            raise BadRecordError(f"a column is named {name!r}: names are text")
+        _check_name(name)
     return list(names)
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str):
+        raise Unwritable(f"a column is named {name!r:.80}: names are text")
+    if not name.isascii():
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise Unwritable(f"a column is named {name!r:.80}: half of a surrogate pair is not a character") from None
 
 
 def infer_array(values: Sequence[Any]) -> pa.Array:
@@ -76,6 +92,8 @@ def infer_array(values: Sequence[Any]) -> pa.Array:
         return pa.array(values, pa.float64())
     if kinds <= {int, decimal.Decimal}:
         return _decimals(values)
+    if kinds == {dt.date, dt.datetime} and not any(getattr(value, "tzinfo", None) for value in values):
+        return _datetimes([_midnight(value) if type(value) is dt.date else value for value in values])
     return json_array(values)
 
 
@@ -96,12 +114,40 @@ def to_json(value: Any) -> str:
 
     JSON has no NaN and no infinities (RFC 8259, section 6): they are the strings Python calls them.
 
-    :raises Unwritable: for what is nested too deeply.
+    :raises Unwritable: for what is nested too deeply, and for a number of more than ``MAX_DIGITS`` digits.
     """
     try:
         return _encoded(value)
     except UnicodeEncodeError:  # half a surrogate pair is no UTF-8, but JSON has an escape for it
         return json.dumps(_finite(value), default=_ENCODER.enc_hook)
+
+
+def any_json(value: Any) -> str:
+    """JSON text of what ``to_json`` refuses, too: huge numbers are texts, and so is what is nested too deeply."""
+    try:
+        return to_json(value)
+    except Unwritable:
+        return to_json(_spelled(value))
+
+
+def _spelled(value: Any, depth: int = 0) -> Any:
+    if isinstance(value, HugeNumber):
+        return value.text
+    if isinstance(value, int) and not is_bounded(value):
+        return hex(value)  # in linear time, unlike a decimal text
+    if isinstance(value, decimal.Decimal) and value.is_finite() and not is_bounded(value):
+        return str(value)
+    if isinstance(value, (Mapping, list, tuple)) and depth >= _DEPTH:
+        return f"a {type(value).__name__} that is nested too deeply"
+    if isinstance(value, Mapping):
+        return {_spelled_key(key): _spelled(one, depth + 1) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_spelled(one, depth + 1) for one in value]
+    return value
+
+
+def _spelled_key(key: Any) -> str:
+    return key if isinstance(key, str) else str(_spelled(key, _DEPTH))
 
 
 def _strict_json(value: Any) -> str:
@@ -113,7 +159,7 @@ def _strict_json(value: Any) -> str:
 
 def _encoded(value: Any) -> str:
     try:
-        return _ENCODER.encode(_finite(value)).decode()
+        return str(_ENCODER.encode(_finite(value)), "utf-8")
     except RecursionError:
         raise Unwritable("the value is nested too deeply") from None
 
@@ -136,9 +182,10 @@ def _unwritable(row: Mapping[str, Any]) -> tuple[str, str] | None:
     """The first column with such a value, and the reason."""
     for name, value in row.items():
         try:
+            _check_name(name)
             infer_array([value])
         except Unwritable as error:
-            return name, error.reason
+            return str(name), error.reason
     return None
 
 
@@ -184,6 +231,10 @@ def _of_one_kind(values: Sequence[Any], kind: type) -> pa.Array:
     return json_array(values)
 
 
+def _midnight(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time())
+
+
 def _datetimes(values: Sequence[dt.datetime | None]) -> pa.Array:
     aware = {v.tzinfo is not None for v in values if v is not None}
     if len(aware) == 2:
@@ -197,6 +248,8 @@ def _decimals(values: Sequence[decimal.Decimal | int | None]) -> pa.Array:
     for value in values:
         if value is None:
             continue
+        if isinstance(value, int) and value.bit_length() > _WIDEST:
+            return json_array(values)
         digits = decimal.Decimal(value).as_tuple()
         if not isinstance(digits.exponent, int):
             return json_array(values)
@@ -209,12 +262,44 @@ def _decimals(values: Sequence[decimal.Decimal | int | None]) -> pa.Array:
 
 
 def _finite(value: Any) -> Any:
-    if isinstance(value, (float, decimal.Decimal)) and not math.isfinite(value):
-        return str(value)
+    """The value with what JSON has no form for as text. What needs no change is not copied, however large it is."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, (int, decimal.Decimal, HugeNumber)):
+        return _bounded(value)
+    if isinstance(value, float):
+        return _finite(float(value))
     if isinstance(value, Mapping):
-        return {key if isinstance(key, str) else str(key): _finite(one) for key, one in value.items()}
+        return _finite_mapping(value)
     if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
+        changed = {at: new for at, one in enumerate(value) if (new := _finite(one)) is not one}
+        return [changed.get(at, one) for at, one in enumerate(value)] if changed else value
+    return value
+
+
+def _finite_mapping(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    changed = {key: new for key, one in value.items() if (new := _finite(one)) is not one}
+    texts = all(isinstance(key, str) for key in value)
+    if texts and not changed and type(value) is dict:
+        return value
+    copied = {_key_text(key): changed.get(key, one) for key, one in value.items()}
+    if len(copied) < len(value):
+        raise Unwritable("two keys of a value are the same text")
+    return copied
+
+
+def _key_text(key: Any) -> str:
+    return key if isinstance(key, str) else str(_bounded(key) if isinstance(key, (int, decimal.Decimal)) else key)
+
+
+def _bounded(value: int | decimal.Decimal | HugeNumber) -> int | decimal.Decimal | str:
+    if isinstance(value, decimal.Decimal) and not value.is_finite():
+        return str(value)
+    if isinstance(value, HugeNumber) or not is_bounded(value):
+        raise Unwritable(f"a number has more than {MAX_DIGITS:,} digits before or after its point")
     return value
 
 

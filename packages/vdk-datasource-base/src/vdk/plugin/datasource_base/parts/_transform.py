@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pyarrow as pa
 
 from ..contract import ConfigurationError, DataSourceError
+from ._import_near import ModuleMissingError, import_near
 from ._infer import infer_table
 from ._registry import closest
 from ._rows import rows_of
@@ -69,31 +67,24 @@ def load_transform(given: Any, *, folder: Path, where: str) -> Transform | None:
     if callable(given):
         return Transform(given, getattr(given, "__qualname__", repr(given)))
     module, separator, attribute = str(given).partition(":")
-    if not isinstance(given, str) or not separator or not attribute:
+    if not isinstance(given, str) or not module or not separator or not attribute:
         raise ConfigurationError(f'{where}.transform: {given!r} is not of the form "module:function"')
-    with _importable(folder):
-        try:
-            loaded = importlib.import_module(module)
-        except Exception as error:  # a module can raise anything while it is imported
-            raise ConfigurationError(
-                f"{where}.transform: {given!r} cannot be imported: {type(error).__name__}: {error}"
-            ) from error
+    try:
+        loaded = import_near(module, folder)
+    except ModuleMissingError as error:
+        raise ConfigurationError(f"{where}.transform: {given!r}: {error}") from None
+    except Exception as error:  # a module can raise anything while it is imported
+        raise ConfigurationError(
+            f"{where}.transform: {given!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
     function = getattr(loaded, attribute, None)
     if not callable(function):
         known = [name for name, one in vars(loaded).items() if callable(one)]
+        file = getattr(loaded, "__file__", None)
         raise ConfigurationError(
-            f"{where}.transform: {module} has no function {attribute!r}; {closest(attribute, known)}"
+            f"{where}.transform: {module} ({file}) has no function {attribute!r}; {closest(attribute, known)}"
         )
     return Transform(function, given)
-
-
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
 
 
 def _takes_batches(function: Callable[[Any], Any]) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,16 +26,18 @@ class Checked:
     """One thing that was checked.
 
     :param status: ``"skipped"``: it could not be checked, because something else failed.
-    :param told: the error, or what was found.
+    :param told: the error, or what was found. :param warnings: what was logged meanwhile, and is not an error.
     """
 
     kind: Literal["file", "source", "destination", "flow"]
     name: str
     status: Literal["ok", "failed", "skipped"]
     told: str
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        return {"kind": self.kind, "name": self.name, "status": self.status, "told": self.told}
+        plain = {"kind": self.kind, "name": self.name, "status": self.status, "told": self.told}
+        return plain | {"warnings": list(self.warnings)}
 
 
 def check_flow(
@@ -52,6 +57,19 @@ def check_flow(
     return _Check(look).all()
 
 
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """The warnings that are logged meanwhile, by any thread."""
+    texts: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: texts.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger().addHandler(handler)
+    try:
+        yield texts
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
 class _Check:
     def __init__(self, look: Look) -> None:
         self._look = look
@@ -60,11 +78,22 @@ class _Check:
     def all(self) -> list[Checked]:
         file = self._look.loaded.file
         found = [Checked("file", self._look.loaded.where, "ok", "")]
-        found += [self._source(name) for name in file.sources]
-        found += [self._destination(name) for name in file.destinations]
-        found += [self._flow(number) for number in self._look.numbers]
+        checks: list[Callable[[], Checked]] = [
+            *(partial(self._source, name) for name in file.sources),
+            *(partial(self._destination, name) for name in file.destinations),
+            *(partial(self._flow, number) for number in self._look.numbers),
+        ]
+        for check in checks:
+            with _warnings() as warnings:
+                checked = check()
+            found.append(replace(checked, warnings=tuple(warnings)))
         redact = self._look.redactor()
-        return [replace(one, name=redact(one.name), told=redact(one.told)) for one in found]
+        return [
+            replace(
+                one, name=redact(one.name), told=redact(one.told), warnings=tuple(redact(text) for text in one.warnings)
+            )
+            for one in found
+        ]
 
     def _source(self, name: str) -> Checked:
         source: DataSource[Any] | None = None

@@ -12,12 +12,16 @@ from ._plan import StreamPlan
 log = logging.getLogger(__name__)
 
 
+Owner = tuple[str, str, str]
+"""A flow's place in the file, a source's id and a stream."""
+
+
 class Claims:
     """What the flows of one run have taken: states, and tables of destinations."""
 
     def __init__(self) -> None:
         self._streams: dict[tuple[str, str, str, str, str], str] = {}
-        self._tables: dict[tuple[str, str], dict[tuple[str, str, str], WriteMode]] = {}
+        self._tables: dict[tuple[str, str], dict[Owner, tuple[WriteMode, bool]]] = {}
         self._lock = threading.Lock()
 
     def stream(self, source_id: str, identity: str, stream: str, destination: str, table: str, where: str) -> None:
@@ -32,24 +36,22 @@ class Claims:
     def table(self, plan: StreamPlan, destination: str, table: str, mode: WriteMode) -> None:
         """Take a table; warns where rows of two streams may have the same key.
 
-        :raises ConfigurationError: where two streams would replace it by turns.
+        :raises ConfigurationError: where two streams would replace it by turns, or share it and one of their flows
+            does not allow that.
         """
         owner = (plan.where, plan.source_id, plan.name)
         with self._lock:
             owners = self._tables.setdefault((destination, table.lower()), {})
-            other = next((one for one in owners if one != owner and "replace" in (mode, owners[one])), None)
-            if other is not None:
-                raise ConfigurationError(
-                    f"{plan.where}: streams {other[2]!r} and {plan.name!r} would replace the same table "
-                    f"{table!r} by turns; use {{stream}} in destination_table, or a write_mode that adds rows"
-                )
+            for other in owners:
+                if other != owner:
+                    _check_shared(plan, table, mode, other, *owners[other])
             if mode == "upsert" and owner not in owners and owners:
                 log.warning(
                     "%s: streams %r and %r land in one table, %r: a row of one replaces a row of the other that has "
                     "the same key; unless their keys differ, use {stream} in destination_table",
                     plan.where, next(iter(owners))[2], plan.name, table,
                 )  # fmt: skip
-            owners[owner] = mode
+            owners[owner] = mode, plan.shared
 
     def of_another(self, plan: StreamPlan, destination: str, table: str) -> bool:
         """Whether another stream has taken a table."""
@@ -58,3 +60,21 @@ class Claims:
                 one != (plan.where, plan.source_id, plan.name)
                 for one in self._tables.get((destination, table.lower()), {})
             )
+
+
+def _check_shared(
+    plan: StreamPlan, table: str, mode: WriteMode, other: Owner, other_mode: WriteMode, other_shared: bool
+) -> None:
+    if "replace" in (mode, other_mode):
+        raise ConfigurationError(
+            f"{plan.where}: streams {other[2]!r} and {plan.name!r} would replace the same table {table!r} by turns; "
+            "use {stream} in destination_table, or a write_mode that adds rows"
+        )
+    if not (plan.shared and other_shared):
+        flows = [where for where, shared in ((other[0], other_shared), (plan.where, plan.shared)) if not shared]
+        raise ConfigurationError(
+            f"{plan.where}: stream {other[2]!r} of source {other[1]!r} and stream {plan.name!r} of source "
+            f"{plan.source_id!r} would land in one table, {table!r}; give each its own, with {{stream}} in "
+            "destination_table, or, if their rows belong together, set shared_table = true in "
+            f"{' and '.join(dict.fromkeys(flows))}"
+        )

@@ -29,7 +29,7 @@ ROWS = 100
 class FoundStream:
     """A table of a stream, as a run would land it.
 
-    :param write_mode: None: only its rows will tell; ``notes`` says what decides.
+    :param write_mode: None: the stream cannot say what it is; ``error`` says why.
     :param inferred: whether the columns are those of the first rows, and not declared.
     :param partitions: None: many, or not known without asking for long.
     """
@@ -197,12 +197,8 @@ def type_name(type_: pa.DataType) -> str:
 
 
 def _note_mode(found: FoundStream, run: StreamRun, *, stateful: bool) -> None:
-    if run.mode is not None:
-        return
-    if stateful:
-        found.write_mode = run.plan.incremental_mode()
-    else:
+    if stateful and run.plan.read_whole:
         found.notes.append(
-            "the write mode is replace, unless the source yields states for it, or one is stored: then it is "
-            f"{run.plan.incremental_mode()}"
+            "its rows carry states, and it is not declared as incremental: a run fails. Set `incremental = True` on "
+            "the stream's class, or write_mode in the flow"
         )

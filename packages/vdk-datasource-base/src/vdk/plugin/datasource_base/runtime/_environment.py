@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ..parts._flow_file import DestinationEntry, LoadedFlow
 from ..parts._references import Lookup, environment
 from ..parts._registry import Registry
 from ._options import Options
+from ._summary import RunSummary, log_summary
 
 
 @dataclass(slots=True)
@@ -26,6 +27,13 @@ class Environment:
     options: Options = field(default_factory=Options)
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     stop: threading.Event = field(default_factory=threading.Event)
+    ends_with_run: bool = False
+    """Whether the process is there for the run alone: after a signal it ends within ``options.stop_seconds``, whatever
+    a source, a transform or a destination does. Otherwise what hangs is left alone, in threads of its own."""
+    draw: bool | None = None
+    """Whether running streams are drawn on the terminal; None: where standard error is one."""
+    on_summary: Callable[[RunSummary], None] = log_summary
+    """Gets the summary of a run, however it ends: succeeded, failed or interrupted."""
 
     def source(self, loaded: LoadedFlow, source_id: str) -> DataSource[Any]:
         """A source of the file, not connected. Raises ``ConfigurationError`` for what is wrong in its entry."""
@@ -45,7 +53,8 @@ class Environment:
     def destination(self, entry: DestinationEntry, *, folder: Path, where: str) -> Destination:
         """The destination of an entry. Raises ``ConfigurationError`` for an unknown method."""
         if entry.method is None:
-            raise ConfigurationError(f"{where}: the option 'method' is missing")
+            names = " or ".join(f'method = "{one.name}"' for one in self.registry.destinations())
+            raise ConfigurationError(f"{where}: the option 'method' is missing; write {names or 'method'}")
         found = self.registry.destination(entry.method)
         if found is None:
             raise self.unknown_method(entry.method, where)

@@ -95,6 +95,6 @@ def _check_tolerance(said: int | str | None, where: str) -> None:
     """Refuse a ``max_rejected`` that is none, and 0, which could be taken for either end."""
     try:
         if said is not None and Tolerance.parse(said).count == 0:
-            raise ValueError('leave it out to allow any number; on_bad_record = "fail" allows none')
+            raise ValueError('"100%" allows any number; on_bad_record = "fail" allows none')
     except ValueError as error:
         raise ConfigurationError(f"{where}.max_rejected: {said!r}: {error}") from None

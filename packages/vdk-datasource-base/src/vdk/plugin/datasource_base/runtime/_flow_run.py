@@ -25,40 +25,51 @@ log = logging.getLogger(__name__)
 
 
 class FlowRun:
-    """Runs one flow: a source's streams into a destination."""
+    """Runs one flow: a source's streams into a destination. ``plan``, ``run`` and ``end`` are called in this order."""
 
     def __init__(self, flow: Flow, source: DataSource[Any]) -> None:
         self.flow = flow
         self._source = source
         self._stop = flow.stop
+        self._runs: Sequence[StreamRun] = ()
+        self._connected = False
         self._ending: list[Future[None]] = []  # work of the writer that ends streams
         self.reports: list[StreamReport] = []
         self.errors: list[BaseException] = []
 
-    def run(self, writer: Writer, told: Callable[[StreamReport], None]) -> None:
+    def plan(self, writer: Writer) -> None:
+        """Connect the source and settle where each stream lands and how. No row is read.
+
+        :raises Exception: what keeps the flow as a whole from starting.
+        """
+        self._writer = writer
+        self._connected = True
+        planning = Planning(self.flow, self._source, writer, reports=self.reports, failed=self._note)
+        self._runs = planning.runs()
+
+    def run(self, told: Callable[[StreamReport], None]) -> None:
         """Read every stream; errors of single streams are kept in ``errors``.
 
         :param told: called with each stream's report as it begins, to show progress.
-        :raises Exception: what kept the flow as a whole from starting.
         """
-        self._writer = writer
         try:
-            planning = Planning(self.flow, self._source, writer, reports=self.reports, failed=self._note)
-            self._read(planning.runs(), told)
-        except Exception:
-            self.stop_the_rest()
-            raise
+            self._read(self._runs, told)
         except BaseException:
             self.flow.interruption.begin()
             raise
-        finally:
+
+    def end(self, why: str = "the flow ended before this stream") -> None:
+        """Disconnect the source, and tell of the streams that have not ended that they will not. Idempotent."""
+        self.stop_the_rest(why)
+        if self._connected:
+            self._connected = False
             self.flow.interruption.within(self._disconnect)
 
-    def stop_the_rest(self) -> None:
-        """Tell of the streams that have not ended that they will not."""
+    def stop_the_rest(self, why: str) -> None:
+        """Streams that have not ended are stopped."""
         for report in self.reports:
             if report.status == "running":
-                report.end("stopped", "the flow ended before this stream")
+                report.end("stopped", why)
 
     def _disconnect(self) -> None:
         try:

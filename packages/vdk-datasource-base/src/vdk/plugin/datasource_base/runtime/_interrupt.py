@@ -6,27 +6,35 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+from ._forced_end import end_process_after
+from ._signal_action import reset_on_delivery
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def signals_raise() -> Iterator[None]:
+def signals_raise(end_within: float | None = None) -> Iterator[None]:
     """In the main thread, the first Ctrl-C or SIGTERM raises, ``KeyboardInterrupt`` or ``SystemExit(143)``, and a
     second one ends the process at once, as it would without us.
 
-    Other threads get no signals, and a program that handles a signal its own way goes on doing so.
+    Other threads get no signals, and a program that handles a signal its own way, or ignores it (``nohup``), goes on
+    doing so.
+
+    :param end_within: seconds after the first signal by which the process has ended, whatever hangs. None: the program
+        goes on after the run.
     """
-    handler = _Handler()
     usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     main = threading.current_thread() is threading.main_thread()
     replaced = [one for one, default in usual.items() if main and signal.getsignal(one) is default]
+    handler = _Handler(replaced, end_within)
     try:
         for one in replaced:
             signal.signal(one, handler)
+            reset_on_delivery(one)
         yield
     finally:
         for one in replaced:
@@ -34,14 +42,17 @@ def signals_raise() -> Iterator[None]:
 
 
 class _Handler:
-    def __init__(self) -> None:
-        self._seen = False
+    """Handles the first signal, and restores the default action of all for the second."""
+
+    def __init__(self, handled: Sequence[int], end_within: float | None) -> None:
+        self._handled = handled
+        self._end_within = end_within
 
     def __call__(self, number: int, frame: object) -> None:
-        if self._seen:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self._seen = True
+        for one in self._handled:
+            signal.signal(one, signal.SIG_DFL)
+        if self._end_within is not None:
+            end_process_after(self._end_within, number)
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + number)  # what a shell calls the exit of a process that a signal ended
@@ -51,11 +62,12 @@ class Interruption:
     """Whether the run was interrupted, and how long what is under way may still take.
 
     :param stop: is set when it begins: readers end at their next payload.
-    :param seconds: for a source or a destination to come back. It must not keep the process for ever.
+    :param stop_seconds: the process ends within. ``seconds``, most of them, are for a source or a destination to come
+        back, and the rest for what is to be done without them.
     """
 
-    def __init__(self, stop: threading.Event, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, stop: threading.Event, stop_seconds: float) -> None:
+        self.seconds = stop_seconds * 0.8
         self._stop = stop
         self._began: float | None = None
 
@@ -84,4 +96,4 @@ class Interruption:
             return
         thread = threading.Thread(target=work, name="ending", daemon=True)
         thread.start()
-        thread.join(self.left())
+        thread.join(self.left(0.9))  # the destinations need time, too, to close

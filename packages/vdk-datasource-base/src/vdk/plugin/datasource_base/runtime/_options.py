@@ -23,11 +23,11 @@ class Options:
     :param on_error: whether the other streams go on when one fails.
     :param on_bad_record: whether a row that does not fit fails its stream or is set apart.
     :param max_rejected: rows a stream may reject before it fails, or a percentage of those it reads (``"5%"``);
-        0: any number.
+        0: any number. A percentage is judged at the stream's end, or from 1,000 rows on.
     :param retry_attempts: how often a partition is tried without progress.
     :param retry_seconds: how long a partition is tried without progress.
     :param retry_delay: seconds before the second attempt, at most; doubled for each further one.
-    :param stop_seconds: how long sources and destinations may take to end once the run was interrupted.
+    :param stop_seconds: within how long an interrupted run ends; sources and destinations may take most of it.
     :param progress_seconds: how often a running stream is told about in the log.
     """
 
@@ -38,7 +38,7 @@ class Options:
     queue_bytes: int = 64 * MIB
     on_error: OnError = "continue"
     on_bad_record: OnBadRecord = "fail"
-    max_rejected: int | str = "0"
+    max_rejected: int | str = "10%"
     retry_attempts: int = 5
     retry_seconds: float = 300.0
     retry_delay: float = 1.0

@@ -94,7 +94,7 @@ class PartitionReader:
         return self._run.writer.call(lambda destination: self._run.restart(destination, self._partition.id))
 
     def _attempt(self, attempt: _Attempt) -> None:
-        plan = self._run.plan
+        plan, whole = self._run.plan, self._run.plan.read_whole
         buffer = Buffer(
             plan.options, stream=plan.name, metadata_columns=plan.metadata_columns, apart="{table}" in plan.template
         )
@@ -104,6 +104,8 @@ class PartitionReader:
             with closing_early(payloads):
                 for payload in payloads:
                     rows = buffer.add(payload)
+                    if whole:
+                        plan.check_whole(payload)
                     if payload.kind != "keys":
                         self._run.report.count(rows_read=rows)
                     if payload.kind != "rows" and self._run.mode is None:

@@ -45,6 +45,9 @@ class Patient:
                 raise  # the work's own
             self._late = True
             raise Late(f"{what} did not answer within {self._seconds:g} s") from None
+        except (KeyboardInterrupt, SystemExit):
+            self._late |= not future.done()  # nobody waits any more
+            raise
 
     def end(self, *work: Callable[[], object], what: str) -> None:
         """Do the last pieces, and let the thread end. What they raise changes nothing any more."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..contract import ConfigurationError, DataSourceStream, StreamSchema
+from ..contract import ConfigurationError, DataSourceError, DataSourcePayload, DataSourceStream, StreamSchema
 from ..parts import DELETED_AT, RESERVED_PREFIX, StateKey, TableSpec, WriteMode
 from ..parts._columns import TIMESTAMP
 from ..parts._plain import plain_type
@@ -23,11 +23,9 @@ _FACT_TYPES = {"synced_at": TIMESTAMP, "run_id": pa.string(), "source": pa.strin
 class StreamPlan:
     """A stream, where it goes and how.
 
-    :param write_mode: None: not known before the stream is read, for it declares no cursor and has
-        no state yet. If its payloads carry state it is incremental, else it is read whole each time
-        and replaces its table.
     :param possible_modes: those of the destination.
     :param explicit: whether the flow said the write mode itself.
+    :param shared: whether the flow allows other streams in its tables.
     """
 
     source_id: str
@@ -37,9 +35,10 @@ class StreamPlan:
     template: str
     table: str
     schema: StreamSchema | None
-    write_mode: WriteMode | None
+    write_mode: WriteMode
     possible_modes: frozenset[WriteMode]
     explicit: bool
+    shared: bool
     soft_deletes: bool
     evolve: bool
     transform: Transform | None
@@ -57,6 +56,26 @@ class StreamPlan:
     def split(self) -> bool:
         """Whether the stream may have several partitions."""
         return type(self.stream).partitions is not DataSourceStream.partitions
+
+    @property
+    def read_whole(self) -> bool:
+        """Whether the table is replaced because the stream is not incremental, and not because the flow says so."""
+        return self.write_mode == "replace" and not self.explicit
+
+    def check_whole(self, payload: DataSourcePayload) -> None:
+        """Refuse what only an incremental stream yields, where the table is replaced since nothing says that it is one.
+
+        :raises DataSourceError: the next run would get ``{}`` again, and replace the table by what it finds then.
+        """
+        sign = payload.kind if payload.kind != "rows" else "states" if payload.state else None
+        if sign is None:
+            return
+        declared = "says incremental = False" if self.stream.incremental is False else "is not declared as incremental"
+        raise DataSourceError(
+            f"stream {self.name!r} yields {sign} and {declared}: a run would replace its table by what is new. Set "
+            f"`incremental = True` on {type(self.stream).__name__}, or name the cursor in its schema. Until then, "
+            f'write_mode = "append", "upsert" or "replace" in {self.where} says what happens'
+        )
 
     def key(self, partition: str) -> StateKey:
         return StateKey(self.source_id, self.identity, self.name, partition, self.table)
@@ -108,7 +127,7 @@ class StreamPlan:
         return "upsert" if keyed and "upsert" in self.possible_modes else "append"
 
     def _columns(self, schema: StreamSchema | None) -> pa.Schema | None:
-        declared = [] if schema is None else [one for one in schema.fields if not pa.types.is_null(one.type)]
+        declared = [] if schema is None else list(schema.fields)
         if not declared or self.transform is not None:
             return None  # the rows say what the columns are; a transform may change them
         added = [

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..contract import (
     ConfigurationError,
     DataSource,
+    DataSourceError,
     DataSourceState,
     DataSourceStream,
     FlowFailedError,
     State,
     StateError,
+    StreamSchema,
 )
 from ..parts import StoredState, WriteMode
 from ..parts._flow_file import select_streams
@@ -77,9 +79,7 @@ class Planning:
         states = {stream.name: self._take(stream, identity, stored) for stream in wanted}
         runs = [run for stream in wanted if (run := self._planned(stream, identity, states[stream.name]))]
         for run in runs:
-            self._flow.claims.table(
-                run.plan, self._writer.destination.identity(), run.plan.table, run.mode or "replace"
-            )
+            self._flow.claims.table(run.plan, self._writer.destination.identity(), run.plan.table, run.plan.write_mode)
         self._warn_of_modes(runs)
         return runs
 
@@ -88,7 +88,8 @@ class Planning:
         states: dict[str, dict[str, State]] = {}
         for one in stored:
             key = one.key
-            if key.source_identity == identity and key.table == table_name(self._flow.template, key.stream, None):
+            mine = key.source_identity == identity and key.table == table_name(self._flow.template, key.stream, None)
+            if mine and one.state:
                 states.setdefault(key.stream, {})[key.partition] = copy_state(one.state, stream=key.stream)
         return DataSourceState(states)
 
@@ -101,7 +102,7 @@ class Planning:
         self._flow.claims.stream(self._flow.entry.from_, identity, stream.name, destination, table, self._flow.where)
         mine = _stored_for(stored, self._flow.entry.from_, identity, stream.name, table)
         report = StreamReport(self._flow.entry.from_, self._flow.entry.to, stream.name, table)
-        report.state_before = {partition: one.state for partition, one in mine.items()}
+        report.state_before = {partition: one.state for partition, one in mine.items() if one.state}
         report.state_after = report.state_before
         self._reports.append(report)
         return report, mine
@@ -113,6 +114,7 @@ class Planning:
         report, mine = taken
         try:
             schema = self._flow.retrying(stream.schema)
+            incremental = _is_incremental(stream, schema, mine)
         except Exception as error:
             self._failed(error)
             report.end("failed", self._flow.redact(told(error)))
@@ -125,9 +127,10 @@ class Planning:
             template=self._flow.template,
             table=report.table,
             schema=schema,
-            write_mode=self._mode(schema, bool(mine)),
+            write_mode=self._mode(stream, schema, incremental),
             possible_modes=self._writer.destination.write_modes,
             explicit=self._flow.entry.write_mode is not None,
+            shared=self._flow.entry.shared_table,
             soft_deletes=self._flow.entry.deletes == "soft",
             evolve=self._flow.entry.on_schema_change == "evolve",
             transform=self._flow.transform,
@@ -139,8 +142,8 @@ class Planning:
         plan.spec(None, plan.write_mode)  # refuses a reserved name, and an upsert without a primary key
         return StreamRun(plan, report, self._writer, mine, self._flow.claims, self._flow.retrying)
 
-    def _mode(self, schema: Any, has_state: bool) -> WriteMode | None:
-        """The write mode, where it is known before reading; see ``StreamPlan.write_mode``."""
+    def _mode(self, stream: DataSourceStream, schema: StreamSchema | None, incremental: bool) -> WriteMode:
+        """The write mode: the flow's, or what suits the stream and the destination."""
         destination = self._writer.destination
         said = self._flow.entry.write_mode
         if said is not None:
@@ -150,12 +153,15 @@ class Planning:
                     f"which can {', '.join(sorted(destination.write_modes))}"
                     + (_INSTEAD_OF_UPSERT if said == "upsert" else "")
                 )
+            if said == "replace" and stream.backfill:
+                raise ConfigurationError(
+                    f'{self._flow.where}: write_mode = "replace" would leave nothing in the table of stream '
+                    f"{stream.name!r} but the range that its configuration asks for (a backfill); "
+                    'use write_mode = "upsert" or "append" to add the range, or take the range out to read all of it'
+                )
             return said
-        incremental = has_state or (schema is not None and schema.cursor is not None)
-        if destination.write_modes == {"append"}:
-            return "append"
-        if not incremental:
-            return None
+        if not incremental and "replace" in destination.write_modes:
+            return "replace"
         keyed = schema is not None and schema.primary_key
         return "upsert" if keyed and "upsert" in destination.write_modes else "append"
 
@@ -177,6 +183,28 @@ class Planning:
                 "says that this is wanted",
                 destination.identity(), ", ".join(versions), self._flow.where,
             )  # fmt: skip
+
+
+def _is_incremental(stream: DataSourceStream, schema: StreamSchema | None, stored: Mapping[str, StoredState]) -> bool:
+    """Whether a stream is read incrementally: by its own word, its cursor, or a stored state of it.
+
+    A state that was reset is no sign: the stream may have lost its cursor since.
+
+    :raises StateError: the stream is read whole, and a state says that it was not.
+    :raises DataSourceError: for an ``incremental`` that is no truth value.
+    """
+    declared, has_state = stream.incremental, any(one.state for one in stored.values())
+    if declared not in (None, True, False):
+        raise DataSourceError(f"stream {stream.name!r}: incremental = {declared!r}; it is True, False or None")
+    if declared is False and has_state:
+        raise StateError(
+            f"stream {stream.name!r} is read whole (incremental = False), and a state of it is stored, from when it "
+            "was incremental. Reset the state to replace the table (`vdk datasource state reset FLOW --stream "
+            f"{stream.name}`)"
+        )
+    if declared is None:
+        return stream.backfill or has_state or (schema is not None and schema.cursor is not None)
+    return declared
 
 
 def _keeps_all(run: StreamRun) -> bool:

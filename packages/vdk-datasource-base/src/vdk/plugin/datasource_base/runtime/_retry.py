@@ -60,7 +60,7 @@ class Retry:
         if self.in_all >= self.attempts * IN_ALL:
             self.over = f"{self.in_all} failures in one run"
             return None
-        bound = min(MAX_DELAY, self.delay * 2 ** (self.failures - 1))
+        bound = min(MAX_DELAY, self.delay * 2 ** min(self.failures - 1, 30))
         asked = getattr(error, "retry_after", None) or 0.0
         wait = max(random.uniform(0, bound), asked)
         if time.monotonic() + wait - self.since > self.seconds:
@@ -82,5 +82,5 @@ class Retry:
         log.warning(
             "%s: attempt %d of %d failed, the next one in %.1f s: %s", what, self.failures, self.attempts, wait, reason
         )
-        if stop.wait(wait):
+        if stop.wait(min(wait, threading.TIMEOUT_MAX)):
             raise error from error.__cause__

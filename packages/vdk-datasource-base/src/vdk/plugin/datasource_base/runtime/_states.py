@@ -54,12 +54,15 @@ def show_states(
 def forget_states(
     flow: str | Path | Mapping[str, Any], environment: Environment, streams: list[str] | None = None
 ) -> list[FoundState]:
-    """Forget them, so that the next run reads from the beginning; returns what was forgotten. Rows stay."""
+    """Reset them to ``{}``, so that the next run reads from the beginning; returns what they were. Rows stay."""
     forgotten: list[FoundState] = []
     for name, sources, destination in _destinations(flow, environment):
         here = [FoundState(name, stored) for source in sources for stored in destination.load_states(source)]
         for one in _chosen(here, streams):
-            destination.commit(CommitUnit(one.stored.key, (), {}, one.stored.version, environment.run_id))
+            if not one.stored.state:
+                continue  # reset before
+            unit = CommitUnit(one.stored.key, (), {}, one.stored.version, environment.run_id, reset=True)
+            destination.commit(unit)
             forgotten.append(one)
     return forgotten
 

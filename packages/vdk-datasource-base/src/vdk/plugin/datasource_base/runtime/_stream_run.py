@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
+
+import pyarrow as pa
 
 from ..contract import ConcurrentRunError, DataSourceError, DestinationError, State
 from ..parts import CommitUnit, Destination, Slice, StateKey, StoredState, TableSpec, WriteMode
@@ -16,6 +20,8 @@ from ._tally import Tally
 from ._tolerance import Tolerance
 from ._warnings import warn_of_dropped_table, warn_of_metadata, warn_of_replaced_rows
 from ._writer import Writer
+
+log = logging.getLogger(__name__)
 
 
 class Retrying(Protocol):
@@ -64,7 +70,7 @@ class StreamRun:
     def stored_states(self) -> dict[str, State]:
         """Partition → state, as the destination has them."""
         # a copy first: the writer stores states of other partitions meanwhile
-        return {partition: one.state for partition, one in dict(self.stored).items()}
+        return {partition: one.state for partition, one in dict(self.stored).items() if one.state}
 
     def state_of(self, partition: str) -> State:
         known = self.stored.get(partition) if self.mode != "replace" else None
@@ -88,7 +94,7 @@ class StreamRun:
         if not self._begun:
             self.discard_all(destination)
             self._begun = True
-            if self.stored and self.mode != "replace" and destination.has_table(self.plan.table) is False:
+            if self.stored_states and self.mode != "replace" and destination.has_table(self.plan.table) is False:
                 warn_of_dropped_table(self.plan)
 
     def commit(
@@ -123,6 +129,7 @@ class StreamRun:
         version = known.version if known is not None else 0
         version = destination.commit(CommitUnit(key, slices, state, version, self.plan.run_id))
         self._landed_anything = True
+        self._report_changes(destination)
         self._tally.land(partition, slices, read, swept=destination.swept)
         if state is not None:
             self._remember(key, version, state)
@@ -201,6 +208,7 @@ class StreamRun:
                 self._claim(name, self.mode)
             destination.commit(unit)
             self._landed_anything = True
+            self._report_changes(destination)
             self._tally.land(unit.key.partition)
             self._finished.remove(unit)
         if not self._landed_anything and self.plan.schema is not None:
@@ -208,24 +216,57 @@ class StreamRun:
 
     def _publish(self, destination: Destination) -> None:
         if self._publication is None:
+            self._replace_incremental_rows()
             generation = generation_of(self.plan, self._specs, self._finished, self._claims, destination)
             self._publication = Publication(generation, self._tally.partitions_staged())
         versions = self._publication.attempt(destination)
+        self._report_changes(destination)
         warn_of_replaced_rows(self.plan, destination)
         self._tally.land_all()
         for unit, version in zip(self._finished, versions, strict=True):
             if unit.state is not None:
                 self._remember(unit.key, version, unit.state)
 
+    def _replace_incremental_rows(self) -> None:
+        """Where states were reset, rows have landed incrementally: only a generation that has rows replaces them, and
+        they are forgotten then.
+
+        :raises DataSourceError: it has none.
+        """
+        if not self.stored or not self.plan.read_whole:
+            return
+        if not any(self._tally.rows_staged(unit.key.partition) for unit in self._finished):
+            raise DataSourceError(
+                f"stream {self.plan.name!r} has no rows now, and rows of table {self.plan.table!r} landed while it was "
+                "incremental: an empty table would replace them. Set `incremental = True` on the stream if it is; to "
+                f'empty the table, set write_mode = "replace" in {self.plan.where}'
+            )
+        held = {unit.key.partition for unit in self._finished}
+        self._finished = [unit if unit.state else replace(unit, state={}) for unit in self._finished]
+        self._finished += [
+            CommitUnit(one.key, (), {}, one.version, self.plan.run_id)
+            for partition, one in self.stored.items()
+            if partition not in held
+        ]
+
     def _make_table(self, destination: Destination) -> None:
         """An empty table is data too: it says that there are no rows."""
         spec = self.plan.spec(None, self.mode)
-        if spec.schema is None:
+        if spec.schema is None or all(pa.types.is_null(one.type) for one in spec.schema):
             return
         key = self.plan.key("")
         known = self.stored.get("")
         empty = Slice(spec, "rows", spec.schema.empty_table())
         destination.commit(CommitUnit(key, [empty], None, known.version if known else 0, self.plan.run_id))
+
+    def _report_changes(self, destination: Destination) -> None:
+        """Say which columns the last commit gave another type: queries on the table may depend on it."""
+        for change in destination.schema_changes:
+            self.report.schema_changes.append(change)
+            log.warning(
+                "stream %r: column %r of table %r changes its type from %s to %s, which takes every value of both",
+                self.plan.name, change.column, change.table, change.before, change.after,
+            )  # fmt: skip
 
     def _claim(self, table: str, mode: WriteMode) -> None:
         self._claims.table(self.plan, self.writer.destination.identity(), table, mode)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -13,7 +15,10 @@ import msgspec
 from tabulate import tabulate
 
 from ..contract import ConfigurationError, State
+from ..parts import SchemaChange
 from ..parts._redact import Redactor
+
+log = logging.getLogger(__name__)
 
 Status = Literal["running", "succeeded", "failed", "stopped"]
 RunStatus = Literal["succeeded", "failed", "interrupted"]
@@ -37,6 +42,7 @@ class StreamReport:
     seconds: float = 0.0
     retries: int = 0
     counters: dict[str, int] = field(default_factory=dict)
+    schema_changes: list[SchemaChange] = field(default_factory=list)
     state_before: dict[str, State] = field(default_factory=dict)
     state_after: dict[str, State] = field(default_factory=dict)
     error: str | None = None
@@ -83,7 +89,14 @@ class StreamReport:
             ]
         }
         state = {"before": self.state_before, "after": self.state_after}
-        return {**self.counters, **plain, "rows_per_second": round(self.rate), "state": state}
+        changes = [one.as_dict() for one in self.schema_changes]
+        return {
+            **self.counters,
+            **plain,
+            "rows_per_second": round(self.rate),
+            "schema_changes": changes,
+            "state": state,
+        }
 
 
 @dataclass(slots=True)
@@ -108,6 +121,22 @@ class RunSummary:
         }
         return {name: self.redact.deep(value) for name, value in plain.items()}
 
+    @staticmethod
+    def check_writable(path: Path) -> None:
+        """Raise ``ConfigurationError`` where a summary cannot be written: before the first row moves."""
+        existing = next(one for one in (path, *path.absolute().parents) if one.exists())
+        if existing == path:
+            why = "it is a folder" if path.is_dir() else "" if os.access(path, os.W_OK) else "permission denied"
+        elif not existing.is_dir():
+            why = f"{existing} is a file, not a folder"
+        else:
+            why = "" if os.access(existing, os.W_OK | os.X_OK) else f"permission denied in {existing}"
+        if why:
+            raise ConfigurationError(
+                f'summary file {path} cannot be written: {why}; write another path, such as summary = "run.json" or '
+                "--summary run.json"
+            )
+
     def write(self, path: Path) -> None:
         """Write the summary as JSON. Raises ``ConfigurationError`` where the file cannot be written."""
         try:
@@ -116,7 +145,7 @@ class RunSummary:
         except OSError as error:
             raise ConfigurationError(f"summary file {path} cannot be written: {error.strerror}") from error
 
-    def table(self) -> str:
+    def table(self, *, errors: bool = True) -> str:
         """The summary as a table of text, one line a stream, and the errors below it."""
         if not self.streams:
             return "no streams"
@@ -145,5 +174,17 @@ class RunSummary:
             intfmt=",",
             disable_numparse=[shown.index(at) for at in (0, 1) if at in shown],
         )
-        errors = [f"{one.source}.{one.stream}: {one.error}" for one in self.streams if one.error]
-        return self.redact("\n".join([text, *errors, *self.errors]))
+        changes = [
+            f"{one.source}.{one.stream}: column {change.column!r} of table {change.table!r} was {change.before} and "
+            f"is {change.after} now"
+            for one in self.streams
+            for change in one.schema_changes
+        ]
+        failed = [f"{one.source}.{one.stream}: {one.error}" for one in self.streams if one.error]
+        return self.redact("\n".join([text, *changes, *([*failed, *self.errors] if errors else [])]))
+
+
+def log_summary(summary: RunSummary) -> None:
+    """Log what landed; at WARNING where that is not everything."""
+    level = logging.INFO if summary.status == "succeeded" else logging.WARNING
+    log.log(level, "%s; what landed:\n%s", summary.status, summary.table())

@@ -68,7 +68,7 @@ class Tally:
             of = "" if self._tolerance.count is not None else f" of {seen}"
             raise BadRecordError(
                 f"{bad}{of} rows were rejected, more than max_rejected = {self._tolerance.said}; "
-                f"the last: {self._last_reason}",
+                f"the last: {self._last_reason}. Correct the rows at the source, or allow more with max_rejected",
                 stream=self._report.stream,
             )
 

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ..parts._numbers import MAX_DIGITS, whole_number
+
 ENOUGH = 1000
 """Rows after which a percentage is judged while the stream is still read: of the first ten rows, one is 10 %."""
 _FORM = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<percent>%)?\s*")
@@ -25,11 +27,12 @@ class Tolerance:
     @classmethod
     def parse(cls, said: int | str) -> Tolerance:
         """``100``, ``"100"`` or ``"5%"``; 0 stands for any number. Raises ``ValueError`` for anything else."""
-        match = _FORM.fullmatch(str(said))
+        text = str(said)
+        match = _FORM.fullmatch(text) if len(text) <= MAX_DIGITS else None
         if match is None or (match["percent"] is None and "." in match["number"]):
             raise ValueError('it is a number of rows, or a percentage of those that are read ("5%")')
         if match["percent"] is None:
-            return cls(str(said), count=int(match["number"]))
+            return cls(str(said), count=whole_number(match["number"]))
         percent = Fraction(match["number"])
         if not 0 < percent <= 100:
             raise ValueError("a percentage is more than 0% and not more than 100%")

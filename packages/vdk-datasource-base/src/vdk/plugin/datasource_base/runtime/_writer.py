@@ -34,11 +34,14 @@ class Writer:
         self._thread.start()
 
     def submit(self, work: Work[T], size: int = 0) -> Future[T]:
-        """Queue work that holds ``size`` bytes; blocks while too many bytes wait."""
+        """Queue work that holds ``size`` bytes; blocks while too many bytes wait. What holds none never does: it is
+        how the main thread ends a stream."""
         future: Future[T] = Future()
         with self._changed:
             # what is larger than the bound alone goes in when nothing else waits
-            self._changed.wait_for(lambda: self._closed or not self._bytes or self._bytes + size <= self._max_bytes)
+            self._changed.wait_for(
+                lambda: self._closed or not size or not self._bytes or self._bytes + size <= self._max_bytes
+            )
             if self._closed:
                 raise RuntimeError("the writer is closed")
             self._waiting.append((work, future, size))

@@ -153,6 +153,7 @@ class _FaultyPartition(StreamPartition):
 class _FaultyStream(DataSourceStream):
     def __init__(self, stream: DataSourceStream, injection: Injection) -> None:
         self.name, self.id = stream.name, stream.id
+        self.incremental, self.backfill = stream.incremental, stream.backfill
         self._stream = stream
         self._injection = injection
 

@@ -109,9 +109,14 @@ class MemoryDestination(Destination):
         return versions
 
     def _learn(self, table: TableSpec, landed: pa.Schema | None) -> None:
-        """The columns of a table so far, and what type each had last."""
+        """The columns of a table so far, and what type each had last. Arrow's null type is that of a column which
+        waits for a value, so any other one stands before it.
+        """
         schemas = (self.schemas.get(table.name), table.schema, landed)
-        known = {one.name: one for schema in schemas for one in schema or ()}
+        known: dict[str, pa.Field] = {}
+        for one in (field for schema in schemas for field in schema or ()):
+            if one.name not in known or not pa.types.is_null(one.type):
+                known[one.name] = one
         self.schemas[table.name] = pa.schema(list(known.values()))
 
     def _staged(self, key: StateKey) -> list[Slice]:
@@ -136,7 +141,7 @@ class MemoryDestination(Destination):
             raise ConcurrentRunError(f"state of {unit.key} has version {version}, this run had read {unit.version}")
         if unit.state is None:
             return version
-        if not unit.state:
+        if not unit.state and not unit.reset:
             self.states.pop(unit.key, None)
             return 0
         new = self.versions[unit.key] = self.versions.get(unit.key, 0) + 1  # goes on where a forgotten state ended

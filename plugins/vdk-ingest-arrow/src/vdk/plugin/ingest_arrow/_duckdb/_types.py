@@ -53,7 +53,7 @@ class DuckDBTypes(Types):
     }
     floats = ("FLOAT", "DOUBLE")
     ladders = (
-        ("TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP", "TIMESTAMP_NS"),
+        ("DATE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP", "TIMESTAMP_NS"),
         (zoned, "TIMESTAMPTZ_NS"),
         ("TIME", "TIME_NS"),
     )

@@ -8,19 +8,20 @@ from itertools import chain
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import DestinationError
-from vdk.plugin.datasource_base.parts import TableSpec
+from vdk.plugin.datasource_base.parts import SchemaChange, TableSpec
 
 from .._sql._names import check_distinct, check_name
 from ._data_file import Columns, Rows
-from ._types import candidates, last_resort, stored_type
+from ._types import TEXT, candidates, last_resort, stored_type
 
 Earlier = Callable[[], Iterable[Rows]]
 
 
 def declared_columns(spec: TableSpec) -> Columns:
+    """The declared columns that have a type. One of Arrow's null type waits for a value that shows one."""
     if spec.schema is None:
         return {}
-    return {field.name: stored_type(field.type) for field in spec.schema}
+    return {field.name: stored_type(field.type) for field in spec.schema if not pa.types.is_null(field.type)}
 
 
 def settled(spec: TableSpec, columns: Columns, incoming: Sequence[Rows], landed: Earlier = tuple) -> Columns:
@@ -36,9 +37,19 @@ def settled(spec: TableSpec, columns: Columns, incoming: Sequence[Rows], landed:
                 check_name(name, f"table {spec.name!r}: a column named")
                 result[name] = type_
             elif result[name] != type_:
-                result[name] = _common(spec, name, result[name], rows, _earlier(landed, incoming[:index]))
+                earlier = _earlier(landed, incoming[:index])
+                waits = set(columns.values()) == {TEXT} and not any(one.has_values() for one in earlier())
+                result[name] = type_ if waits else _common(spec, name, result[name], rows, earlier)
     check_distinct(result, spec.name)
     return result
+
+
+def changed_types(spec: TableSpec, before: Columns, after: Columns) -> list[SchemaChange]:
+    return [
+        SchemaChange(spec.name, name, str(before[name]), str(type_))
+        for name, type_ in after.items()
+        if before.get(name, type_) != type_
+    ]
 
 
 def _earlier(landed: Earlier, before: Sequence[Rows]) -> Earlier:

@@ -76,6 +76,8 @@ class Rows(ABC):
         self.types: Columns = {field.name: field.type for field in schema if not pa.types.is_null(field.type)}
         self.waiting = [field.name for field in schema if pa.types.is_null(field.type)]
         """Columns without any value yet, which become columns when one comes."""
+        self.count: int | None = None
+        """How many rows, where that is known."""
 
     @abstractmethod
     def tables(self, names: Iterable[str] | None = None) -> Iterator[pa.Table]:
@@ -91,6 +93,10 @@ class Rows(ABC):
         except pa.ArrowInvalid:
             return False
         return True
+
+    def has_values(self) -> bool:
+        """Whether any value of any column is not NULL."""
+        return any(one.null_count < len(one) for piece in self.tables() for one in piece.columns)
 
     def conformed(self, columns: Columns) -> Iterator[pa.Table]:
         """The rows in pieces with exactly these columns: NULL where a column is missing."""

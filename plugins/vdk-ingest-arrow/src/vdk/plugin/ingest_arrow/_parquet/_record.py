@@ -44,7 +44,7 @@ class Record:
         if unit.state is None:
             return self, version
         others = {key: one for key, one in self.states.items() if key != unit.key}
-        if not unit.state:
+        if not unit.state and not unit.reset:
             return replace(self, states=others, forgotten=max(self.forgotten, version)), 0
         new = (version or self.forgotten) + 1
         states = {**others, unit.key: StoredState(unit.key, new, unit.state, unit.run_id)}

@@ -13,6 +13,7 @@ from vdk.plugin.datasource_base.parts import (
     CommitUnit,
     Destination,
     Generation,
+    SchemaChange,
     Slice,
     StateKey,
     StoredState,
@@ -22,7 +23,7 @@ from vdk.plugin.datasource_base.parts import (
 
 from .._sql._names import check_distinct
 from .._url import TargetUrl, file_identity
-from ._columns import declared_columns, settled
+from ._columns import changed_types, declared_columns, settled
 from ._data_file import Columns, Format, Rows, RowsInFile, RowsInMemory
 from ._disk import disk_errors
 from ._lake import Lake
@@ -84,15 +85,19 @@ class ParquetTarget(Destination):
             staged = self._staging.finished(unit.key)
             specs = {spec.name: spec for spec in (*(one.spec for one in staged), *(spec for spec, _ in rows))}
             moves: list[Move] = []
+            changes = []
             for name, spec in specs.items():
                 mine = [RowsInFile(one.path) for one in staged if one.spec.name == name]
-                moves += self._append(spec, mine, [data for its, data in rows if its.name == name])
+                added, changed = self._append(spec, mine, [data for its, data in rows if its.name == name])
+                moves += added
+                changes += changed
             self._lake.commit(record, moves)
+        self.schema_changes = changes
         self._staging.landed(unit.key)
         return version
 
     def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
-        incoming = [(one.table, _in_memory(one)) for one in slices]
+        incoming = [(one.table, rows) for one in slices if (rows := _in_memory(one)).count or rows.types]
         with disk_errors(self.path):
             self._staging.add(key, incoming, run_id)
 
@@ -118,14 +123,21 @@ class ParquetTarget(Destination):
             if stray := sorted({one.spec.name for one in staged} - names):
                 raise DestinationError(f"rows are staged for the tables {stray}, which are not among those to publish")
             moves: list[Move] = []
+            changes = []
             for spec in generation.tables:
-                moves += self._replace(spec, [RowsInFile(one.path) for one in staged if one.spec.name == spec.name])
+                mine = [RowsInFile(one.path) for one in staged if one.spec.name == spec.name]
+                added, changed = self._replace(spec, mine)
+                moves += added
+                changes += changed
             self._lake.commit(record, moves)
+        self.schema_changes = changes
         for unit in generation.units:
             self._staging.published(unit.key)
         return versions
 
-    def _append(self, spec: TableSpec, staged: Sequence[RowsInFile], rows: Sequence[RowsInMemory]) -> list[Move]:
+    def _append(
+        self, spec: TableSpec, staged: Sequence[RowsInFile], rows: Sequence[RowsInMemory]
+    ) -> tuple[list[Move], list[SchemaChange]]:
         """What lands rows in a table: one new file, unless rows were staged or another type came."""
         if spec.write_mode == "replace":
             raise DestinationError(f"table {spec.name!r}: a replaced table is staged and published")
@@ -136,31 +148,38 @@ class ParquetTarget(Destination):
         declared = {name: type_ for name, type_ in declared_columns(spec).items() if name not in there}
         columns = _columns_or_text(settled(spec, {**there, **declared}, [*staged, *rows], table.rows), [*staged, *rows])
         if not columns:
-            return []
+            return [], []
         landing = [self._conformed(one, columns) for one in staged]
         if any(one.count for one in rows):
             path = self._lake.landing / uuid.uuid4().hex
             write_rows(path, rows, columns, self._form)
             landing.append(LandingFile(path, columns))
         if not landing and columns == there:
-            return []
+            return [], []
         merge = self._merge > 0 and table.has_small_files(self._merge)
         if merge or any(columns[name] != type_ for name, type_ in there.items()):
-            return table.rebuilt(landing, columns, self._form, merge=merge)
-        return table.appended(landing, columns, self._form)
+            changes = changed_types(spec, there, columns)
+            return table.rebuilt(landing, columns, self._form, merge=merge), changes
+        return table.appended(landing, columns, self._form), []
 
-    def _replace(self, spec: TableSpec, staged: Sequence[RowsInFile]) -> list[Move]:
+    def _replace(self, spec: TableSpec, staged: Sequence[RowsInFile]) -> tuple[list[Move], list[SchemaChange]]:
         """What puts a generation in the place of a table. Columns it has no value for stay, if they are known."""
         table = TableFolder(self._lake, spec.name)
         there = table.columns() or {}
         declared = declared_columns(spec)
         columns = settled(spec, declared if spec.evolve or not there else there, staged)
-        known = declared or {name: type_ for name, type_ in there.items() if not name.startswith(RESERVED_PREFIX)}
+        waiting = {field.name for field in spec.schema or () if field.name not in declared}
+        known = declared | {
+            name: type_
+            for name, type_ in there.items()
+            if name in waiting or not (declared or name.startswith(RESERVED_PREFIX))
+        }
         columns = {**columns, **{name: type_ for name, type_ in known.items() if name not in columns}}
         columns = _columns_or_text(columns, staged)
         if not columns:
-            return []
-        return table.replaced([self._conformed(one, columns) for one in staged], columns, self._form)
+            return [], []
+        moves = table.replaced([self._conformed(one, columns) for one in staged], columns, self._form)
+        return moves, changed_types(spec, there, columns)
 
     def _conformed(self, rows: RowsInFile, columns: Columns) -> LandingFile:
         """A staged file as it can land: as it is, or written anew where a column has another type."""
@@ -179,7 +198,7 @@ def _in_memory(one: Slice) -> RowsInMemory:
 
 def _columns_or_text(columns: Columns, rows: Sequence[Rows]) -> Columns:
     """Rows whose every value is missing are rows all the same, and a table needs a column."""
-    return columns or dict.fromkeys((name for one in rows for name in one.waiting), TEXT)
+    return columns or dict.fromkeys((name for one in rows if one.count != 0 for name in one.waiting), TEXT)
 
 
 def _check_rows(one: Slice) -> None:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vdk.plugin.datasource_base.contract import JSON_TYPE, DestinationError
 from vdk.plugin.datasource_base.parts import to_json
@@ -38,9 +39,7 @@ def stored_table(table: pa.Table, label: str) -> pa.Table:
 
 
 def stored_type(type_: pa.DataType) -> pa.DataType:
-    """The form of a declared column. One declared without a type is text: it may never bring a value that shows one."""
-    if pa.types.is_null(type_):
-        return TEXT
+    """The form of a declared column that has a type."""
     return stored_table(pa.table({"declared": pa.chunked_array([], type_)}), "").schema.field(0).type
 
 
@@ -59,6 +58,10 @@ def candidates(existing: pa.DataType, incoming: pa.DataType) -> list[pa.DataType
         scale = max(left[1], right[1])
         wide = pa.decimal128(min(38, max(left[0], right[0]) + scale), scale)
         return [existing, wide] if pa.types.is_decimal(existing) else [wide]
+    if pa.types.is_date(existing) and _kind(incoming) == "timestamp":
+        return [incoming]
+    if _kind(existing) == "timestamp" and pa.types.is_date(incoming):
+        return [existing, pa.timestamp("us")]
     if _kind(existing) is not None and _kind(existing) == _kind(incoming):
         return [existing, _finer(existing, incoming)]
     return []
@@ -76,11 +79,25 @@ def converted(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
     """
     if column.type == type_:
         return column
+    if column.null_count == len(column):
+        return pa.chunked_array([pa.nulls(len(column), type_)])
     if is_json(type_):
         return _chunked([None if one is None else to_json(one) for one in _values(column)], JSON_TYPE)
     if type_ == TEXT:
         return _as_text(column)
-    return column.cast(type_)
+    cast = column.cast(type_)
+    narrows = pa.types.is_floating(type_) and pa.types.is_floating(column.type)
+    if narrows or (pa.types.is_date(type_) and pa.types.is_timestamp(column.type)):
+        _check_same(cast.cast(column.type), column)  # Arrow rounds floats and drops the time of day without an error
+    return cast
+
+
+def _check_same(back: pa.ChunkedArray, column: pa.ChunkedArray) -> None:
+    same = pc.equal(back, column)
+    if pa.types.is_floating(column.type):
+        same = pc.or_(same, pc.is_nan(column))
+    if not pc.all(same, min_count=0).as_py():
+        raise pa.ArrowInvalid("a value does not survive")
 
 
 def _stored(column: pa.ChunkedArray, label: str, name: str) -> pa.ChunkedArray:

@@ -28,6 +28,8 @@ _LOST = re.compile(
     r"could not (?:receive|send|connect|translate)|SSL (?:SYSCALL|connection)|terminating connection",
     re.IGNORECASE,
 )
+_LOOKED_AT = 10_000
+"""Characters of an error: it may quote a value of megabytes."""
 _CREDENTIALS = re.compile(
     r"(?:password|authentication|certificate) .*(?:failed|required)|no password supplied|no pg_hba\.conf entry|"
     r"role .* (?:does not exist|is not permitted to log in)",
@@ -60,7 +62,7 @@ _REMEDIES = {
 def is_lost(error: Error) -> bool:
     """Whether the connection is of no use any more."""
     state = error.sqlstate
-    return (state is None and _LOST.search(str(error)) is not None) or re.match(
+    return (state is None and _LOST.search(str(error)[:_LOOKED_AT]) is not None) or re.match(
         r"08|57P0[123]", state or ""
     ) is not None
 

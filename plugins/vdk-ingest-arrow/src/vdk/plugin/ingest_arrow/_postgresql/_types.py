@@ -54,7 +54,7 @@ class PostgresqlTypes(Types):
     digits = 1000
     integers: ClassVar = {"smallint": (True, 15), "integer": (True, 31), "bigint": (True, 63)}
     floats = ("real", "double precision")
-    ladders = ((_TIMESTAMP,), (_TIME,))
+    ladders = (("date", _TIMESTAMP), (_TIME,))
 
     def of_time(self, type_: pa.DataType) -> str | None:
         if pa.types.is_timestamp(type_):

@@ -68,7 +68,7 @@ class States:
             raise _concurrent(unit, version, run_id)
         if unit.state is None:
             return unit.version
-        if not unit.state:
+        if not unit.state and not unit.reset:
             if found:
                 self._forget(unit, int(version))
             return 0

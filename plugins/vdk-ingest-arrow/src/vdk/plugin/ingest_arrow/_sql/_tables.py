@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from vdk.plugin.datasource_base.contract import DestinationError
-from vdk.plugin.datasource_base.parts import DELETED_AT, TableSpec
+from vdk.plugin.datasource_base.parts import DELETED_AT, SchemaChange, TableSpec
 from vdk.plugin.datasource_base.parts._destination import Kind
 
 from ._database import Database
@@ -23,6 +23,8 @@ class Tables:
     def __init__(self, database: Database) -> None:
         self.database = database
         self._types = database.types
+        self.changes: list[SchemaChange] = []
+        """What happened to columns since the list was emptied."""
 
     def is_empty(self, name: str) -> bool:
         """Whether it has no row that this transaction sees."""
@@ -34,7 +36,7 @@ class Tables:
         if into is None:
             self.database.hold(table)
         columns = self._conform(spec, kind, incoming, table)
-        if not incoming.types and not incoming.waiting:
+        if not columns or not (incoming.types or incoming.waiting):
             return
         if spec.write_mode == "upsert" and set(spec.primary_key) <= columns.keys():
             self.database.index(table, spec.primary_key)
@@ -89,7 +91,8 @@ class Tables:
         wanted = {**declared, **{name: type_ for name, type_ in incoming.types.items() if name not in declared}}
         columns = self.database.columns(table)
         if columns is None:
-            # Rows whose every value is missing are rows all the same, and a table needs a column.
+            # Rows whose every value is missing are rows all the same, and a table needs a column: one that takes
+            # another type when a value comes.
             self.create(spec, wanted or dict.fromkeys(incoming.waiting, self._types.text), table)
             columns = self.database.columns(table) or {}
         if missing := {name: type_ for name, type_ in wanted.items() if name not in columns}:
@@ -99,12 +102,15 @@ class Tables:
         if kind == "rows":
             for name, type_ in incoming.types.items():
                 if columns[name] != type_:
-                    columns[name] = self._reconciled(spec, table, name, columns[name], incoming)
+                    columns[name] = self._reconciled(spec, table, name, columns, incoming)
         return columns
 
-    def _reconciled(self, spec: TableSpec, table: str, name: str, existing: str, incoming: Incoming) -> str:
+    def _reconciled(self, spec: TableSpec, table: str, name: str, columns: Columns, incoming: Incoming) -> str:
         """The column's type from now on, the column changed to it."""
-        type_ = incoming.types[name]
+        existing, type_ = columns[name], incoming.types[name]
+        if self._waits(table, columns):
+            self.database.change_type(table, name, existing, type_)
+            return type_
         possible = self._types.candidates(existing, type_)
         if not spec.evolve:
             possible = [existing] if possible else []
@@ -119,7 +125,16 @@ class Tables:
             target = self._types.last_resort(existing, type_)
         if target != existing:
             self.database.change_type(table, name, existing, target)
+            if table == spec.name:
+                self.changes.append(SchemaChange(table, name, existing, target))
         return target
+
+    def _waits(self, table: str, columns: Columns) -> bool:
+        """Whether the table was made for rows without any value, and has none yet."""
+        if set(columns.values()) != {self._types.text} or self.is_empty(table):
+            return False
+        filled = " OR ".join(f"{quoted(name)} IS NOT NULL" for name in columns)
+        return not self.database.rows(f"SELECT 1 FROM {self.database.path(table)} WHERE {filled} LIMIT 1")
 
     def _takes_all(self, table: str, name: str, existing: str, incoming: Incoming, target: str) -> bool:
         """Whether the values that are there and those that come are all values of ``target``."""

@@ -15,6 +15,7 @@ from vdk.plugin.datasource_base.parts import (
     CommitUnit,
     Destination,
     Generation,
+    SchemaChange,
     Slice,
     StateKey,
     StoredState,
@@ -73,16 +74,18 @@ class SqlTarget(Destination):
             if one.table.write_mode == "replace":
                 raise DestinationError(f"table {one.table.name!r}: a replaced table is staged and published")
 
+        slices = [one for one in unit.slices if one.data.num_rows or _has_type(one.data.schema, one.table.schema)]
+
         def land(incoming: Sequence[Incoming]) -> tuple[int, int]:
             version = self._states.swap(unit)
             segments = self._staging.segments(unit.key, unit.run_id)
             self._staging.expect(unit.key, self._staged.get(unit.key, set()) - {_PUBLISHED}, segments)
             swept = sum(self._land_segment(unit.key, segment) for segment in segments)
-            for one, rows in zip(unit.slices, incoming, strict=True):
+            for one, rows in zip(slices, incoming, strict=True):
                 self._tables.land(one.table, one.kind, rows)
             return version, swept
 
-        version, self.swept = self._write(unit.slices, land)
+        version, self.swept = self._write(slices, land)
         self._staged.pop(unit.key, None)
         return version
 
@@ -93,7 +96,7 @@ class SqlTarget(Destination):
                 for one, rows in zip(slices, incoming, strict=True)
             }
 
-        slices = [one for one in slices if one.data.num_columns or one.data.num_rows or one.table.schema is not None]
+        slices = [one for one in slices if one.data.num_rows or _has_type(one.data.schema, one.table.schema)]
         self._staged[key] = (self._staged.get(key, set()) | self._write(slices, aside)) - {_PUBLISHED}
 
     def discard(self, key: StateKey) -> None:
@@ -157,6 +160,7 @@ class SqlTarget(Destination):
             self._tables.land(replace(segment.spec, write_mode="append"), "rows", rows, into=new)
         if self._database.columns(new) is not None:
             self._keep_columns(spec, old or {}, new)
+            self._note_changes(spec, old or {}, self._database.columns(new) or {})
             if old is None:
                 self._database.rename(new, spec.name)
             else:
@@ -181,16 +185,30 @@ class SqlTarget(Destination):
         fold = self._database.fold
         present = {fold(name) for name in self._database.columns(new) or {}}
         declared = self._database.types.declared(spec)
-        kept = declared or {name: type_ for name, type_ in old.items() if not is_reserved(name)}
+        waiting = {field.name for field in spec.schema or () if field.name not in declared}
+        kept = {name: type_ for name, type_ in old.items() if name in waiting or not (declared or is_reserved(name))}
+        kept |= declared
         missing = {name: type_ for name, type_ in kept.items() if fold(name) not in present}
         self._tables.add_columns(spec, missing, into=new)
+
+    def _note_changes(self, spec: TableSpec, old: Columns, new: Columns) -> None:
+        for name, type_ in new.items():
+            if old.get(name, type_) != type_:
+                self._tables.changes.append(SchemaChange(spec.name, name, old[name], type_))
 
     def _write(self, slices: Sequence[Slice], work: Callable[[Sequence[Incoming]], T]) -> T:
         """Run ``work`` in a transaction, with the slices' rows to select from."""
         with self._database.translated():
             self._prepare()
             with self._database.readable([self._plain(one) for one in slices]) as incoming:
-                return self._database.transaction(lambda: work(incoming()))
+
+                def attempt() -> T:
+                    self._tables.changes.clear()  # of an attempt that was undone
+                    return work(incoming())
+
+                result = self._database.transaction(attempt)
+        self.schema_changes = tuple(self._tables.changes)
+        return result
 
     def _plain(self, one: Slice) -> pa.Table:
         if one.data.num_rows and not one.data.num_columns:
@@ -209,3 +227,8 @@ class SqlTarget(Destination):
 
             self._database.transaction(make)
             self._prepared = True
+
+
+def _has_type(*schemas: pa.Schema | None) -> bool:
+    """Whether a column has a type yet, so that a table can be made."""
+    return any(not pa.types.is_null(field.type) for schema in schemas for field in schema or ())

@@ -43,7 +43,8 @@ class Types(ABC):
     floats: ClassVar[Sequence[str]]
     """From the narrowest to the one of 64 bits."""
     ladders: ClassVar[Sequence[Sequence[str]]] = ()
-    """The same kind of value, each finer than the one before it (and of a smaller range: values are checked)."""
+    """The same kind of value, each finer than the one before it (and of a smaller range: values are checked).
+    A date is the coarsest of the timestamps without a zone."""
 
     def of_arrow(self, type_: pa.DataType) -> str | None:
         """What a column of a plain Arrow type becomes; None for Arrow's null type: the column waits for a value.
@@ -79,10 +80,11 @@ class Types(ABC):
         """SQL for a value as another type, NULL where it does not survive."""
 
     def declared(self, spec: TableSpec) -> Columns:
-        """The declared columns. One declared without a type is text: it may never bring a value that shows one."""
+        """The declared columns that have a type. One of Arrow's null type waits for a value that shows one."""
         if spec.schema is None:
             return {}
-        return {field.name: self.of_arrow(plain_type(field.type)) or self.text for field in spec.schema}
+        landing = {field.name: self.of_arrow(plain_type(field.type)) for field in spec.schema}
+        return {name: type_ for name, type_ in landing.items() if type_ is not None}
 
     def candidates(self, existing: str, incoming: str) -> list[str]:
         """The types that both may become if every value survives, best first. Else it is ``last_resort``."""

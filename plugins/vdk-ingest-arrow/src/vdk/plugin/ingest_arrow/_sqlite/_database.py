@@ -27,7 +27,9 @@ _OWN_RULES = re.compile(
     r"\b(?:PRIMARY|UNIQUE|NOT|DEFAULT|CHECK|COLLATE|REFERENCES|FOREIGN|GENERATED|AS|CONSTRAINT|STRICT|WITHOUT)\b",
     re.IGNORECASE,
 )
-_QUOTED = re.compile(r'"(?:[^"]|"")*"|\'(?:[^\']|\'\')*\'|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|/\*.*?\*/', re.DOTALL)
+_QUOTED = re.compile(
+    r'"(?:[^"]|"")*"|\'(?:[^\']|\'\')*\'|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL
+)
 _ROWS_AT_ONCE = 10_000
 """Of which Python objects are in memory."""
 

@@ -45,7 +45,7 @@ class SqliteTypes(Types):
     floats = ("REAL",)
     ladders = (
         (_INTERVAL,),
-        ("TIMESTAMP", "TIMESTAMP_NS"),
+        ("DATE", "TIMESTAMP", "TIMESTAMP_NS"),
         (zoned, "TIMESTAMP_NS WITH TIME ZONE"),
         ("TIME", "TIME_NS"),
     )

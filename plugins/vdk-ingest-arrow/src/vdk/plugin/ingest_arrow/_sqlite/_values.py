@@ -6,7 +6,9 @@ import json
 import math
 import re
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+
+from vdk.plugin.datasource_base.parts import exact_decimal
 
 from ._types import SqliteTypes
 
@@ -29,7 +31,11 @@ def cast(value: Value | None, source: str, target: str) -> Value | None:
     if (convert := _CONVERSIONS.get(target)) is not None:
         return convert(value, source)
     if any(source in ladder and target in ladder for ladder in _TYPES.ladders):
-        return _fraction(str(value), 9 if "_NS" in target else 6)
+        if target == "DATE":
+            day, _, time = str(value).partition(" ")
+            return None if time.strip("0:.") else day
+        text = f"{value!s} 00:00:00" if source == "DATE" else str(value)
+        return _fraction(text, 9 if "_NS" in target else 6)
     # What is left is stored as text that looks one way only, so equal texts are equal values.
     return value if source == "TEXT" else None
 
@@ -79,7 +85,7 @@ _CONVERSIONS: dict[str, Callable[[Value, str], Value | None]] = {
 
 def _decimal(value: Value, precision: int, scale: int) -> str | None:
     number = _number(value)
-    if number is None or not number.is_finite() or abs(number) >= Decimal(10) ** (precision - scale):
+    if number is None or abs(number) >= Decimal(10) ** (precision - scale):
         return None
     text = f"{number:.{scale}f}"
     return text if Decimal(text) == number else None
@@ -129,13 +135,14 @@ def _is_number(source: str) -> bool:
 def _is_spelled(value: Value, spell: Callable[[int | float], str]) -> bool:
     """Whether a text is the one that the number in it is written as."""
     number = _number(value)
-    if number is None or not number.is_finite():
+    if number is None:
         return False
     return spell(int(number) if spell is str else float(number)) == value
 
 
 def _number(value: Value) -> Decimal | None:
+    """The number in a value; None: there is none, or none that can be computed with."""
     try:
-        return None if isinstance(value, bytes) else Decimal(value)
-    except InvalidOperation:
+        return None if isinstance(value, bytes) else exact_decimal(value)
+    except ValueError:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from oauthlib.oauth2 import BackendApplicationClient, MissingTokenError, OAuth2E
 from requests.auth import AuthBase
 
 from vdk.plugin.datasource_base.contract import AuthenticationError, ConfigurationError, ConnectionFailedError
+from vdk.plugin.datasource_base.parts import exact_decimal
 
 from .._origin import Origin
 from ._options import BasicAuth, OAuth2ClientCredentials, OAuth2RefreshToken
@@ -20,6 +22,8 @@ from ._tokens import TokenFile
 
 EARLY = 30.0
 """Seconds before its end that a token is renewed: a request takes time, and clocks differ."""
+
+_DEFAULT_LIFETIME = 3600.0
 
 
 class Ask(Protocol):
@@ -78,7 +82,7 @@ class OAuth2(AuthBase):
         client = BackendApplicationClient(self._config.client_id)
         status, body = self._ask(self._config.token_url, self._form(client), self._client_auth())
         token = self._parsed(client, status, body)
-        lifetime = float(token.get("expires_in") or 3600)
+        lifetime = _lifetime(token.get("expires_in"))
         self._access = str(token["access_token"])
         self._ends = time.monotonic() + max(lifetime - EARLY, lifetime / 2)
         self._seen.append(self._access)
@@ -125,3 +129,12 @@ class OAuth2(AuthBase):
                 "client_secret and scopes" + (", or obtain a new refresh_token" if self._file is not None else "")
             ) from None
         return token
+
+
+def _lifetime(seconds: Any) -> float:
+    """How long a token lasts by the server's ``expires_in`` (RFC 6749, section 5.1); an hour where it does not say."""
+    try:
+        lifetime = float(exact_decimal(seconds))
+    except ValueError:
+        return _DEFAULT_LIFETIME
+    return lifetime if 0 < lifetime < math.inf else _DEFAULT_LIFETIME

@@ -33,6 +33,8 @@ def bulk_of(query: Query, kinds: Mapping[str, Kind], uri: str, timeout: float) -
     table, names = query.plan.table, query.names
     if not table.typed or query.deleted_at is not None or query.cursor_at >= len(names) or not set(names) <= set(kinds):
         return None
+    if any(kinds[name].read is not None for name in names):
+        return None
     if not sys.executable or find_spec("adbc_driver_sqlite") is None:
         return None
     return SqliteBulk(query, kinds, uri, timeout)
@@ -42,12 +44,15 @@ class SqliteBulk:
     """One process at a time, that reads the rest of a pass."""
 
     def __init__(self, query: Query, kinds: Mapping[str, Kind], uri: str, timeout: float) -> None:
-        self._query, self._uri, self._timeout = query, uri, timeout
-        declared = query.plan.table.columns
-        self._columns = {name: Column(kinds[name], mixes=_mixes(kinds[name], declared[name])) for name in query.names}
-        self._landing = pa.schema([pa.field(name, kinds[name].arrow) for name in query.plan.columns])
+        self._query, self._kinds, self._uri, self._timeout = query, kinds, uri, timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._left = ATTEMPTS
+
+    @property
+    def _columns(self) -> dict[str, Column]:
+        """As the kinds are now: one that waited may be settled meanwhile."""
+        kinds, declared = self._kinds, self._query.plan.table.columns
+        return {name: Column(kinds[name], mixes=_mixes(kinds[name], declared[name])) for name in self._query.names}
 
     def worthwhile(self, session: Session) -> bool:
         if self._process is None and self._left:
@@ -84,6 +89,8 @@ class SqliteBulk:
     def _pages(self, process: subprocess.Popen[bytes], wanted: BulkPass) -> Iterator[Proven | None]:
         assert process.stdin is not None
         assert process.stdout is not None
+        columns = self._columns
+        landing = pa.schema([pa.field(name, columns[name].kind.arrow) for name in self._query.plan.columns])
         process.stdin.write(pickle.dumps(self._request(wanted)))
         process.stdin.close()
         while True:
@@ -97,7 +104,7 @@ class SqliteBulk:
                 log.debug("the reader of %s gave up: %s", self._query.plan.name, why)
                 return
             (batch,) = pa.ipc.open_stream(data).read_all().combine_chunks().to_batches()
-            yield Proven(batch, list(self._columns.values()), self._query.cursor_at, self._landing)
+            yield Proven(batch, list(columns.values()), self._query.cursor_at, landing)
 
     def close(self) -> None:
         process, self._process = self._process, None
@@ -133,7 +140,9 @@ class SqliteBulk:
         outside = []
         for name, column in self._columns.items():
             stored = f"+{quoted(name)}"
-            if pa.types.is_binary(column.kind.arrow):
+            if column.kind.waits:
+                outside.append(f"{stored} IS NOT NULL")
+            elif pa.types.is_binary(column.kind.arrow):
                 outside.append(f"{stored} < x''")
             elif not _is_number(column.kind.arrow):
                 outside.append(f"{stored} < '' OR {stored} >= x''")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +23,22 @@ from ._cursor import cursor_expression, cursor_facts
 from ._reflect import reflect
 from ._types import kind_of
 
+SMALLEST = 512
+"""Bytes of the smallest page."""
 _AWAY = ("locked", "busy")
 _NO_DATABASE = ("not a database", "malformed", "unsupported file format", "encrypted")
 _NOT_READABLE = ("unable to open", "readonly", "disk i/o error", "authorization", "access permission")
+
+
+def _is_database(path: Path) -> bool:
+    """By its first bytes, which every SQLite file has."""
+    try:
+        if not path.is_file():  # opening a pipe waits for whoever writes to it
+            return False
+        with path.open("rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -41,16 +55,52 @@ class SqliteDialect:
     def identity(self) -> str:
         return f"sqlite:///{quote(str(self.path), safe=' +/')}"
 
+    def is_blank(self) -> bool:
+        """Whether the file has no byte, as one that was made and never written.
+
+        It is not opened then: SQLite takes what lies beside an empty file for a remnant, and deletes it
+        (``pagerOpenWalIfPresent`` in its pager.c), also where it may only read.
+
+        :raises ConfigurationError: where it is so, and a log that belongs to a database that was not empty is there.
+        """
+        if not self.path.is_file() or (size := self.path.stat().st_size) >= SMALLEST:
+            return False
+        if size:
+            raise ConfigurationError(
+                f"{str(self.path)!r} is not a SQLite database: it has {size} bytes, and the smallest has {SMALLEST}. "
+                "Check that database names the right file, and that it was copied whole"
+            )
+        for suffix in ("-wal", "-journal"):
+            log = self.path.with_name(f"{self.path.name}{suffix}")
+            if log.is_file() and log.stat().st_size:
+                raise ConfigurationError(
+                    f"the SQLite database {str(self.path)!r} has 0 bytes, and {log.name!r} beside it has "
+                    f"{log.stat().st_size}: the database was emptied while its changes were still in there. Put the "
+                    "database back from a copy; do not open it before, since SQLite deletes that file then"
+                )
+        return True
+
     def connect(self) -> sqlite3.Connection:
+        if self.is_blank():
+            raise ConfigurationError(f"the SQLite database {str(self.path)!r} has 0 bytes")
         if not self.path.is_file():
-            what = "is a folder" if self.path.is_dir() else "does not exist"
-            raise ConfigurationError(f"the SQLite database {str(self.path)!r} {what}")
+            raise ConfigurationError(f"database: {str(self.path)!r} {self._why_no_file()}")
         try:
             return self._opened()
         except Exception as error:
             if (ours := self.translate(error)) is not None:
                 raise ours from error
             raise
+
+    def _why_no_file(self) -> str:
+        """And what to write instead: the database beside it that may be meant."""
+        folder = self.path if self.path.is_dir() else self.path.parent
+        names = [] if not folder.is_dir() else sorted(one.name for one in folder.iterdir() if _is_database(one))
+        near = difflib.get_close_matches(self.path.name, names, n=1) or names[:1]
+        write = f'; write database = "{(folder / near[0]).as_posix()}"' if near else ""
+        if self.path.is_dir():
+            return f"is a folder, not an SQLite database{write or '; name the file in it'}"
+        return f"does not exist (a relative path starts at the flow file's folder){write}"
 
     @property
     def _uri(self) -> str:
@@ -70,7 +120,19 @@ class SqliteDialect:
         return connection
 
     def tables(self, session: Session) -> Sequence[TableInfo]:
-        return reflect(session)
+        found = reflect(session)
+        self._check_whole(session)
+        return found
+
+    def _check_whole(self, session: Session) -> None:
+        """Raises ``ConfigurationError`` for a file that ends within a page: SQLite reads zeros for what is missing."""
+        ((page,),) = session.connection.execute("PRAGMA page_size")
+        size = self.path.stat().st_size
+        if size % page:
+            raise ConfigurationError(
+                f"the SQLite database {str(self.path)!r} is cut off: its {size} bytes are not whole pages "
+                f"of {page}. Put it back from a whole copy"
+            )
 
     def translate(self, error: Exception) -> DataSourceError | None:
         if not isinstance(error, sqlite3.Error):

@@ -11,6 +11,7 @@ import sqlite3
 from typing import Any
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
 
 from ..sql._facts import KeyInfo, TableInfo
 from ..sql._session import Session
@@ -19,12 +20,14 @@ OrderedIndex = tuple[tuple[str, str | None], ...]
 
 
 def reflect(session: Session) -> list[TableInfo]:
-    """Every table and view but SQLite's own (``sqlite_…``) and the shadow tables that virtual tables live in."""
+    """Every table and view but SQLite's own (``sqlite_…``), those that our own destinations keep beside the tables
+    they land (``_vdk_…``), and the shadow tables that virtual tables live in.
+    """
     shadows = _shadow_tables(session)
     found = []
     master = "SELECT name, type, sql FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name"
     for name, kind, sql in _run(session, master):
-        if not name.lower().startswith("sqlite_") and name not in shadows:
+        if not name.lower().startswith(("sqlite_", RESERVED_PREFIX)) and name not in shadows:
             found.append(_table(session, name, kind, sql or ""))
     return found
 

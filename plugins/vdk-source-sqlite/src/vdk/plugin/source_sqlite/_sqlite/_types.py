@@ -22,6 +22,7 @@ from ..sql._kinds import (
     TIMESTAMP,
     TIMESTAMP_UTC,
     UNFIT,
+    WAITING,
     Kind,
     decimal_kind,
 )
@@ -41,7 +42,10 @@ _TIMES = ("DATE", "DATETIME", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP WITH TIME Z
 
 
 def kind_of(declared: str, sample: Sequence[Any]) -> Kind:
-    """The kind of a column declared so, with these values (none of them None) among others."""
+    """The kind of a column declared so, with these values (none of them None) among others.
+
+    ``WAITING`` where the values decide and there are none: a type chosen now could not hold what comes later.
+    """
     words = re.sub(r"\s*([(),])\s*", r"\1", " ".join(declared.upper().split()))
     if match := _NUMBER.fullmatch(words):
         return decimal_kind(int(match[1]), int(match[2] or 0)) if match[1] else DOUBLE
@@ -49,19 +53,18 @@ def kind_of(declared: str, sample: Sequence[Any]) -> Kind:
     if (kind := _WORDS.get(re.sub(r" (UNSIGNED|SIGNED|ZEROFILL)$", "", bare))) is not None:
         return kind
     if bare in _TIMES:
-        return _time_kind(bare, sample)
-    return BINARY if sample and all(isinstance(value, bytes) for value in sample) else ANY
+        return _time_kind(bare, sample) if sample else WAITING
+    if not sample:
+        return WAITING
+    return BINARY if all(isinstance(value, bytes) for value in sample) else ANY
 
 
 def _time_kind(declared: str, sample: Sequence[Any]) -> Kind:
     """SQLite has no times: what a column declared as one holds is seen from its values."""
-    usual = DATE if declared == "DATE" else TIMESTAMP
-    if not sample:
-        return usual
     # DATE before TIMESTAMP: a timestamp takes dates too. A column that may hold times is not a date for its first few.
     candidates = (
         (DATE, TIMESTAMP, TIMESTAMP_UTC, INTEGER, DOUBLE)
-        if usual is DATE
+        if declared == "DATE"
         else (TIMESTAMP, TIMESTAMP_UTC, INTEGER, DOUBLE)
     )
     return next((kind for kind in candidates if _takes(kind, sample)), ANY)

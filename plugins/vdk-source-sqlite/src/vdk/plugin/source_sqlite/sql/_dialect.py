@@ -39,7 +39,10 @@ class Dialect(Protocol):
         take what it could not. The rows that were unreadable then come with values that do not convert."""
 
     def kind(self, declared: str, sample: Sequence[Any]) -> Kind:
-        """How the values of a column land, by its declared type, and by some of its values where that decides."""
+        """How the values of a column land, by its declared type, and by some of its values where that decides.
+
+        A kind that waits where the values decide and ``sample`` is empty.
+        """
 
     def cursor_expression(self, column: Expression, cursor_format: str) -> Expression:
         """The cursor so that the database orders it by its bytes or number. ``column`` itself where an index may serve.

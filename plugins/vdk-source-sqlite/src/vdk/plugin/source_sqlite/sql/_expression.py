@@ -61,7 +61,12 @@ def quoted(name: str) -> str:
 
 
 def value(one: Any) -> Expression:
-    """A bound value, that reaches the driver as it is."""
+    """A bound value, that reaches the driver as it is. Text that is not UTF-8 comes with its bytes as surrogates."""
+    try:
+        if isinstance(one, str):
+            one.encode()
+    except UnicodeEncodeError:
+        return Expression("CAST(? AS TEXT)", (one.encode("utf-8", "surrogateescape"),))
     return Expression("?", (one,))
 
 

@@ -10,6 +10,7 @@ everything it begins, so ``'2026-01-01 10:00'`` is at or below ``'2026-01-01 10:
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -60,10 +61,10 @@ class CursorFormat(ABC):
     def configured(self, value: Any, place: str) -> Any:
         """A configured bound in stored form. Raises ``ConfigurationError``."""
         if self.numeric and isinstance(value, (int, float)) and not isinstance(value, bool):
-            return value
+            return _in_range(value, value, place)
         if isinstance(value, (str, dt.date)):
             try:
-                return self.bound(self.configured_instant(value))
+                return _in_range(self.bound(self.configured_instant(value)), value, place)
             except ValueError:
                 pass
         wanted = "a number or an ISO date" if self.numeric else "an ISO date or time"
@@ -71,6 +72,23 @@ class CursorFormat(ABC):
 
     def configured_instant(self, value: str | dt.date) -> int:
         return instant_of(value, UTC)
+
+
+def fits_64_bits(value: Any) -> bool:
+    """Whether a value is no integer, or one that a database has."""
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
+
+
+def _in_range(bound: Any, value: Any, place: str) -> Any:
+    """Raises ``ConfigurationError`` for a bound that no stored cursor can be compared with."""
+    if not fits_64_bits(bound):
+        raise ConfigurationError(
+            f"{place}: {value} is beyond the integers of the database, which have 64 bits; write a number from "
+            f"{-(2**63)} to {2**63 - 1}, or an earlier date"
+        )
+    if isinstance(bound, float) and not math.isfinite(bound):
+        raise ConfigurationError(f"{place}: {value} is not a finite number; write one, or an ISO date")
+    return bound
 
 
 def instant_of(value: str | dt.date, zone: dt.tzinfo) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from ._names import closest
-from ._options import CURSOR_COLUMNS, SqlConfig
+from ._options import CURSOR_COLUMNS, Columns, SqlConfig
 from ._plan import NEED_A_CURSOR, Plan
 
 
@@ -21,9 +21,12 @@ def idle_options(config: SqlConfig, plans: Sequence[Plan]) -> Iterator[str]:
         yield from _unknown("deletes.column", [config.deletes.column], columns)
     if config.deletes is not None and config.deletes.sweep is not None and all(plan.sweep is None for plan in plans):
         yield "deletes.sweep: no table has both a cursor and a primary key, so none is swept"
-    if config.columns is not None:
-        yield from _unknown("columns.include", config.columns.include or (), columns)
-        yield from _unknown("columns.exclude", config.columns.exclude or (), columns)
+    chosen = Columns.of(config.columns, "columns")
+    yield from _unknown("columns.include", chosen.include or (), columns)
+    yield from _unknown("columns.exclude", chosen.exclude or (), columns)
+    yield from _unknown("columns", chosen.types, columns)
+    if isinstance(config.decimals, dict):
+        yield from _unknown("decimals", config.decimals, columns)
     if config.cursor_columns != CURSOR_COLUMNS and not any(one.casefold() in columns for one in config.cursor_columns):
         yield from _unknown("cursor_columns", config.cursor_columns, columns)
     if not any(plan.cursor for plan in plans):

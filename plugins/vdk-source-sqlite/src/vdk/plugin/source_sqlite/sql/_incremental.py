@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, DataSourcePayload
 
+from ._behind import check_behind, is_behind, oldest_rows
 from ._bulk import Bulk, Proven
 from ._facts import CursorFacts
 from ._matching import CursorCheck
-from ._overlap import CAP, Overlap, row_hash
+from ._overlap import CAP, Overlap, shape_of
 from ._packer import Packer
 from ._pages import BulkPage, Pace, Page, Pages
 from ._plan import Plan
@@ -22,7 +23,7 @@ from ._query import Query, Range
 from ._session import Row, Session
 from ._state import Progress, Resume, decode, encode
 from ._sweep import all_keys, is_due
-from ._watermark import check_state, lower_bound, upper_bound, warn_of_bounds, window_start
+from ._watermark import check_state, lower_bound, upper_bound, warn_of_numbers, window_start
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +40,13 @@ class Incremental:
         self._pace = Pace(query.plan.page_rows)
         self._said: Mapping[str, Any] = {}
         self._unchanged = 0
+        self._is_behind = False
+        self._shape = shape_of({name: self._plan.table.columns[name] for name in query.names})
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         """Payloads behind ``state``, in the order of the cursor, each with the state behind it."""
         progress = decode(state, self._plan.name, self._plan.cursor, self._key, self._plan.primary_key)
+        self._forget_other_shapes(progress)
         self._said = dict(state)
         yield from self._sweep(progress)
         if progress.resume is not None:
@@ -52,7 +56,12 @@ class Incremental:
         facts = self._look(progress)
         upper = upper_bound(self._session, self._query, facts, self._now)
         self._check.nulls(facts)
-        warn_of_bounds(self._plan, facts, progress, upper)
+        warn_of_numbers(self._plan, facts, upper)
+        self._is_behind = is_behind(facts, progress, upper)
+        if self._is_behind:
+            check_behind(self._session, self._query, progress, upper)
+        elif upper.value is not None and (not progress.oldest or upper.value != progress.high):  # else nothing is new
+            progress.oldest = oldest_rows(self._session, self._query)
         yield from self._pass(facts, progress, None, upper.value)
         counts = {"rows_null_cursor": facts.nulls, "rows_held_back": upper.held_back, "rows_unchanged": self._unchanged}
         yield from self._finish(progress, counts)
@@ -105,8 +114,8 @@ class Incremental:
         """The rows up to ``upper``; ``progress`` is what a state behind them says, at every payload and at the end."""
         self._unchanged = 0
         if start is None:
-            known, progress.rows = progress.rows, Overlap(cap=CAP)
-            if known.is_summed and known.survey(self._known_rows(facts, progress)) and upper == progress.high:
+            known, progress.rows = progress.rows, Overlap(cap=CAP, shape=self._shape)
+            if known.is_summed and known.survey(self._known_rows(facts, progress, known)) and upper == progress.high:
                 known.end_survey()  # all is as it was, and nothing is newer
                 progress.rows, self._unchanged = known, known.size
                 return
@@ -147,7 +156,7 @@ class Incremental:
         """A page of rows that are all new."""
         self._check.proven(facts.format, page.rows)
         for row in page.rows.rows_from(window):
-            progress.rows.add(row_hash(row))
+            progress.rows.add(progress.rows.hash(row))
         progress.resume = page.resume
         if self._is_past(page.resume, progress.high):
             self._forget_before(progress)
@@ -174,17 +183,37 @@ class Incremental:
         by_key = start.order == "key" if start is not None else self._first_by_key(progress)
         yield from pages.by_key(span, start) if by_key else pages.by_cursor(span, start)
 
-    def _known_rows(self, facts: CursorFacts, progress: Progress) -> Iterator[int]:
+    def _known_rows(self, facts: CursorFacts, progress: Progress, known: Overlap) -> Iterator[int]:
         """The hashes of the rows that may have been delivered, as they are now."""
         pages = Pages(self._session, self._query, self._pace, progress.high)
         for page in self._span(pages, facts, progress, None, progress.high):
             if isinstance(page, Page):  # nothing is read in bulk here
-                yield from map(row_hash, page.rows)
+                yield from map(known.hash, page.rows)
+
+    def _forget_other_shapes(self, progress: Progress) -> None:
+        """Rows that landed with other columns are not those that are there now: they are delivered again.
+
+        Not so those of a state that does not say which columns it covers: they are taken for the present ones once.
+        """
+        for name in ("rows", "before"):
+            known: Overlap = getattr(progress, name)
+            if known.size and known.shape in ("", self._shape):
+                continue
+            if known.size:
+                log.warning(
+                    "stream %r: its columns or their declared types have changed since the last run. The rows at the "
+                    "end of the last run land again; older ones keep what they landed with until they change. To land "
+                    "them all, reset the state of the stream (`vdk datasource state reset FLOW --stream %s`)",
+                    self._plan.name, self._plan.name,
+                )  # fmt: skip
+            setattr(progress, name, Overlap(cap=CAP, shape=self._shape))
 
     def _forget_before(self, progress: Progress) -> None:
         """No row is left that an earlier pass delivered."""
         progress.before.settle(progress.rows)
-        progress.before = Overlap()
+        if self._is_behind:
+            progress.rows.keep(progress.before)  # they are not there now, and must not land twice if they come back
+        progress.before = Overlap(shape=self._shape)
 
     def _first_by_key(self, progress: Progress) -> bool:
         order, query = self._plan.options.order or "auto", self._query
@@ -209,10 +238,9 @@ class Incremental:
         remember = cursor is None or (window is not None and cursor >= window)
         if not known and not remember:
             return True
-        digest = row_hash(row)
         if remember:
-            progress.rows.add(digest)
-        if known and progress.before.take(digest):
+            progress.rows.add(progress.rows.hash(row))
+        if known and progress.before.size and progress.before.take(progress.before.hash(row)):
             self._unchanged += 1
             return False
         return True

@@ -27,15 +27,20 @@ class Unfit(ValueError):
 class Kind:
     """Where a column lands.
 
-    :param arrow: the type.
+    :param arrow: the type; Arrow's null type: it depends on the values, and none is known yet.
     :param render: for text columns that take any value: how one that is not text is written.
+    :param read: what is done to every value first. Raises one of ``UNFIT`` for a value that does not fit.
     """
 
     arrow: pa.DataType
     render: Callable[[Any], str] | None = None
+    read: Callable[[Any], Any] | None = None
 
     def array(self, values: Sequence[Any]) -> pa.Array:
         """``values`` (None: NULL) as an array of the type. Raises one of ``UNFIT``."""
+        if self.read is not None:
+            read = self.read
+            values = [None if value is None else read(value) for value in values]
         if self.render is not None:
             render = self.render
             values = [value if value is None or type(value) is str else render(value) for value in values]
@@ -55,6 +60,11 @@ class Kind:
         if pa.types.is_null(found.type):
             return pa.nulls(len(found), self.arrow)
         return _CASTS[self._family](self.arrow, found)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the type is still to be settled, by the first values that come."""
+        return bool(pa.types.is_null(self.arrow))
 
     @property
     def _family(self) -> str:
@@ -153,6 +163,7 @@ def _exact(value: Any, scale: int) -> Decimal | None:
 
 
 _CASTS: dict[str, Callable[[pa.DataType, pa.Array], pa.Array]] = {
+    "null": _refuse,
     "int64": _refuse,
     "double": _double,
     "string": _refuse,
@@ -162,6 +173,26 @@ _CASTS: dict[str, Callable[[pa.DataType, pa.Array], pa.Array]] = {
     "date32[day]": _from_text,
     "decimal": _decimal_of_numbers,
 }
+
+
+def raw_bytes(value: Any) -> bytes:
+    """The bytes of a text as it is stored. Raises ``TypeError`` for what is neither text nor bytes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    if not isinstance(value, bytes):
+        raise TypeError(type(value).__name__)
+    return value
+
+
+def is_undecodable(value: Any) -> bool:
+    """Whether it is a text that is not UTF-8."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def text_of(value: Any) -> str:
@@ -176,6 +207,7 @@ def text_or_hex(value: Any) -> str:
     return f"X'{value.hex().upper()}'" if isinstance(value, bytes) else text_of(value)
 
 
+WAITING = Kind(pa.null())
 INTEGER = Kind(pa.int64())
 DOUBLE = Kind(pa.float64())
 TEXT = Kind(pa.string())

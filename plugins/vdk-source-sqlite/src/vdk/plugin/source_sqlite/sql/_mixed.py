@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +16,23 @@ if TYPE_CHECKING:
     from ._session import Session
 
 
+_BLANK = re.compile(r"[0:T .Z-]*")
+"""What some programs write for no time: ``''``, ``'0000-00-00 00:00:00'``."""
+
+
 def mixed_formats(session: Session, query: Query) -> ConfigurationError:
     """The error, after one pass over the cursor column."""
     plan = query.plan
     key = [query.column(name) for name in (plan.primary_key or (query.key.columns if query.key else ()))]
     found: dict[str, list[Any]] = {}
+    blanks: dict[str, None] = {}
     stored = query.stored_cursor
     statement = query.select(stored, *key).where(stored.is_not_null())
     for page in session.stream(statement, lambda: 10_000, release=False):
         for value, *keys in page:
             shape = shape_of(value)
+            if isinstance(value, str) and _BLANK.fullmatch(value):
+                blanks[value] = None
             if shape in found:
                 found[shape][0] += 1
             else:
@@ -35,8 +43,10 @@ def mixed_formats(session: Session, query: Query) -> ConfigurationError:
     ]
     what = "mixes formats" if len(found) > 1 else "is in a format that does not sort like time"
     cursor = " or ".join(map(repr, plan.cursor))
+    listed = json.dumps(sorted(blanks)[:10])
+    none = f"Where {listed} stand for no value, write {plan.place}.null_cursor_values = {listed}. " if blanks else ""
     return ConfigurationError(
-        f"stream {plan.name!r}: the cursor {cursor} {what}: {'; '.join(lines)}. Say how to read it with "
+        f"stream {plan.name!r}: the cursor {cursor} {what}: {'; '.join(lines)}. {none}Say how to read it with "
         f'{plan.place}.cursor_format (text, number, iso for any mix of ISO texts, or a pattern such as "%m-%d-%Y"), '
         f"name another column with {plan.place}.cursor, or read the table whole (write mode replace) with "
         f"{plan.place}.cursor = false"

@@ -11,6 +11,9 @@ from vdk.plugin.datasource_base.contract import ConfigurationError
 
 from ._formats import CursorFormat, micros_of
 
+_FAR = 1e30
+"""Microseconds: no time is so far from 1970."""
+
 
 @dataclass(frozen=True)
 class Epoch(CursorFormat):
@@ -28,18 +31,17 @@ class Epoch(CursorFormat):
         return {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[self.unit]
 
     def instant(self, value: Any) -> int:
-        return (
-            math.floor(value * 10**6 / self._per_second)
-            if isinstance(value, float)
-            else value * 10**6 // self._per_second
-        )
+        if isinstance(value, float):
+            return _whole(value * 10**6 / self._per_second)
+        return int(value * 10**6 // self._per_second)
 
     def bound(self, instant: int) -> int | float:
         whole, rest = divmod(instant * self._per_second, 10**6)
         return whole + rest / 10**6 if rest else whole
 
     def back(self, value: int | float, lookback: dt.timedelta) -> int | float:
-        return value - -(-micros_of(lookback) * self._per_second // 10**6)
+        earlier = value - -(-micros_of(lookback) * self._per_second // 10**6)
+        return max(earlier, -(2**63)) if isinstance(earlier, int) else earlier  # SQLite's integers end there
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,18 @@ class JulianDay(CursorFormat):
     numeric = True
 
     def instant(self, value: Any) -> int:
-        return round((float(value) - 2440587.5) * 86_400_000_000)
+        return _whole((float(value) - 2440587.5) * 86_400_000_000)
 
     def bound(self, instant: int) -> float:
         return instant / 86_400_000_000 + 2440587.5
 
     def back(self, value: Any, lookback: dt.timedelta) -> float:
         return float(value - lookback / dt.timedelta(days=1))
+
+
+def _whole(instant: float) -> int:
+    """Rounded down; an infinity is before or after all times. (SQLite stores one for ``9e999``.)"""
+    return math.floor(max(-_FAR, min(_FAR, instant)))
 
 
 @dataclass(frozen=True)

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from vdk.plugin.datasource_base.contract import DataSourceConfig, Duration
+from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceConfig, Duration
 
 NullCursor = Literal["include", "exclude", "fail"]
 Order = Literal["auto", "cursor", "key"]
+SourceBehind = Literal["warn", "fail"]
+Decimals = Literal["exact", "round", "double"]
+ColumnType = Literal["binary", "latin-1", "cp1252"]
 
 CURSOR_COLUMNS = ("updated_time", "updated_at", "modified_at", "last_modified")
 
 
-class ColumnsConfig(DataSourceConfig):
-    """Which columns land. Either list, not both."""
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The option ``columns``, read: which land, and how some of them do."""
 
-    include: Annotated[
-        list[str] | None, Meta(description="land these only; primary key and cursor always come along")
-    ] = None
-    exclude: Annotated[list[str] | None, Meta(description="land all but these")] = None
+    include: list[str] | None = None
+    exclude: list[str] | None = None
+    types: dict[str, ColumnType] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, option: Mapping[str, list[str] | ColumnType] | None, place: str) -> Columns:
+        """Raises ``ConfigurationError`` for a list that is neither ``include`` nor ``exclude``, and for both."""
+        lists = {name: one for name, one in (option or {}).items() if isinstance(one, list)}
+        if unknown := sorted(set(lists) - {"include", "exclude"}):
+            raise ConfigurationError(
+                f"{place}.{unknown[0]}: a list of columns is called include or exclude; how a column lands is a text, "
+                f'{unknown[0]} = "binary"'
+            )
+        if len(lists) > 1:
+            raise ConfigurationError(f"{place}: write include or exclude, not both")
+        types = {name: one for name, one in (option or {}).items() if not isinstance(one, list)}
+        return cls(lists.get("include"), lists.get("exclude"), types)
 
 
 class WhereConfig(DataSourceConfig):
@@ -81,6 +100,21 @@ class TableOptions(DataSourceConfig):
         NullCursor | None,
         Meta(description="rows without a cursor: include them in each run, exclude them, or fail. Default: include"),
     ] = None
+    null_cursor_values: Annotated[
+        list[str | int | float] | None,
+        Meta(
+            description='values of the cursor that stand for none, such as ["", "0000-00-00"]: rows with them are rows '
+            "without a cursor, see null_cursor. No index on the cursor serves then"
+        ),
+    ] = None
+    on_source_behind: Annotated[
+        SourceBehind | None,
+        Meta(
+            description="what to do when the highest cursor is below that of the last run, as after a backup was "
+            "restored: warn in each run, or fail. Default: warn, but fail where none of the rows remembered is there, "
+            "which shows that it is another database"
+        ),
+    ] = None
     order: Annotated[
         Order | None,
         Meta(
@@ -89,7 +123,22 @@ class TableOptions(DataSourceConfig):
         ),
     ] = None
     page_rows: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="rows per page. Default: 20480")] = None
-    columns: Annotated[ColumnsConfig | None, Meta(description="which columns land. Default: all")] = None
+    columns: Annotated[
+        dict[str, list[str] | ColumnType] | None,
+        Meta(
+            description="which columns land: { include = [names] } (primary key and cursor always come along) or "
+            '{ exclude = [names] }. And how text that is not UTF-8 lands: { NAME = "binary" } (as bytes), "latin-1" or '
+            '"cp1252" (text that is not UTF-8 is in that encoding). Default: all columns'
+        ),
+    ] = None
+    decimals: Annotated[
+        Decimals | dict[str, Decimals] | None,
+        Meta(
+            description="how numbers with more decimals than NUMERIC(p,s) declares land: exact (their rows are bad "
+            "records), round (half to even, to s decimals) or double (all numbers of the column); for all such "
+            'columns, or by name: { amount = "round" }. Default: exact'
+        ),
+    ] = None
     dynamic_types: Annotated[
         Literal["strict", "text"] | None,
         Meta(

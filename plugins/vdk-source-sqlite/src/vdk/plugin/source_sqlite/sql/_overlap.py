@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
 import marshal
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
+
+from vdk.plugin.datasource_base.parts import whole_number
 
 CAP = 100_000
 SIZE = 8
@@ -15,12 +18,22 @@ GROUPS = 4096
 _MASK = 2**64 - 1
 
 
-def row_hash(row: tuple[Any, ...]) -> int:
+def row_hash(row: tuple[Any, ...], shape: bytes = b"") -> int:
     """64 bits that tell rows apart by all their values and types; the same in every Python process.
 
     marshal's format 2 has fixed bytes for numbers, text and bytes, and takes a third of the time of ``repr``.
+
+    :param shape: what ``shape_of`` says of the columns; empty: they do not count, as in states of the first release.
     """
-    return int.from_bytes(blake2b(marshal.dumps(row, 2), digest_size=SIZE).digest(), "big")
+    return int.from_bytes(blake2b(marshal.dumps(row, 2), digest_size=SIZE, person=shape).digest(), "big")
+
+
+def shape_of(columns: Mapping[str, str]) -> str:
+    """The names and declared types of columns in their order, as 16 bytes in hexadecimal digits.
+
+    Values alone do not say what a row is: ``RENAME COLUMN`` changes no value, and every row.
+    """
+    return blake2b(json.dumps(list(columns.items())).encode(), digest_size=16).hexdigest()
 
 
 class Overlap:
@@ -29,12 +42,16 @@ class Overlap:
     A hash covers the whole row, key and cursor included, so an updated row is another one. Equal rows
     (of a table without a key) count.
 
+    :ivar shape: of the columns that the hashes cover, see ``shape_of``.
+
     Above ``cap`` rows only sums are kept, one for each of 4096 groups of hashes. They recognise a group
     whose rows are all as they were, once ``survey`` has seen every row that is there now. A group with
     any change is delivered again as a whole: rows are repeated, never dropped.
     """
 
-    def __init__(self, hashes: Iterable[int] = (), cap: int | None = None) -> None:
+    def __init__(self, hashes: Iterable[int] = (), cap: int | None = None, shape: str = "") -> None:
+        self.shape = shape
+        self._shape = bytes.fromhex(shape)
         self._cap = CAP if cap is None else cap
         self._counts: Counter[int] = Counter()
         self._sums: list[int] | None = None
@@ -44,6 +61,10 @@ class Overlap:
         self.size = 0
         for digest in hashes:
             self.add(digest)
+
+    def hash(self, row: tuple[Any, ...]) -> int:
+        """A row as this set knows rows."""
+        return row_hash(row, self._shape)
 
     @property
     def is_summed(self) -> bool:
@@ -104,7 +125,15 @@ class Overlap:
         if self._sums is not None:
             for group in self._same:
                 if self._taken[group] != self._sums[group]:
-                    later.forget(group)
+                    # Rows that are hashed another way are in other groups there.
+                    for one in (group,) if later.shape == self.shape else range(GROUPS):
+                        later.forget(one)
+
+    def keep(self, earlier: Overlap) -> None:
+        """Know the rows, too, that ``earlier`` knows still, where both know rows one by one."""
+        if self._sums is None and earlier._sums is None and self.shape == earlier.shape:
+            for digest in earlier._counts.elements():
+                self.add(digest)
 
     def forget(self, group: int) -> None:
         """Know no row of a group of hashes any more."""
@@ -127,15 +156,15 @@ class Overlap:
         return self._encoded
 
     @classmethod
-    def decode(cls, data: Any) -> Overlap:
+    def decode(cls, data: Any, shape: str = "") -> Overlap:
         """Raises ``ValueError``, ``TypeError`` or ``KeyError`` for what ``encode`` did not write."""
         if isinstance(data, str):
             hashes = _unpacked(data)
-            found = cls(hashes, cap=len(hashes))
+            found = cls(hashes, cap=len(hashes), shape=shape)
             found._cap = CAP
             return found
-        found = cls()
-        found.size, found._sums = int(data["rows"]), _unpacked(data["sums"], GROUPS)
+        found = cls(shape=shape)
+        found.size, found._sums = whole_number(data["rows"]), _unpacked(data["sums"], GROUPS)
         if "same" in data:
             found._same, found._taken = set(data["same"]), _unpacked(data["taken"], GROUPS)
         return found

@@ -14,21 +14,23 @@ from vdk.plugin.datasource_base.contract import (
     RejectedRows,
 )
 
-from ._kinds import UNFIT, Kind, split
+from ._kinds import UNFIT, Kind, is_undecodable, raw_bytes, split
 from ._plan import Plan
 from ._query import Query
 from ._session import Row
 
+SAMPLE_ROWS = 1000
 NOT_DELETED = (None, 0, "", "0", b"")
 
 
 class Packer:
-    """Turns the rows of one query into payloads."""
+    """Turns the rows of one query into payloads.
 
-    def __init__(self, plan: Plan, kinds: Mapping[str, Kind], query: Query) -> None:
-        self._plan, self._query = plan, query
-        self._kinds = [kinds[name] for name in plan.columns]
-        self._schema = schema_of(plan, kinds)
+    :param kinds: how each column lands. One that waits is settled here, by the first page that has a value in it.
+    """
+
+    def __init__(self, plan: Plan, kinds: dict[str, Kind], query: Query) -> None:
+        self._plan, self._query, self._kinds = plan, query, kinds
         self._key_at = [plan.columns.index(name) for name in plan.primary_key] or list(query.key_at)
         self._count = 0
 
@@ -42,7 +44,7 @@ class Packer:
     def _payloads(self, rows: Sequence[Row]) -> Iterator[DataSourcePayload]:
         live, deleted = self._apart(rows)
         if live:
-            yield from self._converted(live, range(len(self._kinds)), "rows")
+            yield from self._converted(live, range(len(self._plan.columns)), "rows")
         if deleted and self._plan.cursor:  # a table that is read whole is replaced: what it leaves out is gone
             yield from self._converted(deleted, self._key_at, "deletes")
         self._count += len(rows)
@@ -79,36 +81,61 @@ class Packer:
         """The rows of which every value fits, and the others with the first column that each does not fit."""
         arrays: list[pa.Array] = []
         bad: dict[int, int] = {}
+        names = self._plan.columns
         for at, values in by_column.items():
+            settle_kind(self._query, self._kinds, names[at], values)
+            kind = self._kinds[names[at]]
             try:
-                arrays.append(self._kinds[at].array(values))
+                arrays.append(kind.array(values))
             except UNFIT:
-                array, unfit = split(self._kinds[at], values)
+                array, unfit = split(kind, values)
                 arrays.append(array)
                 for row in unfit:
                     bad.setdefault(row, at)
-        table = pa.Table.from_arrays(arrays, schema=pa.schema([self._schema.field(at) for at in by_column]))
+        table = pa.Table.from_arrays(arrays, names=[names[at] for at in by_column])
         return (table.filter(pa.array([row not in bad for row in range(count)])) if bad else table), bad
 
     def _rejected(self, row: Row, number: int, at: int) -> tuple[dict[str, Any], BadRecordError]:
         plan, name = self._plan, self._plan.columns[at]
-        declared = plan.table.columns[name] or "no type"
         error = BadRecordError(
-            f"the column is declared {declared} and lands as {self._kinds[at].arrow}, which does not hold this "
-            f'{type(row[at]).__name__}; reject such rows with on_bad_record = "reject", or land the column as text '
-            f'with {plan.place}.dynamic_types = "text"',
+            f'{self._misfit(name, row[at])}; or reject such rows with on_bad_record = "reject"',
             stream=plan.name,
             column=name,
             key=self._named_key(row, number),
-            value=row[at],
+            value=raw_bytes(row[at]) if is_undecodable(row[at]) else row[at],
         )
         return dict(zip(plan.columns, row, strict=False)), error
+
+    def _misfit(self, name: str, value: Any) -> str:
+        """Why a value does not fit, and what to do about it."""
+        plan, kind = self._plan, self._kinds[name]
+        is_key = name in plan.primary_key
+        if is_undecodable(value):
+            decode = f'name its encoding with {plan.place}.columns = {{ {name} = "latin-1" }} (or "cp1252"), or '
+            return (
+                f"the text is not UTF-8; {'' if is_key else decode}land its bytes with "
+                f'{plan.place}.columns = {{ {name} = "binary" }}'
+            )
+        why = (
+            f"the column is declared {plan.table.columns[name] or 'no type'} and lands as {kind.arrow}, which does not "
+            f"hold this {type(value).__name__}; "
+        )
+        if pa.types.is_decimal(kind.arrow) and isinstance(value, float) and not is_key:
+            why += f'round such numbers with {plan.place}.decimals = {{ {name} = "round" }} (or land "double"), or '
+        return f'{why}land the column as text with {plan.place}.dynamic_types = "text"'
 
     def _named_key(self, row: Row, number: int) -> Any:
         values = [row[at] for at in self._key_at]
         if not values:
             return f"row {self._count + number + 1} as read"
         return values[0] if len(values) == 1 else tuple(values)
+
+
+def settle_kind(query: Query, kinds: dict[str, Kind], name: str, values: Sequence[Any]) -> None:
+    """Settle how a column lands that waited for a value, if one of ``values`` is one."""
+    if name not in kinds or not kinds[name].waits or not (sample := [one for one in values if one is not None]):
+        return
+    kinds[name] = query.dialect.kind(query.plan.table.columns[name], sample[:SAMPLE_ROWS])
 
 
 def schema_of(plan: Plan, kinds: Mapping[str, Kind]) -> pa.Schema:

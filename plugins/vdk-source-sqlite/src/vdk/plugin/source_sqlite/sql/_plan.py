@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_base.parts import DELETED_AT, RESERVED_PREFIX
 
 from ._facts import KeyInfo, TableInfo
+from ._formats import fits_64_bits
 from ._names import find_name
-from ._options import SqlConfig, TableConfig
+from ._options import Columns, ColumnType, Decimals, SqlConfig, TableConfig
 
+T = TypeVar("T")
 NEED_A_CURSOR = frozenset(
-    {"initial_value", "end_value", "lookback", "safety_lag", "null_cursor", "cursor_format", "order"}
+    {
+        *("initial_value", "end_value", "lookback", "safety_lag", "null_cursor", "cursor_format", "order"),
+        *("null_cursor_values", "on_source_behind"),
+    }
 )
 
 
@@ -36,6 +42,9 @@ class Plan:
     cursor: tuple[str, ...]
     order_key: KeyInfo | None
     deleted_column: str | None = None
+    column_types: dict[str, ColumnType] = field(default_factory=dict)
+    decimals: dict[str, Decimals] = field(default_factory=dict)
+    """By column; ``""``: for all that are declared as decimals."""
     own_options: frozenset[str] = frozenset()
     """Options that were set for this very table."""
 
@@ -66,6 +75,12 @@ class Plan:
         return deletes.sweep if deletes is not None and self.cursor and self.primary_key else None
 
     @property
+    def hidden_mark(self) -> str | None:
+        """The column in which our own destinations mark a deleted row, unless rows are looked at by it anyway."""
+        mark = next((name for name in self.table.columns if name.lower() == DELETED_AT), None)
+        return None if mark == self.deleted_column else mark
+
+    @property
     def backfill(self) -> bool:
         return self.options.end_value is not None
 
@@ -85,6 +100,8 @@ def make_plan(table: TableInfo, config: SqlConfig, own: TableConfig | None) -> P
         cursor=cursor,
         order_key=table.keys[0] if table.keys else None,
         deleted_column=deleted,
+        column_types=_by_column(table, Columns.of(options.columns, f"{place}.columns").types, own, f"{place}.columns"),
+        decimals=_decimals(table, options, own, f"{place}.decimals"),
         own_options=frozenset(name for name in TableConfig.__struct_fields__ if getattr(own, name, None) is not None),
     )
     _check(plan)
@@ -104,6 +121,10 @@ def _check(plan: Plan) -> None:
     if "deletes" in plan.own_options and deletes is not None and deletes.sweep is not None and plan.sweep is None:
         why = "no primary key to find rows by" if plan.cursor else "no cursor: it is read whole, which replaces it"
         raise ConfigurationError(f"{place}.deletes.sweep: the table has {why}")
+    if wrong := [one for one in plan.options.null_cursor_values or () if not fits_64_bits(one)]:
+        raise ConfigurationError(
+            f"{place}.null_cursor_values: {wrong[0]} is beyond the integers of the database, which have 64 bits"
+        )
     try:
         ZoneInfo(plan.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -146,11 +167,11 @@ def _deleted_column(table: TableInfo, options: TableConfig, own: TableConfig | N
 def _columns(
     table: TableInfo, options: TableConfig, own: TableConfig | None, needed: set[str], place: str
 ) -> tuple[str, ...]:
-    chosen = options.columns
-    if chosen is None or (chosen.include is None and chosen.exclude is None):
-        return tuple(table.columns)
-    if chosen.include is not None and chosen.exclude is not None:
-        raise ConfigurationError(f"{place}.columns: say include or exclude, not both")
+    chosen = Columns.of(options.columns, f"{place}.columns")
+    # What a destination of ours has added says when and from where a row landed there, and is not part of it.
+    own_columns = [name for name in table.columns if not name.lower().startswith(RESERVED_PREFIX) or name in needed]
+    if chosen.include is None and chosen.exclude is None:
+        return tuple(own_columns)
     listed = chosen.include if chosen.include is not None else chosen.exclude or []
     if own is None or own.columns is None:
         folded = {name.casefold() for name in listed}
@@ -158,10 +179,26 @@ def _columns(
     else:
         names = set(_names(table, listed, f"{place}.columns"))
     if chosen.include is not None:
-        return tuple(name for name in table.columns if name in names | needed)
+        return tuple(name for name in own_columns if name in names | needed)
     if lost := sorted(names & needed):
         raise ConfigurationError(f"{place}.columns.exclude: {lost} are primary key or cursor, which always land")
-    return tuple(name for name in table.columns if name not in names)
+    return tuple(name for name in own_columns if name not in names)
+
+
+def _by_column(table: TableInfo, named: Mapping[str, T], own: TableConfig | None, place: str) -> dict[str, T]:
+    """Options by the columns' names in the database. Those for all tables apply where there is the column."""
+    option = place.rpartition(".")[2]
+    if own is not None and getattr(own, option) is not None:
+        return dict(zip(_names(table, list(named), place), named.values(), strict=True))
+    folded = {name.casefold(): name for name in table.columns}
+    return {folded[name.casefold()]: one for name, one in named.items() if name.casefold() in folded}
+
+
+def _decimals(table: TableInfo, options: TableConfig, own: TableConfig | None, place: str) -> dict[str, Decimals]:
+    chosen = options.decimals
+    if chosen is None or isinstance(chosen, str):
+        return {"": chosen or "exact"}
+    return _by_column(table, chosen, own, place)
 
 
 def _names(table: TableInfo, names: Sequence[str], place: str) -> tuple[str, ...]:

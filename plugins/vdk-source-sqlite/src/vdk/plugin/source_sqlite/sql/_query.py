@@ -10,7 +10,8 @@ from typing import Any, Literal
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
 from ._dialect import Dialect
-from ._expression import Expression, Select, all_of, any_of, call, names_in, quoted, value, written
+from ._expression import NULL, Expression, Select, all_of, any_of, call, case, names_in, quoted, value, written
+from ._formats import fits_64_bits
 from ._plan import Plan
 
 IndexLevel = Literal["none", "cursor", "full"]
@@ -42,9 +43,15 @@ class Query:
 
     @property
     def stored_cursor(self) -> Expression:
-        """The cursor as it is stored."""
-        columns = [self.column(name) for name in self.plan.cursor]
+        """The cursor as it is stored; NULL where its value stands for none."""
+        columns = [self._without_nulls(self.column(name)) for name in self.plan.cursor]
         return columns[0] if len(columns) == 1 else call("coalesce", *columns)
+
+    def _without_nulls(self, column: Expression) -> Expression:
+        values = self.plan.options.null_cursor_values
+        if not values:
+            return column
+        return case(any_of(*(column.infix("=", value(one)) for one in values)), NULL, column)
 
     @cached_property
     def cursor(self) -> Expression:
@@ -79,9 +86,13 @@ class Query:
     @cached_property
     def cursor_at(self) -> int:
         """Where a row has its cursor: its own column if that is it, unchanged."""
+        return self._at[self.plan.cursor[0]] if self._is_plain else len(self._at)
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the cursor compares as its column is stored."""
         plan = self.plan
-        plain = len(plan.cursor) == 1 and plan.cursor_format in PLAIN_FORMATS
-        return self._at[plan.cursor[0]] if plain else len(self._at)
+        return len(plan.cursor) == 1 and plan.cursor_format in PLAIN_FORMATS and not plan.options.null_cursor_values
 
     @cached_property
     def key_at(self) -> tuple[int, ...]:
@@ -95,7 +106,7 @@ class Query:
     def index_level(self) -> IndexLevel:
         """Which order an index gives: of (cursor, key), of the cursor, or none."""
         plan = self.plan
-        if len(plan.cursor) != 1 or plan.cursor_format not in PLAIN_FORMATS:
+        if not self._is_plain:
             return "none"
         level: IndexLevel = "none"
         wanted = list(zip(self.key.columns, self.key.collations, strict=True)) if self.key else []
@@ -121,16 +132,24 @@ class Query:
 
     @cached_property
     def _where(self) -> tuple[Expression, ...]:
+        hidden = self.plan.hidden_mark
+        present = () if hidden is None else (self.column(hidden).is_null(),)
         where = self.plan.options.where
         if where is None:
-            return ()
+            return present
         wanted = names_in(where.sql)
         if wanted != set(where.params):
             raise ConfigurationError(
                 f"{self.plan.place}.where: the condition has the names {sorted(wanted)}, and params has "
                 f"{sorted(where.params)}; a colon that is no name is written \\:"
             )
-        return (written(f"({where.sql}\n)", where.params),)  # a new line ends a comment that it may end with
+        for name, one in where.params.items():
+            if not fits_64_bits(one):
+                raise ConfigurationError(
+                    f"{self.plan.place}.where.params.{name}: {one} does not fit the database's integers of 64 "
+                    f"bits; write a number from {-(2**63)} to {2**63 - 1}"
+                )
+        return (*present, written(f"({where.sql}\n)", where.params))  # a new line ends a comment that it may end with
 
     def between(self, span: Range) -> list[Expression]:
         """Conditions for cursors in ``span``; with no bound at all: for cursors that are not NULL."""

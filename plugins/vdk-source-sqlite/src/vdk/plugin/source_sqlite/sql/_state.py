@@ -3,11 +3,14 @@
 ``{"v": 1, "cursor": column, "type": tag, "key": [column, …], "primary_key": [column, …],
 "high_watermark": {"cursor": …, "key": […]} | null,
 "resume": {"order": "cursor"|"key"|"nulls", "cursor": …, "key": […], "upper": …} | null,
-"overlap": {"rows": base64, "before": base64}, "swept": ISO 8601 time}``
+"overlap": {"rows": base64, "shape": hex, "before": base64, "before_shape": hex},
+"oldest": [[cursor, [key, …]], …], "swept": ISO 8601 time}``
 
 ``high_watermark`` is the highest cursor of a finished pass, ``resume`` is where an unfinished pass
 stands. ``overlap.rows`` knows the rows delivered at and above ``high_watermark - lookback`` and
 those without a cursor; while a pass is unfinished, ``overlap.before`` has what the pass before left.
+``oldest`` has some of the rows with the lowest cursors, which tell this database from another one.
+The shapes say which columns the hashes cover; without one they cover values only, as the first release did.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any, Literal
 
 from vdk.plugin.datasource_base.contract import StateError
 
+from ._kinds import is_undecodable, raw_bytes
 from ._overlap import Overlap
 
 VERSION = 1
@@ -52,6 +56,7 @@ class Progress:
     rows: Overlap = field(default_factory=Overlap)
     before: Overlap = field(default_factory=Overlap)
     swept: str | None = None
+    oldest: list[tuple[Any, tuple[Any, ...]]] = field(default_factory=list)
 
 
 def encode(
@@ -61,9 +66,11 @@ def encode(
     high = None
     if progress.high is not None:
         high = {"cursor": _out(progress.high), "key": [_out(value) for value in progress.high_key]}
-    overlap = {"rows": progress.rows.encode()} if progress.rows.size else {}
-    if progress.before.size:
-        overlap["before"] = progress.before.encode()
+    overlap = {}
+    for name, shape, known in (("rows", "shape", progress.rows), ("before", "before_shape", progress.before)):
+        if known.size:
+            overlap[name] = known.encode()
+            overlap |= {shape: known.shape} if known.shape else {}
     return {
         "v": VERSION,
         "cursor": _column(cursor),
@@ -73,6 +80,7 @@ def encode(
         "resume": _encode_resume(progress.resume),
         "overlap": overlap,
         "primary_key": list(primary_key),
+        **({"oldest": [[_out(one), list(map(_out, key))] for one, key in progress.oldest]} if progress.oldest else {}),
         **({"swept": progress.swept} if progress.swept is not None else {}),
     }
 
@@ -112,7 +120,7 @@ def decode(
     try:
         return _decode(state)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StateError(f"stream {stream!r}: its state is damaged ({error!r}). {remedy(stream)}") from error
+        raise StateError(f"stream {stream!r}: its state is damaged ({error!r:.200}). {remedy(stream)}") from error
 
 
 def remedy(stream: str) -> str:
@@ -135,16 +143,17 @@ def _decode(state: Mapping[str, Any]) -> Progress:
     progress = Progress(type=state["type"])
     if (high := state["high_watermark"]) is not None:
         progress.high = _in(high["cursor"])
-        progress.high_key = tuple(_in(value) for value in high["key"])
+        progress.high_key = _key(high["key"])
     if (resume := state["resume"]) is not None:
         if resume["order"] not in ("cursor", "key", "nulls"):
             raise ValueError(resume["order"])
-        key = None if resume["key"] is None else tuple(_in(value) for value in resume["key"])
+        key = None if resume["key"] is None else _key(resume["key"])
         progress.resume = Resume(resume["order"], _in(resume.get("cursor")), key, _in(resume["upper"]))
     progress.swept = state.get("swept")
+    progress.oldest = [(_in(one), tuple(map(_in, key))) for one, key in state.get("oldest", ())]
     overlap = state["overlap"]
-    progress.rows = Overlap.decode(overlap.get("rows", ""))
-    progress.before = Overlap.decode(overlap.get("before", ""))
+    progress.rows = Overlap.decode(overlap.get("rows", ""), overlap.get("shape", ""))
+    progress.before = Overlap.decode(overlap.get("before", ""), overlap.get("before_shape", ""))
     return progress
 
 
@@ -164,12 +173,33 @@ def _out(value: Any) -> Any:
     """A stored value as JSON; what JSON has no form for is wrapped."""
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, str) and not value.isascii() and is_undecodable(value):
+        return {"text": base64.b64encode(raw_bytes(value)).decode("ascii")}
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return {"float": repr(value)}
     return value
 
 
 def _in(value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        return value
-    return base64.b64decode(value["bytes"]) if "bytes" in value else float(value["float"])
+    """A value of a state as the database stores it. Raises ``ValueError`` for what it cannot store."""
+    if isinstance(value, Mapping) and "text" in value:
+        return base64.b64decode(value["text"], validate=True).decode("utf-8", "surrogateescape")
+    if isinstance(value, Mapping):
+        value = base64.b64decode(value["bytes"], validate=True) if "bytes" in value else float(value["float"])
+    elif isinstance(value, str):
+        value.encode()
+    elif isinstance(value, bool) or not (value is None or isinstance(value, (int, float))):
+        raise ValueError(f"a value is {_shown(value)}")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"an integer of {value.bit_length()} bits, and the database's have 64")
+    return value
+
+
+def _shown(value: Any) -> str:
+    return f"of type {type(value).__name__}" if isinstance(value, (int, list, dict)) else f"{value!r:.80}"
+
+
+def _key(values: Any) -> tuple[Any, ...]:
+    if not isinstance(values, list):
+        raise ValueError(f"a key is {_shown(values)}")
+    return tuple(map(_in, values))

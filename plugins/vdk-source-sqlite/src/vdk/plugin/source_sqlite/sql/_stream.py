@@ -19,6 +19,7 @@ from vdk.plugin.datasource_base.contract import (
     StateError,
     StreamSchema,
 )
+from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
 
 from ._dialect import Dialect
 from ._expression import ONE, any_of, as_text, count
@@ -28,16 +29,15 @@ from ._incremental import Incremental
 from ._kinds import ANY, ANY_OR_BYTES, UNFIT, Kind
 from ._names import closest, find_name
 from ._options import SqlConfig
-from ._packer import Packer, schema_of
+from ._packer import SAMPLE_ROWS, Packer, schema_of, settle_kind
 from ._pages import Pace
 from ._plan import Plan, make_plan
 from ._query import Query
+from ._repairs import repaired
 from ._session import Session
 from ._state import remedy
 
 log = logging.getLogger(__name__)
-
-SAMPLE_ROWS = 1000
 
 
 def utc_now() -> dt.datetime:
@@ -55,6 +55,7 @@ class SqlStream(DataSourceStream):
     ) -> None:
         self.name = plan.name
         self.plan = plan
+        self.backfill = plan.backfill
         self.now = now
         self._dialect = dialect
         self._lost_cursor = lost_cursor
@@ -73,10 +74,12 @@ class SqlStream(DataSourceStream):
         if state and not self.plan.cursor:
             raise self._cursor_is_gone(str(state.get("cursor")))
         with Session(self._dialect) as session:
-            kinds = self._land_as(session)
+            kinds = dict(self._land_as(session))  # what waits for a value is settled while it is read
             session.begin()
             query = Query(self.plan, self._dialect, keyed=self._is_keyed(session))
             self._check_keys(session, query, kinds)
+            if not state:
+                self._check_unique(session, query)
             packer = Packer(self.plan, kinds, query)
             if not self.plan.cursor:
                 yield from _read_whole(session, query, packer)
@@ -107,9 +110,10 @@ class SqlStream(DataSourceStream):
     def _check_keys(self, session: Session, query: Query, kinds: Mapping[str, Kind]) -> None:
         """Refuse keys that are two at the source and one at the destination: 1 and "1" in a column without a type."""
         names = self.plan.primary_key
-        if not self.plan.cursor or not any(kinds[name] in (ANY, ANY_OR_BYTES) for name in names):
+        loose = (kinds[name] in (ANY, ANY_OR_BYTES) or kinds[name].read is not None for name in names)
+        if not self.plan.cursor or not any(loose):
             return
-        texts = [as_text(query.column(name)) for name in names]
+        texts = [as_text(query.column(name)).collate("BINARY") for name in names]  # two to the destination, too
         doubled = query.select(*texts, count()).group_by(*texts).having(count() > ONE)
         if found := session.all(doubled.limit(1)):
             *key, rows = found[0]
@@ -119,6 +123,23 @@ class SqlStream(DataSourceStream):
                 stream=self.name,
                 column="/".join(names),
                 key=key[0] if len(key) == 1 else tuple(key),
+            )
+
+    def _check_unique(self, session: Session, query: Query) -> None:
+        """Refuse a primary key of the configuration that rows share: the last of them would land, and no other."""
+        names = self.plan.primary_key
+        unique = any(set(key.columns) <= set(names) for key in self.plan.table.keys)
+        if not names or unique or not self.plan.cursor:
+            return
+        key = [query.column(name).collate("BINARY") for name in names]
+        is_full = [query.column(name).is_not_null() for name in names]
+        shared = query.select(*key, count()).where(*is_full).group_by(*key).having(count() > ONE)
+        if found := session.all(shared.limit(1)):
+            *values, rows = found[0]
+            raise ConfigurationError(
+                f"{self.plan.place}.primary_key: {rows} rows of stream {self.name!r} have the key "
+                f"{values[0] if len(values) == 1 else tuple(values)!r}, which does not identify a row then; name more "
+                "columns"
             )
 
     def _is_keyed(self, session: Session) -> bool:
@@ -156,6 +177,7 @@ class SqlStream(DataSourceStream):
         # A key must land in one form for ever, or its rows are not found again: what depends on the values a column
         # holds just now is text in a key. This sample is a text that is no time.
         kinds |= {name: self._dialect.kind(plan.table.columns[name], ["?"]) for name in plan.primary_key}
+        kinds = {name: repaired(plan, name, kind) for name, kind in kinds.items()}
         if plan.options.dynamic_types == "text":
             unsteady = [
                 name for name in plan.primary_key if kinds[name] is ANY or pa.types.is_boolean(kinds[name].arrow)
@@ -164,18 +186,22 @@ class SqlStream(DataSourceStream):
         return kinds
 
 
-def _misfits(session: Session, query: Query, kinds: Mapping[str, Kind]) -> set[str]:
-    """Columns that hold a value which does not land as their kind: one pass over the table."""
-    fine = dict(kinds)
+def _misfits(session: Session, query: Query, kinds: dict[str, Kind]) -> set[str]:
+    """Columns that hold a value which does not land as their kind: one pass over the table. Kinds that wait for a
+    value are settled in ``kinds`` by the first one.
+    """
+    fine = kinds.copy()
     names = list(fine)
     statement = query.select(*map(query.column, names))
     for page in session.stream(statement, lambda: 10_000, release=False):
         for name, values in zip(names, zip(*page, strict=True), strict=True):
+            settle_kind(query, fine, name, values)
             if name in fine:
                 try:
                     fine[name].array(values)
                 except UNFIT:
                     del fine[name]
+    kinds |= fine
     return set(kinds) - set(fine)
 
 
@@ -198,6 +224,11 @@ def plan_streams(
     :raises ConfigurationError: for options of a table, or globs of views, that match nothing.
     """
     known = {table.name: table for table in tables}
+    if reserved := [name for name in config.tables if name.lower().startswith(RESERVED_PREFIX)]:
+        raise ConfigurationError(
+            f"tables: {reserved[0]!r} is not read: tables whose names begin with {RESERVED_PREFIX} are the "
+            "framework's, which a destination leaves beside the tables it lands"
+        )
     own = {
         find_name(name, known, place="tables", what="a table or view of the database"): options
         for name, options in config.tables.items()

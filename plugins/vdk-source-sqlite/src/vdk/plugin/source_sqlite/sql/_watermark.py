@@ -75,6 +75,9 @@ def check_state(plan: Plan, progress: Progress, found: CursorFormat | None, now:
             f"{'/'.join(plan.cursor)!r} holds {found.tag!r} now. {remedy(plan.name)}; or, if the column means the same "
             f"as before, set {plan.place}.cursor_format"
         )
+    resume = progress.resume
+    for stored in (progress.high, *((resume.cursor, resume.upper) if resume is not None else ())):
+        _check_value(plan, found, stored)
     if found.is_time and progress.high is not None and found.instant(progress.high) > micros(now + SKEW):
         log.warning(
             "stream %r: its state lies in the future (%r): rows below it are not read until then. %s",
@@ -82,17 +85,26 @@ def check_state(plan: Plan, progress: Progress, found: CursorFormat | None, now:
         )  # fmt: skip
 
 
-def warn_of_bounds(plan: Plan, facts: CursorFacts, progress: Progress, upper: Upper) -> None:
-    """Tell of a table that lies behind its state, and of times that are not taken for such."""
+def _check_value(plan: Plan, found: CursorFormat, stored: Any) -> None:
+    """Raises ``StateError`` for a value that is not one of the cursor's, though the state says so."""
+    try:
+        fits = stored is None or found.accepts(stored)
+        if fits and stored is not None and found.is_time:
+            found.instant(stored)
+    except (ValueError, OverflowError):
+        fits = False
+    if not fits:
+        raise StateError(
+            f"stream {plan.name!r}: its state is damaged: {stored!r:.80} is not a cursor of type {found.tag!r}. "
+            f"{remedy(plan.name)}"
+        )
+
+
+def warn_of_numbers(plan: Plan, facts: CursorFacts, upper: Upper) -> None:
+    """Warn of times that are not taken for such."""
     found = facts.format
     if found is None or upper.value is None:
         return
-    if progress.high is not None and not upper.held_back and upper.value < window_start(plan, found, progress.high):
-        log.warning(
-            "stream %r: the highest cursor is %r, and the last run had come to %r. If the table was put back to an "
-            "earlier time, its rows are not read until they pass that. %s",
-            plan.name, upper.value, progress.high, remedy(plan.name),
-        )  # fmt: skip
     declared = (plan.table.columns.get(plan.cursor[0]) or "").upper()
     looks_like_time = plan.cursor[0].casefold() in CURSOR_COLUMNS or "TIME" in declared or "DATE" in declared
     if found.numeric and not found.is_time and plan.cursor_format == "auto" and looks_like_time:

@@ -48,7 +48,7 @@ class _Watched(DataSource[Any]):
 
 class _Stream(DataSourceStream):
     def __init__(self, stream: DataSourceStream, told: Told) -> None:
-        self.name = stream.name
+        self.name, self.incremental, self.backfill = stream.name, stream.incremental, stream.backfill
         self._stream, self._told = stream, told
 
     def schema(self, table: str | None = None) -> StreamSchema | None:
