@@ -411,10 +411,15 @@ class TestSummary:
         assert "retries" not in text
 
     def test_a_summary_that_cannot_be_written_is_told(self, lab: Lab, tmp_path: Path) -> None:
-        """The rows have landed."""
+        """Before the first row moves, with a line to write; where it is found at the end only, the rows have landed."""
         lab.script(Whole("t", counting(2)))
-        with pytest.raises(ConfigurationError, match=r"summary file .* cannot be written"):
+        with pytest.raises(ConfigurationError, match=r"summary file .* it is a folder; write another path, such as"):
             execute({**lab.flow(), "summary": str(tmp_path)}, lab.environment())
+        assert lab.tables == {}
+        late = tmp_path / "late"
+        lab.script(Whole("t", counting(2, fail_at=lambda number: late.mkdir(exist_ok=True))))
+        with pytest.raises(ConfigurationError, match=r"summary file .* cannot be written: Is a directory"):
+            execute({**lab.flow(), "summary": str(late)}, lab.environment())
         assert lab.numbers("t") == [0, 1]
 
     def test_long_streams_are_told_about_while_they_run(self, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:

@@ -122,7 +122,7 @@ def test_ctrl_c_at_the_prompt_ends_the_command(tmp_path: Path, site: Path) -> No
     command = (*VDK, "datasource", "state", "reset", "a.toml")
     seen = in_terminal(*command, path=site, folder=folder, on_text=("[y/N]", lambda terminal, _: _ctrl_c(terminal)))
     assert seen.code == 1
-    assert "Aborted!" in seen.lines
+    assert "Aborted!" in seen.text
 
 
 @pytest.mark.parametrize("command", ["run", "check", "preview"])
