@@ -39,8 +39,8 @@ class Format(DataSourceConfig):
     columns: Annotated[
         Mapping[str, str] | list[str] | None,
         Meta(
-            description="of a value: types of its fields (text, integer, double, decimal(p,s), boolean, date, timestamp, "
-            "json); of a key: the columns that it lands in, as names or with types. What is not listed is inferred"
+            description="of a value: types of its fields (text, integer, double, decimal(p,s), boolean, date, "
+            "timestamp, json), others are inferred; of a key: the columns that it lands in, for JSON with types"
         ),
     ] = None
     schema_file: Annotated[Path | None, Meta(description="avro: the reader's schema, an .avsc file")] = None
@@ -82,7 +82,8 @@ class KafkaConfig(DataSourceConfig):
     mode: Annotated[
         Literal["log", "table"],
         Meta(
-            description="log: each message is a row; table: the last message of a key is its row, a null value deletes it"
+            description="log: each message is a row; table: the last message of a key is its row, and a null value "
+            "deletes it"
         ),
     ] = "log"
     columns: Annotated[
@@ -94,6 +95,12 @@ class KafkaConfig(DataSourceConfig):
     ] = None
     messages_per_second: Annotated[int, Meta(ge=1, description="limit for all partitions together")] | None = None
     timeout: Annotated[Duration, Meta(description="how long a broker may not answer")] = Duration(seconds=30)
+
+    def __post_init__(self) -> None:
+        """Hide the passwords among librdkafka's options, wherever the configuration is shown."""
+        for name, value in self.options.items():
+            if is_secret(name) and isinstance(value, str):
+                self.options[name] = Secret(value)
 
     @property
     def value_format(self) -> Format:
@@ -125,7 +132,7 @@ def check_config(config: KafkaConfig) -> None:
     for name, value in config.options.items():
         if name in OWNED:
             raise ConfigurationError(f"options: {name!r} is set by this source; use {OWNED[name]}")
-        if not isinstance(value, (str, int, float, bool)):
+        if not isinstance(value, (str, int, float, bool, Secret)):
             raise ConfigurationError(
                 f"options: the value of {name!r} is a {type(value).__name__}; expected text, a number or true/false"
             )
@@ -133,7 +140,8 @@ def check_config(config: KafkaConfig) -> None:
     for place, each in (("value", value), ("key", key)):
         if each.format == "avro" and config.schema_registry is None and each.schema_file is None:
             raise ConfigurationError(
-                f'{place}: avro needs a schema; add schema_registry = {{ url = "http://registry:8081" }} or schema_file to {place}'
+                f"{place}: avro needs a schema; add schema_registry = "
+                f'{{ url = "http://registry:8081" }} or schema_file to {place}'
             )
         if each.schema_file is not None and each.format != "avro":
             raise ConfigurationError(
@@ -145,10 +153,36 @@ def check_config(config: KafkaConfig) -> None:
         raise ConfigurationError(
             'value: columns gives types of JSON fields; write value = { format = "json", columns = { id = "integer" } }'
         )
-    if key.columns is not None and key.format in ("string", "bytes") and len(key.columns) != 1:
-        raise ConfigurationError(f"key: a {key.format} key lands in one column; columns names {len(key.columns)}")
-    if key.column is not None and key.format not in ("json",):
+    _check_key(key, config.mode)
+    _check_names("value", value)
+    _check_names("key", key)
+    if value.column is not None and value.column in [*(key.columns or ()), key.column]:
+        raise ConfigurationError(f"value: the column {value.column!r} is also a column of the key; rename one of them")
+
+
+def _check_key(key: Format, mode: str) -> None:
+    if mode == "log" and key != Format(format="string"):
+        raise ConfigurationError(
+            'key: mode = "log" does not decode keys; write mode = "table", or columns = ["key"] for the bytes of keys'
+        )
+    if key.columns is not None and key.format in ("string", "bytes"):
+        if len(key.columns) != 1:
+            raise ConfigurationError(f"key: a {key.format} key lands in one column; columns names {len(key.columns)}")
+        if isinstance(key.columns, Mapping):
+            (name,) = key.columns
+            raise ConfigurationError(f'key: a {key.format} key has no other type; write columns = ["{name}"]')
+    if key.columns is not None and key.format == "json" and not (isinstance(key.columns, Mapping) and key.columns):
+        raise ConfigurationError(
+            'key: the columns of a JSON key need types; write key = { format = "json", columns = { id = "integer" } }'
+        )
+    if key.column is not None and key.format != "json":
         raise ConfigurationError('key: column belongs to format = "json"; use columns = ["name"]')
+
+
+def _check_names(place: str, part: Format) -> None:
+    for name in [*(part.columns or ()), *([part.column] if part.column is not None else [])]:
+        if name.startswith("_kafka_") or not name:
+            raise ConfigurationError(f"{place}: {name!r} cannot name a column: it is empty or begins with _kafka_")
 
 
 def is_secret(option: str) -> bool:

@@ -51,7 +51,7 @@ class MessageColumns:
         facts += [pa.field(TIMESTAMP_TYPE, pa.string())] if "timestamp_type" in extra else []
         facts += [pa.field(KEY, pa.binary())] if "key" in extra and not self._table else []
         facts += [pa.field(HEADERS, JSON_TYPE)] if "headers" in extra else []
-        values = [one for one in self._value.fields() if one.name not in self._key_columns]
+        values = [one for one in self._value.fields() if not (self._table and one.name in self._key_columns)]
         primary = tuple(self._key_columns) if self._table else (PARTITION, OFFSET)
         if "topic" in extra and not self._table:
             primary = (TOPIC, *primary)
@@ -79,11 +79,17 @@ class MessageColumns:
             if good.num_rows:
                 yield good, "rows"
             return
-        rows, deletes = _last_operations(messages, errors)
+        rows, deletes = _last_operations(messages, errors, self._identities(messages, columns))
         if rows:
             yield batch.take(pa.array(rows, pa.int64())), "rows"
         if deletes:
             yield batch.select(self._key_columns).take(pa.array(deletes, pa.int64())), "deletes"
+
+    def _identities(self, messages: Sequence[Message], columns: Mapping[str, pa.Array]) -> Sequence[Any]:
+        """What tells the row of each message from others: two texts of one JSON key are one row."""
+        if self._config.key_format.columns is None:
+            return [message.key() for message in messages]
+        return list(zip(*(columns[name].to_pylist() for name in self._key_columns), strict=True))
 
     def _decoded(self, messages: Sequence[Message]) -> tuple[dict[str, pa.Array], dict[int, BadMessage]]:
         errors: dict[int, BadMessage] = {}
@@ -91,7 +97,7 @@ class MessageColumns:
         values = self._value.decode([message.value() for message in messages])
         if self._key is not None:
             keys = self._key.decode([message.key() for message in messages])
-            columns |= keys.columns
+            columns |= {name: keys.columns[name] for name in self._key_columns}
             _add(errors, keys, "key")
             self._check_keys(messages, keys, values, errors)
         columns |= {name: column for name, column in values.columns.items() if name not in columns}
@@ -102,6 +108,9 @@ class MessageColumns:
         self, messages: Sequence[Message], keys: Decoded, values: Decoded, errors: dict[int, BadMessage]
     ) -> None:
         """A row needs a whole key, and a field of the value with the name of a key column says the same."""
+        for name in set(keys.columns) - set(self._key_columns):
+            for index in pc.indices_nonzero(keys.columns[name].is_valid()).to_pylist():
+                errors.setdefault(index, BadMessage("key", f"the key has a field {name!r}, which key.columns lacks"))
         for name in self._key_columns:
             column = keys.columns[name]
             if column.null_count:
@@ -169,12 +178,14 @@ def _add(errors: dict[int, BadMessage], decoded: Decoded, part: str) -> None:
         errors.setdefault(index, BadMessage(part, reason, decoded.schema_ids.get(index)))
 
 
-def _last_operations(messages: Sequence[Message], errors: Mapping[int, Any]) -> tuple[list[int], list[int]]:
+def _last_operations(
+    messages: Sequence[Message], errors: Mapping[int, Any], identities: Sequence[Any]
+) -> tuple[list[int], list[int]]:
     """Indexes of the rows and of the deletes that are left when each key keeps its last message.
 
     What is left has each key once, so rows and deletes can be delivered one after the other.
     """
-    last = {message.key(): index for index, message in enumerate(messages) if index not in errors}
+    last = {identity: index for index, identity in enumerate(identities) if index not in errors}
     rows: list[int] = []
     deletes: list[int] = []
     for index in last.values():
@@ -202,7 +213,7 @@ def _key_decoder(key: Format, columns: list[str]) -> Decoder:
         if key.columns is None:
             return WholeJsonDecoder(first)
         types = key.columns if isinstance(key.columns, Mapping) else {}
-        return JsonDecoder({name: column_type(types[name]) if name in types else pa.string() for name in columns})
+        return JsonDecoder({name: column_type(text) for name, text in types.items()})
     raise ConfigurationError(f"key: the format {key.format!r} is not supported for keys")
 
 

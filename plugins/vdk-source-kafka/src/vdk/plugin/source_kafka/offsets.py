@@ -15,7 +15,7 @@ from .config import KafkaConfig
 class Position(PartitionState):
     """The state of a Kafka partition: the offset of the next message to read, in one incarnation of the topic."""
 
-    remedy: ClassVar[str] = "read the topic into another table, or reset the state (`vdk datasource state reset`)"
+    remedy: ClassVar[str] = "read the topic into another table, or replace the table in one run"
 
     offset: int = 0
     topic_id: str | None = None
@@ -71,9 +71,9 @@ def check_topic(position: Position, topic_id: str | None, topic: str, partition:
     """Refuse a state of a topic that was deleted and created again. Raises ``StateError``."""
     if position.topic_id is not None and topic_id is not None and position.topic_id != topic_id:
         raise StateError(
-            f"topic {topic!r}, partition {partition}: the state belongs to the topic with the id {position.topic_id}, and the topic "
-            f"now has the id {topic_id}: it was deleted and created again. Its offsets start over, so read it into another table "
-            f'(destination_table = "{topic}_2") or replace the table'
+            f"topic {topic!r}, partition {partition}: the state belongs to the topic with the id {position.topic_id}, "
+            f"and the topic now has the id {topic_id}: it was deleted and created again. Its offsets start over, so "
+            f'read it into another table (destination_table = "{topic}_2") or replace the table'
         )
 
 
@@ -81,9 +81,10 @@ def check_not_beyond(offset: int, end: int, topic: str, partition: int) -> None:
     """Refuse a state above the end of the partition. Raises ``StateError``."""
     if offset > end:
         raise StateError(
-            f"topic {topic!r}, partition {partition}: the state is at offset {offset}, and the partition ends at {end}. The topic was "
-            "created again, or the broker lost messages that it had acknowledged. Reading on could skip or repeat messages: read the "
-            f'topic into another table (destination_table = "{topic}_2"), or replace the table'
+            f"topic {topic!r}, partition {partition}: the state is at offset {offset}, and the partition ends at "
+            f"{end}. The topic was created again, or the broker lost messages that it had acknowledged. Reading on "
+            "could skip or repeat messages: read the topic into another table "
+            f'(destination_table = "{topic}_2"), or replace the table'
         )
 
 

@@ -50,11 +50,8 @@ class RateLimit:
             self._free_at = max(self._free_at, now) + messages / self._per_second
             return self._free_at - now
 
-    def __getstate__(self) -> int | None:
-        return self._per_second
-
-    def __setstate__(self, per_second: int | None) -> None:
-        self.__init__(per_second)  # type: ignore[misc]  # a lock cannot be pickled, so another process has its own
+    def __reduce__(self) -> tuple[type[RateLimit], tuple[int | None]]:
+        return RateLimit, (self._per_second,)  # a lock cannot be pickled, so another process has a limit of its own
 
 
 class TopicPartitionReader(BoundedPartition):
@@ -115,13 +112,14 @@ class TopicPartitionReader(BoundedPartition):
                 check_not_beyond(start, target.offset, self._topic, self._number)
             elif position is not None:
                 raise StateError(
-                    f"topic {self._topic!r}, partition {self._number}: the end {target.offset} lies before the state {start}"
+                    f"topic {self._topic!r}, partition {self._number}: the end {target.offset} lies before the state "
+                    f"{start}"
                 )
-        if start >= target.offset:
-            if position is None or position.offset != target.offset:
-                yield DataSourcePayload(None, state=target.dump())
+        if start < target.offset:
+            reading = _Reading(self._config, self._topic, self._number, target, self._limit)
+            yield from reading.read(start, first=position is None)
+        elif position is not None and not self._held_back:
             return
-        yield from _Reading(self._config, self._topic, self._number, target, self._limit).read(start)
         yield DataSourcePayload(
             None, {"count:messages_held_back": self._held_back} if self._held_back else {}, target.dump()
         )
@@ -140,11 +138,13 @@ class _Reading:
         self._failures = FailureWatch(f"topic {topic!r}, partition {number}")
         self._size = 1_000.0  # bytes of a message, as seen so far
 
-    def read(self, start: int) -> Iterator[DataSourcePayload]:
+    def read(self, start: int, *, first: bool) -> Iterator[DataSourcePayload]:
+        """Yield the chunks from ``start`` on. ``first``: nothing was promised yet about what ``start`` begins with."""
         self._next = start
         with closing(self._consumer()) as consumer:
-            consumer.assign([TopicPartition(self._topic, self._number, start)])
-            yield from self._skip_gap(consumer)
+            # before the assignment: an offset that is out of range would leave its error in the queue
+            yield from self._skip_gap(consumer, first)
+            consumer.assign([TopicPartition(self._topic, self._number, self._next)])
             quiet_since = time.monotonic()
             while self._next < self._target.offset:
                 messages, ended = self._chunk(consumer)
@@ -211,29 +211,27 @@ class _Reading:
         if error.code() == KafkaError._PARTITION_EOF:
             return bool(_offset(message) >= self._target.offset)
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            raise _GapError(
-                f"topic {self._topic!r}, partition {self._number}: offset {self._next} is not there any more"
-            )
+            raise _GapError(f"topic {self._topic!r}, partition {self._number}: offset {self._next} is not there")
         raise as_error(error, f"topic {self._topic!r}, partition {self._number}")
 
-    def _skip_gap(self, consumer: Consumer) -> Iterator[DataSourcePayload]:
+    def _skip_gap(self, consumer: Consumer, first: bool) -> Iterator[DataSourcePayload]:
         """Find out whether messages were deleted before they were read, and do what ``on_gap`` says."""
-        low, _ = self._watermarks(consumer)
+        low, high = self._watermarks(consumer)
+        check_not_beyond(self._next, high, self._topic, self._number)
         if low <= self._next:
             return
         lost = min(low, self._target.offset) - self._next
-        if self._config.on_gap == "fail":
+        if self._config.on_gap == "fail" and not first:
             raise StateError(
-                f"topic {self._topic!r}, partition {self._number}: the next offset is {self._next}, and the oldest message that is kept has "
-                f'the offset {low}: {lost} offsets were deleted before they were read. on_gap = "skip" goes on without them'
+                f"topic {self._topic!r}, partition {self._number}: the next offset is {self._next}, and the oldest "
+                f"message that is kept has the offset {low}: {lost} offsets were deleted before they were read. "
+                'on_gap = "skip" goes on without them'
             )
-        log.warning(
-            "topic %s, partition %d: %d offsets were deleted before they were read", self._topic, self._number, lost
-        )
+        if not first:
+            log.warning("topic %s, partition %d: %d offsets were lost to retention", self._topic, self._number, lost)
         self._next = min(low, self._target.offset)
-        consumer.assign([TopicPartition(self._topic, self._number, self._next)])
         state = Position(offset=self._next, topic_id=self._target.topic_id).dump()
-        yield DataSourcePayload(None, {"count:offsets_lost": lost}, state)
+        yield DataSourcePayload(None, {} if first else {"count:offsets_lost": lost}, state)
 
     def _watermarks(self, consumer: Consumer) -> tuple[int, int]:
         place = TopicPartition(self._topic, self._number)
@@ -257,8 +255,8 @@ class _Reading:
         if time.monotonic() - quiet_since > seconds:
             last = self._failures.last()
             raise ConnectionFailedError(
-                f"topic {self._topic!r}, partition {self._number}: nothing came for {seconds:.0f} s at offset {self._next}, and the end is "
-                f"{self._target.offset}" + (f"; {last}" if last is not None else "")
+                f"topic {self._topic!r}, partition {self._number}: nothing came for {seconds:.0f} s at offset "
+                f"{self._next}, and the end is {self._target.offset}" + (f"; {last}" if last is not None else "")
             )
 
     def _pause(self, messages: int) -> Iterator[DataSourcePayload]:
@@ -276,4 +274,4 @@ def _offset(message: Message) -> int:
 
 
 class _GapError(ConnectionFailedError):
-    """Messages were deleted while they were read: the next attempt looks at the watermarks, and applies ``on_gap``."""
+    """The next offset went away while it was read: the next attempt looks at the watermarks, and applies ``on_gap``."""

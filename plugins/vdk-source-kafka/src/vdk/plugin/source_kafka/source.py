@@ -8,19 +8,16 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from vdk.plugin.datasource_base import (
     ConfigurationError,
     DataSource,
     DataSourceState,
     DataSourceStream,
-    Secret,
     data_source,
 )
 
 from .client import Cluster
-from .config import KafkaConfig, check_config, is_secret
+from .config import KafkaConfig, check_config
 from .offsets import Position
 from .partition import RateLimit
 from .stream import TopicStream
@@ -35,8 +32,7 @@ class KafkaSource(DataSource[KafkaConfig]):
 
     def __init__(self, config: KafkaConfig) -> None:
         check_config(config)
-        secrets = {name: Secret(str(value)) if is_secret(name) else value for name, value in config.options.items()}
-        super().__init__(msgspec.structs.replace(config, options=secrets))
+        super().__init__(config)
         self._cluster: Cluster | None = None
         self._lock = threading.Lock()
 

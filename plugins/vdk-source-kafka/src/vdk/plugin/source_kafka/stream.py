@@ -35,11 +35,16 @@ class TopicStream(DataSourceStream):
 
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterator[StreamPartition]:
         """The partitions that have something to read. In the first run all, so that each has a state from then on."""
-        known = {_number(name): position for name, one in state.items() if (position := position_of(one)) is not None}
+        known = {
+            int(name): position
+            for name, one in state.items()
+            if name.isdigit() and (position := position_of(one)) is not None
+        }
         bounds = find_bounds(self._cluster, self._config, self.name, known)
         if gone := sorted(set(known) - set(bounds.ends)):
             raise ConfigurationError(
-                f"topic {self.name!r} has no partition {gone[0]} any more: it was deleted and created again; read it into another table"
+                f"topic {self.name!r} no longer has the partition {gone[0]}: it was deleted and created again; "
+                f'read it into another table (destination_table = "{self.name}_2")'
             )
         for number, end in bounds.ends.items():
             position = known.get(number)
@@ -76,7 +81,3 @@ class NewPartition(StreamPartition):
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         yield DataSourcePayload(None, {"count:partitions_registered": 1}, self._state)
-
-
-def _number(partition: str) -> int:
-    return int(partition) if partition.isdigit() else -1

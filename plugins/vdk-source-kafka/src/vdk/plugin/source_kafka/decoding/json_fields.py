@@ -113,8 +113,8 @@ class JsonDecoder:
         self._kinds |= changed
         if len(self._kinds) > MAX_FIELDS:
             raise ConfigurationError(
-                f"the values have more than {MAX_FIELDS:,} different fields, so field names are data here; land them in one column: "
-                'value = { format = "json", column = "value" }'
+                f"the values have more than {MAX_FIELDS:,} different fields, so field names are data here; "
+                'land them in one column: value = { format = "json", column = "value" }'
             )
         typed = self._typed()
         # a field that is missing is None, and so is one that is null
@@ -320,7 +320,7 @@ def _reason(error: Exception) -> str:
         return "the JSON has a text that is not valid UTF-8, or half of a surrogate pair"
     text = str(error)
     if isinstance(error, msgspec.ValidationError):
-        return f'the value is JSON but not an object: {text}; use value = {{ format = "json", column = "value" }} to land it whole'
+        return f'the JSON is not an object: {text}; format = "json" with column = "NAME" lands any JSON in one column'
     return f"not valid JSON: {text}" if isinstance(error, msgspec.DecodeError) else text
 
 
