@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import noida_db  # type: ignore[import-untyped]
 import pyarrow as pa
-from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
 
 from vdk.plugin.datasource_base import DataSourcePayload, RejectedRows
@@ -38,6 +38,7 @@ class Broker:
         self.port = _free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
+        self.paused = False
 
     def start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -75,6 +76,7 @@ class Broker:
 
     def pause(self) -> None:
         assert self._process is not None
+        self.paused = True
         os.kill(self._process.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -85,7 +87,9 @@ class Broker:
     def topic(self, partitions: int = 1, name: str | None = None) -> str:
         """A new topic."""
         name = name or f"topic-{os.getpid()}-{next(_names)}"
-        self.admin.create_topics([NewTopic(name, partitions, 1, config={"max.message.bytes": "8388608"})])[name].result(SECONDS)
+        self.admin.create_topics([NewTopic(name, partitions, 1, config={"max.message.bytes": "8388608"})])[name].result(
+            SECONDS
+        )
         return name
 
     def add_partitions(self, topic: str, total: int) -> None:
@@ -95,6 +99,12 @@ class Broker:
         place = TopicPartition(topic, partition, before)
         for future in self.admin.delete_records([place]).values():
             future.result(SECONDS)
+
+    def group_offsets(self, group: str, topic: str, partitions: int) -> dict[int, int]:
+        places = [TopicPartition(topic, number) for number in range(partitions)]
+        request = [ConsumerGroupTopicPartitions(group, places)]
+        (future,) = self.admin.list_consumer_group_offsets(request).values()
+        return {place.partition: place.offset for place in future.result(SECONDS).topic_partitions}
 
     def producer(self, **options: Any) -> Producer:
         return Producer({"bootstrap.servers": self.address, "message.max.bytes": 8 * 2**20, **options})

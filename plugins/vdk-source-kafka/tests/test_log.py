@@ -156,7 +156,7 @@ def test_a_state_above_the_end_is_refused(broker: Broker, source: MakeSource) ->
     topic = broker.topic()
     broker.send(topic, {"id": 1})
     with pytest.raises(StateError, match="the state is at offset 7, and the partition ends at 1"):
-        read_topic(source(topic), {"0": {"v": 1, "offset": 7, "topic_id": None}})
+        read_topic(source(topic), {"0": {"v": 1, "offset": 7, "topic_id": None, "partitions": 1}})
 
 
 def test_the_id_of_another_topic_is_refused(
@@ -178,7 +178,7 @@ def test_fewer_partitions_than_the_state_has_are_refused(broker: Broker, source:
     """Kafka never takes partitions away from a topic."""
     topic = broker.topic()
     with pytest.raises(ConfigurationError, match="no longer has the partition 5"):
-        read_topic(source(topic), {"5": {"v": 1, "offset": 0, "topic_id": None}})
+        read_topic(source(topic), {"5": {"v": 1, "offset": 0, "topic_id": None, "partitions": 1}})
 
 
 def test_a_partition_is_read_in_another_process(broker: Broker, source: MakeSource) -> None:
@@ -201,9 +201,9 @@ def test_a_reading_between_two_states_can_be_repeated(broker: Broker, source: Ma
         result = read_partition(part, {}, end)
         assert (result.values("id"), result.states) == ([1, 2], {"0": end})
     assert part.end(end) == end
-    assert part.share({"v": 1, "offset": 1, "topic_id": None}, end) == 0.5
+    assert part.share({"v": 1, "offset": 1, "topic_id": None, "partitions": 1}, end) == 0.5
     with pytest.raises(StateError, match="the end 2 lies before the state 3"):
-        read_partition(part, {"v": 1, "offset": 3, "topic_id": None}, end)
+        read_partition(part, {"v": 1, "offset": 3, "topic_id": None, "partitions": 1}, end)
 
 
 def test_the_limit_of_messages_per_second_is_kept(broker: Broker, source: MakeSource) -> None:

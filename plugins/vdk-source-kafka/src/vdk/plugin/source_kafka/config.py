@@ -12,6 +12,8 @@ from msgspec import Meta
 
 from vdk.plugin.datasource_base import ConfigurationError, DataSourceConfig, Duration, Secret
 
+from .decoding.types import column_type
+
 FormatName = Literal["json", "string", "bytes", "avro"]
 ColumnName = Literal["topic", "timestamp_type", "key", "headers"]
 
@@ -93,7 +95,9 @@ class KafkaConfig(DataSourceConfig):
     group_id: Annotated[
         str | None, Meta(description="consumer group that landed offsets are committed to, to monitor lag; never read")
     ] = None
-    messages_per_second: Annotated[int, Meta(ge=1, description="limit for all partitions together")] | None = None
+    messages_per_second: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="limit for all partitions together")
+    ] = None
     timeout: Annotated[Duration, Meta(description="how long a broker may not answer")] = Duration(seconds=30)
 
     def __post_init__(self) -> None:
@@ -183,6 +187,8 @@ def _check_names(place: str, part: Format) -> None:
     for name in [*(part.columns or ()), *([part.column] if part.column is not None else [])]:
         if name.startswith("_kafka_") or not name:
             raise ConfigurationError(f"{place}: {name!r} cannot name a column: it is empty or begins with _kafka_")
+    for text in part.columns.values() if isinstance(part.columns, Mapping) else ():
+        column_type(text)
 
 
 def is_secret(option: str) -> bool:

@@ -13,12 +13,17 @@ from .config import KafkaConfig
 
 
 class Position(PartitionState):
-    """The state of a Kafka partition: the offset of the next message to read, in one incarnation of the topic."""
+    """The state of a Kafka partition: the offset of the next message to read, in one incarnation of the topic.
+
+    ``partitions`` is how many the topic had when this was read. A partition without a state is new where its number is
+    not below that; else a run was interrupted before it came to it.
+    """
 
     remedy: ClassVar[str] = "read the topic into another table, or replace the table in one run"
 
     offset: int = 0
     topic_id: str | None = None
+    partitions: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
+import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from vdk.plugin.datasource_base import (
@@ -70,28 +71,32 @@ class TopicPartitionReader(BoundedPartition):
         limit: RateLimit,
         *,
         topic_id: str | None = None,
+        partitions: int = 0,
         until: int | None = None,
         begin: int | None = None,
         held_back: int = 0,
     ) -> None:
         self.id = str(number)
         self._config, self._topic, self._number, self._limit = config, topic, number, limit
-        self._topic_id, self._until, self._begin, self._held_back = topic_id, until, begin, held_back
+        self._topic_id, self._partitions, self._until = topic_id, partitions, until
+        self._begin, self._held_back = begin, held_back
 
     def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         position = position_of(state)
         if self._until is None:
             with closing(Cluster(self._config)) as cluster:
                 bounds = find_bounds(cluster, self._config, self._topic, {self._number: position} if position else {})
-            topic_id, until, begin = bounds.topic_id, bounds.ends[self._number], bounds.starts[self._number]
+            until, begin = bounds.ends[self._number], bounds.starts[self._number]
+            topic_id, partitions = bounds.topic_id, len(bounds.ends)
         else:
-            topic_id, until, begin = self._topic_id, self._until, self._begin or 0
+            until, begin = self._until, self._begin or 0
+            topic_id, partitions = self._topic_id, self._partitions
         if position is not None:
             check_topic(position, topic_id, self._topic, self._number)
             check_not_beyond(position.offset, until, self._topic, self._number)
             if position.offset == until:
                 return state
-        return Position(offset=max(until, begin), topic_id=topic_id).dump()
+        return Position(offset=max(until, begin), topic_id=topic_id, partitions=partitions).dump()
 
     def share(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> float | None:
         last = Position.load(end).offset
@@ -149,7 +154,7 @@ class _Reading:
             while self._next < self._target.offset:
                 messages, ended = self._chunk(consumer)
                 if messages:
-                    state = Position(offset=self._next, topic_id=self._target.topic_id).dump()
+                    state = self._reached()
                     yield from self._columns.payloads(messages, state)
                     yield from self._pause(len(messages))
                 if ended:
@@ -161,6 +166,9 @@ class _Reading:
                 yield DataSourcePayload(None)  # the runtime may stop here, or land what it has
                 if self._position(consumer) >= self._target.offset:
                     return  # only markers of transactions are left
+
+    def _reached(self) -> Mapping[str, Any]:
+        return msgspec.structs.replace(self._target, offset=self._next).dump()
 
     def _consumer(self) -> Consumer:
         options = {
@@ -230,7 +238,7 @@ class _Reading:
         if not first:
             log.warning("topic %s, partition %d: %d offsets were lost to retention", self._topic, self._number, lost)
         self._next = min(low, self._target.offset)
-        state = Position(offset=self._next, topic_id=self._target.topic_id).dump()
+        state = self._reached()
         yield DataSourcePayload(None, {} if first else {"count:offsets_lost": lost}, state)
 
     def _watermarks(self, consumer: Consumer) -> tuple[int, int]:

@@ -50,8 +50,13 @@ class KafkaSource(DataSource[KafkaConfig]):
         self._connected()
 
     def check(self) -> None:
-        for stream in self.streams():
-            stream.schema()
+        connected = self._cluster is not None
+        try:
+            for stream in self.streams():
+                stream.schema()
+        finally:
+            if not connected:
+                self.disconnect()
 
     def streams(self) -> Sequence[DataSourceStream]:
         cluster = self._connected()

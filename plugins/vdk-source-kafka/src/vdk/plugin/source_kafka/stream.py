@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vdk.plugin.datasource_base import (
+    BoundedPartition,
     ConfigurationError,
     DataSourcePayload,
     DataSourceStream,
@@ -46,6 +47,7 @@ class TopicStream(DataSourceStream):
                 f"topic {self.name!r} no longer has the partition {gone[0]}: it was deleted and created again; "
                 f'read it into another table (destination_table = "{self.name}_2")'
             )
+        seen = max((position.partitions for position in known.values()), default=0)
         for number, end in bounds.ends.items():
             position = known.get(number)
             if position is not None:
@@ -53,7 +55,7 @@ class TopicStream(DataSourceStream):
                 check_not_beyond(position.offset, end, self.name, number)
                 if position.offset == end and not bounds.held_back.get(number):
                     continue
-            elif known and self._config.mode == "table":
+            elif self._config.mode == "table" and known and number >= seen:
                 yield NewPartition(number, bounds)
                 continue
             yield TopicPartitionReader(
@@ -62,13 +64,14 @@ class TopicStream(DataSourceStream):
                 number,
                 self._limit,
                 topic_id=bounds.topic_id,
+                partitions=len(bounds.ends),
                 until=end,
                 begin=bounds.starts[number],
                 held_back=bounds.held_back.get(number, 0),
             )
 
 
-class NewPartition(StreamPartition):
+class NewPartition(BoundedPartition):
     """A partition that was added since the last run, of a stream in which the last message of a key is its row.
 
     A key may have moved to it. So it is only registered in this run, which reads the key's older messages from the
@@ -77,7 +80,12 @@ class NewPartition(StreamPartition):
 
     def __init__(self, number: int, bounds: Bounds) -> None:
         self.id = str(number)
-        self._state = Position(offset=bounds.beginnings[number], topic_id=bounds.topic_id).dump()
+        begin = bounds.beginnings[number]
+        self._state = Position(offset=begin, topic_id=bounds.topic_id, partitions=len(bounds.ends)).dump()
 
-    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
-        yield DataSourcePayload(None, {"count:partitions_registered": 1}, self._state)
+    def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        return state or self._state
+
+    def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
+        if not state:
+            yield DataSourcePayload(None, {"count:partitions_registered": 1}, end or self._state)

@@ -26,8 +26,8 @@ from vdk.plugin.datasource_base.parts import infer_table
 from .base import MAX_FIELDS, Decoded
 
 RESERVED = "_kafka_"
-SHORT_FRACTION = 16
-"""Characters of a double that surely keeps the digits it was written with: 15 digits and a point (IEEE 754)."""
+LONG_NUMBER = r"[0-9.]{16}|[eE]-[0-9]{3}"
+"""What a number looks like that a double may not keep: it keeps 15 digits for sure (IEEE 754), and no tiny ones."""
 
 _INT64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _KINDS: dict[str, tuple[Any, pa.DataType]] = {
@@ -75,7 +75,7 @@ class JsonDecoder:
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
         try:
             return self._by_struct(values)
-        except (_Misfit, msgspec.MsgspecError, UnicodeError, OverflowError, pa.ArrowInvalid, RecursionError):
+        except (_Misfit, msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
             return self._field_by_field(values)
 
     def _by_struct(self, values: Sequence[bytes | None]) -> Decoded:
@@ -87,17 +87,20 @@ class JsonDecoder:
         columns = {}
         for (name, (_, arrow)), column in zip(typed.items(), _transposed(rows, len(typed)), strict=True):
             columns[name] = _json_texts(column) if arrow == JSON_TYPE else pa.array(column, arrow)
-            if self._kinds.get(name) == "float":
-                self._check_digits(name, columns[name], values)
+        self._check_digits(values)
         return Decoded(columns)
 
-    def _check_digits(self, name: str, column: pa.Array, values: Sequence[bytes | None]) -> None:
-        """Raise ``_Misfit`` where a message has a fraction with more digits than its double keeps."""
-        long = pc.greater(pc.utf8_length(column.cast(pa.string())), SHORT_FRACTION)
+    def _check_digits(self, values: Sequence[bytes | None]) -> None:
+        """Raise ``_Misfit`` where a message has a number with more digits than the double of its column keeps."""
+        names = [name for name, kind in self._kinds.items() if kind == "float"]
+        if not names:
+            return
+        long = pc.match_substring_regex(pa.array(values, pa.binary()), LONG_NUMBER)
         for index in pc.indices_nonzero(long.fill_null(False)).to_pylist():
             value = values[index]
             assert value is not None  # only a value has digits
-            if not isinstance(_value(self._fields_decoder.decode(value)[name]), (int, float)):
+            raws = self._fields_decoder.decode(value)
+            if not all(_is_double(_value(raws[name])) for name in names if name in raws):
                 raise _Misfit
 
     def _typed(self) -> dict[str, tuple[Any, pa.DataType]]:
@@ -125,13 +128,18 @@ class JsonDecoder:
 
     def _field_by_field(self, values: Sequence[bytes | None]) -> Decoded:
         rows: list[Mapping[str, Any]] = []
+        raws: list[Mapping[str, msgspec.Raw]] = []
         errors: dict[int, str] = {}
         for index, value in enumerate(values):
-            try:
-                rows.append({} if value is None else self._checked(self._fields_decoder.decode(value)))
-            except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError) as error:
-                rows.append({})
-                errors[index] = _reason(error)
+            row, raw = {}, {}
+            if value is not None:
+                try:
+                    raw = self._fields_decoder.decode(value)
+                    row = self._checked(raw)
+                except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                    errors[index] = _reason(error)
+            rows.append(row)
+            raws.append(raw if row else {})
         names = dict.fromkeys([*self._declared, *self._kinds, *(name for row in rows for name in row)])
         columns, kinds = {}, {}
         for name in names:
@@ -140,6 +148,8 @@ class JsonDecoder:
                 columns[name] = _declared_column(name, column, self._declared[name], errors)
             else:
                 columns[name], kinds[name] = _inferred_column(column, self._kinds.get(name))
+                if kinds[name] == "json":  # as it was written: 1e3 stays 1e3
+                    columns[name] = _json_texts([raw.get(name) for raw in raws])
         self._learn(kinds)
         return Decoded(columns, errors)
 
@@ -242,12 +252,12 @@ def _declared_value(name: str, raw: msgspec.Raw, arrow: pa.DataType) -> Any:
         found = msgspec.json.decode(raw, type=_optional(_python_type(arrow)))
     except msgspec.ValidationError as error:
         raise ValueError(f"field {name!r}: {error}, the value is {_shortened(raw)}") from None
-    return _Text(bytes(found).decode()) if isinstance(found, msgspec.Raw) else found
+    return _json_text(found) if isinstance(found, msgspec.Raw) else found
 
 
 def _declared_column(name: str, values: list[Any], arrow: pa.DataType, errors: dict[int, str]) -> pa.Array:
     if arrow == JSON_TYPE:
-        return _as_json([value if value is None else str(value) for value in values])
+        return _as_json(values)
     try:
         return pa.array(values, arrow)
     except (pa.ArrowInvalid, OverflowError):
@@ -274,7 +284,7 @@ def _inferred_column(values: list[Any], known: str | None) -> tuple[pa.Array, st
     if kind == "float" and int in types and any(type(value) is int and abs(value) > _EXACT for value in values):
         kind = "json"
     if kind == "json":
-        return _as_json([None if value is None else _json_text(value) for value in values]), "json"
+        return pa.nulls(len(values)), "json"  # the caller has their texts
     if kind is None or kind == "null":
         return pa.nulls(len(values)), "null"
     return pa.array(values, _KINDS[kind][1]), kind
@@ -290,22 +300,25 @@ def _too_big(values: list[Any]) -> bool:
     return any(type(value) is int and not -(2**63) <= value < 2**63 for value in values)
 
 
+def _is_double(value: Any) -> bool:
+    """Whether a double holds a number as it was written."""
+    return value is None or type(value) is float or (type(value) is int and abs(value) <= _EXACT)
+
+
 def _plain(value: Any) -> Any:
     """Floats beside decimals as decimals, so that all have one kind."""
     return decimal.Decimal(repr(value)) if type(value) is float else value
 
 
-def _json_text(value: Any) -> str:
-    if isinstance(value, _Text):
-        return str(value)
-    return str(value) if isinstance(value, decimal.Decimal) else msgspec.json.encode(value).decode()
-
-
 def _json_texts(values: Sequence[msgspec.Raw | None]) -> pa.Array:
-    return _as_json([None if value is None else _not_null(bytes(value).decode()) for value in values])
+    return _as_json([None if value is None else _json_text(value) for value in values])
 
 
-def _not_null(text: str) -> str | None:
+def _json_text(raw: msgspec.Raw) -> str | None:
+    """A value's own text. Raises ``ValueError`` for a number or a text that no column takes."""
+    text = bytes(raw).decode()
+    if text[0] not in "{[":
+        _value(raw)
     return None if text == "null" else text
 
 
