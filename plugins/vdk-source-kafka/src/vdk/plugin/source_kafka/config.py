@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -34,7 +33,7 @@ SECRET_WORDS = ("password", "secret", "key.pem", "private", "token")
 class Format(DataSourceConfig):
     """How the keys or the values of messages are read."""
 
-    format: Annotated[FormatName, Meta(description="json, string (UTF-8), bytes or avro")] = "json"
+    format: Annotated[FormatName, Meta(description="json, string (UTF-8) or bytes")] = "json"
     column: Annotated[
         str | None, Meta(description="land the whole value in this one column; a JSON value may then be of any kind")
     ] = None
@@ -45,15 +44,6 @@ class Format(DataSourceConfig):
             "timestamp, json), others are inferred; of a key: the columns that it lands in, for JSON with types"
         ),
     ] = None
-    schema_file: Annotated[Path | None, Meta(description="avro: the reader's schema, an .avsc file")] = None
-
-
-class SchemaRegistry(DataSourceConfig):
-    """Where the schemas of Avro messages are."""
-
-    url: Annotated[str, Meta(description="address of the registry")]
-    username: Annotated[str | None, Meta(description="user name")] = None
-    password: Annotated[Secret | None, Meta(description="password or API secret")] = None
 
 
 class KafkaConfig(DataSourceConfig):
@@ -91,7 +81,6 @@ class KafkaConfig(DataSourceConfig):
     columns: Annotated[
         list[ColumnName], Meta(description="further columns about a message: topic, timestamp_type, key, headers")
     ] = msgspec.field(default_factory=list)
-    schema_registry: Annotated[SchemaRegistry | None, Meta(description="for avro values and keys")] = None
     group_id: Annotated[
         str | None, Meta(description="consumer group that landed offsets are committed to, to monitor lag; never read")
     ] = None
@@ -142,14 +131,9 @@ def check_config(config: KafkaConfig) -> None:
             )
     value, key = config.value_format, config.key_format
     for place, each in (("value", value), ("key", key)):
-        if each.format == "avro" and config.schema_registry is None and each.schema_file is None:
+        if each.format == "avro":
             raise ConfigurationError(
-                f"{place}: avro needs a schema; add schema_registry = "
-                f'{{ url = "http://registry:8081" }} or schema_file to {place}'
-            )
-        if each.schema_file is not None and each.format != "avro":
-            raise ConfigurationError(
-                f'{place}: schema_file belongs to format = "avro", and the format is {each.format!r}'
+                f'{place}: this version does not read Avro; write "bytes" to land the messages as they are'
             )
         if each.column is not None and each.columns is not None:
             raise ConfigurationError(f"{place}: column and columns exclude each other; remove one of them")

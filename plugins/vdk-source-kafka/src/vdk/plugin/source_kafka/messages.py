@@ -214,7 +214,7 @@ def _key_decoder(key: Format, columns: list[str]) -> Decoder:
             return WholeJsonDecoder(first)
         types = key.columns if isinstance(key.columns, Mapping) else {}
         return JsonDecoder({name: column_type(text) for name, text in types.items()})
-    raise ConfigurationError(f"key: the format {key.format!r} is not supported for keys")
+    raise ConfigurationError(f"key: the format {key.format!r} is not supported")
 
 
 def _value_decoder(value: Format) -> Decoder:
