@@ -32,8 +32,6 @@ PASSWORD = "the-password-of-the-shop"
         ({"value": {"columns": {"_kafka_x": "integer"}}}, "'_kafka_x' cannot name a column"),
         ({"value": {"columns": {"id": "int"}}}, "'int' is not a column type; expected text, integer"),
         ({"value": {"column": "a", "columns": {"id": "integer"}}}, "column and columns exclude each other"),
-        ({"value": "avro"}, "value: this version does not read Avro"),
-        ({"mode": "table", "key": {"format": "avro"}}, "key: this version does not read Avro"),
         ({"key": "json"}, 'mode = "log" does not decode keys'),
         ({"mode": "table", "key": {"format": "json", "columns": ["id"]}}, "the columns of a JSON key need types"),
         ({"mode": "table", "key": {"format": "string", "columns": {"id": "integer"}}}, 'write columns = ["id"]'),

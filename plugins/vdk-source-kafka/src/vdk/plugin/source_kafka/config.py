@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -33,7 +35,7 @@ SECRET_WORDS = ("password", "secret", "key.pem", "private", "token")
 class Format(DataSourceConfig):
     """How the keys or the values of messages are read."""
 
-    format: Annotated[FormatName, Meta(description="json, string (UTF-8) or bytes")] = "json"
+    format: Annotated[FormatName, Meta(description="json, string (UTF-8), bytes or avro")] = "json"
     column: Annotated[
         str | None, Meta(description="land the whole value in this one column; a JSON value may then be of any kind")
     ] = None
@@ -44,6 +46,15 @@ class Format(DataSourceConfig):
             "timestamp, json), others are inferred; of a key: the columns that it lands in, for JSON with types"
         ),
     ] = None
+    schema_file: Annotated[Path | None, Meta(description="avro: the reader's schema, an .avsc file")] = None
+
+
+class SchemaRegistry(DataSourceConfig):
+    """Where the schemas of Avro messages are."""
+
+    url: Annotated[str, Meta(description="address of the registry")]
+    username: Annotated[str | None, Meta(description="user name")] = None
+    password: Annotated[Secret | None, Meta(description="password or API secret")] = None
 
 
 class KafkaConfig(DataSourceConfig):
@@ -81,6 +92,7 @@ class KafkaConfig(DataSourceConfig):
     columns: Annotated[
         list[ColumnName], Meta(description="further columns about a message: topic, timestamp_type, key, headers")
     ] = msgspec.field(default_factory=list)
+    schema_registry: Annotated[SchemaRegistry | None, Meta(description="for avro values and keys")] = None
     group_id: Annotated[
         str | None, Meta(description="consumer group that landed offsets are committed to, to monitor lag; never read")
     ] = None
@@ -129,11 +141,17 @@ def check_config(config: KafkaConfig) -> None:
             raise ConfigurationError(
                 f"options: the value of {name!r} is a {type(value).__name__}; expected text, a number or true/false"
             )
+    _check_registry(config.schema_registry)
     value, key = config.value_format, config.key_format
     for place, each in (("value", value), ("key", key)):
-        if each.format == "avro":
+        if each.format == "avro" and config.schema_registry is None and each.schema_file is None:
             raise ConfigurationError(
-                f'{place}: this version does not read Avro; write "bytes" to land the messages as they are'
+                f"{place}: avro needs a schema; add schema_registry = "
+                f'{{ url = "http://registry:8081" }} or schema_file to {place}'
+            )
+        if each.schema_file is not None and each.format != "avro":
+            raise ConfigurationError(
+                f'{place}: schema_file belongs to format = "avro", and the format is {each.format!r}'
             )
         if each.column is not None and each.columns is not None:
             raise ConfigurationError(f"{place}: column and columns exclude each other; remove one of them")
@@ -148,6 +166,16 @@ def check_config(config: KafkaConfig) -> None:
         raise ConfigurationError(f"value: the column {value.column!r} is also a column of the key; rename one of them")
 
 
+def _check_registry(registry: SchemaRegistry | None) -> None:
+    if registry is None:
+        return
+    url = urlsplit(registry.url)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ConfigurationError('schema_registry: url is not an address; write for example "http://registry:8081"')
+    if url.username is not None or url.password is not None:
+        raise ConfigurationError("schema_registry: url holds credentials; move them to username and password")
+
+
 def _check_key(key: Format, mode: str) -> None:
     if mode == "log" and key != Format(format="string"):
         raise ConfigurationError(
@@ -159,6 +187,8 @@ def _check_key(key: Format, mode: str) -> None:
         if isinstance(key.columns, Mapping):
             (name,) = key.columns
             raise ConfigurationError(f'key: a {key.format} key has no other type; write columns = ["{name}"]')
+    if isinstance(key.columns, Mapping) and key.format == "avro":
+        raise ConfigurationError('key: an Avro key has its types in its schema; write columns = ["id"]')
     if key.columns is not None and key.format == "json" and not (isinstance(key.columns, Mapping) and key.columns):
         raise ConfigurationError(
             'key: the columns of a JSON key need types; write key = { format = "json", columns = { id = "integer" } }'

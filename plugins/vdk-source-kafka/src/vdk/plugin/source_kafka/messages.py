@@ -17,6 +17,7 @@ from vdk.plugin.datasource_base.contract import JSON_TYPE
 from .config import Format, KafkaConfig
 from .decoding.base import BytesDecoder, Decoded, Decoder, StringDecoder
 from .decoding.json_fields import JsonDecoder, WholeJsonDecoder
+from .decoding.registry import Schemas
 from .decoding.types import column_type
 
 PARTITION, OFFSET, TIMESTAMP = "_kafka_partition", "_kafka_offset", "_kafka_timestamp"
@@ -33,13 +34,18 @@ _TIMESTAMP_TYPE = pa.timestamp("ms", tz="UTC")
 class MessageColumns:
     """The columns of a topic: how keys, values and the facts about a message become them."""
 
-    def __init__(self, config: KafkaConfig, topic: str) -> None:
+    def __init__(self, config: KafkaConfig, topic: str, schemas: Schemas) -> None:
+        """Fetches the newest schemas of Avro keys and values."""
         self._config, self._topic = config, topic
         self._table = config.mode == "table"
         key = config.key_format
         self._key_columns = _key_columns(key)
-        self._key = _key_decoder(key, self._key_columns) if self._table else None
-        self._value = _value_decoder(config.value_format)
+        self._key: Decoder | None = None
+        if self._table:
+            self._key = _key_decoder(key, self._key_columns, topic, schemas)
+            if key.format == "avro":
+                self._key_columns = [one.name for one in self._key.fields()]
+        self._value = _value_decoder(config.value_format, topic, schemas)
 
     def schema(self) -> StreamSchema:
         """What is known before reading: the key, the declared fields and the facts about a message."""
@@ -55,7 +61,7 @@ class MessageColumns:
         primary = tuple(self._key_columns) if self._table else (PARTITION, OFFSET)
         if "topic" in extra and not self._table:
             primary = (TOPIC, *primary)
-        is_open = isinstance(self._value, JsonDecoder)
+        is_open = isinstance(self._value, JsonDecoder) or self._config.value_format.format == "avro"
         return StreamSchema(pa.schema([*keys, *values, *facts]), primary_key=primary, open=is_open)
 
     def payloads(self, messages: Sequence[Message], state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
@@ -87,7 +93,8 @@ class MessageColumns:
 
     def _identities(self, messages: Sequence[Message], columns: Mapping[str, pa.Array]) -> Sequence[Any]:
         """What tells the row of each message from others: two texts of one JSON key are one row."""
-        if self._config.key_format.columns is None:
+        key = self._config.key_format
+        if key.columns is None and key.format != "avro":
             return [message.key() for message in messages]
         return list(zip(*(columns[name].to_pylist() for name in self._key_columns), strict=True))
 
@@ -203,7 +210,7 @@ def _key_columns(key: Format) -> list[str]:
     return [key.column or KEY]
 
 
-def _key_decoder(key: Format, columns: list[str]) -> Decoder:
+def _key_decoder(key: Format, columns: list[str], topic: str, schemas: Schemas) -> Decoder:
     (first, *_) = columns
     if key.format == "string":
         return StringDecoder(first)
@@ -214,10 +221,31 @@ def _key_decoder(key: Format, columns: list[str]) -> Decoder:
             return WholeJsonDecoder(first)
         types = key.columns if isinstance(key.columns, Mapping) else {}
         return JsonDecoder({name: column_type(text) for name, text in types.items()})
-    raise ConfigurationError(f"key: the format {key.format!r} is not supported")
+    return _avro_key_decoder(key, topic, schemas)
 
 
-def _value_decoder(value: Format) -> Decoder:
+def _avro_key_decoder(key: Format, topic: str, schemas: Schemas) -> Decoder:
+    """Fields of a record as ``_kafka_key_<field>``, a scalar as ``_kafka_key``, or as ``columns`` names them."""
+    from .decoding.avro import AvroDecoder
+
+    names = list(key.columns or ())
+
+    def name(field: str | None) -> str:
+        if field is None:
+            return names[0] if names else KEY
+        return field if names else f"{KEY}_{field}"
+
+    decoder = AvroDecoder(schemas, key, f"{topic}-key", name)
+    fields = {one.name: one.type for one in decoder.fields()}
+    if names and sorted(names) != sorted(fields):
+        raise ConfigurationError(f"key: columns = {names} does not name the fields of the key, {sorted(fields)}")
+    for column, type_ in fields.items():
+        if type_ == JSON_TYPE:
+            raise ConfigurationError(f'key: {column!r} is nested; write key = "bytes" to have keys as they are')
+    return decoder
+
+
+def _value_decoder(value: Format, topic: str, schemas: Schemas) -> Decoder:
     column = value.column or VALUE
     if value.format == "string":
         return StringDecoder(column)
@@ -228,7 +256,9 @@ def _value_decoder(value: Format) -> Decoder:
             return WholeJsonDecoder(value.column)
         types = value.columns if isinstance(value.columns, Mapping) else {}
         return JsonDecoder({name: column_type(text) for name, text in types.items()})
-    raise ConfigurationError(f"value: the format {value.format!r} is not supported")
+    from .decoding.avro import AvroDecoder
+
+    return AvroDecoder(schemas, value, f"{topic}-value", lambda field: field or column, whole=value.column is not None)
 
 
 def _timestamp_type(kind: int) -> str | None:

@@ -22,6 +22,7 @@ from vdk.plugin.datasource_base import (
 
 from .client import Cluster, FailureWatch, as_error, client_options
 from .config import KafkaConfig
+from .decoding.registry import Schemas
 from .messages import MessageColumns
 from .offsets import Position, check_not_beyond, check_topic, find_bounds, position_of
 
@@ -69,6 +70,7 @@ class TopicPartitionReader(BoundedPartition):
         topic: str,
         number: int,
         limit: RateLimit,
+        schemas: Schemas,
         *,
         topic_id: str | None = None,
         partitions: int = 0,
@@ -77,7 +79,8 @@ class TopicPartitionReader(BoundedPartition):
         held_back: int = 0,
     ) -> None:
         self.id = str(number)
-        self._config, self._topic, self._number, self._limit = config, topic, number, limit
+        self._config, self._topic, self._number = config, topic, number
+        self._limit, self._schemas = limit, schemas
         self._topic_id, self._partitions, self._until = topic_id, partitions, until
         self._begin, self._held_back = begin, held_back
 
@@ -121,7 +124,8 @@ class TopicPartitionReader(BoundedPartition):
                     f"{start}"
                 )
         if start < target.offset:
-            reading = _Reading(self._config, self._topic, self._number, target, self._limit)
+            columns = MessageColumns(self._config, self._topic, self._schemas)
+            reading = _Reading(self._config, self._topic, self._number, target, self._limit, columns)
             yield from reading.read(start, first=position is None)
         elif position is not None and not self._held_back:
             return
@@ -137,9 +141,17 @@ class TopicPartitionReader(BoundedPartition):
 class _Reading:
     """A consumer at work on one partition."""
 
-    def __init__(self, config: KafkaConfig, topic: str, number: int, target: Position, limit: RateLimit) -> None:
+    def __init__(
+        self,
+        config: KafkaConfig,
+        topic: str,
+        number: int,
+        target: Position,
+        limit: RateLimit,
+        columns: MessageColumns,
+    ) -> None:
         self._config, self._topic, self._number, self._target, self._limit = config, topic, number, target, limit
-        self._columns = MessageColumns(config, topic)
+        self._columns = columns
         self._failures = FailureWatch(f"topic {topic!r}, partition {number}")
         self._size = 1_000.0  # bytes of a message, as seen so far
 

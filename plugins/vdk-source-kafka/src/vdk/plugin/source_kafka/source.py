@@ -18,6 +18,7 @@ from vdk.plugin.datasource_base import (
 
 from .client import Cluster
 from .config import KafkaConfig, check_config
+from .decoding.registry import Schemas
 from .offsets import Position
 from .partition import RateLimit
 from .stream import TopicStream
@@ -61,8 +62,9 @@ class KafkaSource(DataSource[KafkaConfig]):
     def streams(self) -> Sequence[DataSourceStream]:
         cluster = self._connected()
         limit = RateLimit(self.config.messages_per_second)
+        schemas = Schemas(self.config.schema_registry, self.config.timeout.total_seconds())
         names = matching_topics(self.config.topics, list(cluster.topics()), self.config.bootstrap_servers)
-        return [TopicStream(self.config, name, cluster, limit) for name in names]
+        return [TopicStream(self.config, name, cluster, limit, schemas) for name in names]
 
     def committed(self, stream: str, states: Mapping[str, Mapping[str, Any]]) -> None:
         """Set the offsets of ``group_id``, so that a monitor of lag sees what has landed."""

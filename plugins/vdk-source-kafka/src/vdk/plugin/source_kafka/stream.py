@@ -16,6 +16,7 @@ from vdk.plugin.datasource_base import (
 
 from .client import Cluster
 from .config import KafkaConfig
+from .decoding.registry import Schemas
 from .messages import MessageColumns
 from .offsets import Bounds, Position, check_not_beyond, check_topic, find_bounds, position_of
 from .partition import RateLimit, TopicPartitionReader
@@ -26,13 +27,12 @@ class TopicStream(DataSourceStream):
 
     incremental = True
 
-    def __init__(self, config: KafkaConfig, topic: str, cluster: Cluster, limit: RateLimit) -> None:
+    def __init__(self, config: KafkaConfig, topic: str, cluster: Cluster, limit: RateLimit, schemas: Schemas) -> None:
         self.name = topic
-        self._config, self._cluster, self._limit = config, cluster, limit
-        self._columns = MessageColumns(config, topic)
+        self._config, self._cluster, self._limit, self._schemas = config, cluster, limit, schemas
 
     def schema(self, table: str | None = None) -> StreamSchema:
-        return self._columns.schema()
+        return MessageColumns(self._config, self.name, self._schemas).schema()
 
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterator[StreamPartition]:
         """The partitions that have something to read. In the first run all, so that each has a state from then on."""
@@ -63,6 +63,7 @@ class TopicStream(DataSourceStream):
                 self.name,
                 number,
                 self._limit,
+                self._schemas,
                 topic_id=bounds.topic_id,
                 partitions=len(bounds.ends),
                 until=end,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -34,6 +34,20 @@ class Decoder(Protocol):
     def fields(self) -> list[pa.Field]:
         """The columns that are known before anything is read."""
         ...
+
+
+def build_column(name: str, values: list[Any], type_: pa.DataType, errors: dict[int, str]) -> pa.Array:
+    """The values as a column; one that the type does not hold is NULL, and an error of its message."""
+    try:
+        return pa.array(values, type_)
+    except (pa.ArrowInvalid, OverflowError):
+        for index, value in enumerate(values):  # a decimal with too many digits, a time before the range
+            try:
+                pa.array([value], type_)
+            except (pa.ArrowInvalid, OverflowError) as error:
+                errors[index] = f"field {name!r}: {error}"
+                values[index] = None
+        return pa.array(values, type_)
 
 
 class BytesDecoder:

@@ -23,7 +23,7 @@ from vdk.plugin.datasource_base import ConfigurationError
 from vdk.plugin.datasource_base.contract import JSON_TYPE
 from vdk.plugin.datasource_base.parts import infer_table
 
-from .base import MAX_FIELDS, Decoded
+from .base import MAX_FIELDS, Decoded, build_column
 
 RESERVED = "_kafka_"
 LONG_NUMBER = r"[0-9.]{16}|[eE]-[0-9]{3}"
@@ -258,16 +258,7 @@ def _declared_value(name: str, raw: msgspec.Raw, arrow: pa.DataType) -> Any:
 def _declared_column(name: str, values: list[Any], arrow: pa.DataType, errors: dict[int, str]) -> pa.Array:
     if arrow == JSON_TYPE:
         return _as_json(values)
-    try:
-        return pa.array(values, arrow)
-    except (pa.ArrowInvalid, OverflowError):
-        for index, value in enumerate(values):  # a decimal with too many digits, a time before the range
-            try:
-                pa.array([value], arrow)
-            except (pa.ArrowInvalid, OverflowError) as error:
-                errors[index] = f"field {name!r}: {error}"
-                values[index] = None
-        return pa.array(values, arrow)
+    return build_column(name, values, arrow, errors)
 
 
 def _inferred_column(values: list[Any], known: str | None) -> tuple[pa.Array, str]:
