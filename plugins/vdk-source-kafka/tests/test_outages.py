@@ -94,6 +94,25 @@ def test_acknowledged_messages_that_a_broker_lost_are_an_error(own_broker: Broke
         read_topic(source(topic, servers=own_broker.address), first.states)
 
 
+def test_messages_that_are_deleted_while_they_are_read_are_a_gap(
+    broker: Broker, source: MakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reading fails at the offset that went away, and the next attempt does what ``on_gap`` says."""
+    topic = broker.topic()
+    broker.send(topic, *({"id": number} for number in range(10)))
+    made = source(topic, on_gap="skip")
+    state = read_topic(made).states["0"]
+    broker.send(topic, *({"id": number} for number in range(10, 20)))
+    (stream,) = made.streams()
+    (part,) = stream.partitions({"0": state})
+    broker.delete_records(topic, 15)
+    with monkeypatch.context() as patched:  # as if they had been there when the reading began
+        patched.setattr("vdk.plugin.source_kafka.partition._Reading._skip_gap", lambda *_: iter(()))
+        with pytest.raises(ConnectionFailedError, match="offset 10 is not there"):
+            list(part.read(state))
+    assert len([payload for payload in part.read(state) if payload.metadata.get("count:offsets_lost") == 5]) == 1
+
+
 def flow_of(broker: Broker, topic: str, folder: Path, **config: Any) -> dict[str, Any]:
     given = {"bootstrap_servers": broker.address, "topics": [topic], "timeout": "10s", **config}
     return {
