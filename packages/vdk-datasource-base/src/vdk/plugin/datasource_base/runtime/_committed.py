@@ -81,6 +81,6 @@ class CommittedStates:
             if stream not in self._failed:
                 self._failed.add(stream)
                 log.warning(
-                    "stream %r: source %r could not take note of what has landed; the next run does not depend on it: %s",
+                    "stream %r: source %r could not take note of what landed; the next run does not depend on it: %s",
                     stream, self._source.source_name, self._redact(message_of(error)),
                 )  # fmt: skip
