@@ -59,3 +59,11 @@ def test_an_api_is_read_with_its_children_and_its_limits(tmp_path: Path) -> None
     done = run_copied("rest-api", job, "rest_demo.py")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The second run landed the changed issues and no others." in done.stdout
+
+
+def test_topics_are_read_as_a_log_and_as_a_table(tmp_path: Path) -> None:
+    """The demo of the Kafka source lands what was produced between two runs, and rejects what is not JSON."""
+    job = tmp_path / "kafka"
+    done = run_copied("kafka", job, "kafka_demo.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The second run landed the new messages and no others." in done.stdout

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .contract import (
         AuthenticationError,
         BadRecordError,
+        BoundedPartition,
         ConfigurationError,
         ConnectionFailedError,
         DataSource,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AuthenticationError",
     "BadRecordError",
+    "BoundedPartition",
     "ConfigurationError",
     "ConnectionFailedError",
     "DataSource",

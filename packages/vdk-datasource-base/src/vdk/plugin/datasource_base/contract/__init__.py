@@ -18,7 +18,7 @@ from ._payload import COUNTER_PREFIX, DataSourcePayload, RejectedRows
 from ._schema import JSON_TYPE, StreamSchema
 from ._source import DataSource, data_source
 from ._state import DataSourceState
-from ._stream import DataSourceStream, StreamPartition
+from ._stream import BoundedPartition, DataSourceStream, StreamPartition
 from ._types import JSON, State
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "JSON_TYPE",
     "AuthenticationError",
     "BadRecordError",
+    "BoundedPartition",
     "ConcurrentRunError",
     "ConfigurationError",
     "ConnectionFailedError",

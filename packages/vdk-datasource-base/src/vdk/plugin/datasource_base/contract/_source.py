@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from ._config import DataSourceConfig
 from ._errors import ConfigurationError
 from ._state import DataSourceState
 from ._stream import DataSourceStream
+from ._types import State
 
 ConfigT = TypeVar("ConfigT", bound=DataSourceConfig)
 
@@ -69,6 +70,16 @@ class DataSource(ABC, Generic[ConfigT]):
         says that every configuration of this source reads the same data.
         """
         return self.source_name
+
+    def committed(self, stream: str, states: Mapping[str, State]) -> None:
+        """Optional: rows up to ``states`` (partition id to state) are durable at the destination.
+
+        For what only informs others, such as acknowledging a queue or showing lag to a monitor. Called after states are
+        stored, from a thread of its own, at most about once a second and once before ``disconnect``, with the newest
+        state of each partition. It is best effort: it may be left out, and an error is one warning. What is read next
+        never depends on it.
+        """
+        return
 
     def check(self) -> None:
         """Reach the data and return, or raise ``ConfigurationError`` or ``ConnectionFailedError``."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from ._payload import DataSourcePayload
 from ._schema import StreamSchema
+from ._types import JSON
 
 
 class StreamPartition(ABC):
@@ -28,6 +29,38 @@ class StreamPartition(ABC):
         The same state gives at least everything after it. Closing the iterator early frees what it
         holds. Raise ``ConnectionFailedError`` where trying again may help.
         """
+
+
+class BoundedPartition(StreamPartition):
+    """A partition that knows where a reading would end before it reads.
+
+    It is optional for a source. Where it is there, a run shows progress in percent, a reading can be repeated exactly,
+    and a cluster can plan a batch without reading it. A stream that is its own only partition inherits from both::
+
+        class Orders(DataSourceStream, BoundedPartition): ...
+
+    """
+
+    @abstractmethod
+    def end(self, state: Mapping[str, Any]) -> Mapping[str, JSON]:
+        """The state in which a reading from ``state`` that starts now would end, found without reading the rows.
+
+        It equals ``state`` exactly where nothing is to be read. It may look at a maximum or at the last positions, and
+        at a bounded window of rows, never at all rows. Raise ``ConnectionFailedError`` where trying again may help.
+        """
+
+    @abstractmethod
+    def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
+        """Yield what is after ``state``, up to ``end`` and no further; None: up to ``self.end(state)``.
+
+        Two readings of the same two states give the same rows as long as none of them changed. The last payload carries
+        a state from which nothing up to ``end`` is read again. Raise ``StateError`` for an end that does not follow
+        ``state``, or belongs to something else.
+        """
+
+    def share(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> float | None:
+        """How much of the way from the beginning to ``end`` is done at ``state``, from 0 to 1; None: unknown."""
+        return None
 
 
 class DataSourceStream(StreamPartition):

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..contract import ConcurrentRunError, ConfigurationError, DataSource, FlowFailedError, StreamPartition
 from ..parts import Destination
+from ._committed import CommittedStates
 from ._error_text import message_of
 from ._error_text import told as told_of
 from ._flow import Flow
@@ -33,6 +34,7 @@ class FlowRun:
         self.flow = flow
         self._source = source
         self._stop = flow.stop
+        self._committed = CommittedStates(source, flow.redact)
         self._runs: Sequence[StreamRun] = ()
         self._connected = False
         self._ending: list[Future[None]] = []  # work of the writer that ends streams
@@ -46,7 +48,9 @@ class FlowRun:
         """
         self._writer = writer
         self._connected = True
-        planning = Planning(self.flow, self._source, writer, reports=self.reports, failed=self._note)
+        planning = Planning(
+            self.flow, self._source, writer, reports=self.reports, failed=self._note, stored=self._committed.stored
+        )
         self._runs = planning.runs()
 
     def run(self, told: Callable[[StreamReport], None]) -> None:
@@ -65,6 +69,7 @@ class FlowRun:
         self.stop_the_rest(why)
         if self._connected:
             self._connected = False
+            self.flow.interruption.within(self._committed.close)
             self.flow.interruption.within(self._disconnect)
 
     def stop_the_rest(self, why: str) -> None:

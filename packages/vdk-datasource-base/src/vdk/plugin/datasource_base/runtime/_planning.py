@@ -41,7 +41,8 @@ class Planning:
     """Connects a source and plans its streams.
 
     :param reports: gets a report for each stream that is chosen.
-    :param failed: told the error of a stream that cannot say what it is.
+    :param failed: gets the error of a stream that cannot be planned.
+    :param stored: gets stream, partition and state whenever a state is stored.
     """
 
     def __init__(
@@ -52,12 +53,14 @@ class Planning:
         *,
         reports: list[StreamReport],
         failed: Callable[[BaseException], None],
+        stored: Callable[[str, str, State], None] = lambda stream, partition, state: None,
     ) -> None:
         self._flow = flow
         self._source = source
         self._writer = writer
         self._reports = reports
         self._failed = failed
+        self._stored = stored
 
     def runs(self) -> list[StreamRun]:
         """The chosen streams, in the source's order.
@@ -162,7 +165,7 @@ class Planning:
                 raise  # the flow names the table, not the source
             self._refused(report, error)
             return None
-        return StreamRun(plan, report, self._writer, mine, self._flow.claims, self._flow.retrying)
+        return StreamRun(plan, report, self._writer, mine, self._flow.claims, self._flow.retrying, self._stored)
 
     def _mode(self, stream: DataSourceStream, schema: StreamSchema | None, incremental: bool) -> WriteMode:
         """The write mode: the flow's, or what suits the stream and the destination."""

@@ -46,6 +46,7 @@ class StreamRun:
         stored: Mapping[str, StoredState],
         claims: Claims,
         retrying: Retrying,
+        on_stored: Callable[[str, str, State], None] = lambda stream, partition, state: None,
     ) -> None:
         self.plan = plan
         self.report = report
@@ -53,6 +54,7 @@ class StreamRun:
         self.stored = dict(stored)
         self._claims = claims
         self._retrying = retrying
+        self._on_stored = on_stored
         self.mode: WriteMode = plan.write_mode
         self.error: BaseException | None = None
         self.fed = False  # every partition was handed to a reader
@@ -369,5 +371,6 @@ class StreamRun:
     def _remember(self, key: StateKey, version: int, state: State) -> None:
         if state:
             self.stored[key.partition] = StoredState(key, version, state, self.plan.run_id)
+            self._on_stored(key.stream, key.partition, state)
         else:
             self.stored.pop(key.partition, None)

@@ -1,0 +1,1 @@
+"""vdk-source-kafka: Kafka topics as streams of typed rows, with the offsets as state."""

@@ -1,0 +1,1 @@
+"""Keys and values of messages as columns: one decoder for each format."""

@@ -1,0 +1,187 @@
+"""Avro as columns: messages in Confluent's wire format, or bare bodies with the schema of a file.
+
+https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/index.html#wire-format
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from vdk.plugin.datasource_base import ConfigurationError
+from vdk.plugin.datasource_base.contract import JSON_TYPE
+
+from ..config import Format
+from .base import Decoded, build_column
+from .registry import Schema, Schemas, import_fastavro, named_types
+
+HEADER_BYTES = 5
+"""A zero and the schema's id, big-endian."""
+_PRIMITIVES: dict[str, pa.DataType] = {
+    "null": pa.null(),
+    "boolean": pa.bool_(),
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "float": pa.float32(),
+    "double": pa.float64(),
+    "bytes": pa.binary(),
+    "string": pa.string(),
+    "enum": pa.string(),
+    "fixed": pa.binary(),
+}
+_LOGICAL: dict[tuple[str, str], pa.DataType] = {
+    ("int", "date"): pa.date32(),
+    ("int", "time-millis"): pa.time32("ms"),
+    ("long", "time-micros"): pa.time64("us"),
+    ("long", "timestamp-millis"): pa.timestamp("ms", tz="UTC"),
+    ("long", "timestamp-micros"): pa.timestamp("us", tz="UTC"),
+    ("long", "local-timestamp-millis"): pa.timestamp("ms"),
+    ("long", "local-timestamp-micros"): pa.timestamp("us"),
+    ("string", "uuid"): pa.string(),
+}
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+class _BadBytes(Exception):
+    """Bytes that are not a message in the format."""
+
+
+class AvroDecoder:
+    """Records as one column for each field, anything else in one column.
+
+    :param name: the column of a field, or of a whole value (None).
+    :param whole: land a record whole as well, as JSON.
+    """
+
+    def __init__(
+        self, schemas: Schemas, part: Format, subject: str, name: Callable[[str | None], str], *, whole: bool = False
+    ) -> None:
+        self._schemas, self._part, self._subject, self._name, self._whole = schemas, part, subject, name, whole
+        self._read = import_fastavro().schemaless_reader
+        self._use(schemas.reader(part, subject))
+
+    def _use(self, reader: Schema) -> None:
+        self._reader = reader
+        named = named_types(reader.parsed)
+        if _kind(reader.parsed) == "record" and not self._whole:
+            self._types = {self._name(one["name"]): _arrow(one["type"], named) for one in reader.parsed["fields"]}
+            self._fields = {self._name(one["name"]): one["name"] for one in reader.parsed["fields"]}
+        else:
+            self._types, self._fields = {self._name(None): _arrow(reader.parsed, named)}, {}
+        for name in self._fields.values():
+            if name.startswith("_kafka_"):
+                raise ConfigurationError(f"subject {self._subject!r}: the field {name!r} begins with '_kafka_'")
+
+    def fields(self) -> list[pa.Field]:
+        return [pa.field(name, type_) for name, type_ in self._types.items()]
+
+    def decode(self, values: Sequence[bytes | None]) -> Decoded:
+        self._follow_registry(values)
+        errors: dict[int, str] = {}
+        ids: dict[int, int] = {}
+        rows: list[Any] = []
+        for index, value in enumerate(values):
+            try:
+                rows.append(None if value is None else self._one(value))
+            except Exception as error:  # fastavro raises what its readers come across: EOFError, IndexError, ...
+                rows.append(None)
+                errors[index] = str(error) if isinstance(error, _BadBytes) else f"not valid Avro: {error!r}"[:500]
+                if (schema_id := _schema_id(value)) is not None and self._schemas.has_registry:
+                    ids[index] = schema_id
+        columns = {name: self._column(name, rows, errors) for name in self._types}
+        return Decoded(columns, errors, ids)
+
+    def _follow_registry(self, values: Sequence[bytes | None]) -> None:
+        """Take a newer schema of the subject when a message was written with one, so that no new field is left out."""
+        if not self._schemas.has_registry:
+            return
+        current = self._reader.id
+        ids = {schema_id for value in values if (schema_id := _schema_id(value)) is not None}
+        for schema_id in ids:
+            self._schemas.writer(schema_id)  # a registry that is away is not an error of the message
+        if current is not None and max(ids, default=current) > current:
+            newest = self._schemas.reader(self._part, self._subject, newer_than=current)
+            if newest.id != current:
+                self._use(newest)
+
+    def _one(self, value: bytes) -> Any:
+        if not self._schemas.has_registry:
+            return self._body(value, 0, self._reader.parsed, None)
+        schema_id = _schema_id(value)
+        if schema_id is None:
+            raise _BadBytes(
+                "not in Confluent's wire format: it begins with a zero byte and the four bytes of a schema id"
+            )
+        writer = self._schemas.writer(schema_id)
+        if isinstance(writer, str):
+            raise _BadBytes(writer)
+        same = writer.id == self._reader.id
+        return self._body(value, HEADER_BYTES, writer.parsed, None if same else self._reader.parsed)
+
+    def _body(self, value: bytes, begin: int, writer: Any, reader: Any) -> Any:
+        stream = BytesIO(value)
+        stream.seek(begin)
+        found = self._read(stream, writer, reader)
+        if stream.tell() != len(value):
+            raise _BadBytes(f"not valid Avro: {len(value) - stream.tell()} bytes are left after the value")
+        return found
+
+    def _column(self, name: str, rows: Sequence[Any], errors: dict[int, str]) -> pa.Array:
+        field = self._fields.get(name)
+        values = [None if row is None else row[field] for row in rows] if field is not None else list(rows)
+        type_ = self._types[name]
+        if type_ == JSON_TYPE:
+            texts = [None if one is None else _ENCODER.encode(_plain(one)).decode() for one in values]
+            return pa.ExtensionArray.from_storage(JSON_TYPE, pa.array(texts, pa.string()))
+        if type_ == pa.string():
+            values = [one if one is None else str(one) for one in values]  # UUIDs, and decimals too long for Arrow
+        return build_column(name, values, type_, errors)
+
+
+def _schema_id(value: bytes | None) -> int | None:
+    if value is None or len(value) < HEADER_BYTES or value[0] != 0:
+        return None
+    return int.from_bytes(value[1:HEADER_BYTES], "big")
+
+
+def _kind(schema: Any) -> str:
+    if isinstance(schema, list):
+        return "union"
+    kind = schema["type"] if isinstance(schema, dict) else schema
+    return _kind(kind) if isinstance(kind, (dict, list)) else str(kind)
+
+
+def _arrow(schema: Any, named: Mapping[str, Any]) -> pa.DataType:
+    """The column of a schema; JSON for what is nested, and for a union of several types."""
+    while isinstance(schema, dict) and isinstance(schema["type"], (dict, list)):
+        schema = schema["type"]
+    if isinstance(schema, list):
+        others = [one for one in schema if _kind(one) != "null"]
+        return _arrow(others[0], named) if len(others) == 1 else (JSON_TYPE if others else pa.null())
+    kind = _kind(schema)
+    if kind in named:
+        return _arrow(named[kind], {})
+    if not isinstance(schema, dict):
+        return _PRIMITIVES.get(kind, JSON_TYPE)
+    logical = schema.get("logicalType")
+    if logical == "decimal" and kind in ("bytes", "fixed"):
+        precision = int(schema["precision"])
+        return pa.decimal128(precision, int(schema.get("scale", 0))) if precision <= 38 else pa.string()
+    return _LOGICAL.get((kind, str(logical)), _PRIMITIVES.get(kind, JSON_TYPE))
+
+
+def _plain(value: Any) -> Any:
+    """A nested value as JSON has it: bytes in Base64, and the doubles that JSON lacks as text."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

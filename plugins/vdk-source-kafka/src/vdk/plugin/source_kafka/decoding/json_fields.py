@@ -1,0 +1,333 @@
+"""JSON objects as columns, without a dict per message once their fields are known.
+
+The fields of a topic are learned from its messages: each has a kind, and all of them together are a msgspec struct
+that forbids others. A chunk in which a message has a new field, or a value of another kind, is read again field by
+field; that finds the same values, and widens the struct. Both ways give the same columns.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Meta
+
+from vdk.plugin.datasource_base import ConfigurationError
+from vdk.plugin.datasource_base.contract import JSON_TYPE
+from vdk.plugin.datasource_base.parts import infer_table
+
+from .base import MAX_FIELDS, Decoded, build_column
+
+RESERVED = "_kafka_"
+LONG_NUMBER = r"[0-9.]{16}|[eE]-[0-9]{3}"
+"""What a number looks like that a double may not keep: it keeps 15 digits for sure (IEEE 754), and no tiny ones."""
+
+_INT64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_KINDS: dict[str, tuple[Any, pa.DataType]] = {
+    "null": (None, pa.null()),
+    "bool": (bool, pa.bool_()),
+    "int": (_INT64, pa.int64()),
+    "float": (float, pa.float64()),
+    "str": (str, pa.string()),
+    "json": (msgspec.Raw, JSON_TYPE),
+}
+_DECLARED: list[tuple[Any, Any]] = [
+    (pa.types.is_boolean, bool),
+    (pa.types.is_int64, _INT64),
+    (pa.types.is_float64, float),
+    (pa.types.is_string, str),
+    (pa.types.is_date32, dt.date),
+    (pa.types.is_timestamp, Annotated[dt.datetime, Meta(tz=True)]),
+    (pa.types.is_decimal128, decimal.Decimal),
+]
+_EXACT = 2**53
+
+
+class _Misfit(Exception):
+    """A chunk that the struct does not fit."""
+
+
+class JsonDecoder:
+    """JSON objects, one column for each field.
+
+    :param declared: field name to the type of its column; a value that does not fit is a bad message.
+    """
+
+    def __init__(self, declared: Mapping[str, pa.DataType]) -> None:
+        self._declared = dict(declared)
+        self._kinds: dict[str, str] = {}
+        self._struct_decoder: msgspec.json.Decoder[Any] | None = None
+        self._fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+        self._empty: Any = None
+        if declared:
+            self._learn({})
+
+    def fields(self) -> list[pa.Field]:
+        return [pa.field(name, type_) for name, type_ in self._declared.items()]
+
+    def decode(self, values: Sequence[bytes | None]) -> Decoded:
+        try:
+            return self._by_struct(values)
+        except (_Misfit, msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
+            return self._field_by_field(values)
+
+    def _by_struct(self, values: Sequence[bytes | None]) -> Decoded:
+        if self._struct_decoder is None:
+            raise _Misfit
+        decode, empty = self._struct_decoder.decode, self._empty
+        rows = [empty if value is None else decode(value) for value in values]
+        typed = self._typed()
+        columns = {}
+        for (name, (_, arrow)), column in zip(typed.items(), _transposed(rows, len(typed)), strict=True):
+            columns[name] = _json_texts(column) if arrow == JSON_TYPE else pa.array(column, arrow)
+        self._check_digits(values)
+        return Decoded(columns)
+
+    def _check_digits(self, values: Sequence[bytes | None]) -> None:
+        """Raise ``_Misfit`` where a message has a number with more digits than the double of its column keeps."""
+        names = [name for name, kind in self._kinds.items() if kind == "float"]
+        if not names:
+            return
+        long = pc.match_substring_regex(pa.array(values, pa.binary()), LONG_NUMBER)
+        for index in pc.indices_nonzero(long.fill_null(False)).to_pylist():
+            value = values[index]
+            assert value is not None  # only a value has digits
+            raws = self._fields_decoder.decode(value)
+            if not all(_is_double(_value(raws[name])) for name in names if name in raws):
+                raise _Misfit
+
+    def _typed(self) -> dict[str, tuple[Any, pa.DataType]]:
+        """Name to the msgspec type and the Arrow type, declared fields first."""
+        found = {name: (_python_type(arrow), arrow) for name, arrow in self._declared.items()}
+        return found | {name: _KINDS[kind] for name, kind in self._kinds.items()}
+
+    def _learn(self, kinds: Mapping[str, str]) -> None:
+        """Widen the struct. Raises ``ConfigurationError`` for a topic with too many fields."""
+        changed = {
+            name: _joined(self._kinds.get(name), kind) for name, kind in kinds.items() if name not in self._declared
+        }
+        self._kinds |= changed
+        if len(self._kinds) > MAX_FIELDS:
+            raise ConfigurationError(
+                f"the values have more than {MAX_FIELDS:,} different fields, so field names are data here; "
+                'land them in one column: value = { format = "json", column = "value" }'
+            )
+        typed = self._typed()
+        # a field that is missing is None, and so is one that is null
+        members = [(f"f{index}", _optional(python), None) for index, (python, _) in enumerate(typed.values())]
+        names = {f"f{index}": name for index, name in enumerate(typed)}
+        struct = msgspec.defstruct("Message", members, rename=names, forbid_unknown_fields=True, gc=False)
+        self._struct_decoder, self._empty = msgspec.json.Decoder(struct), struct()
+
+    def _field_by_field(self, values: Sequence[bytes | None]) -> Decoded:
+        rows: list[Mapping[str, Any]] = []
+        raws: list[Mapping[str, msgspec.Raw]] = []
+        errors: dict[int, str] = {}
+        for index, value in enumerate(values):
+            row, raw = {}, {}
+            if value is not None:
+                try:
+                    raw = self._fields_decoder.decode(value)
+                    row = self._checked(raw)
+                except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                    errors[index] = _reason(error)
+            rows.append(row)
+            raws.append(raw if row else {})
+        names = dict.fromkeys([*self._declared, *self._kinds, *(name for row in rows for name in row)])
+        columns, kinds = {}, {}
+        for name in names:
+            column = [row.get(name) for row in rows]
+            if name in self._declared:
+                columns[name] = _declared_column(name, column, self._declared[name], errors)
+            else:
+                columns[name], kinds[name] = _inferred_column(column, self._kinds.get(name))
+                if kinds[name] == "json":  # as it was written: 1e3 stays 1e3
+                    columns[name] = _json_texts([raw.get(name) for raw in raws])
+        self._learn(kinds)
+        return Decoded(columns, errors)
+
+    def _checked(self, row: dict[str, msgspec.Raw]) -> dict[str, Any]:
+        """The fields as Python values: numbers keep all their digits, nested values stay JSON text."""
+        found = {}
+        for name, raw in row.items():
+            if name.startswith(RESERVED):
+                raise ValueError(f"the field {name!r} begins with {RESERVED!r}, which belongs to this source")
+            name.encode()  # half of a surrogate pair is not a name
+            declared = self._declared.get(name)
+            found[name] = _value(raw) if declared is None else _declared_value(name, raw, declared)
+        return found
+
+
+class WholeJsonDecoder:
+    """Any JSON value, whole, in one column."""
+
+    def __init__(self, column: str) -> None:
+        self._column = column
+        self._decoder = msgspec.json.Decoder(msgspec.Raw)
+
+    def decode(self, values: Sequence[bytes | None]) -> Decoded:
+        texts: list[str | None] = []
+        errors = {}
+        for index, value in enumerate(values):
+            try:
+                texts.append(None if value is None else bytes(self._decoder.decode(value)).decode())
+            except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+                texts.append(None)
+                errors[index] = _reason(error)
+        return Decoded({self._column: _as_json(texts)}, errors)
+
+    def fields(self) -> list[pa.Field]:
+        return [pa.field(self._column, JSON_TYPE)]
+
+
+def _transposed(rows: Sequence[Any], width: int) -> list[tuple[Any, ...]]:
+    """The attributes of structs as columns; one call for each row is twice as fast as one for each value."""
+    names = [f"f{index}" for index in range(width)]
+    if not names or not rows:
+        return [() for _ in names]
+    values = map(operator.attrgetter(*names), rows)
+    return [tuple(values)] if width == 1 else list(zip(*values, strict=True))
+
+
+def _python_type(arrow: pa.DataType) -> Any:
+    if arrow == JSON_TYPE:
+        return msgspec.Raw
+    return next(python for matches, python in _DECLARED if matches(arrow))
+
+
+def _optional(python: Any) -> Any:
+    return python if python is None or python is msgspec.Raw else python | None
+
+
+def _joined(known: str | None, new: str) -> str:
+    """The kind that holds both: a column that was mixed once stays JSON."""
+    if known in (None, "null", new):
+        return new
+    if new == "null":
+        return str(known)
+    return "float" if {known, new} == {"int", "float"} else "json"
+
+
+class _Text(str):
+    """The JSON text of a nested value, or of a number that no column of numbers holds."""
+
+    __slots__ = ()
+
+
+def _value(raw: msgspec.Raw) -> Any:
+    """A field's value: ``_Text`` for what is nested. Raises ``ValueError`` for what JSON cannot mean."""
+    text = bytes(raw).decode()
+    first = text[0]
+    if first in "{[":
+        return _Text(text)
+    if first in '"tfn':
+        return msgspec.json.decode(raw)
+    return _number(text)
+
+
+def _number(text: str) -> Any:
+    """An int, a float where it keeps every digit, else a Decimal; bounded before it is converted."""
+    if len(text) > 400:
+        raise ValueError(f"a number with {len(text):,} characters")
+    if text.lstrip("-").isdigit():
+        return int(text)
+    exact = decimal.Decimal(text)
+    if exact and not -400 < exact.adjusted() < 400:
+        raise ValueError(f"the number {text} is outside the range of numbers that a column holds")
+    as_float = float(exact)
+    if math.isfinite(as_float) and decimal.Decimal(repr(as_float)) == exact:
+        return as_float
+    return exact
+
+
+def _declared_value(name: str, raw: msgspec.Raw, arrow: pa.DataType) -> Any:
+    try:
+        found = msgspec.json.decode(raw, type=_optional(_python_type(arrow)))
+    except msgspec.ValidationError as error:
+        raise ValueError(f"field {name!r}: {error}, the value is {_shortened(raw)}") from None
+    return _json_text(found) if isinstance(found, msgspec.Raw) else found
+
+
+def _declared_column(name: str, values: list[Any], arrow: pa.DataType, errors: dict[int, str]) -> pa.Array:
+    if arrow == JSON_TYPE:
+        return _as_json(values)
+    return build_column(name, values, arrow, errors)
+
+
+def _inferred_column(values: list[Any], known: str | None) -> tuple[pa.Array, str]:
+    """The column, and the kind for the struct. Big integers and long fractions become decimals, mixtures JSON."""
+    types = {type(value) for value in values if value is not None}
+    kind = known
+    for type_ in types:
+        kind = _joined(kind, _kind_of(type_))
+    if kind in ("int", "float") and decimal.Decimal in types | (
+        {decimal.Decimal} if kind == "int" and _too_big(values) else set()
+    ):
+        column = infer_table([{"x": _plain(value)} for value in values]).column("x").combine_chunks()
+        return column, kind
+    if kind == "float" and int in types and any(type(value) is int and abs(value) > _EXACT for value in values):
+        kind = "json"
+    if kind == "json":
+        return pa.nulls(len(values)), "json"  # the caller has their texts
+    if kind is None or kind == "null":
+        return pa.nulls(len(values)), "null"
+    return pa.array(values, _KINDS[kind][1]), kind
+
+
+def _kind_of(type_: type) -> str:
+    if type_ is decimal.Decimal:
+        return "float"
+    return {bool: "bool", int: "int", float: "float", str: "str"}.get(type_, "json")
+
+
+def _too_big(values: list[Any]) -> bool:
+    return any(type(value) is int and not -(2**63) <= value < 2**63 for value in values)
+
+
+def _is_double(value: Any) -> bool:
+    """Whether a double holds a number as it was written."""
+    return value is None or type(value) is float or (type(value) is int and abs(value) <= _EXACT)
+
+
+def _plain(value: Any) -> Any:
+    """Floats beside decimals as decimals, so that all have one kind."""
+    return decimal.Decimal(repr(value)) if type(value) is float else value
+
+
+def _json_texts(values: Sequence[msgspec.Raw | None]) -> pa.Array:
+    return _as_json([None if value is None else _json_text(value) for value in values])
+
+
+def _json_text(raw: msgspec.Raw) -> str | None:
+    """A value's own text. Raises ``ValueError`` for a number or a text that no column takes."""
+    text = bytes(raw).decode()
+    if text[0] not in "{[":
+        _value(raw)
+    return None if text == "null" else text
+
+
+def _as_json(texts: Sequence[str | None]) -> pa.Array:
+    return pa.ExtensionArray.from_storage(JSON_TYPE, pa.array(texts, pa.string()))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "the JSON is nested too deeply"
+    if isinstance(error, UnicodeError):
+        return "the JSON has a text that is not valid UTF-8, or half of a surrogate pair"
+    text = str(error)
+    if isinstance(error, msgspec.ValidationError):
+        return f'the JSON is not an object: {text}; format = "json" with column = "NAME" lands any JSON in one column'
+    return f"not valid JSON: {text}" if isinstance(error, msgspec.DecodeError) else text
+
+
+def _shortened(raw: msgspec.Raw) -> str:
+    text = bytes(raw)
+    return text[:120].decode("utf-8", "replace") + ("…" if len(text) > 120 else "")

@@ -1,0 +1,282 @@
+"""Chunks of messages as payload data: rows, deletes and rejected messages."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE, Message
+
+from vdk.plugin.datasource_base import BadRecordError, ConfigurationError, DataSourcePayload, RejectedRows, StreamSchema
+from vdk.plugin.datasource_base.contract import JSON_TYPE
+
+from .config import Format, KafkaConfig
+from .decoding.base import BytesDecoder, Decoded, Decoder, StringDecoder
+from .decoding.json_fields import JsonDecoder, WholeJsonDecoder
+from .decoding.registry import Schemas
+from .decoding.types import column_type
+
+PARTITION, OFFSET, TIMESTAMP = "_kafka_partition", "_kafka_offset", "_kafka_timestamp"
+KEY, VALUE, TOPIC, HEADERS, TIMESTAMP_TYPE = (
+    "_kafka_key",
+    "value",
+    "_kafka_topic",
+    "_kafka_headers",
+    "_kafka_timestamp_type",
+)
+_TIMESTAMP_TYPE = pa.timestamp("ms", tz="UTC")
+
+
+class MessageColumns:
+    """The columns of a topic: how keys, values and the facts about a message become them."""
+
+    def __init__(self, config: KafkaConfig, topic: str, schemas: Schemas) -> None:
+        """Fetches the newest schemas of Avro keys and values."""
+        self._config, self._topic = config, topic
+        self._table = config.mode == "table"
+        key = config.key_format
+        self._key_columns = _key_columns(key)
+        self._key: Decoder | None = None
+        if self._table:
+            self._key = _key_decoder(key, self._key_columns, topic, schemas)
+            if key.format == "avro":
+                self._key_columns = [one.name for one in self._key.fields()]
+        self._value = _value_decoder(config.value_format, topic, schemas)
+
+    def schema(self) -> StreamSchema:
+        """What is known before reading: the key, the declared fields and the facts about a message."""
+        keys = self._key.fields() if self._key is not None else []
+        facts = [pa.field(PARTITION, pa.int32(), nullable=False), pa.field(OFFSET, pa.int64(), nullable=False)]
+        extra = self._config.columns
+        facts += [pa.field(TIMESTAMP, _TIMESTAMP_TYPE)]
+        facts += [pa.field(TOPIC, pa.string(), nullable=False)] if "topic" in extra else []
+        facts += [pa.field(TIMESTAMP_TYPE, pa.string())] if "timestamp_type" in extra else []
+        facts += [pa.field(KEY, pa.binary())] if "key" in extra and not self._table else []
+        facts += [pa.field(HEADERS, JSON_TYPE)] if "headers" in extra else []
+        values = [one for one in self._value.fields() if not (self._table and one.name in self._key_columns)]
+        primary = tuple(self._key_columns) if self._table else (PARTITION, OFFSET)
+        if "topic" in extra and not self._table:
+            primary = (TOPIC, *primary)
+        is_open = isinstance(self._value, JsonDecoder) or self._config.value_format.format == "avro"
+        return StreamSchema(pa.schema([*keys, *values, *facts]), primary_key=primary, open=is_open)
+
+    def payloads(self, messages: Sequence[Message], state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        """A chunk in one payload of each kind; the last one carries the state."""
+        columns, errors = self._decoded(messages)
+        found = list(self._kinds(messages, columns, errors))
+        for position, (data, kind) in enumerate(found, 1):
+            last = position == len(found)
+            yield DataSourcePayload(data, state=state if last else None, kind=kind)
+        if not found:
+            yield DataSourcePayload(None, state=state)
+
+    def _kinds(
+        self, messages: Sequence[Message], columns: dict[str, pa.Array], errors: dict[int, BadMessage]
+    ) -> Iterator[tuple[Any, Any]]:
+        if errors:
+            yield RejectedRows([self._rejected(messages[index], bad) for index, bad in sorted(errors.items())]), "rows"
+        batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+        if not self._table:
+            good = _without(batch, errors) if errors else batch
+            if good.num_rows:
+                yield good, "rows"
+            return
+        rows, deletes = _last_operations(messages, errors, self._identities(messages, columns))
+        if rows:
+            yield batch.take(pa.array(rows, pa.int64())), "rows"
+        if deletes:
+            yield batch.select(self._key_columns).take(pa.array(deletes, pa.int64())), "deletes"
+
+    def _identities(self, messages: Sequence[Message], columns: Mapping[str, pa.Array]) -> Sequence[Any]:
+        """What tells the row of each message from others: two texts of one JSON key are one row."""
+        key = self._config.key_format
+        if key.columns is None and key.format != "avro":
+            return [message.key() for message in messages]
+        return list(zip(*(columns[name].to_pylist() for name in self._key_columns), strict=True))
+
+    def _decoded(self, messages: Sequence[Message]) -> tuple[dict[str, pa.Array], dict[int, BadMessage]]:
+        errors: dict[int, BadMessage] = {}
+        columns: dict[str, pa.Array] = {}
+        values = self._value.decode([message.value() for message in messages])
+        if self._key is not None:
+            keys = self._key.decode([message.key() for message in messages])
+            columns |= {name: keys.columns[name] for name in self._key_columns}
+            _add(errors, keys, "key")
+            self._check_keys(messages, keys, values, errors)
+        columns |= {name: column for name, column in values.columns.items() if name not in columns}
+        _add(errors, values, "value")
+        return columns | self._facts(messages), errors
+
+    def _check_keys(
+        self, messages: Sequence[Message], keys: Decoded, values: Decoded, errors: dict[int, BadMessage]
+    ) -> None:
+        """A row needs a whole key, and a field of the value with the name of a key column says the same."""
+        for name in set(keys.columns) - set(self._key_columns):
+            for index in pc.indices_nonzero(keys.columns[name].is_valid()).to_pylist():
+                errors.setdefault(index, BadMessage("key", f"the key has a field {name!r}, which key.columns lacks"))
+        for name in self._key_columns:
+            column = keys.columns[name]
+            if column.null_count:
+                for index in pc.indices_nonzero(column.is_null()).to_pylist():
+                    errors.setdefault(
+                        index, BadMessage("key", f'the key gives no value for {name!r}; mode = "table" needs a key')
+                    )
+            other = values.columns.get(name)
+            if other is not None:
+                for index, (key, field) in enumerate(zip(column.to_pylist(), other.to_pylist(), strict=True)):
+                    if messages[index].value() is not None and field is not None and field != key:
+                        errors.setdefault(
+                            index, BadMessage("value", f"the field {name!r} is {field!r}, and the key says {key!r}")
+                        )
+
+    def _facts(self, messages: Sequence[Message]) -> dict[str, pa.Array]:
+        stamps = [message.timestamp() for message in messages]
+        facts = {
+            PARTITION: pa.array([message.partition() for message in messages], pa.int32()),
+            OFFSET: pa.array([message.offset() for message in messages], pa.int64()),
+            TIMESTAMP: pa.array(
+                [time if kind != TIMESTAMP_NOT_AVAILABLE else None for kind, time in stamps], pa.int64()
+            ).cast(_TIMESTAMP_TYPE),
+        }
+        extra = self._config.columns
+        if "topic" in extra:
+            facts[TOPIC] = pa.array([self._topic] * len(messages), pa.string())
+        if "timestamp_type" in extra:
+            facts[TIMESTAMP_TYPE] = pa.array([_timestamp_type(kind) for kind, _ in stamps], pa.string())
+        if "key" in extra and not self._table:
+            facts[KEY] = pa.array([message.key() for message in messages], pa.binary())
+        if "headers" in extra:
+            texts = pa.array([_headers(message) for message in messages], pa.string())
+            facts[HEADERS] = pa.ExtensionArray.from_storage(JSON_TYPE, texts)
+        return facts
+
+    def _rejected(self, message: Message, bad: BadMessage) -> tuple[dict[str, Any], BadRecordError]:
+        """The message as it came, so that nothing of it is lost."""
+        kind, time = message.timestamp()
+        row = {
+            "topic": self._topic,
+            "partition": message.partition(),
+            "offset": message.offset(),
+            "timestamp": time if kind != TIMESTAMP_NOT_AVAILABLE else None,
+            "key": message.key(),
+            "value": message.value(),
+            "headers": _headers(message),
+            "part": bad.part,
+            "schema_id": bad.schema_id,
+        }
+        place = {"partition": message.partition(), "offset": message.offset()}
+        return row, BadRecordError(f"{bad.part}: {bad.reason}", stream=self._topic, key=place)
+
+
+class BadMessage(msgspec.Struct):
+    """Why a message does not land."""
+
+    part: str
+    reason: str
+    schema_id: int | None = None
+
+
+def _add(errors: dict[int, BadMessage], decoded: Decoded, part: str) -> None:
+    for index, reason in decoded.errors.items():
+        errors.setdefault(index, BadMessage(part, reason, decoded.schema_ids.get(index)))
+
+
+def _last_operations(
+    messages: Sequence[Message], errors: Mapping[int, Any], identities: Sequence[Any]
+) -> tuple[list[int], list[int]]:
+    """Indexes of the rows and of the deletes that are left when each key keeps its last message.
+
+    What is left has each key once, so rows and deletes can be delivered one after the other.
+    """
+    last = {identity: index for index, identity in enumerate(identities) if index not in errors}
+    rows: list[int] = []
+    deletes: list[int] = []
+    for index in last.values():
+        (deletes if messages[index].value() is None else rows).append(index)
+    return sorted(rows), sorted(deletes)
+
+
+def _without(batch: pa.RecordBatch, errors: Mapping[int, Any]) -> pa.RecordBatch:
+    return batch.take(pa.array([index for index in range(batch.num_rows) if index not in errors], pa.int64()))
+
+
+def _key_columns(key: Format) -> list[str]:
+    if key.columns is not None:
+        return list(key.columns)
+    return [key.column or KEY]
+
+
+def _key_decoder(key: Format, columns: list[str], topic: str, schemas: Schemas) -> Decoder:
+    (first, *_) = columns
+    if key.format == "string":
+        return StringDecoder(first)
+    if key.format == "bytes":
+        return BytesDecoder(first)
+    if key.format == "json":
+        if key.columns is None:
+            return WholeJsonDecoder(first)
+        types = key.columns if isinstance(key.columns, Mapping) else {}
+        return JsonDecoder({name: column_type(text) for name, text in types.items()})
+    return _avro_key_decoder(key, topic, schemas)
+
+
+def _avro_key_decoder(key: Format, topic: str, schemas: Schemas) -> Decoder:
+    """Fields of a record as ``_kafka_key_<field>``, a scalar as ``_kafka_key``, or as ``columns`` names them."""
+    from .decoding.avro import AvroDecoder
+
+    names = list(key.columns or ())
+
+    def name(field: str | None) -> str:
+        if field is None:
+            return names[0] if names else KEY
+        return field if names else f"{KEY}_{field}"
+
+    decoder = AvroDecoder(schemas, key, f"{topic}-key", name)
+    fields = {one.name: one.type for one in decoder.fields()}
+    if names and sorted(names) != sorted(fields):
+        raise ConfigurationError(f"key: columns = {names} does not name the fields of the key, {sorted(fields)}")
+    for column, type_ in fields.items():
+        if type_ == JSON_TYPE:
+            raise ConfigurationError(f'key: {column!r} is nested; write key = "bytes" to have keys as they are')
+    return decoder
+
+
+def _value_decoder(value: Format, topic: str, schemas: Schemas) -> Decoder:
+    column = value.column or VALUE
+    if value.format == "string":
+        return StringDecoder(column)
+    if value.format == "bytes":
+        return BytesDecoder(column)
+    if value.format == "json":
+        if value.column is not None:
+            return WholeJsonDecoder(value.column)
+        types = value.columns if isinstance(value.columns, Mapping) else {}
+        return JsonDecoder({name: column_type(text) for name, text in types.items()})
+    from .decoding.avro import AvroDecoder
+
+    return AvroDecoder(schemas, value, f"{topic}-value", lambda field: field or column, whole=value.column is not None)
+
+
+def _timestamp_type(kind: int) -> str | None:
+    if kind == TIMESTAMP_NOT_AVAILABLE:
+        return None
+    return "create" if kind == TIMESTAMP_CREATE_TIME else "append"
+
+
+def _headers(message: Message) -> str | None:
+    """The headers as a JSON list, in their order, doubles kept; bytes that are not UTF-8 in Base64."""
+    headers = message.headers()
+    return msgspec.json.encode([_header(*one) for one in headers]).decode() if headers else None
+
+
+def _header(name: str, value: bytes | str | None) -> dict[str, Any]:
+    if isinstance(value, bytes):
+        try:
+            return {"key": name, "value": value.decode()}
+        except UnicodeDecodeError:
+            return {"key": name, "base64": base64.b64encode(value).decode()}
+    return {"key": name, "value": value}

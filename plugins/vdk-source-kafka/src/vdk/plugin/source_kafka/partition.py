@@ -1,0 +1,297 @@
+"""Reading one Kafka partition from an offset to an end that was fixed before."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from vdk.plugin.datasource_base import (
+    BoundedPartition,
+    ConfigurationError,
+    ConnectionFailedError,
+    DataSourcePayload,
+    StateError,
+)
+
+from .client import Cluster, FailureWatch, as_error, client_options
+from .config import KafkaConfig
+from .decoding.registry import Schemas
+from .messages import MessageColumns
+from .offsets import Position, check_not_beyond, check_topic, find_bounds, position_of
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGES = 10_000
+"""Messages of a chunk: large enough for columns to pay, small enough that a chunk of 1 kB messages is 10 MB."""
+MAX_BYTES = 16 * 2**20
+POLL_SECONDS = 0.25
+"""How long the client is waited for at a time: the runtime stops a reading between two payloads."""
+
+
+class RateLimit:
+    """A limit of messages a second that the partitions of a source share within a process."""
+
+    def __init__(self, per_second: int | None) -> None:
+        self._per_second = per_second
+        self._free_at = 0.0
+        self._lock = threading.Lock()
+
+    def wait_seconds(self, messages: int) -> float:
+        """Take note of messages that were read, and return how long to wait before the next ones."""
+        if self._per_second is None:
+            return 0.0
+        with self._lock:
+            now = time.monotonic()
+            self._free_at = max(self._free_at, now) + messages / self._per_second
+            return self._free_at - now
+
+    def __reduce__(self) -> tuple[type[RateLimit], tuple[int | None]]:
+        return RateLimit, (self._per_second,)  # a lock cannot be pickled, so another process has a limit of its own
+
+
+class TopicPartitionReader(BoundedPartition):
+    """One partition of a topic.
+
+    :param until: the end of this run, an offset; None: asked for when the reading starts.
+    :param begin: where to begin without a state, an offset; None: at the first message that is kept.
+    :param held_back: messages after the end that an open transaction holds back.
+    """
+
+    def __init__(
+        self,
+        config: KafkaConfig,
+        topic: str,
+        number: int,
+        limit: RateLimit,
+        schemas: Schemas,
+        *,
+        topic_id: str | None = None,
+        partitions: int = 0,
+        until: int | None = None,
+        begin: int | None = None,
+        held_back: int = 0,
+    ) -> None:
+        self.id = str(number)
+        self._config, self._topic, self._number = config, topic, number
+        self._limit, self._schemas = limit, schemas
+        self._topic_id, self._partitions, self._until = topic_id, partitions, until
+        self._begin, self._held_back = begin, held_back
+
+    def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        position = position_of(state)
+        if self._until is None:
+            with closing(Cluster(self._config)) as cluster:
+                bounds = find_bounds(cluster, self._config, self._topic, {self._number: position} if position else {})
+            until, begin = bounds.ends[self._number], bounds.starts[self._number]
+            topic_id, partitions = bounds.topic_id, len(bounds.ends)
+        else:
+            until, begin = self._until, self._begin or 0
+            topic_id, partitions = self._topic_id, self._partitions
+        if position is not None:
+            check_topic(position, topic_id, self._topic, self._number)
+            check_not_beyond(position.offset, until, self._topic, self._number)
+            if position.offset == until:
+                return state
+        return Position(offset=max(until, begin), topic_id=topic_id, partitions=partitions).dump()
+
+    def share(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> float | None:
+        last = Position.load(end).offset
+        return min(1.0, Position.load(state).offset / last) if last else 1.0
+
+    def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
+        target = Position.load(end if end is not None else self.end(state))
+        position = position_of(state)
+        start = (
+            position.offset
+            if position is not None
+            else (self._begin if self._begin is not None else self._first_offset())
+        )
+        if position is not None:
+            check_topic(position, target.topic_id, self._topic, self._number)
+        if start > target.offset:
+            if position is not None and end is None:
+                check_not_beyond(start, target.offset, self._topic, self._number)
+            elif position is not None:
+                raise StateError(
+                    f"topic {self._topic!r}, partition {self._number}: the end {target.offset} lies before the state "
+                    f"{start}"
+                )
+        if start < target.offset:
+            columns = MessageColumns(self._config, self._topic, self._schemas)
+            reading = _Reading(self._config, self._topic, self._number, target, self._limit, columns)
+            yield from reading.read(start, first=position is None)
+        elif position is not None and not self._held_back:
+            return
+        yield DataSourcePayload(
+            None, {"count:messages_held_back": self._held_back} if self._held_back else {}, target.dump()
+        )
+
+    def _first_offset(self) -> int:
+        with closing(Cluster(self._config)) as cluster:
+            return cluster.beginnings(self._topic, [self._number])[self._number]
+
+
+class _Reading:
+    """A consumer at work on one partition."""
+
+    def __init__(
+        self,
+        config: KafkaConfig,
+        topic: str,
+        number: int,
+        target: Position,
+        limit: RateLimit,
+        columns: MessageColumns,
+    ) -> None:
+        self._config, self._topic, self._number, self._target, self._limit = config, topic, number, target, limit
+        self._columns = columns
+        self._failures = FailureWatch(f"topic {topic!r}, partition {number}")
+        self._size = 1_000.0  # bytes of a message, as seen so far
+
+    def read(self, start: int, *, first: bool) -> Iterator[DataSourcePayload]:
+        """Yield the chunks from ``start`` on. ``first``: nothing was promised yet about what ``start`` begins with."""
+        self._next = start
+        with closing(self._consumer()) as consumer:
+            # before the assignment: an offset that is out of range would leave its error in the queue
+            yield from self._skip_gap(consumer, first)
+            consumer.assign([TopicPartition(self._topic, self._number, self._next)])
+            quiet_since = time.monotonic()
+            while self._next < self._target.offset:
+                messages, ended = self._chunk(consumer)
+                if messages:
+                    state = self._reached()
+                    yield from self._columns.payloads(messages, state)
+                    yield from self._pause(len(messages))
+                if ended:
+                    return
+                if messages:
+                    quiet_since = time.monotonic()
+                    continue
+                self._check_alive(quiet_since)
+                yield DataSourcePayload(None)  # the runtime may stop here, or land what it has
+                if self._position(consumer) >= self._target.offset:
+                    return  # only markers of transactions are left
+
+    def _reached(self) -> Mapping[str, Any]:
+        return msgspec.structs.replace(self._target, offset=self._next).dump()
+
+    def _consumer(self) -> Consumer:
+        options = {
+            "queued.max.messages.kbytes": 65_536,
+            "fetch.message.max.bytes": 4 * 2**20,
+            **client_options(self._config),
+            "group.id": self._config.group_id or "vdk-source-kafka",  # required by the client; nothing is committed
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "isolation.level": self._config.isolation,
+            "error_cb": self._failures,
+        }
+        try:
+            return Consumer(options, logger=log)
+        except KafkaException as error:
+            raise ConfigurationError(f"options: {error.args[0].str()}") from None
+
+    def _chunk(self, consumer: Consumer) -> tuple[list[Message], bool]:
+        """The next messages, and whether the end was reached. ``consume`` alone would wait for a full chunk."""
+        first = consumer.poll(POLL_SECONDS)
+        if first is None:
+            return [], False
+        count = max(1, min(MAX_MESSAGES, int(MAX_BYTES / self._size)))
+        messages: list[Message] = []
+        for message in [first, *consumer.consume(count - 1, 0)] if count > 1 else [first]:
+            if message.error() is not None:
+                if self._is_end(message):
+                    return messages, True
+            elif _offset(message) >= self._target.offset:
+                return messages, True
+            else:
+                messages.append(message)
+                self._next = _offset(message) + 1
+        if messages:
+            self._failures.clear()
+            total = sum(len(message.value() or b"") + len(message.key() or b"") for message in messages)
+            self._size = max(
+                1.0, (self._size + total / len(messages)) / 2, max(len(one.value() or b"") for one in messages) / 16
+            )
+        return messages, self._next >= self._target.offset
+
+    def _is_end(self, message: Message) -> bool:
+        """Whether an event says that the end is reached. Raises what it says otherwise."""
+        error = message.error()
+        assert error is not None
+        if error.code() == KafkaError._PARTITION_EOF:
+            return bool(_offset(message) >= self._target.offset)
+        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            raise _GapError(f"topic {self._topic!r}, partition {self._number}: offset {self._next} is not there")
+        raise as_error(error, f"topic {self._topic!r}, partition {self._number}")
+
+    def _skip_gap(self, consumer: Consumer, first: bool) -> Iterator[DataSourcePayload]:
+        """Find out whether messages were deleted before they were read, and do what ``on_gap`` says."""
+        low, high = self._watermarks(consumer)
+        check_not_beyond(self._next, high, self._topic, self._number)
+        if low <= self._next:
+            return
+        lost = min(low, self._target.offset) - self._next
+        if self._config.on_gap == "fail" and not first:
+            raise StateError(
+                f"topic {self._topic!r}, partition {self._number}: the next offset is {self._next}, and the oldest "
+                f"message that is kept has the offset {low}: {lost} offsets were deleted before they were read. "
+                'on_gap = "skip" goes on without them'
+            )
+        if not first:
+            log.warning("topic %s, partition %d: %d offsets were lost to retention", self._topic, self._number, lost)
+        self._next = min(low, self._target.offset)
+        state = self._reached()
+        yield DataSourcePayload(None, {} if first else {"count:offsets_lost": lost}, state)
+
+    def _watermarks(self, consumer: Consumer) -> tuple[int, int]:
+        place = TopicPartition(self._topic, self._number)
+        try:
+            low, high = consumer.get_watermark_offsets(place, timeout=self._config.timeout.total_seconds())
+        except KafkaException as error:
+            raise self._failures.refused() or as_error(
+                error.args[0], f"topic {self._topic!r}, partition {self._number}"
+            ) from None
+        return low, high
+
+    def _position(self, consumer: Consumer) -> int:
+        (place,) = consumer.position([TopicPartition(self._topic, self._number)])
+        return int(place.offset)
+
+    def _check_alive(self, quiet_since: float) -> None:
+        refused = self._failures.refused()
+        if refused is not None:
+            raise refused
+        seconds = self._config.timeout.total_seconds()
+        if time.monotonic() - quiet_since > seconds:
+            last = self._failures.last()
+            raise ConnectionFailedError(
+                f"topic {self._topic!r}, partition {self._number}: nothing came for {seconds:.0f} s at offset "
+                f"{self._next}, and the end is {self._target.offset}" + (f"; {last}" if last is not None else "")
+            )
+
+    def _pause(self, messages: int) -> Iterator[DataSourcePayload]:
+        left = self._limit.wait_seconds(messages)
+        while left > 0:
+            time.sleep(min(left, POLL_SECONDS))
+            left -= POLL_SECONDS
+            yield DataSourcePayload(None)
+
+
+def _offset(message: Message) -> int:
+    """The offset; an event without one, such as an error of the client, is before everything."""
+    offset = message.offset()
+    return -1 if offset is None else offset
+
+
+class _GapError(ConnectionFailedError):
+    """The next offset went away while it was read: the next attempt looks at the watermarks, and applies ``on_gap``."""

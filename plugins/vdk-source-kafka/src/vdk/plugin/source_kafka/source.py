@@ -1,0 +1,98 @@
+"""The source: a Kafka cluster, and the topics of it that are read."""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vdk.plugin.datasource_base import (
+    ConfigurationError,
+    DataSource,
+    DataSourceState,
+    DataSourceStream,
+    data_source,
+)
+
+from .client import Cluster
+from .config import KafkaConfig, check_config
+from .decoding.registry import Schemas
+from .offsets import Position
+from .partition import RateLimit
+from .stream import TopicStream
+
+log = logging.getLogger(__name__)
+_PATTERN = frozenset("*?[")
+
+
+@data_source(name="kafka", config=KafkaConfig)
+class KafkaSource(DataSource[KafkaConfig]):
+    """A Kafka cluster: one stream for each topic."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        check_config(config)
+        super().__init__(config)
+        self._cluster: Cluster | None = None
+        self._lock = threading.Lock()
+
+    def _connected(self) -> Cluster:
+        with self._lock:
+            if self._cluster is None:
+                self._cluster = Cluster(self.config)
+            return self._cluster
+
+    def identity(self) -> str:
+        """The cluster's own id: two lists of brokers may lead to one cluster. Asks the cluster."""
+        return f"kafka:{self._connected().id() or self.config.bootstrap_servers}"
+
+    def connect(self, state: DataSourceState) -> None:
+        self._connected()
+
+    def check(self) -> None:
+        connected = self._cluster is not None
+        try:
+            for stream in self.streams():
+                stream.schema()
+        finally:
+            if not connected:
+                self.disconnect()
+
+    def streams(self) -> Sequence[DataSourceStream]:
+        cluster = self._connected()
+        limit = RateLimit(self.config.messages_per_second)
+        schemas = Schemas(self.config.schema_registry, self.config.timeout.total_seconds())
+        names = matching_topics(self.config.topics, list(cluster.topics()), self.config.bootstrap_servers)
+        return [TopicStream(self.config, name, cluster, limit, schemas) for name in names]
+
+    def committed(self, stream: str, states: Mapping[str, Mapping[str, Any]]) -> None:
+        """Set the offsets of ``group_id``, so that a monitor of lag sees what has landed."""
+        if self.config.group_id is None:
+            return
+        offsets = {int(partition): Position.load(state).offset for partition, state in states.items() if state}
+        self._connected().commit_group(self.config.group_id, stream, offsets)
+
+    def disconnect(self) -> None:
+        with self._lock:
+            if self._cluster is not None:
+                self._cluster.close()
+                self._cluster = None
+
+
+def matching_topics(patterns: Sequence[str], topics: Sequence[str], servers: str) -> list[str]:
+    """The topics that the patterns choose, in order. Kafka's own (``__consumer_offsets``) only by their full names.
+
+    :raises ConfigurationError: for a name or pattern that no topic has.
+    """
+    chosen: list[str] = []
+    for pattern in [one for one in patterns if not one.startswith("!")]:
+        is_pattern = bool(_PATTERN & set(pattern))
+        matches = [
+            one for one in topics if fnmatch.fnmatchcase(one, pattern) and not (is_pattern and one.startswith("__"))
+        ]
+        if not matches:
+            raise ConfigurationError(f"topics: {pattern!r} matches no topic of the cluster {servers}")
+        chosen += matches
+    refused = [one.removeprefix("!") for one in patterns if one.startswith("!")]
+    return [one for one in dict.fromkeys(chosen) if not any(fnmatch.fnmatchcase(one, each) for each in refused)]

@@ -1,0 +1,92 @@
+"""A topic as a stream, and its partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vdk.plugin.datasource_base import (
+    BoundedPartition,
+    ConfigurationError,
+    DataSourcePayload,
+    DataSourceStream,
+    StreamPartition,
+    StreamSchema,
+)
+
+from .client import Cluster
+from .config import KafkaConfig
+from .decoding.registry import Schemas
+from .messages import MessageColumns
+from .offsets import Bounds, Position, check_not_beyond, check_topic, find_bounds, position_of
+from .partition import RateLimit, TopicPartitionReader
+
+
+class TopicStream(DataSourceStream):
+    """A topic."""
+
+    incremental = True
+
+    def __init__(self, config: KafkaConfig, topic: str, cluster: Cluster, limit: RateLimit, schemas: Schemas) -> None:
+        self.name = topic
+        self._config, self._cluster, self._limit, self._schemas = config, cluster, limit, schemas
+
+    def schema(self, table: str | None = None) -> StreamSchema:
+        return MessageColumns(self._config, self.name, self._schemas).schema()
+
+    def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterator[StreamPartition]:
+        """The partitions that have something to read. In the first run all, so that each has a state from then on."""
+        known = {
+            int(name): position
+            for name, one in state.items()
+            if name.isdigit() and (position := position_of(one)) is not None
+        }
+        bounds = find_bounds(self._cluster, self._config, self.name, known)
+        if gone := sorted(set(known) - set(bounds.ends)):
+            raise ConfigurationError(
+                f"topic {self.name!r} no longer has the partition {gone[0]}: it was deleted and created again; "
+                f'read it into another table (destination_table = "{self.name}_2")'
+            )
+        seen = max((position.partitions for position in known.values()), default=0)
+        for number, end in bounds.ends.items():
+            position = known.get(number)
+            if position is not None:
+                check_topic(position, bounds.topic_id, self.name, number)
+                check_not_beyond(position.offset, end, self.name, number)
+                if position.offset == end and not bounds.held_back.get(number):
+                    continue
+            elif self._config.mode == "table" and known and number >= seen:
+                yield NewPartition(number, bounds)
+                continue
+            yield TopicPartitionReader(
+                self._config,
+                self.name,
+                number,
+                self._limit,
+                self._schemas,
+                topic_id=bounds.topic_id,
+                partitions=len(bounds.ends),
+                until=end,
+                begin=bounds.starts[number],
+                held_back=bounds.held_back.get(number, 0),
+            )
+
+
+class NewPartition(BoundedPartition):
+    """A partition that was added since the last run, of a stream in which the last message of a key is its row.
+
+    A key may have moved to it. So it is only registered in this run, which reads the key's older messages from the
+    other partitions, and read from the next run on.
+    """
+
+    def __init__(self, number: int, bounds: Bounds) -> None:
+        self.id = str(number)
+        begin = bounds.beginnings[number]
+        self._state = Position(offset=begin, topic_id=bounds.topic_id, partitions=len(bounds.ends)).dump()
+
+    def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        return state or self._state
+
+    def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
+        if not state:
+            yield DataSourcePayload(None, {"count:partitions_registered": 1}, end or self._state)

@@ -1,0 +1,205 @@
+"""A real broker, and the source as a test uses it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import noida_db  # type: ignore[import-untyped]
+import pyarrow as pa
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
+
+from vdk.plugin.datasource_base import DataSourcePayload, RejectedRows
+from vdk.plugin.datasource_base.contract import decode_config
+from vdk.plugin.source_kafka.config import KafkaConfig
+from vdk.plugin.source_kafka.partition import TopicPartitionReader
+from vdk.plugin.source_kafka.source import KafkaSource
+
+# The binary itself: the command of the same name is a wrapper, which a signal would end instead.
+BINARY = Path(noida_db.__file__).with_name("noida-db")
+SECONDS = 30
+_names = itertools.count(1)
+
+
+class Broker:
+    """One broker in a process of its own, with its data in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.port = _free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.paused = False
+
+    def start(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        command = [
+            str(BINARY),
+            "start",
+            "--only",
+            "kafka",
+            "--kafka-port",
+            str(self.port),
+            "--data-dir",
+            str(self._folder),
+        ]
+        with (self._folder / "broker.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
+        for _ in range(SECONDS * 5):
+            try:
+                self.admin.list_topics(timeout=1)
+                return
+            except KafkaException:
+                time.sleep(0.2)
+        raise AssertionError("the broker does not start")
+
+    def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> None:
+        """SIGTERM keeps what was acknowledged; SIGKILL may lose the last seconds of it."""
+        assert self._process is not None
+        self.resume()
+        self._process.send_signal(with_signal)
+        try:
+            self._process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def pause(self) -> None:
+        assert self._process is not None
+        self.paused = True
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        if self._process.poll() is None:
+            os.kill(self._process.pid, signal.SIGCONT)
+
+    def topic(self, partitions: int = 1, name: str | None = None) -> str:
+        """A new topic."""
+        name = name or f"topic-{os.getpid()}-{next(_names)}"
+        self.admin.create_topics([NewTopic(name, partitions, 1, config={"max.message.bytes": "8388608"})])[name].result(
+            SECONDS
+        )
+        return name
+
+    def add_partitions(self, topic: str, total: int) -> None:
+        self.admin.create_partitions([NewPartitions(topic, total)])[topic].result(SECONDS)
+
+    def delete_records(self, topic: str, before: int, partition: int = 0) -> None:
+        place = TopicPartition(topic, partition, before)
+        for future in self.admin.delete_records([place]).values():
+            future.result(SECONDS)
+
+    def group_offsets(self, group: str, topic: str, partitions: int) -> dict[int, int]:
+        places = [TopicPartition(topic, number) for number in range(partitions)]
+        request = [ConsumerGroupTopicPartitions(group, places)]
+        (future,) = self.admin.list_consumer_group_offsets(request).values()
+        return {place.partition: place.offset for place in future.result(SECONDS).topic_partitions}
+
+    def producer(self, **options: Any) -> Producer:
+        return Producer({"bootstrap.servers": self.address, "message.max.bytes": 8 * 2**20, **options})
+
+    def send(self, topic: str, *values: Any, partition: int = 0) -> None:
+        """Messages with these values: bytes and None as they are, others as JSON; ``(key, value)`` gives a key."""
+        producer = self.producer()
+        for one in values:
+            key, value = one if isinstance(one, tuple) else (None, one)
+            producer.produce(topic, encoded(value), key, partition, on_delivery=_delivered)
+            producer.poll(0)
+        assert producer.flush(SECONDS) == 0
+
+
+def _delivered(error: KafkaError | None, message: Message) -> None:
+    assert error is None, error
+
+
+def encoded(value: Any) -> bytes | None:
+    return value if value is None or isinstance(value, bytes) else msgspec.json.encode(value)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def config_of(servers: str, topics: str | Sequence[str], **options: Any) -> KafkaConfig:
+    """The configuration as a flow file gives it."""
+    names = [topics] if isinstance(topics, str) else list(topics)
+    config = {"bootstrap_servers": servers, "topics": names, "timeout": "20s", **options}
+    return decode_config(config, KafkaConfig, where="test")
+
+
+MakeSource = Callable[..., KafkaSource]
+
+
+class Read:
+    """What a reading delivered."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.deletes: list[dict[str, Any]] = []
+        self.rejected: list[tuple[dict[str, Any], str]] = []
+        self.counts: dict[str, int] = {}
+        self.states: dict[str, Mapping[str, Any]] = {}
+
+    def take(self, partition: str, payload: DataSourcePayload) -> None:
+        if payload.state is not None:
+            self.states[partition] = payload.state
+        for name, value in payload.metadata.items():
+            assert isinstance(value, int)
+            self.counts[name] = self.counts.get(name, 0) + value
+        data = payload.data
+        if isinstance(data, RejectedRows):
+            self.rejected += [(dict(row), str(error)) for row, error in data.rows]
+        elif isinstance(data, pa.RecordBatch):
+            (self.deletes if payload.kind == "deletes" else self.rows).extend(data.to_pylist())
+
+    def values(self, name: str) -> list[Any]:
+        return [row[name] for row in self.rows]
+
+
+def read_topic(source: KafkaSource, states: Mapping[str, Mapping[str, Any]] | None = None) -> Read:
+    """Read the source's only stream from ``states`` on; the result has the states after it."""
+    (stream,) = source.streams()
+    result = Read()
+    result.states = dict(states or {})
+    for part in stream.partitions(result.states.copy()):
+        for payload in part.read(result.states.get(part.id, {})):
+            result.take(part.id, payload)
+    return result
+
+
+def partition_of(source: KafkaSource) -> TopicPartitionReader:
+    """The only partition of the source's only stream."""
+    (stream,) = source.streams()
+    (part,) = stream.partitions({})
+    assert isinstance(part, TopicPartitionReader)
+    return part
+
+
+def read_partition(part: TopicPartitionReader, *states: Mapping[str, Any]) -> Read:
+    """Read a partition from a state, or between two."""
+    result = Read()
+    for payload in part.read(*states):
+        result.take(part.id, payload)
+    return result
+
+
+def offsets(states: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    return {partition: state["offset"] for partition, state in states.items()}
+
+
+def without_facts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without the columns that this source adds."""
+    return [{name: value for name, value in row.items() if not name.startswith("_kafka_")} for row in rows]

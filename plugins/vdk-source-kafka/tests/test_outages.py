@@ -1,0 +1,170 @@
+"""Brokers that stop, come back, and lose messages, while they are read."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from support import Broker, MakeSource, offsets, partition_of, read_topic
+from vdk.plugin.datasource_base import ConnectionFailedError, StateError, run_flows
+from vdk.plugin.datasource_base.testing.faults import run_killed
+
+KILLS = int(os.environ.get("VDK_SOURCE_KAFKA_KILLS", "5"))
+"""Kills at random instants: a handful in the suite, 200 in a night."""
+
+
+@contextmanager
+def after(seconds: float, action: Callable[[], object]) -> Iterator[None]:
+    timer = threading.Timer(seconds, action)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
+
+
+def test_a_broker_that_pauses_and_comes_back_is_waited_for(own_broker: Broker, source: MakeSource) -> None:
+    """A network that is cut for less than ``timeout`` costs time and nothing else."""
+    topic = own_broker.topic()
+    own_broker.send(topic, *({"id": number} for number in range(30_000)))
+    made = source(topic, servers=own_broker.address, timeout="60s", options={"queued.max.messages.kbytes": 100})
+    part = partition_of(made)
+    ids: list[int] = []
+    for payload in part.read({}):
+        if payload.data is not None:
+            ids += payload.data.column("id").to_pylist()  # type: ignore[union-attr]
+            if not own_broker.paused and len(ids) < 20_000:
+                own_broker.pause()
+                resuming = threading.Timer(3, own_broker.resume)
+                resuming.start()
+    assert own_broker.paused, "the test is of no use if everything was read at once"
+    assert ids == list(range(30_000))
+
+
+def test_a_broker_that_stays_away_is_named(own_broker: Broker, source: MakeSource) -> None:
+    """After ``timeout``, with the offset that was waited for; meanwhile the run can be stopped any second."""
+    topic = own_broker.topic()
+    own_broker.send(topic, {"id": 1})
+    part = partition_of(source(topic, servers=own_broker.address, timeout="3s"))
+    reading = part.read({}, {"v": 1, "offset": 2, "topic_id": None, "partitions": 1})
+    next(reading)
+    own_broker.pause()
+    payloads: list[Any] = []
+    with pytest.raises(ConnectionFailedError, match="nothing came for 3 s at offset 1, and the end is 2"):
+        payloads.extend(reading)
+    assert len(payloads) >= 5, "a payload without rows each quarter of a second lets the run stop, or land what it has"
+
+
+def test_a_waiting_reading_closes_within_seconds(own_broker: Broker, source: MakeSource) -> None:
+    """Also while the broker does not answer."""
+    topic = own_broker.topic()
+    own_broker.send(topic, {"id": 1})
+    part = partition_of(source(topic, servers=own_broker.address, timeout="10m"))
+    reading: Any = part.read({}, {"v": 1, "offset": 2, "topic_id": None, "partitions": 1})
+    next(reading)
+    own_broker.pause()
+    next(reading)
+    begin = time.monotonic()
+    with closing(reading):
+        pass
+    assert time.monotonic() - begin < 15
+
+
+def test_acknowledged_messages_that_a_broker_lost_are_an_error(own_broker: Broker, source: MakeSource) -> None:
+    """A broker that is killed loses its last seconds: the state lies above its end, and nothing is read twice."""
+    topic = own_broker.topic()
+    own_broker.send(topic, {"id": 1})
+    time.sleep(6)  # this is on disk from here on
+    own_broker.send(topic, *({"id": number} for number in range(2, 50)))
+    first = read_topic(source(topic, servers=own_broker.address))
+    assert offsets(first.states) == {"0": 49}
+    own_broker.stop(signal.SIGKILL)
+    own_broker.start()
+    with pytest.raises(StateError, match=r"the state is at offset 49, and the partition ends at \d+"):
+        read_topic(source(topic, servers=own_broker.address), first.states)
+
+
+def test_messages_that_are_deleted_while_they_are_read_are_a_gap(
+    broker: Broker, source: MakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reading fails at the offset that went away, and the next attempt does what ``on_gap`` says."""
+    topic = broker.topic()
+    broker.send(topic, *({"id": number} for number in range(10)))
+    made = source(topic, on_gap="skip")
+    state = read_topic(made).states["0"]
+    broker.send(topic, *({"id": number} for number in range(10, 20)))
+    (stream,) = made.streams()
+    (part,) = stream.partitions({"0": state})
+    broker.delete_records(topic, 15)
+    with monkeypatch.context() as patched:  # as if they had been there when the reading began
+        patched.setattr("vdk.plugin.source_kafka.partition._Reading._skip_gap", lambda *_: iter(()))
+        with pytest.raises(ConnectionFailedError, match="offset 10 is not there"):
+            list(part.read(state))
+    assert len([payload for payload in part.read(state) if payload.metadata.get("count:offsets_lost") == 5]) == 1
+
+
+def flow_of(broker: Broker, topic: str, folder: Path, **config: Any) -> dict[str, Any]:
+    given = {"bootstrap_servers": broker.address, "topics": [topic], "timeout": "10s", **config}
+    return {
+        "sources": {"kafka": {"name": "kafka", "config": given}},
+        "destinations": {"lake": {"method": "arrow", "target": f"duckdb:///{folder}/lake.duckdb"}},
+        "flows": [{"from": "kafka", "to": "lake", "batch_rows": 500, "write_mode": "append"}],
+    }
+
+
+def landed(topic: str, folder: Path) -> list[int]:
+    with duckdb.connect(str(folder / "lake.duckdb")) as lake:
+        return [number for (number,) in lake.execute(f'SELECT id FROM "{topic}" ORDER BY id').fetchall()]
+
+
+def test_a_broker_that_restarts_in_mid_run_is_read_on(
+    own_broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every message once, by appending: what came after the restart goes on where the state was."""
+    monkeypatch.chdir(tmp_path)
+    topic = own_broker.topic()
+    own_broker.send(topic, *({"id": number} for number in range(5_000)))
+
+    def restart() -> None:
+        own_broker.stop()
+        time.sleep(1)
+        own_broker.start()
+
+    flow = flow_of(own_broker, topic, tmp_path, messages_per_second=1_500)
+    with after(3, restart):
+        run_flows(None, flow)
+    assert landed(topic, tmp_path) == list(range(5_000))
+
+
+def test_kill_9_loses_no_message_and_doubles_none(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At random instants, by appending, while messages come between the runs."""
+    monkeypatch.chdir(tmp_path)
+    topic = broker.topic(3)
+    numbers = itertools.count()
+    sent = 0
+
+    def more(kills: int) -> None:
+        nonlocal sent
+        for partition in range(3):
+            broker.send(topic, *({"id": number} for number in itertools.islice(numbers, 3_000)), partition=partition)
+        sent += 9_000
+
+    flow = flow_of(broker, topic, tmp_path)
+    more(0)
+    begin = time.monotonic()
+    run_flows(None, flow)
+    run_killed(run_flows, None, flow, kills=KILLS, within=time.monotonic() - begin, since="read", between=more)
+    run_flows(None, flow)
+    assert landed(topic, tmp_path) == list(range(sent))
