@@ -64,6 +64,6 @@ def test_an_api_is_read_with_its_children_and_its_limits(tmp_path: Path) -> None
 def test_topics_are_read_as_a_log_and_as_a_table(tmp_path: Path) -> None:
     """The demo of the Kafka source lands what was produced between two runs, and rejects what is not JSON."""
     job = tmp_path / "kafka"
-    done = run_copied("kafka", job, "kafka_demo.py")
+    done = run_copied("kafka-topic", job, "kafka_demo.py")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The second run landed the new messages and no others." in done.stdout
