@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
+from typing import Any
 
 from broken import found_by
-from reference_lines import Lines, LinesSource
-from vdk.plugin.datasource_base import ConfigurationError, DataSourceError
+from reference_lines import END, Lines, LinesSource
+from vdk.plugin.datasource_base import (
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionFailedError,
+    DataSourceError,
+    DataSourcePayload,
+)
 
 
 @found_by("test_a_server_that_is_away_is_a_failed_connection")
@@ -35,7 +43,7 @@ class Fragile(Lines):
     def asked(self, question: str) -> Iterator[Iterator[bytes]]:
         with self.connected() as connection, connection.makefile("rb") as answer:
             try:
-                connection.sendall(f"{question}\n".encode())
+                connection.sendall(self.request(question))
                 yield answer
             except ConnectionError as error:
                 raise DataSourceError("the server is broken") from error
@@ -54,7 +62,7 @@ class Polite(Lines):
     @contextmanager
     def asked(self, question: str) -> Iterator[Iterator[bytes]]:
         with super().asked(question) as answer:
-            yield (line for line in answer if line.strip().isdigit())
+            yield chain((line for line in answer if line.strip().isdigit()), [END])
 
 
 @found_by("test_failed_connections_leave_nothing_open")
@@ -65,3 +73,27 @@ class Leaking(Lines):
         connection = super().connected()
         self.opened.append(connection.dup())
         return connection
+
+
+@found_by("test_a_refused_secret_is_an_authentication_error")
+class Misjudging(Lines):
+    def numbers(self, answer: Iterator[bytes]) -> Iterator[int]:
+        try:
+            yield from super().numbers(answer)
+        except AuthenticationError as error:
+            raise ConnectionFailedError("the server sent no numbers") from error
+
+
+@found_by("test_a_refused_secret_is_tried_once")
+class Insisting(Lines):
+    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        try:
+            yield from super().read(state)
+        except AuthenticationError:
+            yield from super().read(state)
+
+
+@found_by("test_a_connection_cut_anywhere_gives_no_part_in_silence")
+class Trusting(Lines):
+    def numbers(self, answer: Iterator[bytes]) -> Iterator[int]:
+        yield from super().numbers(chain(answer, [END]))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import socketserver
 import sqlite3
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,8 +14,9 @@ from typing import Any, ClassVar
 import pytest
 
 from reference_journal import JournalSource, SweptSource
-from reference_lines import LinesConfig, LinesSource
+from reference_lines import END, REFUSED, LinesConfig, LinesSource
 from reference_shop import LOOKBACK, PRICES, START, ShopConfig, ShopSource, expected_rows, make_shop
+from vdk.plugin.datasource_base import Secret
 from vdk.plugin.datasource_base.testing import (
     BadRow,
     DataSourceConformance,
@@ -110,6 +113,51 @@ class LinesCase(RemoteConformance):
     @pytest.fixture
     def source_at(self) -> Callable[[str, int], LinesSource]:
         return lambda host, port: self.lines(LinesConfig(host=host, port=port))
+
+    @pytest.fixture
+    def server(self) -> Iterator[LineServer]:
+        with LineServer() as server:
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+            thread.start()
+            yield server
+            server.shutdown()
+            thread.join()
+
+    @pytest.fixture
+    def good_server(self, server: LineServer) -> int:
+        return server.port
+
+    @pytest.fixture
+    def refused_source(self, server: LineServer) -> tuple[Callable[[], LinesSource], Callable[[], int]]:
+        config = LinesConfig(port=server.port, password=Secret("wrong"))
+        return lambda: self.lines(config), lambda: server.refused
+
+
+class LineServer(socketserver.ThreadingTCPServer):
+    """Numbers from 1 to 20 for whoever knows the password."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), LineHandler)
+        self.refused = 0
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+
+class LineHandler(socketserver.StreamRequestHandler):
+    server: LineServer
+
+    def handle(self) -> None:
+        password, question, *after = self.rfile.readline().decode().split()
+        if password != "open":
+            self.server.refused += 1
+            self.wfile.write(REFUSED)
+            return
+        numbers = range(int(after[0]) + 1, 21) if question == "after" else ()
+        self.wfile.write(b"".join(b"%d\n" % number for number in numbers) + END)
 
 
 class JournalEditor(LogEditor):

@@ -1,4 +1,4 @@
-"""A correct remote source: numbers, one a line, from a server that is told where to begin."""
+"""A correct remote source: numbers, one a line and `end` after the last, from a server that is given where to begin."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from vdk.plugin.datasource_base import (
+    AuthenticationError,
     ConnectionFailedError,
     DataSource,
     DataSourceConfig,
@@ -17,13 +18,17 @@ from vdk.plugin.datasource_base import (
     DataSourcePayload,
     DataSourceStream,
     PartitionState,
+    Secret,
     data_source,
 )
+
+END, REFUSED = b"end\n", b"refused\n"
 
 
 class LinesConfig(DataSourceConfig):
     host: Annotated[str, Meta(description="the server")] = "127.0.0.1"
     port: Annotated[int, Meta(description="its port")] = 7
+    password: Annotated[Secret, Meta(description="what the server asks for")] = Secret("open")
     timeout: Annotated[float, Meta(description="seconds to wait for it")] = 0.2
 
 
@@ -40,21 +45,34 @@ class Lines(DataSourceStream):
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         with self.asked(f"after {LinePosition.load(state).number}") as answer:
-            for line in answer:
-                number = self.parsed(line)
+            for number in self.numbers(answer):
                 yield DataSourcePayload({"number": number}, state=LinePosition(number=number).dump())
 
     @contextmanager
     def asked(self, question: str) -> Iterator[Iterator[bytes]]:
         try:
             with self.connected() as connection, connection.makefile("rb") as answer:
-                connection.sendall(f"{question}\n".encode())
+                connection.sendall(self.request(question))
                 yield answer
         except OSError as error:
             raise ConnectionFailedError(f"{self.config.host}:{self.config.port}: {error}") from error
 
     def connected(self) -> socket.socket:
         return socket.create_connection((self.config.host, self.config.port), self.config.timeout)
+
+    def request(self, question: str) -> bytes:
+        return f"{self.config.password.reveal()} {question}\n".encode()
+
+    def numbers(self, answer: Iterator[bytes]) -> Iterator[int]:
+        for line in answer:
+            if line == END:
+                return
+            if line == REFUSED:
+                raise AuthenticationError("the server refused the password")
+            if not line.endswith(b"\n"):
+                break  # the first digits of a number are a number, too
+            yield self.parsed(line)
+        raise ConnectionFailedError(f"{self.config.host}:{self.config.port}: the answer stopped before its end")
 
     def parsed(self, line: bytes) -> int:
         try:
@@ -75,4 +93,5 @@ class LinesSource(DataSource[LinesConfig]):
 
     def check(self) -> None:
         with self.lines(self.config).asked("ping") as answer:
-            next(answer, None)
+            for _ in self.lines(self.config).numbers(answer):
+                pass

@@ -39,6 +39,7 @@ class Shop(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.refused = 0
         self.orders: dict[int, dict[str, Any]] = {}
         self.lines = {region: [{"id": f"{region}{n}", "n": n} for n in range(7)] for region in ("eu", "us")}
 
@@ -60,6 +61,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.headers["Authorization"] != f"Bearer {TOKEN}":
+            self.server.refused += 1
             self.send_error(401)
             return
         parts = urlsplit(self.path)
@@ -165,3 +167,12 @@ class TestRest(
             "retry": {"attempts": 1},
         }
         return lambda host, port: source_at(f"http://{host}:{port}", **quick)
+
+    @pytest.fixture
+    def good_server(self, shop: Shop) -> int:
+        return shop.server_port
+
+    @pytest.fixture
+    def refused_source(self, shop: Shop) -> tuple[MakeSource, Callable[[], int]]:
+        auth = {"type": "bearer", "token": "a-token-of-another-shop"}
+        return lambda: source_at(shop.url, auth=auth), lambda: shop.refused
