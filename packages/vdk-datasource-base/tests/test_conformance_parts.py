@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -37,3 +39,82 @@ def test_the_check_of_the_far_future_is_skipped_without_a_cursor(tmp_path: Path)
         ShopCase().test_a_row_from_the_far_future_hides_no_later_rows(
             lambda: Cursorless(ShopConfig(database=database)), TimelessEditor(database), landing
         )
+
+
+AWAY = """
+    import pytest
+    from conformance_cases import ShopCase
+    from reference_shop import ShopConfig, ShopSource
+    from vdk.plugin.datasource_base import ConnectionFailedError
+
+    class Away(ShopSource):
+        def {method}(self, *arguments):
+            raise ConnectionFailedError("nobody listens at port 5432")
+
+    class TestAway(ShopCase):
+        shop = Away
+        xfails = {xfails}
+"""
+FIRST = "test_connecting_again_changes_nothing"
+
+
+def away(
+    pytester: pytest.Pytester, method: str, *options: str, own: str = "", xfails: dict[str, str] | None = None
+) -> tuple[dict[str, int], str]:
+    """The counts of outcomes, and the report, of the whole suite over a source that raises in one method."""
+    pytester.makepyfile(dedent(AWAY).format(method=method, xfails=xfails or {}) + own)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        result = pytester.runpytest_subprocess("-rA", "-p", "no:cacheprovider", *options, timeout=200)
+    return result.parseoutcomes(), result.stdout.str()
+
+
+def _failed(report: str) -> str:
+    """The one check that failed, or could not begin."""
+    (found,) = re.findall(r"^(?:FAILED|ERROR) \S+::TestAway::(\w+)", report, re.MULTILINE)
+    return str(found)
+
+
+@pytest.mark.parametrize("method", ["connect", "streams"])
+def test_a_source_that_cannot_connect_is_one_failure(pytester: pytest.Pytester, method: str) -> None:
+    """Forty failures of one cause hide it; a check that needs no connection still says what it finds."""
+    counts, report = away(pytester, method, "-k", "not payload")
+    assert counts["failed"] == 1, report
+    assert "errors" not in counts, report
+    assert counts["skipped"] >= 40, report
+    cause = f"{method}() of Away raises ConnectionFailedError: nobody listens at port 5432"
+    assert f"skipped, since {_failed(report)} failed: {cause}" in report
+    assert f"Failed: {cause}. Other checks need it, too" in report
+    assert "PASSED test_a_source_that_cannot_connect_is_one_failure.py::TestAway::test_the_source_is_declared" in report
+
+
+@pytest.mark.parametrize("body", ["return lambda: 1 / 0", "1 / 0"], ids=["function", "fixture"])
+def test_a_fixture_that_cannot_make_a_source_is_one_failure(pytester: pytest.Pytester, body: str) -> None:
+    """Each check that uses it would show the same traceback."""
+    own = f"\n    @pytest.fixture\n    def source(self):\n        {body}\n"
+    counts, report = away(pytester, "nothing", "-k", "test_every or test_keys or test_states or test_the_so", own=own)
+    assert counts.get("failed", 0) + counts.get("errors", counts.get("error", 0)) == 1, report
+    assert "passed" not in counts, report
+    assert counts["skipped"] >= 8, report
+    assert re.search(
+        rf"skipped, since {_failed(report)} failed: the .*fixture `source` raises ZeroDivisionError", report
+    )
+
+
+def test_a_known_failure_is_not_the_one_that_names_the_cause(pytester: pytest.Pytester) -> None:
+    """It is expected, so the others would be skipped in a run that succeeds."""
+    counts, report = away(pytester, "connect", "-k", "test_keys or again_changes", xfails={FIRST: "not built yet"})
+    assert (counts["xfailed"], counts["failed"]) == (1, 1), report
+    assert f"skipped, since {_failed(report)} failed: connect() of Away raises" in report
+    assert _failed(report) != FIRST
+
+
+def test_a_failure_of_another_reason_stays_one(pytester: pytest.Pytester) -> None:
+    """An option that is wrong is wrong whether the server is there or not."""
+    own = (
+        "\nclass TestOwn(TestAway):\n    @pytest.fixture\n    def other_source(self, source):\n        return source\n"
+    )
+    counts, report = away(pytester, "connect", "-k", "TestOwn and (test_keys or two_identities)", own=own)
+    assert counts["failed"] == 2, report
+    assert counts["skipped"] == 2, report
+    assert "for two sets of data: put the path or the URL into it" in report

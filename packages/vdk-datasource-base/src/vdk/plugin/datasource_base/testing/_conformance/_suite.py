@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from ._cause import guard
 from ._landing import Landing
 from ._make import MakeSource
 
@@ -59,6 +60,8 @@ class Conformance:
             )
         elif reason := self.xfails.get(request.function.__name__):
             request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+        else:
+            guard(request)
 
 
 def checks_of(cls: type[Conformance]) -> dict[str, Callable[..., None]]:
