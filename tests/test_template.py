@@ -47,7 +47,8 @@ def test_the_base_that_was_built_brings_the_template(plugin: Path, machine: Mach
 def test_a_base_in_a_clone_reads_the_template_there(plugin: Path, tmp_path: Path) -> None:
     """An editable installation has no archive that could be older than the folder."""
     code = (
-        "import pathlib, sys; from vdk.plugin.datasource_base.edge._new import make; make('my-crm', pathlib.Path(), {})"
+        "import pathlib; from vdk.plugin.datasource_base.integration.new import make; "
+        "make('my-crm', pathlib.Path(), {})"
     )
     source = ROOT / "packages" / "vdk-datasource-base" / "src"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env={"PYTHONPATH": str(source)})

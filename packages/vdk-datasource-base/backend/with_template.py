@@ -36,7 +36,7 @@ __all__ = [
 
 PROJECT = Path(__file__).resolve().parents[1]
 TEMPLATE = PROJECT.parents[1] / "template"
-ARCHIVE = PROJECT / "src" / "vdk" / "plugin" / "datasource_base" / "edge" / "_template.zip"
+ARCHIVE = PROJECT / "src" / "vdk" / "plugin" / "datasource_base" / "integration" / "_template.zip"
 
 
 def build_wheel(directory: str, settings: Any = None, metadata: str | None = None) -> str:

@@ -12,7 +12,7 @@ from broken import found_by
 from broken_states import Exact
 from reference_shop import LOOKBACK, Events, OrderPosition, Orders, Region, connected
 from vdk.plugin.datasource_base import DataSourcePayload, StateError, StreamPartition
-from vdk.plugin.datasource_base.testing._conformance._payloads import rows_of
+from vdk.plugin.datasource_base.testing.conformance.harness.payloads import rows_of
 
 _calls = count()
 

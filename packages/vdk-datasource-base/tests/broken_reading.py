@@ -11,7 +11,7 @@ from typing import Any
 from broken import found_by
 from reference_shop import EventPosition, Events, Orders, Region, ShopConfig, Whole, connected
 from vdk.plugin.datasource_base import DataSourcePayload
-from vdk.plugin.datasource_base.testing._conformance._payloads import rows_of
+from vdk.plugin.datasource_base.testing.conformance.harness.payloads import rows_of
 
 
 class Buffer:

@@ -7,13 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vdk.plugin.datasource_base import (
-    DataSource,
-    DataSourceConfig,
-    DataSourcePayload,
-    DataSourceStream,
-    data_source,
-)
+from vdk.plugin.datasource_base import DataSource, DataSourceConfig, DataSourcePayload, DataSourceStream, data_source
 
 log = logging.getLogger("vdk.plugin.talking")
 

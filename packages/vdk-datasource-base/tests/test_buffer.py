@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vdk.plugin.datasource_base import DataSourceError, DataSourcePayload
-from vdk.plugin.datasource_base.runtime._buffer import Buffer
-from vdk.plugin.datasource_base.runtime._options import Options
+from vdk.plugin.datasource_base.runtime.options import Options
+from vdk.plugin.datasource_base.runtime.run.buffer import Buffer
 
 ROW = st.dictionaries(st.sampled_from("ab"), st.integers(0, 9), min_size=1)
 PAYLOADS = st.builds(

@@ -12,7 +12,8 @@ import pytest
 from support import Lab, ScriptConfig, ScriptedSource, Split, Whole, counting, payload
 from vdk.plugin.datasource_base import DataSourcePayload, data_source
 from vdk.plugin.datasource_base.contract import State
-from vdk.plugin.datasource_base.runtime import RunSummary, _committed, execute
+from vdk.plugin.datasource_base.runtime import RunSummary, execute
+from vdk.plugin.datasource_base.runtime import states as _committed
 
 NOTES: list[tuple[str, Mapping[str, State]]] = []
 WHEN: list[Any] = []

@@ -22,7 +22,7 @@ import broken_states
 from broken import BROKEN
 from conformance_cases import JournalCase, LinesCase, ShopCase, SweptCase
 from reference_lines import LinesSource
-from vdk.plugin.datasource_base.testing._conformance._suite import checks_of, described
+from vdk.plugin.datasource_base.testing.conformance.base import checks_of, described
 
 CASES: tuple[type, ...] = (ShopCase, LinesCase, JournalCase, SweptCase)
 CHECKS = {name: check for case in CASES for name, check in checks_of(case).items()}

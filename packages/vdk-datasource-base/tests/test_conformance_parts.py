@@ -12,7 +12,7 @@ import pytest
 from conformance_cases import OrderEditor, ShopCase
 from reference_shop import Orders, ShopConfig, ShopSource, make_shop
 from vdk.plugin.datasource_base import StreamSchema
-from vdk.plugin.datasource_base.testing._conformance._landing import Landing
+from vdk.plugin.datasource_base.testing.conformance.harness.landing import Landing
 
 
 class CursorlessOrders(Orders):

@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from vdk.plugin.datasource_base import BadRecordError, StreamSchema
 from vdk.plugin.datasource_base.contract import JSON_TYPE
 from vdk.plugin.datasource_base.parts import infer_table, to_json
-from vdk.plugin.datasource_base.parts._convert import Converted, convert_batch, convert_rows
-from vdk.plugin.datasource_base.parts._infer import infer_array
-from vdk.plugin.datasource_base.parts._plain import plain
-from vdk.plugin.datasource_base.parts._reduce import last_per_key, without_key
-from vdk.plugin.datasource_base.parts._rows import rows_of
+from vdk.plugin.datasource_base.parts.convert import Converted, convert_batch, convert_rows
+from vdk.plugin.datasource_base.parts.deduplicate import last_per_key, without_key
+from vdk.plugin.datasource_base.parts.infer import infer_array
+from vdk.plugin.datasource_base.parts.normalize_types import normalize_types
+from vdk.plugin.datasource_base.parts.rows import rows_of
 
 UTC = dt.UTC
 NOTHING: list[Any] = []
@@ -400,9 +400,9 @@ class TestBatches:
     )
     def test_destinations_get_scalar_types(self, array: Any, type_: Any, values: list[Any]) -> None:
         """Nested values are JSON, encodings are decoded, extension types are what they stand for."""
-        column = plain(pa.table({"x": array})).column("x")
+        column = normalize_types(pa.table({"x": array})).column("x")
         assert (column.type, column.to_pylist()) == (type_, values)
-        assert plain(pa.table({"x": array}).slice(0, 0)).column("x").type == type_
+        assert normalize_types(pa.table({"x": array}).slice(0, 0)).column("x").type == type_
 
 
 class TestKeys:

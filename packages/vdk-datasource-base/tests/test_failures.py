@@ -29,7 +29,7 @@ from vdk.plugin.datasource_base import (
 )
 from vdk.plugin.datasource_base.contract import DestinationError, State
 from vdk.plugin.datasource_base.runtime import execute
-from vdk.plugin.datasource_base.runtime._retry import Retry
+from vdk.plugin.datasource_base.runtime.retry import Retry
 
 SCHEMA = StreamSchema(pa.schema([("n", pa.int64())]))
 

@@ -15,8 +15,8 @@ from support import QUICK, Lab, Split, Whole, counting, payload
 from vdk.plugin.datasource_base import DataSourcePayload, FlowFailedError, StreamPartition
 from vdk.plugin.datasource_base.contract import State
 from vdk.plugin.datasource_base.runtime import Options, execute
-from vdk.plugin.datasource_base.runtime._flow_run import FlowRun
-from vdk.plugin.datasource_base.runtime._interrupt import signals_raise
+from vdk.plugin.datasource_base.runtime.run.flow_run import FlowRun
+from vdk.plugin.datasource_base.runtime.signals import signals_raise
 from vdk.plugin.datasource_base.testing.faults import Hang, Kill, assert_exactly_once, injected
 
 pytestmark = pytest.mark.usefixtures("usual_signals")

@@ -18,9 +18,9 @@ from typing import Any
 from support import QUICK, SCRIPTS, Script, Split
 from vdk.plugin.datasource_base import DataSourcePayload
 from vdk.plugin.datasource_base.contract import State
-from vdk.plugin.datasource_base.edge._ingestion import IngestionPluginDestination
+from vdk.plugin.datasource_base.integration.ingestion import IngestionPluginDestination
 from vdk.plugin.datasource_base.parts import Registry
-from vdk.plugin.datasource_base.parts._local_state import LocalFileStore
+from vdk.plugin.datasource_base.parts.local_state import LocalFileStore
 from vdk.plugin.datasource_base.runtime import Environment, execute
 from vdk.plugin.datasource_base.testing.faults import (
     Kill,
@@ -35,7 +35,7 @@ ALL = os.environ.get("FAULTS") == "all"
 KILLS = 200 if ALL else 5
 ENDLESS = 1_000_000
 WRITE = f"{__name__}:Lines.write"
-RENAME = "vdk.plugin.datasource_base.parts._local_state:_sync_folder"
+RENAME = "vdk.plugin.datasource_base.parts.local_state:_sync_folder"
 
 
 class Lines:

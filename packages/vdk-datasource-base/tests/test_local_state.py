@@ -21,9 +21,8 @@ from filelock import FileLock
 
 from vdk.plugin.datasource_base import ConnectionFailedError, StateError
 from vdk.plugin.datasource_base.contract import ConcurrentRunError
-from vdk.plugin.datasource_base.parts import StateKey
-from vdk.plugin.datasource_base.parts import _local_state as local_state
-from vdk.plugin.datasource_base.parts._local_state import LocalFileStore
+from vdk.plugin.datasource_base.parts import StateKey, local_state
+from vdk.plugin.datasource_base.parts.local_state import LocalFileStore
 from vdk.plugin.datasource_base.testing.faults import files_up_to, run_child
 
 NOBODY = 65534
@@ -215,7 +214,7 @@ WRITE_FOR_EVER = """
 import sys
 from pathlib import Path
 from vdk.plugin.datasource_base.parts import StateKey
-from vdk.plugin.datasource_base.parts._local_state import LocalFileStore
+from vdk.plugin.datasource_base.parts.local_state import LocalFileStore
 store = LocalFileStore(Path(sys.argv[1]), "lake")
 key = StateKey("shop", "the data", "orders", "", "orders")
 found = store.load("shop")

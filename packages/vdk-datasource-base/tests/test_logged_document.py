@@ -16,8 +16,8 @@ import pytest
 from vdk.plugin.datasource_base import StateError
 from vdk.plugin.datasource_base.contract import ConcurrentRunError
 from vdk.plugin.datasource_base.parts import StateKey
-from vdk.plugin.datasource_base.parts._local_state import LocalFileStore
-from vdk.plugin.datasource_base.parts._logged_document import SMALL
+from vdk.plugin.datasource_base.parts.local_state import LocalFileStore
+from vdk.plugin.datasource_base.parts.logged_document import SMALL
 from vdk.plugin.datasource_base.testing.faults import files_up_to, run_child
 
 FILLER = "x" * 200
@@ -204,7 +204,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from test_logged_document import FILLER, key
-from vdk.plugin.datasource_base.parts._local_state import LocalFileStore
+from vdk.plugin.datasource_base.parts.local_state import LocalFileStore
 store = LocalFileStore(Path(sys.argv[1]), "lake")
 version = next((one.version for one in store.load("shop") if one.key == key(0)))
 while True:

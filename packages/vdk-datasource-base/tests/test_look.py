@@ -23,9 +23,9 @@ from vdk.plugin.datasource_base import (
     StreamSchema,
 )
 from vdk.plugin.datasource_base.contract import JSON_TYPE, State
-from vdk.plugin.datasource_base.runtime._check import Checked, check_flow
-from vdk.plugin.datasource_base.runtime._discover import Discovered, FoundStream, discover_flow
-from vdk.plugin.datasource_base.runtime._preview import Preview, preview_stream
+from vdk.plugin.datasource_base.runtime.inspect.check import Checked, check_flow
+from vdk.plugin.datasource_base.runtime.inspect.discover import Discovered, FoundStream, discover_flow
+from vdk.plugin.datasource_base.runtime.inspect.preview import Preview, preview_stream
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
 DECLARED = StreamSchema(pa.schema([pa.field("n", pa.int64(), nullable=False)]), ("n",), "n")

@@ -25,11 +25,11 @@ from vdk.plugin.datasource_base.parts import (
     to_json,
     whole_number,
 )
-from vdk.plugin.datasource_base.parts._columns import rejected_table
-from vdk.plugin.datasource_base.parts._convert import convert_rows
-from vdk.plugin.datasource_base.parts._flow_file import load_flow
-from vdk.plugin.datasource_base.runtime._state_copy import copy_state
-from vdk.plugin.datasource_base.runtime._tolerance import Tolerance
+from vdk.plugin.datasource_base.parts.columns import rejected_table
+from vdk.plugin.datasource_base.parts.convert import convert_rows
+from vdk.plugin.datasource_base.parts.flow_file import load_flow
+from vdk.plugin.datasource_base.runtime.run.counters import Tolerance
+from vdk.plugin.datasource_base.runtime.states import copy_state
 
 
 def shown(value: object) -> str:

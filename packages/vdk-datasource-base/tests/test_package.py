@@ -12,7 +12,7 @@ import pytest
 import vdk.plugin.datasource_base as base
 
 ROOT = Path(base.__file__).parent
-LAYERS = {"contract": 1, "parts": 2, "runtime": 3, "edge": 4}
+LAYERS = {"contract": 1, "parts": 2, "runtime": 3, "integration": 4}
 # what stands outside the four folders, by the layer it belongs to
 OTHERS = {"__init__": 4, "_run_flows": 4, "plugin_entry": 4, "testing": 3}
 
@@ -132,5 +132,10 @@ def test_the_layer_check_can_fail() -> None:
     seen = {target for path in modules() for target in imports_of(path)}
     assert ("contract",) in seen
     assert ("runtime",) in seen
-    assert ("parts", "_registry") in seen
-    assert layer_of(("edge", "_job")) > layer_of(("runtime",)) > layer_of(("parts",)) > layer_of(("contract",))
+    assert ("parts", "registry") in seen
+    assert (
+        layer_of(("integration", "environment"))
+        > layer_of(("runtime",))
+        > layer_of(("parts",))
+        > layer_of(("contract",))
+    )

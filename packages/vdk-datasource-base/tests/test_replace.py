@@ -21,7 +21,7 @@ from vdk.plugin.datasource_base import (
 )
 from vdk.plugin.datasource_base.contract import DestinationError, State
 from vdk.plugin.datasource_base.runtime import execute
-from vdk.plugin.datasource_base.runtime._states import forget_states
+from vdk.plugin.datasource_base.runtime.states import forget_states
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
 SCHEMA = StreamSchema(pa.schema([("n", pa.int64())]))

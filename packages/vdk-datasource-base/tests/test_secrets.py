@@ -15,10 +15,10 @@ import pytest
 from jobs import install, job, process
 from support import Lab, Whole, counting
 from vdk.plugin.datasource_base import ConfigurationError, ConnectionFailedError, FlowFailedError
-from vdk.plugin.datasource_base.parts._redact import Redactor
-from vdk.plugin.datasource_base.parts._references import Resolved
+from vdk.plugin.datasource_base.parts.redact import Redactor
+from vdk.plugin.datasource_base.parts.references import Resolved
 from vdk.plugin.datasource_base.runtime import execute
-from vdk.plugin.datasource_base.runtime._redacted_logs import redacted_logs
+from vdk.plugin.datasource_base.runtime.report.logs import redacted_logs
 
 CANARY = "canary"
 FLOW = """
@@ -246,7 +246,7 @@ def test_errors_of_several_streams_are_redacted_each(lab: Lab) -> None:
 
 
 HANG = """
-from vdk.plugin.datasource_base.parts._redact import Redactor, secrets_in
+from vdk.plugin.datasource_base.parts.redact import Redactor, secrets_in
 
 WORST = ["a", "://", "a://", "a://b:", "a://b:c@", "a:b@", "?token=", "?a", "&password", "?a=", "sig=", ";pwd=x", "."]
 redact = Redactor(["hunter2-and-more"] * 2, [f"secret-{number}-{'x' * number}" for number in range(50)])

@@ -107,7 +107,7 @@ def test_a_memory_limit_that_a_person_set_is_kept(lake: Path) -> None:
 
 
 def test_a_wide_table_gets_the_memory_it_needs(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vdk.plugin.ingest_arrow._duckdb._connection.FIRST_LIMIT", 16)
+    monkeypatch.setattr("vdk.plugin.ingest_arrow.duckdb.connection.FIRST_LIMIT", 16)
     destination = opened(lake)
     for _ in range(5):
         destination.commit(unit(rows(APPEND, WIDE)))

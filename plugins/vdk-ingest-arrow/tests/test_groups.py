@@ -21,10 +21,10 @@ from vdk.plugin.datasource_base.testing.faults import Kill, run_child
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
 INSIDE = {
-    "duckdb": "vdk.plugin.ingest_arrow._duckdb._connection:DuckDBConnection.rows",
-    "sqlite": "vdk.plugin.ingest_arrow._sqlite._connection:SqliteConnection.execute",
-    "postgresql": "vdk.plugin.ingest_arrow._postgresql._connection:PostgresqlConnection.run",
-    "parquet": "vdk.plugin.ingest_arrow._parquet._lake:sync_folder",
+    "duckdb": "vdk.plugin.ingest_arrow.duckdb.connection:DuckDBConnection.rows",
+    "sqlite": "vdk.plugin.ingest_arrow.sqlite.connection:SqliteConnection.execute",
+    "postgresql": "vdk.plugin.ingest_arrow.postgresql.connection:PostgresqlConnection.run",
+    "parquet": "vdk.plugin.ingest_arrow.parquet.storage_root:sync_folder",
 }
 
 

@@ -238,7 +238,7 @@ def test_foreign_files_outlive_every_generation(lake: Path) -> None:
 def test_where_folders_cannot_be_exchanged_the_old_one_is_moved_away_first(
     lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vdk.plugin.ingest_arrow._parquet._moves.exchange", lambda one, other: False)
+    monkeypatch.setattr("vdk.plugin.ingest_arrow.parquet.file_moves.exchange", lambda one, other: False)
     test_foreign_files_outlive_every_generation(lake)
     assert left_over(lake) == []
 
@@ -346,7 +346,7 @@ def test_the_folder_of_a_table_is_no_target(lake: Path) -> None:
 
 def test_small_files_are_merged_where_that_is_asked_for(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every fifth commit finds four of them; a file that is no more small is let alone."""
-    monkeypatch.setattr("vdk.plugin.ingest_arrow._parquet._table.SMALL", 100_000)
+    monkeypatch.setattr("vdk.plugin.ingest_arrow.parquet.table.SMALL", 100_000)
     destination = opened(lake, "?merge_files=4")
     large = [*range(100, 30_100)]
     destination.commit(unit(rows(APPEND, {"id": large, "was": [f"{number * 7919 % 2**32}" for number in large]})))

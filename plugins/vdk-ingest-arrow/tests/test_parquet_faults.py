@@ -24,7 +24,7 @@ from vdk.plugin.datasource_base.contract import (
     StateError,
 )
 from vdk.plugin.datasource_base.parts import Generation
-from vdk.plugin.ingest_arrow._parquet._moves import Add
+from vdk.plugin.ingest_arrow.parquet.file_moves import Add
 
 
 @pytest.fixture
@@ -41,12 +41,12 @@ from pathlib import Path
 from landing import APPEND, REPLACE, KEY, partition, rows, unit
 from parquet_landing import opened, left_over
 from vdk.plugin.datasource_base.parts import Generation
-import vdk.plugin.ingest_arrow._parquet._target
+import vdk.plugin.ingest_arrow.parquet.target
 import pyarrow.dataset as ds
 
 os.fsync = lambda handle: None  # what is killed leaves its pages to the system; only a power failure would not
 CAN_EXCHANGE = sys.argv[2] == "exchange"
-moves = vdk.plugin.ingest_arrow._parquet._moves
+moves = vdk.plugin.ingest_arrow.parquet.file_moves
 exchange = moves.exchange
 
 
@@ -259,7 +259,7 @@ def test_a_disk_that_refuses_is_told(lake: Path, monkeypatch: pytest.MonkeyPatch
     def refuse(*_: object) -> None:
         raise OSError(error, os.strerror(error), str(lake))
 
-    monkeypatch.setattr("vdk.plugin.ingest_arrow._parquet._record.write_synced", refuse)
+    monkeypatch.setattr("vdk.plugin.ingest_arrow.parquet.commit_log.write_synced", refuse)
     with pytest.raises(DestinationError, match="may not be read and written"):
         destination.commit(unit(rows(APPEND, {"id": [1]}), state={"n": 1}))
     assert not (lake / "orders").exists()

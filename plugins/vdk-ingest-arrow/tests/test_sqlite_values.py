@@ -11,7 +11,7 @@ import pytest
 
 CODE = """
 import sys
-from vdk.plugin.ingest_arrow._sqlite._values import cast
+from vdk.plugin.ingest_arrow.sqlite.values import cast
 print([cast(sys.argv[1], "TEXT", target) for target in ("INTEGER", "REAL", "DECIMAL_TEXT(38,2)", "BOOLEAN", "INT")])
 """
 

@@ -20,7 +20,7 @@ from vdk.plugin.datasource_base import (
 from vdk.plugin.datasource_base.contract import FlowFailedError
 from vdk.plugin.datasource_base.parts import Registry
 from vdk.plugin.datasource_base.runtime import Environment, execute
-from vdk.plugin.datasource_base.runtime._check import check_flow
+from vdk.plugin.datasource_base.runtime.inspect.check import check_flow
 
 
 class NamedConfig(DataSourceConfig):

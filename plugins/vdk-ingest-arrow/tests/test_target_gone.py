@@ -13,13 +13,7 @@ import pytest
 
 from lakes import DuckDBLake, Lake, ParquetLake, PostgresqlLake, SqliteLake, any_target
 from landing import APPEND, KEY, REPLACE, UPSERT, opened, query, rows, unit
-from vdk.plugin.datasource_base import (
-    DataSource,
-    DataSourceConfig,
-    DataSourcePayload,
-    DataSourceStream,
-    data_source,
-)
+from vdk.plugin.datasource_base import DataSource, DataSourceConfig, DataSourcePayload, DataSourceStream, data_source
 from vdk.plugin.datasource_base.contract import DestinationError, FlowFailedError
 from vdk.plugin.datasource_base.parts import Generation, Registry, TableSpec
 from vdk.plugin.datasource_base.runtime import Environment, execute

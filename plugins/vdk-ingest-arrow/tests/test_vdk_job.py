@@ -21,7 +21,7 @@ from lakes import Lake
 from landing import columns, query, tables
 from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.ingest_arrow import plugin_entry
-from vdk.plugin.ingest_arrow._ingester import ArrowIngester
+from vdk.plugin.ingest_arrow.ingester import ArrowIngester
 
 
 @pytest.fixture

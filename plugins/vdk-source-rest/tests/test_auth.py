@@ -213,7 +213,7 @@ def test_the_lock_of_a_token_is_released_as_often_as_it_is_taken(
             super().__init__(*arguments, **options)
             taken.append(self)
 
-    monkeypatch.setattr("vdk.plugin.source_rest._auth._tokens.FileLock", Kept)
+    monkeypatch.setattr("vdk.plugin.source_rest.auth.oauth2.FileLock", Kept)
     made = source(tokens.url, auth=refreshing(tokens, refresh_token="refresh-0" if works else "wrong"))
     if works:
         read(made)
@@ -275,7 +275,7 @@ def test_a_token_that_cannot_be_kept_is_an_error_once_and_used_meanwhile(
 
     made = source(tokens.url, auth=refreshing(tokens, token_file=str(tmp_path / "token.json")))
     with monkeypatch.context() as patched:
-        patched.setattr("vdk.plugin.source_rest._auth._tokens.os.replace", full)
+        patched.setattr("vdk.plugin.source_rest.auth.oauth2.os.replace", full)
         with pytest.raises(ConfigurationError, match=r"No space left.*token_file"):
             read(made)
     tokens.valid.clear()

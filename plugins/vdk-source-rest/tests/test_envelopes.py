@@ -11,7 +11,7 @@ import pytest
 
 from support import Scripted, answer, read
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError
-from vdk.plugin.source_rest._envelopes import error_in, place_of
+from vdk.plugin.source_rest.envelopes import error_in, place_of
 
 Make = Callable[..., Any]
 ROW = {"id": 1, "v": "x"}

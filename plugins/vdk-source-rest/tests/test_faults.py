@@ -21,8 +21,8 @@ from vdk.plugin.datasource_base.contract import (
     ConnectionFailedError,
     DataSourceError,
 )
-from vdk.plugin.source_rest._limits import Pace
-from vdk.plugin.source_rest._urls import shown
+from vdk.plugin.source_rest.http.rate_limit import Pace
+from vdk.plugin.source_rest.http.urls import shown
 
 Make = Callable[..., Any]
 GOOD = answer([{"id": 1}])

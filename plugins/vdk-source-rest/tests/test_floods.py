@@ -13,8 +13,8 @@ import pytest
 
 from support import JSON, Scripted, answer, read
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError
-from vdk.plugin.source_rest._bodies import csv_rows, json_lines
-from vdk.plugin.source_rest._config import CsvConfig
+from vdk.plugin.source_rest.config import CsvConfig
+from vdk.plugin.source_rest.decoders import csv_rows, json_lines
 
 Make = Callable[..., Any]
 LINES = "Content-Type: application/x-ndjson"

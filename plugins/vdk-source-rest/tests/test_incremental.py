@@ -12,7 +12,7 @@ import pytest
 
 from support import Landed, Scripted, answer, read
 from vdk.plugin.datasource_base.contract import BadRecordError, ConnectionFailedError, StateError
-from vdk.plugin.source_rest._cursor import Cursor, CursorConfig
+from vdk.plugin.source_rest.cursors import Cursor, CursorConfig
 
 Make = Callable[..., Any]
 T = "2026-01-01T00:{:02d}:00Z"
@@ -331,7 +331,7 @@ def test_rows_that_are_changed_once_they_are_delivered_are_recognised(source: Ma
 
 def test_the_state_stays_small(source: Make, api: Issues, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many rows share the highest value, the state knows so many; others repeat, none is lost."""
-    monkeypatch.setattr("vdk.plugin.source_rest._incremental.REMEMBERED", 1000)
+    monkeypatch.setattr("vdk.plugin.source_rest.incremental.REMEMBERED", 1000)
     with Scripted(lambda request, number: answer([minute(1, id=at) for at in range(5000)])) as many:
         made = source(many.url, stream())
         first = read(made)

@@ -11,7 +11,7 @@ import requests
 from support import Scripted, answer, read, redirect, source_of
 from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.source_rest import RestSource
-from vdk.plugin.source_rest._origin import Origin
+from vdk.plugin.source_rest.http.urls import Origin
 
 CANARY = "canary-4711"
 

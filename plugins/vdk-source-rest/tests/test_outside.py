@@ -14,11 +14,10 @@ import pytest
 
 from support import Scripted, answer, read, source_of
 from vdk.plugin.datasource_base.contract import ConfigurationError, StateError
-from vdk.plugin.source_rest._auth._oauth2 import _lifetime
-from vdk.plugin.source_rest._cursor import Cursor, CursorConfig
-from vdk.plugin.source_rest._limits import retry_after, until_reset
-from vdk.plugin.source_rest._state import Watermark, decode, encode
-from vdk.plugin.source_rest._urls import shown
+from vdk.plugin.source_rest.auth.oauth2 import _lifetime
+from vdk.plugin.source_rest.cursors import Cursor, CursorConfig, Watermark, decode, encode
+from vdk.plugin.source_rest.http.rate_limit import retry_after, until_reset
+from vdk.plugin.source_rest.http.urls import shown
 
 Make = Callable[..., Any]
 TOTALS = ["1e999999999", "-1e999999999", "1e-999999999", "1e99999999999999999999", "9" * 5000, "1.5", "NaN"]
@@ -177,7 +176,10 @@ def test_a_token_too_long_for_a_url_is_refused(source: Make) -> None:
 @pytest.mark.parametrize("unit", ["<", "<a>", "<a>; ", ";", '<a>; rel="', "<a>;a=", "\\"])
 def test_a_link_header_of_any_characters_is_read_at_once(unit: str) -> None:
     """64 kB of them are what HTTP takes; ``<`` alone took 44 seconds."""
-    code = "import sys\nfrom vdk.plugin.source_rest._paginators import links\nprint(len(links(sys.argv[1] * 64_000)))"
+    code = (
+        "import sys\nfrom vdk.plugin.source_rest.pagination.paginators import links\n"
+        "print(len(links(sys.argv[1] * 64_000)))"
+    )
     assert in_a_process(code, unit).isdigit()
 
 

@@ -14,7 +14,7 @@ from werkzeug import Response as Reply
 
 from support import JSON, Scripted, answer, read
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError
-from vdk.plugin.source_rest._links import links
+from vdk.plugin.source_rest.pagination.links import links
 
 Make = Callable[..., Any]
 TOTAL = 25
@@ -472,8 +472,8 @@ def test_a_later_page_without_the_list_is_an_error(source: Make) -> None:
 
 def test_a_thousand_and_one_pages_cost_the_same_memory(source: Make) -> None:
     """A cycle that is longer than what is remembered is noticed all the same (Brent)."""
-    from vdk.plugin.source_rest import _guards
-    from vdk.plugin.source_rest._messages import Request
+    from vdk.plugin.source_rest.http.types import Request
+    from vdk.plugin.source_rest.pagination import reading as _guards
 
     guard = _guards.Guard("s", max_pages=None, repeats=False)
     cycle = _guards.RECENT + 5

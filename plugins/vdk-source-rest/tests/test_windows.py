@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from support import Landed, Scripted, answer, read
-from vdk.plugin.source_rest import _state
+from vdk.plugin.source_rest import cursors as _state
 
 Make = Callable[..., Any]
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
@@ -277,7 +277,7 @@ def test_records_beyond_what_a_state_knows_are_reported(
     source: Make, api: Readings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where more records share a boundary than are remembered, they repeat, none is lost, and a warning says so."""
-    monkeypatch.setattr("vdk.plugin.source_rest._incremental.REMEMBERED", 10)
+    monkeypatch.setattr("vdk.plugin.source_rest.incremental.REMEMBERED", 10)
     api.rows = [row(number, ago(hours=1)) for number in range(30)]
     made = source(api.server.url, stream(initial=ago(hours=3)))
     first = read(made)

@@ -11,9 +11,9 @@ from vdk.api.plugin.plugin_registry import IPluginRegistry
 from vdk.internal.builtin_plugins.run.job_context import JobContext
 from vdk.internal.core.config import ConfigurationBuilder
 
-from .edge._before_commands import BeforeCommands, is_ours
-from .edge._hook_spec import DataSourceHookSpec
-from .edge._keys import add_keys
+from .integration.command import BeforeCommands, is_ours
+from .integration.config_keys import add_keys
+from .integration.hooks import DataSourceHookSpec
 
 
 @hookimpl
@@ -30,7 +30,7 @@ def vdk_configure(config_builder: ConfigurationBuilder) -> None:
 
 @hookimpl
 def vdk_command_line(root_command: click.Group) -> None:
-    from .edge._commands import datasource
+    from .integration.commands import datasource
 
     root_command.add_command(datasource)
 
@@ -42,10 +42,10 @@ def initialize_job(context: JobContext) -> Generator[None, Any, None]:
     A wrapper, and the outermost one: vdk-core gives no other way to reach an ingestion plugin itself,
     which is the only place where delivery is acknowledged.
     """
-    from .edge._console import CONSOLE
-    from .edge._job import Job, remember
-    from .edge._recording import RecordingIngester, RecordingProperties
-    from .edge._steps import add_flow_steps
+    from .integration.console import CONSOLE
+    from .integration.environment import Job, remember
+    from .integration.flow_job import add_flow_steps
+    from .integration.ingestion import RecordingIngester, RecordingProperties
 
     ingester = RecordingIngester(context.ingester)
     properties = RecordingProperties(context.properties)

@@ -17,15 +17,15 @@ from vdk.plugin.datasource_base.parts import (
     TableSpec,
 )
 
-from ._url import TargetUrl
+from .url import TargetUrl
 
 _HERE = "vdk.plugin.ingest_arrow"
 TARGETS = {
-    "duckdb": f"{_HERE}._duckdb._target:DuckDBTarget",
-    "parquet": f"{_HERE}._parquet._target:ParquetTarget",
-    "postgres": f"{_HERE}._postgresql._target:PostgresqlTarget",
-    "postgresql": f"{_HERE}._postgresql._target:PostgresqlTarget",
-    "sqlite": f"{_HERE}._sqlite._target:SqliteTarget",
+    "duckdb": f"{_HERE}.duckdb.target:DuckDBTarget",
+    "parquet": f"{_HERE}.parquet.target:ParquetTarget",
+    "postgres": f"{_HERE}.postgresql.target:PostgresqlTarget",
+    "postgresql": f"{_HERE}.postgresql.target:PostgresqlTarget",
+    "sqlite": f"{_HERE}.sqlite.target:SqliteTarget",
 }
 """URL scheme → the target's class, imported when a flow names it: each brings its own client library."""
 

@@ -10,7 +10,7 @@ from vdk.internal.builtin_plugins.run.job_context import JobContext
 from vdk.internal.core.statestore import StoreKey
 
 if TYPE_CHECKING:
-    from ._ingester import ArrowIngester
+    from .ingester import ArrowIngester
 
 METHOD = "arrow"
 
@@ -21,7 +21,7 @@ def initialize_job(context: JobContext) -> None:
     made: list[ArrowIngester] = []
 
     def factory() -> ArrowIngester:
-        from ._ingester import ArrowIngester
+        from .ingester import ArrowIngester
 
         made.append(ArrowIngester())
         return made[-1]

@@ -11,7 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE, Message
 
-from vdk.plugin.datasource_base import BadRecordError, ConfigurationError, DataSourcePayload, RejectedRows, StreamSchema
+from vdk.plugin.datasource_base import (
+    BadRecordError,
+    ConfigurationError,
+    DataSourcePayload,
+    RejectedRows,
+    StreamSchema,
+)
 from vdk.plugin.datasource_base.contract import JSON_TYPE
 
 from .config import Format, KafkaConfig

@@ -8,13 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vdk.plugin.datasource_base import (
-    ConfigurationError,
-    DataSource,
-    DataSourceState,
-    DataSourceStream,
-    data_source,
-)
+from vdk.plugin.datasource_base import ConfigurationError, DataSource, DataSourceState, DataSourceStream, data_source
 
 from .client import Cluster
 from .config import KafkaConfig, check_config

@@ -9,17 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._config import RestConfig, StreamConfig
-    from ._messages import Page, Request, Response
+    from .config import RestConfig, StreamConfig
+    from .http.types import Page, Request, Response
     from .source import RestSource
 
 _MODULES = {
-    "Page": "._messages",
-    "Request": "._messages",
-    "Response": "._messages",
-    "RestConfig": "._config",
+    "Page": ".http.types",
+    "Request": ".http.types",
+    "Response": ".http.types",
+    "RestConfig": ".config",
     "RestSource": ".source",
-    "StreamConfig": "._config",
+    "StreamConfig": ".config",
 }
 
 __all__ = ["Page", "Request", "Response", "RestConfig", "RestSource", "StreamConfig"]

@@ -14,20 +14,19 @@ from requests.auth import AuthBase
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, data_source
 from vdk.plugin.datasource_base.parts import Redactor
 
-from ._auth import make_auth
-from ._bodies import csv_rows, decode_json, json_lines, kind_of
-from ._cache import Cache
-from ._check import check_config
-from ._client import Client
-from ._config import CsvConfig, RestConfig, StreamConfig
-from ._limits import Pace
-from ._messages import Page, Request, Response, Row
-from ._origin import Origin
-from ._pages import names_of, own_key_of, paginator_of
-from ._records import records_in
-from ._stream import RestStream
-from ._token_server import TokenServer
-from ._transport import Limits, Transport
+from .auth import make_auth
+from .auth.oauth2 import TokenServer
+from .config import CsvConfig, RestConfig, StreamConfig
+from .config_check import check_config
+from .decoders import csv_rows, decode_json, json_lines, kind_of
+from .extract import records_in
+from .http.client import Cache, Client
+from .http.rate_limit import Pace
+from .http.transport import Limits, Transport
+from .http.types import Page, Request, Response, Row
+from .http.urls import Origin
+from .pagination.reading import names_of, own_key_of, paginator_of
+from .stream import RestStream
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """Layer 1, the contract: what a source author implements. Imports msgspec and pyarrow, nothing else."""
 
-from ._config import DataSourceConfig, Duration, Secret
-from ._decode import decode_config
-from ._errors import (
+from .config import DataSourceConfig, Duration, Secret
+from .decode import decode_config
+from .errors import (
     AuthenticationError,
     BadRecordError,
     ConcurrentRunError,
@@ -13,13 +13,10 @@ from ._errors import (
     FlowFailedError,
     StateError,
 )
-from ._partition_state import PartitionState
-from ._payload import COUNTER_PREFIX, DataSourcePayload, RejectedRows
-from ._schema import JSON_TYPE, StreamSchema
-from ._source import DataSource, data_source
-from ._state import DataSourceState
-from ._stream import BoundedPartition, DataSourceStream, StreamPartition
-from ._types import JSON, State
+from .schema import JSON_TYPE, StreamSchema
+from .source import DataSource, data_source
+from .state import JSON, DataSourceState, PartitionState, State
+from .stream import COUNTER_PREFIX, BoundedPartition, DataSourcePayload, DataSourceStream, RejectedRows, StreamPartition
 
 __all__ = [
     "COUNTER_PREFIX",

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._destination import (
+    from .destination import (
         DELETED_AT,
         RESERVED_PREFIX,
         CommitUnit,
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
         TableSpec,
         WriteMode,
     )
-    from ._infer import infer_table, to_json
-    from ._logged_document import LoggedDocument
-    from ._numbers import JSON_NUMBERS, HugeNumber, exact_decimal, json_integer, whole_number
-    from ._redact import Redactor
-    from ._registry import Registry
+    from .infer import infer_table, to_json
+    from .logged_document import LoggedDocument
+    from .numbers import JSON_NUMBERS, HugeNumber, exact_decimal, json_integer, whole_number
+    from .redact import Redactor
+    from .registry import Registry
 
 _NUMBERS = ("HugeNumber", "JSON_NUMBERS", "exact_decimal", "json_integer", "whole_number")
 _ELSEWHERE = {
-    "infer_table": "._infer",
-    "to_json": "._infer",
-    "LoggedDocument": "._logged_document",
-    "Redactor": "._redact",
-    "Registry": "._registry",
-    **dict.fromkeys(_NUMBERS, "._numbers"),
+    "infer_table": ".infer",
+    "to_json": ".infer",
+    "LoggedDocument": ".logged_document",
+    "Redactor": ".redact",
+    "Registry": ".registry",
+    **dict.fromkeys(_NUMBERS, ".numbers"),
 }
 
 __all__ = [
@@ -70,4 +70,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_ELSEWHERE.get(name, "._destination"), __name__), name)
+    return getattr(import_module(_ELSEWHERE.get(name, ".destination"), __name__), name)

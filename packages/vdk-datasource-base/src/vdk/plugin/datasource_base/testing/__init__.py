@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._conformance import (
+    from .conformance import (
         BadRow,
         DataSourceConformance,
         DeletesConformance,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         RemoteConformance,
         StreamEditor,
     )
-    from ._memory import MemoryDestination
+    from .memory import MemoryDestination
 
 __all__ = [
     "BadRow",
@@ -48,8 +48,8 @@ __all__ = [
     "StreamEditor",
 ]
 
-_ELSEWHERE = {"MemoryDestination": "._memory"}
-_SUITE = f"{__name__}._conformance"
+_ELSEWHERE = {"MemoryDestination": ".memory"}
+_SUITE = f"{__name__}.conformance"
 
 
 def _rewrite_asserts() -> None:
@@ -70,7 +70,7 @@ if sys.modules.get("pytest") is not None and _SUITE not in sys.modules:
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = _ELSEWHERE.get(name, "._conformance")
-    if module == "._conformance" and _SUITE not in sys.modules:
+    module = _ELSEWHERE.get(name, ".conformance")
+    if module == ".conformance" and _SUITE not in sys.modules:
         _rewrite_asserts()
     return getattr(import_module(module, __name__), name)

@@ -7,12 +7,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from vdk.plugin.datasource_base.contract import (
-    JSON,
-    BadRecordError,
-    DataSourcePayload,
-    RejectedRows,
-)
+from vdk.plugin.datasource_base.contract import JSON, BadRecordError, DataSourcePayload, RejectedRows
 
 from ._kinds import UNFIT, Kind, is_undecodable, raw_bytes, split
 from ._plan import Plan

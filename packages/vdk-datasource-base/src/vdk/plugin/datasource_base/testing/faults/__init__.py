@@ -17,13 +17,11 @@ A test of a source, with its real flow into a real destination::
 Of anything that this process does not make through a flow: ``Injection(...).into_destination(destination)``.
 """
 
-from .._faults import INSTANTS, Fail, Fault, Garble, Hang, Kill, When
-from .._faults_child import Ended, run_child, run_killed
-from .._faults_disk import files_up_to, small_disk
-from .._faults_garbage import GARBAGE, UnprintableError
-from .._faults_inject import Injection, Passed
-from .._faults_injected import injected
-from .._faults_rows import assert_at_least_once, assert_exactly_once
+from .assertions import assert_at_least_once, assert_exactly_once
+from .child_process import Ended, run_child, run_killed
+from .disk import files_up_to, small_disk
+from .injection import Injection, Passed, injected
+from .kinds import GARBAGE, INSTANTS, Fail, Fault, Garble, Hang, Kill, UnprintableError, When
 
 __all__ = [
     "GARBAGE",

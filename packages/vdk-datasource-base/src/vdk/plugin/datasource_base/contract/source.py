@@ -1,0 +1,108 @@
+"""A connection to one set of data, and how a source declares its name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+from .config import DataSourceConfig
+from .errors import ConfigurationError
+from .state import DataSourceState, State
+from .stream import DataSourceStream
+
+ConfigT = TypeVar("ConfigT", bound=DataSourceConfig)
+
+
+class DataSource(ABC, Generic[ConfigT]):
+    """A connection to one set of data and the streams found in it.
+
+    A complete source, in the plugin's ``source.py``::
+
+        class DiceConfig(DataSourceConfig):
+            rolls: Annotated[int, Meta(ge=1, description="how often to roll")] = 10
+
+        class Rolls(DataSourceStream):
+            name = "rolls"
+            incremental = True
+
+            def __init__(self, config: DiceConfig) -> None:
+                self.config = config
+
+            def read(self, state):
+                for number in range(state.get("next", 0), self.config.rolls):
+                    yield DataSourcePayload({"number": number, "eyes": 1 + hash(number) % 6},
+                                            state={"next": number + 1})
+
+        @data_source(name="dice", config=DiceConfig)
+        class DiceSource(DataSource[DiceConfig]):
+            def streams(self):
+                return [Rolls(self.config)]
+
+    and in its ``pyproject.toml``::
+
+        [project.entry-points."vdk.datasource.sources"]
+        dice = "vdk.plugin.source_dice.source:DiceSource"
+    """
+
+    source_name: ClassVar[str] = ""
+    """The name flow files use; set by ``@data_source``."""
+    config_type: ClassVar[type[DataSourceConfig]] = DataSourceConfig
+    """The type of ``config``; set by ``@data_source``."""
+
+    def __init__(self, config: ConfigT) -> None:
+        """Keep the configuration. No I/O here: ``connect`` and ``read`` are for that."""
+        self.config = config
+
+    def connect(self, state: DataSourceState) -> None:
+        """Optional: prepare what ``streams`` needs. Called once, before anything is read."""
+        return
+
+    @abstractmethod
+    def streams(self) -> Sequence[DataSourceStream]:
+        """The streams found, in a stable order, with unique names."""
+
+    def identity(self) -> str:
+        """Which set of data this is: a database's path, an API's base URL. Stable, without secrets.
+
+        State is kept under it, and refused where it changed. Default: the source's name, which
+        says that every configuration of this source reads the same data.
+        """
+        return self.source_name
+
+    def committed(self, stream: str, states: Mapping[str, State]) -> None:
+        """Optional: rows up to ``states`` (partition id to state) are durable at the destination.
+
+        For what only informs others, such as acknowledging a queue or showing lag to a monitor. Called after states are
+        stored, from a thread of its own, at most about once a second and once before ``disconnect``, with the newest
+        state of each partition. It is best effort: it may be left out, and an error is one warning. What is read next
+        never depends on it.
+        """
+        return
+
+    def check(self) -> None:
+        """Reach the data and return, or raise ``ConfigurationError`` or ``ConnectionFailedError``."""
+        return
+
+    def disconnect(self) -> None:
+        """Optional: free what ``connect`` took. Idempotent, and always called."""
+        return
+
+
+SourceClassT = TypeVar("SourceClassT", bound=type[DataSource[Any]])
+
+
+def data_source(*, name: str, config: type[DataSourceConfig]) -> Callable[[SourceClassT], SourceClassT]:
+    """Declare a source's name and configuration type (a class decorator).
+
+    Registration stays lazy: an entry point names the class, and it is imported when a flow uses it.
+    """
+
+    def declare(cls: SourceClassT) -> SourceClassT:
+        if not (isinstance(config, type) and issubclass(config, DataSourceConfig)):
+            raise ConfigurationError(f"@data_source on {cls.__qualname__}: {config!r} is no DataSourceConfig")
+        cls.source_name = name
+        cls.config_type = config
+        return cls
+
+    return declare

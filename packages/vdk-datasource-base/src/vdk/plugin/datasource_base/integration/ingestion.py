@@ -1,0 +1,151 @@
+"""Any VDK ingestion plugin as a destination: called directly, for that is the only acknowledgement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..parts import CommitUnit, Destination, Slice, StateKey, StoredState, WriteMode
+from ..parts.local_state import StateStore
+from ..parts.rows import rows_of
+
+
+class IngestionPluginDestination(Destination):
+    """Lands rows through ``ingest_payload``, which returned means delivered; then the state is stored.
+
+    At least once: a failure between the two, or inside a call, lets the rows since the last stored
+    state land again. VDK's pre- and post-processors run as they do in VDK's own ingestion.
+
+    :param plugin: VDK's ``IIngesterPlugin``. :param before: its pre-processors, in order.
+    :param after: its post-processors, in order. :param rows: rows per call.
+    """
+
+    write_modes: frozenset[WriteMode] = frozenset({"append"})
+
+    def __init__(
+        self,
+        target: str | None,
+        *,
+        folder: Path,
+        name: str,
+        method: str,
+        plugin: Any,
+        before: Sequence[Any],
+        after: Sequence[Any],
+        store: StateStore,
+        collection_id: str,
+        rows: int,
+    ) -> None:
+        super().__init__(target, folder=folder)
+        self._name = name
+        self._method = method
+        self._plugin = plugin
+        self._before = before
+        self._after = after
+        self._store = store
+        self._collection_id = collection_id
+        self._rows = rows
+
+    def identity(self) -> str:
+        return self._name
+
+    def load_states(self, source_id: str) -> Sequence[StoredState]:
+        return self._store.load(source_id)
+
+    def commit(self, unit: CommitUnit) -> int:
+        self._deliver(unit.slices)
+        if unit.state is None:
+            return unit.version
+        return self._store.save(unit.key, unit.state, version=unit.version, run_id=unit.run_id)
+
+    def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
+        """Delivers at once: an ingestion plugin cannot set rows aside. They are repeated on a retry."""
+        self._deliver(slices)
+
+    def discard(self, key: StateKey) -> None:
+        """What was delivered cannot be taken back."""
+
+    def _deliver(self, slices: Sequence[Slice]) -> None:
+        for one in slices:
+            for start in range(0, one.data.num_rows, self._rows):
+                # new dicts for each call: some plugins change what they are given
+                self._send(rows_of(one.data.slice(start, self._rows), text=True), one.table.name)
+
+    def _send(self, payload: list[dict[str, Any]], table: str) -> None:
+        """One call of the plugin, with the processors around it, as VDK's poster thread makes it."""
+        target, collection_id = self.target, self._collection_id
+        metadata: Any = None
+        for plugin in self._before:
+            payload, metadata = plugin.pre_ingest_process(
+                payload=payload,
+                destination_table=table,
+                target=target,
+                collection_id=collection_id,
+                metadata=metadata,
+                method=self._method,
+            )
+        if metadata:
+            changed = metadata.pop(self._plugin.UPDATED_DYNAMIC_PARAMS, None) or {}
+            table = changed.get(self._plugin.DESTINATION_TABLE_KEY) or table
+            target = changed.get(self._plugin.TARGET_KEY) or target
+            collection_id = changed.get(self._plugin.COLLECTION_ID_KEY) or collection_id
+        error: Exception | None = None
+        try:
+            metadata = self._plugin.ingest_payload(
+                payload=payload,
+                destination_table=table,
+                target=target,
+                collection_id=collection_id,
+                metadata=metadata,
+            )
+        except Exception as failure:
+            error = failure
+        for plugin in self._after:
+            metadata = plugin.post_ingest_process(
+                payload=payload,
+                destination_table=table,
+                target=target,
+                collection_id=collection_id,
+                metadata=metadata,
+                exception=error,
+                method=self._method,
+            )
+        if error is not None:
+            raise error
+
+
+class RecordingIngester:
+    """VDK's ingester, with the factories of ingestion plugins kept by method."""
+
+    def __init__(self, ingester: Any) -> None:
+        self._ingester = ingester
+        self.factories: dict[str, Callable[[], Any]] = {}
+
+    def add_ingester_factory_method(self, method: str, ingester_plugin: Callable[[], Any]) -> None:
+        self.factories[method.lower()] = ingester_plugin
+        self._ingester.add_ingester_factory_method(method=method, ingester_plugin=ingester_plugin)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ingester, name)
+
+
+class RecordingProperties:
+    """VDK's properties, with the types of the backends that were registered."""
+
+    def __init__(self, properties: Any) -> None:
+        self._properties = properties
+        self.types: list[str] = []
+
+    def set_properties_factory_method(self, properties_type: str, properties_factory: Any) -> None:
+        self.types.append(properties_type)
+        self._properties.set_properties_factory_method(properties_type, properties_factory)
+
+    def persistent(self, default_type: str | None) -> bool:
+        """Whether what is stored outlives the run: VDK's own "memory" backend does not."""
+        if default_type:
+            return default_type != "memory" and default_type in self.types
+        return any(one != "memory" for one in self.types)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._properties, name)

@@ -1,0 +1,185 @@
+"""Rows and deletes of one table in the order they came: the last operation per key, and pieces put together."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..contract import JSON_TYPE, BadRecordError
+from .destination import Kind
+from .rows import rows_of
+
+Misfit = tuple[Mapping[str, Any], BadRecordError]
+MISMATCH = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError)
+"""What Arrow raises for tables whose columns are of different types."""
+_POSITION = "_vdk_position"
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """Rows, or the keys of deleted rows, of one shape.
+
+    :param turns: an integer for each row, ascending: rows of several ``Operations`` came in the order of their turns,
+        and those of one turn in the order of the ``Operations``.
+    """
+
+    kind: Kind
+    data: pa.Table
+    turns: pa.Array
+
+    def take(self, positions: pa.Array) -> Operations:
+        return replace(self, data=self.data.take(positions), turns=self.turns.take(positions))
+
+    def slice(self, start: int, count: int) -> Operations:
+        return replace(self, data=self.data.slice(start, count), turns=self.turns.slice(start, count))
+
+
+def without_key(table: pa.Table, key: Sequence[str], *, stream: str) -> tuple[pa.Array | None, list[Misfit]]:
+    """The positions of the rows that have a key (None: all have), and the other rows with the reason for each.
+
+    :raises BadRecordError: where a column of the key is missing altogether.
+    """
+    for name in key:
+        if name not in table.schema.names:
+            raise BadRecordError("the primary key's column is missing in the rows", stream=stream, column=name)
+    lacking = [name for name in key if table.column(name).null_count]
+    if not lacking:
+        return None, []
+    no_key = functools.reduce(pc.or_, [table.column(name).is_null() for name in lacking])
+    misfits: list[Misfit] = []
+    for row in rows_of(table.filter(no_key)):
+        column = next(name for name in lacking if row[name] is None)
+        reason = "the row has no value in a column of the primary key"
+        error = BadRecordError(reason, stream=stream, column=column, key={name: row[name] for name in key})
+        misfits.append((row, error))
+    return pc.indices_nonzero(pc.invert(no_key)), misfits
+
+
+def last_per_key(table: pa.Table, key: Sequence[str]) -> pa.Array | None:
+    """The positions of the last row of each key, ascending; None: no key is there twice.
+
+    DuckDB's ``ON CONFLICT`` keeps the first of two equal keys in one statement and ``MERGE`` inserts
+    both, so this is done before any destination sees the rows.
+    """
+    if table.num_rows < 2 or (len(key) == 1 and _ascends(table.column(key[0]))):
+        return None
+    last = _last_positions(_groupable(table.select(list(key))))
+    return None if len(last) == table.num_rows else last
+
+
+def last_operations(
+    parts: Sequence[Operations], key: Sequence[str], *, keep_deleted: bool = False
+) -> list[Operations] | None:
+    """The parts with the last operation of each key only, so that their order does not matter except as below.
+
+    :param keep_deleted: keep the last row of a key that is deleted afterwards, which is then marked: rows come first.
+    :returns: rows, then deletes; None: the keys are of different types, and cannot be compared.
+    """
+    if len(parts) == 1:
+        last = last_per_key(parts[0].data, key)
+        return [parts[0] if last is None else parts[0].take(last)]
+    keys = [_groupable(one.data.select(list(key))) for one in parts]
+    if any(not one.schema.equals(keys[0].schema) for one in keys):
+        return None
+    order = pc.sort_indices(_turns(parts))  # stable: the parts are in order
+    rank = pc.sort_indices(order)
+    ordered = pa.concat_tables(keys).take(order)
+    is_row = pa.chunked_array([pa.repeat(one.kind == "rows", one.data.num_rows) for one in parts], pa.bool_())
+    last = _last_positions(ordered)
+    last_rows = last
+    if keep_deleted:
+        positions = pc.indices_nonzero(is_row.take(order))
+        last_rows = positions.take(_last_positions(ordered.take(positions)))
+    reduced = [_kept(one, ranks, last_rows if one.kind == "rows" else last) for one, ranks in _split(parts, rank)]
+    return sorted(
+        [new for old, new in zip(parts, reduced, strict=True) if new.data.num_rows or not old.data.num_rows],
+        key=lambda one: one.kind != "rows",
+    )
+
+
+def joined(parts: Sequence[Operations]) -> Operations | None:
+    """Rows of several shapes as one table, in their order; a column that a part lacks is NULL in its rows.
+
+    :returns: None where a column is of two types.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    try:
+        data = pa.concat_tables([one.data for one in parts], promote_options="default")
+    except MISMATCH:
+        return None
+    turns = _turns(parts)
+    order = pc.sort_indices(turns)
+    return Operations(parts[0].kind, data.take(order), turns.take(order))
+
+
+def in_turns(parts: Sequence[Operations]) -> list[tuple[int, Operations]]:
+    """The parts cut into pieces in the order they came, each with the number of its part."""
+    cuts: list[tuple[int, int, int]] = []  # turn, part, position in it
+    for number, one in enumerate(parts):
+        previous = None
+        for position, turn in enumerate(one.turns.to_pylist()):
+            if turn != previous:
+                cuts.append((turn, number, position))
+                previous = turn
+        if previous is None:
+            cuts.append((-1, number, 0))  # no rows: it stands for its columns
+    pieces: list[tuple[int, int]] = []
+    for _, number, position in sorted(cuts):
+        if not pieces or pieces[-1][0] != number:
+            pieces.append((number, position))
+    ends = {number: parts[number].data.num_rows for number, _ in pieces}
+    found = []
+    for number, start in reversed(pieces):
+        found.append((number, parts[number].slice(start, ends[number] - start)))
+        ends[number] = start
+    return found[::-1]
+
+
+def _turns(parts: Sequence[Operations]) -> pa.Array:
+    return pa.concat_arrays([one.turns for one in parts])
+
+
+def _split(parts: Sequence[Operations], ranks: pa.Array) -> list[tuple[Operations, pa.Array]]:
+    """For each part its piece of an array over all of them."""
+    start, found = 0, []
+    for one in parts:
+        found.append((one, ranks.slice(start, one.data.num_rows)))
+        start += one.data.num_rows
+    return found
+
+
+def _kept(part: Operations, ranks: pa.Array, last: pa.Array) -> Operations:
+    kept = pc.indices_nonzero(pc.is_in(ranks, value_set=last.cast(ranks.type)))
+    return part if len(kept) == part.data.num_rows else part.take(kept)
+
+
+def _last_positions(keys: pa.Table) -> pa.Array:
+    """Of each different row of a table the last position, ascending."""
+    names = keys.schema.names
+    numbered = keys.append_column(_POSITION, pa.array(range(keys.num_rows), pa.int64()))
+    last = numbered.group_by(names, use_threads=False).aggregate([(_POSITION, "max")]).column(f"{_POSITION}_max")
+    last = last.combine_chunks()
+    return last.take(pc.sort_indices(last))
+
+
+def _ascends(column: pa.ChunkedArray) -> bool:
+    """Whether each value is greater than the one before, so that none is there twice: most tables come so."""
+    if column.null_count or not (pa.types.is_integer(column.type) or pa.types.is_string(column.type)):
+        return False
+    values = column.combine_chunks()
+    return bool(pc.all(pc.greater(values[1:], values[:-1])).as_py())
+
+
+def _groupable(keys: pa.Table) -> pa.Table:
+    """JSON as the text it is: Arrow groups by no extension type."""
+    for index, one in enumerate(keys.schema):
+        if one.type == JSON_TYPE:
+            texts = [chunk.storage for chunk in keys.column(index).chunks]
+            keys = keys.set_column(index, one.name, pa.chunked_array(texts, pa.string()))
+    return keys

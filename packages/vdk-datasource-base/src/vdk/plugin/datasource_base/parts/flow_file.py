@@ -1,0 +1,227 @@
+"""Flow files: which streams go from which source to which destination, and how."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ..contract import ConfigurationError, DataSourceConfig, Duration, decode_config
+from .destination import RESERVED_PREFIX, WriteMode
+from .flow_shape import check_shape
+from .redact import Redactor
+from .references import Lookup, Resolved, resolve
+from .registry import closest
+
+Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+OnError = Literal["continue", "stop"]
+OnBadRecord = Literal["fail", "reject"]
+
+
+class SourceEntry(DataSourceConfig):
+    """``[sources.<id>]``: a source by its registered name, and its options."""
+
+    name: str
+    config: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class DestinationEntry(DataSourceConfig):
+    """``[destinations.<id>]``: a VDK ingestion method and its target; default: VDK's own defaults."""
+
+    method: str | None = None
+    target: str | None = None
+
+
+class FlowEntry(DataSourceConfig):
+    """``[[flows]]``: streams of one source into one destination. None: the run's default."""
+
+    from_: str = msgspec.field(name="from")
+    to: str
+    streams: list[str] | None = None
+    write_mode: WriteMode | None = None
+    destination_table: str | None = None
+    shared_table: bool = False
+    max_parallel_partitions: Positive | None = None
+    batch_rows: Positive | None = None
+    batch_bytes: Positive | None = None
+    batch_seconds: Annotated[float, Meta(gt=0)] | None = None
+    on_error: OnError | None = None
+    on_bad_record: OnBadRecord | None = None
+    max_rejected: int | str | None = None
+    on_schema_change: Literal["evolve", "freeze"] = "evolve"
+    deletes: Literal["hard", "soft"] = "hard"
+    metadata_columns: list[str] = msgspec.field(default_factory=list)
+    transform: Any = None
+    retry_attempts: Positive | None = None
+    retry_for: Duration | None = None
+
+
+class FlowFile(DataSourceConfig):
+    """A whole flow file. ``name`` names the job of ``vdk datasource run``; default: the file's name."""
+
+    name: str | None = None
+    summary: Path | None = None
+    sources: dict[str, SourceEntry]
+    destinations: dict[str, DestinationEntry]
+    flows: Annotated[list[FlowEntry], Meta(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedFlow:
+    """A checked flow file, and what is needed to explain and redact it."""
+
+    file: FlowFile
+    where: str
+    folder: Path
+    resolved: Resolved
+
+    def source_config(self, source_id: str, type_: type[DataSourceConfig]) -> DataSourceConfig:
+        """The typed options of a source. Raises ``ConfigurationError`` naming the path and value."""
+        prefix = f"sources.{source_id}.config."
+        return decode_config(
+            self.file.sources[source_id].config,
+            type_,
+            where=f"{self.where}: {prefix[:-1]}",
+            folder=self.folder,
+            lenient=_below(prefix, self.resolved.whole),
+            sensitive=frozenset(_below(prefix, dict.fromkeys(self.resolved.paths, ""))),
+        )
+
+
+def load_flow(flow: str | Path | Mapping[str, Any], lookups: Mapping[str, Lookup]) -> LoadedFlow:
+    """Read and check a flow file, or the same as a dict; nothing is connected to.
+
+    :raises ConfigurationError: naming the file, the path in it, the value and what was expected.
+    """
+    data, where, folder = _read(flow)
+    resolved = resolve(data, lookups, where=where)
+    try:
+        return LoadedFlow(_checked(resolved, where, folder), where, folder, resolved)
+    except ConfigurationError as error:
+        raise ConfigurationError(Redactor.of(resolved)(str(error))) from None
+
+
+def _checked(resolved: Resolved, where: str, folder: Path) -> FlowFile:
+    check_shape(resolved.data, where, (one.encode_name for one in msgspec.structs.fields(FlowEntry)))
+    file = decode_config(
+        resolved.data,
+        FlowFile,
+        where=where,
+        folder=folder,
+        lenient=resolved.whole,
+        sensitive=frozenset(resolved.paths),
+    )
+    for number, entry in enumerate(file.flows):
+        _known(f"{where}: flows[{number}].from", "source", entry.from_, file.sources)
+        _known(f"{where}: flows[{number}].to", "destination", entry.to, file.destinations)
+    return file
+
+
+def _read(flow: str | Path | Mapping[str, Any]) -> tuple[Any, str, Path]:
+    if isinstance(flow, Mapping):
+        return dict(flow), "flow", Path.cwd()
+    path = Path(flow)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"flow file {str(path.absolute())!r} cannot be read: {error.strerror}") from None
+    try:
+        text = content.decode("utf-8-sig")  # some editors put a mark of UTF-8 before the text
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(
+            f"flow file {str(path)!r} is not UTF-8: line {line} has the byte 0x{content[error.start]:02x}; save it as "
+            "UTF-8"
+        ) from None
+    try:
+        return tomllib.loads(text), path.name, path.resolve().parent
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"flow file {str(path)!r} is not valid TOML: {error}{_syntax(text, error)}") from None
+    except ValueError as error:  # an integer of more than 4,300 digits
+        raise ConfigurationError(f"flow file {str(path)!r} is not valid TOML: {error}") from None
+    except RecursionError:
+        raise ConfigurationError(f"flow file {str(path)!r} is not valid TOML: it is nested too deeply") from None
+
+
+def _syntax(text: str, error: tomllib.TOMLDecodeError) -> str:
+    """What to write for the usual mistakes. Values are not shown: one may be a password."""
+    if text.lstrip().startswith("{"):
+        return "; a flow file is TOML, not JSON: docs/configuration.md has an example"
+    if "Cannot overwrite" in str(error):
+        return "; this option is set twice: remove one of the two lines"
+    number = re.search(r"at line (\d+)", str(error))
+    lines = text.splitlines()
+    line = lines[int(number[1]) - 1] if number is not None and int(number[1]) <= len(lines) else ""
+    option = re.match(r"\s*([\w-]+)\s*([=:])\s*(.*)", line)
+    if option is None:
+        return ""
+    name, sign, value = option.groups()
+    if sign == ":" and not value:
+        return "; a flow file is TOML, not YAML: docs/configuration.md has an example"
+    if sign == ":":
+        return f'; write {name} = "…" (an equals sign, and text in quotes)'
+    if value in ("True", "False"):
+        return f"; write {name} = {value.lower()}"
+    if re.match(r"[\w./~-]", value):
+        return f'; write {name} = "…" (text stands in quotes)'
+    return ""
+
+
+def _known(where: str, kind: str, name: str, known: Mapping[str, object]) -> None:
+    if name not in known:
+        raise ConfigurationError(f"{where}: there is no {kind} {name!r} in this file; {closest(name, known)}")
+
+
+def _below(prefix: str, paths: Mapping[str, str]) -> dict[str, str]:
+    return {path.removeprefix(prefix): value for path, value in paths.items() if path.startswith(prefix)}
+
+
+FRAMEWORK_TABLES = (f"{RESERVED_PREFIX}datasource_state", f"{RESERVED_PREFIX}datasource_staging")
+"""What a destination keeps beside the tables it lands."""
+
+
+def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, where: str) -> list[str]:
+    """The names that the patterns choose, in the source's order.
+
+    Patterns are globs, matched with case; ``!pattern`` takes away. A list of exclusions alone
+    starts from everything. Without patterns: all, and none is fine (an empty database).
+
+    :raises ConfigurationError: for a pattern that matches nothing, with the closest names.
+    """
+    wanted, unwanted = _patterns(patterns)
+    for pattern in [*(one for one in wanted if one in (patterns or ())), *unwanted]:
+        if not any(_matches(name, [pattern]) for name in names):
+            own = pattern.lower().startswith(RESERVED_PREFIX) or any(
+                _matches(one, [pattern]) for one in FRAMEWORK_TABLES
+            )
+            if own and pattern in unwanted:
+                continue  # they are left out anyway
+            why = closest(pattern, names)
+            if own:
+                why = f"tables whose names begin with {RESERVED_PREFIX} are the framework's, and sources leave them out"
+                why = why if names else f"there are none, and {why}"
+            raise ConfigurationError(f"{where}: no stream matches {pattern!r}; {why}")
+    return [name for name in names if chosen(name, patterns)]
+
+
+def chosen(name: str, patterns: Sequence[str] | None) -> bool:
+    """Whether patterns choose a stream of that name."""
+    wanted, unwanted = _patterns(patterns)
+    return _matches(name, wanted) and not _matches(name, unwanted)
+
+
+def _patterns(patterns: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """Those that add and those that take away."""
+    wanted = [one for one in patterns or () if not one.startswith("!")] or ["*"]
+    return wanted, [one[1:] for one in patterns or () if one.startswith("!")]
+
+
+def _matches(name: str, among: Sequence[str]) -> bool:
+    return any(name == one or fnmatchcase(name, one) for one in among)

@@ -1,0 +1,190 @@
+"""What a run did, stream by stream: as a table for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from tabulate import tabulate
+
+from ...contract import ConfigurationError, State
+from ...parts import SchemaChange
+from ...parts.redact import Redactor
+
+log = logging.getLogger(__name__)
+
+Status = Literal["running", "succeeded", "failed", "stopped"]
+RunStatus = Literal["succeeded", "failed", "interrupted"]
+
+
+@dataclass(slots=True)
+class StreamReport:
+    """One stream of one flow. Counted by several threads, under ``lock``."""
+
+    source: str
+    destination: str
+    stream: str
+    table: str
+    status: Status = "running"
+    partitions: int = 0
+    rows_read: int = 0
+    rows_landed: int = 0
+    rows_deleted: int = 0
+    rows_rejected: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    retries: int = 0
+    counters: dict[str, int] = field(default_factory=dict)
+    schema_changes: list[SchemaChange] = field(default_factory=list)
+    state_before: dict[str, State] = field(default_factory=dict)
+    state_after: dict[str, State] = field(default_factory=dict)
+    error: str | None = None
+    started: float = field(default_factory=time.monotonic)
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def count(self, **amounts: int) -> None:
+        with self.lock:
+            for name, amount in amounts.items():
+                setattr(self, name, getattr(self, name) + amount)
+
+    def count_named(self, counters: dict[str, int]) -> None:
+        with self.lock:
+            for name, amount in counters.items():
+                self.counters[name] = self.counters.get(name, 0) + amount
+
+    def end(self, status: Status, error: str | None = None) -> None:
+        self.status, self.error = status, error
+        self.seconds = round(time.monotonic() - self.started, 3)
+
+    @property
+    def rate(self) -> float:
+        seconds = self.seconds or time.monotonic() - self.started
+        return self.rows_read / seconds if seconds else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        plain = {
+            name: getattr(self, name)
+            for name in [
+                "source",
+                "destination",
+                "stream",
+                "table",
+                "status",
+                "partitions",
+                "rows_read",
+                "rows_landed",
+                "rows_deleted",
+                "rows_rejected",
+                "bytes",
+                "seconds",
+                "retries",
+                "error",
+            ]
+        }
+        state = {"before": self.state_before, "after": self.state_after}
+        changes = [one.as_dict() for one in self.schema_changes]
+        return {
+            **self.counters,
+            **plain,
+            "rows_per_second": round(self.rate),
+            "schema_changes": changes,
+            "state": state,
+        }
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """A whole run. ``status`` is "succeeded" where every stream did, and "interrupted" after a signal."""
+
+    status: RunStatus
+    seconds: float
+    streams: Sequence[StreamReport]
+    run_id: str
+    errors: list[str] = field(default_factory=list)
+    """What kept whole flows from beginning."""
+    redact: Redactor = field(default_factory=Redactor, repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        plain = {
+            "status": self.status,
+            "seconds": self.seconds,
+            "run_id": self.run_id,
+            "streams": [stream.as_dict() for stream in self.streams],
+            **({"errors": self.errors} if self.errors else {}),
+        }
+        return {name: self.redact.deep(value) for name, value in plain.items()}
+
+    @staticmethod
+    def check_writable(path: Path) -> None:
+        """Raise ``ConfigurationError`` where a summary cannot be written: before the first row moves."""
+        existing = next(one for one in (path, *path.absolute().parents) if one.exists())
+        if existing == path:
+            why = "it is a folder" if path.is_dir() else "" if os.access(path, os.W_OK) else "permission denied"
+        elif not existing.is_dir():
+            why = f"{existing} is a file, not a folder"
+        else:
+            why = "" if os.access(existing, os.W_OK | os.X_OK) else f"permission denied in {existing}"
+        if why:
+            raise ConfigurationError(
+                f'summary file {path} cannot be written: {why}; write another path, such as summary = "run.json" or '
+                "--summary run.json"
+            )
+
+    def write(self, path: Path) -> None:
+        """Write the summary as JSON. Raises ``ConfigurationError`` where the file cannot be written."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(msgspec.json.format(msgspec.json.encode(self.as_dict()), indent=2) + b"\n")
+        except OSError as error:
+            raise ConfigurationError(f"summary file {path} cannot be written: {error.strerror}") from error
+
+    def table(self, *, errors: bool = True) -> str:
+        """The summary as a table of text, one line a stream, and the errors below it."""
+        if not self.streams:
+            return "no streams"
+        rows = [
+            (
+                f"{one.source}.{one.stream}",
+                f"{one.destination}.{one.table}",
+                one.status,
+                one.rows_read,
+                one.rows_landed,
+                one.rows_deleted,
+                one.rows_rejected,
+                f"{one.seconds:.1f}",
+                f"{one.rate:,.0f}",
+                one.retries,
+                ", ".join(f"{name.removeprefix('rows_')} {count:,}" for name, count in one.counters.items()),
+            )
+            for one in self.streams
+        ]
+        heads = ["stream", "table", "status", "read", "landed", "deleted", "rejected", "s", "rows/s", "retries", "told"]
+        empty = {at for at, head in enumerate(heads) if head in ("deleted", "rejected", "retries", "told")}
+        shown = [at for at in range(len(heads)) if at not in empty or any(row[at] for row in rows)]
+        text = tabulate(
+            [[row[at] for at in shown] for row in rows],
+            headers=[heads[at] for at in shown],
+            intfmt=",",
+            disable_numparse=[shown.index(at) for at in (0, 1) if at in shown],
+        )
+        changes = [
+            f"{one.source}.{one.stream}: column {change.column!r} of table {change.table!r} was {change.before} and "
+            f"is {change.after} now"
+            for one in self.streams
+            for change in one.schema_changes
+        ]
+        failed = [f"{one.source}.{one.stream}: {one.error}" for one in self.streams if one.error]
+        return self.redact("\n".join([text, *changes, *([*failed, *self.errors] if errors else [])]))
+
+
+def log_summary(summary: RunSummary) -> None:
+    """Log what landed; at WARNING where that is not everything."""
+    level = logging.INFO if summary.status == "succeeded" else logging.WARNING
+    log.log(level, "%s; what landed:\n%s", summary.status, summary.table())

@@ -1,0 +1,74 @@
+"""The checks for streams that tell which rows are gone."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import pytest
+
+from ..base import Conformance
+from ..editor import StreamEditor
+from ..harness.landing import Landing
+from ..harness.sources import MakeSource
+
+NEW = StreamEditor.NEW
+
+
+class DeletingEditor(StreamEditor):
+    """A ``StreamEditor`` that can delete rows, too."""
+
+    @abstractmethod
+    def delete(self, numbers: Sequence[int]) -> None:
+        """Delete the rows of these numbers. It is committed when this returns."""
+
+
+class DeletesConformance(Conformance):
+    """What a stream that follows deletes has to do. Fixtures: ``source`` and ``editor``, a ``DeletingEditor``."""
+
+    yours: ClassVar[tuple[str, ...]] = ("editor",)
+
+    @pytest.fixture
+    def editor(self) -> DeletingEditor:
+        """Changes the data that ``source`` reads."""
+        pytest.fail(f"{type(self).__name__} must define the fixture `editor`: a DeletingEditor of one stream")
+
+    def test_a_deleted_row_is_gone_after_the_next_run(
+        self, source: MakeSource, editor: DeletingEditor, landing: Landing
+    ) -> None:
+        """A customer who asked to be deleted is still in the reports."""
+        editor.write([NEW, NEW + 1], 1)
+        landing.run(source)
+        editor.delete([NEW])
+        landing.run(source)
+        assert NEW not in _landed(editor, landing), 'a deleted row must be gone: yield kind="deletes" or kind="keys"'
+
+    def test_a_deleted_row_comes_back_when_it_is_written_again(
+        self, source: MakeSource, editor: DeletingEditor, landing: Landing
+    ) -> None:
+        """A source that remembers what it has seen deleted leaves the new row out."""
+        editor.write([NEW, NEW + 1], 1)
+        landing.run(source)
+        editor.delete([NEW])
+        landing.run(source)
+        editor.write([NEW], 2 + editor.lookback)
+        landing.run(source)
+        assert NEW in _landed(editor, landing), "a row that is written again must land: yield rows after their deletes"
+
+    def test_a_sweep_deletes_nothing_that_is_there(
+        self, source: MakeSource, editor: DeletingEditor, landing: Landing
+    ) -> None:
+        """A list of keys that ends after a page deletes the rest of the table."""
+        numbers = range(NEW, NEW + 3 * editor.page_rows + 1)
+        editor.write(numbers, 1)
+        landing.run(source)
+        before = _landed(editor, landing)
+        for _ in range(2):
+            landing.run(source)
+        missing = sorted((before | set(numbers)) - _landed(editor, landing))
+        assert not missing, f"{len(missing)} rows that are there were deleted: yield the keys of all pages"
+
+
+def _landed(editor: StreamEditor, landing: Landing) -> set[int]:
+    return {editor.number(row) for row in landing.tables.get(editor.stream, [])}

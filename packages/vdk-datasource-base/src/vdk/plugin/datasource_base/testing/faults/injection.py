@@ -1,0 +1,236 @@
+"""Faults, put into what a run uses."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from ...contract import DataSource, DataSourcePayload, DataSourceStream, StreamPartition, StreamSchema
+from ...parts import CommitUnit, Destination, Slice, StateKey
+from ...runtime.run import file_run
+from .kinds import Fault, Garble, When
+
+OF_DESTINATION = ("open", "load_states", "discard", "stage", "commit", "publish", "close")
+OF_SOURCE = ("connect", "disconnect")
+
+
+class Passed(NamedTuple):
+    """An instant that a run has passed, for the ``nth`` time."""
+
+    instant: str
+    when: When
+    nth: int
+
+
+class Injection:
+    """Notes the instants that are passed, and lets the faults strike at theirs.
+
+    ``passed`` is what a test needs to try every instant that there is::
+
+        with injected() as clean:
+            run_flows(None, flow)
+        for instant, when, nth in clean.passed:
+            ended = run_child(run_flows, None, flow, faults=[Kill(instant, when=when, nth=nth)])
+    """
+
+    def __init__(self, *faults: Fault) -> None:
+        self.faults = faults
+        self.passed: list[Passed] = []
+        self.struck: list[Fault] = []
+        self._released = threading.Event()
+        self._times: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def release(self) -> None:
+        """Let everything that hangs come back, and nothing hang any more."""
+        self._released.set()
+
+    def into_destination(self, destination: Destination) -> None:
+        """Make a destination faulty. Its methods are replaced in the object; it stays what it is.
+
+        :raises ValueError: a fault wants half of a commit of one that commits whole or not at all.
+        """
+        halves = [one for one in self.faults if one.when == "half"]
+        if halves and destination.transactional:
+            raise ValueError(
+                f"{destination.identity()} has no half of a {halves[0].instant}, it lands whole or not at all: name "
+                "one of its own functions as the instant, such as the one that executes a statement"
+            )
+        for name in OF_DESTINATION:
+            self._replace(destination, name, _HALVES.get(name))
+        destination.commit_group = self._around_group(destination.commit_group)  # type: ignore[method-assign]  # on purpose
+        if (store := getattr(destination, "_store", None)) is not None:  # of an ingestion plugin
+            self._replace(store, "save")
+
+    def into_source(self, source: DataSource[Any]) -> None:
+        """Make a source faulty, with all its streams and partitions."""
+        for name in OF_SOURCE:
+            self._replace(source, name)
+        streams = self.around("streams", source.streams)
+        source.streams = lambda: [_FaultyStream(one, self) for one in streams()]  # type: ignore[method-assign]  # on purpose
+
+    def around(
+        self, instant: str, call: Callable[..., Any], half: Callable[..., object] | None = None
+    ) -> Callable[..., Any]:
+        """The function, with the instant before and after it. ``half`` does half of its work."""
+
+        def called(*args: Any, **kwargs: Any) -> Any:
+            nth = self.next(instant)
+            self.strike(Passed(instant, "before", nth))
+            if half is not None and self._faults_at(Passed(instant, "half", nth)):
+                half(call, *args, **kwargs)
+                self.strike(Passed(instant, "half", nth))
+            result = call(*args, **kwargs)
+            self.strike(Passed(instant, "after", nth))
+            return result
+
+        return called
+
+    def _around_group(self, commit_group: Callable[..., list[int]]) -> Callable[..., list[int]]:
+        """A commit of several units passes the instant ``commit`` once for each: how many units land together
+        depends on how fast they come, and the number of instants must not."""
+
+        def called(units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
+            passings = [self.next("commit") for _ in units]
+            for nth in passings:
+                self.strike(Passed("commit", "before", nth))
+            versions = commit_group(units, slices)
+            for nth in passings:
+                self.strike(Passed("commit", "after", nth))
+            return versions
+
+        return called
+
+    def next(self, instant: str) -> int:
+        """How many times it has been passed with this one."""
+        with self._lock:
+            self._times[instant] = self._times.get(instant, 0) + 1
+            return self._times[instant]
+
+    def strike(self, now: Passed) -> list[Fault]:
+        """Pass an instant; returns the faults that it had, where they let us go on."""
+        faults = self._faults_at(now)
+        self.passed.append(now)
+        for one in faults:
+            self.struck.append(one)
+            one.strike(self._released)
+        return faults
+
+    def _faults_at(self, now: Passed) -> list[Fault]:
+        at = (now.instant, now.when)
+        return [one for one in self.faults if (one.instant, one.when) == at and one.strikes(now.nth)]
+
+    def _replace(self, owner: object, name: str, half: Callable[..., object] | None = None) -> None:
+        setattr(owner, name, self.around(name, getattr(owner, name), half))
+
+
+def _half_commit(commit: Callable[[CommitUnit], int], unit: CommitUnit) -> None:
+    commit(replace(unit, slices=_half(unit.slices), state=None))
+
+
+def _half_stage(stage: Callable[..., None], key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
+    stage(key, _half(slices), run_id)
+
+
+_HALVES: Mapping[str, Callable[..., object]] = {"commit": _half_commit, "stage": _half_stage}
+
+
+def _half(slices: Sequence[Slice]) -> list[Slice]:
+    """The first half of the rows, of each slice."""
+    return [replace(one, data=one.data.slice(0, one.data.num_rows // 2)) for one in slices]
+
+
+_END: Any = object()
+
+
+class _FaultyPartition(StreamPartition):
+    def __init__(self, partition: StreamPartition, injection: Injection) -> None:
+        self.id = partition.id
+        self._partition = partition
+        self._injection = injection
+
+    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        payloads = iter(self._partition.read(state))
+        try:
+            while True:
+                nth = self._injection.next("read")
+                faults = self._injection.strike(Passed("read", "before", nth))
+                payload = next(payloads, _END)
+                faults += self._injection.strike(Passed("read", "after", nth))
+                if payload is _END:
+                    return
+                yield next((one.payload for one in faults if isinstance(one, Garble)), payload)
+        finally:
+            if (close := getattr(payloads, "close", None)) is not None:
+                close()
+
+
+class _FaultyStream(DataSourceStream):
+    def __init__(self, stream: DataSourceStream, injection: Injection) -> None:
+        self.name, self.id = stream.name, stream.id
+        self.incremental, self.backfill = stream.incremental, stream.backfill
+        self._stream = stream
+        self._injection = injection
+
+    def schema(self, table: str | None = None) -> StreamSchema | None:
+        return self._stream.schema(table)
+
+    def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
+        for partition in self._injection.around("partitions", self._stream.partitions)(state):
+            yield _FaultyPartition(partition, self._injection)
+
+
+@contextmanager
+def injected(*faults: Fault, watch: Sequence[str] = ()) -> Iterator[Injection]:
+    """Every source and destination of the flows that this process runs meanwhile has these faults.
+
+    The flows are the real ones, and are run as always: by ``run_flows``, or by ``vdk`` within this process.
+
+    :param watch: functions (``"package.module:Class.method"``) that become instants without a fault, to be counted.
+    :raises AssertionError: at the end, if all else went well, for a fault that never struck: a test that waits for
+        the fifth commit of three tests nothing.
+    """
+    injection = Injection(*faults)
+    with ExitStack() as undo:
+        undo.callback(injection.release)
+        begin = file_run._Run.__init__
+        setattr(file_run._Run, "__init__", _beginning(injection))  # noqa: B010  # mypy refuses the assignment
+        undo.callback(setattr, file_run._Run, "__init__", begin)
+        for point in dict.fromkeys([*watch, *(one.instant for one in faults if ":" in one.instant)]):
+            owner, name = _owner(point)
+            undo.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, injection.around(point, getattr(owner, name)))
+        yield injection
+    for one in faults:
+        times = len([passed for passed in injection.passed if (passed.instant, passed.when) == (one.instant, one.when)])
+        assert one in injection.struck, f"{one} never struck: the run passed its instant {times} times"
+
+
+def _beginning(injection: Injection) -> Any:
+    begin = file_run._Run.__init__
+
+    def begun(run: file_run._Run, *args: Any, **kwargs: Any) -> None:
+        begin(run, *args, **kwargs)
+        for destination in run._destinations.values():
+            injection.into_destination(destination)
+        for flow in run._flows:
+            injection.into_source(flow._source)
+
+    return begun
+
+
+def _owner(point: str) -> tuple[Any, str]:
+    """What has the function, and its name there. Raises ``ValueError`` where there is no such function."""
+    module, _, path = point.partition(":")
+    *parents, name = path.split(".")
+    owner: Any = importlib.import_module(module)
+    for parent in parents:
+        owner = getattr(owner, parent)
+    if not inspect.isfunction(inspect.getattr_static(owner, name, None)):
+        raise ValueError(f"{point!r} is no function, and no method of a class")
+    return owner, name

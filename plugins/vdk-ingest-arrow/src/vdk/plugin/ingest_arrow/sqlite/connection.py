@@ -1,0 +1,168 @@
+"""SQLite's errors in words, and as what the runtime acts on (https://www.sqlite.org/rescode.html)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vdk.plugin.datasource_base.contract import (
+    ConfigurationError,
+    ConnectionFailedError,
+    DataSourceError,
+    DestinationError,
+)
+
+from ..sql.database import constrained, first_bytes, forbidden, something_else
+from ..target_identity import FileId, check_same, opened_id
+from ..values import UnfitValueError
+from .values import CAST, cast
+
+_MAGIC = b"SQLite format 3\0"
+"""The first 16 bytes of a database (https://www.sqlite.org/fileformat2.html, section 1.3)."""
+
+_FULL = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+"""A file that may not grow; the second is the index of a write-ahead log."""
+
+
+def translated(error: sqlite3.Error, path: Path, lock_timeout: float) -> DataSourceError:
+    """An SQLite error as the runtime understands it: try again, or not."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    text = f"{error} ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return ConnectionFailedError(
+            f"another process or connection uses {path}, and still does after {lock_timeout:g} s. End it or wait for "
+            f"it; how long to wait is set by the target's option 'lock_timeout' ('?lock_timeout=5m'): {text}"
+        )
+    if code == sqlite3.SQLITE_FULL or getattr(error, "sqlite_errorcode", 0) in _FULL:
+        return DestinationError(f"{path}: the disk is full, or the file may not grow: {text}")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        return forbidden(path, text)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return DestinationError(
+            f"{path} is damaged: restore it from a copy, or recover what is readable with the command "
+            f"'sqlite3 FILE .recover': {text}"
+        )
+    unfit = code in (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH) or "malformed JSON" in text
+    if unfit or isinstance(error, sqlite3.DataError):
+        return UnfitValueError(f"{path}: {text}")
+    if code == sqlite3.SQLITE_CONSTRAINT:
+        return constrained(str(path), text)
+    if code == sqlite3.SQLITE_IOERR:
+        return ConnectionFailedError(f"{path}: {text}")
+    return DestinationError(f"{path}: {text}")
+
+
+def check_file(path: Path) -> None:
+    """Raises an error for a file that is no SQLite database, unless there is none yet. An empty one is one."""
+    if first_bytes(path, len(_MAGIC), "SQLite") not in (None, b"", _MAGIC):
+        raise something_else(path, "is no SQLite database")
+
+
+T = TypeVar("T")
+OLDEST = (3, 35)
+"""UPDATE … FROM is of 3.33, RETURNING and DROP COLUMN of 3.35 (2021-03-12)."""
+_SETTINGS = (
+    # A commit that returned survives a power cut.
+    "synchronous = FULL",
+    # 32 MiB of pages, so that a batch is written once and not in pieces.
+    "cache_size = -32768",
+    # A table is renamed into the place of another: the views of that one are to stay as they are meanwhile.
+    "legacy_alter_table = ON",
+    "foreign_keys = OFF",
+)
+# The journal's mode is the file's own, and stays as it is: a person who has set it to WAL keeps that. A new file has
+# a rollback journal: afterwards it is one file, and it works in shared folders, where WAL does not.
+
+
+class SqliteConnection:
+    """One connection to one file, used by one thread at a time."""
+
+    def __init__(self, path: Path, *, lock_timeout: float) -> None:
+        self._path = path
+        self._lock_timeout = lock_timeout
+        self._connection: sqlite3.Connection | None = None
+        self._file: FileId | None = None
+
+    def open(self) -> None:
+        """Connect.
+
+        :raises ConfigurationError: there is no such folder, or the file is something else.
+        :raises ConnectionFailedError: another process still has it after the lock timeout.
+        :raises DestinationError: it is damaged, or may not be read and written.
+        """
+        if self._connection is not None:
+            return
+        if sqlite3.sqlite_version_info < OLDEST:
+            raise ConfigurationError(
+                f"this Python has SQLite {sqlite3.sqlite_version}, and sqlite:// targets need "
+                f"{'.'.join(map(str, OLDEST))} or later: use a newer Python or system"
+            )
+        check_file(self._path)
+        try:
+            connection = sqlite3.connect(
+                self._path, timeout=self._lock_timeout, isolation_level=None, check_same_thread=False
+            )
+            self._connection = connection
+            for setting in _SETTINGS:
+                connection.execute(f"PRAGMA {setting}")
+            connection.create_function(CAST, 3, cast, deterministic=True)
+            # Reads the file's first page, and takes the lock that writing takes.
+            self.transaction(lambda: None)
+            self._file = opened_id(self._path)
+        except sqlite3.Error as error:
+            self.close()
+            raise self.translated(error) from error
+        except DestinationError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the file. Idempotent."""
+        connection, self._connection = self._connection, None
+        self._file = None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        return self._opened().execute(sql, tuple(parameters))
+
+    def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        self._opened().executemany(sql, rows)
+
+    def transaction(self, work: Callable[[], T]) -> T:
+        """Run ``work`` in one transaction, which is the only one that writes.
+
+        :raises DestinationError: the file is not the one that was opened.
+        """
+        connection = self._opened()
+        self._check_place()  # SQLite takes a file that was moved for one that may not be written
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = work()
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:  # SQLite has undone it already where a disk is full
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            self._check_place()
+            raise
+        self._check_place()
+        return result
+
+    def translated(self, error: sqlite3.Error) -> DataSourceError:
+        return translated(error, self._path, self._lock_timeout)
+
+    def _check_place(self) -> None:
+        """Before a commit, so that nothing is written elsewhere; and after it, so that it is certain."""
+        if self._file is not None:
+            check_same(self._path, self._file)
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self.open()
+        assert self._connection is not None
+        return self._connection

@@ -1,0 +1,299 @@
+"""Refresh tokens that a server replaced: kept in a private file, so that the next run has the one that works."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import math
+import os
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import requests
+from filelock import FileLock, Timeout
+from oauthlib.oauth2 import BackendApplicationClient, MissingTokenError, OAuth2Error
+from requests.auth import AuthBase
+from requests.utils import get_environ_proxies
+
+from vdk.plugin.datasource_base.contract import AuthenticationError, ConfigurationError, ConnectionFailedError
+
+from ..http.body import Unfit, whole
+from ..http.connections import Session, TooMuch
+from ..http.transport import Limits, trusted
+from ..http.urls import Origin
+from .options import BasicAuth, OAuth2ClientCredentials, OAuth2RefreshToken
+from .simple import Basic
+
+log = logging.getLogger(__name__)
+LOCK_SECONDS = 60.0
+
+
+class TokenFile:
+    """One refresh token in one file, readable by its owner only, replaced at once or not at all.
+
+    The file knows which configured token its own descends from (by a hash): a new one in the
+    configuration counts, whatever the file holds.
+    """
+
+    def __init__(self, path: Path | None, *, token_url: str, client_id: str, configured: str) -> None:
+        self._descent = _digest(token_url, client_id, configured)
+        self._path = path or _state_folder() / f"{self._descent[:32]}.json"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Alone with the file: of two processes that use one token at once, the second would use a dead one."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = FileLock(f"{self._path}.lock", timeout=LOCK_SECONDS, mode=0o600)
+            lock.acquire()
+        except Timeout:
+            raise ConnectionFailedError(f"{self._path}: another process has held the token for a minute") from None
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self._path}: a refresh token that the server replaces could not be kept there ({error.strerror}); "
+                "name a file that can be written with auth.token_file"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def load(self) -> str | None:
+        """The token that replaced the configured one; None where none did."""
+        try:
+            content = json.loads(self._path.read_text("utf-8"))
+            return str(content["refresh_token"]) if content["descends_from"] == self._descent else None
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(
+                f"{self._path}: the refresh token kept there cannot be read ({type(error).__name__}); delete the file "
+                "and configure a new token"
+            ) from None
+
+    def save(self, token: str) -> None:
+        """Durably, before the token is used: the one before is dead by now."""
+        try:
+            self._replace(token)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self._path}: the refresh token that the server issued could not be kept there ({error.strerror}), "
+                "and the one before may be dead: name a file that can be written with auth.token_file, and configure a "
+                "new refresh_token if the next run is refused"
+            ) from None
+        log.info("the server issued a new refresh token; it is kept in %s", self._path)
+
+    def _replace(self, token: str) -> None:
+        folder = self._path.parent
+        handle, name = tempfile.mkstemp(
+            dir=folder, prefix=f".{self._path.name}."
+        )  # mkstemp: readable by the owner only
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump({"descends_from": self._descent, "refresh_token": token}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, self._path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _state_folder() -> Path:
+    """The user's state folder (XDG base directory specification)."""
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "vdk-source-rest"
+
+
+LARGEST = 1024 * 1024
+
+
+class TokenServer:
+    """Posts forms. A redirect is an error: what is posted holds secrets."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def __call__(self, url: str, form: str, auth: AuthBase | None) -> tuple[int, bytes]:
+        origin = Origin.of(url)
+        try:
+            with (
+                Session(self._limits.total, LARGEST) as session,
+                session.post(
+                    url,
+                    data=form,
+                    auth=auth,
+                    headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
+                    stream=True,
+                    timeout=(self._limits.connect, self._limits.read),
+                    allow_redirects=False,
+                    verify=trusted(self._limits),
+                    proxies=get_environ_proxies(url),
+                ) as response,
+            ):
+                if response.is_redirect:
+                    raise ConfigurationError(
+                        f"the token server {origin} redirects, and secrets are not sent on; name the right token_url"
+                    )
+                return response.status_code, whole(response, LARGEST, remedy=False)
+        except Unfit as error:
+            raise ConfigurationError(f"the token server {origin}: {error}; is token_url right?") from None
+        except (TooMuch, ConnectionFailedError) as error:
+            raise ConnectionFailedError(f"the token server {origin}: {error}") from None
+        except requests.exceptions.SSLError:
+            raise ConfigurationError(f"the token server {origin}: its certificate is not trusted") from None
+        except requests.RequestException as error:
+            raise ConnectionFailedError(f"the token server {origin}: {type(error).__name__}") from None
+
+
+EARLY = 30.0
+"""Seconds before its end that a token is renewed: a request takes time, and clocks differ."""
+USUAL = 3600.0
+LONGEST = 365 * 86400.0
+REMEMBERED = 100
+"""Tokens that are taken out of messages."""
+
+
+class Ask(Protocol):
+    """Posts a form and returns status and body; raises ``ConnectionFailedError`` where that fails."""
+
+    def __call__(self, url: str, form: str, auth: AuthBase | None) -> tuple[int, bytes]: ...
+
+
+class OAuth2(AuthBase):
+    """Puts an access token on requests; asks ``token_url`` for one when there is none or it is about to end.
+
+    :param ask: how to reach ``token_url``. It follows no redirect: the client's secret goes nowhere else.
+    """
+
+    def __init__(self, config: OAuth2ClientCredentials | OAuth2RefreshToken, ask: Ask) -> None:
+        self._config = config
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._access: str | None = None
+        self._ends = 0.0
+        self._refresh: str | None = None
+        self._unsaved: str | None = None
+        """A refresh token that could not be written to its file; the one in there was replaced by it."""
+        self._file: TokenFile | None = None
+        self._seen: deque[str] = deque(maxlen=REMEMBERED)
+        if isinstance(config, OAuth2RefreshToken):
+            self._file = TokenFile(
+                config.token_file,
+                token_url=config.token_url,
+                client_id=config.client_id,
+                configured=config.refresh_token.reveal(),
+            )
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token()}"
+        return request
+
+    def renew(self, request: requests.PreparedRequest) -> bool:
+        """Drop the token that ``request`` was refused with. Another thread may have renewed it already."""
+        with self._lock:
+            if request.headers.get("Authorization") == f"Bearer {self._access}":
+                self._access = None
+        return True
+
+    def secrets(self) -> list[str]:
+        """The tokens that were issued last."""
+        return list(self._seen)
+
+    def _token(self) -> str:
+        with self._lock:
+            if self._access is None or time.monotonic() >= self._ends:
+                with self._file.locked() if self._file is not None else contextlib.nullcontext():
+                    self._obtain()
+            assert self._access is not None
+            return self._access
+
+    def _obtain(self) -> None:
+        client = BackendApplicationClient(self._config.client_id)
+        status, body = self._ask(self._config.token_url, self._form(client), self._client_auth())
+        token = self._parsed(client, status, body)
+        lifetime = _lifetime(token.get("expires_in"))
+        self._access = str(token["access_token"])
+        self._ends = time.monotonic() + max(lifetime - EARLY, lifetime / 2)
+        self._seen.append(self._access)
+        issued = token.get("refresh_token")
+        if self._file is not None and isinstance(issued, str) and issued not in ("", self._refresh):
+            self._seen.append(issued)
+            self._refresh = self._unsaved = issued
+            self._file.save(issued)
+            self._unsaved = None
+
+    def _form(self, client: BackendApplicationClient) -> str:
+        config, extra = self._config, dict(self._config.extra)
+        in_body = config.client_auth == "body" or config.client_secret is None
+        if in_body and config.client_secret is not None:
+            extra["client_secret"] = config.client_secret.reveal()
+        scope = " ".join(config.scopes) or None
+        if isinstance(config, OAuth2ClientCredentials):
+            return str(client.prepare_request_body(scope=scope, include_client_id=in_body, **extra))
+        if in_body:
+            extra["client_id"] = config.client_id
+        assert self._file is not None
+        self._refresh = self._unsaved or self._file.load() or config.refresh_token.reveal()
+        return str(client.prepare_refresh_body(refresh_token=self._refresh, scope=scope, **extra))
+
+    def _client_auth(self) -> AuthBase | None:
+        config = self._config
+        if config.client_auth == "body" or config.client_secret is None:
+            return None
+        return Basic(BasicAuth(username=config.client_id, password=config.client_secret))
+
+    def _parsed(self, client: BackendApplicationClient, status: int, body: bytes) -> dict[str, Any]:
+        origin = Origin.of(self._config.token_url)
+        if status == 429 or status >= 500:
+            raise ConnectionFailedError(f"the token server {origin} answered {status}")
+        no_token = ConfigurationError(
+            f"the answer of the token server {origin} ({status}) holds no token: is token_url right?"
+        )
+        text, lifetime = _without_lifetime(body.decode("utf-8", "replace"))
+        try:
+            # without scopes: a server may grant fewer than asked for, which the library takes for an error
+            token: dict[str, Any] = client.parse_request_body_response(text)
+        except (MissingTokenError, ValueError, TypeError, AttributeError, RecursionError):
+            raise no_token from None
+        except OAuth2Error as error:
+            raise AuthenticationError(
+                f"the token server {origin} refused to issue a token ({status}): {error.error}; check client_id, "
+                "client_secret and scopes" + (", or obtain a new refresh_token" if self._file is not None else "")
+            ) from None
+        if not isinstance(token["access_token"], str) or not token["access_token"]:
+            raise no_token
+        return token if lifetime is None else {**token, "expires_in": lifetime}
+
+
+def _without_lifetime(text: str) -> tuple[str, Any]:
+    """An answer in JSON without ``expires_in``, and that: the library refuses a whole token for an odd one."""
+    try:
+        fields = json.loads(text)
+        lifetime = fields.pop("expires_in", None)
+        return json.dumps(fields), lifetime
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return text, None  # it is no JSON object, which the library looks at
+
+
+def _lifetime(value: Any) -> float:
+    """Seconds that a token lives by ``expires_in`` (RFC 6749, section 5.1); an hour where that is not usable."""
+    if isinstance(value, bool):
+        return USUAL
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return USUAL
+    return min(seconds, LONGEST) if 0 < seconds < math.inf else USUAL

@@ -1,0 +1,1 @@
+"""Requests and responses: the client, its connections, bodies, URLs and rate limits."""

@@ -1,0 +1,1 @@
+"""Which request comes after a page, and whether there is one."""
