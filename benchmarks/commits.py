@@ -22,7 +22,7 @@ STATES = """
 import sys
 from pathlib import Path
 import pyarrow as pa
-from vdk.plugin.datasource_base.parts import CommitUnit, Slice, StateKey, TableSpec
+from vdk.plugin.datasource_base.parts import CommitUnit, TableBatch, StateKey, TableSpec
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 target, states, commits = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 keys = [StateKey("shop", "shop.db", "orders", str(number), "orders") for number in range(states)]
@@ -32,7 +32,7 @@ for start in range(0, states, 500):
     some = keys[start : start + 500]
     destination.commit_group([CommitUnit(key, (), {"n": 0}, 0, "run") for key in some], [])
 for turn in range(commits):
-    rows = Slice(TableSpec(f"orders{turn // 100}", "append"), "rows", pa.table({"id": [turn]}))
+    rows = TableBatch(TableSpec(f"orders{turn // 100}", "append"), "rows", pa.table({"id": [turn]}))
     destination.commit(CommitUnit(keys[turn % 10], [rows], {"n": turn}, 1 + turn // 10, "run"))
 destination.close()
 """

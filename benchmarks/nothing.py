@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vdk.plugin.datasource_base.parts import CommitUnit, Destination, Slice, StateKey, StoredState, WriteMode
+from vdk.plugin.datasource_base.parts import CommitUnit, Destination, StateKey, StoredState, TableBatch, WriteMode
 
 
 class Nothing(Destination):
@@ -18,7 +18,7 @@ class Nothing(Destination):
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         return []
 
-    def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
+    def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
         """Dropped."""
 
     def discard(self, key: StateKey) -> None:

@@ -15,7 +15,7 @@ import pyproj.datadir
 
 from conftest import Vdk, summary_of
 from values import differences
-from vdk.plugin.datasource_base.parts import CommitUnit, Slice, StateKey, TableSpec
+from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, TableBatch, TableSpec
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
 PROJ = Path(pyproj.datadir.get_data_dir()) / "proj.db"
@@ -46,8 +46,8 @@ def test_every_type_comes_back_as_what_it_was(vdk: Vdk, flow: Callable[..., Path
     table = pa.table({name: array for name, (array, _, _) in VALUES.items()})
     destination = ArrowDestination("sqlite:///shop.db", folder=tmp_path)
     destination.open()
-    slices = [Slice(TableSpec("orders", "append"), "rows", table)]
-    destination.commit(CommitUnit(StateKey("a", "", "orders", "", "orders"), slices, None, 0, "run"))
+    batches = [TableBatch(TableSpec("orders", "append"), "rows", table)]
+    destination.commit(CommitUnit(StateKey("a", "", "orders", "", "orders"), batches, None, 0, "run"))
     destination.close()
     done = vdk("datasource", "run", str(flow(flow='streams = ["orders"]')))
     assert done.returncode == 0, done.stderr

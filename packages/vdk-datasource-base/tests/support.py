@@ -21,7 +21,7 @@ from vdk.plugin.datasource_base import (
     data_source,
 )
 from vdk.plugin.datasource_base.contract import State
-from vdk.plugin.datasource_base.parts import CommitUnit, Generation, Registry, Slice, StateKey, StoredState
+from vdk.plugin.datasource_base.parts import CommitUnit, Registry, StateKey, StoredState, TableBatch, TableSnapshot
 from vdk.plugin.datasource_base.runtime import Environment, Options, RunSummary, execute
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
@@ -202,17 +202,17 @@ class FaultyDestination(MemoryDestination):
         self._maybe("commit!")
         return version
 
-    def stage(self, key: StateKey, slices: Iterable[Slice], run_id: str) -> None:
+    def stage(self, key: StateKey, batches: Iterable[TableBatch], run_id: str) -> None:
         self._maybe("stage")
-        super().stage(key, list(slices), run_id)
+        super().stage(key, list(batches), run_id)
 
     def discard(self, key: StateKey) -> None:
         self._maybe("discard")
         super().discard(key)
 
-    def publish(self, generation: Generation) -> list[int]:
+    def publish(self, snapshot: TableSnapshot) -> list[int]:
         self._maybe("publish")
-        versions = super().publish(generation)
+        versions = super().publish(snapshot)
         self._maybe("publish!")
         return versions
 
@@ -290,7 +290,7 @@ class Lab:
         return {(key.stream, key.partition): one.state for key, one in stored.items()}
 
     @property
-    def staged(self) -> dict[StateKey, list[Slice]]:
+    def staged(self) -> dict[StateKey, list[TableBatch]]:
         return MemoryDestination(self.target).staged
 
     def numbers(self, table: str) -> list[int]:

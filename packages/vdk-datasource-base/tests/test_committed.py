@@ -68,7 +68,7 @@ def test_a_state_is_handed_over_only_once_it_is_stored(lab: Lab) -> None:
 
 
 def test_a_replaced_stream_is_handed_over_after_it_is_published(lab: Lab) -> None:
-    """Its states are those of the generation that became visible."""
+    """Its states are those of the snapshot that became visible."""
 
     def read(state: State) -> Iterator[DataSourcePayload]:
         yield payload({"n": 1}, state={"seen": 1})

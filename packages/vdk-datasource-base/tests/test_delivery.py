@@ -25,17 +25,17 @@ from vdk.plugin.datasource_base import (
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, State
 from vdk.plugin.datasource_base.parts import CommitUnit
 from vdk.plugin.datasource_base.runtime import Options, execute
-from vdk.plugin.datasource_base.runtime.states import forget_states
+from vdk.plugin.datasource_base.runtime.states import reset_states
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
 KEYED = StreamSchema(pa.schema([("id", pa.int64()), ("v", pa.string())]), primary_key=("id",), cursor="id")
 
 
 class Counted(FaultyDestination):
-    slices: ClassVar[list[int]] = []
+    batches: ClassVar[list[int]] = []
 
     def commit(self, unit: CommitUnit) -> int:
-        self.slices.append(len(unit.slices))
+        self.batches.append(len(unit.batches))
         return super().commit(unit)
 
 
@@ -229,11 +229,11 @@ def test_one_stream_fills_many_tables_each_in_its_own_order(lab: Lab) -> None:
 
 
 def test_tables_that_alternate_make_few_slices(lab: Lab) -> None:
-    """A thousand payloads for two tables land as two slices, not as a thousand."""
+    """A thousand payloads for two tables land as two batches, not as a thousand."""
     lab.registry.add_destination("counted", f"{__name__}:Counted")
     rows = [payload({"n": n}, destination_table=f"t{n % 2}") for n in range(1000)]
     lab.run(Whole("t", lambda state: [*rows, payload(state={"x": 1})]), method="counted", options=Options())
-    assert Counted.slices == [2]
+    assert Counted.batches == [2]
 
 
 def test_a_destination_table_template_names_the_tables(lab: Lab) -> None:
@@ -373,7 +373,7 @@ def test_a_run_notices_a_state_that_was_reset_and_made_anew(lab: Lab) -> None:
             if number == 15 and next(once) == 0:
                 while lab.states != {("t", ""): {"next": 15}}:
                     time.sleep(0.001)  # the writer lands the third batch
-                forget_states(lab.flow(), lab.environment())
+                reset_states(lab.flow(), lab.environment())
                 for end in (2, 4, 6):
                     until[0] = end
                     execute(lab.flow(), lab.environment(Options(batch_rows=5)))

@@ -15,7 +15,7 @@ import pytest
 from support import QUICK, FaultyDestination, Lab, Read, Split, counting, payload
 from vdk.plugin.datasource_base import ConnectionFailedError, DataSourcePayload, FlowFailedError, StreamSchema
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, State
-from vdk.plugin.datasource_base.parts import CommitUnit, Slice, StateKey, StoredState
+from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, StoredState, TableBatch
 from vdk.plugin.datasource_base.runtime import Options
 from vdk.plugin.datasource_base.runtime.run.reader_slots import MOST_WAITING
 
@@ -42,13 +42,13 @@ class Grouping(FaultyDestination):
         self._called("commit", [unit.key.partition])
         return super().commit(unit)
 
-    def commit_group(self, units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
+    def commit_group(self, units: Sequence[CommitUnit], batches: Sequence[TableBatch]) -> list[int]:
         self._called("group", [unit.key.partition for unit in units])
         kept: list[Any] = [self.rows, self.states, self.versions, self.staged, self._mine]
         before = copy.deepcopy(kept)
         try:
             first, *others = units
-            versions = [FaultyDestination.commit(self, replace(first, slices=slices))]
+            versions = [FaultyDestination.commit(self, replace(first, batches=batches))]
             versions += [FaultyDestination.commit(self, unit) for unit in others]
         except BaseException:
             for mine, old in zip(kept, before, strict=True):
@@ -59,9 +59,9 @@ class Grouping(FaultyDestination):
             Grouping.before(self, ["after", *(unit.key.partition for unit in units)])
         return versions
 
-    def stage(self, key: StateKey, slices: Any, run_id: str) -> None:
+    def stage(self, key: StateKey, batches: Any, run_id: str) -> None:
         self._called("stage", [key.partition])
-        super().stage(key, slices, run_id)
+        super().stage(key, batches, run_id)
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +116,7 @@ def test_a_hundred_small_partitions_are_a_few_commits(lab: Lab, mode: str) -> No
 
 @pytest.mark.parametrize("flow", [{"write_mode": "replace"}, {}])
 def test_partitions_that_are_read_whole_are_set_aside_together(lab: Lab, flow: dict[str, Any]) -> None:
-    """The generation has all their rows, once."""
+    """The snapshot has all their rows, once."""
     parts = {f"p{n}": part(n, state=False) for n in range(PARTS)}
     for _ in range(2):
         summary = run(lab, parts, StreamSchema(KEYED.fields, ("id",)), incremental=False, **flow)

@@ -1,4 +1,4 @@
-"""Rows and deletes of one commit unit: few slices, however they alternate, with the last operation per key."""
+"""Rows and deletes of one commit unit: few batches, however they alternate, with the last operation per key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from support import FaultyDestination, Lab, Whole, payload
 from vdk.plugin.datasource_base import DataSourcePayload, FlowFailedError, StreamSchema
 from vdk.plugin.datasource_base.contract import State
-from vdk.plugin.datasource_base.parts import CommitUnit, Slice, StateKey
+from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, TableBatch
 from vdk.plugin.datasource_base.runtime import Options
 
 KEYED = StreamSchema(pa.schema([("id", pa.int64()), ("v", pa.string())]), primary_key=("id",), cursor="id")
@@ -21,22 +21,22 @@ DELETED_AT = "_vdk_deleted_at"
 
 
 class Recorded(FaultyDestination):
-    """Remembers the slices of each call."""
+    """Remembers the batches of each call."""
 
     commits: ClassVar[list[list[tuple[str, str, int]]]] = []
     stages: ClassVar[list[list[tuple[str, str, int]]]] = []
 
     def commit(self, unit: CommitUnit) -> int:
-        self.commits.append(_shape(unit.slices))
+        self.commits.append(_shape(unit.batches))
         return super().commit(unit)
 
-    def stage(self, key: StateKey, slices: Any, run_id: str) -> None:
-        self.stages.append(_shape(slices))
-        super().stage(key, slices, run_id)
+    def stage(self, key: StateKey, batches: Any, run_id: str) -> None:
+        self.stages.append(_shape(batches))
+        super().stage(key, batches, run_id)
 
 
-def _shape(slices: Sequence[Slice]) -> list[tuple[str, str, int]]:
-    return [(one.table.name, one.kind, one.data.num_rows) for one in slices]
+def _shape(batches: Sequence[TableBatch]) -> list[tuple[str, str, int]]:
+    return [(one.table.name, one.kind, one.data.num_rows) for one in batches]
 
 
 @pytest.fixture(autouse=True)
@@ -195,7 +195,7 @@ def test_units_of_several_batches_keep_their_order(lab: Lab) -> None:
     ]
     run(lab, *payloads, options=Options(batch_rows=10))
     assert values(lab) == replayed(payloads)
-    assert all(len(slices) <= 2 for slices in Recorded.stages)
+    assert all(len(batches) <= 2 for batches in Recorded.stages)
     assert len(Recorded.stages) >= 9
 
 

@@ -1,4 +1,4 @@
-"""Streams that are read whole: a new generation is visible at once, or not at all."""
+"""Streams that are read whole: a new snapshot is visible at once, or not at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vdk.plugin.datasource_base import (
 )
 from vdk.plugin.datasource_base.contract import DestinationError, State
 from vdk.plugin.datasource_base.runtime import execute
-from vdk.plugin.datasource_base.runtime.states import forget_states
+from vdk.plugin.datasource_base.runtime.states import reset_states
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
 SCHEMA = StreamSchema(pa.schema([("n", pa.int64())]))
@@ -97,7 +97,7 @@ def test_what_a_killed_run_staged_is_dropped(lab: Lab) -> None:
 
 
 def test_an_explicit_replace_reads_from_the_beginning_and_keeps_the_state(lab: Lab) -> None:
-    """``read`` gets ``{}``; the state of the generation lands with it, for a later run that is incremental."""
+    """``read`` gets ``{}``; the state of the snapshot lands with it, for a later run that is incremental."""
     seen: list[State] = []
 
     def read(state: State) -> Iterable[DataSourcePayload]:
@@ -130,7 +130,7 @@ def test_a_partition_that_is_read_again_is_staged_once(lab: Lab) -> None:
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_publication_is_tried_again(lab: Lab, times: int) -> None:
-    """A destination that comes back in time takes the generation, which is still staged."""
+    """A destination that comes back in time takes the snapshot, which is still staged."""
     lab.run(Whole("t", whole(3), SCHEMA))
     lab.fault(FailEvery("publish", ConnectionFailedError("away"), *range(1, times + 1)))
     report = lab.run(Whole("t", whole(9), SCHEMA)).streams[0]
@@ -168,9 +168,9 @@ def test_a_publication_whose_answer_is_lost_has_landed_once(lab: Lab) -> None:
 
 
 def test_a_publication_without_states_whose_answer_is_lost_is_told_as_unknown(lab: Lab) -> None:
-    """Whichever generation is there is whole, and the next run brings the present one."""
+    """Whichever snapshot is there is whole, and the next run brings the present one."""
     lab.fault(FailEvery("publish!", ConnectionFailedError("gone before it answered"), 1))
-    with pytest.raises(FlowFailedError, match=r"does not say whether it was done\. One whole generation is there"):
+    with pytest.raises(FlowFailedError, match=r"does not say whether it was done\. One whole snapshot is there"):
         lab.run(Whole("t", whole(9), SCHEMA))
     assert lab.numbers("t") == list(range(9))
     lab.fault(None)
@@ -179,7 +179,7 @@ def test_a_publication_without_states_whose_answer_is_lost_is_told_as_unknown(la
 
 
 def test_a_publication_that_another_run_overtook_is_refused(lab: Lab) -> None:
-    """States that are there but not this run's own are another run's generation."""
+    """States that are there but not this run's own are another run's snapshot."""
 
     def read(state: State) -> Iterator[DataSourcePayload]:
         yield payload(*numbers(0, 5), state={"seen": 5})
@@ -198,7 +198,7 @@ def test_a_publication_that_another_run_overtook_is_refused(lab: Lab) -> None:
 
 
 def test_a_stop_between_partitions_does_not_publish_what_was_read_so_far(lab: Lab) -> None:
-    """A stream whose partitions were not all read has no new generation, though none of those read failed."""
+    """A stream whose partitions were not all read has no new snapshot, though none of those read failed."""
     lab.run(Whole("t", whole(3), SCHEMA))
     environment = lab.environment(replace(QUICK, max_parallel_partitions=1))
     read = threading.Event()
@@ -331,7 +331,7 @@ class TestIncremental:
     def test_a_log_that_was_emptied_keeps_its_rows(self, lab: Lab) -> None:
         """Also where its state was reset: what has landed incrementally is never replaced by nothing."""
         lab.run(Whole("t", counting(3)))
-        forget_states(lab.flow(), lab.environment())
+        reset_states(lab.flow(), lab.environment())
         assert lab.states == {("t", ""): {}}
         summary = lab.run(Whole("t", lambda state: [], incremental=True))
         assert (summary.status, lab.numbers("t")) == ("succeeded", [0, 1, 2])
@@ -341,8 +341,8 @@ class TestIncremental:
         stream = Whole("t", counting(3), KEYED)
         lab.run(stream)
         before = MemoryDestination(lab.target).load_states("src")[0]
-        assert [one.stored for one in forget_states(lab.flow(), lab.environment())] == [before]
-        assert forget_states(lab.flow(), lab.environment()) == []
+        assert [one.stored for one in reset_states(lab.flow(), lab.environment())] == [before]
+        assert reset_states(lab.flow(), lab.environment()) == []
         report = lab.run(stream).streams[0]
         assert (report.rows_read, report.state_before, report.state_after) == (3, {}, {"": {"next": 3}})
         assert dict(lab.scripts["src"].seen or {}) == {}
@@ -379,7 +379,7 @@ class TestIncremental:
         """After a reset, and with rows: whole ones, that are not added to the old ones. From then on it is a table
         like any that is read whole."""
         lab.run(Split("t", {"a": counting(3), "b": counting(2)}))
-        forget_states(lab.flow(), lab.environment())
+        reset_states(lab.flow(), lab.environment())
         with pytest.raises(FlowFailedError, match=r"an empty table would replace them.*write_mode = \"replace\""):
             lab.run(Whole("t", lambda state: [], SCHEMA))
         assert lab.numbers("t") == [0, 0, 1, 1, 2]
@@ -391,7 +391,7 @@ class TestIncremental:
     def test_an_explicit_replace_publishes_an_empty_table(self, lab: Lab) -> None:
         """Somebody has asked for it."""
         lab.run(Whole("t", counting(3)))
-        forget_states(lab.flow(), lab.environment())
+        reset_states(lab.flow(), lab.environment())
         lab.run(Whole("t", lambda state: [], incremental=True), write_mode="replace")
         assert lab.numbers("t") == []
 
@@ -401,7 +401,7 @@ class TestIncremental:
         with pytest.raises(FlowFailedError, match=r"vdk datasource state reset FLOW --stream t"):
             lab.run(Whole("t", whole(3), incremental=False), Whole("u", whole(3)))
         assert (lab.numbers("t"), lab.numbers("u")) == ([0, 1, 2], [0, 1, 2])
-        forget_states(lab.flow(), lab.environment())
+        reset_states(lab.flow(), lab.environment())
         lab.run(Whole("t", whole(5), incremental=False))
         assert lab.numbers("t") == [0, 1, 2, 3, 4]
 

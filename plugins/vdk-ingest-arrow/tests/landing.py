@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from lakes import DuckDBLake, Lake
-from vdk.plugin.datasource_base.parts import CommitUnit, Slice, StateKey, TableSpec
+from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, TableBatch, TableSpec
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
 KEY = StateKey("shop", "sqlite /shop.db", "orders", "", "orders")
@@ -22,22 +22,22 @@ def partition(name: str) -> StateKey:
     return StateKey(KEY.source_id, KEY.source_identity, KEY.stream, name, KEY.table)
 
 
-def rows(spec: TableSpec, data: Mapping[str, Any] | pa.Table) -> Slice:
-    return Slice(spec, "rows", data if isinstance(data, pa.Table) else pa.table(dict(data)))
+def rows(spec: TableSpec, data: Mapping[str, Any] | pa.Table) -> TableBatch:
+    return TableBatch(spec, "rows", data if isinstance(data, pa.Table) else pa.table(dict(data)))
 
 
-def deletes(spec: TableSpec, data: Mapping[str, Any]) -> Slice:
-    return Slice(spec, "deletes", pa.table(dict(data)))
+def deletes(spec: TableSpec, data: Mapping[str, Any]) -> TableBatch:
+    return TableBatch(spec, "deletes", pa.table(dict(data)))
 
 
 def unit(
-    *slices: Slice,
+    *batches: TableBatch,
     state: Mapping[str, Any] | None = None,
     version: int = 0,
     key: StateKey = KEY,
     run_id: str = "run-1",
 ) -> CommitUnit:
-    return CommitUnit(key, slices, state, version, run_id)
+    return CommitUnit(key, batches, state, version, run_id)
 
 
 def connected(target: str) -> ArrowDestination:
@@ -57,11 +57,11 @@ def opened(lake: Lake | Path, options: str = "") -> ArrowDestination:
     return lake_of(lake).opened(options)
 
 
-def land(lake: Lake | Path, *slices: Slice) -> None:
-    """Land slices as one unit, and close."""
+def land(lake: Lake | Path, *batches: TableBatch) -> None:
+    """Land batches as one unit, and close."""
     destination = opened(lake)
     try:
-        destination.commit(unit(*slices))
+        destination.commit(unit(*batches))
     finally:
         destination.close()
 

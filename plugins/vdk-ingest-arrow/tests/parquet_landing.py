@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from landing import unit
-from vdk.plugin.datasource_base.parts import Slice
+from vdk.plugin.datasource_base.parts import TableBatch
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
 
@@ -22,11 +22,11 @@ def opened(lake: Path, options: str = "") -> ArrowDestination:
     return destination
 
 
-def land(lake: Path, *slices: Slice, options: str = "") -> None:
-    """Land slices as one unit, and close."""
+def land(lake: Path, *batches: TableBatch, options: str = "") -> None:
+    """Land batches as one unit, and close."""
     destination = opened(lake, options)
     try:
-        destination.commit(unit(*slices))
+        destination.commit(unit(*batches))
     finally:
         destination.close()
 

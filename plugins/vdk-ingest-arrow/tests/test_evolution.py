@@ -156,11 +156,11 @@ CHANGES: dict[str, Change] = {
 @pytest.mark.parametrize("at_once", [False, True], ids=["two units", "one unit"])
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_column_becomes_what_takes_every_value(lake: Lake, change: Change, at_once: bool) -> None:
-    slices = [rows(APPEND, {"a": change.before}), rows(APPEND, {"a": change.after})]
+    batches = [rows(APPEND, {"a": change.before}), rows(APPEND, {"a": change.after})]
     if at_once:
-        land(lake, *slices)
+        land(lake, *batches)
     else:
-        for one in slices:
+        for one in batches:
             land(lake, one)
     type_, values = change.expected(lake)
     assert columns(lake) == {"a": type_}

@@ -7,7 +7,7 @@ import pytest
 
 from lakes import Lake
 from vdk.plugin.datasource_base.contract import DestinationError
-from vdk.plugin.datasource_base.parts import CommitUnit, Slice, StateKey, TableSpec
+from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, TableBatch, TableSpec
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
 KEY = StateKey("s", "here", "items", "", "items")
@@ -28,7 +28,7 @@ def keys(*ids: int) -> pa.Table:
 @pytest.fixture
 def landing(destination: ArrowDestination) -> ArrowDestination:
     """A destination that four rows have landed in."""
-    destination.commit(CommitUnit(KEY, [Slice(spec(), "rows", rows(1, 2, 3, 4))], {"n": 1}, 0, "run"))
+    destination.commit(CommitUnit(KEY, [TableBatch(spec(), "rows", rows(1, 2, 3, 4))], {"n": 1}, 0, "run"))
     return destination
 
 
@@ -38,10 +38,10 @@ def landed(lake: Lake, what: str = "id") -> list[tuple[object, ...]]:
 
 def test_rows_without_a_key_go(lake: Lake, landing: ArrowDestination) -> None:
     """Keys that were staged in pieces are one list, and rows behind them land in the same commit."""
-    landing.stage(KEY, [Slice(spec(), "keys", keys(1))], "run")
-    landing.stage(KEY, [Slice(spec(), "keys", keys(4, 7))], "run")
-    assert landing.commit(CommitUnit(KEY, [Slice(spec(), "rows", rows(9))], {"n": 2}, 1, "run")) == 2
-    assert landing.swept == 2
+    landing.stage(KEY, [TableBatch(spec(), "keys", keys(1))], "run")
+    landing.stage(KEY, [TableBatch(spec(), "keys", keys(4, 7))], "run")
+    assert landing.commit(CommitUnit(KEY, [TableBatch(spec(), "rows", rows(9))], {"n": 2}, 1, "run")) == 2
+    assert landing.rows_swept == 2
     landing.close()
     assert landed(lake) == [(1,), (4,), (9,)]
 
@@ -49,9 +49,9 @@ def test_rows_without_a_key_go(lake: Lake, landing: ArrowDestination) -> None:
 def test_soft_deletes_mark_them_once(lake: Lake, landing: ArrowDestination) -> None:
     """With soft deletes the rows stay, and a second sweep leaves those alone that are marked."""
     for version, swept in ((1, 3), (2, 0)):
-        landing.stage(KEY, [Slice(spec(soft=True), "keys", keys(1))], "run")
+        landing.stage(KEY, [TableBatch(spec(soft=True), "keys", keys(1))], "run")
         landing.commit(CommitUnit(KEY, [], {"n": version + 1}, version, "run"))
-        assert landing.swept == swept
+        assert landing.rows_swept == swept
     landing.close()
     assert landed(lake, "id, _vdk_deleted_at IS NULL") == [(1, True), (2, False), (3, False), (4, False)]
 
@@ -59,8 +59,8 @@ def test_soft_deletes_mark_them_once(lake: Lake, landing: ArrowDestination) -> N
 def test_a_table_of_two_streams_is_not_swept(lake: Lake, landing: ArrowDestination) -> None:
     """Rows of another stream in the same table cannot be told from deleted ones: refused, and nothing is deleted."""
     other = StateKey("t", "there", "items", "", "items")
-    landing.commit(CommitUnit(other, [Slice(spec(), "rows", rows(8))], {"n": 1}, 0, "run"))
-    landing.stage(KEY, [Slice(spec(), "keys", keys(1))], "run")
+    landing.commit(CommitUnit(other, [TableBatch(spec(), "rows", rows(8))], {"n": 1}, 0, "run"))
+    landing.stage(KEY, [TableBatch(spec(), "keys", keys(1))], "run")
     with pytest.raises(DestinationError, match="table of its own"):
         landing.commit(CommitUnit(KEY, [], {"n": 2}, 1, "run"))
     landing.close()
@@ -69,6 +69,6 @@ def test_a_table_of_two_streams_is_not_swept(lake: Lake, landing: ArrowDestinati
 
 def test_a_table_that_is_not_there_has_nothing_to_delete(destination: ArrowDestination) -> None:
     """Keys for a table that nobody made are no error."""
-    destination.stage(KEY, [Slice(spec(), "keys", keys(1))], "run")
+    destination.stage(KEY, [TableBatch(spec(), "keys", keys(1))], "run")
     assert destination.commit(CommitUnit(KEY, [], {"n": 1}, 0, "run")) == 1
-    assert destination.swept == 0
+    assert destination.rows_swept == 0

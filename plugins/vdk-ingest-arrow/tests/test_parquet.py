@@ -15,7 +15,7 @@ import pytest
 from landing import APPEND, KEY, REPLACE, UPSERT, deletes, partition, rows, unit
 from parquet_landing import dataset, files, ids, land, left_over, opened, query, states
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, ConfigurationError, DestinationError
-from vdk.plugin.datasource_base.parts import Generation, Slice, TableSpec
+from vdk.plugin.datasource_base.parts import TableBatch, TableSnapshot, TableSpec
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
 
@@ -41,7 +41,7 @@ def test_a_commit_is_one_file_for_each_table(lake: Path) -> None:
 
 def test_a_slice_without_rows_makes_its_table(lake: Path) -> None:
     schema = pa.schema({"id": pa.int64(), "at": pa.timestamp("us", "UTC"), "what": pa.null()})
-    land(lake, Slice(replace(APPEND, schema=schema), "rows", schema.empty_table()))
+    land(lake, TableBatch(replace(APPEND, schema=schema), "rows", schema.empty_table()))
     assert query(lake, "SELECT * FROM orders") == []
     assert dataset(lake).schema == schema.remove(2)
     assert opened(lake).has_table("orders")
@@ -73,7 +73,7 @@ def stage(destination: ArrowDestination, data: pa.Table, key: str = "") -> None:
 
 
 def publish(destination: ArrowDestination, *specs: TableSpec, partitions: tuple[str, ...] = ("",)) -> list[int]:
-    return destination.publish(Generation(specs or (REPLACE,), [unit(key=partition(name)) for name in partitions]))
+    return destination.publish(TableSnapshot(specs or (REPLACE,), [unit(key=partition(name)) for name in partitions]))
 
 
 def test_rows_whose_every_value_is_missing_are_rows(lake: Path) -> None:
@@ -151,8 +151,8 @@ def test_rows_that_another_run_dropped_are_missed(lake: Path) -> None:
 
 def test_a_generation_takes_the_place_of_the_one_before(lake: Path) -> None:
     destination = opened(lake)
-    for generation in ([1, 2], [3]):
-        for one in generation:
+    for snapshot in ([1, 2], [3]):
+        for one in snapshot:
             stage(destination, pa.table({"id": [one], "x": [f"{one}"]}))
         publish(destination)
     assert dataset(lake).to_pylist() == [{"id": 3, "x": "3"}]

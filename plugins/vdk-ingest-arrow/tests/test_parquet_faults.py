@@ -23,7 +23,7 @@ from vdk.plugin.datasource_base.contract import (
     DestinationError,
     StateError,
 )
-from vdk.plugin.datasource_base.parts import Generation
+from vdk.plugin.datasource_base.parts import TableSnapshot
 from vdk.plugin.ingest_arrow.parquet.file_moves import Add
 
 
@@ -40,7 +40,7 @@ from dataclasses import replace
 from pathlib import Path
 from landing import APPEND, REPLACE, KEY, partition, rows, unit
 from parquet_landing import opened, left_over
-from vdk.plugin.datasource_base.parts import Generation
+from vdk.plugin.datasource_base.parts import TableSnapshot
 import vdk.plugin.ingest_arrow.parquet.target
 import pyarrow.dataset as ds
 
@@ -71,7 +71,7 @@ def run(lake, end=6):
     destination.discard(partition("*"))
     at = next((s.version for s in destination.load_states("shop")), 0)
     for number in range(at, end):
-        one = lambda *slices: unit(*slices, state={"n": number + 1}, version=number)
+        one = lambda *batches: unit(*batches, state={"n": number + 1}, version=number)
         if number == 0:
             destination.commit(one(rows(APPEND, {"id": ten(0), "v": ten(0)})))
         elif number == 1:  # two staged files and one more
@@ -86,7 +86,7 @@ def run(lake, end=6):
             for snap in SNAPS:
                 for half in (ten(number)[:5], ten(number)[5:]):
                     destination.stage(KEY, [rows(snap, {"id": half, f"c{half[0]}": half})], "r")
-            destination.publish(Generation(SNAPS, [one()]))
+            destination.publish(TableSnapshot(SNAPS, [one()]))
     destination.close()
 
 
@@ -372,7 +372,7 @@ def test_of_two_runs_of_one_stream_one_stops_with_nothing_landed(lake: Path) -> 
         other.commit(unit(rows(APPEND, {"id": [1]}), state={"n": 1}, run_id="run-2"))
     other.stage(KEY, [rows(REPLACE, {"id": [5]})], "run-2")
     with pytest.raises(ConcurrentRunError):
-        other.publish(Generation([REPLACE], [unit(state={"n": 1})]))
+        other.publish(TableSnapshot([REPLACE], [unit(state={"n": 1})]))
     assert (ids(lake), states(lake)) == ([1], [("", 1, {"n": 1})])
     other.close()
 
@@ -412,9 +412,9 @@ def test_a_reader_that_listed_an_old_generation_never_mixes_it_with_the_new_one(
         for half in range(2):
             destination.stage(KEY, [rows(REPLACE, {"id": [number], f"c{half}": [half]})], "run-1")
         if number == 0:
-            destination.publish(Generation([REPLACE], [unit()]))
+            destination.publish(TableSnapshot([REPLACE], [unit()]))
             listed = ds.dataset(lake / "orders")
-    destination.publish(Generation([REPLACE], [unit()]))
+    destination.publish(TableSnapshot([REPLACE], [unit()]))
     assert len(listed.files) == 3  # two halves, and the one that has all columns
     with pytest.raises(FileNotFoundError):
         listed.to_table()
@@ -480,6 +480,6 @@ def test_a_power_failure_finds_rows_before_the_record_and_the_record_before_the_
         if how == "staged":
             destination.commit(unit())
         else:
-            destination.publish(Generation([REPLACE], [unit()]))
+            destination.publish(TableSnapshot([REPLACE], [unit()]))
     assert missing == []
     assert (lake / "orders").stat().st_ino in synced or lake.stat().st_ino in synced

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from landing import APPEND, KEY, REPLACE, rows, unit
 from parquet_landing import dataset, files, ids, land, left_over, opened, query
 from vdk.plugin.datasource_base.contract import JSON_TYPE, DestinationError
-from vdk.plugin.datasource_base.parts import Generation
+from vdk.plugin.datasource_base.parts import TableSnapshot
 
 FROZEN = replace(APPEND, evolve=False)
 NOON = dt.datetime(2026, 11, 21, 12, 0, 0, 123456)
@@ -242,7 +242,7 @@ def test_a_column_becomes_what_all_its_values_fit(
         if how == "staged":
             destination.commit(unit())
         else:
-            destination.publish(Generation([REPLACE], [unit()]))
+            destination.publish(TableSnapshot([REPLACE], [unit()]))
     landed = dataset(lake).sort_by("id").column("a")
     assert landed.type == type_
     assert landed.to_pylist() == values

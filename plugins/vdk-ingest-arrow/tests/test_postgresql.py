@@ -32,7 +32,7 @@ from vdk.plugin.datasource_base.contract import (
     ConnectionFailedError,
     DestinationError,
 )
-from vdk.plugin.datasource_base.parts import Generation
+from vdk.plugin.datasource_base.parts import TableSnapshot
 from vdk.plugin.datasource_base.testing.faults import assert_exactly_once
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
@@ -378,7 +378,7 @@ def test_what_belongs_to_a_table_outlives_a_replace(postgresql: PostgresqlLake) 
     with user(postgresql, "USAGE ON SCHEMA public", "SELECT ON orders") as target:
         destination = opened(postgresql)
         destination.stage(KEY, [rows(REPLACE, {"id": [7], "x": ["text"], "new": [True]})], "run-1")
-        destination.publish(Generation([REPLACE], [unit()]))
+        destination.publish(TableSnapshot([REPLACE], [unit()]))
         destination.close()
         with psycopg.connect(target) as clerk:
             assert clerk.execute("SELECT id, x, new, gone FROM orders").fetchall() == [(7, "text", True, None)]

@@ -26,7 +26,7 @@ from landing import APPEND, KEY, REPLACE, UPSERT, columns, land, opened, query, 
 from processes import ENVIRONMENT
 from values import SCHEMA, VALUES
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, DestinationError
-from vdk.plugin.datasource_base.parts import Generation
+from vdk.plugin.datasource_base.parts import TableSnapshot
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
 HOLD = """
@@ -238,7 +238,7 @@ def test_triggers_and_views_outlive_a_change_and_a_replace(sqlite: SqliteLake) -
     land(sqlite, rows(APPEND, {"id": [2], "x": ["text"]}))
     destination = opened(sqlite)
     destination.stage(KEY, [rows(REPLACE, {"id": [7]})], "run-1")
-    destination.publish(Generation([REPLACE], [unit()]))
+    destination.publish(TableSnapshot([REPLACE], [unit()]))
     destination.commit(unit(rows(APPEND, {"id": [8]})))
     destination.close()
     assert query(sqlite, "SELECT id FROM log") == [(2,), (8,)]

@@ -10,7 +10,7 @@ import pytest
 from lakes import Lake, ParquetLake, any_target
 from landing import APPEND, KEY, REPLACE, UPSERT, columns, deletes, opened, partition, query, rows, states, tables, unit
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError
-from vdk.plugin.datasource_base.parts import Generation, StateKey
+from vdk.plugin.datasource_base.parts import StateKey, TableSnapshot
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
 ALL = "SELECT * FROM orders ORDER BY id"
@@ -33,7 +33,7 @@ def test_what_is_staged_can_be_asked_for(destination: ArrowDestination) -> None:
     destination.stage(KEY, [rows(REPLACE, {"id": [1]})], "run-1")
     assert destination.has_staged(KEY, "run-1")
     assert not destination.has_staged(KEY, "run-2")
-    destination.publish(Generation([REPLACE], [unit()]))
+    destination.publish(TableSnapshot([REPLACE], [unit()]))
     assert not destination.has_staged(KEY, "run-1")
 
 
@@ -145,7 +145,7 @@ def test_rows_of_another_run_are_never_published(lake: Lake, destination: ArrowD
     other = opened(lake)
     other.stage(KEY, [rows(REPLACE, {"id": [4]})], "run-0")
     other.close()
-    destination.publish(Generation([REPLACE], [unit()]))
+    destination.publish(TableSnapshot([REPLACE], [unit()]))
     assert query(lake, ALL) == [(3,)]
 
 
@@ -161,7 +161,7 @@ def test_rows_that_another_run_discarded_are_missed(lake: Lake, destination: Arr
 
     def publish_or_commit() -> None:
         if publish:
-            destination.publish(Generation([spec], [unit(state={"n": 1})]))
+            destination.publish(TableSnapshot([spec], [unit(state={"n": 1})]))
         else:
             destination.commit(unit(state={"n": 1}))
 
@@ -186,7 +186,7 @@ def test_a_commit_that_fails_keeps_what_is_staged(lake: Lake, destination: Arrow
 def test_rows_for_a_table_that_is_not_published_are_not_forgotten(destination: ArrowDestination) -> None:
     destination.stage(KEY, [rows(replace(REPLACE, name="lines"), {"id": [1]})], "run-1")
     with pytest.raises(DestinationError, match=r"\['lines'\]"):
-        destination.publish(Generation([REPLACE], [unit()]))
+        destination.publish(TableSnapshot([REPLACE], [unit()]))
 
 
 def test_a_generation_may_not_change_frozen_columns(lake: Lake, destination: ArrowDestination) -> None:
@@ -195,11 +195,11 @@ def test_a_generation_may_not_change_frozen_columns(lake: Lake, destination: Arr
         destination.discard(KEY)
         destination.stage(KEY, [rows(frozen, {"id": values})], "run-1")
         if fits:
-            destination.publish(Generation([frozen], [unit()]))
+            destination.publish(TableSnapshot([frozen], [unit()]))
         else:
             types = f"the column is {lake.type('BIGINT')}, the rows bring {lake.type('VARCHAR')}"
             with pytest.raises(DestinationError, match=types):
-                destination.publish(Generation([frozen], [unit()]))
+                destination.publish(TableSnapshot([frozen], [unit()]))
     destination.close()
     assert query(lake, ALL) == [(1,)]
     assert columns(lake) == lake.spelled({"id": "BIGINT"})
@@ -210,9 +210,9 @@ def test_an_empty_slice_stages_its_declared_columns(lake: Lake, destination: Arr
     schema = pa.schema({"id": pa.int64()})
     destination.commit(unit(rows(APPEND, {"id": [1]})))
     destination.stage(KEY, [rows(REPLACE, pa.table({}))], "run-1")
-    destination.publish(Generation([REPLACE], [unit()]))
+    destination.publish(TableSnapshot([REPLACE], [unit()]))
     assert query(lake, ALL) == []
     declared = replace(REPLACE, schema=schema, name="lines")
     destination.stage(KEY, [rows(declared, schema.empty_table())], "run-1")
-    destination.publish(Generation([declared], [unit()]))
+    destination.publish(TableSnapshot([declared], [unit()]))
     assert columns(lake, "lines") == lake.spelled({"id": "BIGINT"})

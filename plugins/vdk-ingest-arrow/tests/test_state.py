@@ -13,7 +13,7 @@ import pytest
 from lakes import DuckDBLake, Lake, any_target
 from landing import APPEND, KEY, REPLACE, UPSERT, columns, opened, partition, query, rows, states, tables, unit
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, StateError
-from vdk.plugin.datasource_base.parts import Generation, StateKey, StoredState
+from vdk.plugin.datasource_base.parts import StateKey, StoredState, TableSnapshot
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
 ROW = rows(APPEND, {"id": [1]})
@@ -138,10 +138,10 @@ def test_a_generation_publishes_its_states_or_nothing(lake: Lake, destination: A
         destination.stage(partition(name), [rows(REPLACE, {"id": [1]})], "run-1")
     stale = [unit(state={"n": 5}, key=partition(name)) for name in "ab"]
     with pytest.raises(ConcurrentRunError, match="'b'"):
-        destination.publish(Generation([REPLACE], stale))
+        destination.publish(TableSnapshot([REPLACE], stale))
     assert states(lake) == [("b", 1, '{"n": 1}')]
     good = [stale[0], unit(state={"n": 5}, key=partition("b"), version=1)]
-    assert destination.publish(Generation([REPLACE], good)) == [1, 2]
+    assert destination.publish(TableSnapshot([REPLACE], good)) == [1, 2]
     assert query(lake, "SELECT count(*) FROM orders") == [(2,)]
 
 

@@ -15,7 +15,7 @@ from lakes import DuckDBLake, Lake, ParquetLake, PostgresqlLake, SqliteLake, any
 from landing import APPEND, KEY, REPLACE, UPSERT, opened, query, rows, unit
 from vdk.plugin.datasource_base import DataSource, DataSourceConfig, DataSourcePayload, DataSourceStream, data_source
 from vdk.plugin.datasource_base.contract import DestinationError, FlowFailedError
-from vdk.plugin.datasource_base.parts import Generation, Registry, TableSpec
+from vdk.plugin.datasource_base.parts import Registry, TableSnapshot, TableSpec
 from vdk.plugin.datasource_base.runtime import Environment, execute
 
 
@@ -150,7 +150,7 @@ def test_a_table_of_staged_rows_that_is_dropped_is_missed(lake: Lake) -> None:
     (staged,) = [name for name in lake.all_tables() if name.startswith("_vdk_staged_")]
     drop(lake, staged)
     with pytest.raises(DestinationError, match=r"set aside.* while the run was at work"):
-        destination.publish(Generation([REPLACE], [unit()]))
+        destination.publish(TableSnapshot([REPLACE], [unit()]))
     destination.close()
     assert query(lake, "SELECT * FROM orders") == [(1,)]
 
@@ -177,7 +177,7 @@ def test_a_run_that_replaces_its_table_goes_on_in_the_new_one(lake: Lake) -> Non
     destination = opened(lake)
     destination.commit(unit(rows(APPEND, {"id": [1, 2, 3]})))
     destination.stage(KEY, [rows(REPLACE, {"id": [4]})], "run-1")
-    destination.publish(Generation([REPLACE], [unit()]))
+    destination.publish(TableSnapshot([REPLACE], [unit()]))
     destination.commit(unit(rows(APPEND, {"id": [5]})))
     destination.commit(unit(rows(APPEND, {"id": ["text"]})))  # SQLite makes the table again
     destination.commit(unit(rows(APPEND, {"id": ["more"]})))

@@ -43,28 +43,28 @@ def test_killed_at_any_instant_rows_and_state_agree(lake: Lake) -> None:
 REPLACING = """
 import sys
 from landing import REPLACE, connected, partition, rows, unit
-from vdk.plugin.datasource_base.parts import Generation
+from vdk.plugin.datasource_base.parts import TableSnapshot
 
 destination = connected(sys.argv[1])
 versions = {s.key.partition: s.version for s in destination.load_states("shop")}
 for number in range(max(versions.values(), default=0) + 1, 10_000):
     destination.discard(partition("*"))
     for name in "aab":
-        data = {"id": list(range(2000)), "generation": [number] * 2000, f"c{number % 3}": [name] * 2000}
+        data = {"id": list(range(2000)), "snapshot": [number] * 2000, f"c{number % 3}": [name] * 2000}
         destination.stage(partition(name), [rows(REPLACE, data)], f"run-{number}")
     units = [
         unit(state={"n": number}, version=number - 1, key=partition(name), run_id=f"run-{number}") for name in "ab"
     ]
-    destination.publish(Generation([REPLACE], units))
+    destination.publish(TableSnapshot([REPLACE], units))
     print(number, flush=True)
 """
 
 
 def test_killed_at_any_instant_one_whole_generation_is_there(lake: Lake) -> None:
     chance = random.Random(11)
-    land(lake, rows(APPEND, {"id": [1], "generation": [0]}))
+    land(lake, rows(APPEND, {"id": [1], "snapshot": [0]}))
     query(lake, "CREATE INDEX by_id ON orders (id)")
-    query(lake, "CREATE VIEW seen AS SELECT generation FROM orders")
+    query(lake, "CREATE VIEW seen AS SELECT snapshot FROM orders")
     for _ in range(3):
         with subprocess.Popen(
             [sys.executable, "-c", REPLACING, lake.target()], env=ENVIRONMENT, stdout=subprocess.PIPE
@@ -75,7 +75,7 @@ def test_killed_at_any_instant_one_whole_generation_is_there(lake: Lake) -> None
             process.send_signal(signal.SIGKILL)
             told = max([told, *map(int, process.stdout.read().split())])
         lake.settle()
-        ((count, first, last),) = query(lake, "SELECT count(*), min(generation), max(generation) FROM seen")
+        ((count, first, last),) = query(lake, "SELECT count(*), min(snapshot), max(snapshot) FROM seen")
         assert (count, first) == (6000, last)
         assert last >= told
         assert states(lake) == [(name, last, f'{{"n": {last}}}') for name in "ab"]

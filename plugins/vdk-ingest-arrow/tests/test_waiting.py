@@ -12,7 +12,7 @@ import pytest
 from lakes import Lake, any_target
 from landing import APPEND, KEY, REPLACE, columns, land, opened, query, rows, unit
 from vdk.plugin.datasource_base.contract import DestinationError
-from vdk.plugin.datasource_base.parts import Generation, TableSpec
+from vdk.plugin.datasource_base.parts import TableSnapshot, TableSpec
 
 WAITING = pa.schema([("id", pa.int64()), ("seen", pa.null())])
 VALUES = {
@@ -65,7 +65,7 @@ def test_a_replaced_table_keeps_a_column_that_has_no_value_this_time(lake: Lake)
     for seen in ([b"\0"], pa.nulls(1)):
         destination = opened(lake)
         destination.stage(KEY, [rows(spec, {"id": [1], "seen": seen})], "run-1")
-        destination.publish(Generation([spec], [unit()]))
+        destination.publish(TableSnapshot([spec], [unit()]))
         destination.close()
     assert columns(lake) == lake.spelled({"id": "BIGINT", "seen": "BLOB"})
     assert query(lake, "SELECT id, seen FROM orders") == [(1, None)]
@@ -90,7 +90,7 @@ def test_a_type_that_a_replaced_table_changes_is_reported(lake: Lake) -> None:
     changes = []
     for run, value in enumerate((1, 2, "x")):
         destination.stage(KEY, [rows(REPLACE, {"a": [value]})], f"run-{run}")
-        destination.publish(Generation([REPLACE], [unit(run_id=f"run-{run}")]))
+        destination.publish(TableSnapshot([REPLACE], [unit(run_id=f"run-{run}")]))
         changes.append([(one.table, one.column) for one in destination.schema_changes])
     destination.close()
     assert changes == [[], [], [("orders", "a")]]

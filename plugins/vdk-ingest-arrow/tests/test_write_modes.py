@@ -10,7 +10,7 @@ import pytest
 from lakes import Lake, any_target
 from landing import APPEND, KEY, REPLACE, UPSERT, columns, deletes, land, opened, partition, query, rows, tables, unit
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError
-from vdk.plugin.datasource_base.parts import Generation, Slice, TableSpec
+from vdk.plugin.datasource_base.parts import TableBatch, TableSnapshot, TableSpec
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
 SOFT = replace(UPSERT, soft_deletes=True)
@@ -34,9 +34,9 @@ def test_columns_come_in_any_order_and_any_subset(lake: Lake) -> None:
 @any_target
 def test_a_slice_without_rows_makes_its_table(lake: Lake) -> None:
     schema = pa.schema({"id": pa.int64(), "at": pa.timestamp("us", "UTC"), "what": pa.null()})
-    land(lake, Slice(replace(APPEND, schema=schema), "rows", schema.empty_table()))
+    land(lake, TableBatch(replace(APPEND, schema=schema), "rows", schema.empty_table()))
     assert columns(lake) == lake.spelled({"id": "BIGINT", "at": "TIMESTAMP WITH TIME ZONE"})
-    land(lake, Slice(APPEND, "rows", pa.table({})))
+    land(lake, TableBatch(APPEND, "rows", pa.table({})))
     assert query(lake, ALL) == []
 
 
@@ -143,13 +143,13 @@ def test_replace_is_not_committed(lake: Lake) -> None:
 
 def publish(made: ArrowDestination, *specs: TableSpec, partitions: tuple[str, ...] = ("",)) -> list[int]:
     units = [unit(key=partition(name)) for name in partitions]
-    return made.publish(Generation(specs or (REPLACE,), units))
+    return made.publish(TableSnapshot(specs or (REPLACE,), units))
 
 
 @any_target
 def test_a_generation_takes_the_place_of_the_one_before(lake: Lake, destination: ArrowDestination) -> None:
-    for generation in ([1, 2], [3]):
-        for one in generation:
+    for snapshot in ([1, 2], [3]):
+        for one in snapshot:
             destination.stage(KEY, [rows(REPLACE, {"id": [one], "text": [f"{one}"]})], "run-1")
         publish(destination)
     destination.close()
@@ -240,7 +240,7 @@ def test_a_users_constraint_that_refuses_rows_is_named(lake: Lake) -> None:
 
 @any_target
 def test_a_failed_unit_leaves_nothing(lake: Lake, destination: ArrowDestination) -> None:
-    """Neither the rows of the slices that were fine, nor their tables and columns, nor the state."""
+    """Neither the rows of the batches that were fine, nor their tables and columns, nor the state."""
     destination.commit(unit(rows(APPEND, {"id": [1]})))
     bad = deletes(APPEND, {"id": [1]})
     with pytest.raises(DestinationError):
@@ -258,10 +258,10 @@ def test_a_generation_that_is_published_again_is_refused(lake: Lake) -> None:
     """Whoever does not know that it was done must not find an empty table for it."""
     destination = opened(lake)
     destination.stage(partition("a"), [rows(REPLACE, {"id": [1]})], "run-1")
-    generation = Generation([REPLACE], [unit(key=partition("a"), run_id="run-1")])
-    destination.publish(generation)
+    snapshot = TableSnapshot([REPLACE], [unit(key=partition("a"), run_id="run-1")])
+    destination.publish(snapshot)
     with pytest.raises(ConcurrentRunError):
-        destination.publish(generation)
+        destination.publish(snapshot)
     destination.close()
     assert query(lake, "SELECT id FROM orders") == [(1,)]
 

@@ -198,7 +198,7 @@ def test_day_windows_land_each_row_once_and_late_ones_too(vdk: Vdk, httpserver: 
 
 
 def test_an_error_with_status_200_leaves_the_table_as_it_is(vdk: Vdk, httpserver: HTTPServer, tmp_path: Path) -> None:
-    """The run fails, and the generation before stays: an error message is not the new content of a table."""
+    """The run fails, and the snapshot before stays: an error message is not the new content of a table."""
     body: dict[str, Any] = {"items": [{"id": 1}, {"id": 2}]}
     httpserver.expect_request("/n").respond_with_handler(lambda asked: Reply(json.dumps(body)))
     write_flow(tmp_path, httpserver.url_for("/"), '[[sources.api.config.streams]]\nname = "n"')

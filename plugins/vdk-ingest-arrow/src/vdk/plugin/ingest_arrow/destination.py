@@ -10,10 +10,10 @@ from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.datasource_base.parts import (
     CommitUnit,
     Destination,
-    Generation,
-    Slice,
     StateKey,
     StoredState,
+    TableBatch,
+    TableSnapshot,
     TableSpec,
 )
 
@@ -79,14 +79,14 @@ class ArrowDestination(Destination):
 
     def commit(self, unit: CommitUnit) -> int:
         version = self._target.commit(unit)
-        self.swept, self.schema_changes = self._target.swept, self._target.schema_changes
+        self.rows_swept, self.schema_changes = self._target.rows_swept, self._target.schema_changes
         return version
 
-    def commit_group(self, units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
-        return self._target.commit_group(units, slices)
+    def commit_group(self, units: Sequence[CommitUnit], batches: Sequence[TableBatch]) -> list[int]:
+        return self._target.commit_group(units, batches)
 
-    def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
-        self._target.stage(key, slices, run_id)
+    def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
+        self._target.stage(key, batches, run_id)
 
     def discard(self, key: StateKey) -> None:
         self._target.discard(key)
@@ -94,8 +94,8 @@ class ArrowDestination(Destination):
     def has_staged(self, key: StateKey, run_id: str) -> bool | None:
         return self._target.has_staged(key, run_id)
 
-    def publish(self, generation: Generation) -> list[int]:
-        versions = self._target.publish(generation)
+    def publish(self, snapshot: TableSnapshot) -> list[int]:
+        versions = self._target.publish(snapshot)
         self.schema_changes = self._target.schema_changes
         return versions
 

@@ -12,7 +12,7 @@ from vdk.api.plugin.plugin_input import IIngesterPlugin
 from vdk.internal.core import errors
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
-from vdk.plugin.datasource_base.parts import CommitUnit, Slice, StateKey, TableSpec, infer_table
+from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, TableBatch, TableSpec, infer_table
 
 from .destination import ArrowDestination
 
@@ -79,6 +79,6 @@ class ArrowIngester(IIngesterPlugin):
     ) -> None:
         if not payload:
             return
-        rows = Slice(TableSpec(table, "append"), "rows", infer_table(payload))
+        rows = TableBatch(TableSpec(table, "append"), "rows", infer_table(payload))
         # A key no source can have: these rows have no state.
         destination.commit(CommitUnit(StateKey("", "", "", "", table), [rows], None, 0, collection_id))

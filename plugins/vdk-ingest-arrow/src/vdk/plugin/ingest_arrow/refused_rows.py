@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from vdk.plugin.datasource_base.parts import RefusedRow, RefusedRowsError, Slice
+from vdk.plugin.datasource_base.parts import RefusedRow, RefusedRowsError, TableBatch
 
 from .values import UnfitValueError
 
@@ -17,20 +17,20 @@ _MOST_COLUMNS = 200
 
 
 def refusal(
-    slices: Sequence[Slice], attempt: Callable[[Slice], object], error: UnfitValueError
+    batches: Sequence[TableBatch], attempt: Callable[[TableBatch], object], error: UnfitValueError
 ) -> RefusedRowsError | UnfitValueError:
     """What to raise in the place of ``error``: the rows that are refused, or itself where it is none of them alone.
 
     :param attempt: lands a part of a slice, and undoes it; raises ``UnfitValueError``.
     """
     found: list[RefusedRow] = []
-    for number, one in enumerate(slices):
+    for number, one in enumerate(batches):
         if len(found) < MOST:
             found += _refused(number, one, attempt)
     return RefusedRowsError(str(error), found) if found else error
 
 
-def _refused(number: int, one: Slice, attempt: Callable[[Slice], object]) -> list[RefusedRow]:
+def _refused(number: int, one: TableBatch, attempt: Callable[[TableBatch], object]) -> list[RefusedRow]:
     """Halves what fails, so that a refused row of n costs some 2 n rows of work, and log2(n) attempts."""
     found: list[RefusedRow] = []
     waiting = [(0, one.data.num_rows)]
@@ -49,7 +49,7 @@ def _refused(number: int, one: Slice, attempt: Callable[[Slice], object]) -> lis
     return found
 
 
-def _error_of(part: Slice, attempt: Callable[[Slice], object]) -> UnfitValueError | None:
+def _error_of(part: TableBatch, attempt: Callable[[TableBatch], object]) -> UnfitValueError | None:
     if not part.data.num_rows:
         return None
     try:
@@ -59,7 +59,7 @@ def _error_of(part: Slice, attempt: Callable[[Slice], object]) -> UnfitValueErro
     return None
 
 
-def _column(row: Slice, attempt: Callable[[Slice], object]) -> str | None:
+def _column(row: TableBatch, attempt: Callable[[TableBatch], object]) -> str | None:
     """The column without whose value the row would be taken."""
     names: list[str] = row.data.schema.names[:_MOST_COLUMNS]
     for index, name in enumerate(names):

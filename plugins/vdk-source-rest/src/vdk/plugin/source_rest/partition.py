@@ -199,7 +199,7 @@ def too_many(stream: StreamConfig) -> str:
     )
 
 
-class ForgottenPartition(StreamPartition):
+class PartitionRemoval(StreamPartition):
     """A partition whose parent or slice is gone: its state goes, so that states do not grow for ever."""
 
     def __init__(self, id: str) -> None:

@@ -15,7 +15,7 @@ from vdk.plugin.datasource_base.contract import AuthenticationError, Configurati
 from .config import CsvConfig, StreamConfig
 from .decoders import Malformed, csv_rows, json_lines, kind_of
 from .http.body import Truncated, Unfit, pieces, whole
-from .http.client import EmptyAnswer, Unauthorized, lowered, not_now
+from .http.client import EmptyAnswer, Unauthorized, lowered, retry_later
 from .http.connections import reader_of
 from .http.rate_limit import until_reset
 from .http.types import Request, Response, Row
@@ -172,7 +172,7 @@ class Judge:
 
     def _apply(self, rule: ResponseRule, response: Response) -> None:
         if rule.action == "retry":
-            error = not_now(response.status, response.headers, self._now())
+            error = retry_later(response.status, response.headers, self._now())
             error.args = (f"{self.named(response)}: {error} and a rule says to retry{self._start(response)}",)
             raise error
         if rule.action == "fail":
@@ -183,7 +183,7 @@ class Judge:
         if 200 <= status < 300:
             return
         if status in RETRIED or (status == 403 and self._is_rate_limit(response)):
-            error = not_now(status, response.headers, self._now())
+            error = retry_later(status, response.headers, self._now())
             error.args = (f"{self.named(response)}: {error}{self._start(response)}",)
             raise error
         if status == 401:

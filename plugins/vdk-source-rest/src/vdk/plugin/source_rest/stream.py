@@ -11,7 +11,7 @@ from vdk.plugin.datasource_base.contract import DataSourceStream, StreamPartitio
 
 from .config import StreamConfig, column_type
 from .pagination.reading import key_of
-from .partition import ForgottenPartition, RestPartition, parent_rows
+from .partition import PartitionRemoval, RestPartition, parent_rows
 
 if TYPE_CHECKING:
     from .source import RestSource
@@ -45,7 +45,7 @@ class RestStream(DataSourceStream):
                 seen.add(partition.id)
                 yield partition
         if not any(name in self.source.incomplete for name in self._ancestors()):
-            yield from (ForgottenPartition(id) for id in state if id not in seen)
+            yield from (PartitionRemoval(id) for id in state if id not in seen)
 
     def _ancestors(self) -> Iterator[str]:
         parent = self.config.parent

@@ -23,7 +23,7 @@ from ..parts.local_state import LocalFileStore, StateStore
 from ..parts.redact import Redactor
 from ..parts.references import environment
 from ..runtime import Environment, RunSummary, execute
-from ..runtime.retry import AWAY
+from ..runtime.retry import RETRYABLE_ERRORS
 from ..runtime.signals import is_interactive
 from .config_keys import INGEST_ROWS, STATE_FOLDER, options_from
 from .hooks import with_plugins
@@ -185,7 +185,7 @@ class JobEnvironment(Environment):
 def _resolvable_by(error: BaseException) -> ResolvableBy:
     """Who can mend an error: the user what is configured or in the data, the platform what is away."""
     causes = list(_causes(error))
-    if causes and all(isinstance(one, AWAY) for one in causes):
+    if causes and all(isinstance(one, RETRYABLE_ERRORS) for one in causes):
         return ResolvableBy.PLATFORM_ERROR
     return ResolvableBy.USER_ERROR
 

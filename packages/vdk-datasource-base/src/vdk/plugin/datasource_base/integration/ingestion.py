@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..parts import CommitUnit, Destination, Slice, StateKey, StoredState, WriteMode
+from ..parts import CommitUnit, Destination, StateKey, StoredState, TableBatch, WriteMode
 from ..parts.local_state import StateStore
 from ..parts.rows import rows_of
 
@@ -54,20 +54,20 @@ class IngestionPluginDestination(Destination):
         return self._store.load(source_id)
 
     def commit(self, unit: CommitUnit) -> int:
-        self._deliver(unit.slices)
+        self._deliver(unit.batches)
         if unit.state is None:
             return unit.version
         return self._store.save(unit.key, unit.state, version=unit.version, run_id=unit.run_id)
 
-    def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
+    def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
         """Delivers at once: an ingestion plugin cannot set rows aside. They are repeated on a retry."""
-        self._deliver(slices)
+        self._deliver(batches)
 
     def discard(self, key: StateKey) -> None:
         """What was delivered cannot be taken back."""
 
-    def _deliver(self, slices: Sequence[Slice]) -> None:
-        for one in slices:
+    def _deliver(self, batches: Sequence[TableBatch]) -> None:
+        for one in batches:
             for start in range(0, one.data.num_rows, self._rows):
                 # new dicts for each call: some plugins change what they are given
                 self._send(rows_of(one.data.slice(start, self._rows), text=True), one.table.name)

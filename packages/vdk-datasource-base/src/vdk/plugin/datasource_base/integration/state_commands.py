@@ -43,7 +43,7 @@ def show(ctx: click.Context, flow: Path, stream: tuple[str, ...], output: str) -
 @OUTPUT
 @click.pass_context
 def reset(ctx: click.Context, flow: Path, stream: tuple[str, ...], yes: bool, output: str) -> None:
-    from ..runtime.states import forget_states
+    from ..runtime.states import reset_states
 
     if not yes:
         which = ", ".join(stream) if stream else "every stream"
@@ -52,7 +52,7 @@ def reset(ctx: click.Context, flow: Path, stream: tuple[str, ...], yes: bool, ou
             abort=True,
             err=True,
         )
-    forgotten = in_job(ctx.obj, flow, lambda job: forget_states(flow, job, list(stream)))
+    forgotten = in_job(ctx.obj, flow, lambda job: reset_states(flow, job, list(stream)))
     rows = [one.as_dict() for one in forgotten]
     shown = rows if output == "json" else _shortened(rows)
     print_rows(shown, output, empty="No state is stored, so none was forgotten.")

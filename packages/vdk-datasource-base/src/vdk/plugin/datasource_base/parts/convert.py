@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..contract import JSON_TYPE, BadRecordError, StreamSchema
-from .infer import Unwritable, builtin, column_names, infer_array, infer_table, json_array, writable
+from .infer import UnencodableValueError, builtin, column_names, encodable, infer_array, infer_table, json_array
 from .normalize_types import normalize_types, normalized_type
 from .numbers import exact_decimal
 from .rows import rows_of, values_of
@@ -43,9 +43,9 @@ def convert_rows(rows: Sequence[Row], schema: StreamSchema | None, *, stream: st
     """
     try:
         return _converted(rows, schema, stream, loose)
-    except Unwritable:
+    except UnencodableValueError:
         key, declared = (schema.primary_key, set(schema.fields.names)) if schema is not None else ((), ())
-        good, bad = writable(rows, key, stream, declared)
+        good, bad = encodable(rows, key, stream, declared)
         rest = _converted(good, schema, stream, loose)
         return Converted(rest.table, [*bad, *rest.rejected])
 

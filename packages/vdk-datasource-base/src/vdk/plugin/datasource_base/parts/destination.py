@@ -42,7 +42,7 @@ class StateKey:
     table: str
 
 
-FORGOTTEN = StateKey("", "", "", "", "")
+TOMBSTONE = StateKey("", "", "", "", "")
 """Under this key, which no source can have, a store may keep the highest version of the states that it forgot."""
 
 
@@ -96,7 +96,7 @@ class SchemaChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class TableBatch:
     """Consecutive rows (or deleted keys, or all keys there are) for one table.
 
     Row data has any subset of the table's columns, in any order. The data of ``deletes`` has the
@@ -114,7 +114,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class CommitUnit:
-    """What lands in one transaction: slices in their order, then the state behind them.
+    """What lands in one transaction: batches in their order, then the state behind them.
 
     :param state: None: the partition's state is unchanged. ``{}``: it is forgotten.
     :param version: of the state this run believes is stored; 0: none.
@@ -124,7 +124,7 @@ class CommitUnit:
     """
 
     key: StateKey
-    slices: Sequence[Slice]
+    batches: Sequence[TableBatch]
     state: State | None
     version: int
     run_id: str
@@ -132,12 +132,12 @@ class CommitUnit:
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class TableSnapshot:
     """A finished ``replace``: all of a stream's partitions are staged, and become visible at once.
 
     :param tables: every table to publish; one without staged rows becomes an empty table.
-    :param units: the states of the partitions; their slices are empty. Their keys say whose staged
-        rows belong to this generation.
+    :param units: the states of the partitions; their batches are empty. Their keys say whose staged
+        rows belong to this snapshot.
     """
 
     tables: Sequence[TableSpec]
@@ -175,8 +175,8 @@ class Destination(ABC):
     # These four are per object and not per class: a destination with several kinds of targets answers for its own.
     write_modes: frozenset[WriteMode] = frozenset({"append"})
     deletes: bool = False
-    """Whether ``deletes`` and ``keys`` slices (under ``upsert``) and ``_vdk_deleted_at`` are understood."""
-    swept: int = 0
+    """Whether ``deletes`` and ``keys`` batches (under ``upsert``) and ``_vdk_deleted_at`` are understood."""
+    rows_swept: int = 0
     """Rows that the last commit deleted since their keys were not among the ``keys``."""
     schema_changes: Sequence[SchemaChange] = ()
     """Columns that got another type in the last ``commit`` or ``publish``."""
@@ -230,25 +230,25 @@ class Destination(ABC):
 
     @abstractmethod
     def commit(self, unit: CommitUnit) -> int:
-        """Land what was staged for ``unit.key``, then ``unit``'s slices, and its state, together.
+        """Land what was staged for ``unit.key``, then ``unit``'s batches, and its state, together.
 
         Tables and columns that are missing are made; a slice without rows makes its table.
         Returns the stored state's version afterwards.
         """
 
-    def commit_group(self, units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
+    def commit_group(self, units: Sequence[CommitUnit], batches: Sequence[TableBatch]) -> list[int]:
         """Land what several partitions of one stream have ready in one transaction.
 
         For every unit what was staged for its key lands, and its state is compared and stored as ``commit`` does it;
-        ``slices`` are the rows and deletes of all of them, and the units have none. Returns the versions of the states
+        ``batches`` are the rows and deletes of all of them, and the units have none. Returns the versions of the states
         in the order of the units. Raises, with nothing of any unit kept, what ``commit`` raises: then the units are
         committed one by one.
         """
         raise DestinationError(f"{self.identity()} commits one unit at a time")
 
     @abstractmethod
-    def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
-        """Set slices aside, invisibly, until ``commit`` or ``publish`` takes them or ``discard`` drops them."""
+    def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
+        """Set batches aside, invisibly, until ``commit`` or ``publish`` takes them or ``discard`` drops them."""
 
     @abstractmethod
     def discard(self, key: StateKey) -> None:
@@ -262,6 +262,6 @@ class Destination(ABC):
         """
         return None
 
-    def publish(self, generation: Generation) -> list[int]:
-        """Make a generation visible in one transaction. Returns the states' versions."""
+    def publish(self, snapshot: TableSnapshot) -> list[int]:
+        """Make a snapshot visible in one transaction. Returns the states' versions."""
         raise DestinationError(f"{self.identity()} cannot replace tables")

@@ -47,14 +47,14 @@ _ONE_KIND: dict[type, pa.DataType] = {
 }
 
 
-class Unwritable(BadRecordError):
+class UnencodableValueError(BadRecordError):
     """A value that neither a column nor JSON can hold, wherever in it that is."""
 
 
 def infer_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """The rows as a table with every key that any row has, in the order of first appearance.
 
-    A column whose values are all None has Arrow's null type. Raises ``Unwritable``.
+    A column whose values are all None has Arrow's null type. Raises ``UnencodableValueError``.
     """
     columns = {name: infer_array([row.get(name) for row in rows]) for name in column_names(rows)}
     if not columns:
@@ -65,7 +65,7 @@ def infer_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 def column_names(rows: Sequence[Mapping[str, Any]], declared: Collection[str] = ()) -> list[str]:
     """Every key of the rows that is not declared, in the order of first appearance.
 
-    :raises Unwritable: for a key that is not text, and for more than ``MAX_COLUMNS`` of them.
+    :raises UnencodableValueError: for a key that is not text, and for more than ``MAX_COLUMNS`` of them.
     """
     names: dict[str, None] = {}
     for row in rows:
@@ -79,7 +79,7 @@ def column_names(rows: Sequence[Mapping[str, Any]], declared: Collection[str] = 
 
 def _check_number(count: int) -> None:
     if count > MAX_COLUMNS:
-        raise Unwritable(
+        raise UnencodableValueError(
             f"there are {count:,} different keys, and each would become a column of the table, which has at most "
             f"{MAX_COLUMNS:,} that no schema declares. Where the keys are values (ids, dates), make rows of them, or "
             'keep the object in one column of JSON, with a transform: return {"id": row["id"], "data": row}'
@@ -88,16 +88,18 @@ def _check_number(count: int) -> None:
 
 def _check_name(name: Any) -> None:
     if not isinstance(name, str):
-        raise Unwritable(f"a column is named {name!r:.80}: names are text")
+        raise UnencodableValueError(f"a column is named {name!r:.80}: names are text")
     if not name.isascii():
         try:
             name.encode()
         except UnicodeEncodeError:
-            raise Unwritable(f"a column is named {name!r:.80}: half of a surrogate pair is not a character") from None
+            raise UnencodableValueError(
+                f"a column is named {name!r:.80}: half of a surrogate pair is not a character"
+            ) from None
 
 
 def infer_array(values: Sequence[Any]) -> pa.Array:
-    """Python values as an Arrow array of the narrowest type that loses nothing. Raises ``Unwritable``."""
+    """Python values as an Arrow array of the narrowest type that loses nothing. Raises ``UnencodableValueError``."""
     kinds = set(map(type, values)) - {type(None)}
     if not kinds <= _KNOWN:
         values = [builtin(value) for value in values]
@@ -121,7 +123,7 @@ def json_array(values: Iterable[Any]) -> pa.Array:
     JSON has an escape for half a surrogate pair, but databases refuse it, and so do readers of files
     (RFC 8259, section 8.2, calls the behaviour of software that receives it unpredictable).
 
-    :raises Unwritable: for that, and for what is nested too deeply.
+    :raises UnencodableValueError: for that, and for what is nested too deeply.
     """
     texts = [None if value is None else _strict_json(value) for value in values]
     return pa.ExtensionArray.from_storage(JSON_TYPE, pa.array(texts, pa.string()))
@@ -132,7 +134,7 @@ def to_json(value: Any) -> str:
 
     JSON has no NaN and no infinities (RFC 8259, section 6): they are the strings Python calls them.
 
-    :raises Unwritable: for what is nested too deeply, and for a number of more than ``MAX_DIGITS`` digits.
+    :raises UnencodableValueError: for what is nested too deeply, and for a number of more than ``MAX_DIGITS`` digits.
     """
     try:
         return _encoded(value)
@@ -144,7 +146,7 @@ def any_json(value: Any) -> str:
     """JSON text of what ``to_json`` refuses, too: huge numbers are texts, and so is what is nested too deeply."""
     try:
         return to_json(value)
-    except Unwritable:
+    except UnencodableValueError:
         return to_json(_spelled(value))
 
 
@@ -172,20 +174,20 @@ def _strict_json(value: Any) -> str:
     try:
         return _encoded(value)
     except UnicodeEncodeError:
-        raise Unwritable("a text has half of a surrogate pair in it, which is no character") from None
+        raise UnencodableValueError("a text has half of a surrogate pair in it, which is no character") from None
 
 
 def _encoded(value: Any) -> str:
     try:
         return str(_ENCODER.encode(_finite(value)), "utf-8")
     except RecursionError:
-        raise Unwritable("the value is nested too deeply") from None
+        raise UnencodableValueError("the value is nested too deeply") from None
 
 
-def writable(
+def encodable(
     rows: Sequence[Mapping[str, Any]], primary_key: Sequence[str], stream: str, declared: Collection[str] = ()
 ) -> tuple[list[Mapping[str, Any]], list[tuple[Mapping[str, Any], BadRecordError]]]:
-    """The rows without ``Unwritable`` values, and the others with what is wrong with each."""
+    """The rows without ``UnencodableValueError`` values, and the others with what is wrong with each."""
     good, bad = [], []
     for row in rows:
         if (found := _unwritable(row, declared)) is None:
@@ -200,13 +202,13 @@ def _unwritable(row: Mapping[str, Any], declared: Collection[str]) -> tuple[str 
     """The first column with such a value, and the reason."""
     try:
         _check_number(sum(name not in declared for name in row) if len(row) > MAX_COLUMNS else 0)
-    except Unwritable as error:
+    except UnencodableValueError as error:
         return None, error.reason
     for name, value in row.items():
         try:
             _check_name(name)
             infer_array([value])
-        except Unwritable as error:
+        except UnencodableValueError as error:
             return str(name), error.reason
     return None
 
@@ -309,7 +311,7 @@ def _finite_mapping(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
         return value
     copied = {_key_text(key): changed.get(key, one) for key, one in value.items()}
     if len(copied) < len(value):
-        raise Unwritable("two keys of a value are the same text")
+        raise UnencodableValueError("two keys of a value are the same text")
     return copied
 
 
@@ -321,7 +323,7 @@ def _bounded(value: int | decimal.Decimal | HugeNumber) -> int | decimal.Decimal
     if isinstance(value, decimal.Decimal) and not value.is_finite():
         return str(value)
     if isinstance(value, HugeNumber) or not is_bounded(value):
-        raise Unwritable(f"a number has more than {MAX_DIGITS:,} digits before or after its point")
+        raise UnencodableValueError(f"a number has more than {MAX_DIGITS:,} digits before or after its point")
     return value
 
 

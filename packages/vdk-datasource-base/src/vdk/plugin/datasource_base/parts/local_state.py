@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from filelock import FileLock, Timeout
 
 from ..contract import ConcurrentRunError, ConnectionFailedError, State, StateError
-from .destination import FORGOTTEN, StateKey, StoredState
+from .destination import TOMBSTONE, StateKey, StoredState
 from .logged_document import LoggedDocument
 
 FORMAT = "vdk-datasource-state"
@@ -71,12 +71,12 @@ class Records:
                 f"{mine['run_id'] if mine else 'unknown'} stored version {stored} of the state meanwhile, this run "
                 f"had read version {version}; two runs of one flow were at work at once: run it again, alone"
             )
-        mark = self._records.get((FORGOTTEN, destination))
+        mark = self._records.get((TOMBSTONE, destination))
         forgotten = int(mark["version"]) if mark else 0
         if not state:
             if mine is None:
                 return {"gone": [], "states": []}, 0
-            mark = _record(FORGOTTEN, destination, max(forgotten, version), {}, run_id)
+            mark = _record(TOMBSTONE, destination, max(forgotten, version), {}, run_id)
             return {"gone": [{**_as_dict(key), "destination": destination}], "states": [mark]}, 0
         new = (version or forgotten) + 1
         return {"gone": [], "states": [_record(key, destination, new, state, run_id)]}, new

@@ -15,9 +15,9 @@ from .report.logs import message_of
 log = logging.getLogger(__name__)
 
 MAX_DELAY = 60.0
-AWAY = (ConnectionFailedError, ConnectionError, TimeoutError)
+RETRYABLE_ERRORS = (ConnectionFailedError, ConnectionError, TimeoutError)
 """Errors that say a system is away now; every other error would come again."""
-IN_ALL = 20
+MAX_TOTAL_FAILURES = 20
 """How many times ``attempts`` failures there may be in all, however much progress lies between them: a system
 that fails behind every page wants a person, not a thousandth attempt. The next run goes on from the stored state."""
 
@@ -52,12 +52,12 @@ class Retry:
             self.since = time.monotonic()
         self.failures += 1
         self.in_all += 1
-        if not isinstance(error, AWAY):
+        if not isinstance(error, RETRYABLE_ERRORS):
             return None
         if self.failures >= self.attempts:
             self.over = f"retry_attempts = {self.attempts}"
             return None
-        if self.in_all >= self.attempts * IN_ALL:
+        if self.in_all >= self.attempts * MAX_TOTAL_FAILURES:
             self.over = f"{self.in_all} failures in one run"
             return None
         bound = min(MAX_DELAY, self.delay * 2 ** min(self.failures - 1, 30))

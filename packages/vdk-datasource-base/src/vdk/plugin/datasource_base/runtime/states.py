@@ -116,7 +116,7 @@ def show_states(
     return _chosen(found, streams)
 
 
-def forget_states(
+def reset_states(
     flow: str | Path | Mapping[str, Any], environment: Environment, streams: list[str] | None = None
 ) -> list[FoundState]:
     """Reset them to ``{}``, so that the next run reads from the beginning; returns what they were. Rows stay."""

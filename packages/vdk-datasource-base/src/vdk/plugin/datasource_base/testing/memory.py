@@ -15,10 +15,10 @@ from ..parts import (
     DELETED_AT,
     CommitUnit,
     Destination,
-    Generation,
-    Slice,
     StateKey,
     StoredState,
+    TableBatch,
+    TableSnapshot,
     TableSpec,
     WriteMode,
 )
@@ -46,8 +46,8 @@ class MemoryDestination(Destination):
         self.schemas: dict[str, pa.Schema] = first.schemas if first is not self else {}
         self.states: dict[StateKey, StoredState] = first.states if first is not self else {}
         self.versions: dict[StateKey, int] = first.versions if first is not self else {}
-        self.staged: dict[StateKey, list[Slice]] = first.staged if first is not self else {}
-        self._mine: dict[StateKey, int] = {}  # how many slices this run has staged
+        self.staged: dict[StateKey, list[TableBatch]] = first.staged if first is not self else {}
+        self._mine: dict[StateKey, int] = {}  # how many batches this run has staged
 
     @classmethod
     def tables(cls, target: str = "memory") -> dict[str, list[Row]]:
@@ -68,9 +68,9 @@ class MemoryDestination(Destination):
     def has_table(self, name: str) -> bool:
         return name in self.rows
 
-    def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
-        self.staged.setdefault(key, []).extend(slices)
-        self._mine[key] = max(0, self._mine.get(key, 0)) + len(slices)
+    def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
+        self.staged.setdefault(key, []).extend(batches)
+        self._mine[key] = max(0, self._mine.get(key, 0)) + len(batches)
 
     def discard(self, key: StateKey) -> None:
         for one in {*self.staged, *self._mine}:
@@ -82,30 +82,30 @@ class MemoryDestination(Destination):
 
     def commit(self, unit: CommitUnit) -> int:
         rows = copy.deepcopy(self.rows)
-        self.swept = 0
-        for one in _together([*self._staged(unit.key), *unit.slices]):
+        self.rows_swept = 0
+        for one in _together([*self._staged(unit.key), *unit.batches]):
             before = len(rows.setdefault(one.table.name, []))
             _land(rows[one.table.name], one)
             self._learn(one.table, one.data.schema if one.kind == "rows" else None)
-            self.swept += before - len(rows[one.table.name]) if one.kind == "keys" else 0
+            self.rows_swept += before - len(rows[one.table.name]) if one.kind == "keys" else 0
         version = self._swap(unit)
         self._take(rows)
         self._forget(unit.key)
         return version
 
-    def publish(self, generation: Generation) -> list[int]:
-        rows = {**self.rows, **{table.name: [] for table in generation.tables}}
-        for table in generation.tables:
+    def publish(self, snapshot: TableSnapshot) -> list[int]:
+        rows = {**self.rows, **{table.name: [] for table in snapshot.tables}}
+        for table in snapshot.tables:
             self._learn(table, None)
-        for unit in generation.units:
+        for unit in snapshot.units:
             for one in self._staged(unit.key):
                 rows[one.table.name].extend(rows_of(one.data))
                 self._learn(one.table, one.data.schema)
-        versions = [self._swap(unit) for unit in generation.units]
+        versions = [self._swap(unit) for unit in snapshot.units]
         self._take(rows)
-        for unit in generation.units:
+        for unit in snapshot.units:
             if self.staged.pop(unit.key, None):
-                self._mine[unit.key] = -1  # the same generation again is refused, not published empty
+                self._mine[unit.key] = -1  # the same snapshot again is refused, not published empty
         return versions
 
     def _learn(self, table: TableSpec, landed: pa.Schema | None) -> None:
@@ -119,7 +119,7 @@ class MemoryDestination(Destination):
                 known[one.name] = one
         self.schemas[table.name] = pa.schema(list(known.values()))
 
-    def _staged(self, key: StateKey) -> list[Slice]:
+    def _staged(self, key: StateKey) -> list[TableBatch]:
         """What this run staged, unless another run of the same flow has meddled with it."""
         staged = self.staged.get(key, [])
         if len(staged) != self._mine.get(key, 0):
@@ -153,17 +153,17 @@ def _stream(key: StateKey) -> tuple[str, str, str]:
     return key.source_id, key.stream, key.table
 
 
-def _together(slices: list[Slice]) -> list[Slice]:
+def _together(batches: list[TableBatch]) -> list[TableBatch]:
     """Consecutive keys of one table as one slice."""
-    joined: list[Slice] = []
-    for one in slices:
+    joined: list[TableBatch] = []
+    for one in batches:
         if joined and one.kind == "keys" == joined[-1].kind and one.table.name == joined[-1].table.name:
-            one = Slice(one.table, "keys", pa.concat_tables([joined.pop().data, one.data]))
+            one = TableBatch(one.table, "keys", pa.concat_tables([joined.pop().data, one.data]))
         joined.append(one)
     return joined
 
 
-def _land(rows: list[Row], one: Slice) -> None:
+def _land(rows: list[Row], one: TableBatch) -> None:
     data, spec = rows_of(one.data), one.table
     if one.kind == "keys":
         there = {_key(row, spec) for row in data}

@@ -1,4 +1,4 @@
-"""Rows set aside in files until the state that covers them comes, or until a generation is whole.
+"""Rows set aside in files until the state that covers them comes, or until a snapshot is whole.
 
 Each stream and partition has a folder of its own under ``_vdk/staged``, found again by its name: what a killed run left
 there is dropped with it. The files have no suffix, so that no reader takes them for data.
@@ -90,7 +90,7 @@ class Staging:
             shutil.rmtree(self._folder_of(key), ignore_errors=True)  # else the next run does it
 
     def published(self, key: StateKey) -> None:
-        """Forget what a generation has taken, but that it has: the same again must not publish an empty table."""
+        """Forget what a snapshot has taken, but that it has: the same again must not publish an empty table."""
         if self._files.get(key):
             self._published.add(key)
         self.landed(key)

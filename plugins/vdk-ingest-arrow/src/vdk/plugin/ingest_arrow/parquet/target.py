@@ -12,11 +12,11 @@ from vdk.plugin.datasource_base.parts import (
     RESERVED_PREFIX,
     CommitUnit,
     Destination,
-    Generation,
     SchemaChange,
-    Slice,
     StateKey,
     StoredState,
+    TableBatch,
+    TableSnapshot,
     TableSpec,
     WriteMode,
 )
@@ -108,15 +108,15 @@ class ParquetTarget(Destination):
             return has_data(self.path / folder_name(name))
 
     def commit(self, unit: CommitUnit) -> int:
-        return self._commit([unit], unit.slices)[0]
+        return self._commit([unit], unit.batches)[0]
 
-    def commit_group(self, units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
-        return self._commit(units, slices)
+    def commit_group(self, units: Sequence[CommitUnit], batches: Sequence[TableBatch]) -> list[int]:
+        return self._commit(units, batches)
 
-    def _commit(self, units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
+    def _commit(self, units: Sequence[CommitUnit], batches: Sequence[TableBatch]) -> list[int]:
         for unit in units:
             check_state(unit)
-        rows = _all_in_memory(slices)
+        rows = _all_in_memory(batches)
         with self._lake.locked() as record:
             change, versions = record.swapped(units)
             staged = [one for unit in units for one in self._staging.finished(unit.key)]
@@ -136,8 +136,8 @@ class ParquetTarget(Destination):
             self._staging.landed(unit.key)
         return versions
 
-    def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
-        incoming = [(spec, rows) for spec, rows in _all_in_memory(slices) if rows.count or rows.types]
+    def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
+        incoming = [(spec, rows) for spec, rows in _all_in_memory(batches) if rows.count or rows.types]
         self._lake.check_place()
         with disk_errors(self.path):
             self._staging.add(key, incoming, run_id)
@@ -149,22 +149,22 @@ class ParquetTarget(Destination):
     def has_staged(self, key: StateKey, run_id: str) -> bool:
         return self._staging.has(key, run_id)
 
-    def publish(self, generation: Generation) -> list[int]:
-        for unit in generation.units:
+    def publish(self, snapshot: TableSnapshot) -> list[int]:
+        for unit in snapshot.units:
             check_state(unit)
         with self._lake.locked() as record:
-            change, versions = record.swapped(generation.units)
+            change, versions = record.swapped(snapshot.units)
             staged: list[StagedFile] = []
-            for unit in generation.units:
+            for unit in snapshot.units:
                 self._staging.expect_unpublished(unit.key)
                 staged += self._staging.finished(unit.key)
-            names = {table.name for table in generation.tables}
+            names = {table.name for table in snapshot.tables}
             if stray := sorted({one.spec.name for one in staged} - names):
                 raise DestinationError(f"rows are staged for the tables {stray}, which are not among those to publish")
             moves: list[Move] = []
             changes = []
-            tables = [TableFolder(self._lake, spec.name) for spec in generation.tables]
-            for table, spec in zip(tables, generation.tables, strict=True):
+            tables = [TableFolder(self._lake, spec.name) for spec in snapshot.tables]
+            for table, spec in zip(tables, snapshot.tables, strict=True):
                 mine = [RowsInFile(one.path) for one in staged if one.spec.name == spec.name]
                 added, changed = self._replace(table, spec, mine)
                 moves += added
@@ -172,7 +172,7 @@ class ParquetTarget(Destination):
             self._lake.commit(change, moves)
         self.schema_changes = changes
         self._positions.update({table.name: table.position for table in tables})
-        for unit in generation.units:
+        for unit in snapshot.units:
             self._staging.published(unit.key)
         return versions
 
@@ -219,7 +219,7 @@ class ParquetTarget(Destination):
     def _replace(
         self, table: TableFolder, spec: TableSpec, staged: Sequence[RowsInFile]
     ) -> tuple[list[Move], list[SchemaChange]]:
-        """What puts a generation in the place of a table. Columns it has no value for stay, if they are known."""
+        """What puts a snapshot in the place of a table. Columns it has no value for stay, if they are known."""
         there = table.columns() or {}
         declared = declared_columns(spec)
         columns = settled(spec, declared if spec.evolve or not there else there, staged)
@@ -246,15 +246,15 @@ class ParquetTarget(Destination):
         return LandingFile(path, wanted)
 
 
-def _all_in_memory(slices: Sequence[Slice]) -> list[tuple[TableSpec, RowsInMemory]]:
+def _all_in_memory(batches: Sequence[TableBatch]) -> list[tuple[TableSpec, RowsInMemory]]:
     """Raises ``RefusedRowsError`` where some of them have values that files do not keep."""
     try:
-        return [(one.table, _in_memory(one)) for one in slices]
+        return [(one.table, _in_memory(one)) for one in batches]
     except UnfitValueError as error:
-        raise refusal(slices, _in_memory, error) from error.__cause__
+        raise refusal(batches, _in_memory, error) from error.__cause__
 
 
-def _in_memory(one: Slice) -> RowsInMemory:
+def _in_memory(one: TableBatch) -> RowsInMemory:
     _check_rows(one)
     return RowsInMemory(stored_table(one.data, one.table.name))
 
@@ -264,7 +264,7 @@ def _columns_or_text(columns: Columns, rows: Sequence[Rows]) -> Columns:
     return columns or dict.fromkeys((name for one in rows if one.count != 0 for name in one.waiting), TEXT)
 
 
-def _check_rows(one: Slice) -> None:
+def _check_rows(one: TableBatch) -> None:
     if one.kind != "rows":
         raise DestinationError(
             f"table {one.table.name!r}: rows in files cannot be deleted by key: append the deletes, or replace it"

@@ -25,7 +25,7 @@ from vdk.plugin.datasource_base.contract import (
     DestinationError,
 )
 
-from ..sql.database import Overtaken, constrained
+from ..sql.database import SerializationConflict, constrained
 from ..values import UnfitValueError
 from .url import PostgresqlUrl
 
@@ -257,8 +257,8 @@ class PostgresqlConnection:
         while True:
             try:
                 return self._attempt(work)
-            except (Error, Overtaken) as error:
-                overtaken = isinstance(error, Overtaken) or is_overtaken(error)
+            except (Error, SerializationConflict) as error:
+                overtaken = isinstance(error, SerializationConflict) or is_overtaken(error)
                 if not overtaken or time.monotonic() >= deadline:
                     raise
                 log.debug("another writer was faster, trying again: %s", error)

@@ -60,7 +60,7 @@ def constrained(where: str, text: str) -> DestinationError:
 T = TypeVar("T")
 
 
-class Overtaken(ConnectionFailedError):
+class SerializationConflict(ConnectionFailedError):
     """Another transaction was faster: this one is undone, and tried again from its start."""
 
 

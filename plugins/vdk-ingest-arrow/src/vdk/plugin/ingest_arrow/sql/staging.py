@@ -1,6 +1,6 @@
-"""Rows set aside until the state that covers them comes, or until a generation is whole.
+"""Rows set aside until the state that covers them comes, or until a snapshot is whole.
 
-Each run of slices of one kind for one table is a *segment*: a table of its own, and a row of
+Each run of batches of one kind for one table is a *segment*: a table of its own, and a row of
 ``_vdk_datasource_staging`` that says whose it is, so that what a killed run leaves behind is found again.
 """
 

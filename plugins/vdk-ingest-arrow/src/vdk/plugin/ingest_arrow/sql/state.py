@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, StateError
 from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, StoredState
-from vdk.plugin.datasource_base.parts.destination import FORGOTTEN
+from vdk.plugin.datasource_base.parts.destination import TOMBSTONE
 
-from .database import Database, Overtaken
+from .database import Database, SerializationConflict
 from .names import STATE_COLUMNS, STATE_KEY, STATE_TABLE
 
 _AT_ONCE = 250
@@ -127,17 +127,19 @@ class States:
                  for value in (*_values(unit.key), version, state, unit.run_id)],
             )  # fmt: skip
             if done != len(some):
-                raise Overtaken(f"{self._database.where}: another run stored the same state at the same moment")
+                raise SerializationConflict(
+                    f"{self._database.where}: another run stored the same state at the same moment"
+                )
 
     def _forget(self, unit: CommitUnit, version: int) -> None:
         """Delete a state, and keep its version: no state that is made anew may come to have it again."""
         self._rows(f"DELETE FROM {self._table} WHERE {self._match()}", _values(unit.key))
         highest = self._forgotten()
-        self._store(FORGOTTEN, max(highest, version), "{}", unit.run_id, there=highest > 0)
+        self._store(TOMBSTONE, max(highest, version), "{}", unit.run_id, there=highest > 0)
 
     def _forgotten(self) -> int:
         """The highest version of the states that were forgotten; 0: none was."""
-        found = self._rows(f"SELECT version FROM {self._table} WHERE {self._match()}", _values(FORGOTTEN))
+        found = self._rows(f"SELECT version FROM {self._table} WHERE {self._match()}", _values(TOMBSTONE))
         return int(found[0][0]) if found else 0
 
     def _store(self, of: StateKey, version: int, state: str, run_id: str, *, there: bool) -> None:
@@ -157,7 +159,7 @@ class States:
                 [*key, version, state, run_id],
             )
         if not done:
-            raise Overtaken(f"{self._database.where}: another run stored the same state at the same moment")
+            raise SerializationConflict(f"{self._database.where}: another run stored the same state at the same moment")
 
     def _match(self, first: int = 1) -> str:
         parameters = zip(STATE_KEY, self._database.numbered(len(STATE_KEY), first), strict=True)

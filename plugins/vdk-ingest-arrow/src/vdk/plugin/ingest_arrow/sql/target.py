@@ -16,11 +16,11 @@ from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import (
     CommitUnit,
     Destination,
-    Generation,
     SchemaChange,
-    Slice,
     StateKey,
     StoredState,
+    TableBatch,
+    TableSnapshot,
     TableSpec,
 )
 from vdk.plugin.datasource_base.parts.destination import WriteMode
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _PUBLISHED = ""
-"""Is staged nowhere: stands for what was published, so that the same generation again is refused, not empty."""
+"""Is staged nowhere: stands for what was published, so that the same snapshot again is refused, not empty."""
 
 
 class _Undone(Exception):
@@ -126,17 +126,17 @@ class SqlTarget(Destination):
             return self._database.columns(name) is not None
 
     def commit(self, unit: CommitUnit) -> int:
-        return self._commit([unit], unit.slices)[0]
+        return self._commit([unit], unit.batches)[0]
 
-    def commit_group(self, units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
-        return self._commit(units, slices)
+    def commit_group(self, units: Sequence[CommitUnit], batches: Sequence[TableBatch]) -> list[int]:
+        return self._commit(units, batches)
 
-    def _commit(self, units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
-        for one in slices:
+    def _commit(self, units: Sequence[CommitUnit], batches: Sequence[TableBatch]) -> list[int]:
+        for one in batches:
             if one.table.write_mode == "replace":
                 raise DestinationError(f"table {one.table.name!r}: a replaced table is staged and published")
 
-        landing = [one for one in slices if one.data.num_rows or _has_type(one.data.schema, one.table.schema)]
+        landing = [one for one in batches if one.data.num_rows or _has_type(one.data.schema, one.table.schema)]
 
         def land(incoming: Sequence[Incoming]) -> tuple[list[int], int, Mapping[str, Hashable]]:
             self._traces.check({one.table.name for one in landing})
@@ -153,30 +153,30 @@ class SqlTarget(Destination):
                 self._tables.land(one.table, one.kind, rows)
             return versions, swept, self._traces.after(names)
 
-        def trial(one: Slice, rows: Incoming) -> None:
+        def trial(one: TableBatch, rows: Incoming) -> None:
             self._tables.land(one.table, one.kind, rows)
 
-        versions, self.swept, traces = self._write(landing, land, trial, of=slices)
+        versions, self.rows_swept, traces = self._write(landing, land, trial, of=batches)
         self._traces.keep(traces)
         for unit in units:
             self._staged.pop(unit.key, None)
         return versions
 
-    def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
+    def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
         def aside(incoming: Sequence[Incoming]) -> set[str]:
             self._staging.hold(key)
             self._traces.check(())
             return {
                 self._staging.add(key, one.table, one.kind, rows, run_id)
-                for one, rows in zip(slices, incoming, strict=True)
+                for one, rows in zip(batches, incoming, strict=True)
             }
 
-        def trial(one: Slice, rows: Incoming) -> None:
+        def trial(one: TableBatch, rows: Incoming) -> None:
             self._staging.add(key, one.table, one.kind, rows, run_id)
 
-        given = slices
-        slices = [one for one in given if one.data.num_rows or _has_type(one.data.schema, one.table.schema)]
-        staged = self._write(slices, aside, trial, of=given)
+        given = batches
+        batches = [one for one in given if one.data.num_rows or _has_type(one.data.schema, one.table.schema)]
+        staged = self._write(batches, aside, trial, of=given)
         self._staged[key] = (self._staged.get(key, set()) | staged) - {_PUBLISHED}
 
     def discard(self, key: StateKey) -> None:
@@ -195,26 +195,26 @@ class SqlTarget(Destination):
         with self._database.translated():
             return self._database.columns(STAGING_TABLE) is not None and bool(self._staging.segments(key, run_id))
 
-    def publish(self, generation: Generation) -> list[int]:
+    def publish(self, snapshot: TableSnapshot) -> list[int]:
         def swap(_: Sequence[Incoming]) -> tuple[list[int], Mapping[str, Hashable]]:
             self._traces.check(())
-            if generation.units:
-                self._staging.hold(generation.units[0].key)
-            versions = self._states.swap_all(generation.units)
+            if snapshot.units:
+                self._staging.hold(snapshot.units[0].key)
+            versions = self._states.swap_all(snapshot.units)
             segments = []
-            for unit, mine in zip(generation.units, self._staging.segments_of(generation.units), strict=True):
+            for unit, mine in zip(snapshot.units, self._staging.segments_of(snapshot.units), strict=True):
                 self._staging.expect(unit.key, self._staged.get(unit.key, set()), mine)
                 segments += mine
-            names = {table.name for table in generation.tables}
+            names = {table.name for table in snapshot.tables}
             if stray := sorted({one.spec.name for one in segments} - names):
                 raise DestinationError(f"rows are staged for the tables {stray}, which are not among those to publish")
-            for table in generation.tables:
+            for table in snapshot.tables:
                 self._replace(table, [one for one in segments if one.spec.name == table.name])
             return versions, self._traces.after(names, replaced=True)
 
         versions, traces = self._write((), swap)
         self._traces.keep(traces)
-        for unit in generation.units:
+        for unit in snapshot.units:
             if self._staged.get(unit.key):
                 self._staged[unit.key] = {_PUBLISHED}
         return versions
@@ -282,27 +282,27 @@ class SqlTarget(Destination):
 
     def _write(
         self,
-        slices: Sequence[Slice],
+        batches: Sequence[TableBatch],
         work: Callable[[Sequence[Incoming]], T],
-        trial: Callable[[Slice, Incoming], None] | None = None,
+        trial: Callable[[TableBatch, Incoming], None] | None = None,
         *,
-        of: Sequence[Slice] = (),
+        of: Sequence[TableBatch] = (),
     ) -> T:
-        """Run ``work`` in a transaction, with the slices' rows to select from.
+        """Run ``work`` in a transaction, with the batches' rows to select from.
 
         :param trial: lands a part of one slice, to find the rows that are refused.
-        :param of: what was given, of which ``slices`` are those that have something to land.
+        :param of: what was given, of which ``batches`` are those that have something to land.
         :raises RefusedRowsError: naming them.
         """
         try:
-            return self._written(slices, work)
+            return self._written(batches, work)
         except UnfitValueError as error:
             if trial is None:
                 raise
             found = refusal(of, lambda part: self._tried(part, trial), error)
             raise found from error.__cause__
 
-    def _tried(self, part: Slice, trial: Callable[[Slice, Incoming], None]) -> None:
+    def _tried(self, part: TableBatch, trial: Callable[[TableBatch, Incoming], None]) -> None:
         def undone(incoming: Sequence[Incoming]) -> None:
             trial(part, incoming[0])
             raise _Undone
@@ -310,10 +310,10 @@ class SqlTarget(Destination):
         with suppress(_Undone):
             self._written([part], undone)
 
-    def _written(self, slices: Sequence[Slice], work: Callable[[Sequence[Incoming]], T]) -> T:
+    def _written(self, batches: Sequence[TableBatch], work: Callable[[Sequence[Incoming]], T]) -> T:
         with self._database.translated():
             self._prepare()
-            with self._database.readable([self._plain(one) for one in slices]) as incoming:
+            with self._database.readable([self._plain(one) for one in batches]) as incoming:
 
                 def attempt() -> T:
                     self._tables.changes.clear()  # of an attempt that was undone
@@ -323,7 +323,7 @@ class SqlTarget(Destination):
         self.schema_changes = tuple(self._tables.changes)
         return result
 
-    def _plain(self, one: Slice) -> pa.Table:
+    def _plain(self, one: TableBatch) -> pa.Table:
         if one.data.num_rows and not one.data.num_columns:
             raise DestinationError(f"table {one.table.name!r}: rows without any column cannot land")
         check_distinct(one.data.schema.names, one.table.name, self._database.fold)

@@ -85,7 +85,7 @@ class Unauthorized(Exception):
     """The server answered 401."""
 
 
-class NotNow(ConnectionFailedError):
+class RetryLater(ConnectionFailedError):
     """The server asks to come again later."""
 
 
@@ -209,10 +209,12 @@ class Client:
             yield
 
 
-def not_now(status: int, headers: Mapping[str, str], now: float) -> NotNow:
+def retry_later(status: int, headers: Mapping[str, str], now: float) -> RetryLater:
     """The error for a status that says "later", with the time that the server gave."""
     wait = retry_after(headers, now)
-    return NotNow(f"the server answered {status}", retry_after=wait if wait is not None else until_reset(headers, now))
+    return RetryLater(
+        f"the server answered {status}", retry_after=wait if wait is not None else until_reset(headers, now)
+    )
 
 
 def lowered(headers: Mapping[str, str]) -> dict[str, str]:

@@ -31,7 +31,12 @@ ATTEMPTS = 4
 def bulk_of(query: Query, kinds: Mapping[str, Kind], uri: str, timeout: float) -> SqliteBulk | None:
     """A bulk reader of the query's table; None where there is no driver, or values cannot be proven."""
     table, names = query.plan.table, query.names
-    if not table.typed or query.deleted_at is not None or query.cursor_at >= len(names) or not set(names) <= set(kinds):
+    if (
+        not table.typed
+        or query.deleted_at is not None
+        or query.cursor_index >= len(names)
+        or not set(names) <= set(kinds)
+    ):
         return None
     if any(kinds[name].read is not None for name in names):
         return None
@@ -104,7 +109,7 @@ class SqliteBulk:
                 log.debug("the reader of %s gave up: %s", self._query.plan.name, why)
                 return
             (batch,) = pa.ipc.open_stream(data).read_all().combine_chunks().to_batches()
-            yield Proven(batch, list(columns.values()), self._query.cursor_at, landing)
+            yield Proven(batch, list(columns.values()), self._query.cursor_index, landing)
 
     def close(self) -> None:
         process, self._process = self._process, None

@@ -93,8 +93,8 @@ class Proven:
     :raises: one of ``UNFIT``, where a value may not be what it seems.
     """
 
-    def __init__(self, batch: pa.RecordBatch, columns: Sequence[Column], cursor_at: int, landing: pa.Schema) -> None:
-        self._batch, self._columns, self._cursor_at = batch, columns, cursor_at
+    def __init__(self, batch: pa.RecordBatch, columns: Sequence[Column], cursor_index: int, landing: pa.Schema) -> None:
+        self._batch, self._columns, self._cursor_index = batch, columns, cursor_index
         if pc.max(batch.column(len(columns))).as_py():
             raise Unfit("a value is of another type than its column")
         batch.validate(full=True)  # text that is no UTF-8
@@ -106,7 +106,7 @@ class Proven:
 
     @property
     def cursors(self) -> pa.Array:
-        return self._batch.column(self._cursor_at)
+        return self._batch.column(self._cursor_index)
 
     def value(self, row: int, column: int) -> Any:
         """One value as the slow way reads it."""

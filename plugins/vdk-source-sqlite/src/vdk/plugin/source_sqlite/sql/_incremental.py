@@ -134,9 +134,9 @@ class Incremental:
                 continue
             self._check.rows(facts.format, page.rows)
             fresh = self._fresh(page.rows, progress, window)
-            at = self._query.cursor_at
+            at = self._query.cursor_index
             if page.rows and high is not None and page.rows[-1][at] == high:
-                last_key = tuple(page.rows[-1][one] for one in self._query.key_at)
+                last_key = tuple(page.rows[-1][one] for one in self._query.key_indexes)
             progress.resume = page.resume
             if self._is_past(page.resume, progress.high):
                 self._forget_before(progress)
@@ -164,9 +164,9 @@ class Incremental:
         return DataSourcePayload(page.rows.table, state=self._said)
 
     def _last_key(self, rows: Proven, high: Any) -> tuple[Any, ...] | None:
-        if rows.value(-1, self._query.cursor_at) != high:
+        if rows.value(-1, self._query.cursor_index) != high:
             return None
-        return tuple(rows.value(-1, one) for one in self._query.key_at)
+        return tuple(rows.value(-1, one) for one in self._query.key_indexes)
 
     def _span(
         self, pages: Pages, facts: CursorFacts, progress: Progress, start: Resume | None, upper: Any
@@ -225,7 +225,7 @@ class Incremental:
 
     def _fresh(self, rows: list[Row], progress: Progress, window: Any) -> list[Row]:
         """The rows that were not delivered as they are; those near the pass's end are remembered."""
-        at, high = self._query.cursor_at, progress.high
+        at, high = self._query.cursor_index, progress.high
         cursors = [row[at] for row in rows]
         # Most pages lie between what was delivered and what is remembered.
         if cursors and None not in cursors and (high is None or high < min(cursors)) and max(cursors) < window:
@@ -233,7 +233,7 @@ class Incremental:
         return [row for row in rows if self._is_new(row, progress, window)]
 
     def _is_new(self, row: Row, progress: Progress, window: Any) -> bool:
-        cursor = row[self._query.cursor_at]
+        cursor = row[self._query.cursor_index]
         known = cursor is None or (progress.high is not None and cursor <= progress.high)
         remember = cursor is None or (window is not None and cursor >= window)
         if not known and not remember:

@@ -28,7 +28,7 @@ class CursorCheck:
 
     def rows(self, found: CursorFormat | None, rows: Sequence[Row]) -> None:
         """Raises ``ConfigurationError`` for a page with cursors of another format."""
-        at = self._query.cursor_at
+        at = self._query.cursor_index
         values = [row[at] for row in rows if row[at] is not None]
         if values and (found is None or not _all_match(found, values)):
             raise self._mixed()
@@ -48,7 +48,7 @@ class CursorCheck:
             f'{facts.nulls} rows have no cursor, and {query.plan.place}.null_cursor is "fail"',
             stream=query.plan.name,
             column="/".join(query.plan.cursor),
-            key=tuple(row[at] for at in query.key_at) or None,
+            key=tuple(row[at] for at in query.key_indexes) or None,
         )
 
     def _mixed(self) -> ConfigurationError:

@@ -26,7 +26,7 @@ class Packer:
 
     def __init__(self, plan: Plan, kinds: dict[str, Kind], query: Query) -> None:
         self._plan, self._query, self._kinds = plan, query, kinds
-        self._key_at = [plan.columns.index(name) for name in plan.primary_key] or list(query.key_at)
+        self._key_at = [plan.columns.index(name) for name in plan.primary_key] or list(query.key_indexes)
         self._count = 0
 
     def payloads(self, rows: Sequence[Row], state: Mapping[str, JSON] | None = None) -> Iterator[DataSourcePayload]:

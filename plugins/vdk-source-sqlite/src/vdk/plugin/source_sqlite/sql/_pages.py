@@ -87,7 +87,7 @@ class Pages:
     ) -> None:
         self._session, self._query, self._pace, self._upper = session, query, pace, upper
         self._bulk, self._known, self._window = bulk, known, window
-        self._cursor_at, self._key_at = query.cursor_at, query.key_at
+        self._cursor_index, self._key_at = query.cursor_index, query.key_indexes
 
     def by_cursor(self, span: Range, start: Resume | None) -> Iterator[Page | BulkPage]:
         """Rows in ``span`` behind ``start``, ascending."""
@@ -127,17 +127,17 @@ class Pages:
             if (
                 query.keys
                 and query.index_level == "full"
-                and (self._known is None or rows[-1][self._cursor_at] > self._known)
+                and (self._known is None or rows[-1][self._cursor_index] > self._known)
             ):
-                behind_page = query.after(Slot(self._cursor_at), tuple(map(Slot, self._key_at)))
+                behind_page = query.after(Slot(self._cursor_index), tuple(map(Slot, self._key_at)))
                 order = (query.cursor, *query.keys)
                 for page in self._in_bulk(query.between(span), behind_page, order, rows[-1]):
                     if page is None:
                         return
-                    at = page.value(-1, self._cursor_at), tuple(page.value(-1, one) for one in self._key_at)
+                    at = page.value(-1, self._cursor_index), tuple(page.value(-1, one) for one in self._key_at)
                     yield BulkPage(page, self._resume(*at))
             if not kept or (query.keys and query.index_level == "cursor" and self._is_one_group(rows)):
-                group = rows[-1][self._cursor_at]
+                group = rows[-1][self._cursor_index]
                 yield from self._group(group, at[1] if kept and at is not None else None)
                 at = (group, None)
 
@@ -160,7 +160,7 @@ class Pages:
             if query.keys:
                 yield Page(rows, self._resume(*self._position(rows[-1])))
                 continue
-            if held and held[-1][self._cursor_at] != rows[0][self._cursor_at]:
+            if held and held[-1][self._cursor_index] != rows[0][self._cursor_index]:
                 yield Page(held, self._resume(*self._position(held[-1])))
                 held = []
             if complete := self._whole_groups(rows):
@@ -197,7 +197,7 @@ class Pages:
     ) -> Iterator[Proven | None]:
         """Pages behind a row, read in bulk: all there are (then None), some, or none."""
         if self._bulk is not None and self._bulk.worthwhile(self._session):
-            after = {at: last[at] for at in (self._cursor_at, *self._key_at)}
+            after = {at: last[at] for at in (self._cursor_index, *self._key_at)}
             wanted = BulkPass(conditions, behind, order, after, self._pace(), self._window)
             yield from self._bulk.pages(wanted)
 
@@ -217,20 +217,20 @@ class Pages:
 
     def _whole_groups(self, rows: list[Row]) -> list[Row]:
         """``rows`` without those of the last cursor: there may be more of them."""
-        at, last = self._cursor_at, rows[-1][self._cursor_at]
+        at, last = self._cursor_index, rows[-1][self._cursor_index]
         end = len(rows)
         while end and rows[end - 1][at] == last:
             end -= 1
         return rows[:end]
 
     def _is_one_group(self, rows: list[Row]) -> bool:
-        return bool(rows[0][self._cursor_at] == rows[-1][self._cursor_at])
+        return bool(rows[0][self._cursor_index] == rows[-1][self._cursor_index])
 
     def _key(self, row: Row) -> tuple[Any, ...]:
         return tuple(row[at] for at in self._key_at)
 
     def _position(self, row: Row) -> Position:
-        return row[self._cursor_at], self._key(row) if self._query.keys else None
+        return row[self._cursor_index], self._key(row) if self._query.keys else None
 
     def _resume(self, cursor: Any, key: tuple[Any, ...] | None) -> Resume:
         return Resume("cursor", cursor, key, self._upper)

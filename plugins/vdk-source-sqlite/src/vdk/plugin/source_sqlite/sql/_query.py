@@ -68,7 +68,7 @@ class Query:
     @cached_property
     def selected(self) -> tuple[Expression, ...]:
         """The columns that land, then what only the reading needs."""
-        computed = [self.cursor.named("_vdk_cursor")] if self.plan.cursor and self.cursor_at == len(self._at) else []
+        computed = [self.cursor.named("_vdk_cursor")] if self.plan.cursor and self.cursor_index == len(self._at) else []
         return (*(self.column(name) for name in self._at), *computed)
 
     @cached_property
@@ -84,7 +84,7 @@ class Query:
         return tuple(self._at)
 
     @cached_property
-    def cursor_at(self) -> int:
+    def cursor_index(self) -> int:
         """Where a row has its cursor: its own column if that is it, unchanged."""
         return self._at[self.plan.cursor[0]] if self._is_plain else len(self._at)
 
@@ -95,7 +95,7 @@ class Query:
         return len(plan.cursor) == 1 and plan.cursor_format in PLAIN_FORMATS and not plan.options.null_cursor_values
 
     @cached_property
-    def key_at(self) -> tuple[int, ...]:
+    def key_indexes(self) -> tuple[int, ...]:
         return tuple(self._at[name] for name in self.key.columns) if self.key else ()
 
     @cached_property

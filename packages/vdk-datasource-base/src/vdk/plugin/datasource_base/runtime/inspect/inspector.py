@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ...contract import DataSource, DataSourceError, DestinationError
-from ...parts import CommitUnit, Destination, Slice, StateKey, StoredState, TableSpec
+from ...parts import CommitUnit, Destination, StateKey, StoredState, TableBatch, TableSpec
 from ...parts.flow_file import load_flow
 from ...parts.redact import Redactor
 from ..environment import Environment
@@ -107,7 +107,7 @@ class OutOfReach(Destination):
     def commit(self, unit: CommitUnit) -> int:
         raise DestinationError(f"{self._identity} is not to be touched")
 
-    def stage(self, key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
+    def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
         raise DestinationError(f"{self._identity} is not to be touched")
 
     def discard(self, key: StateKey) -> None:

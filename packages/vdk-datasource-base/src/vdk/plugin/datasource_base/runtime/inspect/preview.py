@@ -28,7 +28,7 @@ from ...contract import (
 )
 from ...parts.flow_file import chosen
 from ..environment import Environment
-from ..run.batching import RejectedSlice, slices_of
+from ..run.batching import RejectedBatch, build_batches
 from ..run.buffer import Buffer
 from ..run.partition_reader import closing_early
 from ..run.plan import StreamPlan
@@ -198,10 +198,10 @@ class _First:
         buffer = Buffer(self._plan.options, stream=self._plan.name, metadata_columns=self._plan.metadata_columns)
         buffer.add(payload)
         runs = [one for one in [*buffer.take_covered()[0], *buffer.take_open()[0]] if one.kind == "rows"]
-        slices = slices_of(self._plan, runs, "append")
+        batches = build_batches(self._plan, runs, "append")
         with self._lock:
-            for one in slices:
-                if isinstance(one, RejectedSlice):
+            for one in batches:
+                if isinstance(one, RejectedBatch):
                     self._rejected += one.data.column("reason").to_pylist()
                 elif one.data.num_rows and self._left:
                     self._tables.append((one.table.name, one.data.slice(0, self._left)))

@@ -155,7 +155,7 @@ class _Above(io.TextIOBase):
     def isatty(self) -> bool:
         return True
 
-    def writable(self) -> bool:
+    def encodable(self) -> bool:
         return True
 
     def fileno(self) -> int:

@@ -1,4 +1,4 @@
-"""Runs of payloads as slices: transformed, converted, checked, with the framework's columns.
+"""Runs of payloads as batches: transformed, converted, checked, with the framework's columns.
 
 Payloads of one table are converted together, however often rows and deletes alternate: what a destination does for a
 slice costs more than what it does for a thousand rows.
@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...contract import BadRecordError, DataSourceError, StreamSchema
-from ...parts import DELETED_AT, RESERVED_PREFIX, RefusedRow, RefusedRowsError, Slice, TableSpec, WriteMode
+from ...parts import DELETED_AT, RESERVED_PREFIX, RefusedRow, RefusedRowsError, TableBatch, TableSpec, WriteMode
 from ...parts.columns import TIMESTAMP, add_columns, check_names, rejected_spec, rejected_table
 from ...parts.convert import Converted, convert_batch, convert_rows
 from ...parts.deduplicate import Operations, in_turns, joined, last_operations, last_per_key, without_key
@@ -25,7 +25,7 @@ from .buffer import Run
 from .plan import StreamPlan
 
 
-class RejectedSlice(Slice):
+class RejectedBatch(TableBatch):
     """Rows for ``<table>__rejected``; a table of a source may well have such a name, too."""
 
     __slots__ = ()
@@ -70,8 +70,8 @@ def _most_pieces(run: Run) -> int:
     return len(run.batches) + 1
 
 
-def slices_of(plan: StreamPlan, runs: Sequence[Run], mode: WriteMode) -> list[Slice]:
-    """The runs as slices. Those of one table are in its order, and reduced to the last operation per key.
+def build_batches(plan: StreamPlan, runs: Sequence[Run], mode: WriteMode) -> list[TableBatch]:
+    """The runs as batches. Those of one table are in its order, and reduced to the last operation per key.
 
     :param mode: the stream's write mode.
     :raises BadRecordError: for a row that does not fit, unless the flow rejects such rows.
@@ -87,26 +87,26 @@ def slices_of(plan: StreamPlan, runs: Sequence[Run], mode: WriteMode) -> list[Sl
             section = last[spec.name] = _Section(spec, sweep=run.kind == "keys")
             sections.append(section)
         section.runs.append(run)
-    return [one for section in sections for one in _slices(plan, section)]
+    return [one for section in sections for one in _batches(plan, section)]
 
 
-def _slices(plan: StreamPlan, section: _Section) -> list[Slice]:
+def _batches(plan: StreamPlan, section: _Section) -> list[TableBatch]:
     spec = section.spec
     if section.sweep:
-        return [Slice(spec, "keys", _all_keys(plan, section))]
+        return [TableBatch(spec, "keys", _all_keys(plan, section))]
     rejected: Rejected = []
     parts = [*_rows(plan, section, rejected), *_deletes(plan, section, rejected)]
     facts = {**plan.facts, "synced_at": dt.datetime.now(dt.UTC)}
     metadata = [run.metadata for run in section.runs for _ in range(_most_pieces(run))]
-    slices = []
+    batches = []
     for one in ordered(parts, spec):
         data = one.data
         if one.kind == "rows":
             data = add_columns(data, plan.metadata_columns, facts, metadata, one.turns)
-        slices.append(Slice(spec, one.kind, data))
+        batches.append(TableBatch(spec, one.kind, data))
     if rejected:
-        slices.append(_rejected(plan, spec, rejected))
-    return slices
+        batches.append(_rejected(plan, spec, rejected))
+    return batches
 
 
 def ordered(parts: list[Operations], spec: TableSpec) -> list[Operations]:
@@ -224,36 +224,36 @@ def _turns_of_one(group: Pieces, converted: Converted) -> pa.Array | None:
     return pa.repeat(pa.scalar(group[0][0], pa.int64()), converted.table.num_rows) if len(group) == 1 else None
 
 
-def _rejected(plan: StreamPlan, spec: TableSpec, rejected: Rejected) -> RejectedSlice:
+def _rejected(plan: StreamPlan, spec: TableSpec, rejected: Rejected) -> RejectedBatch:
     if plan.options.on_bad_record == "fail":
         raise rejected[0][1]
     table = rejected_table(rejected, source=plan.source_id, stream=plan.name, run_id=plan.run_id)
-    return RejectedSlice(rejected_spec(spec.name), "rows", table)
+    return RejectedBatch(rejected_spec(spec.name), "rows", table)
 
 
-def without_refused(plan: StreamPlan, slices: Sequence[Slice], error: RefusedRowsError) -> list[Slice]:
-    """The slices without the rows that the destination refuses, which are set aside like others that do not fit.
+def without_refused(plan: StreamPlan, batches: Sequence[TableBatch], error: RefusedRowsError) -> list[TableBatch]:
+    """The batches without the rows that the destination refuses, which are set aside like others that do not fit.
 
     :raises BadRecordError: unless the flow rejects such rows; and for deletes, which cannot be.
     :raises RefusedRowsError: for rows that are rejected already.
     """
-    kept: list[Slice] = []
-    for number, one in enumerate(slices):
+    kept: list[TableBatch] = []
+    for number, one in enumerate(batches):
         refused = {each.row: each for each in error.rows if each.slice == number}
         if not refused:
             kept.append(one)
             continue
-        if isinstance(one, RejectedSlice):
+        if isinstance(one, RejectedBatch):
             raise error
         rejected = [_refusal(plan, one, each) for each in refused.values()]
         if one.kind != "rows":
             raise rejected[0][1]
         stay = pa.array([row for row in range(one.data.num_rows) if row not in refused], pa.int64())
-        kept += [Slice(one.table, one.kind, one.data.take(stay)), _rejected(plan, one.table, rejected)]
+        kept += [TableBatch(one.table, one.kind, one.data.take(stay)), _rejected(plan, one.table, rejected)]
     return kept
 
 
-def _refusal(plan: StreamPlan, one: Slice, refused: RefusedRow) -> tuple[Mapping[str, Any], BadRecordError]:
+def _refusal(plan: StreamPlan, one: TableBatch, refused: RefusedRow) -> tuple[Mapping[str, Any], BadRecordError]:
     names = [name for name in one.data.schema.names if not name.startswith(RESERVED_PREFIX)]
     row = {name: _shown(one.data.select([name]).slice(refused.row, 1)) for name in names}
     declared = plan.schema.primary_key if plan.schema is not None else ()

@@ -13,9 +13,9 @@ from typing import Literal
 import pyarrow as pa
 
 from ...contract import State
-from ...parts import Slice, TableSpec
+from ...parts import TableBatch, TableSpec
 from ...parts.deduplicate import Operations
-from .batching import RejectedSlice, ordered
+from .batching import RejectedBatch, ordered
 
 MOST_TOGETHER = 500
 """Units of one commit: how long a commit may take is bounded by this, and by what may wait in bytes."""
@@ -37,7 +37,7 @@ class PendingUnit:
 
     action: Literal["commit", "hold"]
     partition: str
-    slices: list[Slice]
+    batches: list[TableBatch]
     state: State | None
     read: int
     ended: bool
@@ -51,24 +51,24 @@ class PendingUnit:
         A commit without a state leaves no trace by which it is known to have landed, once an answer is lost. Keys
         delete the rows of all others.
         """
-        return self.action == "hold" or (bool(self.state) and all(one.kind != "keys" for one in self.slices))
+        return self.action == "hold" or (bool(self.state) and all(one.kind != "keys" for one in self.batches))
 
 
-def merged_slices(units: Sequence[PendingUnit]) -> list[Slice]:
-    """The units' slices as few as possible, each table's in the order of the units."""
-    tables: dict[tuple[str, bool], list[Slice]] = {}
+def merged_batches(units: Sequence[PendingUnit]) -> list[TableBatch]:
+    """The units' batches as few as possible, each table's in the order of the units."""
+    tables: dict[tuple[str, bool], list[TableBatch]] = {}
     for unit in units:
-        for one in unit.slices:
-            tables.setdefault((one.table.name, isinstance(one, RejectedSlice)), []).append(one)
-    return [one for slices in tables.values() for one in _merged(slices)]
+        for one in unit.batches:
+            tables.setdefault((one.table.name, isinstance(one, RejectedBatch)), []).append(one)
+    return [one for batches in tables.values() for one in _merged(batches)]
 
 
-def _merged(slices: list[Slice]) -> list[Slice]:
-    spec = slices[0].table
-    if len(slices) == 1 or any(_without_schema(one.table) != _without_schema(spec) for one in slices):
-        return slices
+def _merged(batches: list[TableBatch]) -> list[TableBatch]:
+    spec = batches[0].table
+    if len(batches) == 1 or any(_without_schema(one.table) != _without_schema(spec) for one in batches):
+        return batches
     groups: dict[tuple[str, pa.Schema], list[tuple[int, pa.Table]]] = {}
-    for turn, one in enumerate(slices):
+    for turn, one in enumerate(batches):
         groups.setdefault((one.kind, one.data.schema), []).append((turn, one.data))
     parts = [
         Operations(
@@ -78,7 +78,7 @@ def _merged(slices: list[Slice]) -> list[Slice]:
         )
         for (kind, _), group in groups.items()
     ]
-    return [Slice(spec, one.kind, one.data) for one in ordered(parts, spec)]
+    return [TableBatch(spec, one.kind, one.data) for one in ordered(parts, spec)]
 
 
 def _without_schema(spec: TableSpec) -> TableSpec:

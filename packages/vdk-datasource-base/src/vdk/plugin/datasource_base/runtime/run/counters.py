@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ...contract import BadRecordError
-from ...parts import Slice
+from ...parts import TableBatch
 from ...parts.numbers import MAX_DIGITS, whole_number
 from ..report.summary import StreamReport
-from .batching import RejectedSlice
+from .batching import RejectedBatch
 
 ENOUGH = 1000
 """Rows after which a percentage is judged while the stream is still read: of the first ten rows, one is 10 %."""
@@ -79,8 +79,8 @@ class Tally:
         """Those of which rows are staged."""
         return {one for one, amounts in self._staged.items() if amounts["rows_landed"] or amounts["rows_rejected"]}
 
-    def stage(self, partition: str, slices: Sequence[Slice], read: int) -> None:
-        amounts = _amounts(slices, read)
+    def stage(self, partition: str, batches: Sequence[TableBatch], read: int) -> None:
+        amounts = _amounts(batches, read)
         self._staged.setdefault(partition, Counter()).update(amounts)
         self._total += amounts
 
@@ -88,9 +88,9 @@ class Tally:
         """What was staged for a partition is read again."""
         self._total -= self._staged.pop(partition, Counter())
 
-    def land(self, partition: str, slices: Sequence[Slice] = (), read: int = 0, *, swept: int = 0) -> None:
-        """What was staged for a partition has landed, and these slices behind it; ``swept`` rows were deleted."""
-        more = _amounts(slices, read) + Counter(rows_deleted=swept)
+    def land(self, partition: str, batches: Sequence[TableBatch] = (), read: int = 0, *, rows_swept: int = 0) -> None:
+        """What was staged for a partition has landed, and then these batches; ``rows_swept`` rows were deleted."""
+        more = _amounts(batches, read) + Counter(rows_deleted=rows_swept)
         self._total += more
         more.update(self._staged.pop(partition, {}))
         self._report.count(**{name: amount for name, amount in more.items() if name != _READ})
@@ -99,14 +99,14 @@ class Tally:
         for partition in list(self._staged):
             self.land(partition)
 
-    def judge(self, slices: Sequence[Slice] = (), read: int = 0, *, ended: bool) -> None:
+    def judge(self, batches: Sequence[TableBatch] = (), read: int = 0, *, ended: bool) -> None:
         """Raise ``BadRecordError`` where the rows so far, with those that would land now, rejected too many.
 
         :param ended: whether these are all rows of the stream.
         """
-        if rejected := [one.data for one in slices if isinstance(one, RejectedSlice)]:
+        if rejected := [one.data for one in batches if isinstance(one, RejectedBatch)]:
             self._last_reason = str(rejected[-1].column("reason")[-1].as_py())
-        more = _amounts(slices, read)
+        more = _amounts(batches, read)
         bad, seen = (self._total[name] + more[name] for name in ("rows_rejected", _READ))
         if bad and self._tolerance.exceeded(bad, seen, ended=ended):
             of = "" if self._tolerance.count is not None else f" of {seen}"
@@ -117,13 +117,13 @@ class Tally:
             )
 
 
-def _amounts(slices: Sequence[Slice], read: int) -> Counter[str]:
-    """What slices, and the rows read for them, add up to when they land."""
+def _amounts(batches: Sequence[TableBatch], read: int) -> Counter[str]:
+    """What batches, and the rows read for them, add up to when they land."""
     amounts: Counter[str] = Counter({_READ: read})
-    for one in slices:
+    for one in batches:
         if one.kind == "keys":  # how many rows they delete, the destination tells
             continue
-        rejected = isinstance(one, RejectedSlice)
+        rejected = isinstance(one, RejectedBatch)
         name = "rows_rejected" if rejected else "rows_landed" if one.kind == "rows" else "rows_deleted"
         amounts[name] += one.data.num_rows
         amounts["bytes"] += one.data.nbytes

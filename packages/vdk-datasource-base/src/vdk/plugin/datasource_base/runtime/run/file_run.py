@@ -16,7 +16,7 @@ from ..environment import Environment
 from ..report.logs import message_of, printable, redacted_logs, told
 from ..report.progress import Progress
 from ..report.summary import RunStatus, RunSummary, StreamReport
-from ..retry import AWAY, Retry
+from ..retry import RETRYABLE_ERRORS, Retry
 from ..signals import Interruption, signals_raise
 from .flow import Flow
 from .flow_run import FlowRun
@@ -181,7 +181,7 @@ class _Run:
         while True:
             try:
                 return writer.call(lambda destination: destination.open())
-            except AWAY as error:
+            except RETRYABLE_ERRORS as error:
                 retry.pause(error, what=f"destination {name!r}", stop=self._environment.stop, redact=self.redact)
 
     def _summary(self, status: RunStatus) -> RunSummary:

@@ -13,7 +13,7 @@ from ...parts.flow_file import FlowEntry, LoadedFlow
 from ...parts.transform import Transform, load_transform
 from ..environment import Environment
 from ..options import Options
-from ..retry import AWAY, Retry
+from ..retry import RETRYABLE_ERRORS, Retry
 from ..signals import Interruption
 from .counters import Tolerance
 from .ownership import Claims
@@ -83,7 +83,7 @@ class Flow:
         while True:
             try:
                 return work()
-            except AWAY as error:
+            except RETRYABLE_ERRORS as error:
                 self.pause(retry, error, what=what)
 
     def pause(self, retry: Retry, error: BaseException, *, what: str | None = None) -> None:

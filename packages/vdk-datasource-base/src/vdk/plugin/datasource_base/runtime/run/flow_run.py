@@ -15,10 +15,10 @@ from ...parts import Destination
 from ..report.logs import message_of
 from ..report.logs import told as told_of
 from ..report.summary import StreamReport
-from ..retry import AWAY
+from ..retry import RETRYABLE_ERRORS
 from ..states import CommittedStates
 from .flow import Flow
-from .partition_reader import PartitionReader, Stopped, closing_early
+from .partition_reader import PartitionReader, RunCancelled, closing_early
 from .planning import Planning
 from .reader_slots import ReaderSlot, ReaderSlots
 from .stream_run import StreamRun
@@ -117,8 +117,8 @@ class FlowRun:
         wait({one for futures in waiting.values() for one in futures}, timeout=self.flow.interruption.left(0.75))
         for run in list(waiting):
             late = not all(one.done() for one in waiting[run])
-            if late and (run.error is None or isinstance(run.error, Stopped)):
-                run.error = Stopped("interrupted, and its source did not come back in time")
+            if late and (run.error is None or isinstance(run.error, RunCancelled)):
+                run.error = RunCancelled("interrupted, and its source did not come back in time")
             self._end(run)
         wait(self._ending, timeout=self.flow.interruption.left())
 
@@ -128,13 +128,13 @@ class FlowRun:
             for partition in self._partitions(run):
                 slot = slots.acquire()  # lazily: the next partition is asked for when a reader is free
                 futures.add(self._start(run, partition, slot))
-                if _hopeless(run):
+                if should_stop(run):
                     break
             run.fed = True
         except Exception as error:
             self._failed(run, error)
         except BaseException:
-            run.fail(Stopped("interrupted before all partitions were read"))
+            run.fail(RunCancelled("interrupted before all partitions were read"))
             raise
 
     def _partitions(self, run: StreamRun) -> Iterator[StreamPartition]:
@@ -152,14 +152,14 @@ class FlowRun:
                             continue
                         if self._stop.is_set():
                             # not the end of the stream: without this, half a table would be published
-                            raise Stopped("stopped before all partitions were read")
+                            raise RunCancelled("stopped before all partitions were read")
                         fed.add(partition.id)
                         run.report.count(partitions=1)
                         yield partition
                 if self._stop.is_set() and not fed:
-                    raise Stopped("stopped before this stream began")
+                    raise RunCancelled("stopped before this stream began")
                 return
-            except AWAY as error:
+            except RETRYABLE_ERRORS as error:
                 self.flow.pause(retry, error)
 
     def _start(self, run: StreamRun, partition: StreamPartition, slot: ReaderSlot) -> Future[None]:
@@ -178,12 +178,12 @@ class FlowRun:
 
     def _read_one(self, run: StreamRun, partition: StreamPartition, slot: ReaderSlot) -> None:
         try:
-            if _hopeless(run) or self._stop.is_set():
-                raise Stopped("stopped before this partition began")
+            if should_stop(run) or self._stop.is_set():
+                raise RunCancelled("stopped before this partition began")
             PartitionReader(
                 run, partition, stop=self._stop, retry=self.flow.retry(), redact=self.flow.redact, slot=slot
             ).read()
-        except Stopped as error:
+        except RunCancelled as error:
             run.fail(error)
         except BaseException as error:
             self._failed(run, error)
@@ -198,7 +198,7 @@ class FlowRun:
     def _end(self, run: StreamRun) -> None:
         """Publish what the stream staged, or drop it; told by the writer, so that no interruption comes between."""
         if not run.fed:  # not the end of the stream: without this, half a table would be published
-            run.fail(Stopped("interrupted before all partitions were read"))
+            run.fail(RunCancelled("interrupted before all partitions were read"))
         self._ending.append(self._writer.submit(lambda destination: self._conclude(run, destination)))
         wait(self._ending[-1:], timeout=self.flow.interruption.left())
 
@@ -214,7 +214,7 @@ class FlowRun:
         report.state_after = run.stored_states
         if run.error is None:
             report.end("succeeded")
-        elif isinstance(run.error, Stopped):
+        elif isinstance(run.error, RunCancelled):
             report.end("stopped", str(run.error) or "the run was stopped")
         else:
             report.end("failed", self.flow.redact(told_of(run.error)))
@@ -226,7 +226,7 @@ class FlowRun:
 
     def _failed(self, run: StreamRun, error: BaseException) -> None:
         run.fail(error)
-        if not isinstance(error, Stopped):
+        if not isinstance(error, RunCancelled):
             self._note(error)
 
     def _note(self, error: BaseException) -> None:
@@ -235,12 +235,14 @@ class FlowRun:
             self._stop.set()
 
 
-def _hopeless(run: StreamRun) -> bool:
+def should_stop(run: StreamRun) -> bool:
     """Whether to begin no further partition: it is replaced as a whole, or what failed is no partition's own."""
     error = run.error
     if error is None:
         return False
-    return run.mode == "replace" or isinstance(error, (*AWAY, ConfigurationError, ConcurrentRunError, Stopped))
+    return run.mode == "replace" or isinstance(
+        error, (*RETRYABLE_ERRORS, ConfigurationError, ConcurrentRunError, RunCancelled)
+    )
 
 
 def _check_partition(partition: StreamPartition, seen: set[str], stream: str) -> None:

@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from ...contract import BadRecordError, DataSourcePayload, State, StreamPartition
-from ...parts import Destination, Slice
+from ...parts import Destination, TableBatch
 from ..retry import Retry
 from ..states import copy_state
-from .batching import slices_of
+from .batching import build_batches
 from .buffer import Buffer, Run
 from .commit_groups import PendingUnit
 from .reader_slots import ReaderSlot
 from .stream_run import StreamRun
 
 
-class Stopped(Exception):
+class RunCancelled(Exception):
     """The run was asked to stop; what was complete has landed."""
 
 
@@ -63,7 +63,7 @@ class PartitionReader:
     def read(self) -> None:
         """Returns when the partition's last row is committed (or staged, under ``replace``).
 
-        :raises Stopped: where the run was asked to stop.
+        :raises RunCancelled: where the run was asked to stop.
         :raises Exception: what failed, when it is not worth trying again.
         """
         first = True
@@ -75,7 +75,7 @@ class PartitionReader:
                 first = False
                 self._attempt(attempt)
                 return
-            except Stopped:
+            except RunCancelled:
                 self._settle(attempt)
                 raise
             except Exception as error:
@@ -111,7 +111,7 @@ class PartitionReader:
                         self._flush(attempt, buffer)
                     attempt.check()
                     if self._stop.is_set():
-                        raise Stopped
+                        raise RunCancelled
         except BaseException:
             # what a state covers is complete, whatever happened after it
             if attempt.error is None and buffer.has_state and self._run.mode != "replace":
@@ -153,41 +153,41 @@ class PartitionReader:
             rest, _ = buffer.take_open()
             attempt.state = state if state is not None else attempt.state
             attempt.staged = True
-            slices, read = self._slices([*runs, *rest])
+            batches, read = self._batches([*runs, *rest])
             self._submit(
-                attempt, lambda destination: self._run.stage(destination, self._partition.id, slices, read), size
+                attempt, lambda destination: self._run.stage(destination, self._partition.id, batches, read), size
             )
 
     def _commit(self, attempt: _Attempt, buffer: Buffer) -> None:
         runs, state, size = buffer.take_covered()
-        slices, read = self._slices(runs)
-        del runs  # the rows, of which the slices are a copy
+        batches, read = self._batches(runs)
+        del runs  # the rows, of which the batches are a copy
         attempt.staged = False  # lands with this unit
-        self._submit_unit(attempt, self._unit(attempt, "commit", slices, state, read), size)
+        self._submit_unit(attempt, self._unit(attempt, "commit", batches, state, read), size)
 
     def _end(self, attempt: _Attempt, buffer: Buffer) -> None:
         """The partition is read: its last unit lands, or waits for the other partitions."""
         size = buffer.size
         runs, state, _ = buffer.take_covered()
         rest, _ = buffer.take_open()
-        slices, read = self._slices([*runs, *rest])
+        batches, read = self._batches([*runs, *rest])
         del runs, rest
         if self._run.mode == "replace":
             last = state if state is not None else attempt.state
-            self._submit_unit(attempt, self._unit(attempt, "hold", slices, last, read, ended=True), size)
-        elif slices or state is not None or attempt.staged:
-            self._submit_unit(attempt, self._unit(attempt, "commit", slices, state, read, ended=True), size)
+            self._submit_unit(attempt, self._unit(attempt, "hold", batches, last, read, ended=True), size)
+        elif batches or state is not None or attempt.staged:
+            self._submit_unit(attempt, self._unit(attempt, "commit", batches, state, read, ended=True), size)
 
-    def _slices(self, runs: list[Run]) -> tuple[list[Slice], int]:
-        """The slices, and how many rows were read for them."""
+    def _batches(self, runs: list[Run]) -> tuple[list[TableBatch], int]:
+        """The batches, and how many rows were read for them."""
         read = sum(one.count for one in runs if one.kind == "rows")
-        return slices_of(self._run.plan, runs, self._run.mode), read
+        return build_batches(self._run.plan, runs, self._run.mode), read
 
     def _unit(
         self,
         attempt: _Attempt,
         action: Literal["commit", "hold"],
-        slices: list[Slice],
+        batches: list[TableBatch],
         state: State | None,
         read: int,
         *,
@@ -199,7 +199,7 @@ class PartitionReader:
             elif action == "commit":
                 attempt.progressed |= state is not None and state != attempt.start
 
-        return PendingUnit(action, self._partition.id, slices, state, read, ended, attempt.check, settle)
+        return PendingUnit(action, self._partition.id, batches, state, read, ended, attempt.check, settle)
 
     def _submit_unit(self, attempt: _Attempt, unit: PendingUnit, size: int) -> None:
         def land(destination: Destination) -> None:

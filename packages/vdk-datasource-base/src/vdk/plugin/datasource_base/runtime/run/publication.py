@@ -1,24 +1,24 @@
-"""Making a generation of a replaced table visible, also where the answer gets lost."""
+"""Making a snapshot of a replaced table visible, also where the answer gets lost."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
 from ...contract import DestinationError
-from ...parts import CommitUnit, Destination, Generation, TableSpec
+from ...parts import CommitUnit, Destination, TableSnapshot, TableSpec
 from ...parts.columns import rejected_name, rejected_spec
-from ..retry import AWAY
+from ..retry import RETRYABLE_ERRORS
 from .ownership import Claims
 from .plan import StreamPlan
 
 
-def generation_of(
+def snapshot_of(
     plan: StreamPlan,
     staged: Mapping[str, TableSpec],
     units: Sequence[CommitUnit],
     claims: Claims,
     destination: Destination,
-) -> Generation:
+) -> TableSnapshot:
     """What a stream that was read whole publishes: its own table, also without rows, and every other that is staged.
 
     :param staged: the tables that rows were staged for, by name. :param units: the states of the partitions.
@@ -33,13 +33,13 @@ def generation_of(
         if _has_old_rejections(plan, specs, aside, claims, destination):
             specs[aside] = rejected_spec(aside.removesuffix(rejected_name("")))
     tables = [TableSpec(one.name, "replace", schema=one.schema, evolve=one.evolve) for one in specs.values()]
-    return Generation(tables, tuple(units))
+    return TableSnapshot(tables, tuple(units))
 
 
 def _has_old_rejections(
     plan: StreamPlan, specs: Mapping[str, TableSpec], aside: str, claims: Claims, destination: Destination
 ) -> bool:
-    """Whether an earlier generation of a table has left rejected rows, which are no longer its own."""
+    """Whether an earlier snapshot of a table has left rejected rows, which are no longer its own."""
     return (
         plan.options.on_bad_record == "reject"
         and aside not in specs
@@ -49,7 +49,7 @@ def _has_old_rejections(
 
 
 class Publication:
-    """A generation on its way. A destination that goes away while it publishes may have done it all the same.
+    """A snapshot on its way. A destination that goes away while it publishes may have done it all the same.
 
     So it is asked before it is done again: publishing a second time what is staged no more would publish nothing.
     The states that are stored tell, or, where there are none, whether the rows are still set aside.
@@ -57,8 +57,8 @@ class Publication:
     :param staged: the partitions of which rows are staged.
     """
 
-    def __init__(self, generation: Generation, staged: Collection[str]) -> None:
-        self._generation = generation
+    def __init__(self, snapshot: TableSnapshot, staged: Collection[str]) -> None:
+        self._snapshot = snapshot
         self._staged = staged
         self._unsure = False
 
@@ -70,14 +70,14 @@ class Publication:
             if versions is not None:
                 return versions
         try:
-            return destination.publish(self._generation)
-        except AWAY:
+            return destination.publish(self._snapshot)
+        except RETRYABLE_ERRORS:
             self._unsure = True
             raise
 
     def _stored(self, destination: Destination) -> list[int] | None:
-        """The versions, where the generation is visible already; None: it is not."""
-        units = self._generation.units
+        """The versions, where the snapshot is visible already; None: it is not."""
+        units = self._snapshot.units
         stateful = [unit for unit in units if unit.state]
         if stateful:
             stored = {one.key: one for one in destination.load_states(stateful[0].key.source_id)}
@@ -90,7 +90,7 @@ class Publication:
         if all(destination.has_staged(unit.key, unit.run_id) for unit in waiting):
             return None
         raise DestinationError(
-            f"{destination.identity()} went away while {', '.join(one.name for one in self._generation.tables)} was "
-            "published, and does not say whether it was done. One whole generation is there; run again to bring the "
+            f"{destination.identity()} went away while {', '.join(one.name for one in self._snapshot.tables)} was "
+            "published, and does not say whether it was done. One whole snapshot is there; run again to bring the "
             "present one"
         )

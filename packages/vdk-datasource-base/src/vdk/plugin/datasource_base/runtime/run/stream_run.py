@@ -12,15 +12,15 @@ from typing import Protocol, TypeVar
 import pyarrow as pa
 
 from ...contract import ConcurrentRunError, DataSourceError, DestinationError, State
-from ...parts import CommitUnit, Destination, RefusedRowsError, Slice, StateKey, StoredState, TableSpec, WriteMode
+from ...parts import CommitUnit, Destination, RefusedRowsError, StateKey, StoredState, TableBatch, TableSpec, WriteMode
 from ..report.summary import StreamReport
-from ..retry import AWAY
+from ..retry import RETRYABLE_ERRORS
 from .batching import without_refused
-from .commit_groups import FEWEST_STAGED, SHARED, PendingUnit, merged_slices
+from .commit_groups import FEWEST_STAGED, SHARED, PendingUnit, merged_batches
 from .counters import Tally, Tolerance
 from .ownership import Claims
 from .plan import StreamPlan
-from .publication import Publication, generation_of
+from .publication import Publication, snapshot_of
 from .warnings import warn_of_dropped_table, warn_of_metadata, warn_of_replaced_rows
 from .writer import Writer
 
@@ -130,12 +130,12 @@ class StreamRun:
         """Raise where a unit cannot land, together with those that land with it."""
         self._check(
             destination,
-            [one for other in (*beside, unit) for one in other.slices],
+            [one for other in (*beside, unit) for one in other.batches],
             sum(other.read for other in (*beside, unit)),
             ended=unit.ended and unit.action == "commit" and not self.plan.split,
         )
         if unit.action == "commit":
-            for one in unit.slices:
+            for one in unit.batches:
                 self._claim(one.table.name, one.table.write_mode)
 
     def _land_group(
@@ -147,7 +147,7 @@ class StreamRun:
         land = self._commit_group if units[0].action == "commit" else self._hold_group
         try:
             land(destination, units)
-        except AWAY as error:  # whether it has landed is found out by the readers, each for its own
+        except RETRYABLE_ERRORS as error:  # whether it has landed is found out by the readers, each for its own
             errors.update({id(unit): error for unit in units})
         except Exception as error:
             log.info(
@@ -163,22 +163,22 @@ class StreamRun:
             CommitUnit(key, (), unit.state, self._version(key.partition), self.plan.run_id)
             for key, unit in zip(keys, units, strict=True)
         ]
-        versions = destination.commit_group(stored, merged_slices(units))
+        versions = destination.commit_group(stored, merged_batches(units))
         self._landed_anything = True
         self._report_changes(destination)
         for key, unit, version in zip(keys, units, versions, strict=True):
-            self._tally.land(unit.partition, unit.slices, unit.read)
+            self._tally.land(unit.partition, unit.batches, unit.read)
             if unit.state is not None:
                 self._remember(key, version, unit.state)
 
     def _hold_group(self, destination: Destination, units: Sequence[PendingUnit]) -> None:
         """Set the rows of whole partitions aside together, under a key of their own: none of them is read again."""
-        slices = merged_slices(units)
-        if slices or any(unit.read for unit in units):
+        batches = merged_batches(units)
+        if batches or any(unit.read for unit in units):
             self._shared += 1
             shared = self.plan.key(f"{SHARED}{self._shared}")
             try:
-                self._stage(destination, shared.partition, slices, sum(unit.read for unit in units))
+                self._stage(destination, shared.partition, batches, sum(unit.read for unit in units))
             except Exception:
                 with suppress(Exception):  # nothing of it is published: it is in no unit
                     destination.discard(shared)
@@ -189,32 +189,32 @@ class StreamRun:
 
     def _land_alone(self, destination: Destination, unit: PendingUnit) -> None:
         if unit.action == "hold":
-            if unit.slices or unit.read:
-                self._stage(destination, unit.partition, unit.slices, unit.read)
+            if unit.batches or unit.read:
+                self._stage(destination, unit.partition, unit.batches, unit.read)
             self._finish_partition(unit)
             return
-        slices, read = unit.slices, unit.read
-        last = max((at for at, one in enumerate(slices) if one.kind == "keys"), default=-1)
+        batches, read = unit.batches, unit.read
+        last = max((at for at, one in enumerate(batches) if one.kind == "keys"), default=-1)
         if last >= 0 and self.report.partitions > 1:
             raise DataSourceError(
                 f"stream {self.plan.name!r} yielded all its keys from partition {unit.partition!r}, and has more "
                 "partitions, whose rows would be deleted; only a stream that is its own only partition can do that"
             )
         if last >= 0:  # keys of earlier batches are staged already, and only together do they say what is gone
-            self._stage(destination, unit.partition, slices[: last + 1], read)
-            read, slices = 0, slices[last + 1 :]
+            self._stage(destination, unit.partition, batches[: last + 1], read)
+            read, batches = 0, batches[last + 1 :]
         key = self.plan.key(unit.partition)
         version = self._version(unit.partition)
-        slices, version = self._taken(
+        batches, version = self._taken(
             destination,
-            slices,
+            batches,
             read,
             lambda fit: destination.commit(CommitUnit(key, fit, unit.state, version, self.plan.run_id)),
             ended=unit.ended and not self.plan.split,
         )
         self._landed_anything = True
         self._report_changes(destination)
-        self._tally.land(unit.partition, slices, read, swept=destination.swept)
+        self._tally.land(unit.partition, batches, read, rows_swept=destination.rows_swept)
         if unit.state is not None:
             self._remember(key, version, unit.state)
 
@@ -227,35 +227,35 @@ class StreamRun:
         known = self.stored.get(partition)
         return known.version if known is not None else 0
 
-    def stage(self, destination: Destination, partition: str, slices: list[Slice], read: int) -> None:
-        """Set slices aside until a state covers them, or the stream is read."""
+    def stage(self, destination: Destination, partition: str, batches: list[TableBatch], read: int) -> None:
+        """Set batches aside until a state covers them, or the stream is read."""
         self._begin(destination)
-        self._check(destination, slices, read)
-        self._stage(destination, partition, slices, read)
+        self._check(destination, batches, read)
+        self._stage(destination, partition, batches, read)
 
-    def _stage(self, destination: Destination, partition: str, slices: list[Slice], read: int) -> None:
+    def _stage(self, destination: Destination, partition: str, batches: list[TableBatch], read: int) -> None:
         key = self.plan.key(partition)
-        slices, _ = self._taken(destination, slices, read, lambda fit: destination.stage(key, fit, self.plan.run_id))
-        for one in slices:
+        batches, _ = self._taken(destination, batches, read, lambda fit: destination.stage(key, fit, self.plan.run_id))
+        for one in batches:
             self._specs.setdefault(one.table.name, one.table)
-        self._tally.stage(partition, slices, read)
+        self._tally.stage(partition, batches, read)
 
     def _taken(
         self,
         destination: Destination,
-        slices: list[Slice],
+        batches: list[TableBatch],
         read: int,
-        land: Callable[[list[Slice]], T],
+        land: Callable[[list[TableBatch]], T],
         *,
         ended: bool = False,
-    ) -> tuple[list[Slice], T]:
+    ) -> tuple[list[TableBatch], T]:
         """Land the rows that the destination takes; returns them, and what ``land`` returned for them."""
         while True:
             try:
-                return slices, land(slices)
+                return batches, land(batches)
             except RefusedRowsError as error:
-                slices = without_refused(self.plan, slices, error)
-                self._check(destination, slices, read, ended=ended)
+                batches = without_refused(self.plan, batches, error)
+                self._check(destination, batches, read, ended=ended)
 
     def restart(self, destination: Destination, partition: str) -> State:
         """Drop what a failed attempt left and return the state to go on from.
@@ -305,8 +305,8 @@ class StreamRun:
     def _publish(self, destination: Destination) -> None:
         if self._publication is None:
             self._replace_incremental_rows()
-            generation = generation_of(self.plan, self._specs, self._finished, self._claims, destination)
-            self._publication = Publication(generation, self._tally.partitions_staged())
+            snapshot = snapshot_of(self.plan, self._specs, self._finished, self._claims, destination)
+            self._publication = Publication(snapshot, self._tally.partitions_staged())
         versions = self._publication.attempt(destination)
         self._report_changes(destination)
         warn_of_replaced_rows(self.plan, destination)
@@ -316,7 +316,7 @@ class StreamRun:
                 self._remember(unit.key, version, unit.state)
 
     def _replace_incremental_rows(self) -> None:
-        """Where states were reset, rows have landed incrementally: only a generation that has rows replaces them, and
+        """Where states were reset, rows have landed incrementally: only a snapshot that has rows replaces them, and
         they are forgotten then.
 
         :raises DataSourceError: it has none.
@@ -343,7 +343,7 @@ class StreamRun:
         if spec.schema is None or all(pa.types.is_null(one.type) for one in spec.schema):
             return
         key = self.plan.key("")
-        empty = Slice(spec, "rows", spec.schema.empty_table())
+        empty = TableBatch(spec, "rows", spec.schema.empty_table())
         destination.commit(CommitUnit(key, [empty], None, self._version(""), self.plan.run_id))
 
     def _report_changes(self, destination: Destination) -> None:
@@ -358,14 +358,14 @@ class StreamRun:
     def _claim(self, table: str, mode: WriteMode) -> None:
         self._claims.table(self.plan, self.writer.destination.identity(), table, mode)
 
-    def _check(self, destination: Destination, slices: list[Slice], read: int, *, ended: bool = False) -> None:
+    def _check(self, destination: Destination, batches: list[TableBatch], read: int, *, ended: bool = False) -> None:
         """Fail the stream before the destination ignores deletes, or more rows are rejected than the flow allows."""
-        if not destination.deletes and any(one.kind != "rows" for one in slices):
+        if not destination.deletes and any(one.kind != "rows" for one in batches):
             raise DestinationError(
                 f"stream {self.plan.name!r} yielded deletes, and {destination.identity()} cannot delete rows; "
                 'write_mode = "append" lands them as rows with _vdk_deleted_at'
             )
-        self._tally.judge(slices, read, ended=ended)
+        self._tally.judge(batches, read, ended=ended)
 
     def _remember(self, key: StateKey, version: int, state: State) -> None:
         if state:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ...contract import DataSource, DataSourcePayload, DataSourceStream, StreamPartition, StreamSchema
-from ...parts import CommitUnit, Destination, Slice, StateKey
+from ...parts import CommitUnit, Destination, StateKey, TableBatch
 from ...runtime.run import file_run
 from .kinds import Fault, Garble, When
 
@@ -95,11 +95,11 @@ class Injection:
         """A commit of several units passes the instant ``commit`` once for each: how many units land together
         depends on how fast they come, and the number of instants must not."""
 
-        def called(units: Sequence[CommitUnit], slices: Sequence[Slice]) -> list[int]:
+        def called(units: Sequence[CommitUnit], batches: Sequence[TableBatch]) -> list[int]:
             passings = [self.next("commit") for _ in units]
             for nth in passings:
                 self.strike(Passed("commit", "before", nth))
-            versions = commit_group(units, slices)
+            versions = commit_group(units, batches)
             for nth in passings:
                 self.strike(Passed("commit", "after", nth))
             return versions
@@ -130,19 +130,19 @@ class Injection:
 
 
 def _half_commit(commit: Callable[[CommitUnit], int], unit: CommitUnit) -> None:
-    commit(replace(unit, slices=_half(unit.slices), state=None))
+    commit(replace(unit, batches=_half(unit.batches), state=None))
 
 
-def _half_stage(stage: Callable[..., None], key: StateKey, slices: Sequence[Slice], run_id: str) -> None:
-    stage(key, _half(slices), run_id)
+def _half_stage(stage: Callable[..., None], key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
+    stage(key, _half(batches), run_id)
 
 
 _HALVES: Mapping[str, Callable[..., object]] = {"commit": _half_commit, "stage": _half_stage}
 
 
-def _half(slices: Sequence[Slice]) -> list[Slice]:
+def _half(batches: Sequence[TableBatch]) -> list[TableBatch]:
     """The first half of the rows, of each slice."""
-    return [replace(one, data=one.data.slice(0, one.data.num_rows // 2)) for one in slices]
+    return [replace(one, data=one.data.slice(0, one.data.num_rows // 2)) for one in batches]
 
 
 _END: Any = object()

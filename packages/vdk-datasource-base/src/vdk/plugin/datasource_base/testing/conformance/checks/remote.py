@@ -19,7 +19,7 @@ SourceAt: TypeAlias = Callable[[str, int], DataSource[Any]]
 RefusedSource: TypeAlias = tuple[MakeSource, Callable[[], int]]
 CUTS = 20
 """At how many places of one whole reading the connection is cut."""
-AWAY = (ConnectionFailedError, ConnectionError, TimeoutError)
+RETRYABLE_ERRORS = (ConnectionFailedError, ConnectionError, TimeoutError)
 """What the runtime tries again after."""
 
 
@@ -60,27 +60,31 @@ class RemoteConformance(Conformance):
         """A restart of the server takes a minute; a run that dies of it takes somebody's night."""
         port = closed_port()
         error = error_of(_read_something, source_at(HOST, port))
-        assert isinstance(error, AWAY), f"reading must raise ConnectionFailedError where nobody listens, not {error!r}"
+        assert isinstance(error, RETRYABLE_ERRORS), (
+            f"reading must raise ConnectionFailedError where nobody listens, not {error!r}"
+        )
 
     def test_a_connection_that_breaks_is_worth_a_retry(self, source_at: SourceAt) -> None:
         """Load balancers reset connections; the next one works."""
         with served(breaking) as port:
             error = error_of(_read_something, source_at(HOST, port))
-        assert isinstance(error, AWAY), f"a connection that is reset must be ConnectionFailedError, not {error!r}"
+        assert isinstance(error, RETRYABLE_ERRORS), (
+            f"a connection that is reset must be ConnectionFailedError, not {error!r}"
+        )
 
     def test_a_silent_server_is_not_waited_for(self, source_at: SourceAt) -> None:
         """A request without a timeout waits for ever, and the job with it."""
         with served(silent) as port:
             ended, error = within(self.patience, lambda: _read_something(source_at(HOST, port)))
         assert ended, f"reading did not give up within {self.patience} s: give every request a timeout"
-        assert isinstance(error, AWAY), f"a timeout must be ConnectionFailedError, not {error!r}"
+        assert isinstance(error, RETRYABLE_ERRORS), f"a timeout must be ConnectionFailedError, not {error!r}"
 
     def test_a_server_that_talks_nonsense_is_told(self, source_at: SourceAt) -> None:
         """A proxy's login page instead of data must be an error with a name, and never an empty table."""
         with served(babbling) as port:
             ended, error = within(self.patience, lambda: _read_something(source_at(HOST, port)))
         assert ended, f"reading did not end within {self.patience} s: give every request a timeout"
-        assert isinstance(error, (DataSourceError, *AWAY)), (
+        assert isinstance(error, (DataSourceError, *RETRYABLE_ERRORS)), (
             f"an answer that is not understood must be a DataSourceError that shows it; it gave {error!r}"
         )
 
