@@ -55,7 +55,7 @@ def as_text(comparison: Comparison) -> str:
     base = comparison.of(comparison.base).wall
     heads = ["", "seconds", "min-max", "cpu s", "peak MB", "rows/s", "ratio", "runs", ""]
     rows = [_row(one, base) for one in comparison.measured]
-    widths = [max(len(row[at]) for row in [heads, *rows]) for at in range(len(heads))]
+    widths = [max(len(row[index]) for row in [heads, *rows]) for index in range(len(heads))]
     lines = ["  ".join(_aligned(row, widths)).rstrip() for row in [heads, *rows]]
     lines.insert(1, "  ".join("-" * width for width in widths).rstrip())
     told = [target.line() for target in comparison.targets]
@@ -106,8 +106,8 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             for one in comparison.measured
         ],
         "targets": [
-            {"text": one.text, "value": one.value, "limit": one.limit, "reached": one.reached}
-            for one in comparison.targets
+            {"text": target.text, "value": target.value, "limit": target.limit, "reached": target.reached}
+            for target in comparison.targets
         ],
     }
 

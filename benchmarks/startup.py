@@ -18,5 +18,5 @@ def measure(bench: Bench) -> list[Comparison]:
         Contender("all plugins: vdk datasource list", [bench.ours / "vdk", "datasource", "list"], environment=quiet),
     )
     core, *ours = measured
-    targets = [Target(f"{one.name}, seconds over vdk-core", one.wall - core.wall, ALLOWED) for one in ours]
+    targets = [Target(f"{our.name}, seconds over vdk-core", our.wall - core.wall, ALLOWED) for our in ours]
     return [Comparison("Start-up", measured, core.name, targets)]

@@ -63,13 +63,24 @@ def types(changed: list[Path]) -> bool:
 
 def tests(changed: list[Path]) -> bool:
     results = []
-    for each in d.all_distributions():
-        selected = tests_of(each.folder, [path for path in changed if each.folder in path.parents])
+    for distribution in d.all_distributions():
+        selected = tests_of(distribution.folder, [path for path in changed if distribution.folder in path.parents])
         if selected:
-            print(f"pytest {each.folder.relative_to(d.ROOT)}: {', '.join(path.name for path in selected)}", flush=True)
+            print(
+                f"pytest {distribution.folder.relative_to(d.ROOT)}: {', '.join(path.name for path in selected)}",
+                flush=True,
+            )
             config = f"--config-file={d.ROOT / 'pyproject.toml'}"
-            command = [sys.executable, "-m", "pytest", "-q", config, f"--rootdir={each.folder}", *map(str, selected)]
-            results.append(run(command, each.folder))
+            command = [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                config,
+                f"--rootdir={distribution.folder}",
+                *map(str, selected),
+            ]
+            results.append(run(command, distribution.folder))
     return all(results)
 
 

@@ -23,10 +23,14 @@ import distributions as d
 def main() -> int:
     problems: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
-        for each in d.all_distributions():
-            built = d.build(each, Path(scratch))
-            found = [*check_files(each, *built), *check_readme(built), *check_alone(each, Path(scratch))]
-            print(f"{each.name}: {'; '.join(found) or 'sdist and wheel are right, and vdk lists it once'}")
+        for distribution in d.all_distributions():
+            built = d.build(distribution, Path(scratch))
+            found = [
+                *check_files(distribution, *built),
+                *check_readme(built),
+                *check_alone(distribution, Path(scratch)),
+            ]
+            print(f"{distribution.name}: {'; '.join(found) or 'sdist and wheel are right, and vdk lists it once'}")
             problems += found
     return 1 if problems else 0
 

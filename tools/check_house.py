@@ -45,8 +45,8 @@ GitLabLoader.add_constructor("!reference", reference)
 
 def main() -> int:
     problems = [*check_files_parse(), *check_pipelines(), *check_table()]
-    for each in d.all_distributions():
-        problems += [f"{each.folder.relative_to(d.ROOT)}: {problem}" for problem in check_folder(each)]
+    for distribution in d.all_distributions():
+        problems += [f"{distribution.folder.relative_to(d.ROOT)}: {problem}" for problem in check_folder(distribution)]
     print("\n".join(problems) or "house rules: all is well")
     return 1 if problems else 0
 
@@ -77,7 +77,10 @@ def parse(path: Path) -> object:
 
 def check_pipelines() -> Iterator[str]:
     """The pipeline and the files it includes, against the schema that GitLab publishes for its own editor."""
-    files = [d.ROOT / ".plugin-ci.yml", *(each.folder / ".plugin-ci.yml" for each in d.all_distributions())]
+    files = [
+        d.ROOT / ".plugin-ci.yml",
+        *(distribution.folder / ".plugin-ci.yml" for distribution in d.all_distributions()),
+    ]
     schema = ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
     command = [sys.executable, "-m", "check_jsonschema", *schema, *(str(file) for file in files if file.exists())]
     finished = subprocess.run(command, check=False, cwd=d.ROOT, capture_output=True, text=True)
@@ -89,9 +92,9 @@ def check_table() -> Iterator[str]:
     """tox.ini's list of environments names every distribution: one that is missing there is never tested."""
     table = (d.ROOT / "tox.ini").read_text("utf-8").partition("env_list =")[2].partition("-py")[0]
     names = {name.strip() for name in table.strip(" \n{}").split(",")}
-    for each in d.all_distributions():
-        if not names & {each.name, each.short_name}:
-            yield f"tox.ini: env_list lacks {each.short_name}, so {each.name} is not tested"
+    for distribution in d.all_distributions():
+        if not names & {distribution.name, distribution.short_name}:
+            yield f"tox.ini: env_list lacks {distribution.short_name}, so {distribution.name} is not tested"
 
 
 def check_folder(distribution: d.Distribution) -> Iterator[str]:

@@ -101,7 +101,7 @@ def find(name: str) -> Distribution:
 
 def with_siblings(wanted: Iterable[Distribution], *, for_tests: bool = False) -> list[Distribution]:
     """``wanted`` and the distributions of this repository that they need, directly or not."""
-    known = {each.name: each for each in all_distributions()}
+    known = {distribution.name: distribution for distribution in all_distributions()}
     needed: dict[str, Distribution] = {}
     open_ones = list(wanted)
     while open_ones:
@@ -139,7 +139,7 @@ def wheels(distributions: Iterable[Distribution], into: Path) -> list[str]:
     As paths and not as names with ``--find-links``: a name is also looked up on the index, where a stranger may
     have put a higher version.
     """
-    return [str(build(each, into)[1]) for each in distributions]
+    return [str(build(distribution, into)[1]) for distribution in distributions]
 
 
 def lowest_versions() -> list[str]:
@@ -148,8 +148,8 @@ def lowest_versions() -> list[str]:
     Where two distributions name different bounds, the higher one is the lowest that both can have.
     """
     bounds: dict[str, str] = {}
-    siblings = {each.name for each in all_distributions()}
-    for line in (line for each in all_distributions() for line in each.dependencies()):
+    siblings = {distribution.name for distribution in all_distributions()}
+    for line in (line for distribution in all_distributions() for line in distribution.dependencies()):
         bound = re.search(r">=\s*([\w.]+)", line)
         if bound and (name := canonical_name(line)) not in siblings:
             bounds[name] = max(bounds.get(name, "0"), bound[1], key=_as_numbers)

@@ -21,16 +21,16 @@ def page(number: int, choose: random.Random) -> bytes:
     first = (number - 1) * SIZE
     records = [
         {
-            "id": first + at,
+            "id": first + index,
             "customer": choose.randrange(200_000),
             "status": choose.choice(("new", "paid", "sent", "done")),
             "amount": round(choose.random() * 1000, 2),
             "email": f"user{choose.randrange(200_000)}@example.com",
             "note": None if choose.random() < 0.2 else f"{choose.getrandbits(200):x}",
             "gift": choose.random() < 0.1,
-            "updated_at": f"2026-01-{1 + number % 28:02}T{at % 24:02}:{at % 60:02}:00Z",
+            "updated_at": f"2026-01-{1 + number % 28:02}T{index % 24:02}:{index % 60:02}:00Z",
         }
-        for at in range(SIZE)
+        for index in range(SIZE)
     ]
     following = f"/orders?page={number + 1}" if number < PAGES else None
     body = json.dumps({"orders": records, "next": following}, separators=(",", ":")).encode()

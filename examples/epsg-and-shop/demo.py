@@ -74,13 +74,13 @@ def run_job() -> dict[str, Any]:
 
 def by_stream(streams: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
-        {"from": f"{one['source']}.{one['stream']}", "to": one["table"], "rows landed": one["rows_landed"]}
-        for one in streams
+        {"from": f"{stream['source']}.{stream['stream']}", "to": stream["table"], "rows landed": stream["rows_landed"]}
+        for stream in streams
     ]
 
 
 def summed(name: str, streams: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    landed = sum(one["rows_landed"] for one in streams)
+    landed = sum(stream["rows_landed"] for stream in streams)
     return {"from": f"{name}, {len(streams)} tables and views", "to": "epsg_…, replaced", "rows landed": landed}
 
 
@@ -96,7 +96,7 @@ def show(title: str, query: str) -> None:
 
 
 def check(shop_streams: Sequence[dict[str, Any]], changed: dict[str, int]) -> None:
-    landed = {one["stream"]: one["rows_landed"] for one in shop_streams}
+    landed = {stream["stream"]: stream["rows_landed"] for stream in shop_streams}
     if landed != changed:
         sys.exit(f"The second run should have landed {changed}, and landed {landed}.")
     print("The second run landed the changed rows and no others.")

@@ -72,7 +72,7 @@ def run_job(address: str) -> dict[str, dict[str, int]]:
     if done.returncode:
         sys.exit(f"{done.stdout}{done.stderr}\n\nThe job failed; its log is above.")
     streams = json.loads((DATA / "shop.json").read_text("utf-8"))["streams"]
-    return {one["stream"]: one for one in streams}
+    return {stream["stream"]: stream for stream in streams}
 
 
 def show(streams: dict[str, dict[str, int]]) -> None:

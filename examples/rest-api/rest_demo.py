@@ -49,7 +49,7 @@ def run_job(server: forge.Forge) -> dict[str, int]:
     if done.returncode:
         sys.exit(f"{done.stdout}{done.stderr}\n\nThe job failed; its log is above.")
     streams = json.loads((DATA / "forge.json").read_text("utf-8"))["streams"]
-    return {one["stream"]: one["rows_landed"] for one in streams}
+    return {stream["stream"]: stream["rows_landed"] for stream in streams}
 
 
 def show(landed: dict[str, int]) -> None:

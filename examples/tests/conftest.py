@@ -69,4 +69,4 @@ def flow(tmp_path: Path) -> Callable[..., Path]:
 
 def summary_of(path: Path) -> dict[str, Mapping[str, Any]]:
     """The streams of a run's summary by name."""
-    return {one["stream"]: one for one in json.loads(path.read_text("utf-8"))["streams"]}
+    return {load["stream"]: load for load in json.loads(path.read_text("utf-8"))["streams"]}

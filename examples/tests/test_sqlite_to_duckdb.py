@@ -126,7 +126,7 @@ def test_plain_python_needs_no_vdk(flow: Callable[..., Path], tmp_path: Path) ->
     """run_flows(None, …) lands a flow file and a dict in an ordinary process, and says what happened."""
     make(tmp_path / "shop.db", ORDERS)
     summary = run_flows(None, flow())
-    assert [(one.stream, one.rows_landed) for one in summary.streams] == [("orders", 2)]
+    assert [(stream.stream, stream.rows_landed) for stream in summary.streams] == [("orders", 2)]
     with pytest.raises(ConfigurationError, match="no stream matches"):
         run_flows(
             None,

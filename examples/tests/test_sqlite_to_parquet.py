@@ -93,7 +93,7 @@ def test_an_upsert_is_refused_before_anything_is_read(vdk: Vdk, parquet: Callabl
     assert done.returncode == 1
     for part in ("'upsert' is not possible", "which can append, replace", "use a database as the destination"):
         assert part in done.stdout + done.stderr
-    assert [one.name for one in (tmp_path / "lake").iterdir()] == ["_vdk"]
+    assert [path.name for path in (tmp_path / "lake").iterdir()] == ["_vdk"]
 
 
 def test_every_value_of_a_database_lands_and_a_second_run_replaces_it(

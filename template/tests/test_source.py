@@ -33,7 +33,7 @@ def read(path: Path, state: Any = None, **options: Any) -> list[base.DataSourceP
 
 
 def ids(payloads: list[base.DataSourcePayload]) -> list[str]:
-    data: list[Any] = [one.data for one in payloads if not isinstance(one.data, base.RejectedRows)]
+    data: list[Any] = [payload.data for payload in payloads if not isinstance(payload.data, base.RejectedRows)]
     return [row["id"] for rows in data for row in rows]
 
 
@@ -51,7 +51,7 @@ def test_only_what_changed_is_read_again(tmp_path: Path) -> None:
 
 
 def poison(payloads: list[base.DataSourcePayload]) -> list[tuple[Any, base.BadRecordError]]:
-    return [pair for one in payloads if isinstance(one.data, base.RejectedRows) for pair in one.data.rows]
+    return [pair for payload in payloads if isinstance(payload.data, base.RejectedRows) for pair in payload.data.rows]
 
 
 def test_a_line_that_is_no_ticket_is_rejected_with_its_place_and_the_others_land(tmp_path: Path) -> None:

@@ -87,10 +87,12 @@ class LookingBack(Orders):
         with closing(connected(self.config)) as connection:
             sql = "SELECT id FROM orders WHERE changed > ? OR changed IS NULL ORDER BY id"
             ids = [id for (id,) in connection.execute(sql, (low,)).fetchall()]
-            for at in range(0, len(ids), 3):
-                marks = ", ".join("?" * len(ids[at : at + 3]))
-                rows = connection.execute(f"SELECT * FROM orders WHERE id IN ({marks})", ids[at : at + 3]).fetchall()
-                yield DataSourcePayload([self.row(one) for one in rows])
+            for index in range(0, len(ids), 3):
+                marks = ", ".join("?" * len(ids[index : index + 3]))
+                rows = connection.execute(
+                    f"SELECT * FROM orders WHERE id IN ({marks})", ids[index : index + 3]
+                ).fetchall()
+                yield DataSourcePayload([self.row(row) for row in rows])
             (high,) = connection.execute("SELECT max(changed) FROM orders").fetchone()
         yield DataSourcePayload(None, state=OrderPosition(changed=high + LOOKBACK + 1).dump())
 
@@ -109,7 +111,7 @@ class ForgettingItsEnd(Orders):
             sql = "SELECT * FROM orders WHERE id > ? ORDER BY id LIMIT 3"
             while rows := connection.execute(sql, (last,)).fetchall():
                 last = rows[-1][0]
-                yield DataSourcePayload([self.row(one) for one in rows], state=OrderPosition(id=last).dump())
+                yield DataSourcePayload([self.row(row) for row in rows], state=OrderPosition(id=last).dump())
             (high,) = connection.execute("SELECT max(changed) FROM orders").fetchone()
         yield DataSourcePayload(None, state=OrderPosition(changed=high + LOOKBACK + 1).dump())
 

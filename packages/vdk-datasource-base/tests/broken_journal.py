@@ -57,7 +57,7 @@ class Resentful(SweptOrders):
         ids = {one for (one,) in connection.execute("SELECT id FROM orders")}
         self.gone.update(self.seen - ids)
         self.seen.update(ids)
-        yield DataSourcePayload([{"id": one} for one in sorted(ids - self.gone)], kind="keys")
+        yield DataSourcePayload([{"id": id_} for id_ in sorted(ids - self.gone)], kind="keys")
 
 
 @found_by("test_a_sweep_deletes_nothing_that_is_there")

@@ -28,7 +28,7 @@ class Shared(Region):
             while rows := connection.execute(sql, (self.id, Buffer.number, self.config.page_rows)).fetchall():
                 Buffer.number = rows[-1][1]
                 yield DataSourcePayload(
-                    [dict(zip(("region", "number", "what"), one, strict=True)) for one in rows],
+                    [dict(zip(("region", "number", "what"), row, strict=True)) for row in rows],
                     state=EventPosition(number=Buffer.number).dump(),
                 )
 
@@ -87,7 +87,7 @@ class Open(Whole):
         self.opened.append(connection)
         cursor = connection.execute(f"SELECT * FROM {self.name}")
         while rows := cursor.fetchmany(2):
-            yield DataSourcePayload([self.row(one) for one in rows])
+            yield DataSourcePayload([self.row(row) for row in rows])
         connection.close()
 
 

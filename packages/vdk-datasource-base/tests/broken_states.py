@@ -53,7 +53,7 @@ class Satisfied(ShopSource):
         self.done = frozenset(state)
 
     def streams(self) -> Sequence[DataSourceStream]:
-        return [one for one in super().streams() if one.name not in self.done]
+        return [stream for stream in super().streams() if stream.name not in self.done]
 
 
 @found_by("test_a_crash_at_any_commit_loses_nothing")
@@ -144,7 +144,7 @@ class Offended(ShopSource):
 
     def streams(self) -> Sequence[DataSourceStream]:
         _, *others = super().streams()
-        return [Sharing(self.config, self.broken), *(Silent(one, self.broken) for one in others)]
+        return [Sharing(self.config, self.broken), *(Silent(other, self.broken) for other in others)]
 
 
 class Sharing(Orders):

@@ -48,7 +48,8 @@ class OrderEditor(StreamEditor):
         changed = START + tick if tick is not None else None
         with closing(sqlite3.connect(self._database)) as connection:
             connection.executemany(
-                "INSERT OR REPLACE INTO orders VALUES (?, ?, '1.50', 1, 'new')", [(one, changed) for one in numbers]
+                "INSERT OR REPLACE INTO orders VALUES (?, ?, '1.50', 1, 'new')",
+                [(number, changed) for number in numbers],
             )
             connection.commit()
 
@@ -177,7 +178,7 @@ class SweptEditor(OrderEditor, DeletingEditor):
 
 def _change(database: Path, sql: str, numbers: Sequence[int]) -> None:
     with closing(sqlite3.connect(database)) as connection:
-        connection.executemany(sql, [(one,) for one in numbers])
+        connection.executemany(sql, [(number,) for number in numbers])
         connection.commit()
 
 

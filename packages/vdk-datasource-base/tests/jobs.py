@@ -49,7 +49,7 @@ class Vdk:
             self._runner.clear_default_plugins()
 
     def __call__(self, *arguments: str | Path) -> Result:
-        return self._runner.invoke([str(one) for one in arguments])
+        return self._runner.invoke([str(argument) for argument in arguments])
 
 
 def job(folder: Path, files: dict[str, str]) -> Path:

@@ -40,7 +40,7 @@ LOOKBACK = 10
 PASSWORD = "correct horse"
 UTC = pa.timestamp("us", tz="UTC")
 
-ORDERS = [(one, START - 500 + 20 * (one // 4), f"{one}.10", one % 2, f"note {one}") for one in range(8)]
+ORDERS = [(index, START - 500 + 20 * (index // 4), f"{index}.10", index % 2, f"note {index}") for index in range(8)]
 EVENTS = [(region, number, f"{region} {number}") for region in ("north", "south", "o'west") for number in range(1, 6)]
 PRICES = [("a", 2**53 + 1), ("b", None), ('"quoted"', 3)]
 
@@ -105,7 +105,7 @@ class Orders(DataSourceStream):
             after = self.begin(position)
             while rows := self.page(connection, after):
                 after = (rows[-1][1], rows[-1][0])
-                yield DataSourcePayload([self.row(one) for one in rows], state=self.state(after, rows))
+                yield DataSourcePayload([self.row(row) for row in rows], state=self.state(after, rows))
 
     def begin(self, position: OrderPosition) -> tuple[int, int]:
         return (position.changed - LOOKBACK, -1) if position.changed is not None else (-(2**62), -1)
@@ -142,7 +142,7 @@ class Region(StreamPartition):
             while rows := connection.execute(sql, (self.id, number, self.config.page_rows)).fetchall():
                 number = rows[-1][1]
                 yield DataSourcePayload(
-                    [dict(zip(("region", "number", "what"), one, strict=True)) for one in rows],
+                    [dict(zip(("region", "number", "what"), row, strict=True)) for row in rows],
                     state=EventPosition(number=number).dump(),
                 )
 
@@ -177,7 +177,7 @@ class Whole(DataSourceStream):
         with closing(connected(self.config)) as connection:
             cursor = connection.execute(f"SELECT * FROM {self.name} ORDER BY article")
             while rows := cursor.fetchmany(self.config.page_rows):
-                yield DataSourcePayload([self.row(one) for one in rows])
+                yield DataSourcePayload([self.row(row) for row in rows])
 
     def row(self, found: tuple[Any, ...]) -> dict[str, Any]:
         return dict(zip(("article", "cents"), found, strict=True))

@@ -54,13 +54,13 @@ def yields_states(read: object) -> bool:
     codes = [getattr(read, "__code__", None)]
     for code in codes:
         if isinstance(code, CodeType):
-            tuples = [one for one in code.co_consts if isinstance(one, tuple)]
+            tuples = [const for const in code.co_consts if isinstance(const, tuple)]
             named = [one for one in tuples if "state" in one and "return" not in one]  # and no annotations
             # Python 3.11 has the names of annotations as constants of their own, "return" among them
             text = "state" in code.co_consts and "return" not in code.co_consts
             if named or text or "counting" in code.co_names:
                 return True
-            codes += [one for one in code.co_consts if isinstance(one, CodeType)]
+            codes += [const for const in code.co_consts if isinstance(const, CodeType)]
     return False
 
 

@@ -89,7 +89,7 @@ def test_an_error_is_one_warning_and_the_run_succeeds(lab: Lab, caplog: pytest.L
     WHEN.append(refuse)
     summary = run(lab, Whole("t", counting(9)))
     assert summary.status == "succeeded"
-    told = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(told) == 1
     assert "could not take note" in told[0]
     assert "the group is read only" in told[0]

@@ -62,7 +62,7 @@ class TestStreams:
         class Further(Reads):
             name = "f"
 
-        assert [one.id for one in Further().partitions({})] == [""]
+        assert [partition.id for partition in Further().partitions({})] == [""]
         with pytest.raises(TypeError, match="neither"):
 
             class Forgetful(Base):

@@ -61,7 +61,7 @@ def test_a_column_that_is_declared_without_a_type_waits_for_a_value(lab: Lab) ->
     types = []
 
     def read(values: list[bytes | None], state: State) -> Iterator[DataSourcePayload]:
-        return iter(payload({"id": 1, "v": one}) for one in values)
+        return iter(payload({"id": 1, "v": value}) for value in values)
 
     runs: list[list[bytes | None]] = [[], [b"\0"], [None]]
     for values in runs:

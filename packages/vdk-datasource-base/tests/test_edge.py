@@ -168,7 +168,7 @@ class TestCommands:
 
         result = Vdk(Broken())("datasource", "list", "-o", "json")
         assert result.exit_code == 0
-        assert {"half", "numbers"} <= {one["name"] for one in json.loads(result.stdout)}
+        assert {"half", "numbers"} <= {load["name"] for load in json.loads(result.stdout)}
         assert "could not register its data sources: ImportError: no module named client" in caplog.text
         file = job(tmp_path, {"a.toml": flow("kept")}) / "a.toml"
         assert Vdk(Broken())("datasource", "run", file).exit_code == 0
@@ -180,7 +180,7 @@ class TestCommands:
     def test_config_tells_the_options_of_a_source(self) -> None:
         """Names, types, defaults and meanings."""
         result = Vdk()("datasource", "config", "numbers", "-o", "json")
-        assert [one["option"] for one in json.loads(result.stdout)] == ["upto", "fail", "password", "url"]
+        assert [load["option"] for load in json.loads(result.stdout)] == ["upto", "fail", "password", "url"]
         assert "upto" in Vdk()("datasource", "config", "numbers").output
 
     def test_config_of_an_unknown_source_is_an_error(self) -> None:
@@ -261,7 +261,7 @@ class TestStates:
         """It tells what it forgot; the rows stay."""
         result = Vdk()("datasource", "state", "reset", file, "--yes", "-o", "json")
         assert result.exit_code == 0
-        assert [one["state"] for one in json.loads(result.stdout)] == [{"next": 5}]
+        assert [load["state"] for load in json.loads(result.stdout)] == [{"next": 5}]
         assert result.stderr == ""  # what was forgotten is in the JSON
         assert "none was forgotten" in Vdk()("datasource", "state", "reset", file, "--yes").stdout
         assert Vdk()("datasource", "run", file).exit_code == 0
@@ -370,9 +370,9 @@ class TestIngestionPlugins:
         vdk = Vdk(memory)
         made = job(tmp_path / "shop", {"10.ingest.toml": flow()})
         assert vdk("run", made).exit_code == 0
-        assert [len(one.payload) for one in memory.payloads] == [2, 2, 1]
-        assert {(one.destination_table, one.target) for one in memory.payloads} == {("numbers", "here")}
-        assert all((one.collection_id or "").startswith("shop|") for one in memory.payloads)
+        assert [len(payload.payload) for payload in memory.payloads] == [2, 2, 1]
+        assert {(payload.destination_table, payload.target) for payload in memory.payloads} == {("numbers", "here")}
+        assert all((payload.collection_id or "").startswith("shop|") for payload in memory.payloads)
         job(made, {"10.ingest.toml": flow(upto=7)})
         assert vdk("run", made).exit_code == 0
         assert rows(memory) == list(range(7))
@@ -585,7 +585,7 @@ class TestConfiguration:
     def test_every_option_is_a_key_with_the_same_default(self) -> None:
         """The keys are spelled out, for speed; this holds the two together."""
         assert {name: default for name, (default, _) in KEYS.items()} == {
-            one.name: one.default for one in fields(Options)
+            field.name: field.default for field in fields(Options)
         }
 
     def test_the_keys_are_shown_and_used(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,8 +48,8 @@ class TestIsolation:
         with pytest.raises(FlowFailedError, match=r"1 of 3 streams failed: src\.bad: ValueError: oh") as caught:
             lab.run(Whole("a", counting(30)), Whole("bad", raising(ValueError("oh"))), Whole("z", counting(30)))
         assert lab.numbers("a") == lab.numbers("z") == list(range(30))
-        assert [one.status for one in caught.value.summary.streams] == ["succeeded", "failed", "succeeded"]
-        assert [type(one) for one in caught.value.errors] == [ValueError]
+        assert [stream.status for stream in caught.value.summary.streams] == ["succeeded", "failed", "succeeded"]
+        assert [type(error) for error in caught.value.errors] == [ValueError]
 
     @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), MemoryError()])
     def test_a_source_cannot_end_the_run(self, lab: Lab, error: BaseException) -> None:
@@ -79,7 +79,7 @@ class TestIsolation:
             )  # fmt: skip
         assert lab.numbers("a") == [0, 1, 2]
         assert "c" not in lab.tables
-        assert [one.status for one in caught.value.summary.streams] == ["succeeded", "failed", "stopped"]
+        assert [stream.status for stream in caught.value.summary.streams] == ["succeeded", "failed", "stopped"]
 
     def test_a_flow_that_cannot_begin_leaves_the_other_flows(self, lab: Lab, tmp_path: Path) -> None:
         """Its error is raised after the others ended, and the summary is written."""
@@ -266,7 +266,7 @@ class TestRetries:
             retry = Retry(attempts=5, seconds=1000, delay=1)
             waits.append([retry.wait_after(ConnectionFailedError("x")) or 0.0 for _ in range(4)])
         for nth, bound in enumerate((1, 2, 4, 8)):
-            column = [each[nth] for each in waits]
+            column = [wait[nth] for wait in waits]
             assert bound * 0.9 < max(column) <= bound
             assert min(column) < bound * 0.1
 

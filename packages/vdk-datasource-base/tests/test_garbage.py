@@ -24,7 +24,7 @@ def test_garbage_fails_its_stream_alone(lab: Lab, what: str, write_mode: str | N
 
     with pytest.raises(FlowFailedError, match=r"1 of 2 streams failed: src\.bad: \w+: ") as caught:
         lab.run(Whole("bad", bad), Whole("good", counting(3)), write_mode=write_mode)
-    assert [one.status for one in caught.value.summary.streams] == ["failed", "succeeded"]
+    assert [stream.status for stream in caught.value.summary.streams] == ["failed", "succeeded"]
     assert lab.numbers("good") == [0, 1, 2]
 
     lab.run(Whole("bad", counting(3)), Whole("good", counting(3)), write_mode=write_mode)

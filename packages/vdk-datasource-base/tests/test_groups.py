@@ -100,7 +100,7 @@ def run(
 
 
 def ids(lab: Lab) -> list[int]:
-    return sorted(one["id"] for one in lab.tables["t"])
+    return sorted(table["id"] for table in lab.tables["t"])
 
 
 @pytest.mark.parametrize("mode", ["append", "upsert"])
@@ -156,7 +156,7 @@ def test_a_state_that_another_run_moved_stops_its_own_partition_alone(lab: Lab) 
     Grouping.before = moved
     with pytest.raises(FlowFailedError, match="ConcurrentRunError") as caught:
         run(lab)
-    assert [type(one) for one in caught.value.errors] == [ConcurrentRunError]
+    assert [type(error) for error in caught.value.errors] == [ConcurrentRunError]
     assert ids(lab) == [n for n in range(PARTS * 3) if n // 3 != 7]
     assert lab.states[("t", "p7")] == {"done": "elsewhere"}
 
@@ -201,7 +201,7 @@ def test_batches_of_a_partition_keep_their_order_beside_those_of_others(lab: Lab
     parts = {str(number): counting(60, page=7) for number in range(12)}
     run(lab, {name: _named(name, read) for name, read in parts.items()}, None, options=QUICK)
     for name in parts:
-        assert [one["n"] for one in lab.tables["t"] if one["part"] == name] == list(range(60))
+        assert [table["n"] for table in lab.tables["t"] if table["part"] == name] == list(range(60))
     assert lab.states == {("t", name): {"next": 60} for name in parts}
 
 

@@ -70,11 +70,11 @@ def run(*payloads: DataSourcePayload, batch_rows: int = 50_000, **flow: Any) -> 
 
 
 def rows(*ids: int) -> list[dict[str, int]]:
-    return [{"id": one, "at": 1} for one in ids]
+    return [{"id": id_, "at": 1} for id_ in ids]
 
 
 def keys(*ids: int) -> list[dict[str, int]]:
-    return [{"id": one} for one in ids]
+    return [{"id": id_} for id_ in ids]
 
 
 def landed() -> list[int]:

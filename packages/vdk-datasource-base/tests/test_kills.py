@@ -131,14 +131,14 @@ def test_a_process_killed_at_any_instant_repeats_only_what_no_state_covers(tmp_p
     with injected(watch=[WRITE, RENAME]) as clean:
         run(tmp_path / "clean")
     halves = [Passed("commit", "half", 2), Passed("commit", "half", 3)]
-    for number, at in enumerate([*instants(clean.passed), *halves]):
+    for number, instant in enumerate([*instants(clean.passed), *halves]):
         folder = tmp_path / str(number)
         folder.mkdir()
-        ended = run_child(run, folder, faults=[Kill(at.instant, when=at.when, nth=at.nth)])
-        assert ended.killed, f"{at}: {ended.output}"
+        ended = run_child(run, folder, faults=[Kill(instant.instant, when=instant.when, nth=instant.nth)])
+        assert ended.killed, f"{instant}: {ended.output}"
         repeats = uncovered(folder)
         run(folder)
-        assert assert_at_least_once(expected(30), landed(folder), at_most=repeats) == repeats, f"killed at {at}"
+        assert assert_at_least_once(expected(30), landed(folder), at_most=repeats) == repeats, f"killed at {instant}"
 
 
 def test_processes_killed_at_random_lose_nothing_and_repeat_only_what_no_state_covers(tmp_path: Path) -> None:

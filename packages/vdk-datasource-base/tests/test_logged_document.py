@@ -101,10 +101,10 @@ def test_a_large_one_has_one_log_and_both_together_are_the_states(path: Path) ->
     for number in range(120):
         store.save(key(number), {"n": number, "filler": FILLER}, version=0, run_id="r")
         if number % 10 == 0:
-            assert states(reader) == states(store) == {f"p{one}": one for one in range(number + 1)}
+            assert states(reader) == states(store) == {f"p{index}": index for index in range(number + 1)}
     assert path.stat().st_size > SMALL
     assert len(logs(path)) == 1
-    assert states(LocalFileStore(path, "lake")) == {f"p{one}": one for one in range(120)}
+    assert states(LocalFileStore(path, "lake")) == {f"p{index}": index for index in range(120)}
 
 
 def test_forgotten_states_stay_forgotten_and_the_files_become_small_again(path: Path) -> None:

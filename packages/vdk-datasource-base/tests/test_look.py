@@ -228,7 +228,7 @@ class TestDiscover:
         assert endless.closed.wait(10)
         assert endless.given == 6
         assert found.inferred
-        assert [(one["name"], one["type"]) for one in found.columns] == [("n", "int64")]
+        assert [(column["name"], column["type"]) for column in found.columns] == [("n", "int64")]
         assert found.write_mode == "append"
         assert found.notes == ["the columns are inferred from the first 7 rows"]
 
@@ -245,7 +245,7 @@ class TestDiscover:
                 closed.set()
 
         found = self.one(lab, Whole("t", read), seconds=0.3)
-        assert [one["name"] for one in found.columns] == ["a"]
+        assert [column["name"] for column in found.columns] == ["a"]
         assert "only what came within 0.3 s was read" in found.notes
         goes_on.set()
         assert closed.wait(10)
@@ -305,7 +305,7 @@ class TestDiscover:
         flow["sources"] |= other["sources"]
         flow["flows"] += other["flows"]
         found = discover_flow(flow, lab.environment())
-        assert [one.stream for one in found.streams] == ["t"]
+        assert [stream.stream for stream in found.streams] == ["t"]
         assert found.errors == ["flow: flows[0]: the door is closed"]
         assert away.calls.count("connect") == 1
 

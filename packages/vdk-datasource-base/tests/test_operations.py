@@ -36,7 +36,7 @@ class Recorded(FaultyDestination):
 
 
 def _shape(batches: Sequence[TableBatch]) -> list[tuple[str, str, int]]:
-    return [(one.table.name, one.kind, one.data.num_rows) for one in batches]
+    return [(batch.table.name, batch.kind, batch.data.num_rows) for batch in batches]
 
 
 @pytest.fixture(autouse=True)
@@ -57,11 +57,11 @@ def row(id: Any, v: str = "", **others: Any) -> DataSourcePayload:
 
 
 def gone(*ids: Any, **others: Any) -> DataSourcePayload:
-    return payload(*({"id": one} for one in ids), kind="deletes", **others)
+    return payload(*({"id": id_} for id_ in ids), kind="deletes", **others)
 
 
 def keys(*ids: int) -> DataSourcePayload:
-    return payload(*({"id": one} for one in ids), kind="keys", state={"at": "sweep"})
+    return payload(*({"id": id_} for id_ in ids), kind="keys", state={"at": "sweep"})
 
 
 def values(lab: Lab, table: str = "t") -> dict[Any, Any]:
@@ -113,7 +113,7 @@ def test_appended_rows_and_deletes_land_as_one_slice_with_every_operation_in_its
     payloads = alternating(1000)
     run(lab, *payloads, write_mode="append")
     assert Recorded.commits == [[("t", "rows", 1000)]]
-    told = [(one["id"], one.get("v"), one.get(DELETED_AT) is not None) for one in lab.tables["t"]]
+    told = [(table["id"], table.get("v"), table.get(DELETED_AT) is not None) for table in lab.tables["t"]]
     data = [(one.kind, one.data[0]) for one in payloads]  # type: ignore[index]
     assert told == [(one["id"], one.get("v"), kind == "deletes") for kind, one in data]
 
@@ -125,7 +125,7 @@ def test_metadata_that_differs_from_payload_to_payload_makes_no_slice_each(lab: 
     ]
     run(lab, *payloads, metadata_columns=["offset"], write_mode="append", on_bad_record="reject")
     assert Recorded.commits == [[("t", "rows", 99), ("t__rejected", "rows", 1)]]
-    assert [(one["id"], one["_vdk_offset"]) for one in lab.tables["t"]] == [(n, n) for n in range(100) if n != 5]
+    assert [(table["id"], table["_vdk_offset"]) for table in lab.tables["t"]] == [(n, n) for n in range(100) if n != 5]
 
 
 def test_metadata_of_batches_and_of_rows_stays_with_them(lab: Lab) -> None:
@@ -138,7 +138,7 @@ def test_metadata_of_batches_and_of_rows_stays_with_them(lab: Lab) -> None:
         DataSourcePayload(pa.table({"id": [4, 1], "v": ["e", "f"]}), metadata={"offset": 3}, state={"n": 1}),
         metadata_columns=["offset"],
     )
-    landed = {one["id"]: (one["v"], one["_vdk_offset"]) for one in lab.tables["t"]}
+    landed = {table["id"]: (table["v"], table["_vdk_offset"]) for table in lab.tables["t"]}
     assert landed == {2: ("c", 1), 3: ("d", 1), 4: ("e", 3), 1: ("f", 3)}
     ((rows,),) = Recorded.commits
     assert rows == ("t", "rows", 4)
@@ -165,9 +165,9 @@ def test_the_last_operation_of_a_key_holds(
         run(lab, row(1, "old"), row(0, "zero", state={"n": 0}))
     run(lab, *operations, payload(state={"n": 1}))
     expected = ({1: "old", 0: "zero"} if before else {}) | landed
-    for one in operations:
-        if one.kind == "deletes" and one.data[0]["id"] not in landed:  # type: ignore[index]
-            expected.pop(one.data[0]["id"], None)  # type: ignore[index]
+    for operation in operations:
+        if operation.kind == "deletes" and operation.data[0]["id"] not in landed:  # type: ignore[index]
+            expected.pop(operation.data[0]["id"], None)  # type: ignore[index]
     assert values(lab) == expected
 
 
@@ -175,7 +175,7 @@ def test_a_soft_delete_marks_the_last_row_before_it_and_a_later_row_clears_the_m
     """A row that comes and goes within one commit is there afterwards, with its last values, and says that it went."""
     run(lab, row(1, "a"), gone(1), row(2, "b"), gone(2), row(2, "c"), row(3, "d"), row(3, "e"), gone(3, state={"n": 1}),
         deletes="soft")  # fmt: skip
-    marked = {one["id"]: (one["v"], one.get(DELETED_AT) is not None) for one in lab.tables["t"]}
+    marked = {table["id"]: (table["v"], table.get(DELETED_AT) is not None) for table in lab.tables["t"]}
     assert marked == {1: ("a", True), 2: ("c", False), 3: ("e", True)}
     assert [kind for _, kind, _ in Recorded.commits[0]] == ["rows", "deletes"]
 
@@ -225,7 +225,9 @@ def test_batches_whose_columns_alternate_land_together(lab: Lab) -> None:
     ]
     run(lab, *batches)
     assert Recorded.commits == [[("t", "rows", 100)]]
-    assert {one["id"]: one.get("more") for one in lab.tables["t"]} == {n: n if n % 2 else None for n in range(100)}
+    assert {table["id"]: table.get("more") for table in lab.tables["t"]} == {
+        n: n if n % 2 else None for n in range(100)
+    }
 
 
 def test_batches_of_types_that_do_not_mix_keep_their_order(lab: Lab) -> None:
@@ -235,7 +237,7 @@ def test_batches_of_types_that_do_not_mix_keep_their_order(lab: Lab) -> None:
         for n in range(6)
     ]
     run(lab, *batches, schema=None)
-    assert [one["n"] for one in lab.tables["t"]] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert [table["n"] for table in lab.tables["t"]] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
 
 
 def test_a_transform_that_changes_the_type_of_a_key_keeps_the_order(lab: Lab) -> None:
@@ -245,7 +247,7 @@ def test_a_transform_that_changes_the_type_of_a_key_keeps_the_order(lab: Lab) ->
         return [{**one, "id": str(one["id"])} for one in rows]
 
     run(lab, row(1, "a"), row(1, "b"), gone(2), row(2, "c"), row(1, "d", state={"n": 1}), transform=as_text)
-    assert sorted((one["id"], one["v"]) for one in lab.tables["t"]) == [("1", "d"), ("2", "c")]
+    assert sorted((table["id"], table["v"]) for table in lab.tables["t"]) == [("1", "d"), ("2", "c")]
 
 
 def test_a_transform_that_drops_and_adds_rows_leaves_each_in_its_turn(lab: Lab) -> None:
@@ -302,4 +304,4 @@ def test_a_dict_that_is_yielded_twice_is_two_rows(lab: Lab) -> None:
         yield DataSourcePayload([same, {"id": "bad", "v": "x"}, same], state={"n": 1})
 
     lab.run(Whole("t", read, KEYED), method="recorded", options=LARGE, write_mode="append", on_bad_record="reject")
-    assert [one["id"] for one in lab.tables["t"]] == [1, 1]
+    assert [table["id"] for table in lab.tables["t"]] == [1, 1]

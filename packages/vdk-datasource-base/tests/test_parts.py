@@ -26,7 +26,7 @@ class TestRegistry:
         assert registry.source("SCRIPTED") is ScriptedSource
         assert registry.destination("faulty") is FaultyDestination
         assert registry.destination("other") is None
-        assert [(one.name, one.origin) for one in registry.sources()] == [("scripted", "support")]
+        assert [(source.name, source.origin) for source in registry.sources()] == [("scripted", "support")]
 
     def test_an_unknown_name_is_told_with_the_closest_ones(self) -> None:
         """Or with all there are."""
@@ -59,7 +59,7 @@ class TestRegistry:
         registry = Registry(installed=False)
         registry.add("broken", location)
         registry.add("scripted", "support:ScriptedSource")
-        assert [one.name for one in registry.sources()] == ["broken", "scripted"]
+        assert [source.name for source in registry.sources()] == ["broken", "scripted"]
         assert registry.source("scripted") is ScriptedSource
         with pytest.raises(ConfigurationError, match=message):
             registry.source("broken")
@@ -80,7 +80,7 @@ class TestRegistry:
         registry.add("X", "other:Source")
         with pytest.raises(ConfigurationError, match=r"'x' is registered twice: as support.* and as other:Source"):
             registry.source("x")
-        assert [one.location for one in registry.sources()] == ["support:ScriptedSource", "other:Source"]
+        assert [source.location for source in registry.sources()] == ["support:ScriptedSource", "other:Source"]
 
     def test_installed_plugins_are_found_without_importing_them(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -91,7 +91,7 @@ class TestRegistry:
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n", "utf-8")
         (info / "entry_points.txt").write_text("[vdk.datasource.sources]\nAcme = not_importable:S\n", "utf-8")
         monkeypatch.syspath_prepend(str(tmp_path))
-        found = {one.name: one for one in Registry().sources()}
+        found = {source.name: source for source in Registry().sources()}
         assert (found["acme"].location, found["acme"].origin) == ("not_importable:S", "acme")
 
 

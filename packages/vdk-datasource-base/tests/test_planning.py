@@ -45,7 +45,7 @@ def test_a_flow_that_cannot_be_right_stops_the_run_before_the_first_row(
     with pytest.raises(ConfigurationError, match=error):
         execute(file, lab.environment(), summary=tmp_path / "summary.json")
     assert lab.tables == {}
-    assert [one.calls.count("disconnect") for one in lab.scripts.values()] == [1, 1, 1, 1]
+    assert [script.calls.count("disconnect") for script in lab.scripts.values()] == [1, 1, 1, 1]
     told = json.loads((tmp_path / "summary.json").read_text("utf-8"))
     assert [(one["stream"], one["status"], one["rows_read"]) for one in told["streams"][:3]] == [
         (name, "stopped", 0) for name in "abc"
@@ -78,7 +78,7 @@ def test_a_source_that_is_away_fails_its_own_flow_and_what_landed_is_in_the_summ
         execute(file, lab.environment())
     assert set(lab.tables) == {"a", "c"}
     summary = caught.value.__dict__["summary"]
-    assert [(one.stream, one.rows_landed) for one in summary.streams] == [("a", 3), ("c", 3)]
+    assert [(stream.stream, stream.rows_landed) for stream in summary.streams] == [("a", 3), ("c", 3)]
 
 
 def test_a_destination_that_is_away_is_waited_for_once(lab: Lab) -> None:

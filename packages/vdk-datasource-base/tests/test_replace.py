@@ -29,7 +29,7 @@ KEYED = StreamSchema(pa.schema([("n", pa.int64())]), primary_key=("n",))
 
 
 def whole(end: int, start: int = 0) -> Any:
-    return lambda state: [payload(*numbers(at, min(at + 4, end))) for at in range(start, end, 4)]
+    return lambda state: [payload(*numbers(index, min(index + 4, end))) for index in range(start, end, 4)]
 
 
 def test_a_stream_without_cursor_and_state_replaces_its_table(lab: Lab) -> None:
@@ -266,7 +266,7 @@ def test_streams_that_share_a_table_they_upsert_are_warned_of(lab: Lab, caplog: 
         Whole("a", counting(3), keyed), Whole("b", counting(5), keyed),
         destination_table="all", write_mode="upsert", shared_table=True,
     )  # fmt: skip
-    [warning] = [one.getMessage() for one in caplog.records if "land in one table" in one.getMessage()]
+    [warning] = [record.getMessage() for record in caplog.records if "land in one table" in record.getMessage()]
     assert "'a' and 'b' land in one table, 'all'" in warning
     assert lab.numbers("all") == [0, 1, 2, 3, 4]
 
@@ -341,7 +341,7 @@ class TestIncremental:
         stream = Whole("t", counting(3), KEYED)
         lab.run(stream)
         before = MemoryDestination(lab.target).load_states("src")[0]
-        assert [one.stored for one in reset_states(lab.flow(), lab.environment())] == [before]
+        assert [state.stored for state in reset_states(lab.flow(), lab.environment())] == [before]
         assert reset_states(lab.flow(), lab.environment()) == []
         report = lab.run(stream).streams[0]
         assert (report.rows_read, report.state_before, report.state_after) == (3, {}, {"": {"next": 3}})

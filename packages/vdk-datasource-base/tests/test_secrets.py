@@ -113,7 +113,7 @@ def told_by(folder: Path, command: str, password: str, fail: str, *, code: int) 
     text = FLOW.replace("FAIL", fail).replace("PASSWORD", password)
     place = job(folder / "shop", {"a.ingest.toml": text})
     arguments = [str(place) if one == "." else one.replace("a.ing", f"{place}/a.ing") for one in COMMANDS[command]]
-    arguments = [one.replace("summary.json", str(folder / "summary.json")) for one in arguments]
+    arguments = [argument.replace("summary.json", str(folder / "summary.json")) for argument in arguments]
     environment = {
         **REFERENCES,
         "LOG_LEVEL_MODULE": "vdk=DEBUG;somebody=DEBUG",
@@ -239,7 +239,7 @@ def test_errors_of_several_streams_are_redacted_each(lab: Lab) -> None:
     flow["sources"]["src"]["config"]["password"] = "canary-31"
     with pytest.raises(FlowFailedError) as caught:
         execute(flow, lab.environment())
-    assert all(isinstance(one, ConnectionFailedError) for one in caught.value.errors)
+    assert all(isinstance(error, ConnectionFailedError) for error in caught.value.errors)
     shown = [str(caught.value), *map(str, caught.value.errors), json.dumps(caught.value.summary.as_dict())]
     assert not any(CANARY in one for one in shown)
     assert CANARY not in caught.value.summary.table()

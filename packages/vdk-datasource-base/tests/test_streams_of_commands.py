@@ -101,7 +101,7 @@ def test_a_reader_that_goes_away_ends_the_command(command: str, folder: Path) ->
     finally:
         os.close(writer)
     assert done.returncode == (0 if command == "run" else 1)
-    assert [one for one in done.stderr.splitlines() if " INFO " not in one] == []
+    assert [line for line in done.stderr.splitlines() if " INFO " not in line] == []
 
 
 @pytest.mark.parametrize("command", READING)

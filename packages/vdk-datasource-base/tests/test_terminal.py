@@ -78,7 +78,7 @@ def test_no_line_is_lost_and_none_is_repeated(command: str, columns: int, tmp_pa
                 assert text.count(what) == 1, what
     assert "\x1b[?25h" in seen.raw  # the cursor is there, also if the process is killed
     if command == "vdk datasource run":
-        assert any(one.startswith("warning: one warns 000"[:columns]) for one in seen.lines)
+        assert any(line.startswith("warning: one warns 000"[:columns]) for line in seen.lines)
         assert "[VDK]" not in text
 
 
@@ -87,9 +87,11 @@ def test_running_streams_are_drawn_at_the_bottom_and_gone_at_the_end(tmp_path: P
     seen = run(tmp_path, site, *COMMANDS["vdk datasource run"], lines=60)
     assert "src.one  " in seen.raw
     assert "rows/s  " in seen.raw
-    assert not [one for one in seen.lines if one.startswith("src.one  ") and "scratch" not in one and "lake" not in one]
-    assert [one for one in seen.lines if one.startswith("src.one: succeeded, 60 rows read, 60 landed")]
-    assert [one.split()[:3] for one in seen.lines if one.startswith("src.three  ")] == [
+    assert not [
+        line for line in seen.lines if line.startswith("src.one  ") and "scratch" not in line and "lake" not in line
+    ]
+    assert [line for line in seen.lines if line.startswith("src.one: succeeded, 60 rows read, 60 landed")]
+    assert [line.split()[:3] for line in seen.lines if line.startswith("src.three  ")] == [
         ["src.three", "lake.three", "succeeded"]
     ]
 
@@ -100,7 +102,7 @@ def test_the_name_of_a_table_does_not_clear_the_terminal(tmp_path: Path, site: P
     assert seen.code == 0, seen.lines
     assert "\x1b[2J" not in seen.raw
     assert r"src.two\x1b[2J: succeeded" in "\n".join(seen.lines)
-    assert [r"src.two\x1b[2J", r"lake.two\x1b[2J", "succeeded"] in [one.split()[:3] for one in seen.lines]
+    assert [r"src.two\x1b[2J", r"lake.two\x1b[2J", "succeeded"] in [line.split()[:3] for line in seen.lines]
 
 
 @pytest.mark.parametrize(

@@ -160,8 +160,8 @@ def test_a_column_becomes_what_takes_every_value(lake: Lake, change: Change, at_
     if at_once:
         land(lake, *batches)
     else:
-        for one in batches:
-            land(lake, one)
+        for batch in batches:
+            land(lake, batch)
     type_, values = change.expected(lake)
     assert columns(lake) == {"a": type_}
     json_ = type_ == lake.type("JSON")

@@ -90,7 +90,8 @@ def test_an_interrupt_rolls_back_and_the_destination_can_go_on(lake: Path) -> No
 
 
 WIDE = {
-    f"c{number}": [f"{number * 7919 + one * 104729 % 1000003:09d}" for one in range(30_000)] for number in range(120)
+    f"c{number}": [f"{number * 7919 + index * 104729 % 1000003:09d}" for index in range(30_000)]
+    for number in range(120)
 }
 
 

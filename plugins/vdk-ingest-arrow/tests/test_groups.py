@@ -35,7 +35,7 @@ def units(count: int, state: Any = "first", version: int = 0, first: int = 0) ->
 
 
 def states(destination: ArrowDestination) -> dict[str, tuple[int, Any]]:
-    return {one.key.partition: (one.version, one.state["n"]) for one in destination.load_states("shop")}
+    return {state.key.partition: (state.version, state.state["n"]) for state in destination.load_states("shop")}
 
 
 def ids(lake: Lake) -> list[int]:

@@ -124,5 +124,5 @@ def test_a_table_column_stream_partition_source_and_state_of_any_name_land_like_
     states = lake.query(
         "SELECT source_id, source_identity, stream, state FROM _vdk_datasource_state WHERE stream <> ''"
     )
-    assert {one[:3] for one in states} == {(name, name, name)}
-    assert all(json.loads(one[3]) == {name: 5, "said": name} for one in states)
+    assert {state[:3] for state in states} == {(name, name, name)}
+    assert all(json.loads(state[3]) == {name: 5, "said": name} for state in states)

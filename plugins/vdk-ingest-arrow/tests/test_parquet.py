@@ -284,7 +284,7 @@ NAMES = [
 @pytest.mark.parametrize("name", NAMES)
 def test_any_name_is_a_folder_within_the_target_that_tells_the_name(lake: Path, name: str) -> None:
     land(lake, rows(replace(APPEND, name=name), {"id": [1]}))
-    (folder,) = (one for one in lake.iterdir() if one.name != "_vdk")
+    (folder,) = (path for path in lake.iterdir() if path.name != "_vdk")
     assert unquote(folder.name) == name
     assert folder.name[0] not in "_."
     assert opened(lake).has_table(name)
@@ -292,7 +292,7 @@ def test_any_name_is_a_folder_within_the_target_that_tells_the_name(lake: Path, 
     with duckdb.connect() as connection:
         found = connection.execute("SELECT * FROM read_parquet(?)", [f"{folder}/*.parquet"]).fetchall()
     assert found == [(1,)]
-    assert [one.name for one in lake.parent.iterdir()] == ["lake"]
+    assert [path.name for path in lake.parent.iterdir()] == ["lake"]
 
 
 @pytest.mark.parametrize(

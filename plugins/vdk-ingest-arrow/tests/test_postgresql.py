@@ -125,7 +125,7 @@ def test_no_error_and_no_repr_shows_the_password(postgresql: PostgresqlLake) -> 
 def test_a_schema_is_made_and_holds_rows_and_states(postgresql: PostgresqlLake) -> None:
     destination = opened(postgresql, "?schema=ra%22w")
     destination.commit(unit(rows(APPEND, {"id": [1]}), state={"n": 1}))
-    assert [one.version for one in destination.load_states("shop")] == [1]
+    assert [state.version for state in destination.load_states("shop")] == [1]
     destination.close()
     assert query(postgresql, 'SELECT id FROM "ra""w".orders') == [(1,)]
     other = opened(postgresql)

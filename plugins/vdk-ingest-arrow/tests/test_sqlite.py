@@ -290,7 +290,7 @@ def test_times_sort_as_text(sqlite: SqliteLake) -> None:
     zoned = [dt.datetime(2026, 1, 1, hour, tzinfo=dt.timezone(dt.timedelta(hours=hour))) for hour in (3, 2, 1)]
     land(sqlite, rows(APPEND, {"a": moments[::-1], "z": pa.array(zoned, pa.timestamp("us", "Europe/Sofia"))}))
     found = [value for (value,) in query(sqlite, "SELECT a FROM orders ORDER BY a")]
-    assert found == [one.isoformat(" ", "microseconds") for one in moments]
+    assert found == [moment.isoformat(" ", "microseconds") for moment in moments]
     assert {value for (value,) in query(sqlite, "SELECT z FROM orders")} == {"2026-01-01 00:00:00.000000+00:00"}
 
 

@@ -84,7 +84,7 @@ def test_a_memory_limit_that_duckdb_cannot_read_is_refused(lake: Path) -> None:
 def test_a_schema_is_made_and_holds_rows_and_states(lake: Path) -> None:
     made = opened(lake, "?schema=raw%20data")
     made.commit(unit(rows(APPEND, {"id": [1]}), state={"n": 1}))
-    assert [one.version for one in made.load_states("shop")] == [1]
+    assert [state.version for state in made.load_states("shop")] == [1]
     assert made.identity().endswith("lake.duckdb?schema=raw data")
     made.close()
     assert query(lake, 'SELECT id FROM "raw data".orders') == [(1,)]

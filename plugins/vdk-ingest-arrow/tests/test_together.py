@@ -47,7 +47,7 @@ def test_of_three_runs_at_once_the_losers_say_so(lake: Lake, mode: str, states: 
         assert one.stdin is not None
         one.stdin.write("\n")
         one.stdin.flush()
-    told = [one.communicate(timeout=250)[1] for one in runs]
+    told = [run.communicate(timeout=250)[1] for run in runs]
     for text in [text for one, text in zip(runs, told, strict=True) if one.returncode]:
         last = text.strip().splitlines()[-1]
         assert "ConcurrentRunError" in last, last

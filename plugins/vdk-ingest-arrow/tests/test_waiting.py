@@ -77,7 +77,9 @@ def test_a_type_that_changes_is_reported_by_the_commit_that_changes_it(lake: Lak
     changes = []
     for value in (1, 2, 0.5, "x", "y"):
         destination.commit(unit(rows(APPEND, {"a": [value]})))
-        changes.append([(one.table, one.column, one.before, one.after) for one in destination.schema_changes])
+        changes.append(
+            [(change.table, change.column, change.before, change.after) for change in destination.schema_changes]
+        )
     destination.close()
     names = {"parquet": ("int64", "double", "string")}
     whole, real, text = names.get(lake.kind) or [lake.type(one) for one in ("BIGINT", "DOUBLE", "VARCHAR")]
@@ -91,7 +93,7 @@ def test_a_type_that_a_replaced_table_changes_is_reported(lake: Lake) -> None:
     for run, value in enumerate((1, 2, "x")):
         destination.stage(KEY, [rows(REPLACE, {"a": [value]})], f"run-{run}")
         destination.publish(TableSnapshot([REPLACE], [unit(run_id=f"run-{run}")]))
-        changes.append([(one.table, one.column) for one in destination.schema_changes])
+        changes.append([(change.table, change.column) for change in destination.schema_changes])
     destination.close()
     assert changes == [[], [], [("orders", "a")]]
 

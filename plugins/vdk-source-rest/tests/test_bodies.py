@@ -112,7 +112,7 @@ def test_lines_come_whole_however_they_are_cut(size: int, ending: bytes) -> None
     """Pieces of any size give the same records; blank lines, a byte order mark and separators do not count."""
     lines = [b"\xef\xbb\xbf" + b'{"id": 0}', b"", b'\x1e{"id": 1, "t": "\xc3\xa9"}', b'{"id": 2, "n": 1e400}']
     content = b"\n".join(lines) + ending
-    found = json_lines((content[at : at + size] for at in range(0, len(content), size)), "exact", 1000)
+    found = json_lines((content[index : index + size] for index in range(0, len(content), size)), "exact", 1000)
     assert [row["id"] for rows in found for row in rows] == [0, 1, 2]
 
 
@@ -121,7 +121,7 @@ def test_csv_comes_whole_however_it_is_cut(size: int) -> None:
     """Quotes, line ends inside of them, other delimiters and encodings; values are text."""
     content = '\ufeffid;name\r\n1;"a;""b""\r\nc\u2028"\r\n2;ö\x0c\r\n\r\n3;-'.encode()
     config = CsvConfig(delimiter=";", null="-")
-    pieces = (content[at : at + size] for at in range(0, len(content), size))
+    pieces = (content[index : index + size] for index in range(0, len(content), size))
     found = [row for rows in csv_rows(pieces, "text/csv", config, 1000) for row in rows]
     names = [row["name"] for row in found]
     assert names == ['a;"b"\r\nc\u2028', "ö\x0c", None]

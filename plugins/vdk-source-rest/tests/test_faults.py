@@ -69,7 +69,7 @@ def test_a_server_that_always_cuts_off_is_away(source: Make, broken: bytes, capl
         with pytest.raises(ConnectionFailedError, match=r"GET http://127\.0\.0\.1.*3 attempts"):
             read(source(api.url, retry={"attempts": 3}))
         assert len(api.requests) == 3
-    told = [one.getMessage() for one in caplog.records if "follows in" in one.getMessage()]
+    told = [record.getMessage() for record in caplog.records if "follows in" in record.getMessage()]
     assert [one.count("GET http://127.0.0.1") for one in told] == [1, 1]
 
 
@@ -180,7 +180,7 @@ def test_a_status_of_now_is_asked_again(source: Make, status: int) -> None:
 def test_the_server_says_how_long_to_wait(source: Make, headers: list[str], waited: float, status: str) -> None:
     """Retry-After as a number and as a date, and the RateLimit headers in all their forms are obeyed."""
     now = 1_800_000_000.0
-    written = [one.format(date="Fri, 15 Jan 2027 08:00:30 GMT", epoch=int(now) + 30) for one in headers]
+    written = [header.format(date="Fri, 15 Jan 2027 08:00:30 GMT", epoch=int(now) + 30) for header in headers]
     busy = answer(b"", *written, status=status)
     with Scripted(lambda request, number: busy if number == 0 else GOOD) as api:
         made = source(api.url, retry={"delay": "1ms"})

@@ -146,7 +146,7 @@ def test_lines_may_be_more_than_an_answer(source: Make) -> None:
 def test_an_answer_may_be_as_large_as_the_limit(source: Make) -> None:
     """To the byte; small chunks and headers do not count against it."""
     body = json.dumps([{"id": "x" * 100_000}]).encode()
-    chunks = b"".join(b"64\r\n%s\r\n" % body[at : at + 100] for at in range(0, len(body) // 100 * 100, 100))
+    chunks = b"".join(b"64\r\n%s\r\n" % body[index : index + 100] for index in range(0, len(body) // 100 * 100, 100))
     rest = body[len(body) // 100 * 100 :]
     chunked = head(JSON, "Transfer-Encoding: chunked") + chunks + b"%x\r\n%s\r\n0\r\n\r\n" % (len(rest), rest)
     for whole in (answer(body), chunked):

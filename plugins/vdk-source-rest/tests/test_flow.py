@@ -146,7 +146,7 @@ def test_discover_prints_inferred_columns(vdk: Vdk, httpserver: HTTPServer, tmp_
     write_flow(tmp_path, httpserver.url_for("/"), STREAMS)
     done = vdk("discover", "api.toml", "-o", "json", API_KEY="canary-4711")
     assert done.returncode == 0, done.stdout + done.stderr
-    found = {one["stream"]: one for one in json.loads(done.stdout)}
+    found = {load["stream"]: load for load in json.loads(done.stdout)}
     types = {one["name"]: one["type"] for one in found["orders"]["columns"]}
     assert types["id"] == "int64"
     assert types["at"] == "string"

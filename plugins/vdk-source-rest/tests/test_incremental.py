@@ -170,7 +170,7 @@ def test_a_cursor_that_no_record_has_is_told(source: Make, api: Issues, caplog: 
     made = source(api.server.url, {**stream(), "slices": [{"region": "eu"}, {"region": "us"}], "path": "/{region}"})
     landed = read(made)
     assert (ids(landed), landed.states) == ([1, 1], {})
-    [told] = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    [told] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert "no record has a value for the cursor 'at'" in told
     assert "'id', 'changed'" in told
 
@@ -332,7 +332,7 @@ def test_rows_that_are_changed_once_they_are_delivered_are_recognised(source: Ma
 def test_the_state_stays_small(source: Make, api: Issues, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many rows share the highest value, the state knows so many; others repeat, none is lost."""
     monkeypatch.setattr("vdk.plugin.source_rest.incremental.REMEMBERED", 1000)
-    with Scripted(lambda request, number: answer([minute(1, id=at) for at in range(5000)])) as many:
+    with Scripted(lambda request, number: answer([minute(1, id=index) for index in range(5000)])) as many:
         made = source(many.url, stream())
         first = read(made)
         assert len(json.dumps(first.states[""])) < 12_000

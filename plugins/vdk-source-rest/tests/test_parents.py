@@ -140,7 +140,7 @@ def test_states_stay_when_the_parents_cannot_be_read(source: Make, forge: Forge,
     made = source(forge.url, REPOS, ISSUES)
     got: list[str] = []
     with pytest.raises(DataSourceError, match=r"'full_name', which is no value.*\[\?full_name\]"):
-        got.extend(one.id for one in made.stream("issues").partitions({"old": {"v": 1}}))
+        got.extend(partition.id for partition in made.stream("issues").partitions({"old": {"v": 1}}))
     assert "old" not in got
 
 

@@ -105,7 +105,7 @@ def test_text_that_is_no_utf8(texts: list[bytes], declared: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         database = made(folder, [declared], [[None]] * len(texts), index=False)
         update = "UPDATE t SET c0 = CAST(? AS TEXT) WHERE id = ?"
-        execute(database, (update, [(one, at) for at, one in enumerate(texts)]))
+        execute(database, (update, [(text, index) for index, text in enumerate(texts)]))
         both_ways(database)
 
 

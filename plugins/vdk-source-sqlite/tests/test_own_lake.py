@@ -75,4 +75,4 @@ def test_options_of_such_a_table_are_refused(lake: Path) -> None:
 
 
 def test_their_state_is_not_in_what_is_discovered(lake: Path) -> None:
-    assert "_vdk_" not in json.dumps([str(one.schema().fields) for one in source_of(lake).streams()])
+    assert "_vdk_" not in json.dumps([str(stream.schema().fields) for stream in source_of(lake).streams()])

@@ -24,9 +24,9 @@ def refusal(
     :param attempt: lands a part of a slice, and undoes it; raises ``UnfitValueError``.
     """
     found: list[RefusedRow] = []
-    for number, one in enumerate(batches):
+    for number, batch in enumerate(batches):
         if len(found) < MOST:
-            found += _refused(number, one, attempt)
+            found += _refused(number, batch, attempt)
     return RefusedRowsError(str(error), found) if found else error
 
 

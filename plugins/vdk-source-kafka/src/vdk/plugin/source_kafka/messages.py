@@ -50,7 +50,7 @@ class MessageColumns:
         if self._table:
             self._key = _key_decoder(key, self._key_columns, topic, schemas)
             if key.format == "avro":
-                self._key_columns = [one.name for one in self._key.fields()]
+                self._key_columns = [field.name for field in self._key.fields()]
         self._value = _value_decoder(config.value_format, topic, schemas)
 
     def schema(self) -> StreamSchema:
@@ -63,7 +63,7 @@ class MessageColumns:
         facts += [pa.field(TIMESTAMP_TYPE, pa.string())] if "timestamp_type" in extra else []
         facts += [pa.field(KEY, pa.binary())] if "key" in extra and not self._table else []
         facts += [pa.field(HEADERS, JSON_TYPE)] if "headers" in extra else []
-        values = [one for one in self._value.fields() if not (self._table and one.name in self._key_columns)]
+        values = [field for field in self._value.fields() if not (self._table and field.name in self._key_columns)]
         primary = tuple(self._key_columns) if self._table else (PARTITION, OFFSET)
         if "topic" in extra and not self._table:
             primary = (TOPIC, *primary)
@@ -276,7 +276,7 @@ def _timestamp_type(kind: int) -> str | None:
 def _headers(message: Message) -> str | None:
     """The headers as a JSON list, in their order, doubles kept; bytes that are not UTF-8 in Base64."""
     headers = message.headers()
-    return msgspec.json.encode([_header(*one) for one in headers]).decode() if headers else None
+    return msgspec.json.encode([_header(*header) for header in headers]).decode() if headers else None
 
 
 def _header(name: str, value: bytes | str | None) -> dict[str, Any]:

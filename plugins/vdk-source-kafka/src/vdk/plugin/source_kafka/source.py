@@ -83,10 +83,14 @@ def matching_topics(patterns: Sequence[str], topics: Sequence[str], servers: str
     for pattern in [one for one in patterns if not one.startswith("!")]:
         is_pattern = bool(_PATTERN & set(pattern))
         matches = [
-            one for one in topics if fnmatch.fnmatchcase(one, pattern) and not (is_pattern and one.startswith("__"))
+            topic
+            for topic in topics
+            if fnmatch.fnmatchcase(topic, pattern) and not (is_pattern and topic.startswith("__"))
         ]
         if not matches:
             raise ConfigurationError(f"topics: {pattern!r} matches no topic of the cluster {servers}")
         chosen += matches
     refused = [one.removeprefix("!") for one in patterns if one.startswith("!")]
-    return [one for one in dict.fromkeys(chosen) if not any(fnmatch.fnmatchcase(one, each) for each in refused)]
+    return [
+        fromkey for fromkey in dict.fromkeys(chosen) if not any(fnmatch.fnmatchcase(fromkey, each) for each in refused)
+    ]

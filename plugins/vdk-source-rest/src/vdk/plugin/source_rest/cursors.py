@@ -283,7 +283,7 @@ def decode(state: Mapping[str, Any], cursor: Cursor, stream: str) -> Watermark |
         packed = b64decode(state.get("overlap", ""), validate=True)
     except (ValueError, TypeError) as error:
         raise StateError(f"stream {stream!r}: its state is damaged ({error!r}). {remedy}") from None
-    known = Counter(packed[at : at + _SIZE] for at in range(0, len(packed), _SIZE))
+    known = Counter(packed[index : index + _SIZE] for index in range(0, len(packed), _SIZE))
     return Watermark(state["high"], known)
 
 

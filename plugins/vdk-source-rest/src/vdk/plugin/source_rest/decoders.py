@@ -95,13 +95,15 @@ def json_lines(pieces: Iterable[bytes], numbers: str, limit: int) -> Iterator[li
         try:
             values = decoder.decode_lines(block)
         except (msgspec.DecodeError, RecursionError, ValueError):
-            values = [_line(line, number + at, numbers) for at, line in enumerate(block.split(b"\n")) if line.strip()]
+            values = [
+                _line(line, number + index, numbers) for index, line in enumerate(block.split(b"\n")) if line.strip()
+            ]
         number += block.count(b"\n")
         blank = 0 if values else blank + len(block)
         if blank > limit:
             raise too_large(limit)
-        for at in range(0, len(values), LINES):
-            yield values[at : at + LINES]
+        for index in range(0, len(values), LINES):
+            yield values[index : index + LINES]
 
 
 def _line(line: bytes, number: int, numbers: str) -> Any:
@@ -184,7 +186,7 @@ def _records(reader: Any, null: str | None, size: _RecordSize) -> Iterator[list[
         size.record()
         if len(fields) != len(header):
             raise Malformed(f"line {reader.line_num} has {len(fields)} fields, and the header {len(header)}")
-        rows.append(dict(zip(header, (None if one == null else one for one in fields), strict=True)))
+        rows.append(dict(zip(header, (None if field == null else field for field in fields), strict=True)))
         if len(rows) >= LINES or size.waiting > TOGETHER:
             yield rows
             rows, size.waiting = [], 0

@@ -195,8 +195,8 @@ def _inner(body: Mapping[str, Any], key: Sequence[str]) -> tuple[str, ...] | Non
 
 def _is_envelope(body: Mapping[str, Any], *paths: tuple[str, ...]) -> bool:
     """Whether all that an object has beside the lists is about paging, on the way to them as well."""
-    holders = {path[:at] for path in paths for at in range(len(path))}
-    lists = {path[: at + 1] for path in paths for at in range(len(path))}
+    holders = {path[:index] for path in paths for index in range(len(path))}
+    lists = {path[: index + 1] for path in paths for index in range(len(path))}
     for holder in holders:
         here: Any = body
         for name in holder:
@@ -218,7 +218,7 @@ def _is_usual(found: Found, names: Sequence[str]) -> bool:
     *holders, name = (one.lower().strip("_") for one in found[0])
     if not holders:
         return name in _LISTS or _letters(name) in own
-    return all(one in _WRAPPERS or _letters(one) in own for one in holders)
+    return all(holder in _WRAPPERS or _letters(holder) in own for holder in holders)
 
 
 def _is_fine(value: Any) -> bool:

@@ -96,7 +96,7 @@ def _visit(tree: Node, body: Any) -> Any:
 def _only_list(body: Any) -> list[Any] | None:
     """For a source with ``records`` of its own: the list that it must be about, of objects or of lists."""
     values = body.values() if isinstance(body, Mapping) else ()
-    lists = [one for one in values if isinstance(one, list) and one and isinstance(one[0], (Mapping, list))]
+    lists = [value for value in values if isinstance(value, list) and value and isinstance(value[0], (Mapping, list))]
     return lists[0] if len(lists) == 1 else None
 
 
@@ -121,9 +121,9 @@ def _source(node: Node) -> Node:
             return {**node, "children": [_without_filters(first), _source(second)]}
         return _source(first)
     if kind == "function_expression" and node["value"] in _PASSED_THROUGH:
-        return _source(next(one for one in children if one["type"] != "expref"))
+        return _source(next(child for child in children if child["type"] != "expref"))
     if kind == "or_expression":
-        return {**node, "children": [_source(one) for one in children]}
+        return {**node, "children": [_source(child) for child in children]}
     return _without_filters(node)
 
 
@@ -132,6 +132,6 @@ def _without_filters(node: Node) -> Node:
     children = [_without_filters(one) if isinstance(one, dict) else one for one in node.get("children", ())]
     if kind == "filter_projection":
         return {**node, "type": "projection", "children": children[:2]}
-    if kind == "index_expression" and any(isinstance(one, dict) and one["type"] == "slice" for one in children):
+    if kind == "index_expression" and any(isinstance(child, dict) and child["type"] == "slice" for child in children):
         return children[0]
     return {**node, "children": children}

@@ -51,4 +51,4 @@ class ResponseRule(DataSourceConfig):
 
 def rule_for(rules: Sequence[ResponseRule], status: int, content: bytes, body: Any) -> ResponseRule | None:
     """The first rule that fits an answer."""
-    return next((one for one in rules if one.fits_status(status) and one.fits_content(content, body)), None)
+    return next((rule for rule in rules if rule.fits_status(status) and rule.fits_content(content, body)), None)

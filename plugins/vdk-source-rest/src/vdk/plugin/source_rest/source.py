@@ -75,7 +75,7 @@ class RestSource(DataSource[RestConfig]):
 
     def stream(self, name: str) -> RestStream:
         """One stream, by its name."""
-        return next(one for one in self._streams if one.name == name)
+        return next(stream for stream in self._streams if stream.name == name)
 
     def check(self) -> None:
         """Asks for the first page of one stream: the first with ``check = true``, else the first that is read by GET.
@@ -93,13 +93,13 @@ class RestSource(DataSource[RestConfig]):
         try:
             for partition in stream.partitions({}):
                 with closing(partition.read({})) as payloads:  # type: ignore[type-var]  # a generator
-                    next((one for one in payloads if one.data is not None), None)
+                    next((payload for payload in payloads if payload.data is not None), None)
                 return
         finally:
             self.disconnect()
 
     def _checked(self) -> RestStream | None:
-        allowed = [one for one in self._streams if one.config.check is not False]
+        allowed = [stream for stream in self._streams if stream.config.check is not False]
         usual = [one for one in allowed if one.config.method == "GET" and one.config.parent is None]
         return next((one for one in [*(one for one in allowed if one.config.check), *usual]), None)
 

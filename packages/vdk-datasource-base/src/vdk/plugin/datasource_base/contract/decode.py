@@ -189,31 +189,31 @@ def _closest(name: str, type_: type, path: list[str]) -> str:
 
 def _options(type_: type, path: list[str]) -> list[str]:
     """The option names at ``path`` below a configuration class; empty where it leads elsewhere."""
-    structs = (one for one in _members(_type_at(type_, path)) if isinstance(one, msgspec.inspect.StructType))
-    return list(dict.fromkeys(field.encode_name for one in structs for field in one.fields))
+    structs = (member for member in _members(_type_at(type_, path)) if isinstance(member, msgspec.inspect.StructType))
+    return list(dict.fromkeys(field.encode_name for struct in structs for field in struct.fields))
 
 
 def _choices(info: Any) -> list[Any]:
     """The values that an option can have, where they are few."""
-    literals = (one for one in _members(info) if isinstance(one, msgspec.inspect.LiteralType))
-    return [value for one in literals for value in one.values]
+    literals = (member for member in _members(info) if isinstance(member, msgspec.inspect.LiteralType))
+    return [value for literal in literals for value in literal.values]
 
 
 def _tags(info: Any, field: str) -> list[Any]:
     """The kinds of options that ``field`` chooses between."""
-    structs = (one for one in _members(info) if isinstance(one, msgspec.inspect.StructType))
-    return [one.tag for one in structs if one.tag_field == field]
+    structs = (member for member in _members(info) if isinstance(member, msgspec.inspect.StructType))
+    return [struct.tag for struct in structs if struct.tag_field == field]
 
 
 def _is_secret(info: Any) -> bool:
-    return any(isinstance(one, msgspec.inspect.CustomType) and one.cls is Secret for one in _members(info))
+    return any(isinstance(member, msgspec.inspect.CustomType) and member.cls is Secret for member in _members(info))
 
 
 def _type_at(type_: type, path: list[str]) -> Any:
     """What msgspec knows of the type at ``path`` below a configuration class; None where it leads elsewhere."""
     info: Any = msgspec.inspect.type_info(type_)
     for step in path:
-        info = next((inner for one in _members(info) if (inner := _below(one, step)) is not None), None)
+        info = next((inner for member in _members(info) if (inner := _below(member, step)) is not None), None)
     return info
 
 
@@ -230,5 +230,5 @@ def _members(info: Any) -> list[Any]:
     if isinstance(info, msgspec.inspect.Metadata):
         return _members(info.type)
     if isinstance(info, msgspec.inspect.UnionType):
-        return [member for one in info.types for member in _members(one)]
+        return [member for type_ in info.types for member in _members(type_)]
     return [info]

@@ -37,7 +37,7 @@ def instead(members: Sequence[Any], path: Sequence[str], value: Any, *, table: s
 
 def _brackets(members: Sequence[Any], value: Any, key: str, header: str, table: str) -> str:
     """A table for a list of tables, or the other way round: one bracket for two."""
-    listed = any(isinstance(one, inspect.ListType) and _of_tables(one) for one in members)
+    listed = any(isinstance(member, inspect.ListType) and _of_tables(member) for member in members)
     if isinstance(value, Mapping) and listed:
         tables, inline = f"[[{header}]] instead of [{header}]", f"{key} = [{{ … }}]"
     elif isinstance(value, list) and value and _has(members, inspect.StructType, inspect.DictType):
@@ -73,7 +73,7 @@ def _converted(members: Sequence[Any], value: Any) -> str | None:
     if any(isinstance(one, inspect.ListType) and not _of_tables(one) for one in members) and isinstance(value, str):
         return f"[{toml(value)}]"
     if choices := [one for member in members if isinstance(member, inspect.LiteralType) for one in member.values]:
-        near = difflib.get_close_matches(str(value).lower(), [str(one) for one in choices], n=1)
+        near = difflib.get_close_matches(str(value).lower(), [str(choice) for choice in choices], n=1)
         return toml(near[0]) if near else None
     if _has(members, inspect.BoolType) and str(value).lower() in ("true", "yes", "on", "1", "false", "no", "off", "0"):
         return toml(str(value).lower() in ("true", "yes", "on", "1"))
@@ -114,7 +114,7 @@ def _of_tables(listed: Any) -> bool:
     while isinstance(item, inspect.Metadata):
         item = item.type
     kinds = item.types if isinstance(item, inspect.UnionType) else [item]
-    return any(isinstance(one, (inspect.StructType, inspect.DictType)) for one in kinds)
+    return any(isinstance(kind, (inspect.StructType, inspect.DictType)) for kind in kinds)
 
 
 def _is_text(info: Any) -> bool:
@@ -122,7 +122,7 @@ def _is_text(info: Any) -> bool:
 
 
 def _has(members: Sequence[Any], *kinds: type) -> bool:
-    return any(isinstance(one, kinds) for one in members)
+    return any(isinstance(member, kinds) for member in members)
 
 
 def _key(name: str) -> str:

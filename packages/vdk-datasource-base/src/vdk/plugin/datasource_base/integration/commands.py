@@ -37,9 +37,9 @@ def list_(ctx: click.Context, output: str) -> None:
 
     registry = with_plugins(Entries(), ctx.obj.plugin_registry)
     rows = [
-        {"kind": kind, "name": one.name, "class": one.location, "from": one.origin}
+        {"kind": kind, "name": entry.name, "class": entry.location, "from": entry.origin}
         for kind, entries in (("source", registry.sources()), ("destination", registry.destinations()))
-        for one in entries
+        for entry in entries
     ]
     print_rows(rows, output, empty="No data sources are installed.")
 

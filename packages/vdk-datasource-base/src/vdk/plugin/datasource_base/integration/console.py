@@ -129,7 +129,7 @@ class Console:
 
     def placed(self, warnings: Collection[str]) -> None:
         """The command's JSON has these warnings."""
-        self.warnings = [one for one in self.warnings if one not in warnings]
+        self.warnings = [warning for warning in self.warnings if warning not in warnings]
 
     def release(self) -> None:
         """Write the warnings that were held."""

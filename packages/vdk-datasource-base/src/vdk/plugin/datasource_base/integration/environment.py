@@ -125,8 +125,8 @@ class JobEnvironment(Environment):
         method = entry.method or configuration.get_value("INGEST_METHOD_DEFAULT")
         target = entry.target or configuration.get_value("INGEST_TARGET_DEFAULT")
         if method is None:
-            names = {*(one.name for one in self.registry.destinations()), *self.job.ingester.factories}
-            lines = " or ".join(f'method = "{one}"' for one in sorted(names))
+            names = {*(destination.name for destination in self.registry.destinations()), *self.job.ingester.factories}
+            lines = " or ".join(f'method = "{name}"' for name in sorted(names))
             raise ConfigurationError(
                 f"{where}: the option 'method' is missing, and INGEST_METHOD_DEFAULT is not set; write {lines}"
             )
@@ -185,7 +185,7 @@ class JobEnvironment(Environment):
 def _resolvable_by(error: BaseException) -> ResolvableBy:
     """Who can mend an error: the user what is configured or in the data, the platform what is away."""
     causes = list(_causes(error))
-    if causes and all(isinstance(one, RETRYABLE_ERRORS) for one in causes):
+    if causes and all(isinstance(cause, RETRYABLE_ERRORS) for cause in causes):
         return ResolvableBy.PLATFORM_ERROR
     return ResolvableBy.USER_ERROR
 

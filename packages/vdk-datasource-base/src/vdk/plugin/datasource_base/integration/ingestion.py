@@ -67,10 +67,10 @@ class IngestionPluginDestination(Destination):
         """What was delivered cannot be taken back."""
 
     def _deliver(self, batches: Sequence[TableBatch]) -> None:
-        for one in batches:
-            for start in range(0, one.data.num_rows, self._rows):
+        for batch in batches:
+            for start in range(0, batch.data.num_rows, self._rows):
                 # new dicts for each call: some plugins change what they are given
-                self._send(rows_of(one.data.slice(start, self._rows), text=True), one.table.name)
+                self._send(rows_of(batch.data.slice(start, self._rows), text=True), batch.table.name)
 
     def _send(self, payload: list[dict[str, Any]], table: str) -> None:
         """One call of the plugin, with the processors around it, as VDK's poster thread makes it."""
@@ -145,7 +145,7 @@ class RecordingProperties:
         """Whether what is stored outlives the run: VDK's own "memory" backend does not."""
         if default_type:
             return default_type != "memory" and default_type in self.types
-        return any(one != "memory" for one in self.types)
+        return any(type_ != "memory" for type_ in self.types)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._properties, name)

@@ -77,10 +77,13 @@ def discover(ctx: click.Context, flow: Path, rows: int, timeout: float, output: 
 
     found = in_job(ctx.obj, flow, lambda job: discover_flow(flow, job, rows=rows, seconds=timeout))
     if output == "json":
-        print_json(json.dumps([one.as_dict() for one in found.streams], indent=2))
+        print_json(json.dumps([stream.as_dict() for stream in found.streams], indent=2))
     else:
         print_text("\n\n".join(map(_text, found.streams)) or "No streams.")
-    errors = [*found.errors, *(f"{one.source}.{one.stream}: {one.error}" for one in found.streams if one.error)]
+    errors = [
+        *found.errors,
+        *(f"{stream.source}.{stream.stream}: {stream.error}" for stream in found.streams if stream.error),
+    ]
     if errors:
         raise click.ClickException("; ".join(errors))
 
@@ -127,8 +130,8 @@ def _text(found: FoundStream) -> str:
     told = f" ({'; '.join(filter(None, facts))})" if any(facts) else ""
     head = f"{found.source}.{found.stream} -> {found.destination}.{found.table}{told}"
     columns: list[Any] = [
-        [one["name"], one["type"], "" if one["nullable"] else "not null", "key" if one["key"] else ""]
-        for one in found.columns
+        [column["name"], column["type"], "" if column["nullable"] else "not null", "key" if column["key"] else ""]
+        for column in found.columns
     ]
     table = tabulate(columns, headers=["column", "type", "", ""], disable_numparse=True) if columns else ""
     notes = [f"note: {note}" for note in found.notes]

@@ -33,7 +33,7 @@ ARCHIVE = HERE.with_name("_template.zip")
 def new(ctx: click.Context, name: str, into: Path) -> None:
     from .environment import registry_of
 
-    installed = {one.name: one.origin for one in registry_of(ctx.obj.plugin_registry).sources()}
+    installed = {source.name: source.origin for source in registry_of(ctx.obj.plugin_registry).sources()}
     try:
         folder = make(name, into, installed)
     except (ValueError, OSError) as error:

@@ -41,7 +41,7 @@ class _WrongFile(click.ClickException):
 def _others(folder: Path, name: str) -> str:
     """The flow file that may be meant, or those of the folder."""
     try:
-        files = sorted(one.name for one in folder.iterdir() if one.suffix == ".toml")
+        files = sorted(path.name for path in folder.iterdir() if path.suffix == ".toml")
     except OSError:
         return f"there is no folder {str(folder)!r}"
     near = difflib.get_close_matches(name, files, n=1)

@@ -83,13 +83,13 @@ def last_operations(
     if len(parts) == 1:
         last = last_per_key(parts[0].data, key)
         return [parts[0] if last is None else parts[0].take(last)]
-    keys = [_groupable(one.data.select(list(key))) for one in parts]
+    keys = [_groupable(part.data.select(list(key))) for part in parts]
     if any(not one.schema.equals(keys[0].schema) for one in keys):
         return None
     order = pc.sort_indices(_turns(parts))  # stable: the parts are in order
     rank = pc.sort_indices(order)
     ordered = pa.concat_tables(keys).take(order)
-    is_row = pa.chunked_array([pa.repeat(one.kind == "rows", one.data.num_rows) for one in parts], pa.bool_())
+    is_row = pa.chunked_array([pa.repeat(part.kind == "rows", part.data.num_rows) for part in parts], pa.bool_())
     last = _last_positions(ordered)
     last_rows = last
     if keep_deleted:
@@ -110,7 +110,7 @@ def joined(parts: Sequence[Operations]) -> Operations | None:
     if len(parts) == 1:
         return parts[0]
     try:
-        data = pa.concat_tables([one.data for one in parts], promote_options="default")
+        data = pa.concat_tables([part.data for part in parts], promote_options="default")
     except MISMATCH:
         return None
     turns = _turns(parts)
@@ -121,9 +121,9 @@ def joined(parts: Sequence[Operations]) -> Operations | None:
 def in_turns(parts: Sequence[Operations]) -> list[tuple[int, Operations]]:
     """The parts cut into pieces in the order they came, each with the number of its part."""
     cuts: list[tuple[int, int, int]] = []  # turn, part, position in it
-    for number, one in enumerate(parts):
+    for number, part in enumerate(parts):
         previous = None
-        for position, turn in enumerate(one.turns.to_pylist()):
+        for position, turn in enumerate(part.turns.to_pylist()):
             if turn != previous:
                 cuts.append((turn, number, position))
                 previous = turn
@@ -142,15 +142,15 @@ def in_turns(parts: Sequence[Operations]) -> list[tuple[int, Operations]]:
 
 
 def _turns(parts: Sequence[Operations]) -> pa.Array:
-    return pa.concat_arrays([one.turns for one in parts])
+    return pa.concat_arrays([part.turns for part in parts])
 
 
 def _split(parts: Sequence[Operations], ranks: pa.Array) -> list[tuple[Operations, pa.Array]]:
     """For each part its piece of an array over all of them."""
     start, found = 0, []
-    for one in parts:
-        found.append((one, ranks.slice(start, one.data.num_rows)))
-        start += one.data.num_rows
+    for part in parts:
+        found.append((part, ranks.slice(start, part.data.num_rows)))
+        start += part.data.num_rows
     return found
 
 
@@ -178,8 +178,8 @@ def _ascends(column: pa.ChunkedArray) -> bool:
 
 def _groupable(keys: pa.Table) -> pa.Table:
     """JSON as the text it is: Arrow groups by no extension type."""
-    for index, one in enumerate(keys.schema):
-        if one.type == JSON_TYPE:
+    for index, field in enumerate(keys.schema):
+        if field.type == JSON_TYPE:
             texts = [chunk.storage for chunk in keys.column(index).chunks]
-            keys = keys.set_column(index, one.name, pa.chunked_array(texts, pa.string()))
+            keys = keys.set_column(index, field.name, pa.chunked_array(texts, pa.string()))
     return keys

@@ -66,7 +66,7 @@ def _nested(type_: Any, path: str) -> list[tuple[type[msgspec.Struct], str]]:
 def _tags(type_: Any) -> list[str]:
     """The kinds of options that ``type`` chooses between."""
     members = type_.types if isinstance(type_, inspect.UnionType) else [type_]
-    return [str(one.tag) for one in members if isinstance(one, inspect.StructType) and one.tag is not None]
+    return [str(member.tag) for member in members if isinstance(member, inspect.StructType) and member.tag is not None]
 
 
 def _name(type_: Any) -> str:

@@ -109,7 +109,7 @@ def load_flow(flow: str | Path | Mapping[str, Any], lookups: Mapping[str, Lookup
 
 
 def _checked(resolved: Resolved, where: str, folder: Path) -> FlowFile:
-    check_shape(resolved.data, where, (one.encode_name for one in msgspec.structs.fields(FlowEntry)))
+    check_shape(resolved.data, where, (field.encode_name for field in msgspec.structs.fields(FlowEntry)))
     file = decode_config(
         resolved.data,
         FlowFile,
@@ -219,8 +219,8 @@ def chosen(name: str, patterns: Sequence[str] | None) -> bool:
 
 def _patterns(patterns: Sequence[str] | None) -> tuple[list[str], list[str]]:
     """Those that add and those that take away."""
-    wanted = [one for one in patterns or () if not one.startswith("!")] or ["*"]
-    return wanted, [one[1:] for one in patterns or () if one.startswith("!")]
+    wanted = [pattern for pattern in patterns or () if not pattern.startswith("!")] or ["*"]
+    return wanted, [pattern[1:] for pattern in patterns or () if pattern.startswith("!")]
 
 
 def _matches(name: str, among: Sequence[str]) -> bool:

@@ -108,7 +108,7 @@ def _in_flow(where: str, entry: Mapping[str, Any], data: Mapping[str, Any], opti
     for option, part in (("from", "sources"), ("to", "destinations")):
         if option not in entry and not any(_near(key, (option,)) for key in entry):
             names = list(data[part]) if isinstance(data[part], Mapping) else []
-            lines = " or ".join(f"{option} = {toml(one)}" for one in names[:5])
+            lines = " or ".join(f"{option} = {toml(name)}" for name in names[:5])
             yield f"{where}: the option {option!r} is missing; write {lines or option}"
 
 
@@ -122,7 +122,7 @@ def _header(part: str, entries: Any) -> str:
     if part == "flows":
         return "[[flows]]"
     example = PARTS[part].partition("\n")[0]
-    names = [one for one in entries if isinstance(entries[one], Mapping)] if isinstance(entries, Mapping) else []
+    names = [entry for entry in entries if isinstance(entries[entry], Mapping)] if isinstance(entries, Mapping) else []
     return f"[{part}.{names[0]}]" if names else example
 
 

@@ -299,8 +299,8 @@ def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return _finite_mapping(value)
     if isinstance(value, (list, tuple)):
-        changed = {at: new for at, one in enumerate(value) if (new := _finite(one)) is not one}
-        return [changed.get(at, one) for at, one in enumerate(value)] if changed else value
+        changed = {index: new for index, one in enumerate(value) if (new := _finite(one)) is not one}
+        return [changed.get(index, one) for index, one in enumerate(value)] if changed else value
     return value
 
 

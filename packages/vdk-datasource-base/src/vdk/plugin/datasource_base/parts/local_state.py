@@ -38,7 +38,7 @@ class Records:
     """The records of a store, found by what they belong to; shared by every store of records."""
 
     def __init__(self, records: Iterable[dict[str, Any]] = ()) -> None:
-        self._records = {_identity(one): one for one in records}
+        self._records = {_identity(record): record for record in records}
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self._records.values())
@@ -103,14 +103,18 @@ def stored_states(records: Iterable[dict[str, Any]], source_id: str, destination
     return [
         StoredState(
             StateKey(
-                one["source_id"], one["source_identity"], one["stream"], one["partition"], one["destination_table"]
+                record["source_id"],
+                record["source_identity"],
+                record["stream"],
+                record["partition"],
+                record["destination_table"],
             ),
-            int(one["version"]),
-            one["state"],
-            one["run_id"],
+            int(record["version"]),
+            record["state"],
+            record["run_id"],
         )
-        for one in records
-        if one["source_id"] == source_id and one["destination"] == destination
+        for record in records
+        if record["source_id"] == source_id and record["destination"] == destination
     ]
 
 

@@ -12,11 +12,11 @@ from .rows import values_of
 
 def normalize_types(table: pa.Table) -> pa.Table:
     """The table with scalar types only: dictionaries are decoded, nested values become JSON."""
-    for index, one in enumerate(table.schema):
-        wanted = normalized_type(one.type)
-        if wanted != one.type:
+    for index, field in enumerate(table.schema):
+        wanted = normalized_type(field.type)
+        if wanted != field.type:
             column = table.column(index)
-            table = table.set_column(index, pa.field(one.name, wanted), _plain_column(column, wanted))
+            table = table.set_column(index, pa.field(field.name, wanted), _plain_column(column, wanted))
     return table
 
 

@@ -51,8 +51,10 @@ class Redactor:
         issued: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         secrets, values = set(secrets) - {""}, set(values)
-        anywhere = {one for one in secrets if len(one) >= SHORTEST} | {one for one in values if len(one) >= DISTINCT}
-        self._words = {one for one in secrets | values if one in secrets or len(one) >= SHORTEST} - anywhere
+        anywhere = {secret for secret in secrets if len(secret) >= SHORTEST} | {
+            value for value in values if len(value) >= DISTINCT
+        }
+        self._words = {secret for secret in secrets | values if secret in secrets or len(secret) >= SHORTEST} - anywhere
         self._anywhere = {form for one in anywhere for form in _spellings(one)}
         self._issued, self._seen = issued, set(anywhere)
 

@@ -60,7 +60,7 @@ def _installed(name: str, folder: Path) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise  # the module is there, and one that it imports is not
-        known = [one.stem for one in folder.glob("*.py")]
+        known = [path.stem for path in folder.glob("*.py")]
         hint = f"; {closest(name, known)}" if known else ""
         raise ModuleMissingError(
             f"there is no module {name!r}: neither {' nor '.join(map(str, _paths(name, folder)))} is there, and none "
@@ -181,7 +181,7 @@ def load_transform(given: Any, *, folder: Path, where: str) -> Transform | None:
         ) from error
     function = getattr(loaded, attribute, None)
     if not callable(function):
-        known = [name for name, one in vars(loaded).items() if callable(one)]
+        known = [name for name, var in vars(loaded).items() if callable(var)]
         file = getattr(loaded, "__file__", None)
         raise ConfigurationError(
             f"{where}.transform: {module} ({file}) has no function {attribute!r}; {closest(attribute, known)}"

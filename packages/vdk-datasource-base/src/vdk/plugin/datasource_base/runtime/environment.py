@@ -53,7 +53,7 @@ class Environment:
     def destination(self, entry: DestinationEntry, *, folder: Path, where: str) -> Destination:
         """The destination of an entry. Raises ``ConfigurationError`` for an unknown method."""
         if entry.method is None:
-            names = " or ".join(f'method = "{one.name}"' for one in self.registry.destinations())
+            names = " or ".join(f'method = "{destination.name}"' for destination in self.registry.destinations())
             raise ConfigurationError(f"{where}: the option 'method' is missing; write {names or 'method'}")
         found = self.registry.destination(entry.method)
         if found is None:
@@ -67,5 +67,5 @@ class Environment:
             raise type(error)(f"{where}.target: {error}") from error
 
     def unknown_method(self, method: str, where: str, others: list[str] | None = None) -> ConfigurationError:
-        known = {*(one.name for one in self.registry.destinations()), *(others or ())}
+        known = {*(destination.name for destination in self.registry.destinations()), *(others or ())}
         return ConfigurationError(f"{where}.method: unknown method {method!r}; {self.registry.hint(method, known)}")

@@ -48,7 +48,7 @@ class Options:
     def for_flow(self, entry: FlowEntry) -> Options:
         """These options with what a flow says itself."""
         said: dict[str, Any] = {
-            one.name: value for one in fields(self) if (value := getattr(entry, one.name, None)) is not None
+            field.name: value for field in fields(self) if (value := getattr(entry, field.name, None)) is not None
         }
         if entry.retry_for is not None:
             said["retry_seconds"] = entry.retry_for.total_seconds()

@@ -63,7 +63,7 @@ class MemoryDestination(Destination):
         return f"memory {self.target or 'memory'}"
 
     def load_states(self, source_id: str) -> list[StoredState]:
-        return [one for key, one in self.states.items() if key.source_id == source_id]
+        return [state for key, state in self.states.items() if key.source_id == source_id]
 
     def has_table(self, name: str) -> bool:
         return name in self.rows
@@ -156,10 +156,10 @@ def _stream(key: StateKey) -> tuple[str, str, str]:
 def _together(batches: list[TableBatch]) -> list[TableBatch]:
     """Consecutive keys of one table as one slice."""
     joined: list[TableBatch] = []
-    for one in batches:
-        if joined and one.kind == "keys" == joined[-1].kind and one.table.name == joined[-1].table.name:
-            one = TableBatch(one.table, "keys", pa.concat_tables([joined.pop().data, one.data]))
-        joined.append(one)
+    for batch in batches:
+        if joined and batch.kind == "keys" == joined[-1].kind and batch.table.name == joined[-1].table.name:
+            batch = TableBatch(batch.table, "keys", pa.concat_tables([joined.pop().data, batch.data]))
+        joined.append(batch)
     return joined
 
 

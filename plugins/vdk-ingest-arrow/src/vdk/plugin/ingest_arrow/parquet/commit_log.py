@@ -120,7 +120,7 @@ class Record:
         self._file.write(content, lambda: self._whole(change, content))
         for key in change.gone:
             self.states.pop(key, None)
-        self.states.update({one.key: one for one in change.states})
+        self.states.update({state.key: state for state in change.states})
         self.moves, self.forgotten = moves, change.forgotten
 
     def synced(self) -> None:
@@ -128,7 +128,7 @@ class Record:
         self._file.synced()
 
     def _whole(self, change: Change, content: Mapping[str, Any]) -> dict[str, Any]:
-        states = {**self.states, **{one.key: one for one in change.states}}
+        states = {**self.states, **{state.key: state for state in change.states}}
         return {
             "format": FORMAT,
             "v": VERSION,

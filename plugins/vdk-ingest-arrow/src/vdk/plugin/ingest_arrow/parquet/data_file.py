@@ -121,7 +121,7 @@ class Rows(ABC):
 
     def has_values(self) -> bool:
         """Whether any value of any column is not NULL."""
-        return any(one.null_count < len(one) for piece in self.tables() for one in piece.columns)
+        return any(column.null_count < len(column) for piece in self.tables() for column in piece.columns)
 
     def conformed(self, columns: Columns) -> Iterator[pa.Table]:
         """The rows in pieces with exactly these columns: NULL where a column is missing."""

@@ -70,9 +70,9 @@ class Staging:
         :raises ConcurrentRunError: where another run has dropped some of it.
         """
         files = self._files.get(key, [])
-        for one in files:
-            one.writer.close()
-        if gone := [one for one in files if not one.path.exists()]:
+        for file in files:
+            file.writer.close()
+        if gone := [file for file in files if not file.path.exists()]:
             raise ConcurrentRunError(
                 f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: rows that this run had "
                 f"set aside in {gone[0].path} are gone: another run of the same source has begun and dropped them. "
@@ -119,8 +119,8 @@ class Staging:
     def close(self) -> None:
         """Let go of the files. What is set aside stays, for the next run to drop."""
         for files in self._files.values():
-            for one in files:
-                one.writer.abandon()
+            for file in files:
+                file.writer.abandon()
         self._files.clear()
 
     def _folder_of(self, key: StateKey) -> Path:

@@ -41,8 +41,8 @@ def folder_name(table: str) -> str:
     try:
         last = len(table) - 1
         name = "".join(
-            letter if _is_safe(letter, first=at == 0, last=at == last) else _escaped(letter)
-            for at, letter in enumerate(table)
+            letter if _is_safe(letter, first=index == 0, last=index == last) else _escaped(letter)
+            for index, letter in enumerate(table)
         )
     except UnicodeEncodeError:
         raise DestinationError(f"a table named {table!r} cannot be: the name is no text that UTF-8 can write") from None
@@ -103,7 +103,7 @@ class Lake:
         if self.root.exists() and not self.root.is_dir():
             raise ConfigurationError(f"{self.root} is a file, and a Parquet target is a folder: name another one")
         with disk_errors(self.root):
-            if self.root.is_dir() and any(DATA_FILE.fullmatch(one.name) for one in self.root.iterdir()):
+            if self.root.is_dir() and any(DATA_FILE.fullmatch(path.name) for path in self.root.iterdir()):
                 raise ConfigurationError(
                     f"{self.root} is the folder of a table: a Parquet target is a folder of tables, name the one above"
                 )

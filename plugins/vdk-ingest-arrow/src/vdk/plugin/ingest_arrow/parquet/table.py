@@ -167,7 +167,7 @@ def write_rows(path: Path, rows: Sequence[Rows], columns: Columns, form: Format)
     """Write a file with these columns, and make it durable."""
     writer = DataFileWriter(path, schema_of(columns), form)
     try:
-        for group in _groups(piece for one in rows for piece in one.conformed(columns)):
+        for group in _groups(piece for row in rows for piece in row.conformed(columns)):
             writer.write(group)
         writer.close()
     except BaseException:

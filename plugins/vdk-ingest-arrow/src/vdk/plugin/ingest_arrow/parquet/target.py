@@ -76,7 +76,7 @@ class ParquetTarget(Destination):
         self._positions.clear()
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
-        return [one for key, one in self._lake.record().states.items() if key.source_id == source_id]
+        return [state for key, state in self._lake.record().states.items() if key.source_id == source_id]
 
     def check(self) -> None:
         """Make and remove what a commit makes."""
@@ -204,7 +204,7 @@ class ParquetTarget(Destination):
         if not columns:
             return [], []
         landing = [self._conformed(one, columns) for one in staged]
-        if any(one.count for one in rows):
+        if any(row.count for row in rows):
             path = self._lake.landing / uuid.uuid4().hex
             write_rows(path, rows, columns, self._form)
             landing.append(LandingFile(path, columns))
@@ -249,7 +249,7 @@ class ParquetTarget(Destination):
 def _all_in_memory(batches: Sequence[TableBatch]) -> list[tuple[TableSpec, RowsInMemory]]:
     """Raises ``RefusedRowsError`` where some of them have values that files do not keep."""
     try:
-        return [(one.table, _in_memory(one)) for one in batches]
+        return [(batch.table, _in_memory(batch)) for batch in batches]
     except UnfitValueError as error:
         raise refusal(batches, _in_memory, error) from error.__cause__
 
@@ -261,7 +261,7 @@ def _in_memory(one: TableBatch) -> RowsInMemory:
 
 def _columns_or_text(columns: Columns, rows: Sequence[Rows]) -> Columns:
     """Rows whose every value is missing are rows all the same, and a table needs a column."""
-    return columns or dict.fromkeys((name for one in rows if one.count != 0 for name in one.waiting), TEXT)
+    return columns or dict.fromkeys((name for row in rows if row.count != 0 for name in row.waiting), TEXT)
 
 
 def _check_rows(one: TableBatch) -> None:

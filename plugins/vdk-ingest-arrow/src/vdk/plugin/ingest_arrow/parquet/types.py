@@ -84,7 +84,7 @@ def converted(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
     if column.null_count == len(column):
         return pa.chunked_array([pa.nulls(len(column), type_)])
     if is_json(type_):
-        return _chunked([None if one is None else to_json(one) for one in _values(column)], JSON_TYPE)
+        return _chunked([None if value is None else to_json(value) for value in _values(column)], JSON_TYPE)
     if type_ == TEXT:
         return _as_text(column)
     cast = column.cast(type_)

@@ -143,7 +143,7 @@ class PostgresqlDatabase(Database):
 
     @contextmanager
     def readable(self, tables: Sequence[pa.Table]) -> Iterator[Callable[[], list[Incoming]]]:
-        yield lambda: [Incoming.loaded(one, self.types, self._load) for one in tables]
+        yield lambda: [Incoming.loaded(table, self.types, self._load) for table in tables]
 
     def insert(self, incoming: Incoming, table: str, names: Sequence[str], columns: Columns) -> None:
         typed = [name for name in names if name in incoming.types]

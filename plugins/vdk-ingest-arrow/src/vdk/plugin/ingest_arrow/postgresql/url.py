@@ -59,7 +59,7 @@ class PostgresqlUrl:
             f"postgresql://{_hosts(hosts, options)}/{quote(database or options['service'], safe='')}",
             url.schema("public"),
             url.lock_timeout(),
-            tuple(sorted({one for one in secrets if one}, key=len, reverse=True)),
+            tuple(sorted({secret for secret in secrets if secret}, key=len, reverse=True)),
         )
 
     def redacted(self, text: str) -> str:

@@ -72,7 +72,7 @@ class Staging:
 
         Staged upserts replace each other by key at once, so that a segment has every key once.
         """
-        segments = [one for one in self.segments(key, run_id) if one.spec.name == spec.name]
+        segments = [segment for segment in self.segments(key, run_id) if segment.spec.name == spec.name]
         last = segments[-1] if segments else None
         if last is not None and last.kind == kind:
             table = last.table
@@ -141,7 +141,7 @@ class Staging:
 
     def expect(self, key: StateKey, expected: set[str], segments: Sequence[Segment]) -> None:
         """Raises an error where what this run staged is gone: dropped by another run, or by somebody else."""
-        if expected - {one.table for one in segments}:
+        if expected - {segment.table for segment in segments}:
             raise ConcurrentRunError(
                 f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: rows that this run had "
                 f"set aside in {self._database.where} are gone: another run of the same source has begun and "

@@ -118,8 +118,8 @@ class States:
             some = new[start : start + _AT_ONCE]
             width = len(STATE_KEY) + 3
             rows = ", ".join(
-                f"({', '.join(self._database.numbered(width, 1 + width * at))}, {self._database.now})"
-                for at in range(len(some))
+                f"({', '.join(self._database.numbered(width, 1 + width * index))}, {self._database.now})"
+                for index in range(len(some))
             )
             done = self._database.changed(
                 f"INSERT INTO {self._table} ({', '.join(STATE_COLUMNS)}) VALUES {rows} ON CONFLICT DO NOTHING",

@@ -136,7 +136,9 @@ class SqlTarget(Destination):
             if one.table.write_mode == "replace":
                 raise DestinationError(f"table {one.table.name!r}: a replaced table is staged and published")
 
-        landing = [one for one in batches if one.data.num_rows or _has_type(one.data.schema, one.table.schema)]
+        landing = [
+            batch for batch in batches if batch.data.num_rows or _has_type(batch.data.schema, batch.table.schema)
+        ]
 
         def land(incoming: Sequence[Incoming]) -> tuple[list[int], int, Mapping[str, Hashable]]:
             self._traces.check({one.table.name for one in landing})
@@ -167,8 +169,8 @@ class SqlTarget(Destination):
             self._staging.hold(key)
             self._traces.check(())
             return {
-                self._staging.add(key, one.table, one.kind, rows, run_id)
-                for one, rows in zip(batches, incoming, strict=True)
+                self._staging.add(key, batch.table, batch.kind, rows, run_id)
+                for batch, rows in zip(batches, incoming, strict=True)
             }
 
         def trial(one: TableBatch, rows: Incoming) -> None:
@@ -206,10 +208,10 @@ class SqlTarget(Destination):
                 self._staging.expect(unit.key, self._staged.get(unit.key, set()), mine)
                 segments += mine
             names = {table.name for table in snapshot.tables}
-            if stray := sorted({one.spec.name for one in segments} - names):
+            if stray := sorted({segment.spec.name for segment in segments} - names):
                 raise DestinationError(f"rows are staged for the tables {stray}, which are not among those to publish")
             for table in snapshot.tables:
-                self._replace(table, [one for one in segments if one.spec.name == table.name])
+                self._replace(table, [segment for segment in segments if segment.spec.name == table.name])
             return versions, self._traces.after(names, replaced=True)
 
         versions, traces = self._write((), swap)
@@ -313,7 +315,7 @@ class SqlTarget(Destination):
     def _written(self, batches: Sequence[TableBatch], work: Callable[[Sequence[Incoming]], T]) -> T:
         with self._database.translated():
             self._prepare()
-            with self._database.readable([self._plain(one) for one in batches]) as incoming:
+            with self._database.readable([self._plain(batch) for batch in batches]) as incoming:
 
                 def attempt() -> T:
                     self._tables.changes.clear()  # of an attempt that was undone

@@ -132,7 +132,7 @@ class SqliteDatabase(Database):
 
     def traces(self, names: Collection[str]) -> Mapping[str, _Trace]:
         ((schema,),) = self.rows("PRAGMA main.schema_version")
-        there = [one for one in names if self.rows("SELECT 1 FROM main.sqlite_master WHERE name = ?", [one])]
+        there = [name for name in names if self.rows("SELECT 1 FROM main.sqlite_master WHERE name = ?", [name])]
         return {one: _Trace(int(schema), self._key_indexes(one), self._top(one)) for one in there}
 
     def continues(self, before: Hashable, now: Hashable, *, landed: bool = False) -> bool:

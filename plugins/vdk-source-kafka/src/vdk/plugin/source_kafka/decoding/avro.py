@@ -137,10 +137,12 @@ class AvroDecoder:
         values = [None if row is None else row[field] for row in rows] if field is not None else list(rows)
         type_ = self._types[name]
         if type_ == JSON_TYPE:
-            texts = [None if one is None else _ENCODER.encode(_plain(one)).decode() for one in values]
+            texts = [None if value is None else _ENCODER.encode(_plain(value)).decode() for value in values]
             return pa.ExtensionArray.from_storage(JSON_TYPE, pa.array(texts, pa.string()))
         if type_ == pa.string():
-            values = [one if one is None else str(one) for one in values]  # UUIDs, and decimals too long for Arrow
+            values = [
+                value if value is None else str(value) for value in values
+            ]  # UUIDs, and decimals too long for Arrow
         return build_column(name, values, type_, errors)
 
 
@@ -162,7 +164,7 @@ def _arrow(schema: Any, named: Mapping[str, Any]) -> pa.DataType:
     while isinstance(schema, dict) and isinstance(schema["type"], (dict, list)):
         schema = schema["type"]
     if isinstance(schema, list):
-        others = [one for one in schema if _kind(one) != "null"]
+        others = [field for field in schema if _kind(field) != "null"]
         return _arrow(others[0], named) if len(others) == 1 else (JSON_TYPE if others else pa.null())
     kind = _kind(schema)
     if kind in named:

@@ -72,7 +72,7 @@ class StringDecoder:
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
         try:
             return Decoded(
-                {self._column: pa.array([None if one is None else one.decode() for one in values], pa.string())}
+                {self._column: pa.array([None if value is None else value.decode() for value in values], pa.string())}
             )
         except UnicodeDecodeError:
             return self._one_by_one(values)

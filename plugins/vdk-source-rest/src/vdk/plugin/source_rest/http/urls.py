@@ -141,9 +141,9 @@ def fill_path(template: str, values: Mapping[str, Any]) -> str:
     def fill(match: re.Match[str]) -> str:
         text = plain(values[match[1]])
         segments = [text] if match[2] else text.split("/")
-        if any(one in ("", ".", "..") for one in segments):
+        if any(segment in ("", ".", "..") for segment in segments):
             raise DataSourceError(f"{text!r} for {{{match[1]}}} in the path {template!r} would lead to another path")
-        return "/".join(quote(one, safe="") for one in segments)
+        return "/".join(quote(segment, safe="") for segment in segments)
 
     return PLACEHOLDER.sub(fill, template)
 

@@ -106,7 +106,7 @@ def _in_object(page: Page, value: Mapping[str, Any], named: str, where: str, dep
 
 def _is_record(found: Mapping[str, Any], page: Page) -> bool:
     """An answer that was taken for a record since it holds no other may still be a page, of plain values."""
-    is_one = any(found is one for one in page.records[:1])
+    is_one = any(found is record for record in page.records[:1])
     return is_one and not (found is page.body and any(isinstance(value, list) for value in found.values()))
 
 

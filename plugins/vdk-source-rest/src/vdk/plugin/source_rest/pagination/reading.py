@@ -173,7 +173,7 @@ class Pages:
         """One line that is an error is not one record; without a key, nothing else tells them apart."""
         if len(values) > 1 or own_key_of(self._stream):
             return
-        if mark := next((error_in(one, empty=True) for one in values), None):
+        if mark := next((error_in(value, empty=True) for value in values), None):
             raise self._judge.error(
                 answer.response, f"the only line of the answer looks like an error ({mark}). {remedy(mark, '[0].')}"
             )

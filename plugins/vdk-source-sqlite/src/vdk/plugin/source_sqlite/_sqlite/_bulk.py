@@ -131,8 +131,10 @@ class SqliteBulk:
             "uri": self._uri,
             "timeout": self._timeout,
             "sql": sql,
-            "parameters": [wanted.after[one.column] if isinstance(one, Slot) else one for one in parameters],
-            "slots": {at: one.column for at, one in enumerate(parameters) if isinstance(one, Slot)},
+            "parameters": [
+                wanted.after[parameter.column] if isinstance(parameter, Slot) else parameter for parameter in parameters
+            ],
+            "slots": {index: one.column for index, one in enumerate(parameters) if isinstance(one, Slot)},
             "limit": wanted.limit,
         }
 

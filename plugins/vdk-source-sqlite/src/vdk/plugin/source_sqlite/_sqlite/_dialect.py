@@ -95,7 +95,7 @@ class SqliteDialect:
     def _why_no_file(self) -> str:
         """And what to write instead: the database beside it that may be meant."""
         folder = self.path if self.path.is_dir() else self.path.parent
-        names = [] if not folder.is_dir() else sorted(one.name for one in folder.iterdir() if _is_database(one))
+        names = [] if not folder.is_dir() else sorted(path.name for path in folder.iterdir() if _is_database(path))
         near = difflib.get_close_matches(self.path.name, names, n=1) or names[:1]
         write = f'; write database = "{(folder / near[0]).as_posix()}"' if near else ""
         if self.path.is_dir():

@@ -98,7 +98,7 @@ class Proven:
         if pc.max(batch.column(len(columns))).as_py():
             raise Unfit("a value is of another type than its column")
         batch.validate(full=True)  # text that is no UTF-8
-        arrays = [one.landed(found) for one, found in zip(columns, batch.columns, strict=False)]
+        arrays = [column.landed(found) for column, found in zip(columns, batch.columns, strict=False)]
         self.table = pa.Table.from_arrays(arrays[: len(landing)], schema=landing)
 
     def __len__(self) -> int:
@@ -116,9 +116,9 @@ class Proven:
         """The rows whose cursor is at or above ``window``, as the slow way reads them."""
         if pc.max(self.cursors).as_py() < window:
             return
-        wanted = [at for at, cursor in enumerate(self.cursors.to_pylist()) if cursor >= window]
+        wanted = [index for index, cursor in enumerate(self.cursors.to_pylist()) if cursor >= window]
         few = self._batch.take(pa.array(wanted))
-        mixed = [at for at, one in enumerate(self._columns) if one.mixes]
+        mixed = [index for index, one in enumerate(self._columns) if one.mixes]
         for *row, _, integers in zip(*(column.to_pylist() for column in few.columns), strict=True):
             for bit, at in enumerate(mixed):
                 if row[at] is not None and integers >> bit & 1:

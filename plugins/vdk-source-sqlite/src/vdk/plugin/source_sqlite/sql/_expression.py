@@ -71,7 +71,7 @@ def value(one: Any) -> Expression:
 
 
 def call(function: str, *arguments: Expression) -> Expression:
-    return Expression(f"{function}({', '.join(one.sql for one in arguments)})", _values(arguments))
+    return Expression(f"{function}({', '.join(argument.sql for argument in arguments)})", _values(arguments))
 
 
 def count() -> Expression:
@@ -89,11 +89,11 @@ def case(condition: Expression, then: Expression, otherwise: Expression = NULL) 
 
 
 def all_of(*conditions: Expression) -> Expression:
-    return Expression(f"({' AND '.join(one.sql for one in conditions)})", _values(conditions))
+    return Expression(f"({' AND '.join(condition.sql for condition in conditions)})", _values(conditions))
 
 
 def any_of(*conditions: Expression) -> Expression:
-    return Expression(f"({' OR '.join(one.sql for one in conditions)})", _values(conditions))
+    return Expression(f"({' OR '.join(condition.sql for condition in conditions)})", _values(conditions))
 
 
 def negated(condition: Expression) -> Expression:
@@ -137,18 +137,18 @@ class Select:
 
     def compiled(self) -> tuple[str, list[Any]]:
         """The statement, and its values by position."""
-        listed = Expression(", ".join(one.sql for one in self.columns), _values(self.columns))
+        listed = Expression(", ".join(column.sql for column in self.columns), _values(self.columns))
         parts = [Expression(f"SELECT {listed.sql} FROM {self.table}", listed.values)]
         if self.conditions:
             condition = all_of(*self.conditions)
             parts.append(Expression(f"WHERE {condition.sql}", condition.values))
         parts += self.tail
-        return " ".join(one.sql for one in parts), list(_values(parts))
+        return " ".join(part.sql for part in parts), list(_values(parts))
 
     def _then(self, clause: str, keys: Sequence[Expression]) -> Select:
         if not keys:
             return self
-        added = Expression(f"{clause} {', '.join(one.sql for one in keys)}", _values(keys))
+        added = Expression(f"{clause} {', '.join(key.sql for key in keys)}", _values(keys))
         return replace(self, tail=(*self.tail, added))
 
 

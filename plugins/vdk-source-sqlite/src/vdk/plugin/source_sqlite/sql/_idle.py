@@ -27,7 +27,9 @@ def idle_options(config: SqlConfig, plans: Sequence[Plan]) -> Iterator[str]:
     yield from _unknown("columns", chosen.types, columns)
     if isinstance(config.decimals, dict):
         yield from _unknown("decimals", config.decimals, columns)
-    if config.cursor_columns != CURSOR_COLUMNS and not any(one.casefold() in columns for one in config.cursor_columns):
+    if config.cursor_columns != CURSOR_COLUMNS and not any(
+        column.casefold() in columns for column in config.cursor_columns
+    ):
         yield from _unknown("cursor_columns", config.cursor_columns, columns)
     if not any(plan.cursor for plan in plans):
         for name in sorted(NEED_A_CURSOR):

@@ -136,7 +136,7 @@ class Incremental:
             fresh = self._fresh(page.rows, progress, window)
             at = self._query.cursor_index
             if page.rows and high is not None and page.rows[-1][at] == high:
-                last_key = tuple(page.rows[-1][one] for one in self._query.key_indexes)
+                last_key = tuple(page.rows[-1][index] for index in self._query.key_indexes)
             progress.resume = page.resume
             if self._is_past(page.resume, progress.high):
                 self._forget_before(progress)
@@ -166,7 +166,7 @@ class Incremental:
     def _last_key(self, rows: Proven, high: Any) -> tuple[Any, ...] | None:
         if rows.value(-1, self._query.cursor_index) != high:
             return None
-        return tuple(rows.value(-1, one) for one in self._query.key_indexes)
+        return tuple(rows.value(-1, index) for index in self._query.key_indexes)
 
     def _span(
         self, pages: Pages, facts: CursorFacts, progress: Progress, start: Resume | None, upper: Any

@@ -48,7 +48,7 @@ class CursorCheck:
             f'{facts.nulls} rows have no cursor, and {query.plan.place}.null_cursor is "fail"',
             stream=query.plan.name,
             column="/".join(query.plan.cursor),
-            key=tuple(row[at] for at in query.key_indexes) or None,
+            key=tuple(row[index] for index in query.key_indexes) or None,
         )
 
     def _mixed(self) -> ConfigurationError:

@@ -78,8 +78,8 @@ class Overlap:
             self._counts[digest] += 1
             if self.size > self._cap:
                 self._sums = [0] * GROUPS
-                for one in self._counts.elements():
-                    self._sums[one % GROUPS] = (self._sums[one % GROUPS] + one) & _MASK
+                for element in self._counts.elements():
+                    self._sums[element % GROUPS] = (self._sums[element % GROUPS] + element) & _MASK
                 self._counts.clear()
         else:
             self._sums[digest % GROUPS] = (self._sums[digest % GROUPS] + digest) & _MASK
@@ -141,7 +141,7 @@ class Overlap:
         if self._sums is not None:
             self._sums[group] ^= 1  # no longer the sum of what is there
             return
-        for digest in [one for one in self._counts if one % GROUPS == group]:
+        for digest in [count for count in self._counts if count % GROUPS == group]:
             self.size -= self._counts.pop(digest)
 
     def encode(self) -> Any:
@@ -171,11 +171,11 @@ class Overlap:
 
 
 def _packed(numbers: Iterable[int]) -> str:
-    return base64.b64encode(b"".join(one.to_bytes(SIZE, "big") for one in numbers)).decode("ascii")
+    return base64.b64encode(b"".join(number.to_bytes(SIZE, "big") for number in numbers)).decode("ascii")
 
 
 def _unpacked(text: str, count: int | None = None) -> list[int]:
     packed = base64.b64decode(text, validate=True)
     if len(packed) % SIZE or (count is not None and len(packed) != SIZE * count):
         raise ValueError(f"{len(packed)} bytes are not {count or 'whole'} numbers")
-    return [int.from_bytes(packed[at : at + SIZE], "big") for at in range(0, len(packed), SIZE)]
+    return [int.from_bytes(packed[index : index + SIZE], "big") for index in range(0, len(packed), SIZE)]

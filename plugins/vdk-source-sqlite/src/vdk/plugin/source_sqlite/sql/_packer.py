@@ -128,7 +128,7 @@ class Packer:
 
 def settle_kind(query: Query, kinds: dict[str, Kind], name: str, values: Sequence[Any]) -> None:
     """Settle how a column lands that waited for a value, if one of ``values`` is one."""
-    if name not in kinds or not kinds[name].waits or not (sample := [one for one in values if one is not None]):
+    if name not in kinds or not kinds[name].waits or not (sample := [value for value in values if value is not None]):
         return
     kinds[name] = query.dialect.kind(query.plan.table.columns[name], sample[:SAMPLE_ROWS])
 

@@ -121,7 +121,7 @@ def _check(plan: Plan) -> None:
     if "deletes" in plan.own_options and deletes is not None and deletes.sweep is not None and plan.sweep is None:
         why = "no primary key to find rows by" if plan.cursor else "no cursor: it is read whole, which replaces it"
         raise ConfigurationError(f"{place}.deletes.sweep: the table has {why}")
-    if wrong := [one for one in plan.options.null_cursor_values or () if not fits_64_bits(one)]:
+    if wrong := [value for value in plan.options.null_cursor_values or () if not fits_64_bits(value)]:
         raise ConfigurationError(
             f"{place}.null_cursor_values: {wrong[0]} is beyond the integers of the database, which have 64 bits"
         )

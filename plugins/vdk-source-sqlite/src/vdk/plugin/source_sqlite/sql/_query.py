@@ -76,7 +76,7 @@ class Query:
         """Where a row has each column."""
         key = self.key.columns if self.key and self.plan.cursor else ()
         deleted = () if self.plan.deleted_column is None else (self.plan.deleted_column,)
-        return {name: at for at, name in enumerate(dict.fromkeys([*self.plan.columns, *key, *deleted]))}
+        return {name: index for index, name in enumerate(dict.fromkeys([*self.plan.columns, *key, *deleted]))}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -143,10 +143,10 @@ class Query:
                 f"{self.plan.place}.where: the condition has the names {sorted(wanted)}, and params has "
                 f"{sorted(where.params)}; a colon that is no name is written \\:"
             )
-        for name, one in where.params.items():
-            if not fits_64_bits(one):
+        for name, param in where.params.items():
+            if not fits_64_bits(param):
                 raise ConfigurationError(
-                    f"{self.plan.place}.where.params.{name}: {one} does not fit the database's integers of 64 "
+                    f"{self.plan.place}.where.params.{name}: {param} does not fit the database's integers of 64 "
                     f"bits; write a number from {-(2**63)} to {2**63 - 1}"
                 )
         return (*present, written(f"({where.sql}\n)", where.params))  # a new line ends a comment that it may end with

@@ -134,7 +134,7 @@ class _Check:
         destination = self._look.environment.destination_of(self._look.loaded, entry.to)
         try:
             with self._look.planned(self._look.flow(number, source), source, destination) as looked:
-                errors = [f"stream {one.stream!r}: {one.error}" for one in looked.reports if one.error]
+                errors = [f"stream {report.stream!r}: {report.error}" for report in looked.reports if report.error]
                 if errors:
                     return Checked("flow", name, "failed", "; ".join(errors))
                 streams = "1 stream" if len(looked.runs) == 1 else f"{len(looked.runs)} streams"

@@ -91,8 +91,12 @@ def discover_flow(
         except Exception as error:
             errors.append(f"{look.loaded.where}: flows[{number}]: {look.told(error, source)}")
     redact = look.redactor()
-    for one in streams:  # references may stand for names, too
-        one.source, one.destination, one.table = redact(one.source), redact(one.destination), redact(one.table)
+    for stream in streams:  # references may stand for names, too
+        stream.source, stream.destination, stream.table = (
+            redact(stream.source),
+            redact(stream.destination),
+            redact(stream.table),
+        )
     return Discovered(streams, errors)
 
 
@@ -166,13 +170,13 @@ def _infer(found: FoundStream, runs: Sequence[Run]) -> None:
     found.inferred = True
     columns: dict[str, pa.Field] = {}
     count = 0
-    for one in runs:
-        for table in [*map(normalize_types, one.batches), *([infer_table(one.rows)] if one.rows else [])]:
+    for run in runs:
+        for table in [*map(normalize_types, run.batches), *([infer_table(run.rows)] if run.rows else [])]:
             count += int(table.num_rows)
             for each in table.schema:
                 if each.name not in columns or pa.types.is_null(columns[each.name].type):
                     columns[each.name] = each
-    found.columns = [_column(one, ()) for one in columns.values()]
+    found.columns = [_column(column, ()) for column in columns.values()]
     found.notes.insert(0, f"the columns are inferred from the first {count:,} rows" if count else "no rows were found")
 
 

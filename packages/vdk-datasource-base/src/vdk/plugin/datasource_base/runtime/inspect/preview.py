@@ -166,7 +166,7 @@ def _numbers(look: Look, stream: str, number: int | None) -> list[int]:
         raise ConfigurationError(f"{look.loaded.where} has no flows[{number}]: it has {len(flows)}, counted from 0")
     found = [one for one in look.numbers if number in (None, one) and chosen(stream, flows[one].streams)]
     if not found:
-        patterns = [pattern for one in flows for pattern in one.streams or ()]
+        patterns = [pattern for flow in flows for pattern in flow.streams or ()]
         raise ConfigurationError(
             f"{look.loaded.where}: no flow takes a stream {stream!r}; the patterns are {', '.join(map(repr, patterns))}"
         )
@@ -200,12 +200,12 @@ class _First:
         runs = [one for one in [*buffer.take_covered()[0], *buffer.take_open()[0]] if one.kind == "rows"]
         batches = build_batches(self._plan, runs, "append")
         with self._lock:
-            for one in batches:
-                if isinstance(one, RejectedBatch):
-                    self._rejected += one.data.column("reason").to_pylist()
-                elif one.data.num_rows and self._left:
-                    self._tables.append((one.table.name, one.data.slice(0, self._left)))
-                    self._left = max(0, self._left - int(one.data.num_rows))
+            for batch in batches:
+                if isinstance(batch, RejectedBatch):
+                    self._rejected += batch.data.column("reason").to_pylist()
+                elif batch.data.num_rows and self._left:
+                    self._tables.append((batch.table.name, batch.data.slice(0, self._left)))
+                    self._left = max(0, self._left - int(batch.data.num_rows))
             return not self._left
 
     def taken(self, notes: list[str]) -> Preview:

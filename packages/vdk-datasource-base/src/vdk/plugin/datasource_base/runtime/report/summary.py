@@ -89,7 +89,7 @@ class StreamReport:
             ]
         }
         state = {"before": self.state_before, "after": self.state_after}
-        changes = [one.as_dict() for one in self.schema_changes]
+        changes = [change.as_dict() for change in self.schema_changes]
         return {
             **self.counters,
             **plain,
@@ -151,23 +151,23 @@ class RunSummary:
             return "no streams"
         rows = [
             (
-                f"{one.source}.{one.stream}",
-                f"{one.destination}.{one.table}",
-                one.status,
-                one.rows_read,
-                one.rows_landed,
-                one.rows_deleted,
-                one.rows_rejected,
-                f"{one.seconds:.1f}",
-                f"{one.rate:,.0f}",
-                one.retries,
-                ", ".join(f"{name.removeprefix('rows_')} {count:,}" for name, count in one.counters.items()),
+                f"{stream.source}.{stream.stream}",
+                f"{stream.destination}.{stream.table}",
+                stream.status,
+                stream.rows_read,
+                stream.rows_landed,
+                stream.rows_deleted,
+                stream.rows_rejected,
+                f"{stream.seconds:.1f}",
+                f"{stream.rate:,.0f}",
+                stream.retries,
+                ", ".join(f"{name.removeprefix('rows_')} {count:,}" for name, count in stream.counters.items()),
             )
-            for one in self.streams
+            for stream in self.streams
         ]
         heads = ["stream", "table", "status", "read", "landed", "deleted", "rejected", "s", "rows/s", "retries", "told"]
-        empty = {at for at, head in enumerate(heads) if head in ("deleted", "rejected", "retries", "told")}
-        shown = [at for at in range(len(heads)) if at not in empty or any(row[at] for row in rows)]
+        empty = {index for index, head in enumerate(heads) if head in ("deleted", "rejected", "retries", "told")}
+        shown = [index for index in range(len(heads)) if index not in empty or any(row[index] for row in rows)]
         text = tabulate(
             [[row[at] for at in shown] for row in rows],
             headers=[heads[at] for at in shown],
@@ -175,12 +175,12 @@ class RunSummary:
             disable_numparse=[shown.index(at) for at in (0, 1) if at in shown],
         )
         changes = [
-            f"{one.source}.{one.stream}: column {change.column!r} of table {change.table!r} was {change.before} and "
-            f"is {change.after} now"
-            for one in self.streams
-            for change in one.schema_changes
+            f"{stream.source}.{stream.stream}: column {change.column!r} of table {change.table!r} was {change.before} "
+            f"and is {change.after} now"
+            for stream in self.streams
+            for change in stream.schema_changes
         ]
-        failed = [f"{one.source}.{one.stream}: {one.error}" for one in self.streams if one.error]
+        failed = [f"{stream.source}.{stream.stream}: {stream.error}" for stream in self.streams if stream.error]
         return self.redact("\n".join([text, *changes, *([*failed, *self.errors] if errors else [])]))
 
 

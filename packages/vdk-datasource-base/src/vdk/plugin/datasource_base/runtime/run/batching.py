@@ -87,7 +87,7 @@ def build_batches(plan: StreamPlan, runs: Sequence[Run], mode: WriteMode) -> lis
             section = last[spec.name] = _Section(spec, sweep=run.kind == "keys")
             sections.append(section)
         section.runs.append(run)
-    return [one for section in sections for one in _batches(plan, section)]
+    return [batch for section in sections for batch in _batches(plan, section)]
 
 
 def _batches(plan: StreamPlan, section: _Section) -> list[TableBatch]:
@@ -238,18 +238,18 @@ def without_refused(plan: StreamPlan, batches: Sequence[TableBatch], error: Refu
     :raises RefusedRowsError: for rows that are rejected already.
     """
     kept: list[TableBatch] = []
-    for number, one in enumerate(batches):
+    for number, batch in enumerate(batches):
         refused = {each.row: each for each in error.rows if each.slice == number}
         if not refused:
-            kept.append(one)
+            kept.append(batch)
             continue
-        if isinstance(one, RejectedBatch):
+        if isinstance(batch, RejectedBatch):
             raise error
-        rejected = [_refusal(plan, one, each) for each in refused.values()]
-        if one.kind != "rows":
+        rejected = [_refusal(plan, batch, each) for each in refused.values()]
+        if batch.kind != "rows":
             raise rejected[0][1]
-        stay = pa.array([row for row in range(one.data.num_rows) if row not in refused], pa.int64())
-        kept += [TableBatch(one.table, one.kind, one.data.take(stay)), _rejected(plan, one.table, rejected)]
+        stay = pa.array([row for row in range(batch.data.num_rows) if row not in refused], pa.int64())
+        kept += [TableBatch(batch.table, batch.kind, batch.data.take(stay)), _rejected(plan, batch.table, rejected)]
     return kept
 
 
@@ -304,21 +304,21 @@ def _deletes(plan: StreamPlan, section: _Section, rejected: Rejected) -> list[Op
     """The section's deleted keys; where rows are only appended they are rows that say so."""
     parts = _keys(plan, section, "deletes", rejected)
     if section.spec.write_mode != "append":
-        return [_keyed(one, section.spec, rejected, stream=plan.name) for one in parts]
+        return [_keyed(part, section.spec, rejected, stream=plan.name) for part in parts]
     now = pa.scalar(dt.datetime.now(dt.UTC), TIMESTAMP)
     return [
-        replace(one, kind="rows", data=one.data.append_column(DELETED_AT, pa.repeat(now, one.data.num_rows)))
-        for one in parts
+        replace(part, kind="rows", data=part.data.append_column(DELETED_AT, pa.repeat(now, part.data.num_rows)))
+        for part in parts
     ]
 
 
 def _all_keys(plan: StreamPlan, section: _Section) -> pa.Table:
     """The keys of a sweep. One that is missing would delete its row, so a bad one fails the stream in any case."""
     bad: Rejected = []
-    parts = [_keyed(one, section.spec, bad, stream=plan.name) for one in _keys(plan, section, "keys", bad)]
+    parts = [_keyed(key, section.spec, bad, stream=plan.name) for key in _keys(plan, section, "keys", bad)]
     if bad:
         raise bad[0][1]
-    keys = pa.concat_tables([one.data for one in parts])
+    keys = pa.concat_tables([part.data for part in parts])
     last = last_per_key(keys, section.spec.primary_key)
     return keys if last is None else keys.take(last)
 

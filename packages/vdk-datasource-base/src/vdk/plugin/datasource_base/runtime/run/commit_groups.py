@@ -51,21 +51,21 @@ class PendingUnit:
         A commit without a state leaves no trace by which it is known to have landed, once an answer is lost. Keys
         delete the rows of all others.
         """
-        return self.action == "hold" or (bool(self.state) and all(one.kind != "keys" for one in self.batches))
+        return self.action == "hold" or (bool(self.state) and all(batch.kind != "keys" for batch in self.batches))
 
 
 def merged_batches(units: Sequence[PendingUnit]) -> list[TableBatch]:
     """The units' batches as few as possible, each table's in the order of the units."""
     tables: dict[tuple[str, bool], list[TableBatch]] = {}
     for unit in units:
-        for one in unit.batches:
-            tables.setdefault((one.table.name, isinstance(one, RejectedBatch)), []).append(one)
+        for batch in unit.batches:
+            tables.setdefault((batch.table.name, isinstance(batch, RejectedBatch)), []).append(batch)
     return [one for batches in tables.values() for one in _merged(batches)]
 
 
 def _merged(batches: list[TableBatch]) -> list[TableBatch]:
     spec = batches[0].table
-    if len(batches) == 1 or any(_without_schema(one.table) != _without_schema(spec) for one in batches):
+    if len(batches) == 1 or any(_without_schema(batch.table) != _without_schema(spec) for batch in batches):
         return batches
     groups: dict[tuple[str, pa.Schema], list[tuple[int, pa.Table]]] = {}
     for turn, one in enumerate(batches):

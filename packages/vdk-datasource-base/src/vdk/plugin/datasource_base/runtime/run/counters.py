@@ -104,7 +104,7 @@ class Tally:
 
         :param ended: whether these are all rows of the stream.
         """
-        if rejected := [one.data for one in batches if isinstance(one, RejectedBatch)]:
+        if rejected := [batch.data for batch in batches if isinstance(batch, RejectedBatch)]:
             self._last_reason = str(rejected[-1].column("reason")[-1].as_py())
         more = _amounts(batches, read)
         bad, seen = (self._total[name] + more[name] for name in ("rows_rejected", _READ))
@@ -120,11 +120,11 @@ class Tally:
 def _amounts(batches: Sequence[TableBatch], read: int) -> Counter[str]:
     """What batches, and the rows read for them, add up to when they land."""
     amounts: Counter[str] = Counter({_READ: read})
-    for one in batches:
-        if one.kind == "keys":  # how many rows they delete, the destination tells
+    for batch in batches:
+        if batch.kind == "keys":  # how many rows they delete, the destination tells
             continue
-        rejected = isinstance(one, RejectedBatch)
-        name = "rows_rejected" if rejected else "rows_landed" if one.kind == "rows" else "rows_deleted"
-        amounts[name] += one.data.num_rows
-        amounts["bytes"] += one.data.nbytes
+        rejected = isinstance(batch, RejectedBatch)
+        name = "rows_rejected" if rejected else "rows_landed" if batch.kind == "rows" else "rows_deleted"
+        amounts[name] += batch.data.num_rows
+        amounts["bytes"] += batch.data.nbytes
     return amounts

@@ -204,7 +204,7 @@ class _Run:
     def _ended(self) -> RunSummary:
         summary = self._summary("succeeded")
         broken = [id(report) for run in self._stopped for report in run.reports if report.status == "stopped"]
-        failed = [one for one in summary.streams if one.status != "succeeded" and id(one) not in broken]
+        failed = [stream for stream in summary.streams if stream.status != "succeeded" and id(stream) not in broken]
         if failed or self._failures:
             summary.status = "failed"
         unwritten = self._write(summary)

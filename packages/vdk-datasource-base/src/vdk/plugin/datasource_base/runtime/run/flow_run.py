@@ -102,7 +102,7 @@ class FlowRun:
                 self._end_those_done(waiting)
             while waiting:
                 wait(
-                    {one for futures in waiting.values() for one in futures if not one.done()},
+                    {future for futures in waiting.values() for future in futures if not future.done()},
                     return_when=FIRST_COMPLETED,
                 )
                 self._end_those_done(waiting)
@@ -114,7 +114,7 @@ class FlowRun:
     def _give_up(self, waiting: dict[StreamRun, set[Future[None]]]) -> None:
         """Interrupted: wait for those who come back in time, and end every stream that has begun."""
         # the destination needs time, too, to land what they have read
-        wait({one for futures in waiting.values() for one in futures}, timeout=self.flow.interruption.left(0.75))
+        wait({future for futures in waiting.values() for future in futures}, timeout=self.flow.interruption.left(0.75))
         for run in list(waiting):
             late = not all(one.done() for one in waiting[run])
             if late and (run.error is None or isinstance(run.error, RunCancelled)):
@@ -191,7 +191,7 @@ class FlowRun:
             slot.release()
 
     def _end_those_done(self, waiting: dict[StreamRun, set[Future[None]]]) -> None:
-        for run in [run for run, futures in waiting.items() if all(one.done() for one in futures)]:
+        for run in [run for run, futures in waiting.items() if all(future.done() for future in futures)]:
             del waiting[run]
             self._end(run)
 

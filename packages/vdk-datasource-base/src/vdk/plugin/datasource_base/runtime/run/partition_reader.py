@@ -180,7 +180,7 @@ class PartitionReader:
 
     def _batches(self, runs: list[Run]) -> tuple[list[TableBatch], int]:
         """The batches, and how many rows were read for them."""
-        read = sum(one.count for one in runs if one.kind == "rows")
+        read = sum(run.count for run in runs if run.kind == "rows")
         return build_batches(self._run.plan, runs, self._run.mode), read
 
     def _unit(

@@ -201,7 +201,7 @@ class Planning:
                 destination.identity(), self._flow.where,
             )  # fmt: skip
         elif "upsert" not in destination.write_modes and (
-            versions := [one.plan.name for one in runs if _keeps_all(one)]
+            versions := [run.plan.name for run in runs if _keeps_all(run)]
         ):
             log.warning(
                 "%s cannot upsert: changed rows of %s land beside their older versions; write_mode = \"append\" in %s "

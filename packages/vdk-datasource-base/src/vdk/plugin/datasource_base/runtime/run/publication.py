@@ -80,7 +80,7 @@ class Publication:
         units = self._snapshot.units
         stateful = [unit for unit in units if unit.state]
         if stateful:
-            stored = {one.key: one for one in destination.load_states(stateful[0].key.source_id)}
+            stored = {state.key: state for state in destination.load_states(stateful[0].key.source_id)}
             for unit in stateful:
                 found = stored.get(unit.key)
                 if found is None or (found.run_id, found.state) != (unit.run_id, unit.state):
@@ -90,7 +90,7 @@ class Publication:
         if all(destination.has_staged(unit.key, unit.run_id) for unit in waiting):
             return None
         raise DestinationError(
-            f"{destination.identity()} went away while {', '.join(one.name for one in self._snapshot.tables)} was "
+            f"{destination.identity()} went away while {', '.join(table.name for table in self._snapshot.tables)} was "
             "published, and does not say whether it was done. One whole snapshot is there; run again to bring the "
             "present one"
         )

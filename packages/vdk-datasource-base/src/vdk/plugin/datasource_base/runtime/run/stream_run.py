@@ -130,13 +130,13 @@ class StreamRun:
         """Raise where a unit cannot land, together with those that land with it."""
         self._check(
             destination,
-            [one for other in (*beside, unit) for one in other.batches],
+            [batch for other in (*beside, unit) for batch in other.batches],
             sum(other.read for other in (*beside, unit)),
             ended=unit.ended and unit.action == "commit" and not self.plan.split,
         )
         if unit.action == "commit":
-            for one in unit.batches:
-                self._claim(one.table.name, one.table.write_mode)
+            for batch in unit.batches:
+                self._claim(batch.table.name, batch.table.write_mode)
 
     def _land_group(
         self, destination: Destination, units: list[PendingUnit], errors: dict[int, BaseException]
@@ -194,7 +194,7 @@ class StreamRun:
             self._finish_partition(unit)
             return
         batches, read = unit.batches, unit.read
-        last = max((at for at, one in enumerate(batches) if one.kind == "keys"), default=-1)
+        last = max((index for index, batch in enumerate(batches) if batch.kind == "keys"), default=-1)
         if last >= 0 and self.report.partitions > 1:
             raise DataSourceError(
                 f"stream {self.plan.name!r} yielded all its keys from partition {unit.partition!r}, and has more "
@@ -236,8 +236,8 @@ class StreamRun:
     def _stage(self, destination: Destination, partition: str, batches: list[TableBatch], read: int) -> None:
         key = self.plan.key(partition)
         batches, _ = self._taken(destination, batches, read, lambda fit: destination.stage(key, fit, self.plan.run_id))
-        for one in batches:
-            self._specs.setdefault(one.table.name, one.table)
+        for batch in batches:
+            self._specs.setdefault(batch.table.name, batch.table)
         self._tally.stage(partition, batches, read)
 
     def _taken(
@@ -270,7 +270,7 @@ class StreamRun:
         self._finished = [unit for unit in self._finished if unit.key.partition != partition]
         if self.mode == "replace":
             return {}
-        found = next((one for one in destination.load_states(key.source_id) if one.key == key), None)
+        found = next((state for state in destination.load_states(key.source_id) if state.key == key), None)
         known = self.stored.get(partition)
         if found is not None and found.run_id != self.plan.run_id and (known is None or found.version != known.version):
             raise ConcurrentRunError(
@@ -340,7 +340,7 @@ class StreamRun:
     def _make_table(self, destination: Destination) -> None:
         """An empty table is data too: it says that there are no rows."""
         spec = self.plan.spec(None, self.mode)
-        if spec.schema is None or all(pa.types.is_null(one.type) for one in spec.schema):
+        if spec.schema is None or all(pa.types.is_null(field.type) for field in spec.schema):
             return
         key = self.plan.key("")
         empty = TableBatch(spec, "rows", spec.schema.empty_table())
@@ -360,7 +360,7 @@ class StreamRun:
 
     def _check(self, destination: Destination, batches: list[TableBatch], read: int, *, ended: bool = False) -> None:
         """Fail the stream before the destination ignores deletes, or more rows are rejected than the flow allows."""
-        if not destination.deletes and any(one.kind != "rows" for one in batches):
+        if not destination.deletes and any(batch.kind != "rows" for batch in batches):
             raise DestinationError(
                 f"stream {self.plan.name!r} yielded deletes, and {destination.identity()} cannot delete rows; "
                 'write_mode = "append" lands them as rows with _vdk_deleted_at'

@@ -22,7 +22,7 @@ def warn_of_dropped_table(plan: StreamPlan) -> None:
 
 def warn_of_replaced_rows(plan: StreamPlan, destination: Destination) -> None:
     """A table that was replaced may have had rows of other streams, whose states go on behind them."""
-    keys = [one.key for one in destination.load_states(plan.source_id) if one.state]
+    keys = [state.key for state in destination.load_states(plan.source_id) if state.state]
     others = {key.stream for key in keys if key.table == plan.table and key.stream != plan.name}
     if others:
         log.warning(

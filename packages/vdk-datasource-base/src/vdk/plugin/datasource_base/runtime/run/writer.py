@@ -98,7 +98,7 @@ class Writer:
         try:
             while items := self._next():
                 self._carry_out(items)
-                size = sum(one.size for one in items)
+                size = sum(item.size for item in items)
                 items.clear()  # rows are freed before the next wait
                 with self._changed:
                     self._bytes -= size
@@ -112,7 +112,7 @@ class Writer:
             if len(items) == 1 or first.owner is None:
                 first.future.set_result(first.work(self.destination))
                 return
-            units = [one.unit for one in items if one.unit is not None]
+            units = [item.unit for item in items if item.unit is not None]
             errors = first.owner.land_together(self.destination, units)
         except BaseException as error:  # the submitting thread decides what it means
             errors = [error] * len(items)

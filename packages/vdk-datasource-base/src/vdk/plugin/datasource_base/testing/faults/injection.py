@@ -55,7 +55,7 @@ class Injection:
 
         :raises ValueError: a fault wants half of a commit of one that commits whole or not at all.
         """
-        halves = [one for one in self.faults if one.when == "half"]
+        halves = [fault for fault in self.faults if fault.when == "half"]
         if halves and destination.transactional:
             raise ValueError(
                 f"{destination.identity()} has no half of a {halves[0].instant}, it lands whole or not at all: name "
@@ -72,7 +72,7 @@ class Injection:
         for name in OF_SOURCE:
             self._replace(source, name)
         streams = self.around("streams", source.streams)
-        source.streams = lambda: [_FaultyStream(one, self) for one in streams()]  # type: ignore[method-assign]  # on purpose
+        source.streams = lambda: [_FaultyStream(stream, self) for stream in streams()]  # type: ignore[method-assign]  # on purpose
 
     def around(
         self, instant: str, call: Callable[..., Any], half: Callable[..., object] | None = None
@@ -116,14 +116,14 @@ class Injection:
         """Pass an instant; returns the faults that it had, where they let us go on."""
         faults = self._faults_at(now)
         self.passed.append(now)
-        for one in faults:
-            self.struck.append(one)
-            one.strike(self._released)
+        for fault in faults:
+            self.struck.append(fault)
+            fault.strike(self._released)
         return faults
 
     def _faults_at(self, now: Passed) -> list[Fault]:
         at = (now.instant, now.when)
-        return [one for one in self.faults if (one.instant, one.when) == at and one.strikes(now.nth)]
+        return [fault for fault in self.faults if (fault.instant, fault.when) == at and fault.strikes(now.nth)]
 
     def _replace(self, owner: object, name: str, half: Callable[..., object] | None = None) -> None:
         setattr(owner, name, self.around(name, getattr(owner, name), half))
@@ -142,7 +142,7 @@ _HALVES: Mapping[str, Callable[..., object]] = {"commit": _half_commit, "stage":
 
 def _half(batches: Sequence[TableBatch]) -> list[TableBatch]:
     """The first half of the rows, of each slice."""
-    return [replace(one, data=one.data.slice(0, one.data.num_rows // 2)) for one in batches]
+    return [replace(batch, data=batch.data.slice(0, batch.data.num_rows // 2)) for batch in batches]
 
 
 _END: Any = object()
@@ -164,7 +164,7 @@ class _FaultyPartition(StreamPartition):
                 faults += self._injection.strike(Passed("read", "after", nth))
                 if payload is _END:
                     return
-                yield next((one.payload for one in faults if isinstance(one, Garble)), payload)
+                yield next((fault.payload for fault in faults if isinstance(fault, Garble)), payload)
         finally:
             if (close := getattr(payloads, "close", None)) is not None:
                 close()
@@ -201,14 +201,16 @@ def injected(*faults: Fault, watch: Sequence[str] = ()) -> Iterator[Injection]:
         begin = file_run._Run.__init__
         setattr(file_run._Run, "__init__", _beginning(injection))  # noqa: B010  # mypy refuses the assignment
         undo.callback(setattr, file_run._Run, "__init__", begin)
-        for point in dict.fromkeys([*watch, *(one.instant for one in faults if ":" in one.instant)]):
+        for point in dict.fromkeys([*watch, *(fault.instant for fault in faults if ":" in fault.instant)]):
             owner, name = _owner(point)
             undo.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, injection.around(point, getattr(owner, name)))
         yield injection
-    for one in faults:
-        times = len([passed for passed in injection.passed if (passed.instant, passed.when) == (one.instant, one.when)])
-        assert one in injection.struck, f"{one} never struck: the run passed its instant {times} times"
+    for fault in faults:
+        times = len(
+            [passed for passed in injection.passed if (passed.instant, passed.when) == (fault.instant, fault.when)]
+        )
+        assert fault in injection.struck, f"{fault} never struck: the run passed its instant {times} times"
 
 
 def _beginning(injection: Injection) -> Any:

@@ -55,7 +55,7 @@ def with_canaries(config: DataSourceConfig) -> DataSourceConfig:
 
 
 def _replaced(value: Any, type_: Any) -> Any:
-    if any(is_secret(one) for one in members(type_)) and not isinstance(value, (Mapping, list, tuple)):
+    if any(is_secret(member) for member in members(type_)) and not isinstance(value, (Mapping, list, tuple)):
         return Secret(CANARY)
     if isinstance(value, msgspec.Struct):
         changes = {name: _replaced(getattr(value, name), inner) for name, inner in _fields(type(value))}
@@ -142,7 +142,7 @@ class ConfigurationChecks(Conformance):
         wrong = [
             name
             for name, type_ in leaves(type(source()).config_type)
-            if not all(can_be_configured(one) for one in members(type_))
+            if not all(can_be_configured(member) for member in members(type_))
         ]
         assert not wrong, f"no flow file can give {wrong}: use text, numbers, lists, tables, Path, Duration or Secret"
 
@@ -152,8 +152,8 @@ class ConfigurationChecks(Conformance):
             name
             for name, type_ in leaves(type(source()).config_type)
             if _SECRET_NAMES.search(name.rpartition(".")[2])
-            and any(isinstance(one, msgspec.inspect.StrType) for one in members(type_))
-            and not any(is_secret(one) for one in members(type_))
+            and any(isinstance(member, msgspec.inspect.StrType) for member in members(type_))
+            and not any(is_secret(member) for member in members(type_))
         ]
         assert not plain, f"the options {plain} hold secrets: annotate them as Secret"
 
@@ -166,7 +166,7 @@ class ConfigurationChecks(Conformance):
     def test_a_missing_option_is_named(self, source: MakeSource) -> None:
         """The first thing that goes wrong for a new user has to say what to write."""
         type_ = type(source()).config_type
-        needed = [one.encode_name for one in msgspec.structs.fields(type_) if one.required]
+        needed = [field.encode_name for field in msgspec.structs.fields(type_) if field.required]
         error = error_of(decode_config, {}, type_, where="config")
         assert isinstance(error, ConfigurationError | None), (
             f"a configuration without any option must give a ConfigurationError and not {error!r}: give no default to "
@@ -179,14 +179,14 @@ class ConfigurationChecks(Conformance):
     def test_a_mistyped_value_is_named(self, source: MakeSource) -> None:
         """`port = "https"` must be told by its name before anything connects, not by a TypeError from the depths."""
         config = source().config
-        for one in msgspec.structs.fields(type(config)):
-            given = {**as_written(config), one.encode_name: UNLIKELY}
+        for field in msgspec.structs.fields(type(config)):
+            given = {**as_written(config), field.encode_name: UNLIKELY}
             error = error_of(decode_config, given, type(config), where="config")
             assert isinstance(error, ConfigurationError | None), (
-                f"a wrong value for {one.encode_name!r} must give a ConfigurationError; it gave {error!r}: raise "
+                f"a wrong value for {field.encode_name!r} must give a ConfigurationError; it gave {error!r}: raise "
                 "ValueError in __post_init__ for what is wrong"
             )
-            assert error is None or one.encode_name in str(error), f"name {one.encode_name!r} in the error: {error}"
+            assert error is None or field.encode_name in str(error), f"name {field.encode_name!r} in the error: {error}"
 
     def test_an_unknown_option_is_refused(self, source: MakeSource) -> None:
         """An option with a slip in its name that is ignored runs with the default, and nobody knows."""

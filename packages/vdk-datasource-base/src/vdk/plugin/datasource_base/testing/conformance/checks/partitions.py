@@ -25,7 +25,7 @@ class PartitionConformance(Conformance):
         """A partition's state is kept under its id: two of one name overwrite each other's."""
         with opened(source) as made:
             for stream in made.streams():
-                ids = [one.id for one in stream.partitions({})]
+                ids = [partition.id for partition in stream.partitions({})]
                 assert len(ids) == len(set(ids)), (
                     f"stream {stream.name!r} has partitions of the same id ({ids}): give each an id of its own"
                 )

@@ -40,7 +40,7 @@ def unlike(landed: Sequence[Row], given: Sequence[Row]) -> tuple[list[Row], list
     rest = list(landed)
     missing = []
     for row in given:
-        found = next((at for at, one in enumerate(rest) if _same_row(row, one)), None)
+        found = next((index for index, one in enumerate(rest) if _same_row(row, one)), None)
         if found is None:
             missing.append(row)
         else:

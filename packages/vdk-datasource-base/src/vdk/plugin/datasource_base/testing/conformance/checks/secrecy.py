@@ -67,7 +67,7 @@ class SecrecyChecks(Conformance):
 def _suspects(source: MakeSource) -> Iterator[tuple[MakeSource, Callable[[str], bool]]]:
     config = source().config
     given = [value for value in secrets_in(config) if len(value) >= SHORTEST]
-    if not given and any(is_secret(one) for _, type_ in leaves(type(config)) for one in members(type_)):
+    if not given and any(is_secret(member) for _, type_ in leaves(type(config)) for member in members(type_)):
         pytest.skip(f"no secret option is set in `source`: set one to {SHORTEST} characters or more, to be looked for")
     yield source, _finder(given)
 

@@ -92,7 +92,7 @@ class StateChecks(Conformance):
     def test_a_state_of_another_version_is_not_followed(self, source: MakeSource) -> None:
         """After an update of the plugin is taken back, its states are still there."""
         for where, part, payloads in _read_all(source):
-            for state in [one.state for one in payloads if one.state][-1:]:
+            for state in [payload.state for payload in payloads if payload.state][-1:]:
                 for version in (0, 1000):
                     other = {name: version if name in VERSIONS else value for name, value in state.items()}
                     if other != state:
@@ -101,7 +101,7 @@ class StateChecks(Conformance):
     def test_a_damaged_state_is_not_followed(self, source: MakeSource) -> None:
         """Half a state that is read as a position is a position that nobody was at."""
         for where, part, payloads in _read_all(source):
-            states = [(number, one.state) for number, one in enumerate(payloads) if one.state]
+            states = [(number, payload.state) for number, payload in enumerate(payloads) if payload.state]
             for number, state in states[: (len(states) + 1) // 2][-1:]:
                 behind = rows_of(payloads[number + 1 :])
                 for damaged in _damaged(dict(state)):
@@ -117,11 +117,11 @@ class StateChecks(Conformance):
     def test_a_new_stream_leaves_the_states_of_the_others(self, source: MakeSource, landing: Landing) -> None:
         """A table that is added must be read whole, and the others must not begin anew for it."""
         landing.run(source)
-        usual = {one.stream: one.rows_read for one in landing.run(source).streams}
+        usual = {stream.stream: stream.rows_read for stream in landing.run(source).streams}
         for new in usual if len(usual) > 1 else ():
             with Landing.fresh() as grown:
                 grown.run(watched(source, hidden=[new]))
-                read = {one.stream: one.rows_read for one in grown.run(source).streams if one.stream != new}
+                read = {stream.stream: stream.rows_read for stream in grown.run(source).streams if stream.stream != new}
             more = {name: rows for name, rows in read.items() if rows > usual[name]}
             assert not more, f"when {new!r} is added, other streams begin anew (rows read: {more}): let them go on"
 
@@ -151,11 +151,16 @@ def _read_all(source: MakeSource) -> Iterator[tuple[str, Any, list[DataSourcePay
 
 
 def _all_states(source: MakeSource) -> list[tuple[str, Mapping[str, Any]]]:
-    return [(where, one.state) for where, _, payloads in _read_all(source) for one in payloads if one.state is not None]
+    return [
+        (where, payload.state)
+        for where, _, payloads in _read_all(source)
+        for payload in payloads
+        if payload.state is not None
+    ]
 
 
 def _has_state(payloads: list[DataSourcePayload]) -> bool:
-    return any(one.state for one in payloads)
+    return any(payload.state for payload in payloads)
 
 
 def _payloads_of(source: MakeSource) -> int:

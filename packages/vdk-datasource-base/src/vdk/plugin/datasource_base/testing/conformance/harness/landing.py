@@ -110,7 +110,7 @@ class Landing:
     @property
     def states(self) -> dict[tuple[str, str], State]:
         """(stream, partition) → state, as stored."""
-        return {(key.stream, key.partition): one.state for key, one in self.store.states.items()}
+        return {(key.stream, key.partition): state.state for key, state in self.store.states.items()}
 
     def add_state(self, make: MakeSource, stream: str, state: State, partition: str = "") -> None:
         """A state that an earlier run left behind."""

@@ -37,7 +37,7 @@ class _Watched(DataSource[Any]):
         self._source.connect(state)
 
     def streams(self) -> list[DataSourceStream]:
-        return [_Stream(one, self._told) for one in self._source.streams() if one.name not in self._hidden]
+        return [_Stream(stream, self._told) for stream in self._source.streams() if stream.name not in self._hidden]
 
     def identity(self) -> str:
         return self._source.identity()
@@ -58,7 +58,7 @@ class _Stream(DataSourceStream):
         return self._stream.schema(table)
 
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
-        return (_Partition(self.name, one, self._told) for one in self._stream.partitions(state))
+        return (_Partition(self.name, partition, self._told) for partition in self._stream.partitions(state))
 
 
 class _Partition(StreamPartition):
