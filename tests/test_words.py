@@ -1,0 +1,70 @@
+"""The words that no text and no name of this repository uses, in one place.
+
+A reader who knows dlt, Singer, Airbyte or SQLAlchemy should recognise each name and read each sentence once. What is
+banned here was read twice by somebody.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PHRASES = re.compile(
+    r"\b(?:told|said|anew|whence|for ever|(?<!there )(?:is|are|was|were) no (?!longer)|of a person's|taken for|is away|are away)\b",
+    re.IGNORECASE,
+)
+"""Write instead: reported, set or states; again; from where; forever or without limit; is not a; treated as; is unreachable."""
+
+NAMES = frozenset({"one", "at", "found", "told", "said", "wanted", "where", "there"})
+"""As variables and parameters: they say nothing about the value."""
+
+LEFT = ("plugins/vdk-source-sqlite/src/vdk/plugin/source_sqlite/sql/",)
+"""Rewritten as a whole by the package for SQL databases."""
+
+
+def files(*patterns: str) -> list[Path]:
+    paths = {path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}
+    return sorted(path for path in paths if not path.relative_to(ROOT).as_posix().startswith(LEFT))
+
+
+TEXTS = files("*.md", "docs/**/*.md", "changes/*.md", "packages/*/README.md", "plugins/*/README.md", "template/**/*.md")
+SOURCES = files("packages/*/src/**/*.py", "plugins/*/src/**/*.py", "template/**/*.py", "tools/*.py", "examples/*/*.py")
+
+
+def phrases_in(text: str) -> Iterator[str]:
+    for number, line in enumerate(text.splitlines(), 1):
+        for match in PHRASES.finditer(line):
+            yield f"line {number}: {match.group(0)!r} in {line.strip()!r}"
+
+
+def names_in(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        name = node.arg if isinstance(node, ast.arg) else node.id if isinstance(node, ast.Name) else None
+        if name in NAMES and (isinstance(node, ast.arg) or isinstance(node.ctx, ast.Store)):
+            yield f"line {node.lineno}: {name}"
+
+
+def problems(paths: list[Path], check: Callable[[str], Iterator[str]]) -> list[str]:
+    return [f"{path.relative_to(ROOT)}, {problem}" for path in paths for problem in check(path.read_text("utf-8"))]
+
+
+def test_no_text_uses_a_banned_phrase() -> None:
+    """Sentences are in the present tense, active, with the subject first."""
+    assert not problems([*TEXTS, *SOURCES], phrases_in)
+
+
+def test_no_variable_has_a_banned_name() -> None:
+    """A variable is named after what it holds."""
+    assert not problems(SOURCES, names_in)
+
+
+def test_the_checks_can_fail() -> None:
+    """Both see what they are there for."""
+    assert list(phrases_in("What is wrong is told\nbefore"))
+    assert list(phrases_in("it is no TOML"))
+    assert not list(phrases_in("there is no state, and it is no longer read"))
+    assert list(names_in("def f(found):\n    return [one for one in found]"))
