@@ -14,10 +14,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 PHRASES = re.compile(
-    r"\b(?:told|said|anew|whence|for ever|(?<!there )(?:is|are|was|were) no (?!longer)|of a person's|taken for|is away|are away)\b",
+    r"\b(?:told|said|anew|whence|for ever|of a person's|taken for|is away|are away"
+    r"|(?<!there )(?:is|are|was|were) no (?!longer))\b",
     re.IGNORECASE,
 )
-"""Write instead: reported, set or states; again; from where; forever or without limit; is not a; treated as; is unreachable."""
+"""Write instead: reported, sets, states; again; from where; forever; is not a; treated as; is unreachable."""
 
 NAMES = frozenset({"one", "at", "found", "told", "said", "wanted", "where", "there"})
 """As variables and parameters: they say nothing about the value."""
