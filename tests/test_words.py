@@ -23,7 +23,7 @@ PHRASES = re.compile(
 NAMES = frozenset({"one", "at", "found", "told", "said", "wanted", "where", "there"})
 """As variables and parameters: they say nothing about the value."""
 
-LEFT = ("plugins/vdk-source-sqlite/src/vdk/plugin/source_sqlite/sql/",)
+LEFT = tuple(f"plugins/vdk-source-sqlite/src/vdk/plugin/source_sqlite/{folder}/" for folder in ("sql", "_sqlite"))
 """Rewritten as a whole by the package for SQL databases."""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import distributions as d
 
 OTHERS = ("benchmarks", "examples", "tests", "tools")
-# What a distribution may have, besides its setup.py and its jobs, whose steps are no modules.
+# What a distribution may have, besides its setup.py and its jobs, whose steps are not modules.
 PARTS = ("src", "tests", "backend", "hooks", "rename.py")
 
 

@@ -1,6 +1,6 @@
 """A small shop as a SQLite database, and a day in its life.
 
-python shop.py make     makes data/shop.db anew
+python shop.py make     creates data/shop.db again
 python shop.py change   changes a few rows and adds some
 """
 
@@ -79,20 +79,20 @@ def make(path: Path = DATABASE) -> None:
     ]
     orders, items = [], []
     for number in range(1, ORDERS + 1):
-        at = moment()
+        ordered = moment()
         orders.append(
             (
                 number,
                 chance.randint(1, CUSTOMERS),
-                f"{at:%F}",
+                f"{ordered:%F}",
                 f"{chance.uniform(5, 900):.2f}",
                 round(chance.uniform(0.1, 30), 3),
                 chance.choice([None, "leave at the door", 'it\'s a gift; "wrap it"']),
-                f"{at:%F %T}",
+                f"{ordered:%F %T}",
             )
         )
         for line in range(1, chance.randint(1, 4)):
-            items.append((number, line, chance.choice(products)[0], chance.randint(1, 9), f"{at:%F %T}"))
+            items.append((number, line, chance.choice(products)[0], chance.randint(1, 9), f"{ordered:%F %T}"))
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(TABLES)
         connection.executemany("INSERT INTO customers VALUES (?, ?, ?, ?, ?)", customers)

@@ -20,7 +20,7 @@ REPOS = [{"id": number, "full_name": f"example/{name}", "stars": 10 * number} fo
 
 def issues(repo: dict[str, Any], changed: bool) -> list[dict[str, Any]]:
     """Forty-five issues of a repository; later, one of them is closed and another is new."""
-    found = [
+    rows = [
         {
             "id": 1000 * repo["id"] + number,
             "number": number,
@@ -32,9 +32,9 @@ def issues(repo: dict[str, Any], changed: bool) -> list[dict[str, Any]]:
         for number in range(45)
     ]
     if changed:
-        found[0] |= {"state": "closed", "updated_at": "2026-03-01T12:00:00Z", "closed_by": {"login": "ann"}}
-        found.append(found[0] | {"id": 1000 * repo["id"] + 99, "number": 99, "state": "open", "closed_by": None})
-    return found
+        rows[0] |= {"state": "closed", "updated_at": "2026-03-01T12:00:00Z", "closed_by": {"login": "ann"}}
+        rows.append(rows[0] | {"id": 1000 * repo["id"] + 99, "number": 99, "state": "open", "closed_by": None})
+    return rows
 
 
 class Forge(ThreadingHTTPServer):
@@ -72,18 +72,20 @@ class Handler(BaseHTTPRequestHandler):
         """The rows since a time, twenty at once, with a link to the next."""
         parts = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        found = [row for row in rows if row.get("updated_at", "") >= query.get("since", "")]
+        matching = [row for row in rows if row.get("updated_at", "") >= query.get("since", "")]
         number = int(query.get("page", "1"))
         following = urlencode({**query, "page": number + 1})
         link = (
-            {"Link": f'<{self.server.url}{parts.path}?{following}>; rel="next"'} if number * PAGE < len(found) else {}
+            {"Link": f'<{self.server.url}{parts.path}?{following}>; rel="next"'}
+            if number * PAGE < len(matching)
+            else {}
         )
-        self.answer(200, found[(number - 1) * PAGE : number * PAGE], link)
+        self.answer(200, matching[(number - 1) * PAGE : number * PAGE], link)
 
     def rows(self, path: str) -> list[dict[str, Any]] | None:
         if path == "/repos":
             return REPOS
-        repo = next((one for one in REPOS if path == f"/repos/{one['full_name']}/issues"), None)
+        repo = next((entry for entry in REPOS if path == f"/repos/{entry['full_name']}/issues"), None)
         return issues(repo, self.server.changed) if repo is not None else None
 
     def answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:

@@ -37,13 +37,13 @@ def test_two_runs_at_once_both_end_right(vdk: Vdk, flow: Callable[..., Path], tm
         subprocess.Popen([*VDK, "datasource", "run", str(path)], cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE)
         for _ in range(2)
     ]
-    told = [run.communicate(timeout=120)[1] for run in runs]
-    assert 0 in [run.returncode for run in runs], told
+    outputs = [run.communicate(timeout=120)[1] for run in runs]
+    assert 0 in [run.returncode for run in runs], outputs
     for table in ("orders", "events"):
         assert differences(shop, table, tmp_path / "lake.duckdb", table) == []
     done = vdk("datasource", "run", str(path), "--summary", "summary.json")
     assert done.returncode == 0, done.stderr
-    assert [one["rows_landed"] for one in summary_of(tmp_path / "summary.json").values()] == [0, 0]
+    assert [stream["rows_landed"] for stream in summary_of(tmp_path / "summary.json").values()] == [0, 0]
 
 
 def test_columns_and_tables_that_come_and_go(vdk: Vdk, flow: Callable[..., Path], tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def test_the_demo_tells_what_landed(demo: tuple[Path, str]) -> None:
-    """Both runs are told as tables, and the second moved the changed rows alone."""
+    """Both runs are reported as tables, and the second moved the changed rows alone."""
     _, printed = demo
     assert "First run" in printed
     assert "The second run landed the changed rows and no others." in printed

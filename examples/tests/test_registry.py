@@ -19,8 +19,8 @@ PROJ = Path(pyproj.datadir.get_data_dir()) / "proj.db"
 
 def objects(kind: str) -> list[str]:
     with closing(sqlite3.connect(f"file:{PROJ}?mode=ro", uri=True)) as source:
-        found = source.execute("SELECT name FROM sqlite_master WHERE type = ? AND name NOT LIKE 'sqlite%'", (kind,))
-        return [name for (name,) in found]
+        cursor = source.execute("SELECT name FROM sqlite_master WHERE type = ? AND name NOT LIKE 'sqlite%'", (kind,))
+        return [name for (name,) in cursor]
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def landed(vdk: Vdk, flow: Callable[..., Path], tmp_path: Path) -> Path:
 
 def test_every_value_of_every_table_and_view_lands(landed: Path) -> None:
     """Each table and view of the registry is in DuckDB, value by value, those without rows included."""
-    told = [
+    problems = [
         line for kind in ("table", "view") for name in objects(kind) for line in differences(PROJ, name, landed, name)
     ]
-    assert told == []
+    assert problems == []
     assert len(objects("table")) > 30
 
 

@@ -61,11 +61,11 @@ def test_every_type_comes_back_as_what_it_was(vdk: Vdk, flow: Callable[..., Path
 
 def test_a_large_database_of_others_is_the_same_afterwards(vdk: Vdk, flow: Callable[..., Path], tmp_path: Path) -> None:
     """PROJ's database into SQLite, and from there into DuckDB: every value of every table."""
-    there = flow(PROJ, name="there.toml")
-    there.write_text(there.read_text("utf-8").replace("duckdb:///lake.duckdb", "sqlite:///copy.db"), "utf-8")
-    done = vdk("datasource", "run", str(there), "--summary", "there.json")
+    path = flow(PROJ, name="path.toml")
+    path.write_text(path.read_text("utf-8").replace("duckdb:///lake.duckdb", "sqlite:///copy.db"), "utf-8")
+    done = vdk("datasource", "run", str(path), "--summary", "path.json")
     assert done.returncode == 0, done.stderr
-    streams = sorted(summary_of(tmp_path / "there.json"))
+    streams = sorted(summary_of(tmp_path / "path.json"))
     with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
         made = {name for (name,) in copy.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     assert {name for name in made if not name.startswith("_vdk_")} == set(streams)

@@ -77,8 +77,10 @@ def test_odd_names_land_like_any_other(vdk: Vdk, flow: Callable[..., Path], tmp_
     make(tmp_path / "shop.db", script)
     done = vdk("datasource", "run", str(flow()))
     assert done.returncode == 0, done.stderr
-    told = [line for name in names for line in differences(tmp_path / "shop.db", name, tmp_path / "lake.duckdb", name)]
-    assert told == []
+    problems = [
+        line for name in names for line in differences(tmp_path / "shop.db", name, tmp_path / "lake.duckdb", name)
+    ]
+    assert problems == []
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ def test_small_and_wide_databases(
 
 
 def test_what_is_wrong_is_said_in_words(vdk: Vdk, flow: Callable[..., Path], tmp_path: Path) -> None:
-    """A missing file, one that is no database, an unknown option and a pattern without a match: exit code 1 and a
+    """A missing file, one that is not a database, an unknown option and a pattern without a match: exit code 1 and a
     message that names the thing. A missing database is not made."""
     (tmp_path / "text.db").write_text("no database, but long enough to look like a file of some other kind" * 20)
     make(tmp_path / "shop.db", ORDERS)

@@ -58,7 +58,7 @@ def shop(path: Path, *statements: str) -> None:
 def test_changed_rows_land_as_new_versions_and_the_newest_are_the_source(
     vdk: Vdk, parquet: Callable[..., str], tmp_path: Path
 ) -> None:
-    """A second run appends what changed, in columns that came since too; nobody asked for that, so it is told."""
+    """A second run appends what changed, in columns that came since too; nobody asked for that, so the log warns."""
     database, path = tmp_path / "shop.db", parquet()
     shop(
         database,
@@ -102,8 +102,8 @@ def test_every_value_of_a_database_lands_and_a_second_run_replaces_it(
     """All tables of the EPSG registry, those without rows too, as DuckDB and as pyarrow read them."""
     path = parquet(PROJ)
     with closing(sqlite3.connect(PROJ)) as source:
-        found = source.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
-        tables = [name for (name,) in found]
+        cursor = source.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+        tables = [name for (name,) in cursor]
     for _ in range(2):
         done = vdk("datasource", "run", path)
         assert done.returncode == 0, done.stderr

@@ -26,18 +26,18 @@ def differences(database: Path, table: str, lake: Path, landed_table: str) -> li
     with closing(duckdb.connect(str(lake), read_only=True)) as destination:
         # a JSON or text column is compared as text, whatever sqlite3 gives for it
         landed = {row[0] for row in destination.execute(f"DESCRIBE {quoted(landed_table)}").fetchall()}
-        # a column of no type that has no value yet waits for one, and is no column until then
+        # a column without a type and a value waits for a value, and does not exist until then
         names = ", ".join(quoted(name) if name in landed else "NULL" for name in columns)
-        found = destination.execute(f"SELECT {names} FROM {quoted(landed_table)}").fetchall()
-    if len(expected) != len(found):
-        return [f"{table}: {len(expected)} rows in the source, {len(found)} landed"]
-    told: list[str] = []
-    ours = sorted((tuple(map(canonical, row)) for row in found), key=repr)
+        stored = destination.execute(f"SELECT {names} FROM {quoted(landed_table)}").fetchall()
+    if len(expected) != len(stored):
+        return [f"{table}: {len(expected)} rows in the source, {len(stored)} landed"]
+    problems: list[str] = []
+    ours = sorted((tuple(map(canonical, row)) for row in stored), key=repr)
     theirs = sorted((tuple(map(canonical, row)) for row in expected), key=repr)
     for mine, true in zip(ours, theirs, strict=True):
         if mine != true:
-            told.append(f"{table}: landed {mine!r}, the source has {true!r}")
-    return told[:5]
+            problems.append(f"{table}: landed {mine!r}, the source has {true!r}")
+    return problems[:5]
 
 
 def canonical(value: Any) -> Any:

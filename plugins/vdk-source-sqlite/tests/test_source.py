@@ -70,7 +70,7 @@ class TestOpening:
 
     def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
         (tmp_path / "x.db").write_text("id,name\n" * 500)
-        with pytest.raises(ConfigurationError, match=r"x\.db' is no SQLite database"):
+        with pytest.raises(ConfigurationError, match=r"x\.db' is not a SQLite database"):
             source_of(tmp_path / "x.db").check()
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

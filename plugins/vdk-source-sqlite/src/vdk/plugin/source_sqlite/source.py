@@ -72,5 +72,5 @@ def _absolute(database: Path) -> Path:
         path.is_file()
     except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL character, or links in a circle
         why = error.strerror if isinstance(error, OSError) else error
-        raise ConfigurationError(f"database: {str(database)!r} is no path of a file: {why}") from None
+        raise ConfigurationError(f"database: {str(database)!r} is not the path of a file: {why}") from None
     return path

@@ -68,7 +68,7 @@ class SqliteBulk:
         return self._process is not None
 
     def _start(self) -> None:
-        # -P: as with an installed command, the working directory is no place to import from.
+        # -P: as with an installed command, nothing is imported from the working directory.
         # A session of its own: Ctrl-C goes to the one who asked, which then ends this one.
         command = [sys.executable, "-P", "-m", _reader.__name__]
         with suppress(OSError):

@@ -145,7 +145,7 @@ class SqliteDialect:
             )
         if any(sign in text.lower() for sign in _NO_DATABASE):
             return ConfigurationError(
-                f"{str(self.path)!r} is no SQLite database, or a damaged or encrypted one ({text})"
+                f"{str(self.path)!r} is not a SQLite database, or is damaged or encrypted ({text})"
             )
         if "readonly" in text.lower() and self.path.with_name(f"{self.path.name}-journal").exists():
             return ConfigurationError(
@@ -183,5 +183,5 @@ class SqliteDialect:
 
 
 def _undecodable(data: bytes) -> str:
-    """Text that is no UTF-8 keeps its bytes as lone surrogates: it converts to no column, and shows in the error."""
+    """Text that is not UTF-8 keeps its bytes as lone surrogates: no column takes it, and the error shows it."""
     return data.decode("utf-8", "surrogateescape")
