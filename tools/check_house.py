@@ -2,7 +2,7 @@
 
 The template and each folder of packages/ and plugins/ have what the build and the release need, their three names
 are one, nothing owns the shared ``vdk`` namespace, every YAML and TOML file parses, the pipelines are what GitLab
-takes, and the table of tox.ini names every distribution.
+takes, the table of tox.ini names every distribution, and no distribution imports what is private to another.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 import yaml
 
 import distributions as d
+from check_sources import check_sources
 from ci_report import PYTHONS
 
 # Where a distribution and what is imported from it have different names.
@@ -44,7 +45,7 @@ GitLabLoader.add_constructor("!reference", reference)
 
 
 def main() -> int:
-    problems = [*check_files_parse(), *check_pipelines(), *check_table()]
+    problems = [*check_files_parse(), *check_pipelines(), *check_table(), *check_sources(d.all_distributions())]
     for distribution in d.all_distributions():
         problems += [f"{distribution.folder.relative_to(d.ROOT)}: {problem}" for problem in check_folder(distribution)]
     print("\n".join(problems) or "house rules: all is well")

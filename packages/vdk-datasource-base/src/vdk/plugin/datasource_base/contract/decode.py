@@ -6,7 +6,6 @@ names, and the leniency that a value out of a ``${…}`` needs, since it can onl
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ import msgspec
 from . import remedies
 from .config import Duration, Secret
 from .errors import ConfigurationError, shortened
+from .suggestions import did_you_mean
 
 T = TypeVar("T")
 
@@ -181,9 +181,8 @@ def _message(data: Any, type_: type, path: list[str], problem: str, where: str, 
 
 def _closest(name: str, type_: type, path: list[str]) -> str:
     known = _options(type_, path)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    if near:
-        return f"; did you mean {' or '.join(repr(one) for one in near)}?"
+    if near := did_you_mean(name, known):
+        return f"; {near}"
     return f"; the options are {', '.join(sorted(known))}" if known else ""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from msgspec import inspect
 
 from .config import Duration, Secret
+from .suggestions import closest
 
 LONGEST = 60
 """Characters of a value that is repeated in the line to write; a longer one is ``…`` there."""
@@ -73,7 +73,7 @@ def _converted(members: Sequence[Any], value: Any) -> str | None:
     if any(isinstance(one, inspect.ListType) and not _of_tables(one) for one in members) and isinstance(value, str):
         return f"[{toml(value)}]"
     if choices := [one for member in members if isinstance(member, inspect.LiteralType) for one in member.values]:
-        near = difflib.get_close_matches(str(value).lower(), [str(choice) for choice in choices], n=1)
+        near = closest(str(value).lower(), map(str, choices), limit=1)
         return toml(near[0]) if near else None
     if _has(members, inspect.BoolType) and str(value).lower() in ("true", "yes", "on", "1", "false", "no", "off", "0"):
         return toml(str(value).lower() in ("true", "yes", "on", "1"))

@@ -32,7 +32,7 @@ def datasource() -> None:
 @OUTPUT
 @click.pass_context
 def list_(ctx: click.Context, output: str) -> None:
-    from ..parts.registry import Entries
+    from ..parts.entries import Entries
     from .hooks import with_plugins
 
     registry = with_plugins(Entries(), ctx.obj.plugin_registry)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..contract import JSON_TYPE, BadRecordError
-from .destination import Kind
+from .destination import BatchKind
 from .rows import rows_of
 
 Misfit = tuple[Mapping[str, Any], BadRecordError]
@@ -28,7 +28,7 @@ class Operations:
         and those of one turn in the order of the ``Operations``.
     """
 
-    kind: Kind
+    kind: BatchKind
     data: pa.Table
     turns: pa.Array
 

@@ -23,7 +23,7 @@ import pyarrow as pa
 from ..contract import DestinationError, State
 
 WriteMode = Literal["append", "upsert", "replace"]
-Kind = Literal["rows", "deletes", "keys"]
+BatchKind = Literal["rows", "deletes", "keys"]
 
 RESERVED_PREFIX = "_vdk_"
 """Columns and tables that begin so belong to the framework."""
@@ -108,7 +108,7 @@ class TableBatch:
     """
 
     table: TableSpec
-    kind: Kind
+    kind: BatchKind
     data: pa.Table
 
 

@@ -14,11 +14,11 @@ import msgspec
 from msgspec import Meta
 
 from ..contract import ConfigurationError, DataSourceConfig, Duration, decode_config
+from ..contract.suggestions import suggest
 from .destination import RESERVED_PREFIX, WriteMode
 from .flow_shape import check_shape
 from .redact import Redactor
 from .references import Lookup, Resolved, resolve
-from .registry import closest
 
 Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 OnError = Literal["continue", "stop"]
@@ -176,7 +176,7 @@ def _syntax(text: str, error: tomllib.TOMLDecodeError) -> str:
 
 def _known(where: str, kind: str, name: str, known: Mapping[str, object]) -> None:
     if name not in known:
-        raise ConfigurationError(f"{where}: there is no {kind} {name!r} in this file; {closest(name, known)}")
+        raise ConfigurationError(f"{where}: there is no {kind} {name!r} in this file; {suggest(name, known)}")
 
 
 def _below(prefix: str, paths: Mapping[str, str]) -> dict[str, str]:
@@ -203,7 +203,7 @@ def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, wher
             )
             if own and pattern in unwanted:
                 continue  # they are left out anyway
-            why = closest(pattern, names)
+            why = suggest(pattern, names)
             if own:
                 why = f"tables whose names begin with {RESERVED_PREFIX} are the framework's, and sources leave them out"
                 why = why if names else f"there are none, and {why}"

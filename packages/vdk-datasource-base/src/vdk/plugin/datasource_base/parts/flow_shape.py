@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..contract import ConfigurationError
 from ..contract.remedies import toml
+from ..contract.suggestions import closest
 
 PARTS = {
     "sources": '[sources.shop]\nname = "sqlite"\nconfig = { database = "shop.db" }',
@@ -127,4 +127,4 @@ def _header(part: str, entries: Any) -> str:
 
 
 def _near(key: str, known: Iterable[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(key, known, n=1, cutoff=0.6)), None)
+    return next(iter(closest(key, known, limit=1)), None)

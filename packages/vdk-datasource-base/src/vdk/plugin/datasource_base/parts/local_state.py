@@ -156,12 +156,7 @@ class LocalFileStore:
         self.path = path
         self.destination = destination
         self._records = Records()
-        self._file = LoggedDocument(
-            path,
-            lambda: path.with_name(f"{path.name}.{os.getpid()}.tmp"),
-            write_synced=_write_synced,
-            sync_folder=lambda folder: _sync_folder(folder),
-        )
+        self._file = LoggedDocument(path, lambda: path.with_name(f"{path.name}.{os.getpid()}.tmp"))
         self._turn = threading.Lock()  # a run's flows may share a store
 
     def load(self, source_id: str) -> list[StoredState]:
@@ -228,13 +223,6 @@ def _document(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"format": FORMAT, "v": VERSION, "states": list(records)}
 
 
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _as_dict(key: StateKey) -> dict[str, str]:
     return {
         "source_id": key.source_id,
@@ -243,15 +231,3 @@ def _as_dict(key: StateKey) -> dict[str, str]:
         "partition": key.partition,
         "destination_table": key.table,
     }
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable; the systems that cannot sync a folder need not."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

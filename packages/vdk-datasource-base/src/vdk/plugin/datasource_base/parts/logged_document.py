@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .files import sync_folder, write_synced
+
 SMALL = 32 * 2**10
 """Bytes up to which a document is written whole: it is then one file, which a person can read."""
 _LOG = "log"
@@ -28,21 +30,11 @@ class LoggedDocument:
 
     :param path: the document's file; its folder exists when it is written.
     :param aside: where a new one is written, on the same file system, before it takes the place of the old one.
-    :param write_synced: writes a file so that it is on the disk. :param sync_folder: makes a rename durable.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        aside: Callable[[], Path],
-        *,
-        write_synced: Callable[[Path, bytes], None],
-        sync_folder: Callable[[Path], None],
-    ) -> None:
+    def __init__(self, path: Path, aside: Callable[[], Path]) -> None:
         self.path = path
         self._aside = aside
-        self._write_synced = write_synced
-        self._sync_folder = sync_folder
         self._identity: tuple[int, int, int] | None = None
         self._log: Path | None = None
         self._size = self._end = 0  # bytes of the document, and of the log as far as it was read
@@ -112,8 +104,8 @@ class LoggedDocument:
         aside = self._aside()
         try:
             if log is not None:
-                self._write_synced(log, b"")
-            self._write_synced(aside, content)
+                write_synced(log, b"")
+            write_synced(aside, content)
             os.replace(aside, self.path)
         except BaseException:
             for path in (aside, log):
@@ -121,7 +113,7 @@ class LoggedDocument:
                     with suppress(OSError):
                         path.unlink(missing_ok=True)
             raise
-        self._sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
         if self._log is not None:  # nothing names it any more
             with suppress(OSError):
                 self._log.unlink(missing_ok=True)

@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from ..contract import ConfigurationError, DataSourceError
+from ..contract.suggestions import suggest
 from .infer import infer_table
-from .registry import closest
 from .rows import rows_of
 
 PREFIX = "_vdk_flow_folder_"
@@ -61,7 +61,7 @@ def _installed(name: str, folder: Path) -> ModuleType:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise  # the module is there, and one that it imports is not
         known = [path.stem for path in folder.glob("*.py")]
-        hint = f"; {closest(name, known)}" if known else ""
+        hint = f"; {suggest(name, known)}" if known else ""
         raise ModuleMissingError(
             f"there is no module {name!r}: neither {' nor '.join(map(str, _paths(name, folder)))} is there, and none "
             f"of this name is installed in {sys.prefix}{hint}"
@@ -184,7 +184,7 @@ def load_transform(given: Any, *, folder: Path, where: str) -> Transform | None:
         known = [name for name, var in vars(loaded).items() if callable(var)]
         file = getattr(loaded, "__file__", None)
         raise ConfigurationError(
-            f"{where}.transform: {module} ({file}) has no function {attribute!r}; {closest(attribute, known)}"
+            f"{where}.transform: {module} ({file}) has no function {attribute!r}; {suggest(attribute, known)}"
         )
     return Transform(function, given)
 

@@ -24,10 +24,10 @@ from vdk.plugin.datasource_base.contract import (
     DataSourceError,
     DestinationError,
 )
+from vdk.plugin.datasource_base.parts import quoted
 
 from ..parquet.file_moves import disk_errors
 from ..sql.database import constrained, first_bytes, forbidden, something_else
-from ..sql.names import quoted
 from ..target_identity import FileId, check_same, opened_id
 from ..values import UnfitValueError
 

@@ -12,10 +12,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vdk.plugin.datasource_base.parts import quoted
+
 from ..parquet.file_moves import disk_errors
 from ..sql.database import Database
 from ..sql.incoming import Incoming
-from ..sql.names import check_name, check_table, folded, quoted
+from ..sql.names import check_name, check_table, folded
 from ..sql.types import Columns, Types
 from ..values import UnfitValueError, is_json
 from .connection import DuckDBConnection, translated

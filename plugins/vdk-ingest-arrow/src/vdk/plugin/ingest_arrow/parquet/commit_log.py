@@ -16,7 +16,7 @@ from typing import Any
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, State, StateError
 from vdk.plugin.datasource_base.parts import CommitUnit, LoggedDocument, StateKey, StoredState
 
-from .file_moves import Move, decoded, disk_errors, encoded, sync_folder, write_synced
+from .file_moves import Move, decoded, disk_errors, encoded
 
 FORMAT = "vdk-ingest-arrow parquet"
 VERSION = 1
@@ -42,12 +42,7 @@ class Record:
 
     def __init__(self, path: Path, aside: Path) -> None:
         self._path = path
-        self._file = LoggedDocument(
-            path,
-            lambda: aside,
-            write_synced=lambda file, content: write_synced(file, content),
-            sync_folder=lambda folder: sync_folder(folder),
-        )
+        self._file = LoggedDocument(path, lambda: aside)
         self.states: dict[StateKey, StoredState] = {}
         self.moves: Sequence[Move] = ()
         self.forgotten = 0

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vdk.plugin.datasource_base.contract import DestinationError
+from vdk.plugin.datasource_base.parts import sync_folder
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -37,26 +38,6 @@ def disk_errors(where: Path) -> Iterator[None]:
         if error.errno in _FORBIDDEN:
             raise DestinationError(f"{path} may not be read and written: {error.strerror}") from error
         raise DestinationError(f"{path}: {error.strerror or error}") from error
-
-
-def write_synced(path: Path, content: bytes) -> None:
-    """Write a file so that it is on the disk when this returns."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Make what was renamed in a folder durable; the systems that cannot sync a folder need not."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def exchange(one: Path, other: Path) -> bool:

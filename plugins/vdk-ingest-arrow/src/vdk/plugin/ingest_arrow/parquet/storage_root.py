@@ -18,10 +18,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, DestinationError
+from vdk.plugin.datasource_base.parts import sync_folder
 
 from ..target_identity import HeldFolder
 from .commit_log import Change, Record
-from .file_moves import DATA_FILE, Move, disk_errors, sync_folder
+from .file_moves import DATA_FILE, Move, disk_errors
 
 LONGEST = 255
 """Bytes in the name of a file: the limit of ext4, XFS, APFS and (in characters) NTFS."""

@@ -11,10 +11,11 @@ import pyarrow as pa
 from adbc_driver_manager import Error
 
 from vdk.plugin.datasource_base.contract import DestinationError
+from vdk.plugin.datasource_base.parts import literal, quoted
 
 from ..sql.database import Database
 from ..sql.incoming import Incoming
-from ..sql.names import check_name, check_table, leads, literal, quoted
+from ..sql.names import check_name, check_table, leads
 from ..sql.types import Columns, Types
 from .connection import PostgresqlConnection
 from .copy_encoding import wire_table

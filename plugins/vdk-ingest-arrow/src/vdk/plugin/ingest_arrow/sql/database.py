@@ -11,9 +11,10 @@ from typing import Any, ClassVar, TypeVar
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, DestinationError
+from vdk.plugin.datasource_base.parts import quoted
 
 from .incoming import Incoming
-from .names import check_name, folded, quoted
+from .names import check_name, folded
 from .types import Columns, Types
 
 

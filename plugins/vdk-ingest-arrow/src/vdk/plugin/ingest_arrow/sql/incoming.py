@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from .names import quoted
+from vdk.plugin.datasource_base.parts import quoted
+
 from .types import Columns, Types
 
 

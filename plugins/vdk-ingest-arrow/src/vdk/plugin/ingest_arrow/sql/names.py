@@ -17,16 +17,6 @@ STAGING_TABLE = "_vdk_datasource_staging"
 STAGED_PREFIX = "_vdk_staged_"
 
 
-def quoted(name: str) -> str:
-    """``name`` as an SQL identifier (ISO 9075, delimited identifier), whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """``text`` as an SQL string (ISO 9075, character string literal)."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def is_reserved(name: str) -> bool:
     """Whether a column or table is the framework's own."""
     return folded(name).startswith(RESERVED_PREFIX)

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError
-from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, TableSpec
-from vdk.plugin.datasource_base.parts.destination import Kind
+from vdk.plugin.datasource_base.parts import BatchKind, CommitUnit, StateKey, TableSpec
 
 from .incoming import Incoming
 from .names import STAGED_PREFIX, STAGING_TABLE
@@ -40,7 +39,7 @@ class Segment:
 
     table: str
     spec: TableSpec
-    kind: Kind
+    kind: BatchKind
     position: int
 
 
@@ -67,7 +66,7 @@ class Staging:
             + f", staged_at {types.zoned} NOT NULL)"
         )
 
-    def add(self, key: StateKey, spec: TableSpec, kind: Kind, incoming: Incoming, run_id: str) -> str:
+    def add(self, key: StateKey, spec: TableSpec, kind: BatchKind, incoming: Incoming, run_id: str) -> str:
         """Set rows aside behind those that are already. Returns the table they are in.
 
         Staged upserts replace each other by key at once, so that a segment has every key once.
@@ -89,7 +88,9 @@ class Staging:
         self._tables.land(aside, "rows", incoming, into=table)
         return table
 
-    def _register(self, key: StateKey, spec: TableSpec, kind: Kind, run_id: str, position: int, table: str) -> None:
+    def _register(
+        self, key: StateKey, spec: TableSpec, kind: BatchKind, run_id: str, position: int, table: str
+    ) -> None:
         landing = json.dumps([spec.write_mode, spec.primary_key, spec.soft_deletes, spec.evolve])
         whose = [key.source_id, key.stream, key.partition, key.table, run_id]
         self._rows(
@@ -171,7 +172,7 @@ class Staging:
         return Incoming.of_table(self._database.path(segment.table), columns)
 
 
-def _segment(table: str, target: str, kind: Kind, landing: str, position: int) -> Segment:
+def _segment(table: str, target: str, kind: BatchKind, landing: str, position: int) -> Segment:
     write_mode, primary_key, soft_deletes, evolve = json.loads(landing)
     spec = TableSpec(target, write_mode, tuple(primary_key), None, soft_deletes, evolve)
     return Segment(table, spec, kind, position)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from vdk.plugin.datasource_base.contract import DestinationError
-from vdk.plugin.datasource_base.parts import DELETED_AT, SchemaChange, TableSpec
-from vdk.plugin.datasource_base.parts.destination import Kind
+from vdk.plugin.datasource_base.parts import DELETED_AT, BatchKind, SchemaChange, TableSpec, quoted
 
 from .database import Database
 from .incoming import Incoming
-from .names import check_distinct, quoted
+from .names import check_distinct
 from .types import Columns
 
 
@@ -30,7 +29,7 @@ class Tables:
         """Whether it has no row that this transaction sees."""
         return not self.database.rows(f"SELECT 1 FROM {self.database.path(name)} LIMIT 1")
 
-    def land(self, spec: TableSpec, kind: Kind, incoming: Incoming, into: str | None = None) -> None:
+    def land(self, spec: TableSpec, kind: BatchKind, incoming: Incoming, into: str | None = None) -> None:
         """Land rows, or delete keys, as ``spec.write_mode`` says. Missing tables and columns are made."""
         table = into or spec.name
         if into is None:
@@ -85,7 +84,7 @@ class Tables:
     def drop(self, name: str) -> None:
         self.database.rows(f"DROP TABLE IF EXISTS {self.database.path(name)}")
 
-    def _conform(self, spec: TableSpec, kind: Kind, incoming: Incoming, table: str) -> Columns:
+    def _conform(self, spec: TableSpec, kind: BatchKind, incoming: Incoming, table: str) -> Columns:
         """Make the table take the incoming columns. Returns its columns afterwards."""
         declared = self._types.declared(spec)
         wanted = {**declared, **{name: type_ for name, type_ in incoming.types.items() if name not in declared}}

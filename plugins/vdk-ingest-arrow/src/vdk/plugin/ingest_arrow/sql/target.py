@@ -22,8 +22,8 @@ from vdk.plugin.datasource_base.parts import (
     TableBatch,
     TableSnapshot,
     TableSpec,
+    WriteMode,
 )
-from vdk.plugin.datasource_base.parts.destination import WriteMode
 
 from ..refused_rows import refusal
 from ..values import UnfitValueError, plain_table

@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import DestinationError
+from vdk.plugin.datasource_base.parts import quoted
 
 from ..sql.database import Database
 from ..sql.incoming import Incoming
-from ..sql.names import STAGED_PREFIX, check_name, check_table, folded, leads, quoted
+from ..sql.names import STAGED_PREFIX, check_name, check_table, folded, leads
 from ..sql.types import Columns
 from .columns import stored
 from .connection import SqliteConnection

@@ -16,9 +16,8 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from vdk.plugin.datasource_base.parts import exact_decimal
+from vdk.plugin.datasource_base.parts import exact_decimal, literal
 
-from ..sql.names import literal
 from ..sql.types import Types
 
 CAST = "_vdk_cast"

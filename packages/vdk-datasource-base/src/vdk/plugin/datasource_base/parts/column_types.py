@@ -1,4 +1,4 @@
-"""Types of columns, as the configuration writes them."""
+"""Types of columns, as a configuration writes them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import re
 
 import pyarrow as pa
 
-from vdk.plugin.datasource_base import ConfigurationError
-from vdk.plugin.datasource_base.contract import JSON_TYPE
+from ..contract import JSON_TYPE, ConfigurationError
 
 _TYPES: dict[str, pa.DataType] = {
     "text": pa.string(),
