@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
@@ -24,6 +25,8 @@ from vdk.plugin.datasource_base.contract import (
     StateError,
 )
 from vdk.plugin.datasource_base.parts import TableSnapshot
+from vdk.plugin.ingest_arrow.parquet import staging
+from vdk.plugin.ingest_arrow.parquet.data_file import DataFileWriter
 from vdk.plugin.ingest_arrow.parquet.file_moves import Add
 
 
@@ -375,6 +378,54 @@ def test_of_two_runs_of_one_stream_one_stops_with_nothing_landed(lake: Path) -> 
         other.publish(TableSnapshot([REPLACE], [unit(state={"n": 1})]))
     assert (ids(lake), states(lake)) == ([1], [("", 1, {"n": 1})])
     other.close()
+
+
+def test_rows_that_are_set_aside_while_another_run_drops_them_are_missed(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other run comes between the folder and the file in it."""
+    first, other = opened(lake), opened(lake)
+    real = DataFileWriter
+
+    def begun(*arguments: Any) -> DataFileWriter:
+        other.discard(partition("*"))
+        return real(*arguments)
+
+    monkeypatch.setattr(staging, "DataFileWriter", begun)
+    with pytest.raises(ConcurrentRunError, match=r"set aside in .* are gone.*\. Let one run at a time"):
+        first.stage(KEY, [rows(APPEND, {"id": [1]})], "run-1")
+    for one in (first, other):
+        one.close()
+
+
+def test_a_run_drops_what_is_set_aside_while_another_adds_to_it(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no error of the one that drops it."""
+    first, other = opened(lake), opened(lake)
+    first.stage(KEY, [rows(APPEND, {"id": [1]})], "run-1")
+    real = os.rmdir
+
+    def last(path: Any, **options: Any) -> None:
+        monkeypatch.undo()
+        first.stage(KEY, [rows(APPEND, {"id": [2], "more": [2]})], "run-1")
+        real(path, **options)
+
+    monkeypatch.setattr(os, "rmdir", last)
+    other.discard(partition("*"))
+    with pytest.raises(ConcurrentRunError, match=r"set aside in .* are gone"):
+        first.commit(unit(state={"n": 1}))
+    for one in (first, other):
+        one.close()
+
+
+def test_a_commit_leaves_what_another_run_has_set_aside(lake: Path) -> None:
+    """Its rows must not be lost after its own commit found them."""
+    first, other = opened(lake), opened(lake)
+    first.stage(KEY, [rows(APPEND, {"id": [1]})], "run-1")
+    other.stage(KEY, [rows(APPEND, {"id": [2]})], "run-2")
+    first.commit(unit(state={"n": 1}))
+    assert other.has_staged(KEY, "run-2")
+    for one in (first, other):
+        one.close()
 
 
 def test_runs_of_several_streams_take_turns_and_lose_nothing(lake: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import faulthandler
@@ -78,6 +79,9 @@ def is_interactive() -> bool:
 
 log = logging.getLogger(__name__)
 
+SEND_AFTER = 0.05
+"""Seconds for the main thread to leave the callback in which a signal was lost."""
+
 
 @contextmanager
 def signals_raise(end_within: float | None = None) -> Iterator[None]:
@@ -94,14 +98,21 @@ def signals_raise(end_within: float | None = None) -> Iterator[None]:
     main = threading.current_thread() is threading.main_thread()
     replaced = [one for one, default in usual.items() if main and signal.getsignal(one) is default]
     handler = _Handler(replaced, end_within)
+    hook = sys.unraisablehook
     try:
+        if replaced:
+            sys.unraisablehook = handler.unraisable
         for one in replaced:
-            signal.signal(one, handler)
-            reset_on_delivery(one)
+            handler.handle(one)
         yield
     finally:
-        for one in replaced:
-            signal.signal(one, usual[one])
+        try:
+            handler.wait_until_sent()
+        finally:
+            for one in replaced:
+                signal.signal(one, usual[one])
+            if sys.unraisablehook == handler.unraisable:
+                sys.unraisablehook = hook
 
 
 class _Handler:
@@ -110,15 +121,48 @@ class _Handler:
     def __init__(self, handled: Sequence[int], end_within: float | None) -> None:
         self._handled = handled
         self._end_within = end_within
+        self._number = 0
+        self._raised: BaseException | None = None
+        self._hook = sys.unraisablehook
+        self._sending = _thread.allocate_lock()
+
+    def handle(self, number: int) -> None:
+        signal.signal(number, self)
+        reset_on_delivery(number)
 
     def __call__(self, number: int, frame: object) -> None:
         for one in self._handled:
             signal.signal(one, signal.SIG_DFL)
         if self._end_within is not None:
             end_process_after(self._end_within, number)
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + number)  # what a shell calls the exit of a process that a signal ended
+        # a shell calls the exit of a process that a signal ended 128 + its number
+        self._raised = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+        self._number = number
+        raise self._raised
+
+    def unraisable(self, lost: sys.UnraisableHookArgs) -> None:
+        """Python drops what is raised in the callback of a weak reference or in ``__del__``, where a signal can find
+        the main thread as well: send the signal again, for the run to notice it outside."""
+        if lost.exc_value is None or lost.exc_value is not self._raised:
+            self._hook(lost)
+            return
+        self._raised = None
+        self._sending.acquire()
+        self.handle(self._number)
+        # no Thread: the main thread may hold the lock that starting one takes
+        _thread.start_new_thread(self._send, (threading.get_ident(),))
+
+    def _send(self, thread: int) -> None:
+        try:
+            time.sleep(SEND_AFTER)
+            signal.pthread_kill(thread, self._number)
+        finally:
+            self._sending.release()
+
+    def wait_until_sent(self) -> None:
+        """A signal that is on its way arrives while this handler is there."""
+        with self._sending:
+            pass
 
 
 class Interruption:

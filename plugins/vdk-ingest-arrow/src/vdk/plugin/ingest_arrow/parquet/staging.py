@@ -11,6 +11,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,19 +39,25 @@ class StagedFile:
 
 
 class Staging:
-    """What this run has set aside, by key."""
+    """What this run has set aside, by key.
 
-    def __init__(self, folder: Path, form: Format) -> None:
+    :param landing: the folder that every commit empties first.
+    """
+
+    def __init__(self, folder: Path, form: Format, *, landing: Path) -> None:
         self._folder = folder
+        self._landing = landing
         self._form = form
         self._files: dict[StateKey, list[StagedFile]] = {}
         self._published: set[StateKey] = set()
 
     def add(self, key: StateKey, incoming: Sequence[tuple[TableSpec, Rows]], run_id: str) -> None:
-        """Write rows behind those that are there: in one file, until its columns change or it has enough rows."""
+        """Write rows behind those that are there: in one file, until its columns change or it has enough rows.
+
+        :raises ConcurrentRunError: where another run drops them at this very moment.
+        """
         self._published.discard(key)
         folder = self._folder_of(key)
-        folder.mkdir(parents=True, exist_ok=True)
         for spec, rows in incoming:
             staged = self._files.setdefault(key, [])
             last = next((file for file in reversed(staged) if file.spec.name == spec.name), None)
@@ -59,10 +66,20 @@ class Staging:
             if last is None or last.writer.schema != schema or last.writer.rows >= self._form.file_rows:
                 if last is not None:
                     last.writer.close()
-                last = StagedFile(spec, DataFileWriter(folder / uuid.uuid4().hex, schema, self._form), run_id)
+                last = StagedFile(spec, self._begun(key, folder / uuid.uuid4().hex, schema), run_id)
                 staged.append(last)
             for piece in rows.tables(schema.names):
                 last.writer.write(piece)
+
+    def _begun(self, key: StateKey, path: Path, schema: pa.Schema) -> DataFileWriter:
+        """Other runs drop the folder under the lock, and rows are set aside without it."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return DataFileWriter(path, schema, self._form)
+        except FileNotFoundError as error:
+            if not self._folder.parent.exists():
+                raise
+            raise _dropped(key, path) from error
 
     def finished(self, key: StateKey) -> list[StagedFile]:
         """What is set aside, every file closed and durable.
@@ -73,11 +90,7 @@ class Staging:
         for file in files:
             file.writer.close()
         if gone := [file for file in files if not file.path.exists()]:
-            raise ConcurrentRunError(
-                f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: rows that this run had "
-                f"set aside in {gone[0].path} are gone: another run of the same source has begun and dropped them. "
-                "Nothing of this commit was kept. Let one run at a time use this source and destination"
-            )
+            raise _dropped(key, gone[0].path)
         return files
 
     def has(self, key: StateKey, run_id: str) -> bool:
@@ -85,9 +98,12 @@ class Staging:
         return any(one.run_id == run_id and one.path.exists() for one in self._files.get(key, ()))
 
     def landed(self, key: StateKey) -> None:
-        """Forget what a commit has taken, and remove what it has written anew instead of taking it."""
-        if self._files.pop(key, None):
-            shutil.rmtree(self._folder_of(key), ignore_errors=True)  # else the next run does it
+        """Forget what a commit has taken, and remove what it has written anew instead of taking it. What another run
+        has set aside in the same folder is let alone."""
+        with suppress(OSError):  # else the next run does it
+            for one in self._files.pop(key, ()):
+                one.path.unlink(missing_ok=True)
+            self._folder_of(key).rmdir()
 
     def published(self, key: StateKey) -> None:
         """Forget what a snapshot has taken, but that it has: the same again must not publish an empty table."""
@@ -114,7 +130,10 @@ class Staging:
         folder = self._folder_of(key)
         folder = folder.parent if key.partition == ALL_PARTITIONS else folder
         if folder.exists():
-            shutil.rmtree(folder)
+            # in one step: another run may be setting rows aside there
+            aside = self._landing / uuid.uuid4().hex
+            folder.rename(aside)
+            shutil.rmtree(aside)
 
     def close(self) -> None:
         """Let go of the files. What is set aside stays, for the next run to drop."""
@@ -125,6 +144,14 @@ class Staging:
 
     def _folder_of(self, key: StateKey) -> Path:
         return self._folder / _digest(key.source_id, key.stream, key.table) / _digest(key.partition)
+
+
+def _dropped(key: StateKey, path: Path) -> ConcurrentRunError:
+    return ConcurrentRunError(
+        f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: rows that this run had "
+        f"set aside in {path} are gone: another run of the same source has begun and dropped them. "
+        "Nothing of this commit was kept. Let one run at a time use this source and destination"
+    )
 
 
 def _digest(*parts: str) -> str:

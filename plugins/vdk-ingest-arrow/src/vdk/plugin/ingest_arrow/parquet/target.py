@@ -60,7 +60,7 @@ class ParquetTarget(Destination):
         self._form = Format(_compression(url), _number(url, "file_rows", FILE_ROWS, least=1))
         self._merge = _number(url, "merge_files", 0, least=0)
         self._lake = Lake(self.path, lock_timeout=url.lock_timeout())
-        self._staging = Staging(self._lake.staged, self._form)
+        self._staging = Staging(self._lake.staged, self._form, landing=self._lake.landing)
         self._positions: dict[str, int] = {}
         """Where this run's commits have left each table."""
 
