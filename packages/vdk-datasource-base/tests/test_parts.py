@@ -80,7 +80,7 @@ class TestRegistry:
         registry.add("X", "other:Source")
         with pytest.raises(ConfigurationError, match=r"'x' is registered twice: as support.* and as other:Source"):
             registry.source("x")
-        assert [source.location for source in registry.sources()] == ["support:ScriptedSource", "other:Source"]
+        assert [source.import_path for source in registry.sources()] == ["support:ScriptedSource", "other:Source"]
 
     def test_installed_plugins_are_found_without_importing_them(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -92,7 +92,7 @@ class TestRegistry:
         (info / "entry_points.txt").write_text("[vdk.datasource.sources]\nAcme = not_importable:S\n", "utf-8")
         monkeypatch.syspath_prepend(str(tmp_path))
         found = {source.name: source for source in Registry().sources()}
-        assert (found["acme"].location, found["acme"].origin) == ("not_importable:S", "acme")
+        assert (found["acme"].import_path, found["acme"].origin) == ("not_importable:S", "acme")
 
 
 WHOLE = """

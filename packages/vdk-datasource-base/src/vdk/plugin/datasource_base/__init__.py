@@ -1,7 +1,7 @@
-"""vdk-datasource-base: the contract of data sources, and the runtime that lands them.
+"""vdk-datasource-base: the contract of data sources, and the runtime that lands their rows.
 
-Names are imported when they are used: VDK imports this package for every command, and Arrow alone
-would cost each of them a tenth of a second.
+Names are imported when they are used: VDK imports this package for every command, and importing Arrow
+alone takes a tenth of a second.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def list_(ctx: click.Context, output: str) -> None:
 
     registry = with_plugins(Entries(), ctx.obj.plugin_registry)
     rows = [
-        {"kind": kind, "name": entry.name, "class": entry.location, "from": entry.origin}
+        {"kind": kind, "name": entry.name, "class": entry.import_path, "from": entry.origin}
         for kind, entries in (("source", registry.sources()), ("destination", registry.destinations()))
         for entry in entries
     ]

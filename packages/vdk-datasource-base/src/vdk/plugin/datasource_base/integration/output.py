@@ -43,7 +43,7 @@ def _others(folder: Path, name: str) -> str:
         files = sorted(path.name for path in folder.iterdir() if path.suffix == ".toml")
     except OSError:
         return f"there is no folder {str(folder)!r}"
-    from ..contract.suggestions import closest  # which loads Arrow: a command that lands nothing stays light
+    from ..contract.remedies import closest  # which loads Arrow: a command that lands nothing stays light
 
     near = closest(name, files, limit=1)
     if near:

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..contract.suggestions import closest, did_you_mean, suggest
+    from ..contract.remedies import closest, did_you_mean, suggest
     from .backoff import Backoff
     from .column_types import column_type
     from .destination import (
@@ -30,16 +30,15 @@ if TYPE_CHECKING:
         TableSpec,
         WriteMode,
     )
-    from .files import sync_folder, write_synced
     from .infer import infer_table, to_json
-    from .logged_document import LoggedDocument
+    from .logged_document import LoggedDocument, sync_folder, write_synced
     from .numbers import JSON_NUMBERS, HugeNumber, exact_decimal, json_integer, whole_number
     from .redact import Redactor
     from .registry import Registry
     from .sql_text import literal, quoted
 
 _MODULES = {
-    "..contract.suggestions": ("closest", "did_you_mean", "suggest"),
+    "..contract.remedies": ("closest", "did_you_mean", "suggest"),
     ".backoff": ("Backoff",),
     ".column_types": ("column_type",),
     ".destination": (
@@ -59,9 +58,8 @@ _MODULES = {
         "TableSpec",
         "WriteMode",
     ),
-    ".files": ("sync_folder", "write_synced"),
     ".infer": ("infer_table", "to_json"),
-    ".logged_document": ("LoggedDocument",),
+    ".logged_document": ("LoggedDocument", "sync_folder", "write_synced"),
     ".numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
     ".redact": ("Redactor",),
     ".registry": ("Registry",),

@@ -11,37 +11,37 @@ DESTINATIONS = "vdk.datasource.destinations"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A name and where its class is (``module:Class``); ``origin`` says who registered it."""
+    """A registered name, the import path of its class (``module:Class``), and the distribution that registered it."""
 
     name: str
-    location: str
+    import_path: str
     origin: str
 
 
 class Entries:
-    """Names of sources and destinations: those of the installed distributions, and those added."""
+    """The names of sources and destinations: those of the installed distributions, and those that are added."""
 
     def __init__(self, *, installed: bool = True) -> None:
         self._sources: dict[str, list[Entry]] = {}
         self._destinations: dict[str, list[Entry]] = {}
         self._broken: list[str] = []
         if installed:
-            for kind, found in ((self._sources, SOURCES), (self._destinations, DESTINATIONS)):
-                for point in entry_points(group=found):
+            for kind, group in ((self._sources, SOURCES), (self._destinations, DESTINATIONS)):
+                for point in entry_points(group=group):
                     origin = point.dist.name if point.dist is not None else point.value
                     _add(kind, Entry(point.name.lower(), point.value, origin))
 
-    def add(self, name: str, location: str) -> None:
+    def add(self, name: str, import_path: str) -> None:
         """Register a source: its name in flow files, and ``module:Class``."""
-        _add(self._sources, Entry(name.lower(), location, location.partition(":")[0]))
+        _add(self._sources, Entry(name.lower(), import_path, import_path.partition(":")[0]))
 
-    def add_destination(self, name: str, location: str) -> None:
-        """Register a destination: its method's name, and ``module:Class``."""
-        _add(self._destinations, Entry(name.lower(), location, location.partition(":")[0]))
+    def add_destination(self, name: str, import_path: str) -> None:
+        """Register a destination: the name of its method, and ``module:Class``."""
+        _add(self._destinations, Entry(name.lower(), import_path, import_path.partition(":")[0]))
 
     def add_broken(self, plugin: str, reason: str) -> None:
-        """Say that a plugin could not register all it has; told where a name is not found."""
-        self._broken.append(f"plugin {plugin} could not register what it has: {reason}")
+        """Note that a plugin failed to register; the error about an unknown name mentions it."""
+        self._broken.append(f"plugin {plugin} could not register its sources and destinations: {reason}")
 
     def sources(self) -> list[Entry]:
         return _listed(self._sources)
@@ -51,9 +51,9 @@ class Entries:
 
 
 def _add(kind: dict[str, list[Entry]], entry: Entry) -> None:
-    known = kind.setdefault(entry.name, [])
-    if entry.location not in [one.location for one in known]:
-        known.append(entry)
+    entries = kind.setdefault(entry.name, [])
+    if entry.import_path not in [known.import_path for known in entries]:
+        entries.append(entry)
 
 
 def _listed(kind: dict[str, list[Entry]]) -> list[Entry]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..contract import ConfigurationError, DataSource, DataSourceError, State
-from ..contract.suggestions import suggest
+from ..contract.remedies import suggest
 from ..parts import CommitUnit, Destination, StoredState
 from ..parts.flow_file import load_flow
 from ..parts.infer import builtin

@@ -63,13 +63,13 @@ class Record:
             for change in changes:
                 self._take(change)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self._file.forget()
+            self._file.invalidate()
             raise StateError(
                 f"the commit record {self._path} is damaged ({type(error).__name__}: {error}). Put back a copy of it, "
                 "or move it away: every stream is then read from its beginning, and lands again beside what is there"
             ) from None
         except StateError:
-            self._file.forget()
+            self._file.invalidate()
             raise
         return another or bool(changes)
 
@@ -120,7 +120,7 @@ class Record:
 
     def synced(self) -> None:
         """Make durable what another process has committed; it may have been killed while it did."""
-        self._file.synced()
+        self._file.sync()
 
     def _whole(self, change: Change, content: Mapping[str, Any]) -> dict[str, Any]:
         states = {**self.states, **{state.key: state for state in change.states}}

@@ -239,7 +239,7 @@ def without_refused(plan: StreamPlan, batches: Sequence[TableBatch], error: Refu
     """
     kept: list[TableBatch] = []
     for number, batch in enumerate(batches):
-        refused = {each.row: each for each in error.rows if each.slice == number}
+        refused = {each.row: each for each in error.rows if each.batch == number}
         if not refused:
             kept.append(batch)
             continue
