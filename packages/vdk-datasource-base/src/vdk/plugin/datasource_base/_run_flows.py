@@ -24,6 +24,6 @@ def run_flows(job_input: IJobInput | None, flow: str | Path | Mapping[str, Any])
     """
     if job_input is None:
         return execute(flow, Environment())
-    from .integration.environment import run_in_job  # vdk-core is imported inside VDK only
+    from .integration.job_environment import run_in_job  # vdk-core is imported inside VDK only
 
     return run_in_job(job_input, flow)

@@ -1,4 +1,4 @@
-"""What the system does with a signal, below what Python's ``signal`` module can set."""
+"""Ctrl-C and SIGTERM: how a run stops, how long it may take, and how the process ends if something hangs."""
 
 from __future__ import annotations
 
@@ -17,21 +17,107 @@ from contextlib import contextmanager
 from ctypes import byref, c_char, c_int, c_uint, c_void_p
 from typing import Any
 
+log = logging.getLogger(__name__)
+
+
+class Interruption:
+    """Whether the run was interrupted, and how long pending work may still take.
+
+    :param stop: set when the interruption begins: readers end at their next payload.
+    :param stop_seconds: the process ends within this time. ``seconds``, 80 % of it, are for sources and destinations
+        to return; the rest is for what remains to be done without them.
+    """
+
+    def __init__(self, stop: threading.Event, stop_seconds: float) -> None:
+        self.seconds = stop_seconds * 0.8
+        self._stop = stop
+        self._began: float | None = None
+
+    def begin(self) -> None:
+        """Stop the readers. Idempotent."""
+        if self._began is None:
+            self._began = time.monotonic()
+            self._stop.set()
+            log.warning(
+                "interrupted: complete rows land and the rest is dropped, within %g s; a second signal ends the "
+                "process at once",
+                self.seconds,
+            )
+
+    def left(self, share: float = 1.0) -> float | None:
+        """Maximum seconds to wait; None, which is without limit, if the run is not interrupted.
+
+        :param share: the share of ``seconds`` that may have passed by then, so that time is left for later steps.
+        """
+        return None if self._began is None else max(0.0, self._began + self.seconds * share - time.monotonic())
+
+    def within(self, work: Callable[[], Any]) -> None:
+        """Do work. Once interrupted, it runs in a thread that is abandoned when the time is over."""
+        if self._began is None:
+            work()
+            return
+        thread = threading.Thread(target=work, name="ending", daemon=True)
+        thread.start()
+        thread.join(self.left(0.9))  # the destinations need time to close, too
+
+
+@contextmanager
+def signals_raise(end_within: float | None = None) -> Iterator[None]:
+    """In the main thread, the first Ctrl-C or SIGTERM raises ``KeyboardInterrupt`` or ``SystemExit(143)``; a second
+    one ends the process at once, as it does without this context.
+
+    Other threads get no signals. A program that handles a signal itself, or ignores it (``nohup``), continues to do so.
+
+    :param end_within: seconds after the first signal within which the process ends, whatever hangs. None: the program
+        continues after the run.
+    """
+    defaults: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    main = threading.current_thread() is threading.main_thread()
+    replaced = [number for number, default in defaults.items() if main and signal.getsignal(number) is default]
+    handler = _Handler(replaced, end_within)
+    try:
+        for number in replaced:
+            signal.signal(number, handler)
+            reset_on_delivery(number)
+        yield
+    finally:
+        for number in replaced:
+            signal.signal(number, defaults[number])
+
+
+class _Handler:
+    """Handles the first signal, and restores the default action of all for the second."""
+
+    def __init__(self, handled: Sequence[int], end_within: float | None) -> None:
+        self._handled = handled
+        self._end_within = end_within
+
+    def __call__(self, number: int, frame: object) -> None:
+        for handled in self._handled:
+            signal.signal(handled, signal.SIG_DFL)
+        if self._end_within is not None:
+            end_process_after(self._end_within, number)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)  # a shell's exit code for a process that a signal ended
+
+
 SA_RESETHAND = 0x80000000  # <bits/sigaction.h>
 
 
 class _SigAction(ctypes.Structure):
-    """``struct sigaction`` of glibc and musl on the machines below (others order its members differently)."""
+    """``struct sigaction`` of glibc and musl on x86-64 and aarch64; other machines order its members differently."""
 
     _fields_ = (("handler", c_void_p), ("mask", c_char * 128), ("flags", c_uint), ("restorer", c_void_p))
 
 
 def reset_on_delivery(number: int) -> bool:
-    """Let the system restore the default action of a signal once it has delivered it to its present handler.
+    """Let the system restore a signal's default action once it has delivered the signal to its present handler.
 
     Python runs handlers in the main thread, between two steps of the interpreter. While a library holds the
-    interpreter's lock none runs, and no number of signals would end the process. With this flag (POSIX, sigaction) the
-    second one ends it. False: it cannot be set here, and Python's handler has to restore the action itself.
+    interpreter's lock no handler runs, and no number of signals would end the process. With this flag (POSIX,
+    sigaction) the second signal ends it. False: the flag cannot be set here, and Python's handler must restore the
+    action itself.
     """
     if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
         return False
@@ -48,16 +134,17 @@ def reset_on_delivery(number: int) -> bool:
 
 
 LOCK_HELD = 0.5
-"""Seconds that are added where the interpreter's lock is held, and no thread of Python's can end the process."""
+"""Extra seconds after which the process ends even if a library holds the interpreter's lock, which stops all threads
+of Python."""
 
 
 def end_process_after(seconds: float, number: int) -> None:
     """End this process after so many seconds, whatever its threads wait for, with the exit code of a signal.
 
-    It is one more kill: what was committed is there, and the next run goes on from it. Where a library holds the
-    interpreter's lock, the exit code is 1, and the tracebacks on standard error show where.
+    This is like a kill: what was committed stays, and the next run continues from it. If a library holds the
+    interpreter's lock, the exit code is 1, and the tracebacks on standard error show which one.
     """
-    with contextlib.suppress(Exception):  # a closed standard error, a system that is out of threads: the other may work
+    with contextlib.suppress(Exception):  # standard error may be closed, or threads exhausted: the other may work
         faulthandler.dump_traceback_later(seconds + LOCK_HELD, exit=True, file=2)
     with contextlib.suppress(Exception):
         timer = threading.Timer(seconds, _end, (seconds, number))
@@ -66,97 +153,11 @@ def end_process_after(seconds: float, number: int) -> None:
 
 
 def _end(seconds: float, number: int) -> None:
-    with contextlib.suppress(OSError):  # not by logging, whose handlers may be what hangs
+    with contextlib.suppress(OSError):  # not with logging, whose handlers may be what hangs
         os.write(2, f"the process did not end within {seconds:g} s of signal {number}: it is ended now\n".encode())
     os._exit(128 + number)
 
 
 def is_interactive() -> bool:
-    """Whether a person works in this process (a notebook, a prompt), so that it goes on after a signal."""
+    """Whether this is a notebook or a prompt, whose process continues after a signal."""
     return hasattr(sys, "ps1") or "ipykernel" in sys.modules
-
-
-log = logging.getLogger(__name__)
-
-
-@contextmanager
-def signals_raise(end_within: float | None = None) -> Iterator[None]:
-    """In the main thread, the first Ctrl-C or SIGTERM raises, ``KeyboardInterrupt`` or ``SystemExit(143)``, and a
-    second one ends the process at once, as it would without us.
-
-    Other threads get no signals, and a program that handles a signal its own way, or ignores it (``nohup``), goes on
-    doing so.
-
-    :param end_within: seconds after the first signal by which the process has ended, whatever hangs. None: the program
-        goes on after the run.
-    """
-    usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-    main = threading.current_thread() is threading.main_thread()
-    replaced = [one for one, default in usual.items() if main and signal.getsignal(one) is default]
-    handler = _Handler(replaced, end_within)
-    try:
-        for one in replaced:
-            signal.signal(one, handler)
-            reset_on_delivery(one)
-        yield
-    finally:
-        for one in replaced:
-            signal.signal(one, usual[one])
-
-
-class _Handler:
-    """Handles the first signal, and restores the default action of all for the second."""
-
-    def __init__(self, handled: Sequence[int], end_within: float | None) -> None:
-        self._handled = handled
-        self._end_within = end_within
-
-    def __call__(self, number: int, frame: object) -> None:
-        for one in self._handled:
-            signal.signal(one, signal.SIG_DFL)
-        if self._end_within is not None:
-            end_process_after(self._end_within, number)
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + number)  # what a shell calls the exit of a process that a signal ended
-
-
-class Interruption:
-    """Whether the run was interrupted, and how long what is under way may still take.
-
-    :param stop: is set when it begins: readers end at their next payload.
-    :param stop_seconds: the process ends within. ``seconds``, most of them, are for a source or a destination to come
-        back, and the rest for what is to be done without them.
-    """
-
-    def __init__(self, stop: threading.Event, stop_seconds: float) -> None:
-        self.seconds = stop_seconds * 0.8
-        self._stop = stop
-        self._began: float | None = None
-
-    def begin(self) -> None:
-        """Idempotent."""
-        if self._began is None:
-            self._began = time.monotonic()
-            self._stop.set()
-            log.warning(
-                "interrupted: what is complete lands and the rest is dropped, within %g s; a second signal ends the "
-                "process at once",
-                self.seconds,
-            )
-
-    def left(self, share: float = 1.0) -> float | None:
-        """Seconds to wait for something at most; None: any time, for the run was not interrupted.
-
-        :param share: how much of the whole time may be over by then, so that something is left for what comes next.
-        """
-        return None if self._began is None else max(0.0, self._began + self.seconds * share - time.monotonic())
-
-    def within(self, work: Callable[[], Any]) -> None:
-        """Do work; once interrupted, in a thread that is left alone when the time is over."""
-        if self._began is None:
-            work()
-            return
-        thread = threading.Thread(target=work, name="ending", daemon=True)
-        thread.start()
-        thread.join(self.left(0.9))  # the destinations need time, too, to close

@@ -254,7 +254,7 @@ class TestStates:
         """With the closest name, and no traceback."""
         result = Vdk()("datasource", "state", "show", file, "--stream", "numbrs")
         assert result.exit_code == 1
-        assert result.stderr.endswith("no state of a stream matches 'numbrs'; did you mean 'numbers'?\n")
+        assert result.stderr.endswith("no stream with a state matches 'numbrs'; did you mean 'numbers'?\n")
         assert "Traceback" not in result.output
 
     def test_reset_forgets_and_the_next_run_reads_from_the_beginning(self, file: Path) -> None:
@@ -262,11 +262,11 @@ class TestStates:
         result = Vdk()("datasource", "state", "reset", file, "--yes", "-o", "json")
         assert result.exit_code == 0
         assert [load["state"] for load in json.loads(result.stdout)] == [{"next": 5}]
-        assert result.stderr == ""  # what was forgotten is in the JSON
-        assert "none was forgotten" in Vdk()("datasource", "state", "reset", file, "--yes").stdout
+        assert result.stderr == ""  # the states are in the JSON
+        assert "none was reset" in Vdk()("datasource", "state", "reset", file, "--yes").stdout
         assert Vdk()("datasource", "run", file).exit_code == 0
         assert len(MemoryDestination.tables("here")["numbers"]) == 10
-        assert Vdk()("datasource", "state", "reset", file, "--yes").stderr == "1 state was forgotten.\n"
+        assert Vdk()("datasource", "state", "reset", file, "--yes").stderr == "1 state was reset.\n"
 
     def test_reset_asks_first(self, file: Path) -> None:
         """And forgets nothing without a yes."""
@@ -558,7 +558,7 @@ class TestIngestionPlugins:
         text = flow().replace('"append"', '"replace"')
         result = Vdk(IngestIntoMemoryPlugin())("run", job(tmp_path / "shop", {"10.ingest.toml": text}))
         assert result.exit_code == 1
-        assert "write_mode = 'replace' is not possible on memory here" in result.output
+        assert "memory here does not support write_mode = 'replace'" in result.output
 
     @pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
     def test_real_plugins_take_every_row_once(self, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
