@@ -270,7 +270,7 @@ class TestDiscover:
         """A run would refuse them."""
         found = self.one(lab, Whole("t", counting(3), incremental=False))
         assert found.write_mode == "replace"
-        assert "is not declared as incremental: a run fails" in found.notes[-1]
+        assert "is not declared as incremental, so a run fails" in found.notes[-1]
 
     def test_partitions_are_counted_where_that_is_cheap(self, lab: Lab) -> None:
         """Not those of a stream with very many."""

@@ -107,7 +107,7 @@ class TestSteps:
 
     def test_a_foreign_job_input_is_refused(self) -> None:
         """With what to pass instead."""
-        with pytest.raises(ConfigurationError, match="pass the one VDK gave to the step, or None"):
+        with pytest.raises(ConfigurationError, match="pass the one that VDK passes to the step"):
             run_flows(object(), {})  # type: ignore[arg-type]
 
     def test_a_flow_that_fails_fails_the_job_and_names_the_stream(self, tmp_path: Path) -> None:
@@ -421,7 +421,7 @@ class TestIngestionPlugins:
         made = job(tmp_path / "shop", {"10.ingest.toml": flow()})
         result = Vdk(IngestIntoMemoryPlugin(), properties, default_plugins=False)("run", made)
         assert result.exit_code == 1
-        assert "remove it to start from the beginning" in result.output
+        assert "remove it to read from the beginning" in result.output
         assert properties.properties_client.read_properties("shop", "") == {PROPERTY: "{"}
 
     def test_properties_in_a_file_keep_the_state(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
