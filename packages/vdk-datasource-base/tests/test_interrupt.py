@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -79,6 +80,43 @@ def test_the_first_signal_restores_the_default_action_of_both() -> None:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == [signal.SIG_DFL] * 2
+
+
+class Collected:
+    """Its end sends a signal, at a point where Python drops every exception."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_that_comes_while_an_object_is_collected_raises_all_the_same(
+    number: signal.Signals, error: type[BaseException]
+) -> None:
+    """Also right before the end, with its exit code; and nothing is printed about an exception that was ignored."""
+    before = signal.getsignal(number), sys.unraisablehook
+    with pytest.raises(error) as caught, signals_raise():
+        Collected(number)
+    assert getattr(caught.value, "code", 130) == 128 + number
+    assert (signal.getsignal(number), sys.unraisablehook) == before
+
+
+def test_a_run_notices_a_signal_that_comes_while_an_object_is_collected(lab: Lab) -> None:
+    """It does not go on as if nobody had asked it to end."""
+    waited = []
+
+    def parts(state: Any) -> Iterator[StreamPartition]:
+        Collected(signal.SIGTERM)
+        waited.append(threading.Event().wait(60))
+        yield from Split("t", {"a": counting(3)}).partitions({})
+
+    with pytest.raises(SystemExit):
+        lab.run(Split("t", parts))
+    assert not waited
+    assert lab.tables == {}
 
 
 def test_a_run_in_another_thread_leaves_signals_alone(lab: Lab) -> None:

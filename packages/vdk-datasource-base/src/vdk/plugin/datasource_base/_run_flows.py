@@ -1,4 +1,7 @@
-"""The one function that runs flows, with VDK or without."""
+"""``run_flows``, the function that runs flows inside or outside VDK.
+
+The way of a row, of a state and of an error through the modules is described in ``runtime/run/__init__.py``.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def run_flows(job_input: IJobInput | None, flow: str | Path | Mapping[str, Any]) -> RunSummary:
-    """Run a flow file, or the same as a dict, and wait until every stream ended.
+    """Run a flow file, or the same as a dict, and wait until every stream has ended.
 
-    :param job_input: what a VDK step gets: its job's ingestion methods, properties and secrets are
-        used. None: plain Python, with the destinations that are registered as such.
+    :param job_input: the argument of a VDK step, whose job provides ingestion methods, properties and secrets. None:
+        plain Python, with the registered destinations only.
     :param flow: the path of a TOML file, or its content; see ``docs/configuration.md``.
-    :returns: what happened, stream by stream.
-    :raises ConfigurationError: before anything is connected to.
-    :raises FlowFailedError: when one or more streams failed, after the others ended.
+    :returns: the summary, stream by stream.
+    :raises ConfigurationError: if the file is wrong; no row has been read.
+    :raises FlowFailedError: if a stream failed, after the others have ended.
     """
     if job_input is None:
         return execute(flow, Environment())
-    from .integration.job_environment import run_in_job  # vdk-core is imported inside VDK only
+    from .integration.job_environment import run_in_job  # imports vdk-core, which plain Python may lack
 
     return run_in_job(job_input, flow)

@@ -1,1 +1,1 @@
-"""Layer 4, the VDK edge: the only place that knows vdk-core."""
+"""The integration with VDK: hooks, steps, commands, ingestion plugins, properties. Nothing else imports vdk-core."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import faulthandler
@@ -75,14 +76,25 @@ def signals_raise(end_within: float | None = None) -> Iterator[None]:
     main = threading.current_thread() is threading.main_thread()
     replaced = [number for number, default in defaults.items() if main and signal.getsignal(number) is default]
     handler = _Handler(replaced, end_within)
+    hook = sys.unraisablehook
     try:
+        if replaced:
+            sys.unraisablehook = handler.unraisable
         for number in replaced:
-            signal.signal(number, handler)
-            reset_on_delivery(number)
+            handler.handle(number)
         yield
     finally:
-        for number in replaced:
-            signal.signal(number, defaults[number])
+        try:
+            handler.wait_until_sent()
+        finally:
+            for number in replaced:
+                signal.signal(number, defaults[number])
+            if sys.unraisablehook == handler.unraisable:
+                sys.unraisablehook = hook
+
+
+RESEND_DELAY = 0.05
+"""Seconds in which the main thread leaves the callback that lost a signal."""
 
 
 class _Handler:
@@ -91,15 +103,51 @@ class _Handler:
     def __init__(self, handled: Sequence[int], end_within: float | None) -> None:
         self._handled = handled
         self._end_within = end_within
+        self._number = 0
+        self._raised: BaseException | None = None
+        self._hook = sys.unraisablehook
+        self._sending = _thread.allocate_lock()
+
+    def handle(self, number: int) -> None:
+        signal.signal(number, self)
+        reset_on_delivery(number)
 
     def __call__(self, number: int, frame: object) -> None:
         for handled in self._handled:
             signal.signal(handled, signal.SIG_DFL)
         if self._end_within is not None:
             end_process_after(self._end_within, number)
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + number)  # a shell's exit code for a process that a signal ended
+        # 128 + number is a shell's exit code for a process that a signal ended
+        self._raised = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+        self._number = number
+        raise self._raised
+
+    def unraisable(self, dropped: sys.UnraisableHookArgs) -> None:
+        """Send a signal again whose exception Python dropped.
+
+        Python drops what is raised in the callback of a weak reference and in ``__del__``, where a signal may find the
+        main thread, too.
+        """
+        if dropped.exc_value is None or dropped.exc_value is not self._raised:
+            self._hook(dropped)
+            return
+        self._raised = None
+        self._sending.acquire()
+        self.handle(self._number)
+        # not a Thread: the main thread may have the lock that starting one takes
+        _thread.start_new_thread(self._send, (threading.get_ident(),))
+
+    def _send(self, thread: int) -> None:
+        try:
+            time.sleep(RESEND_DELAY)
+            signal.pthread_kill(thread, self._number)
+        finally:
+            self._sending.release()
+
+    def wait_until_sent(self) -> None:
+        """Keep the handlers until a signal that is sent again has arrived."""
+        with self._sending:
+            pass
 
 
 SA_RESETHAND = 0x80000000  # <bits/sigaction.h>
