@@ -426,7 +426,7 @@ class TestPreview:
         assert json.loads(preview_stream(flow, "t", lab.environment(), number=2).json()) == [
             {"n": 0, "_vdk_source": "src"}
         ]
-        with pytest.raises(ConfigurationError, match=r"has no flows\[3\]: it has 3"):
+        with pytest.raises(ConfigurationError, match=r"flows\[3\] does not exist; the last is --number 2"):
             preview_stream(flow, "t", lab.environment(), number=3)
 
     def test_what_came_in_time_is_shown(self, lab: Lab) -> None:

@@ -159,7 +159,7 @@ class TestRejected:
             ("101%", "a percentage must be more than 0%"),
             ("-1", "it must be a number of rows"),
             ("1.5", "it must be a number of rows"),
-            (0, '"100%" allows any number'),
+            (0, 'max_rejected = "100%" to allow any number'),
         ],
     )
     def test_a_wrong_max_rejected_is_refused(self, lab: Lab, said: Any, message: str) -> None:

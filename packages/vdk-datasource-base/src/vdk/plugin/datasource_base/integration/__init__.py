@@ -1,1 +1,4 @@
-"""The integration with VDK: hooks, steps, commands, ingestion plugins, properties. Nothing else imports vdk-core."""
+"""The integration with VDK: hooks, steps, commands, ingestion plugins and properties.
+
+Only this folder and ``plugin_entry.py`` import vdk-core.
+"""

@@ -50,9 +50,10 @@ def list_(ctx: click.Context, output: str) -> None:
 @click.pass_context
 def config(ctx: click.Context, name: str, output: str) -> None:
     from ..parts.describe import describe
-    from .job_environment import registry_of
+    from ..parts.registry import Registry
+    from .hooks import with_plugins
 
-    source = registry_of(ctx.obj.plugin_registry).source(name)
+    source = with_plugins(Registry(), ctx.obj.plugin_registry).source(name)
     print_rows(describe(source.config_type), output, empty=f"Data source {name} has no options.")
 
 

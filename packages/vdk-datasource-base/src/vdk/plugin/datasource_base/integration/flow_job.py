@@ -31,6 +31,10 @@ class FlowJob:
     path: Path
     work: Callable[[IJobInput], object]
 
+    def run_step(self, step: Step, job_input: IJobInput) -> bool:
+        self.work(job_input)
+        return True
+
 
 FLOW_JOB: StoreKey[FlowJob | None] = StoreKey("vdk.datasource.flow_job")
 
@@ -40,7 +44,7 @@ def add_flow_steps(context: JobContext) -> None:
     builder = context.step_builder
     flow_job = context.core_context.state.get(FLOW_JOB)
     if flow_job is not None:
-        builder.add_step(Step(flow_job.path.name, TYPE_INGEST, _run_command, flow_job.path, flow_job.path.parent))
+        builder.add_step(Step(flow_job.path.name, TYPE_INGEST, flow_job.run_step, flow_job.path, flow_job.path.parent))
         return
     folder: Path | None = context.job_directory  # None for a job without a folder, despite its annotation
     if folder is None:
@@ -56,16 +60,6 @@ def _run_flow(step: Step, job_input: IJobInput) -> bool:
     from .job_environment import run_in_job
 
     run_in_job(job_input, step.file_path)
-    return True
-
-
-def _run_command(step: Step, job_input: IJobInput) -> bool:
-    from .job_environment import job_of
-
-    job = job_of(job_input)
-    flow_job = job.context.core_context.state.get(FLOW_JOB) if job is not None else None
-    assert flow_job is not None  # this step was added for it
-    flow_job.work(job_input)
     return True
 
 

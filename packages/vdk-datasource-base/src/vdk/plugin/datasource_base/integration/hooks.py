@@ -14,7 +14,7 @@ E = TypeVar("E", bound=Entries)
 
 
 def with_plugins(entries: E, plugin_registry: Any) -> E:
-    """The same entries, with those that plugins register.
+    """The same entries, with those that VDK plugins register.
 
     A plugin that raises is logged as a warning, and only the flows that use its sources fail.
     """

@@ -48,13 +48,6 @@ def register_job(job: Job) -> None:
     _JOBS[job.context.job_input] = job
 
 
-def job_of(job_input: Any) -> Job | None:
-    try:
-        return _JOBS.get(job_input)
-    except TypeError:  # an object without weak references was never registered
-        return None
-
-
 log = logging.getLogger(__name__)
 
 
@@ -85,7 +78,10 @@ def run_in_job(
 
 def environment_of(job_input: Any) -> JobEnvironment:
     """The environment of a run in a job. Raises ``ConfigurationError`` for a ``job_input`` that VDK did not create."""
-    job = job_of(job_input)
+    try:
+        job = _JOBS.get(job_input)
+    except TypeError:  # an object without weak references was never registered
+        job = None
     if job is None:
         raise ConfigurationError(
             "this job_input is not one of a running VDK job; pass the one that VDK passes to the step, as "
@@ -93,7 +89,7 @@ def environment_of(job_input: Any) -> JobEnvironment:
         )
     context = job.context
     environment = JobEnvironment(
-        registry=registry_of(context.core_context.plugin_registry),
+        registry=with_plugins(Registry(), context.core_context.plugin_registry),
         lookups={
             "env": environment_variable,
             "secret": context.job_input.get_secret,
@@ -106,11 +102,6 @@ def environment_of(job_input: Any) -> JobEnvironment:
     environment.run_id = run_id or environment.run_id
     environment.ends_with_run = not is_interactive()
     return environment
-
-
-def registry_of(plugin_registry: Any) -> Registry:
-    """The installed sources and destinations, and those that VDK plugins register."""
-    return with_plugins(Registry(), plugin_registry)
 
 
 @dataclass(slots=True)

@@ -32,9 +32,10 @@ ARCHIVE = HERE.with_name("_template.zip")
 )
 @click.pass_context
 def new(ctx: click.Context, name: str, into: Path) -> None:
-    from .job_environment import registry_of
+    from ..parts.registry import Entries
+    from .hooks import with_plugins
 
-    installed = {source.name: source.origin for source in registry_of(ctx.obj.plugin_registry).sources()}
+    installed = {source.name: source.origin for source in with_plugins(Entries(), ctx.obj.plugin_registry).sources()}
     try:
         folder = make(name, into, installed)
     except (ValueError, OSError) as error:

@@ -131,7 +131,8 @@ class StreamRun:
         )
         if unit.action == "commit":
             for batch in unit.batches:
-                self._claim_table(batch.table)
+                table, target = batch.table, destination.identity()
+                self._flow.owners.claim_table(self.plan, target, table.name, table.write_mode)
 
     def _land_group(
         self, destination: Destination, units: list[PendingUnit], errors: dict[int, BaseException]
@@ -352,9 +353,6 @@ class StreamRun:
                 "stream %r: column %r of table %r changed its type from %s to %s, which holds every value of both",
                 self.plan.name, change.column, change.table, change.before, change.after,
             )  # fmt: skip
-
-    def _claim_table(self, table: TableSpec) -> None:
-        self._flow.owners.claim_table(self.plan, self.writer.destination.identity(), table.name, table.write_mode)
 
     def _check(self, destination: Destination, batches: list[TableBatch], read: int, *, ended: bool = False) -> None:
         """Fail the stream if the destination would ignore deletes, or if too many rows are rejected."""
