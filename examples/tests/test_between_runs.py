@@ -140,7 +140,7 @@ def test_a_table_that_was_dropped_is_told_until_its_state_is_reset(
     change(tmp_path / "shop.db", "INSERT INTO orders VALUES (3, '2026-01-03 00:00:00')")
     done = vdk("datasource", "run", path)
     assert done.returncode == 0, done.stderr
-    assert "table 'orders' is not there any more" in done.stderr
+    assert "table 'orders' does not exist" in done.stderr
     with closing(duckdb.connect(str(tmp_path / "lake.duckdb"))) as lake:
         assert lake.execute("SELECT id FROM orders").fetchall() == [(3,)]
     assert vdk("datasource", "state", "reset", path, "--yes").returncode == 0

@@ -12,8 +12,7 @@ import pytest
 from support import Lab, ScriptConfig, ScriptedSource, Split, Whole, counting, payload
 from vdk.plugin.datasource_base import DataSourcePayload, data_source
 from vdk.plugin.datasource_base.contract import State
-from vdk.plugin.datasource_base.runtime import RunSummary, execute
-from vdk.plugin.datasource_base.runtime import states as _committed
+from vdk.plugin.datasource_base.runtime import RunSummary, execute, states
 
 NOTES: list[tuple[str, Mapping[str, State]]] = []
 WHEN: list[Any] = []
@@ -91,13 +90,13 @@ def test_an_error_is_one_warning_and_the_run_succeeds(lab: Lab, caplog: pytest.L
     assert summary.status == "succeeded"
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(told) == 1
-    assert "could not take note" in told[0]
+    assert "committed() of source" in told[0]
     assert "the group is read only" in told[0]
 
 
 def test_a_source_that_does_not_come_back_is_not_waited_for(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run ends, and its rows are there."""
-    monkeypatch.setattr(_committed, "LAST_SECONDS", 0.2)
+    monkeypatch.setattr(states, "LAST_CALL_TIMEOUT", 0.2)
     never = threading.Event()
     WHEN.append(never.wait)
     assert run(lab, Whole("t", counting(5))).streams[0].rows_landed == 5

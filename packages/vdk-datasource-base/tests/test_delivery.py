@@ -340,7 +340,7 @@ def test_a_source_that_reads_other_data_now_is_refused(lab: Lab) -> None:
     """A changed identity is named with the one before, and nothing is read or stored."""
     lab.run(Whole("t", counting(5)))
     lab.script(Whole("t", counting(9)), Whole("fresh", counting(1))).identity = "other data"
-    with pytest.raises(StateError, match=r"reads other data.*written for the data"):
+    with pytest.raises(StateError, match=r"reads other data.*stored for the data"):
         lab.run()
     assert lab.numbers("t") == list(range(5))
     assert "fresh" not in lab.tables

@@ -167,7 +167,7 @@ class TestIsolation:
 
     def test_stream_names_are_unique(self, lab: Lab) -> None:
         """Two streams of one name would share state and table."""
-        with pytest.raises(FlowFailedError, match="more than one stream called 't'"):
+        with pytest.raises(FlowFailedError, match="more than one stream with the name 't'"):
             lab.run(Whole("t", counting(1)), Whole("t", counting(1)))
 
 
@@ -291,18 +291,18 @@ class TestRetries:
         report = caught.value.summary.streams[0]
         assert report.retries == 3 * 20 - 1
         assert lab.numbers("t") == list(range(60))
-        assert "the last one (60 failures in one run): flaky" in caplog.text
+        assert "giving up (60 failures in one run): flaky" in caplog.text
 
     def test_giving_up_is_told(self, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
         """With the bound that was met."""
         with pytest.raises(FlowFailedError):
             lab.run(Whole("t", raising(ConnectionFailedError("busy"))))
-        assert "src.t: attempt 1 of 3 failed, the next one in 0.0 s: busy" in caplog.text
-        assert "src.t: attempt 3 failed, the last one (retry_attempts = 3): busy" in caplog.text
+        assert "src.t: attempt 1 of 3 failed, retrying in 0.0 s: busy" in caplog.text
+        assert "src.t: attempt 3 failed, giving up (retry_attempts = 3): busy" in caplog.text
         caplog.clear()
         with pytest.raises(FlowFailedError):
             lab.run(Whole("t", raising(ConnectionFailedError("busy", retry_after=999))))
-        assert "attempt 1 failed, the last one (retry_for = 300 s, 999 s were asked for): busy" in caplog.text
+        assert "attempt 1 failed, giving up (retry_for = 300 s, the server asked for 999 s): busy" in caplog.text
         caplog.clear()
         with pytest.raises(FlowFailedError):
             lab.run(Whole("t", raising(ValueError("wrong"))))

@@ -53,9 +53,9 @@ def test_an_error_that_cannot_be_printed_is_told_by_its_type(
     with injected(Fail(instant, error=UnprintableError)):
         if instant == "disconnect":
             lab.run()
-            assert "could not be disconnected: its message cannot be had" in caplog.text
+            assert "could not be disconnected: its message cannot be read" in caplog.text
         else:
-            with pytest.raises(FlowFailedError, match="UnprintableError: its message cannot be had"):
+            with pytest.raises(FlowFailedError, match="UnprintableError: its message cannot be read"):
                 lab.run()
     if instant in ("partitions", "read", "disconnect"):
         assert lab.numbers("good") == [0, 1, 2]

@@ -282,5 +282,5 @@ def test_no_more_partitions_are_read_at_once_and_waiting_is_bounded(lab: Lab) ->
 @pytest.mark.parametrize("id", ["*", "*1", "*20"])
 def test_names_that_stand_for_several_partitions_are_refused(lab: Lab, id: str) -> None:
     """They would share what is staged with others."""
-    with pytest.raises(FlowFailedError, match="a partition cannot have the id"):
+    with pytest.raises(FlowFailedError, match="has a partition with the id"):
         run(lab, {id: part(PARTS - 1)})

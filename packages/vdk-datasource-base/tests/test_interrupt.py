@@ -155,7 +155,7 @@ def test_a_reader_that_is_interrupted_while_the_partitions_are_listed_publishes_
 def test_a_stream_that_is_interrupted_before_its_first_partition_publishes_nothing(lab: Lab) -> None:
     """No partition is not the same as no rows."""
     lab.run(Whole("t", lambda state: [payload({"n": -1})]))
-    feeding = f"{FlowRun.__module__}:FlowRun._feed"
+    feeding = f"{FlowRun.__module__}:FlowRun._start_partitions"
     with pytest.raises(SystemExit), injected(Kill(feeding, signal=signal.SIGTERM)):
         lab.run(write_mode="replace")
     assert lab.tables["t"] == [{"n": -1}]
@@ -171,7 +171,7 @@ def test_a_destination_that_does_not_come_back_is_left_alone(
         interrupt(lab)
         told = caplog.text
         injection.release()
-    assert "did not come back within 0.24 s and is left alone" in told
+    assert "did not return within 0.24 s and is abandoned" in told
     _until_all_threads_ended()
     lab.run()
     assert_exactly_once(ROWS, lab.tables["t"])

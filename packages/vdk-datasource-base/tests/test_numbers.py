@@ -28,7 +28,7 @@ from vdk.plugin.datasource_base.parts import (
 from vdk.plugin.datasource_base.parts.columns import rejected_table
 from vdk.plugin.datasource_base.parts.convert import convert_rows
 from vdk.plugin.datasource_base.parts.flow_file import load_flow
-from vdk.plugin.datasource_base.runtime.run.counters import Tolerance
+from vdk.plugin.datasource_base.runtime.run.counters import RejectLimit
 from vdk.plugin.datasource_base.runtime.states import copy_state
 
 
@@ -223,8 +223,8 @@ class TestFlowFiles:
     @pytest.mark.parametrize("value", ["9" * 5000, f"{'9' * 5000}%", f"1.{'0' * 5000}%"], ids=range(3))
     def test_a_share_of_rejected_rows_is_bounded_too(self, value: str) -> None:
         """With the error of any other wrong value."""
-        with pytest.raises(ValueError, match="it is a number of rows"):
-            Tolerance.parse(value)
+        with pytest.raises(ValueError, match="it must be a number of rows"):
+            RejectLimit.parse(value)
 
 
 HANG = """

@@ -34,7 +34,10 @@ def flows(lab: Lab, *entries: dict[str, Any]) -> dict[str, Any]:
         ({"streams": ["x*"]}, r"flows\[3\]\.streams: no stream matches 'x\*'"),
         ({"write_mode": "upsert"}, r"flows\[3\]: write_mode = \"upsert\" needs a primary key"),
         ({"destination_table": "a", "write_mode": "append"}, r"flows\[3\]: .*shared_table = true in"),
-        ({"destination_table": "_vdk_x"}, r"flows\[3\]: table names that begin with _vdk_"),
+        (
+            {"destination_table": "_vdk_x"},
+            r"flows\[3\]: .* names that begin with _vdk_ are reserved",
+        ),
     ],
 )
 def test_a_flow_that_cannot_be_right_stops_the_run_before_the_first_row(

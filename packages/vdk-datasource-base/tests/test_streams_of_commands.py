@@ -77,7 +77,8 @@ def test_warnings_are_in_the_json(folder: Path) -> None:
     """Of a run and of a check; else they are lines on standard error, for -q none."""
     text = FLOW.format(method="kept", target="here", upto=5) + "max_rejected = 5\n"
     job(folder / "job", {"b.toml": text})
-    warning = 'b.toml: flows[0].max_rejected holds for on_bad_record = "reject" only: the first bad row fails'
+    reason = "has no effect: the first bad row fails its stream"
+    warning = f'b.toml: flows[0].max_rejected {reason}; write on_bad_record = "reject"'
     done = process(*COMMAND, "run", "b.toml", "-o", "json", path=folder / "site")
     assert (done.stderr, json.loads(done.stdout)["warnings"]) == ("", [warning])
     done = process(*COMMAND, "check", "b.toml", "-o", "json", path=folder / "site")
@@ -114,4 +115,4 @@ def test_standard_output_need_not_be_utf_8(command: str, folder: Path) -> None:
     assert (done.returncode, done.stdout.isascii()) == (0, True)
     content = json.loads(done.stdout)
     if command == "check":
-        assert content[2]["told"] == "memory caf\xe9"
+        assert content[2]["message"] == "memory caf\xe9"

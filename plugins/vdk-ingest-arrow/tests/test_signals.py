@@ -146,7 +146,7 @@ def test_a_source_that_does_not_come_back_holds_the_process_for_a_bounded_time(
     output, _ = process.communicate(timeout=60)
     assert process.returncode == CODES[number]["vdk"], output
     (stream,) = job.summary["streams"]
-    assert (stream["status"], stream["error"]) == ("stopped", "interrupted, and its source did not come back in time")
+    assert (stream["status"], stream["error"]) == ("stopped", "interrupted, and its source did not return in time")
     job.complete(30)
     assert_exactly_once(all_rows(30, 2), job.query("SELECT id, text FROM ticks"))
 

@@ -344,7 +344,7 @@ class TestBackfill:
         run_flows(None, flow({}))
         execute(database, "UPDATE t SET v = 'corrected' WHERE id = 4")
         backfill = {"initial_value": "2026-10-03", "end_value": "2026-10-06"}
-        with pytest.raises(ConfigurationError, match=r'write_mode = "replace" would leave nothing'):
+        with pytest.raises(ConfigurationError, match=r'write_mode = "replace" would delete all rows'):
             run_flows(None, flow(backfill, write_mode="replace"))
         run_flows(None, flow(backfill))
         landed = {row["id"]: row["v"] for row in MemoryDestination.tables(str(database))["t"]}

@@ -1,4 +1,4 @@
-"""``run_flows``, the function that runs flows, with VDK or without."""
+"""``run_flows``, the function that runs flows inside or outside VDK."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def run_flows(job_input: IJobInput | None, flow: str | Path | Mapping[str, Any]) -> RunSummary:
-    """Run a flow file, or the same as a dict, until every stream has ended.
+    """Run a flow file, or the same as a dict, and wait until every stream has ended.
 
-    :param job_input: the argument of a VDK step: the ingestion methods, properties and secrets of its job are
-        used. None: plain Python, with the registered destinations only.
+    :param job_input: the argument of a VDK step, whose job provides ingestion methods, properties and secrets. None:
+        plain Python, with the registered destinations only.
     :param flow: the path of a TOML file, or its content; see ``docs/configuration.md``.
-    :returns: the result of each stream.
-    :raises ConfigurationError: before any connection is opened.
-    :raises FlowFailedError: if one or more streams failed, after the others have ended.
+    :returns: the summary, stream by stream.
+    :raises ConfigurationError: if the file is wrong; no row has been read.
+    :raises FlowFailedError: if a stream failed, after the others have ended.
     """
     if job_input is None:
         return execute(flow, Environment())
-    from .integration.environment import run_in_job  # vdk-core is imported inside VDK only
+    from .integration.job_environment import run_in_job  # imports vdk-core, which plain Python may lack
 
     return run_in_job(job_input, flow)

@@ -1,4 +1,4 @@
-"""The VDK plugin, which VDK loads for every command. Heavy modules are imported when they are used."""
+"""The entry point that VDK loads with every command. Slow modules are imported when they are used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vdk.api.plugin.plugin_registry import IPluginRegistry
 from vdk.internal.builtin_plugins.run.job_context import JobContext
 from vdk.internal.core.config import ConfigurationBuilder
 
-from .integration.command import BeforeCommands, is_ours
+from .integration.base_command import BeforeCommands, is_datasource_command
 from .integration.config_keys import add_keys
 from .integration.hooks import DataSourceHookSpec
 
@@ -19,7 +19,7 @@ from .integration.hooks import DataSourceHookSpec
 @hookimpl
 def vdk_start(plugin_registry: IPluginRegistry, command_line_args: list[str]) -> None:
     plugin_registry.add_hook_specs(DataSourceHookSpec)
-    if is_ours(command_line_args):
+    if is_datasource_command(command_line_args):
         plugin_registry.load_plugin_with_hooks_impl(BeforeCommands(), "vdk-datasource-before-commands")
 
 
@@ -37,25 +37,25 @@ def vdk_command_line(root_command: click.Group) -> None:
 
 @hookimpl(hookwrapper=True, tryfirst=True)
 def initialize_job(context: JobContext) -> Generator[None, Any, None]:
-    """Record what the plugins of a job register, then add its flow files as steps.
+    """Record what the job's plugins register, then add its flow files as steps.
 
-    The outermost hook wrapper, because vdk-core has no other way to reach an ingestion plugin itself,
-    and only the plugin acknowledges delivery.
+    This is the outermost hook wrapper: vdk-core offers no other access to an ingestion plugin itself, whose return is
+    the only acknowledgement of delivery.
     """
     from .integration.console import CONSOLE
-    from .integration.environment import Job, remember
     from .integration.flow_job import add_flow_steps
-    from .integration.ingestion import RecordingIngester, RecordingProperties
+    from .integration.ingestion import IngesterProxy, PropertiesProxy
+    from .integration.job_environment import Job, register_job
 
-    ingester = RecordingIngester(context.ingester)
-    properties = RecordingProperties(context.properties)
-    # proxies by behaviour, not by type: VDK calls more methods than its interfaces declare
+    ingester = IngesterProxy(context.ingester)
+    properties = PropertiesProxy(context.properties)
+    # proxies rather than subclasses: VDK calls more methods than its interfaces declare
     context.ingester = cast(Any, ingester)
     context.properties = cast(Any, properties)
     outcome = yield
     console = context.core_context.state.get(CONSOLE)
     if console is not None:
-        console.adopt(context.core_context.configuration)
+        console.on_job_start(context.core_context.configuration)
     if outcome.excinfo is None:
-        remember(Job(context, ingester, properties))
+        register_job(Job(context, ingester, properties))
         add_flow_steps(context)

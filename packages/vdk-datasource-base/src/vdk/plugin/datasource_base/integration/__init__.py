@@ -1,1 +1,4 @@
-"""Layer 4, the VDK edge: the only place that knows vdk-core."""
+"""The integration with VDK: hooks, steps, commands, ingestion plugins and properties.
+
+Only this folder and ``plugin_entry.py`` import vdk-core.
+"""

@@ -1,4 +1,4 @@
-"""``vdk datasource …``."""
+"""``vdk datasource list | config | run``, and the group of all commands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .command import Command, console_of
+from .base_command import Command, console_of
 from .inspect_commands import check, discover, preview
 from .new import new
 from .output import FLOW, OUTPUT, print_json, print_rows, print_text
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from .console import Console
 
 
-@click.group(name="datasource", help="Get data from data sources into destinations.")
+@click.group(name="datasource", help="Load data from data sources into destinations.")
 def datasource() -> None:
-    """The group of commands; upstream's plugin has ``data-sources``."""
+    """The group of all commands. VDK's own plugin for data sources uses the name ``data-sources``."""
 
 
-@datasource.command(cls=Command, name="list", help="List the data sources and destinations that are installed.")
+@datasource.command(cls=Command, name="list", help="List the installed data sources and destinations.")
 @OUTPUT
 @click.pass_context
 def list_(ctx: click.Context, output: str) -> None:
@@ -44,56 +44,57 @@ def list_(ctx: click.Context, output: str) -> None:
     print_rows(rows, output, empty="No data sources are installed.")
 
 
-@datasource.command(cls=Command, help="Show the options of a data source: names, types, defaults and what they mean.")
+@datasource.command(cls=Command, help="Show the options of a data source: names, types, defaults and descriptions.")
 @click.argument("name")
 @OUTPUT
 @click.pass_context
 def config(ctx: click.Context, name: str, output: str) -> None:
     from ..parts.describe import describe
-    from .environment import registry_of
+    from ..parts.registry import Registry
+    from .hooks import with_plugins
 
-    found = registry_of(ctx.obj.plugin_registry).source(name)
-    print_rows(describe(found.config_type), output, empty=f"Data source {name} has no options.")
+    source = with_plugins(Registry(), ctx.obj.plugin_registry).source(name)
+    print_rows(describe(source.config_type), output, empty=f"Data source {name} has no options.")
 
 
-@datasource.command(cls=Command, raises=True, holds=True, help="Run a flow file as a job of one step.")
+@datasource.command(cls=Command, reraise=True, json_warnings=True, help="Run a flow file as a job of one step.")
 @FLOW
 @click.option(
     "--summary",
     type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
-    help="Write what happened, stream by stream, to this file as JSON.",
+    help="Write the summary of the run, stream by stream, to this file as JSON.",
 )
 @OUTPUT
 @click.pass_context
 def run(ctx: click.Context, flow: Path, summary: Path | None, output: str) -> None:
-    from .environment import run_in_job
-    from .flow_job import run_single
+    from .flow_job import run_flow_job
+    from .job_environment import run_in_job
 
     console = console_of(ctx)
-    ended: list[RunSummary] = []
+    summaries: list[RunSummary] = []
 
     def step(job_input: IJobInput) -> None:
-        run_in_job(job_input, flow, summary=summary, on_summary=ended.append, draw=console.draws)
+        run_in_job(job_input, flow, summary=summary, on_summary=summaries.append, draw=console.draws_progress)
 
     try:
-        run_single(ctx.obj, flow, step)
+        run_flow_job(ctx.obj, flow, step)
     finally:
-        for done in ended[-1:]:
+        for last in summaries[-1:]:
             try:
-                _print_summary(done, console)
-            except BrokenPipeError:  # its reader left; the exit code still says whether everything landed
+                _print_summary(last, console)
+            except BrokenPipeError:  # nobody reads it; the exit code still says whether everything landed
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _print_summary(done: RunSummary, console: Console) -> None:
-    """What happened, stream by stream; the errors of streams are printed after it, with the command's own."""
+def _print_summary(summary: RunSummary, console: Console) -> None:
+    """Print the summary without the errors of streams, which the command's own error repeats."""
     if console.output == "json":
-        content = done.as_dict() | ({"warnings": console.warnings} if console.warnings else {})
+        content = summary.as_dict() | ({"warnings": console.warnings} if console.warnings else {})
         print_json(json.dumps(content, indent=2, default=str))
-        console.placed(console.warnings)
-    elif done.streams:
-        print_text(done.table(errors=False))
+        console.discard_warnings(console.warnings)
+    elif summary.streams:
+        print_text(summary.table(errors=False))
 
 
-for one in (check, discover, new, preview, state):
-    datasource.add_command(one)
+for command in (check, discover, new, preview, state):
+    datasource.add_command(command)

@@ -1,9 +1,10 @@
-"""A flow file as a job of one step: ``vdk datasource run`` and its like."""
+"""Flow files as steps of a VDK job, and one flow file as a job of its own (``vdk datasource run``)."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,83 +25,74 @@ TYPE_INGEST = "ingest"
 
 
 @dataclass(frozen=True)
-class SingleFlow:
-    """The flow file that a command was given, and what to do with it, as the only step of a job."""
+class FlowJob:
+    """The flow file of a command, and what to do with it, as the only step of a job."""
 
     path: Path
     work: Callable[[IJobInput], object]
 
+    def run_step(self, step: Step, job_input: IJobInput) -> bool:
+        self.work(job_input)
+        return True
 
-SINGLE_FLOW: StoreKey[SingleFlow | None] = StoreKey("vdk.datasource.single_flow")
+
+FLOW_JOB: StoreKey[FlowJob | None] = StoreKey("vdk.datasource.flow_job")
 
 
 def add_flow_steps(context: JobContext) -> None:
-    """Add a step for every flow file of the job's folder, sorted among the others by name."""
+    """Add a step for every flow file of the job's folder, and sort all steps by name."""
     builder = context.step_builder
-    single = context.core_context.state.get(SINGLE_FLOW)
-    if single is not None:
-        builder.add_step(Step(single.path.name, TYPE_INGEST, _run_single, single.path, single.path.parent))
+    flow_job = context.core_context.state.get(FLOW_JOB)
+    if flow_job is not None:
+        builder.add_step(Step(flow_job.path.name, TYPE_INGEST, flow_job.run_step, flow_job.path, flow_job.path.parent))
         return
-    folder: Path | None = context.job_directory  # None for a job without one, whatever its annotation says
+    folder: Path | None = context.job_directory  # None for a job without a folder, despite its annotation
     if folder is None:
         return
     paths = [path for path in folder.iterdir() if path.name.lower().endswith(SUFFIX)]
     for path in paths:
-        builder.add_step(Step(path.name, TYPE_INGEST, _run_step, path, folder))
+        builder.add_step(Step(path.name, TYPE_INGEST, _run_flow, path, folder))
     if paths:
         builder.get_steps().sort(key=lambda step: step.name)
 
 
-def _run_step(step: Step, job_input: IJobInput) -> bool:
-    from .environment import run_in_job
+def _run_flow(step: Step, job_input: IJobInput) -> bool:
+    from .job_environment import run_in_job
 
     run_in_job(job_input, step.file_path)
-    return True
-
-
-def _run_single(step: Step, job_input: IJobInput) -> bool:
-    from .environment import job_of
-
-    job = job_of(job_input)
-    single = job.context.core_context.state.get(SINGLE_FLOW) if job is not None else None
-    assert single is not None  # this step was added for it
-    single.work(job_input)
     return True
 
 
 T = TypeVar("T")
 
 
-def run_single(context: CoreContext, path: Path, work: Callable[[IJobInput], object]) -> None:
-    """Do ``work`` in VDK's own job cycle, so that properties, secrets and ingestion methods are there."""
-    context.state.set(SINGLE_FLOW, SingleFlow(path, work))
+def run_flow_job(context: CoreContext, path: Path, work: Callable[[IJobInput], object]) -> None:
+    """Do ``work`` in VDK's job cycle, so that properties, secrets and ingestion methods are available."""
+    context.state.set(FLOW_JOB, FlowJob(path, work))
     CliRunImpl(_FlowJobFactory(_job_name(path))).create_and_run_data_job(context, path.parent, None)
 
 
-def in_job(context: CoreContext, path: Path, work: Callable[[Environment], T]) -> T:
-    """What ``work`` returns, done with the surroundings that a run of the file would have.
+def call_in_job(context: CoreContext, path: Path, work: Callable[[Environment], T]) -> T:
+    """Return what ``work`` returns when it gets the environment that a run of the file has.
 
-    Its errors do not pass through the job, which would take them for those of a run.
+    Its errors are raised here rather than in the job, which would report them as errors of a run.
     """
-    from .environment import environment_of
+    from .job_environment import environment_of
 
-    done: list[T] = []
-    failed: list[Exception] = []
+    outcome: Future[T] = Future()
 
     def step(job_input: IJobInput) -> None:
         try:
-            done.append(work(environment_of(job_input)))
+            outcome.set_result(work(environment_of(job_input)))
         except Exception as error:
-            failed.append(error)
+            outcome.set_exception(error)
 
-    run_single(context, path, step)
-    for error in failed:
-        raise error
-    return done[0]
+    run_flow_job(context, path, step)
+    return outcome.result(timeout=0)
 
 
 class _FlowJobFactory(DataJobFactory):
-    """Makes a job without a folder: the other files beside the flow file are no steps of it."""
+    """Creates a job without a folder: other files beside the flow file are not its steps."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -112,9 +104,9 @@ class _FlowJobFactory(DataJobFactory):
 
 
 def _job_name(path: Path) -> str:
-    """The file's ``name``, else its stem; what is wrong in the file is told when it is run."""
+    """The file's ``name``, else its stem. An invalid file is reported when it is run."""
     try:
-        said: Any = tomllib.loads(path.read_text("utf-8")).get("name")
+        name: Any = tomllib.loads(path.read_text("utf-8")).get("name")
     except (OSError, ValueError, RecursionError):
-        said = None
-    return said if isinstance(said, str) and said else path.name.removesuffix(".toml").removesuffix(SUFFIX[:7])
+        name = None
+    return name if isinstance(name, str) and name else path.name.removesuffix(".toml").removesuffix(SUFFIX[:7])

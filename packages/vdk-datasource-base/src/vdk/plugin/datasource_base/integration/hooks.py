@@ -1,4 +1,4 @@
-"""What VDK's plugins offer beside what the installed distributions say. Imports nothing that takes its time."""
+"""The hook with which VDK plugins register data sources. Imports nothing that is slow to import."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ E = TypeVar("E", bound=Entries)
 
 
 def with_plugins(entries: E, plugin_registry: Any) -> E:
-    """The same entries, with those that plugins add.
+    """The same entries, with those that VDK plugins register.
 
-    Each plugin is asked for itself: one that fails is told, and harms only the flows that use it.
+    A plugin that raises is logged as a warning, and only the flows that use its sources fail.
     """
     for hook in plugin_registry.hook().vdk_datasource_register.get_hookimpls():
         try:
             hook.function(*([entries] if hook.argnames else []))
         except Exception as error:
-            from ..runtime.report.logs import told
+            from ..runtime.report.logs import format_error
 
-            entries.add_broken(hook.plugin_name, told(error))
-            log.warning("Plugin %s could not register its data sources: %s", hook.plugin_name, told(error))
+            entries.add_broken(hook.plugin_name, format_error(error))
+            log.warning("plugin %s could not register its data sources: %s", hook.plugin_name, format_error(error))
     return entries
 
 
 class DataSourceHookSpec:
-    """``vdk_data_sources_register`` is upstream's, and a second specification of a hook breaks VDK."""
+    """The hook of this package. ``vdk_data_sources_register`` is VDK's own, and specifying it twice breaks VDK."""
 
     @staticmethod
     @hookspec
     def vdk_datasource_register(registry: Entries) -> None:
-        """Add sources: ``registry.add("name", "module:Class")``. Import nothing: the registry will."""
+        """Register sources: ``registry.add("name", "module:Class")``. The registry imports the module when needed."""

@@ -1,4 +1,4 @@
-"""Any VDK ingestion plugin as a destination: called directly, for that is the only acknowledgement."""
+"""Any VDK ingestion plugin as a destination, called directly, since only its return acknowledges delivery."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..parts.rows import rows_of
 
 
 class IngestionPluginDestination(Destination):
-    """Lands rows through ``ingest_payload``, which returned means delivered; then the state is stored.
+    """Lands rows with ``ingest_payload``, and stores the state once it has returned.
 
-    At least once: a failure between the two, or inside a call, lets the rows since the last stored
-    state land again. VDK's pre- and post-processors run as they do in VDK's own ingestion.
+    At least once: after a failure between the two, or inside a call, the rows since the last stored state land again.
+    VDK's pre- and post-processors run as in VDK's own ingestion.
 
-    :param plugin: VDK's ``IIngesterPlugin``. :param before: its pre-processors, in order.
-    :param after: its post-processors, in order. :param rows: rows per call.
+    :param method: under which the plugin is registered, in lower case. :param plugin: VDK's ``IIngesterPlugin``.
+    :param preprocessors: in order. :param postprocessors: in order. :param rows: rows per call.
     """
 
     write_modes: frozenset[WriteMode] = frozenset({"append"})
@@ -31,8 +31,8 @@ class IngestionPluginDestination(Destination):
         name: str,
         method: str,
         plugin: Any,
-        before: Sequence[Any],
-        after: Sequence[Any],
+        preprocessors: Sequence[Any],
+        postprocessors: Sequence[Any],
         store: StateStore,
         collection_id: str,
         rows: int,
@@ -41,8 +41,8 @@ class IngestionPluginDestination(Destination):
         self._name = name
         self._method = method
         self._plugin = plugin
-        self._before = before
-        self._after = after
+        self._preprocessors = preprocessors
+        self._postprocessors = postprocessors
         self._store = store
         self._collection_id = collection_id
         self._rows = rows
@@ -60,24 +60,24 @@ class IngestionPluginDestination(Destination):
         return self._store.save(unit.key, unit.state, version=unit.version, run_id=unit.run_id)
 
     def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
-        """Delivers at once: an ingestion plugin cannot set rows aside. They are repeated on a retry."""
+        """Delivers at once: an ingestion plugin cannot stage rows. A retry delivers them again."""
         self._deliver(batches)
 
     def discard(self, key: StateKey) -> None:
-        """What was delivered cannot be taken back."""
+        """Does nothing: delivered rows cannot be taken back."""
 
     def _deliver(self, batches: Sequence[TableBatch]) -> None:
         for batch in batches:
             for start in range(0, batch.data.num_rows, self._rows):
-                # new dicts for each call: some plugins change what they are given
+                # new dicts for each call: some plugins change their payload
                 self._send(rows_of(batch.data.slice(start, self._rows), text=True), batch.table.name)
 
     def _send(self, payload: list[dict[str, Any]], table: str) -> None:
-        """One call of the plugin, with the processors around it, as VDK's poster thread makes it."""
+        """Call the plugin and the processors around it, as VDK's poster thread does."""
         target, collection_id = self.target, self._collection_id
         metadata: Any = None
-        for plugin in self._before:
-            payload, metadata = plugin.pre_ingest_process(
+        for preprocessor in self._preprocessors:
+            payload, metadata = preprocessor.pre_ingest_process(
                 payload=payload,
                 destination_table=table,
                 target=target,
@@ -101,8 +101,8 @@ class IngestionPluginDestination(Destination):
             )
         except Exception as failure:
             error = failure
-        for plugin in self._after:
-            metadata = plugin.post_ingest_process(
+        for postprocessor in self._postprocessors:
+            metadata = postprocessor.post_ingest_process(
                 payload=payload,
                 destination_table=table,
                 target=target,
@@ -115,8 +115,8 @@ class IngestionPluginDestination(Destination):
             raise error
 
 
-class RecordingIngester:
-    """VDK's ingester, with the factories of ingestion plugins kept by method."""
+class IngesterProxy:
+    """VDK's ingester; records the factories of ingestion plugins by method."""
 
     def __init__(self, ingester: Any) -> None:
         self._ingester = ingester
@@ -130,8 +130,8 @@ class RecordingIngester:
         return getattr(self._ingester, name)
 
 
-class RecordingProperties:
-    """VDK's properties, with the types of the backends that were registered."""
+class PropertiesProxy:
+    """VDK's properties; records the types of the registered backends."""
 
     def __init__(self, properties: Any) -> None:
         self._properties = properties
@@ -142,7 +142,7 @@ class RecordingProperties:
         self._properties.set_properties_factory_method(properties_type, properties_factory)
 
     def persistent(self, default_type: str | None) -> bool:
-        """Whether what is stored outlives the run: VDK's own "memory" backend does not."""
+        """Whether properties outlive the run, unlike those of VDK's own "memory" backend."""
         if default_type:
             return default_type != "memory" and default_type in self.types
         return any(type_ != "memory" for type_ in self.types)

@@ -1,4 +1,4 @@
-"""``vdk datasource check | discover | preview``: what a flow file would do, without doing it."""
+"""``vdk datasource check | discover | preview``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .command import Command, console_of
-from .flow_job import in_job
+from .base_command import Command, console_of
+from .flow_job import call_in_job
 from .output import FLOW, OUTPUT, print_json, print_text
 
 if TYPE_CHECKING:
-    from ..runtime.inspect.discover import FoundStream
+    from ..runtime.inspect.check import CheckResult
+    from ..runtime.inspect.discover import DiscoveredStream
 
 
 def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> float:
@@ -24,7 +25,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> 
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     if seconds <= 0:
-        raise click.BadParameter("it must be more than nothing")
+        raise click.BadParameter("it must be more than 0; write --timeout 60s")
     return seconds
 
 
@@ -33,11 +34,13 @@ _TIMEOUT = click.option(
     default="60s",
     show_default=True,
     callback=_seconds,
-    help="How long a source or destination may take to answer, and a stream to be read.",
+    help="How long a source or destination may take to answer, and how long a stream is read.",
 )
 
 
-@click.command(cls=Command, holds=True, help="Try everything in a flow file that can be tried without reading.")
+@click.command(
+    cls=Command, json_warnings=True, help="Try everything in a flow file that can be tried without reading rows."
+)
 @FLOW
 @_TIMEOUT
 @OUTPUT
@@ -45,17 +48,24 @@ _TIMEOUT = click.option(
 def check(ctx: click.Context, flow: Path, timeout: float, output: str) -> None:
     from ..runtime.inspect.check import check_flow
 
-    found = in_job(ctx.obj, flow, lambda job: check_flow(flow, job, seconds=timeout))
+    results = call_in_job(ctx.obj, flow, lambda environment: check_flow(flow, environment, seconds=timeout))
     if output == "json":
-        print_json(json.dumps([one.as_dict() for one in found], indent=2))
-        console_of(ctx).placed({warning for one in found for warning in one.warnings})
+        print_json(json.dumps([result.as_dict() for result in results], indent=2))
+        console_of(ctx).discard_warnings({warning for result in results for warning in result.warnings})
     else:
-        for one in found:
-            status = {"failed": "error", "skipped": "not checked"}.get(one.status, one.status)
-            told = f" ({one.told})" if one.status == "ok" and one.told else f": {one.told}" if one.told else ""
-            print_text(f"{one.kind} {one.name}: {status}{told}")
-    if any(one.status != "ok" for one in found):
+        for result in results:
+            print_text(_result_line(result))
+    if any(result.status != "ok" for result in results):
         ctx.exit(1)
+
+
+def _result_line(result: CheckResult) -> str:
+    """``source shop: ok (sqlite:////data/shop.db)``."""
+    status = {"failed": "error", "skipped": "not checked"}.get(result.status, result.status)
+    line = f"{result.kind} {result.name}: {status}"
+    if not result.message:
+        return line
+    return f"{line} ({result.message})" if result.status == "ok" else f"{line}: {result.message}"
 
 
 @click.command(
@@ -75,14 +85,16 @@ def check(ctx: click.Context, flow: Path, timeout: float, output: str) -> None:
 def discover(ctx: click.Context, flow: Path, rows: int, timeout: float, output: str) -> None:
     from ..runtime.inspect.discover import discover_flow
 
-    found = in_job(ctx.obj, flow, lambda job: discover_flow(flow, job, rows=rows, seconds=timeout))
+    discovery = call_in_job(
+        ctx.obj, flow, lambda environment: discover_flow(flow, environment, rows=rows, seconds=timeout)
+    )
     if output == "json":
-        print_json(json.dumps([stream.as_dict() for stream in found.streams], indent=2))
+        print_json(json.dumps([stream.as_dict() for stream in discovery.streams], indent=2))
     else:
-        print_text("\n\n".join(map(_text, found.streams)) or "No streams.")
+        print_text("\n\n".join(map(_stream_text, discovery.streams)) or "No streams.")
     errors = [
-        *found.errors,
-        *(f"{stream.source}.{stream.stream}: {stream.error}" for stream in found.streams if stream.error),
+        *discovery.errors,
+        *(f"{stream.source}.{stream.stream}: {stream.error}" for stream in discovery.streams if stream.error),
     ]
     if errors:
         raise click.ClickException("; ".join(errors))
@@ -90,13 +102,13 @@ def discover(ctx: click.Context, flow: Path, rows: int, timeout: float, output: 
 
 @click.command(
     cls=Command,
-    help="Show the first rows of a stream as they would land. Nothing is landed, and no state is moved.",
+    help="Show the first rows of a stream as they would land. No row lands, and no state changes.",
 )
 @FLOW
 @click.argument("stream")
-@click.option("--rows", type=click.IntRange(min=1), default=10, show_default=True, help="How many rows.")
+@click.option("--rows", type=click.IntRange(min=1), default=10, show_default=True, help="How many rows to show.")
 @click.option(
-    "--number", type=click.IntRange(min=0), help="Which [[flows]] entry, from 0; default: the first to have it."
+    "--number", type=click.IntRange(min=0), help="Which [[flows]] entry, from 0; default: the first one that has it."
 )
 @_TIMEOUT
 @OUTPUT
@@ -106,33 +118,35 @@ def preview(
 ) -> None:
     from ..runtime.inspect.preview import preview_stream
 
-    found = in_job(
-        ctx.obj, flow, lambda job: preview_stream(flow, stream, job, rows=rows, number=number, seconds=timeout)
+    result = call_in_job(
+        ctx.obj,
+        flow,
+        lambda environment: preview_stream(flow, stream, environment, rows=rows, number=number, seconds=timeout),
     )
     if output == "json":
-        print_json(found.json())
+        print_json(result.json())
     else:
-        print_text(found.text())
-    for note in found.notes:
+        print_text(result.text())
+    for note in result.notes:
         click.echo(f"{stream}: {note}", err=True)
 
 
-def _text(found: FoundStream) -> str:
-    """A stream for people: a line about it, its columns, and what else is to know. Its error ends the command."""
+def _stream_text(stream: DiscoveredStream) -> str:
+    """A stream for people: its title, columns and notes. Its error is printed when the command ends."""
     from tabulate import tabulate
 
-    facts = [
-        found.write_mode or "",
-        f"key {', '.join(found.primary_key)}" if found.primary_key else "",
-        f"cursor {found.cursor}" if found.cursor else "",
-        f"{found.partitions} partitions" if found.partitions not in (1, None) else "",
+    properties = [
+        stream.write_mode or "",
+        f"key {', '.join(stream.primary_key)}" if stream.primary_key else "",
+        f"cursor {stream.cursor}" if stream.cursor else "",
+        f"{stream.partitions} partitions" if stream.partitions not in (1, None) else "",
     ]
-    told = f" ({'; '.join(filter(None, facts))})" if any(facts) else ""
-    head = f"{found.source}.{found.stream} -> {found.destination}.{found.table}{told}"
+    summary = f" ({'; '.join(filter(None, properties))})" if any(properties) else ""
+    title = f"{stream.source}.{stream.stream} -> {stream.destination}.{stream.table}{summary}"
     columns: list[Any] = [
         [column["name"], column["type"], "" if column["nullable"] else "not null", "key" if column["key"] else ""]
-        for column in found.columns
+        for column in stream.columns
     ]
     table = tabulate(columns, headers=["column", "type", "", ""], disable_numparse=True) if columns else ""
-    notes = [f"note: {note}" for note in found.notes]
-    return "\n".join(filter(None, [head, table, *notes]))
+    notes = [f"note: {note}" for note in stream.notes]
+    return "\n".join(filter(None, [title, table, *notes]))

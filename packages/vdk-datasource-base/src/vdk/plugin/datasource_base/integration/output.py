@@ -1,4 +1,4 @@
-"""What commands share: which flow file they are given, and how they print."""
+"""What commands share: the argument ``FLOW``, the option ``--output``, and how results are printed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 
 
 class FlowPath(click.ParamType):  # type: ignore[type-arg]  # it is generic since click 8.4 only
-    """A flow file. An error about it lists the TOML files that are there."""
+    """The path of a flow file. Its errors list the TOML files of the folder."""
 
     name = "file"
 
@@ -21,28 +21,28 @@ class FlowPath(click.ParamType):  # type: ignore[type-arg]  # it is generic sinc
         path = Path(value)
         try:
             if path.is_dir():
-                raise _WrongFile(f"{value!r} is a folder, not a flow file; {_others(path, '')}")
+                raise _InvalidFile(f"{value!r} is a folder, not a flow file; {_suggestion(path, '')}")
             if not path.exists():
-                raise _WrongFile(f"flow file {value!r} does not exist; {_others(path.parent, path.name)}")
+                raise _InvalidFile(f"flow file {value!r} does not exist; {_suggestion(path.parent, path.name)}")
             if not os.access(path, os.R_OK):
-                raise _WrongFile(f"flow file {value!r} cannot be read: permission denied; write: chmod u+r {value}")
+                raise _InvalidFile(f"flow file {value!r} cannot be read: permission denied; write: chmod u+r {value}")
             return path.resolve()
         except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL character, links in a circle
-            raise _WrongFile(f"flow file {value!r} cannot be read: {error}") from None
+            raise _InvalidFile(f"flow file {value!r} cannot be read: {error}") from None
 
 
-class _WrongFile(click.ClickException):
-    """One line, with the exit code of a wrong command line."""
+class _InvalidFile(click.ClickException):
+    """Prints one line, and exits like a wrong command line."""
 
     exit_code = 2
 
 
-def _others(folder: Path, name: str) -> str:
-    """The flow file that may be meant, or those of the folder."""
+def _suggestion(folder: Path, name: str) -> str:
+    """The closest flow file of a folder, or all of them."""
     try:
         files = sorted(path.name for path in folder.iterdir() if path.suffix == ".toml")
     except OSError:
-        return f"there is no folder {str(folder)!r}"
+        return f"folder {str(folder)!r} does not exist"
     from ..contract.remedies import closest  # which loads Arrow: a command that lands nothing stays light
 
     near = closest(name, files, limit=1)
@@ -50,7 +50,7 @@ def _others(folder: Path, name: str) -> str:
         return f"did you mean {str(folder / near[0])!r}?"
     if files:
         return f"the TOML files of {str(folder)!r} are {', '.join(files[:10])}{', …' if len(files) > 10 else ''}"
-    return f"there is no TOML file in {str(folder)!r}; docs/configuration.md shows how to write one"
+    return f"{str(folder)!r} has no TOML file; docs/configuration.md shows how to write one"
 
 
 FLOW = click.argument("flow", type=FlowPath())
@@ -60,7 +60,7 @@ OUTPUT = click.option(
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="How to print the result; json: standard output has the JSON alone.",
+    help="Format of the result; json: standard output has only the JSON.",
 )
 
 
@@ -68,19 +68,19 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def printable(text: str, stream: Any) -> str:
-    """For a terminal without what moves its cursor or clears it: names of tables and values can be anything."""
-    return _CONTROL.sub(lambda one: f"\\x{ord(one[0]):02x}", text) if stream.isatty() else text
+    """The text, with control characters escaped on a terminal: names and values may contain any character."""
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text) if stream.isatty() else text
 
 
 def print_text(text: str) -> None:
-    """A result for people."""
+    """Print a result for people."""
     click.echo(printable(text, sys.stdout))
 
 
 def print_json(text: str) -> None:
-    """JSON, escaped where standard output is not UTF-8: a replaced character would be another value."""
+    """Print JSON, with escapes if standard output is not UTF-8: a replaced character would be another value."""
     if str(getattr(sys.stdout, "encoding", None)).lower().replace("-", "") != "utf8":
-        text = "".join(one if one.isascii() else json.dumps(one)[1:-1] for one in text)
+        text = "".join(char if char.isascii() else json.dumps(char)[1:-1] for char in text)
     click.echo(text)
 
 

@@ -1,4 +1,4 @@
-"""States in a job's VDK properties."""
+"""A state store in a job's VDK properties."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ..parts.local_state import FORMAT, VERSION, Records, check_records, stored_
 log = logging.getLogger(__name__)
 
 PROPERTY = "vdk_datasource_state"
-# Properties are read and written whole, so writers in one process take turns. Between processes the
-# properties service has no versions: the last writer wins there, which docs/delivery.md says.
-_ONE_AT_A_TIME = threading.Lock()
+# Properties are read and written as a whole, so writers in one process take turns. Between processes the last
+# writer wins, since properties have no versions (docs/delivery.md).
+_PROPERTIES_LOCK = threading.Lock()
 
 
 class PropertiesStore:
-    """One property with all states, as JSON text; the other properties are left as they are.
+    """Stores all states in one property, as JSON text, and keeps the other properties.
 
-    VDK stores properties whole, so here each state that is stored costs as much as all states together.
+    VDK stores properties as a whole, so storing one state costs as much as storing all of them.
 
-    :param read: gives all properties. :param write: replaces them all.
-    :param destination: which destination the states are for, without secrets.
+    :param read: returns all properties. :param write: replaces all properties.
+    :param destination: the name of the destination that the states belong to, without secrets.
     """
 
     def __init__(
@@ -38,12 +38,12 @@ class PropertiesStore:
         self._destination = destination
 
     def load(self, source_id: str) -> list[StoredState]:
-        with _ONE_AT_A_TIME:  # a file that is written in place is read whole, or it looks damaged or empty
+        with _PROPERTIES_LOCK:  # a file that is being written in place would look damaged or empty
             return stored_states(self._records(self._read_all()), source_id, self._destination)
 
     def save(self, key: StateKey, state: State, *, version: int, run_id: str) -> int:
-        with _ONE_AT_A_TIME:
-            properties = copy.deepcopy(self._read_all())  # what VDK gives is its live dict
+        with _PROPERTIES_LOCK:
+            properties = copy.deepcopy(self._read_all())  # VDK returns its live dict
             records = Records(self._records(properties))
             change, new = records.swap(key, self._destination, state, version, run_id)
             states = records.with_change(change)
@@ -59,6 +59,6 @@ class PropertiesStore:
             content = json.loads(text)
         except (TypeError, ValueError) as error:
             raise StateError(
-                f"the job's property {PROPERTY!r} is damaged ({error}): remove it to start from the beginning"
+                f"the job's property {PROPERTY!r} is not valid JSON ({error}); remove it to read from the beginning"
             ) from None
         return check_records(content, f"the job's property {PROPERTY!r}")

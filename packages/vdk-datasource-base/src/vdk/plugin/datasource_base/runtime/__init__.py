@@ -1,4 +1,9 @@
-"""Layer 3, the runtime: reads partitions in parallel and lands them. Plain Python, no vdk-core."""
+"""The runtime: reads partitions in parallel and lands them. Plain Python, without vdk-core.
+
+``run`` runs flows, ``inspect`` looks at them without running, ``report`` has the summary, the progress and the log.
+``options`` and ``environment`` are what a run gets; ``states`` copies, shows and resets states.
+``retry`` is the retry policy, ``timeouts`` limits calls, ``signals`` ends a run on Ctrl-C and SIGTERM.
+"""
 
 from .environment import Environment
 from .options import Options

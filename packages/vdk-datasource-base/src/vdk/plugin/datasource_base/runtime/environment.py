@@ -1,10 +1,10 @@
-"""What surrounds a run, and what it makes of a flow file's entries."""
+"""What a run gets from its surroundings, and the sources and destinations of a flow file made with it."""
 
 from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from .report.summary import RunSummary, log_summary
 
 @dataclass(slots=True)
 class Environment:
-    """Where names lead, and what is assumed. The defaults serve plain Python."""
+    """Installed plugins, lookups of references, and defaults. The default values serve plain Python."""
 
     registry: Registry = field(default_factory=Registry)
     lookups: Mapping[str, Lookup] = field(default_factory=lambda: {"env": environment})
@@ -28,44 +28,55 @@ class Environment:
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     stop: threading.Event = field(default_factory=threading.Event)
     ends_with_run: bool = False
-    """Whether the process is there for the run alone: after a signal it ends within ``options.stop_seconds``, whatever
-    a source, a transform or a destination does. Otherwise what hangs is left alone, in threads of its own."""
+    """Whether the process serves this run alone: after a signal it then ends within ``options.stop_seconds``, whatever
+    a source, a transform or a destination does. Otherwise what hangs is abandoned in a thread of its own."""
     draw: bool | None = None
-    """Whether running streams are drawn on the terminal; None: where standard error is one."""
+    """Whether running streams are drawn on the terminal; None: if standard error is one."""
     on_summary: Callable[[RunSummary], None] = log_summary
-    """Gets the summary of a run, however it ends: succeeded, failed or interrupted."""
+    """Gets the summary of a run, whether it succeeds, fails or is interrupted."""
 
-    def source(self, loaded: LoadedFlow, source_id: str) -> DataSource[Any]:
-        """A source of the file, not connected. Raises ``ConfigurationError`` for what is wrong in its entry."""
-        where = f"{loaded.location}: sources.{source_id}.name"
-        cls = self.registry.source(loaded.file.sources[source_id].name, location=where)
+    def create_source(self, loaded: LoadedFlow, source_id: str) -> DataSource[Any]:
+        """A source of the file, not connected. Raises ``ConfigurationError`` if its entry is wrong."""
+        location = f"{loaded.location}: sources.{source_id}.name"
+        cls = self.registry.source(loaded.file.sources[source_id].name, location=location)
         config = loaded.source_config(source_id, cls.config_type)
         try:
             return cls(config)
-        except ConfigurationError as error:  # which knows its options and not where they were written
+        except ConfigurationError as error:  # the source knows its options, not where the file has them
             raise type(error)(f"{loaded.location}: sources.{source_id}.config: {error}") from error
 
-    def destination_of(self, loaded: LoadedFlow, name: str) -> Destination:
-        """A destination of the file, not connected. Raises ``ConfigurationError`` for what is wrong in its entry."""
-        where = f"{loaded.location}: destinations.{name}"
-        return self.destination(loaded.file.destinations[name], folder=loaded.folder, where=where)
+    def create_destination(self, loaded: LoadedFlow, name: str) -> Destination:
+        """A destination of the file, not connected. Raises ``ConfigurationError`` if its entry is wrong."""
+        location = f"{loaded.location}: destinations.{name}"
+        return self._destination(loaded.file.destinations[name], loaded.folder, location)
 
-    def destination(self, entry: DestinationEntry, *, folder: Path, where: str) -> Destination:
-        """The destination of an entry. Raises ``ConfigurationError`` for an unknown method."""
+    def _destination(self, entry: DestinationEntry, folder: Path, location: str) -> Destination:
+        """The destination of an entry; subclasses know more methods. Raises ``ConfigurationError``."""
         if entry.method is None:
-            names = " or ".join(f'method = "{destination.name}"' for destination in self.registry.destinations())
-            raise ConfigurationError(f"{where}: the option 'method' is missing; write {names or 'method'}")
-        found = self.registry.destination(entry.method)
-        if found is None:
-            raise self.unknown_method(entry.method, where)
-        return self._native(found, entry.target, folder, where)
+            raise ConfigurationError(
+                f"{location}: the option 'method' is missing; write {self._method_lines() or 'method'}"
+            )
+        cls = self.registry.destination(entry.method)
+        if cls is None:
+            raise self._unknown_method(entry.method, location)
+        return self._create(cls, entry.target, folder, location)
 
-    def _native(self, cls: type[Destination], target: str | None, folder: Path, where: str) -> Destination:
+    def _create(self, cls: type[Destination], target: str | None, folder: Path, location: str) -> Destination:
         try:
             return cls(target, folder=folder)
-        except ConfigurationError as error:  # which knows its target and not where it was written
-            raise type(error)(f"{where}.target: {error}") from error
+        except ConfigurationError as error:  # the destination knows its target, not where the file has it
+            raise type(error)(f"{location}.target: {error}") from error
 
-    def unknown_method(self, method: str, where: str, others: list[str] | None = None) -> ConfigurationError:
-        known = {*(destination.name for destination in self.registry.destinations()), *(others or ())}
-        return ConfigurationError(f"{where}.method: unknown method {method!r}; {self.registry.hint(method, known)}")
+    def _method_lines(self, others: Iterable[str] = ()) -> str:
+        """What to write for a method, as ``method = "arrow" or method = "memory"``.
+
+        :param others: methods that the registry does not know.
+        """
+        return " or ".join(f'method = "{name}"' for name in sorted(self._methods(others)))
+
+    def _unknown_method(self, method: str, location: str, others: Iterable[str] = ()) -> ConfigurationError:
+        hint = self.registry.hint(method, self._methods(others))
+        return ConfigurationError(f"{location}.method: unknown method {method!r}; {hint}")
+
+    def _methods(self, others: Iterable[str]) -> set[str]:
+        return {*(destination.name for destination in self.registry.destinations()), *others}

@@ -1,4 +1,4 @@
-"""Trying again: what is worth it, how long to wait, when to give up."""
+"""The retry policy: which errors are retried, how long to wait, when to give up."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ..contract import ConnectionFailedError
 from ..parts.backoff import Backoff
-from .report.logs import message_of
+from .report.logs import error_message
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 RETRYABLE_ERRORS = (ConnectionFailedError, ConnectionError, TimeoutError)
-"""Errors that say a system is away now; every other error would come again."""
+"""Errors of a system that is unreachable now. Any other error would be raised again."""
 MAX_TOTAL_FAILURES = 20
-"""How many times ``attempts`` failures there may be in all, however much progress lies between them: a system
-that fails behind every page wants a person, not a thousandth attempt. The next run goes on from the stored state."""
+"""How many times ``attempts`` failures there may be in total, however much progress lies between them: a system
+that fails after every page needs a person, not a thousandth attempt. The next run continues from the stored state."""
 
 
 @dataclass(slots=True)
@@ -27,57 +29,66 @@ class Retry:
 
     ``Retry-After`` is a lower bound of a wait.
 
-    :param attempts: tries without progress. :param seconds: from the first failure without progress to the begin
-        of the last try. :param delay: the first bound of the wait, see ``Backoff``.
+    :param attempts: attempts without progress. :param seconds: from the first failure without progress to the start
+        of the last attempt. :param delay: the first bound of the wait, see ``Backoff``.
     """
 
     attempts: int
     seconds: float
     delay: float
     failures: int = 0
-    in_all: int = 0
-    since: float = field(default_factory=time.monotonic)  # the first failure without progress
-    over: str = ""
-    """Why there is no further attempt."""
+    total_failures: int = 0
+    first_failure: float = field(default_factory=time.monotonic)  # since the last progress
+    exhausted: str = ""
+    """The limit that was reached; empty while there is another attempt."""
 
     def progressed(self) -> None:
-        """The stored state moved: the next failure is a first one."""
+        """The stored state moved: the next failure counts as the first one."""
         self.failures = 0
 
     def wait_after(self, error: BaseException) -> float | None:
         """Seconds to wait before the next attempt; None: give up."""
         if not self.failures:
-            self.since = time.monotonic()
+            self.first_failure = time.monotonic()
         self.failures += 1
-        self.in_all += 1
+        self.total_failures += 1
         if not isinstance(error, RETRYABLE_ERRORS):
             return None
         if self.failures >= self.attempts:
-            self.over = f"retry_attempts = {self.attempts}"
+            self.exhausted = f"retry_attempts = {self.attempts}"
             return None
-        if self.in_all >= self.attempts * MAX_TOTAL_FAILURES:
-            self.over = f"{self.in_all} failures in one run"
+        if self.total_failures >= self.attempts * MAX_TOTAL_FAILURES:
+            self.exhausted = f"{self.total_failures} failures in one run"
             return None
-        asked = getattr(error, "retry_after", None) or 0.0
-        wait = max(Backoff(self.delay).wait(self.failures), asked)
-        if time.monotonic() + wait - self.since > self.seconds:
-            self.over = f"retry_for = {self.seconds:g} s" + (f", {asked:g} s were asked for" if asked == wait else "")
+        retry_after = getattr(error, "retry_after", None) or 0.0
+        wait = max(Backoff(self.delay).wait(self.failures), retry_after)
+        if time.monotonic() + wait - self.first_failure > self.seconds:
+            asked = f", the server asked for {retry_after:g} s" if retry_after == wait else ""
+            self.exhausted = f"retry_for = {self.seconds:g} s{asked}"
             return None
         return wait
 
-    def pause(self, error: BaseException, *, what: str, stop: threading.Event, redact: Callable[[str], str]) -> None:
-        """Wait until the next attempt, or raise the error where there is none or the run is to stop.
+    def call(self, work: Callable[[], T], *, what: str, stop: threading.Event, redact: Callable[[str], str]) -> T:
+        """Return what the work returns, calling it again after each retryable error."""
+        while True:
+            try:
+                return work()
+            except RETRYABLE_ERRORS as error:
+                self.pause(error, what=what, stop=stop, redact=redact)
 
-        :param what: whose attempt it is, for the log.
+    def pause(self, error: BaseException, *, what: str, stop: threading.Event, redact: Callable[[str], str]) -> None:
+        """Wait until the next attempt; raise the error if there is none, or if the run stops.
+
+        :param what: names what failed in the log.
         """
         wait = self.wait_after(error)
-        reason = redact(message_of(error))
+        reason = redact(error_message(error))
         if wait is None or stop.is_set():
-            if self.over:
-                log.warning("%s: attempt %d failed, the last one (%s): %s", what, self.failures, self.over, reason)
+            if self.exhausted:
+                log.warning("%s: attempt %d failed, giving up (%s): %s", what, self.failures, self.exhausted, reason)
             raise error from error.__cause__
         log.warning(
-            "%s: attempt %d of %d failed, the next one in %.1f s: %s", what, self.failures, self.attempts, wait, reason
+            "%s: attempt %d of %d failed, retrying in %.1f s: %s", what, self.failures, self.attempts, wait, reason
         )
         if stop.wait(min(wait, threading.TIMEOUT_MAX)):
             raise error from error.__cause__

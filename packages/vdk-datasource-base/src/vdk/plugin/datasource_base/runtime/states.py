@@ -1,13 +1,14 @@
-"""States as values of their own: JSON, and nobody else's to change."""
+"""States: copied when a source yields them, shown and reset on demand, reported to the source once they are stored.
+
+The table that holds them is the destination's; see ``Destination.load_states``.
+"""
 
 from __future__ import annotations
 
 import logging
 import math
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,23 +21,27 @@ from ..parts.flow_file import load_flow
 from ..parts.infer import builtin
 from ..parts.numbers import MAX_DIGITS, is_bounded
 from .environment import Environment
-from .report.logs import message_of
+from .report.logs import error_message
+
+log = logging.getLogger(__name__)
 
 
 def copy_state(state: State, *, stream: str) -> State:
-    """A copy of a state, made the moment the source hands it over.
+    """A copy of a state, made when the source yields it.
 
-    A source may go on counting in the very dict it yielded, while the rows behind it still wait. Stored
-    then, the state would be ahead of its rows.
+    A source may continue to change the dict that it yielded while the rows before it still wait to land. Without the
+    copy, the stored state would be ahead of its rows.
 
-    :raises DataSourceError: for what is no JSON and would come back as something else in the next run.
+    :raises DataSourceError: if the state is not JSON, and would come back as something else in the next run.
     """
     if not isinstance(state, Mapping):
-        raise DataSourceError(f"stream {stream!r} yielded a state of type {type(state).__name__}: a state is a mapping")
+        raise DataSourceError(f"stream {stream!r} yielded a state of type {type(state).__name__}; yield a mapping")
     try:
         copied: State = _copy(state, stream)
     except RecursionError:
-        raise DataSourceError(f"stream {stream!r} yielded a state that is nested too deeply") from None
+        raise DataSourceError(
+            f"stream {stream!r} yielded a state that is nested too deeply; yield a flat mapping"
+        ) from None
     return copied
 
 
@@ -50,40 +55,41 @@ def _copy(value: Any, stream: str) -> Any:
         return _integer(value, stream)
     if isinstance(value, Mapping):
         if wrong := [key for key in value if not isinstance(key, str)]:
-            raise DataSourceError(f"stream {stream!r} yielded a state with the key {wrong[0]!r:.80}: keys are text")
-        return {_text(key, stream): _copy(one, stream) for key, one in value.items()}
+            raise DataSourceError(f"stream {stream!r} yielded a state with the key {wrong[0]!r:.80}; keys must be text")
+        return {_text(key, stream): _copy(item, stream) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_copy(one, stream) for one in value]
-    if (own := builtin(value)) is not value:
-        return _copy(own, stream)
+        return [_copy(item, stream) for item in value]
+    if (plain := builtin(value)) is not value:
+        return _copy(plain, stream)
     raise DataSourceError(
-        f"stream {stream!r} yielded a state with {value!r:.80} in it: a state is made of text, finite numbers, "
-        "truth values, None, lists and mappings"
+        f"stream {stream!r} yielded a state with the value {value!r:.80}; a state must consist of text, finite "
+        "numbers, booleans, None, lists and mappings"
     )
 
 
 def _integer(value: int, stream: str) -> int:
     if not is_bounded(value):
         raise DataSourceError(
-            f"stream {stream!r} yielded a state with an integer of more than {MAX_DIGITS:,} digits in it"
+            f"stream {stream!r} yielded a state with an integer of more than {MAX_DIGITS:,} digits; write it as text"
         )
     return value
 
 
 def _text(value: str, stream: str) -> str:
-    """The text, if it can be written down: half of a surrogate pair is no Unicode text (RFC 3629, section 3)."""
+    """The text, if UTF-8 can encode it, which fails for half of a surrogate pair (RFC 3629, section 3)."""
     try:
         value.encode()
     except UnicodeEncodeError:
         raise DataSourceError(
-            f"stream {stream!r} yielded a state with {value!r:.80} in it, which is no text: it has half of a character"
+            f"stream {stream!r} yielded a state with {value!r:.80}, which is not Unicode text: it has half of a "
+            "surrogate pair; replace it with text.encode(errors='replace').decode()"
         ) from None
     return value
 
 
 @dataclass(frozen=True, slots=True)
-class FoundState:
-    """A stored state and the destination it is for, as the flow file calls it."""
+class DestinationState:
+    """A stored state, and the name that the flow file gives to the destination that has it."""
 
     destination: str
     stored: StoredState
@@ -105,89 +111,87 @@ class FoundState:
 
 def show_states(
     flow: str | Path | Mapping[str, Any], environment: Environment, streams: list[str] | None = None
-) -> list[FoundState]:
-    """The states of the file's sources at its destinations, of the streams that the globs choose; None: all."""
-    found = [
-        FoundState(name, stored)
-        for name, sources, destination in _destinations(flow, environment)
-        for source in sources
-        for stored in destination.load_states(source)
+) -> list[DestinationState]:
+    """The states that the destinations of a flow file have of its sources.
+
+    :param streams: names or patterns of the streams; None: all.
+    :raises ConfigurationError: if a pattern matches no stream that has a state.
+    """
+    states = [
+        DestinationState(name, stored)
+        for name, source_ids, destination in _open_destinations(flow, environment)
+        for source_id in source_ids
+        for stored in destination.load_states(source_id)
     ]
-    return _chosen(found, streams)
+    return _select(states, streams)
 
 
 def reset_states(
     flow: str | Path | Mapping[str, Any], environment: Environment, streams: list[str] | None = None
-) -> list[FoundState]:
-    """Reset them to ``{}``, so that the next run reads from the beginning; returns what they were. Rows stay."""
-    forgotten: list[FoundState] = []
-    for name, sources, destination in _destinations(flow, environment):
-        here = [FoundState(name, stored) for source in sources for stored in destination.load_states(source)]
-        for one in _chosen(here, streams):
-            if not one.stored.state:
-                continue  # reset before
-            unit = CommitUnit(one.stored.key, (), {}, one.stored.version, environment.run_id, reset=True)
-            destination.commit(unit)
-            forgotten.append(one)
-    return forgotten
+) -> list[DestinationState]:
+    """Set the states to ``{}``, so that the next run reads from the beginning; returns the old ones. Rows stay."""
+    reset: list[DestinationState] = []
+    for name, source_ids, destination in _open_destinations(flow, environment):
+        loaded = [stored for source_id in source_ids for stored in destination.load_states(source_id)]
+        for state in _select([DestinationState(name, stored) for stored in loaded], streams):
+            stored = state.stored
+            if not stored.state:
+                continue  # it was reset before
+            destination.commit(CommitUnit(stored.key, (), {}, stored.version, environment.run_id, reset=True))
+            reset.append(state)
+    return reset
 
 
-def _destinations(
+def _open_destinations(
     flow: str | Path | Mapping[str, Any], environment: Environment
 ) -> Iterator[tuple[str, list[str], Destination]]:
-    """Each destination that a flow leads to, connected, with the ids of the sources that lead there."""
+    """Each destination that a flow uses, open, with the ids of the sources whose rows land there."""
     loaded = load_flow(flow, environment.lookups)
-    sources: dict[str, dict[str, None]] = {}
+    source_ids: dict[str, dict[str, None]] = {}
     for entry in loaded.file.flows:
-        sources.setdefault(entry.to, {})[entry.from_] = None
-    for name, ids in sources.items():
-        destination = environment.destination_of(loaded, name)
-        with _opened(destination):
+        source_ids.setdefault(entry.to, {})[entry.from_] = None
+    for name, ids in source_ids.items():
+        destination = environment.create_destination(loaded, name)
+        try:
+            destination.open()
             yield name, list(ids), destination
+        finally:
+            destination.close()
 
 
-@contextmanager
-def _opened(destination: Destination) -> Iterator[None]:
-    try:
-        destination.open()
-        yield
-    finally:
-        destination.close()
-
-
-def _chosen(found: list[FoundState], streams: list[str] | None) -> list[FoundState]:
+def _select(states: list[DestinationState], streams: list[str] | None) -> list[DestinationState]:
+    """The states of the streams that a name or a pattern matches."""
     if not streams:
-        return found
-    names = {one.stored.key.stream for one in found}
+        return states
+    names = {state.stored.key.stream for state in states}
     for pattern in streams:
-        if not any(name == pattern or fnmatchcase(name, pattern) for name in names):
-            raise ConfigurationError(f"no state of a stream matches {pattern!r}; {suggest(pattern, names)}")
-    return [
-        one
-        for one in found
-        if any(one.stored.key.stream == pattern or fnmatchcase(one.stored.key.stream, pattern) for pattern in streams)
-    ]
+        if not any(_matches(name, pattern) for name in names):
+            raise ConfigurationError(f"no stream with a state matches {pattern!r}; {suggest(pattern, names)}")
+    return [state for state in states if any(_matches(state.stored.key.stream, pattern) for pattern in streams)]
 
 
-log = logging.getLogger(__name__)
+def _matches(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)
 
-EVERY_SECONDS = 1.0
-LAST_SECONDS = 5.0
-"""How long the last call may take before the source is disconnected all the same."""
+
+CALL_INTERVAL = 1.0
+"""Seconds between two calls of ``DataSource.committed``."""
+LAST_CALL_TIMEOUT = 5.0
+"""Seconds that the last call may take before the source is disconnected anyway."""
 
 
 class CommittedStates:
-    """Calls ``DataSource.committed`` from a thread of its own, at most once a second and once at the end.
+    """Calls ``DataSource.committed`` in a thread of its own, at most once a second and once at the end.
 
-    A source that does not override the method costs nothing: no thread is started.
+    No thread is started for a source that does not override the method.
 
-    :param redact: takes secrets out of a text.
+    :param redact: replaces the secrets in a text.
     """
 
     def __init__(self, source: DataSource[Any], redact: Callable[[str], str]) -> None:
         self._source = source
         self._redact = redact
-        self._wanted = type(source).committed is not DataSource.committed
+        self._overridden = type(source).committed is not DataSource.committed
         self._newest: dict[str, dict[str, State]] = {}
         self._failed: set[str] = set()
         self._changed = threading.Condition()
@@ -195,8 +199,8 @@ class CommittedStates:
         self._thread: threading.Thread | None = None
 
     def stored(self, stream: str, partition: str, state: State) -> None:
-        """A partition's state is durable. Returns at once; called by the thread that writes."""
-        if not self._wanted or not state:
+        """Report that a partition's state is stored. Returns at once; the writer thread calls it."""
+        if not self._overridden or not state:
             return
         with self._changed:
             self._newest.setdefault(stream, {})[partition] = state
@@ -206,16 +210,16 @@ class CommittedStates:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Hand over what is left, within a bounded time. Idempotent; called before the source is disconnected."""
+        """Make the last call, within ``LAST_CALL_TIMEOUT``. Idempotent; called before the source is disconnected."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         if self._thread is not None:
-            self._thread.join(LAST_SECONDS)
+            self._thread.join(LAST_CALL_TIMEOUT)
             if self._thread.is_alive():
                 log.warning(
-                    "source %r did not take note of what has landed within %.0f s; the next run does not depend on it",
-                    self._source.source_name, LAST_SECONDS,
+                    "source %r: committed() did not return within %.0f s; the next run does not depend on it",
+                    self._source.source_name, LAST_CALL_TIMEOUT,
                 )  # fmt: skip
 
     def _run(self) -> None:
@@ -225,20 +229,19 @@ class CommittedStates:
                 newest, self._newest = self._newest, {}
                 last = self._closed
             for stream, states in newest.items():
-                self._hand_over(stream, states)
+                self._call(stream, states)
             if last:
                 return
-            began = time.monotonic()
             with self._changed:
-                self._changed.wait_for(lambda: self._closed, EVERY_SECONDS - (time.monotonic() - began))
+                self._changed.wait_for(lambda: self._closed, CALL_INTERVAL)
 
-    def _hand_over(self, stream: str, states: dict[str, State]) -> None:
+    def _call(self, stream: str, states: dict[str, State]) -> None:
         try:
             self._source.committed(stream, states)
         except Exception as error:
             if stream not in self._failed:
                 self._failed.add(stream)
                 log.warning(
-                    "stream %r: source %r could not take note of what landed; the next run does not depend on it: %s",
-                    stream, self._source.source_name, self._redact(message_of(error)),
+                    "stream %r: committed() of source %r failed; the next run does not depend on it: %s",
+                    stream, self._source.source_name, self._redact(error_message(error)),
                 )  # fmt: skip

@@ -1,1 +1,1 @@
-"""Looking at a flow without running it: check, discover and preview."""
+"""Inspects a flow without running it: ``check``, ``discover`` and ``preview``."""

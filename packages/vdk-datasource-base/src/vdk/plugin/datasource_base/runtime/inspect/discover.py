@@ -1,37 +1,37 @@
-"""What there is to read: the streams of a flow file's sources, with their columns."""
+"""``discover``: the streams of a flow file's sources, with their columns and how they would land."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from ...contract import JSON_TYPE, DataSourcePayload, StreamSchema
+from ...contract import JSON_TYPE, DataSource, DataSourcePayload, StreamSchema
+from ...parts import Destination
 from ...parts.column_types import normalize_types, normalized_type
 from ...parts.infer import infer_table
 from ..environment import Environment
 from ..run.buffer import Buffer, Run
 from ..run.plan import table_name
 from ..run.stream_run import StreamRun
-from .check import SECONDS
-from .inspector import Look, OutOfReach
+from .inspector import TIMEOUT, FlowInspector, ReadOnlyDestination
 from .preview import count_partitions, read_beginning
 
 ROWS = 100
-"""Rows that are read of a stream which declares no columns."""
+"""Rows that are read of a stream that declares no columns."""
 
 
 @dataclass(slots=True)
-class FoundStream:
+class DiscoveredStream:
     """A table of a stream, as a run would land it.
 
-    :param write_mode: None: the stream cannot say what it is; ``error`` says why.
-    :param inferred: whether the columns are those of the first rows, and not declared.
-    :param partitions: None: many, or not known without asking for long.
+    :param write_mode: None: the stream could not be planned; ``error`` says why.
+    :param inferred: whether the columns are inferred from the first rows rather than declared.
+    :param partitions: None: many, or unknown within the time limit.
     """
 
     source: str
@@ -52,89 +52,105 @@ class FoundStream:
 
 
 @dataclass(frozen=True, slots=True)
-class Discovered:
-    """The streams of all flows; ``errors``: what kept whole flows from being looked at."""
+class Discovery:
+    """The streams of all flows. ``errors``: those of flows that could not be planned."""
 
-    streams: Sequence[FoundStream]
+    streams: Sequence[DiscoveredStream]
     errors: Sequence[str]
 
 
 def discover_flow(
-    flow: str | Path | Mapping[str, Any], environment: Environment, *, rows: int = ROWS, seconds: float = SECONDS
-) -> Discovered:
-    """The streams that the flows choose. Destinations are not touched; a stream that declares no columns is read.
+    flow: str | Path | Mapping[str, Any], environment: Environment, *, rows: int = ROWS, seconds: float = TIMEOUT
+) -> Discovery:
+    """The streams that the flows choose. Destinations are not connected; a stream without declared columns is read.
 
-    :param rows: how many rows of such a stream are read, about.
-    :param seconds: how long a source, and the reading of one stream, may take.
-    :raises ConfigurationError: for what is wrong in the file.
+    :param rows: about how many rows of such a stream are read.
+    :param seconds: how long a source may take to answer, and how long one stream may be read.
+    :raises ConfigurationError: if the file is wrong.
     """
-    look = Look(flow, environment, seconds)
-    streams: list[FoundStream] = []
+    inspector = FlowInspector(flow, environment, seconds)
+    streams: list[DiscoveredStream] = []
     errors: list[str] = []
-    for number in look.numbers:
-        entry = look.loaded.file.flows[number]
-        source = look.environment.source(look.loaded, entry.from_)
-        destination = OutOfReach(look.environment.destination_of(look.loaded, entry.to))
+    for number in inspector.numbers:
+        entry = inspector.loaded.file.flows[number]
+        source = inspector.create_source(entry.from_)
+        destination = ReadOnlyDestination(inspector.create_destination(entry.to))
         try:
-            with look.planned(look.flow(number, source), source, destination) as looked:
-                runs = {run.report.stream: run for run in looked.runs}
-                for report in looked.reports:
-                    found = FoundStream(report.source, report.stream, report.destination, report.table)
-                    streams.append(found)
-                    if (run := runs.get(report.stream)) is None:
-                        found.error = report.error
-                        continue
-                    try:
-                        streams += _described(found, run, rows, seconds)
-                    except Exception as error:
-                        found.error = look.told(error, source)
+            for stream in _discover(inspector, number, source, destination, rows):
+                streams.append(stream)  # kept if a later one raises
         except Exception as error:
-            errors.append(f"{look.loaded.location}: flows[{number}]: {look.told(error, source)}")
-    redact = look.redactor()
-    for stream in streams:  # references may stand for names, too
-        stream.source, stream.destination, stream.table = (
-            redact(stream.source),
-            redact(stream.destination),
-            redact(stream.table),
-        )
-    return Discovered(streams, errors)
+            errors.append(f"{inspector.loaded.location}: flows[{number}]: {inspector.error_line(error, source)}")
+    redact = inspector.redactor()
+    for stream in streams:  # names may contain references, too
+        for name in ("source", "destination", "table"):
+            setattr(stream, name, redact(getattr(stream, name)))
+    return Discovery(streams, errors)
 
 
-def _described(found: FoundStream, run: StreamRun, rows: int, seconds: float) -> list[FoundStream]:
-    """Fill in what is found; returns the stream's further tables, where its first rows name some."""
+def _discover(
+    inspector: FlowInspector, number: int, source: DataSource[Any], destination: Destination, rows: int
+) -> Iterator[DiscoveredStream]:
+    """The tables of one flow's streams."""
+    with inspector.planned(number, source, destination) as planned:
+        runs = {run.report.stream: run for run in planned.runs}
+        for report in planned.reports:
+            stream = DiscoveredStream(report.source, report.stream, report.destination, report.table)
+            yield stream
+            if (run := runs.get(report.stream)) is None:
+                stream.error = report.error
+                continue
+            try:
+                yield from _describe(stream, run, rows, inspector.seconds)
+            except Exception as error:
+                stream.error = inspector.error_line(error, source)
+
+
+def _describe(stream: DiscoveredStream, run: StreamRun, rows: int, seconds: float) -> list[DiscoveredStream]:
+    """Describe a stream; returns its further tables, if its first rows name some."""
     plan = run.plan
-    found.partitions = count_partitions(plan.stream, seconds=seconds)
-    found.write_mode = run.mode
+    stream.partitions = count_partitions(plan.stream, seconds=seconds)
+    stream.write_mode = run.mode
     if plan.schema is not None:
-        _declare(found, plan.schema)
+        _declare(stream, plan.schema)
         if not plan.schema.open:
-            _note_mode(found, run, stateful=False)
             return []
     sample = _Sample(run, rows)
-    if (why := read_beginning(plan.stream, sample.add, seconds=seconds)) is not None:
-        found.notes.append(why)
+    if (note := read_beginning(plan.stream, sample.add, seconds=seconds)) is not None:
+        stream.notes.append(note)
     tables = sample.tables()
-    declared = found.columns
-    _infer(found, tables.pop(None, []))
-    found.columns = _merged(declared, found.columns)
-    _note_mode(found, run, stateful=sample.stateful)
-    more: list[FoundStream] = []
-    for routed, runs in tables.items():
-        other = FoundStream(
-            found.source, found.stream, found.destination, table_name(plan.template, plan.name, routed),
-            write_mode=found.write_mode, partitions=found.partitions, notes=list(found.notes),
-        )  # fmt: skip
-        schema = plan.schema_of(routed)
-        if schema is not None:
-            _declare(other, schema)
-        else:
-            _infer(other, runs)
-        more.append(other)
-    return more
+    declared = stream.columns
+    _infer(stream, tables.pop(plan.name, []))
+    stream.columns = _merge(declared, stream.columns)
+    if sample.stateful and plan.read_whole:
+        stream.notes.append(
+            "its rows have states, but it is not declared as incremental, so a run fails. Set `incremental = True` on "
+            "the stream's class, or write_mode in the flow"
+        )
+    return [_routed_table(stream, run, routed, payloads) for routed, payloads in tables.items()]
+
+
+def _routed_table(stream: DiscoveredStream, run: StreamRun, routed: str, payloads: Sequence[Run]) -> DiscoveredStream:
+    """A table that payloads of the stream name."""
+    plan = run.plan
+    other = DiscoveredStream(
+        stream.source,
+        stream.stream,
+        stream.destination,
+        table_name(plan.template, plan.name, routed),
+        write_mode=stream.write_mode,
+        partitions=stream.partitions,
+        notes=list(stream.notes),
+    )
+    schema = plan.schema_of(routed)
+    if schema is not None:
+        _declare(other, schema)
+    else:
+        _infer(other, payloads)
+    return other
 
 
 class _Sample:
-    """The first payloads of a stream, taken in while another thread reads them."""
+    """The first payloads of a stream, collected while another thread reads them."""
 
     def __init__(self, run: StreamRun, rows: int) -> None:
         self._name = run.plan.name
@@ -144,65 +160,63 @@ class _Sample:
         self.stateful = False
 
     def add(self, payload: DataSourcePayload) -> bool:
-        """Whether it is enough. Raises ``DataSourceError`` for garbage."""
+        """Whether there are enough rows. Raises ``DataSourceError`` for an invalid payload."""
         with self._lock:
             self._buffer.add(payload)
             self.stateful |= payload.state is not None
             return self._buffer.rows >= self._rows
 
-    def tables(self) -> dict[str | None, list[Run]]:
-        """The sampled rows by the table that they name; None is the stream's own."""
-        found: dict[str | None, list[Run]] = {}
+    def tables(self) -> dict[str, list[Run]]:
+        """The sampled rows by the table that they name."""
+        tables: dict[str, list[Run]] = {}
         with self._lock:
-            for one in [*self._buffer.take_covered()[0], *self._buffer.take_open()[0]]:
-                own = one.table is None or one.table == self._name
-                found.setdefault(None if own else one.table, []).append(one)
-        return found
+            for run in [*self._buffer.take_covered()[0], *self._buffer.take_open()[0]]:
+                tables.setdefault(self._name if run.table is None else run.table, []).append(run)
+        return tables
 
 
-def _declare(found: FoundStream, schema: StreamSchema) -> None:
-    found.primary_key, found.cursor = schema.primary_key, schema.cursor
-    found.columns = [_column(one, schema.primary_key) for one in schema.fields]
+def _declare(stream: DiscoveredStream, schema: StreamSchema) -> None:
+    stream.primary_key, stream.cursor = schema.primary_key, schema.cursor
+    stream.columns = [_column(field, schema.primary_key) for field in schema.fields]
 
 
-def _infer(found: FoundStream, runs: Sequence[Run]) -> None:
-    """Columns in the order in which they came; of a column without a value so far, the type comes later."""
-    found.inferred = True
-    columns: dict[str, pa.Field] = {}
+def _infer(stream: DiscoveredStream, runs: Sequence[Run]) -> None:
+    """Columns in order of appearance; the type of a column comes from its first value that is not null."""
+    stream.inferred = True
+    fields: dict[str, pa.Field] = {}
     count = 0
     for run in runs:
         for table in [*map(normalize_types, run.batches), *([infer_table(run.rows)] if run.rows else [])]:
             count += int(table.num_rows)
-            for each in table.schema:
-                if each.name not in columns or pa.types.is_null(columns[each.name].type):
-                    columns[each.name] = each
-    found.columns = [_column(column, ()) for column in columns.values()]
-    found.notes.insert(0, f"the columns are inferred from the first {count:,} rows" if count else "no rows were found")
+            for column in table.schema:
+                if column.name not in fields or pa.types.is_null(fields[column.name].type):
+                    fields[column.name] = column
+    stream.columns = [_column(column, ()) for column in fields.values()]
+    note = f"the columns are inferred from the first {count:,} rows" if count else "the stream has no rows"
+    stream.notes.insert(0, note)
 
 
-def _merged(declared: list[dict[str, Any]], inferred: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Declared columns first; those that are only named have the types of the rows."""
-    types = {one["name"]: one["type"] for one in inferred}
-    named = [
-        {**one, "type": types.get(one["name"], "null") if one["type"] == "null" else one["type"]} for one in declared
+def _merge(declared: list[dict[str, Any]], inferred: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Declared columns first; those declared without a type get the one that their rows have."""
+    types = {column["name"]: column["type"] for column in inferred}
+    typed = [
+        {**column, "type": types.get(column["name"], "null")} if column["type"] == "null" else column
+        for column in declared
     ]
-    known = {one["name"] for one in declared}
-    return named + [one for one in inferred if one["name"] not in known]
+    names = {column["name"] for column in declared}
+    return typed + [column for column in inferred if column["name"] not in names]
 
 
-def _column(one: pa.Field, key: Sequence[str]) -> dict[str, Any]:
-    return {"name": one.name, "type": type_name(one.type), "nullable": one.nullable, "key": one.name in key}
+def _column(column: pa.Field, key: Sequence[str]) -> dict[str, Any]:
+    return {
+        "name": column.name,
+        "type": type_name(column.type),
+        "nullable": column.nullable,
+        "key": column.name in key,
+    }
 
 
 def type_name(type_: pa.DataType) -> str:
-    """The type that lands, in Arrow's words; nested values land as ``json``."""
+    """The Arrow type that lands; nested values land as ``json``."""
     landed = normalized_type(type_)
     return "json" if landed == JSON_TYPE else str(landed)
-
-
-def _note_mode(found: FoundStream, run: StreamRun, *, stateful: bool) -> None:
-    if stateful and run.plan.read_whole:
-        found.notes.append(
-            "its rows carry states, and it is not declared as incremental: a run fails. Set `incremental = True` on "
-            "the stream's class, or write_mode in the flow"
-        )

@@ -1,4 +1,4 @@
-"""Looking at the flows of a file as a run would, up to where it would begin to read."""
+"""Plans the flows of a file as a run does, up to the point where a run would start to read."""
 
 from __future__ import annotations
 
@@ -15,88 +15,104 @@ from ...parts import CommitUnit, Destination, StateKey, StoredState, TableBatch,
 from ...parts.flow_file import load_flow
 from ...parts.redact import Redactor
 from ..environment import Environment
-from ..report.logs import message_of, redacted_logs, told
+from ..report.logs import error_message, format_error, redacted_logs
 from ..report.summary import StreamReport
 from ..run.flow import Flow
-from ..run.ownership import Claims
+from ..run.ownership import TableOwners
 from ..run.planning import Planning
 from ..run.stream_run import StreamRun
 from ..run.writer import Writer
-from ..timeouts import Patient
+from ..timeouts import WorkerThread
+
+TIMEOUT = 60.0
+"""Seconds that a source or destination may take to answer; longer than a DuckDB file's ``lock_timeout``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """A flow's streams, as far as they can be known before they are read.
+class PlannedFlow:
+    """The streams of a flow, planned.
 
-    :param runs: those that could say what they are. :param reports: one for each that is chosen, with its error.
+    :param runs: the streams that could be planned. :param reports: one for each chosen stream, with its error.
     """
 
-    flow: Flow
     runs: Sequence[StreamRun]
     reports: Sequence[StreamReport]
 
 
-class Look:
-    """A flow file that is looked at: nothing is landed, tried twice, or waited for longer than ``seconds``.
+class FlowInspector:
+    """Plans flows of a file. No row lands, nothing is retried, and no call may take longer than ``seconds``.
 
-    :raises ConfigurationError: for what is wrong in the file as a whole.
+    :raises ConfigurationError: if the file as a whole is wrong.
     """
 
     def __init__(self, flow: str | Path | Mapping[str, Any], environment: Environment, seconds: float) -> None:
         self.loaded = load_flow(flow, environment.lookups)
-        self.environment = environment
         self.seconds = seconds
-        self._claims = Claims()
+        self._environment = environment
+        self._owners = TableOwners()
 
     @property
     def numbers(self) -> range:
         return range(len(self.loaded.file.flows))
 
+    def create_source(self, name: str) -> DataSource[Any]:
+        return self._environment.create_source(self.loaded, name)
+
+    def create_destination(self, name: str) -> Destination:
+        return self._environment.create_destination(self.loaded, name)
+
     def redactor(self, source: DataSource[Any] | None = None) -> Redactor:
         return Redactor.of(self.loaded.resolved, source.config if source is not None else None)
 
-    def told(self, error: BaseException, source: DataSource[Any] | None = None) -> str:
-        return one_line(error, self.redactor(source))
+    def error_line(self, error: BaseException, source: DataSource[Any] | None = None) -> str:
+        """An error in one line, without secrets; with its type unless it is one of the contract."""
+        text = error_message(error) if isinstance(error, DataSourceError) else format_error(error)
+        return " ".join(self.redactor(source)(text).split())
 
-    def flow(self, number: int, source: DataSource[Any], streams: list[str] | None = None) -> Flow:
-        """A flow of the file, of its chosen streams or of ``streams``. Raises ``ConfigurationError``."""
-        flow = Flow.of(self.loaded, number, self.environment, claims=self._claims, redact=self.redactor(source))
+    @contextmanager
+    def planned(
+        self, number: int, source: DataSource[Any], destination: Destination, streams: list[str] | None = None
+    ) -> Iterator[PlannedFlow]:
+        """Connect the source of a flow and plan its streams; both are closed at the end.
+
+        :param streams: patterns in place of the flow's own.
+        :raises Exception: what prevents the flow from being read.
+        """
+        flow = self._flow(number, source, streams)
+        reports: list[StreamReport] = []
+        writer = Writer(destination, name=flow.entry.to, max_bytes=1)
+        worker = WorkerThread(self.seconds)
+        with redacted_logs(self.redactor(source)):
+            try:
+                worker.call(lambda: writer.call(lambda opened: opened.open()), what=f"destination {flow.entry.to!r}")
+                planning = Planning(flow, source, writer, reports=reports, on_error=lambda error: None)
+                runs = worker.call(planning.runs, what=f"source {flow.entry.from_!r}")
+                yield PlannedFlow(runs, reports)
+            finally:
+                worker.finish(source.disconnect, writer.close, what=f"source {flow.entry.from_!r}")
+
+    def _flow(self, number: int, source: DataSource[Any], streams: list[str] | None) -> Flow:
+        flow = Flow.from_file(self.loaded, number, self._environment, owners=self._owners, redact=self.redactor(source))
         entry = flow.entry if streams is None else msgspec.structs.replace(flow.entry, streams=streams)
         return replace(flow, entry=entry, options=replace(flow.options, retry_attempts=1))
 
-    @contextmanager
-    def planned(self, flow: Flow, source: DataSource[Any], destination: Destination) -> Iterator[Looked]:
-        """The flow's source, connected, with its streams planned. Raises what keeps the flow from being read."""
-        reports: list[StreamReport] = []
-        writer = Writer(destination, name=flow.entry.to, max_bytes=1)
-        patient = Patient(self.seconds)
-        with redacted_logs(self.redactor(source)):
-            try:
-                patient.call(lambda: writer.call(lambda one: one.open()), what=f"destination {flow.entry.to!r}")
-                planning = Planning(flow, source, writer, reports=reports, failed=lambda error: None)
-                runs = patient.call(planning.runs, what=f"source {flow.entry.from_!r}")
-                yield Looked(flow, runs, reports)
-            finally:
-                patient.end(source.disconnect, writer.close, what=f"source {flow.entry.from_!r}")
 
+class ReadOnlyDestination(Destination):
+    """Stands in for a destination that must not be connected: its abilities are known, its content is not."""
 
-class OutOfReach(Destination):
-    """Stands for a destination that is not to be touched: what it can do is known, what it holds is not."""
-
-    def __init__(self, real: Destination) -> None:
-        super().__init__(real.target, folder=real.folder)
-        self.write_modes = real.write_modes
-        self.deletes = real.deletes
-        self.transactional = real.transactional
-        self._identity = real.identity()
-        self._real = real
+    def __init__(self, destination: Destination) -> None:
+        super().__init__(destination.target, folder=destination.folder)
+        self.write_modes = destination.write_modes
+        self.deletes = destination.deletes
+        self.transactional = destination.transactional
+        self._identity = destination.identity()
+        self._destination = destination
 
     def check_table(self, spec: TableSpec) -> None:
-        self._real.check_table(spec)
+        self._destination.check_table(spec)
 
     def fold(self, name: str) -> str:
-        return self._real.fold(name)
+        return self._destination.fold(name)
 
     def identity(self) -> str:
         return self._identity
@@ -105,16 +121,13 @@ class OutOfReach(Destination):
         return []
 
     def commit(self, unit: CommitUnit) -> int:
-        raise DestinationError(f"{self._identity} is not to be touched")
+        raise self._read_only()
 
     def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
-        raise DestinationError(f"{self._identity} is not to be touched")
+        raise self._read_only()
 
     def discard(self, key: StateKey) -> None:
-        raise DestinationError(f"{self._identity} is not to be touched")
+        raise self._read_only()
 
-
-def one_line(error: BaseException, redact: Redactor) -> str:
-    """An error in one line: what was raised on purpose as it is, anything else with its type."""
-    text = message_of(error) if isinstance(error, DataSourceError) else told(error)
-    return " ".join(redact(text).split())
+    def _read_only(self) -> DestinationError:
+        return DestinationError(f"{self._identity} is read only while a flow is inspected")

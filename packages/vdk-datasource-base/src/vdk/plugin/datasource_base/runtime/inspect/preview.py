@@ -1,4 +1,4 @@
-"""The first payloads of a stream, read for a person to look at."""
+"""``preview``: the first rows of a stream as they would land, and how the beginning of a stream is read."""
 
 from __future__ import annotations
 
@@ -32,76 +32,19 @@ from ..run.batching import RejectedBatch, build_batches
 from ..run.buffer import Buffer
 from ..run.partition_reader import closing_early
 from ..run.plan import StreamPlan
-from ..timeouts import Late, Patient
-from .check import SECONDS
-from .inspector import Look, OutOfReach
-
-
-def read_beginning(
-    stream: DataSourceStream, enough: Callable[[DataSourcePayload], bool], *, seconds: float, most: int = 100_000
-) -> str | None:
-    """Hand a stream's payloads, from its beginning, to ``enough`` until it says so; readers are closed early.
-
-    It is called in another thread, and after the time is over once more at most. Payloads beyond ``most`` are not
-    read. Returns why reading ended before ``enough`` said so; None: everything was read, or enough.
-    """
-    over = threading.Event()
-    left = most
-
-    def read() -> bool:
-        nonlocal left
-        for partition in _partitions(stream):
-            payloads = iter(partition.read({}))
-            with closing_early(payloads):
-                for payload in payloads:
-                    left -= 1
-                    if over.is_set() or not left or enough(payload):
-                        return not left
-        return False
-
-    patient = Patient(seconds)
-    try:
-        exhausted = patient.call(read, what=f"stream {stream.name!r}")
-    except Late:
-        return f"only what came within {seconds:g} s was read"
-    finally:
-        over.set()
-        patient.end(what=f"stream {stream.name!r}")
-    return f"only the first {most:,} payloads were read" if exhausted else None
-
-
-def count_partitions(stream: DataSourceStream, *, seconds: float, most: int = 1000) -> int | None:
-    """How many partitions there are now; None: more than ``most``, or not known within the time."""
-    if type(stream).partitions is DataSourceStream.partitions:
-        return 1
-    patient = Patient(seconds)
-    try:
-        found = patient.call(
-            lambda: sum(1 for _ in islice(_partitions(stream), most + 1)), what=f"stream {stream.name!r}"
-        )
-    except Late:
-        return None
-    finally:
-        patient.end(what=f"stream {stream.name!r}")
-    return found if found <= most else None
-
-
-def _partitions(stream: DataSourceStream) -> Iterator[StreamPartition]:
-    partitions = iter(stream.partitions({}))
-    with closing_early(partitions):
-        yield from partitions
-
+from ..timeouts import TimedOut, run_with_timeout
+from .inspector import TIMEOUT, FlowInspector, ReadOnlyDestination
 
 ROWS = 10
-WIDEST = 40
+MAX_WIDTH = 40
 """Characters of a value in a table for people."""
 TABLE = "_vdk_table"
-"""Names the table of a row that lands in another one than its stream's own."""
+"""Names the table of a row that lands in another table than its stream's own."""
 
 
 @dataclass(slots=True)
 class Preview:
-    """Rows by table, in the order of their coming; ``notes`` tells what is not seen in them."""
+    """Rows by table, in the order in which they were read. ``notes``: what the rows do not show."""
 
     stream: str
     table: str
@@ -113,17 +56,17 @@ class Preview:
         rows = [
             {**({} if name == self.table else {TABLE: name}), **row}
             for name, table in self.tables
-            for row in _plain_rows(table)
+            for row in _encodable_rows(table)
         ]
         return msgspec.json.format(_ENCODER.encode(rows), indent=2).decode()
 
     def text(self) -> str:
-        """The rows as tables of text, one for each table and shape of rows."""
+        """The rows as text tables, one for each table and column set."""
         parts = []
         for name, table in self.tables:
-            head = [] if name == self.table and len(self.tables) == 1 else [f"{name}:"]
-            rows = [[_shortened(value) for value in row.values()] for row in _plain_rows(table)]
-            parts.append("\n".join([*head, tabulate(rows, headers=table.column_names, disable_numparse=True)]))
+            title = [] if name == self.table and len(self.tables) == 1 else [f"{name}:"]
+            rows = [[_shortened(value) for value in row.values()] for row in _encodable_rows(table)]
+            parts.append("\n".join([*title, tabulate(rows, headers=table.column_names, disable_numparse=True)]))
         return "\n\n".join(parts) or "No rows."
 
 
@@ -134,58 +77,117 @@ def preview_stream(
     *,
     rows: int = ROWS,
     number: int | None = None,
-    seconds: float = SECONDS,
+    seconds: float = TIMEOUT,
 ) -> Preview:
-    """The first rows of a stream, read from its beginning, behind the flow's transform. Nothing is landed or stored.
+    """The first rows of a stream, read from its beginning, after the flow's transform. Nothing is landed or stored.
 
-    :param number: which ``[[flows]]`` entry, from 0; default: the first that has the stream.
-    :param seconds: how long the source, and then reading, may take; what came by then is returned.
-    :raises ConfigurationError: for what is wrong in the file, and for a stream that no pattern chooses.
-    :raises FlowFailedError: what looking at the flow or reading the stream raised, without secrets.
+    :param number: which ``[[flows]]`` entry, from 0; default: the first one that has the stream.
+    :param seconds: how long the source may take to answer, and then how long it is read; the rows read by then are
+        returned.
+    :raises ConfigurationError: if the file is wrong, or no pattern chooses the stream.
+    :raises FlowFailedError: if planning the flow or reading the stream fails; it shows no secrets.
     """
-    look = Look(flow, environment, seconds)
-    numbers = _numbers(look, stream, number)
-    for one in numbers:
-        source = look.environment.source(look.loaded, look.loaded.file.flows[one].from_)
+    inspector = FlowInspector(flow, environment, seconds)
+    numbers = _flows_with(inspector, stream, number)
+    for candidate in numbers:
+        source = inspector.create_source(inspector.loaded.file.flows[candidate].from_)
         try:
-            found = _preview(look, one, source, stream, rows)
+            preview = _preview(inspector, candidate, source, stream, rows)
         except Exception as error:
-            if isinstance(error, ConfigurationError) and one != numbers[-1]:
-                continue  # another flow's source may have such a stream
-            raise FlowFailedError(look.told(error, source), [error]) from None
-        if others := [f"flows[{other}]" for other in numbers if other > one]:
-            found.notes.append(f"this is flows[{one}]; {' and '.join(others)} may have a stream of this name too")
-        return found
+            if isinstance(error, ConfigurationError) and candidate != numbers[-1]:
+                continue  # the source of another flow may have the stream
+            raise FlowFailedError(inspector.error_line(error, source), [error]) from None
+        if others := [f"flows[{other}]" for other in numbers if other > candidate]:
+            preview.notes.append(
+                f"this is flows[{candidate}]; {' and '.join(others)} may have a stream of this name, too"
+            )
+        return preview
     raise AssertionError("the last flow has returned or raised")
 
 
-def _numbers(look: Look, stream: str, number: int | None) -> list[int]:
+def _flows_with(inspector: FlowInspector, stream: str, number: int | None) -> list[int]:
     """The flows whose patterns choose a stream of that name."""
-    flows = look.loaded.file.flows
-    if number is not None and number not in look.numbers:
-        raise ConfigurationError(f"{look.loaded.location} has no flows[{number}]: it has {len(flows)}, counted from 0")
-    found = [one for one in look.numbers if number in (None, one) and is_selected(stream, flows[one].streams)]
-    if not found:
+    flows, location = inspector.loaded.file.flows, inspector.loaded.location
+    if number is not None and number not in inspector.numbers:
+        raise ConfigurationError(f"{location}: flows[{number}] does not exist; the last is --number {len(flows) - 1}")
+    numbers = [
+        candidate
+        for candidate in inspector.numbers
+        if number in (None, candidate) and is_selected(stream, flows[candidate].streams)
+    ]
+    if not numbers:
         patterns = [pattern for flow in flows for pattern in flow.streams or ()]
         raise ConfigurationError(
-            f"{look.loaded.location}: no flow takes a stream {stream!r}; "
-            f"the patterns are {', '.join(map(repr, patterns))}"
+            f"{location}: no flow chooses a stream {stream!r}; the patterns are {', '.join(map(repr, patterns))}"
         )
-    return found
+    return numbers
 
 
-def _preview(look: Look, number: int, source: DataSource[Any], stream: str, rows: int) -> Preview:
-    destination = OutOfReach(look.environment.destination_of(look.loaded, look.loaded.file.flows[number].to))
-    with look.planned(look.flow(number, source, [stream]), source, destination) as looked:
-        if looked.reports[0].error is not None:
-            raise DataSourceError(looked.reports[0].error)
-        first = _First(looked.runs[0].plan, rows)
-        why = read_beginning(looked.runs[0].plan.stream, first.add, seconds=look.seconds)
-        return first.taken([why] if why is not None else [])
+def _preview(inspector: FlowInspector, number: int, source: DataSource[Any], stream: str, rows: int) -> Preview:
+    destination = ReadOnlyDestination(inspector.create_destination(inspector.loaded.file.flows[number].to))
+    with inspector.planned(number, source, destination, [stream]) as planned:
+        if planned.reports[0].error is not None:
+            raise DataSourceError(planned.reports[0].error)
+        plan = planned.runs[0].plan
+        first = _FirstRows(plan, rows)
+        note = read_beginning(plan.stream, first.add, seconds=inspector.seconds)
+        return first.preview([note] if note is not None else [])
 
 
-class _First:
-    """The first rows, taken in while another thread reads them."""
+def read_beginning(
+    stream: DataSourceStream, add: Callable[[DataSourcePayload], bool], *, seconds: float, most: int = 100_000
+) -> str | None:
+    """Pass a stream's payloads to ``add``, from the beginning, until it returns True. Readers are closed early.
+
+    ``add`` is called in another thread, and at most once more after the time is over. At most ``most`` payloads are
+    read.
+
+    :returns: why reading ended early; None: ``add`` returned True, or everything was read.
+    """
+    over = threading.Event()
+    left = most
+
+    def read() -> bool:
+        nonlocal left
+        for partition in _partitions(stream):
+            payloads = iter(partition.read({}))
+            with closing_early(payloads):
+                for payload in payloads:
+                    left -= 1
+                    if over.is_set() or not left or add(payload):
+                        return not left
+        return False
+
+    try:
+        exhausted = run_with_timeout(read, seconds, what=f"stream {stream.name!r}")
+    except TimedOut:
+        return f"only what arrived within {seconds:g} s was read"
+    finally:
+        over.set()
+    return f"only the first {most:,} payloads were read" if exhausted else None
+
+
+def count_partitions(stream: DataSourceStream, *, seconds: float, most: int = 1000) -> int | None:
+    """The number of partitions at present; None: more than ``most``, or unknown within the time limit."""
+    if type(stream).partitions is DataSourceStream.partitions:
+        return 1
+    try:
+        count = run_with_timeout(
+            lambda: sum(1 for _ in islice(_partitions(stream), most + 1)), seconds, what=f"stream {stream.name!r}"
+        )
+    except TimedOut:
+        return None
+    return count if count <= most else None
+
+
+def _partitions(stream: DataSourceStream) -> Iterator[StreamPartition]:
+    partitions = iter(stream.partitions({}))
+    with closing_early(partitions):
+        yield from partitions
+
+
+class _FirstRows:
+    """The first rows of a stream, collected while another thread reads them."""
 
     def __init__(self, plan: StreamPlan, rows: int) -> None:
         self._plan = plan
@@ -195,10 +197,10 @@ class _First:
         self._lock = threading.Lock()
 
     def add(self, payload: DataSourcePayload) -> bool:
-        """Whether it is enough. Raises what a run would raise for such a payload."""
+        """Whether there are enough rows. Raises what a run would raise for such a payload."""
         buffer = Buffer(self._plan.options, stream=self._plan.name, metadata_columns=self._plan.metadata_columns)
         buffer.add(payload)
-        runs = [one for one in [*buffer.take_covered()[0], *buffer.take_open()[0]] if one.kind == "rows"]
+        runs = [run for run in [*buffer.take_covered()[0], *buffer.take_open()[0]] if run.kind == "rows"]
         batches = build_batches(self._plan, runs, "append")
         with self._lock:
             for batch in batches:
@@ -209,7 +211,7 @@ class _First:
                     self._left = max(0, self._left - int(batch.data.num_rows))
             return not self._left
 
-    def taken(self, notes: list[str]) -> Preview:
+    def preview(self, notes: list[str]) -> Preview:
         with self._lock:
             if self._rejected:
                 notes.append(f"{len(self._rejected)} rows would be rejected; the first: {self._rejected[0]}")
@@ -217,7 +219,7 @@ class _First:
 
 
 def _joined(tables: Sequence[tuple[str, pa.Table]]) -> list[tuple[str, pa.Table]]:
-    """Consecutive rows of one table and one shape as one."""
+    """Consecutive tables of one name and one schema as one table."""
     joined: list[tuple[str, pa.Table]] = []
     for name, table in tables:
         if joined and joined[-1][0] == name and joined[-1][1].schema.equals(table.schema):
@@ -229,28 +231,28 @@ def _joined(tables: Sequence[tuple[str, pa.Table]]) -> list[tuple[str, pa.Table]
 _ENCODER = msgspec.json.Encoder(decimal_format="string", enc_hook=str)
 
 
-def _plain_rows(table: pa.Table) -> list[dict[str, Any]]:
-    """Rows of values that ``_ENCODER`` writes without losing anything."""
-    columns = {name: _plain_column(table.column(name)) for name in table.column_names}
+def _encodable_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows of values that ``_ENCODER`` writes without loss."""
+    columns = {name: _encodable_column(table.column(name)) for name in table.column_names}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def _plain_column(column: pa.ChunkedArray) -> list[Any]:
+def _encodable_column(column: pa.ChunkedArray) -> list[Any]:
     kind = column.type
     if kind == JSON_TYPE:
         return [None if text is None else msgspec.Raw(text.encode()) for text in column.to_pylist()]
     if pa.types.is_floating(kind):
         return [value if value is None or math.isfinite(value) else str(value) for value in column.to_pylist()]
     if (pa.types.is_timestamp(kind) and kind.unit == "ns") or kind == pa.time64("ns"):
-        # Python's own have no nanoseconds
+        # Python's own types lack nanoseconds
         return [None if text is None else text.replace(" ", "T") for text in column.cast(pa.string()).to_pylist()]
     if pa.types.is_duration(kind):
-        return [None if one is None else _duration(one, kind.unit) for one in column.cast(pa.int64()).to_pylist()]
+        return [None if count is None else _duration(count, kind.unit) for count in column.cast(pa.int64()).to_pylist()]
     return list(column.to_pylist())
 
 
 def _duration(count: int, unit: str) -> str:
-    """ISO 8601, in seconds with all their digits."""
+    """An ISO 8601 duration in seconds, with all digits."""
     digits = {"s": 0, "ms": 3, "us": 6, "ns": 9}[unit]
     return f"{'-' if count < 0 else ''}PT{decimal.Decimal(abs(count)).scaleb(-digits):f}S"
 
@@ -266,4 +268,4 @@ def _shortened(value: Any) -> str:
     else:
         text = str(value)
     text = text.replace("\n", "\\n")
-    return text if len(text) <= WIDEST else f"{text[:WIDEST]}…"
+    return text if len(text) <= MAX_WIDTH else f"{text[:MAX_WIDTH]}…"

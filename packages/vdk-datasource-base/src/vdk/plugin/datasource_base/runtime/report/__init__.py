@@ -1,1 +1,1 @@
-"""What a person or a program learns of a run: progress, summary, counters and log lines without secrets."""
+"""Reports of a run: the summary, the progress on a terminal or in the log, and log records without secrets."""

@@ -1,4 +1,4 @@
-"""Log lines without secrets, whoever writes them."""
+"""Errors as text, and log records without secrets."""
 
 from __future__ import annotations
 
@@ -9,49 +9,18 @@ from contextlib import contextmanager
 from typing import Any
 
 
-@contextmanager
-def redacted_logs(redact: Callable[[str], str]) -> Iterator[None]:
-    """Take secrets out of every log record that is made meanwhile, in any thread: of the client libraries, too.
-
-    At DEBUG those tell of URLs, headers and statements, and know nothing of secrets. A filter would not do: filters
-    of a logger do not see the records of loggers below it, and VDK replaces handlers.
-    """
-    made_by = logging.getLogRecordFactory()
-    over = False
-
-    def make(*given: Any, **named: Any) -> logging.LogRecord:
-        record = made_by(*given, **named)
-        return record if over else _redacted(record, redact)
-
-    logging.setLogRecordFactory(make)
-    try:
-        yield
-    finally:
-        over = True  # another run of this process may have put its own factory around this one
-        if logging.getLogRecordFactory() is make:
-            logging.setLogRecordFactory(made_by)
+def format_error(error: BaseException) -> str:
+    """The error's type and message."""
+    return f"{type(error).__name__}: {error_message(error)}"
 
 
-def _redacted(record: logging.LogRecord, redact: Callable[[str], str]) -> logging.LogRecord:
-    try:
-        said = record.getMessage()
-    except Exception:  # a wrong format string: logging tells of it when it formats the record itself
-        return record
-    if (text := redact(said)) != said:
-        record.msg, record.args = text, ()
-    if record.exc_info and record.exc_info[1] is not None:
-        printed = record.exc_text or "".join(traceback.format_exception(record.exc_info[1])).rstrip()
-        record.exc_text = redact(printed)
-    return record
+def error_message(error: BaseException) -> str:
+    """The error's message. An error whose ``__str__`` raises must not end the other streams of a run."""
+    return str(error) if has_message(error) else "its message cannot be read"
 
 
-def message_of(error: BaseException) -> str:
-    """Its message. A library's error that fails to make its own must not end the run of the other streams."""
-    return str(error) if printable(error) else "its message cannot be had"
-
-
-def printable(error: BaseException) -> bool:
-    """Whether whoever handles it can print it."""
+def has_message(error: BaseException) -> bool:
+    """Whether ``str(error)`` works, which a library's error may fail at."""
     try:
         str(error)
     except Exception:
@@ -59,6 +28,37 @@ def printable(error: BaseException) -> bool:
     return True
 
 
-def told(error: BaseException) -> str:
-    """Its type and message."""
-    return f"{type(error).__name__}: {message_of(error)}"
+@contextmanager
+def redacted_logs(redact: Callable[[str], str]) -> Iterator[None]:
+    """Take secrets out of every log record that any thread makes meanwhile, client libraries included.
+
+    At DEBUG, client libraries log URLs, headers and statements, and do not know what is secret in them. A filter is
+    not enough: filters of a logger do not see the records of its child loggers, and VDK replaces handlers.
+    """
+    previous = logging.getLogRecordFactory()
+    closed = False
+
+    def make_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = previous(*args, **kwargs)
+        return record if closed else _redacted(record, redact)
+
+    logging.setLogRecordFactory(make_record)
+    try:
+        yield
+    finally:
+        closed = True  # another run of this process may have wrapped this factory in its own
+        if logging.getLogRecordFactory() is make_record:
+            logging.setLogRecordFactory(previous)
+
+
+def _redacted(record: logging.LogRecord, redact: Callable[[str], str]) -> logging.LogRecord:
+    try:
+        message = record.getMessage()
+    except Exception:  # a wrong format string: logging reports it when it formats the record itself
+        return record
+    if (redacted := redact(message)) != message:
+        record.msg, record.args = redacted, ()
+    if record.exc_info and record.exc_info[1] is not None:
+        printed = record.exc_text or "".join(traceback.format_exception(record.exc_info[1])).rstrip()
+        record.exc_text = redact(printed)
+    return record

@@ -1,4 +1,4 @@
-"""What a run shows while it is under way."""
+"""The progress of a run: live lines on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REDRAWN = 0.5
+REDRAW_SECONDS = 0.5
 """Seconds between two drawings on a terminal."""
 
 
 class Progress:
-    """Shows running streams: one line each at the bottom of a terminal; elsewhere log lines every N seconds.
+    """Shows running streams: a line for each at the bottom of a terminal, or a log line for each every N seconds.
 
-    :param draw: whether to draw; None: where standard error is a terminal.
+    :param draw: whether to draw on the terminal; None: if standard error is one.
     """
 
     def __init__(self, seconds: float, *, draw: bool | None = None, redact: Callable[[str], str] = str) -> None:
-        self._redact = redact  # what is drawn is not a log record, where secrets are taken out for all
+        self._redact = redact  # drawn lines are not log records, which are redacted for all
         self._terminal = sys.stderr if _can_draw(sys.stderr) and draw is not False else None
-        self._seconds = seconds if self._terminal is None else REDRAWN
+        self._seconds = seconds if self._terminal is None else REDRAW_SECONDS
         self._reports: list[StreamReport] = []
         self._live: Live | None = None
         self._open = ExitStack()
@@ -53,35 +53,35 @@ class Progress:
             self._draw(self._live, [])
         self._open.close()
 
-    def began(self, report: StreamReport) -> None:
-        """A stream is read from now on."""
+    def stream_started(self, report: StreamReport) -> None:
+        """Show a stream from now on."""
         self._reports.append(report)
         level = logging.DEBUG if self._live is not None else logging.INFO
         log.log(level, "%s.%s: reading into %s.%s", report.source, report.stream, report.destination, report.table)
 
     def _run(self) -> None:
         while not self._end.wait(self._seconds):
-            running = [one for one in list(self._reports) if one.status == "running"]
+            running = [report for report in list(self._reports) if report.status == "running"]
             if self._live is not None:
                 self._draw(self._live, running)
             else:
                 for report in running:
-                    log.info("%s", line(report))
+                    log.info("%s", progress_line(report))
 
     def _draw(self, live: Live, running: list[StreamReport]) -> None:
-        """The running streams; of one that ended its log line stays above them."""
-        with suppress(OSError):  # the terminal was closed, which is no reason for the run to fail
-            live.update(_lines([self._redact(line(one)) for one in running]), refresh=True)
+        """Draw the running streams. The log line of a stream that ended stays above them."""
+        with suppress(OSError):  # the terminal was closed; the run goes on
+            live.update(_lines([self._redact(progress_line(report)) for report in running]), refresh=True)
 
 
-def line(report: StreamReport) -> str:
+def progress_line(report: StreamReport) -> str:
     """``shop.orders  120,000 rows  61,000 rows/s  2.0 s``."""
     elapsed = report.seconds or time.monotonic() - report.started
     return f"{report.source}.{report.stream}  {report.rows_read:,} rows  {report.rate:,.0f} rows/s  {elapsed:.1f} s"
 
 
 def _can_draw(stream: TextIO | None) -> bool:
-    """A terminal whose cursor can be moved. A terminal without that is written to like a file."""
+    """Whether a stream is a terminal whose cursor can be moved; a dumb terminal is treated like a file."""
     if stream is None or not stream.isatty():
         return False
     from rich.console import Console
@@ -91,7 +91,7 @@ def _can_draw(stream: TextIO | None) -> bool:
 
 @contextmanager
 def _display(terminal: TextIO) -> Iterator[Live]:
-    """Lines at the bottom of the terminal that are drawn over, while all that is written to it scrolls above them."""
+    """Lines at the bottom of the terminal, redrawn in place, with everything else that is written above them."""
     from rich.console import Console
     from rich.live import Live
 
@@ -103,7 +103,7 @@ def _display(terminal: TextIO) -> Iterator[Live]:
         try:
             with suppress(OSError):
                 live.start()
-                console.show_cursor(True)  # a process that is killed cannot show it again
+                console.show_cursor(True)  # a process that is killed could not show it again
             yield live
         finally:
             with suppress(OSError):
@@ -112,9 +112,13 @@ def _display(terminal: TextIO) -> Iterator[Live]:
 
 @contextmanager
 def _written_above(console: Console, terminal: TextIO) -> Iterator[None]:
-    """Send what log handlers and ``print`` write to the terminal through the console, which moves its lines down."""
-    above = _Above(console, terminal)
-    handlers = [(one, one.stream) for one in _handlers() if one.stream is not None and one.stream.isatty()]
+    """Send what log handlers and ``print`` write to the terminal through the console, above its live lines."""
+    above = _StreamAbove(console, terminal)
+    handlers = [
+        (handler, handler.stream)
+        for handler in _stream_handlers()
+        if handler.stream is not None and handler.stream.isatty()
+    ]
     streams = {name: getattr(sys, name) for name in ("stdout", "stderr") if getattr(sys, name).isatty()}
     for handler, _ in handlers:
         handler.setStream(cast(TextIO, above))
@@ -130,26 +134,26 @@ def _written_above(console: Console, terminal: TextIO) -> Iterator[None]:
         above.flush_rest()
 
 
-def _handlers() -> Iterator[logging.StreamHandler[TextIO]]:
-    """Every handler of this process that writes to a stream and not to a file of its own."""
-    known = list(logging.Logger.manager.loggerDict.values())
-    for logger in [logging.getLogger(), *(one for one in known if isinstance(one, logging.Logger))]:
+def _stream_handlers() -> Iterator[logging.StreamHandler[TextIO]]:
+    """Every handler of this process that writes to a stream, except those that own a file."""
+    known = [item for item in list(logging.Logger.manager.loggerDict.values()) if isinstance(item, logging.Logger)]
+    for logger in [logging.getLogger(), *known]:
         for handler in logger.handlers:
             if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
                 yield handler
 
 
-class _Above(io.TextIOBase):
-    """A stream whose lines appear above the display, whole and in their order."""
+class _StreamAbove(io.TextIOBase):
+    """A stream whose lines appear above the live display, whole and in order."""
 
     def __init__(self, console: Console, terminal: TextIO) -> None:
         self._console = console
         self._terminal = terminal
-        self._rest = ""  # print() writes a line and its end apart
+        self._rest = ""  # print() writes a line and its newline separately
         self._lock = threading.RLock()
 
     @property
-    def encoding(self) -> str:  # type: ignore[override]  # typeshed has it as an attribute
+    def encoding(self) -> str:  # type: ignore[override]  # an attribute in typeshed
         return self._terminal.encoding
 
     def isatty(self) -> bool:
@@ -164,12 +168,12 @@ class _Above(io.TextIOBase):
     def write(self, text: str) -> int:
         with self._lock:
             *lines, self._rest = (self._rest + text).split("\n")
-            for one in lines:
-                self._print(one)
+            for line in lines:
+                self._print(line)
         return len(text)
 
     def flush_rest(self) -> None:
-        """Write what has no end of line yet."""
+        """Write the last line, which lacks its newline."""
         with self._lock:
             if self._rest:
                 self._print(self._rest)
@@ -178,12 +182,12 @@ class _Above(io.TextIOBase):
     def _print(self, text: str) -> None:
         from rich.text import Text
 
-        # soft_wrap: the terminal breaks a long line, so that it is one line when it is copied
+        # soft_wrap: the terminal wraps a long line, so that it is copied as one line
         self._console.print(Text.from_ansi(text), soft_wrap=True)
 
 
 def _lines(texts: list[str]) -> Text:
     from rich.text import Text
 
-    printable = ("".join(one if one.isprintable() else repr(one)[1:-1] for one in text) for text in texts)
+    printable = ("".join(char if char.isprintable() else repr(char)[1:-1] for char in text) for text in texts)
     return Text("\n".join(printable), no_wrap=True, overflow="crop", end="")

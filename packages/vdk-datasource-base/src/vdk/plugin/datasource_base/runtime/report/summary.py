@@ -1,4 +1,4 @@
-"""What a run did, stream by stream: as a table for people and as JSON for programs."""
+"""The summary of a run, stream by stream: a table for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -24,9 +24,15 @@ Status = Literal["running", "succeeded", "failed", "stopped"]
 RunStatus = Literal["succeeded", "failed", "interrupted"]
 
 
+_JSON_FIELDS = (
+    "source", "destination", "stream", "table", "status", "partitions",
+    "rows_read", "rows_landed", "rows_deleted", "rows_rejected", "bytes", "seconds", "retries", "error",
+)  # fmt: skip
+
+
 @dataclass(slots=True)
 class StreamReport:
-    """One stream of one flow. Counted by several threads, under ``lock``."""
+    """The counts and the outcome of one stream of one flow. Several threads count, under ``lock``."""
 
     source: str
     destination: str
@@ -69,76 +75,58 @@ class StreamReport:
         return self.rows_read / seconds if seconds else 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        plain = {
-            name: getattr(self, name)
-            for name in [
-                "source",
-                "destination",
-                "stream",
-                "table",
-                "status",
-                "partitions",
-                "rows_read",
-                "rows_landed",
-                "rows_deleted",
-                "rows_rejected",
-                "bytes",
-                "seconds",
-                "retries",
-                "error",
-            ]
-        }
-        state = {"before": self.state_before, "after": self.state_after}
-        changes = [change.as_dict() for change in self.schema_changes]
         return {
             **self.counters,
-            **plain,
+            **{name: getattr(self, name) for name in _JSON_FIELDS},
             "rows_per_second": round(self.rate),
-            "schema_changes": changes,
-            "state": state,
+            "schema_changes": [change.as_dict() for change in self.schema_changes],
+            "state": {"before": self.state_before, "after": self.state_after},
         }
+
+
+_HEADERS = ["stream", "table", "status", "read", "landed", "deleted", "rejected", "s", "rows/s", "retries", "notes"]
 
 
 @dataclass(slots=True)
 class RunSummary:
-    """A whole run. ``status`` is "succeeded" where every stream did, and "interrupted" after a signal."""
+    """The outcome of a run. ``status`` is "succeeded" if every stream succeeded, "interrupted" after a signal."""
 
     status: RunStatus
     seconds: float
     streams: Sequence[StreamReport]
     run_id: str
     errors: list[str] = field(default_factory=list)
-    """What kept whole flows from beginning."""
+    """Errors of flows that could not start."""
     redact: Redactor = field(default_factory=Redactor, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
-        plain = {
+        values = {
             "status": self.status,
             "seconds": self.seconds,
             "run_id": self.run_id,
             "streams": [stream.as_dict() for stream in self.streams],
             **({"errors": self.errors} if self.errors else {}),
         }
-        return {name: self.redact.deep(value) for name, value in plain.items()}
+        return {name: self.redact.deep(value) for name, value in values.items()}
 
     @staticmethod
     def check_writable(path: Path) -> None:
-        """Raise ``ConfigurationError`` where a summary cannot be written: before the first row moves."""
-        existing = next(one for one in (path, *path.absolute().parents) if one.exists())
+        """Raise ``ConfigurationError`` if the summary file cannot be written; called before the first row is read."""
+        existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
         if existing == path:
-            why = "it is a folder" if path.is_dir() else "" if os.access(path, os.W_OK) else "permission denied"
+            reason = "it is a folder" if path.is_dir() else "" if os.access(path, os.W_OK) else "permission denied"
         elif not existing.is_dir():
-            why = f"{existing} is a file, not a folder"
+            reason = f"{existing} is a file, not a folder"
         else:
-            why = "" if os.access(existing, os.W_OK | os.X_OK) else f"permission denied in {existing}"
-        if why:
+            reason = "" if os.access(existing, os.W_OK | os.X_OK) else f"permission denied in {existing}"
+        if reason:
             raise ConfigurationError(
-                f'summary file {path} cannot be written: {why}; write another path, such as summary = "run.json" or '
+                f'summary file {path} cannot be written: {reason}; write summary = "run.json" or pass '
                 "--summary run.json"
             )
 
     def write(self, path: Path) -> None:
-        """Write the summary as JSON. Raises ``ConfigurationError`` where the file cannot be written."""
+        """Write the summary as JSON. Raises ``ConfigurationError`` if the file cannot be written."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(msgspec.json.format(msgspec.json.encode(self.as_dict()), indent=2) + b"\n")
@@ -146,7 +134,7 @@ class RunSummary:
             raise ConfigurationError(f"summary file {path} cannot be written: {error.strerror}") from error
 
     def table(self, *, errors: bool = True) -> str:
-        """The summary as a table of text, one line a stream, and the errors below it."""
+        """The summary as a text table with one line per stream, followed by type changes and errors."""
         if not self.streams:
             return "no streams"
         rows = [
@@ -165,18 +153,18 @@ class RunSummary:
             )
             for stream in self.streams
         ]
-        heads = ["stream", "table", "status", "read", "landed", "deleted", "rejected", "s", "rows/s", "retries", "told"]
-        empty = {index for index, head in enumerate(heads) if head in ("deleted", "rejected", "retries", "told")}
-        shown = [index for index in range(len(heads)) if index not in empty or any(row[index] for row in rows)]
+        optional = [_HEADERS.index(header) for header in ("deleted", "rejected", "retries", "notes")]
+        empty = {index for index in optional if not any(row[index] for row in rows)}
+        shown = [index for index in range(len(_HEADERS)) if index not in empty]
         text = tabulate(
-            [[row[at] for at in shown] for row in rows],
-            headers=[heads[at] for at in shown],
+            [[row[index] for index in shown] for row in rows],
+            headers=[_HEADERS[index] for index in shown],
             intfmt=",",
-            disable_numparse=[shown.index(at) for at in (0, 1) if at in shown],
+            disable_numparse=[0, 1],
         )
         changes = [
-            f"{stream.source}.{stream.stream}: column {change.column!r} of table {change.table!r} was {change.before} "
-            f"and is {change.after} now"
+            f"{stream.source}.{stream.stream}: column {change.column!r} of table {change.table!r} changed its type "
+            f"from {change.before} to {change.after}"
             for stream in self.streams
             for change in stream.schema_changes
         ]
@@ -185,6 +173,6 @@ class RunSummary:
 
 
 def log_summary(summary: RunSummary) -> None:
-    """Log what landed; at WARNING where that is not everything."""
+    """Log what landed; at WARNING if the run did not succeed."""
     level = logging.INFO if summary.status == "succeeded" else logging.WARNING
     log.log(level, "%s; what landed:\n%s", summary.status, summary.table())

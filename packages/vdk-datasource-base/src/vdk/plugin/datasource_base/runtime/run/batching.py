@@ -79,7 +79,7 @@ def build_batches(plan: StreamPlan, runs: Sequence[Run], mode: WriteMode) -> lis
     sections: list[_Section] = []
     last: dict[str, _Section] = {}
     for run in runs:
-        spec = plan.spec(run.table, mode)
+        spec = plan.table_spec(run.table, mode)
         if run.kind != "rows":
             _check_deletes(plan, run, spec, mode)
         section = last.get(spec.name)
@@ -96,7 +96,7 @@ def _batches(plan: StreamPlan, section: _Section) -> list[TableBatch]:
         return [TableBatch(spec, "keys", _all_keys(plan, section))]
     rejected: Rejected = []
     parts = [*_rows(plan, section, rejected), *_deletes(plan, section, rejected)]
-    facts = {**plan.facts, "synced_at": dt.datetime.now(dt.UTC)}
+    facts = {**plan.run_metadata, "synced_at": dt.datetime.now(dt.UTC)}
     metadata = [run.metadata for run in section.runs for _ in range(_most_pieces(run))]
     batches = []
     for one in ordered(parts, spec):

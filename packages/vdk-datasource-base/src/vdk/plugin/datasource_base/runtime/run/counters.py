@@ -1,4 +1,4 @@
-"""How many rows a stream may reject: a number, or a part of those that are read."""
+"""The row counts of a stream, and the limit of rejected rows that they are compared with (``max_rejected``)."""
 
 from __future__ import annotations
 
@@ -14,60 +14,61 @@ from ...parts.numbers import MAX_DIGITS, whole_number
 from ..report.summary import StreamReport
 from .batching import RejectedBatch
 
-ENOUGH = 1000
-"""Rows after which a percentage is judged while the stream is still read: of the first ten rows, one is 10 %."""
-_FORM = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<percent>%)?\s*")
+MIN_ROWS_FOR_PERCENTAGE = 1000
+"""Rows from which on a percentage is checked while the stream is still read: of the first ten rows, one is 10 %."""
+_LIMIT = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<percent>%)?\s*")
 
 
 @dataclass(frozen=True, slots=True)
-class Tolerance:
-    """``max_rejected``, understood.
+class RejectLimit:
+    """A parsed ``max_rejected``.
 
-    :param said: as it was said. :param count: rows; None: it is a percentage. :param percent: of the rows read.
+    :param text: as it was written. :param count: rows; None: it is a percentage. :param percent: of the rows read.
     """
 
-    said: str
+    text: str
     count: int | None = None
     percent: Fraction = Fraction(0)
 
     @classmethod
-    def parse(cls, said: int | str) -> Tolerance:
-        """``100``, ``"100"`` or ``"5%"``; 0 stands for any number. Raises ``ValueError`` for anything else."""
-        text = str(said)
-        match = _FORM.fullmatch(text) if len(text) <= MAX_DIGITS else None
+    def parse(cls, value: int | str) -> RejectLimit:
+        """``100``, ``"100"`` or ``"5%"``; 0 allows any number. Raises ``ValueError`` for anything else."""
+        text = str(value)
+        match = _LIMIT.fullmatch(text) if len(text) <= MAX_DIGITS else None
         if match is None or (match["percent"] is None and "." in match["number"]):
-            raise ValueError('it is a number of rows, or a percentage of those that are read ("5%")')
+            raise ValueError('it must be a number of rows (100), or a percentage of the rows read ("5%")')
         if match["percent"] is None:
-            return cls(str(said), count=whole_number(match["number"]))
+            return cls(text, count=whole_number(match["number"]))
         percent = Fraction(match["number"])
         if not 0 < percent <= 100:
-            raise ValueError("a percentage is more than 0% and not more than 100%")
-        return cls(str(said), percent=percent)
+            raise ValueError('a percentage must be more than 0% and at most 100% ("5%")')
+        return cls(text, percent=percent)
 
     def exceeded(self, rejected: int, read: int, *, ended: bool) -> bool:
-        """Whether so many rejected rows are too many.
+        """Whether so many rows are too many to reject.
 
-        :param read: the rows that were looked at, the rejected ones among them.
-        :param ended: whether these are all rows; else a percentage is not judged before ``ENOUGH`` of them.
+        :param read: the rows read, the rejected ones included.
+        :param ended: whether the stream has no more rows; until then a percentage is checked only from
+            ``MIN_ROWS_FOR_PERCENTAGE`` rows on.
         """
         if self.count is not None:
             return 0 < self.count < rejected
-        return (ended or read >= ENOUGH) and rejected * 100 > self.percent * read
+        return (ended or read >= MIN_ROWS_FOR_PERCENTAGE) and rejected * 100 > self.percent * read
 
 
-_READ = "rows read for it"
+_READ = "rows read"
 
 
-class Tally:
-    """Rows are counted in the report when they have landed. What is staged waits, by partition, and may be dropped.
+class RowCounters:
+    """Counts rows in the report once they have landed. Staged rows are counted by partition, and can be rolled back.
 
-    A percentage is one of the rows read for what has landed, is staged, or is about to: rows that were read in
-    vain, before a retry, are not among them.
+    A percentage refers to the rows read for what has landed, is staged, or is about to land. Rows of a failed attempt,
+    which are read again, are not among them.
     """
 
-    def __init__(self, report: StreamReport, tolerance: Tolerance) -> None:
+    def __init__(self, report: StreamReport, limit: RejectLimit) -> None:
         self._report = report
-        self._tolerance = tolerance
+        self._limit = limit
         self._staged: dict[str, Counter[str]] = {}
         self._total: Counter[str] = Counter()  # landed and staged
         self._last_reason = ""
@@ -76,55 +77,59 @@ class Tally:
         return self._staged[partition]["rows_landed"] if partition in self._staged else 0
 
     def partitions_staged(self) -> set[str]:
-        """Those of which rows are staged."""
-        return {one for one, amounts in self._staged.items() if amounts["rows_landed"] or amounts["rows_rejected"]}
+        """The partitions that have staged rows."""
+        return {name for name, counts in self._staged.items() if counts["rows_landed"] or counts["rows_rejected"]}
 
     def stage(self, partition: str, batches: Sequence[TableBatch], read: int) -> None:
-        amounts = _amounts(batches, read)
-        self._staged.setdefault(partition, Counter()).update(amounts)
-        self._total += amounts
+        counts = _counts(batches, read)
+        self._staged.setdefault(partition, Counter()).update(counts)
+        self._total += counts
 
-    def drop(self, partition: str) -> None:
-        """What was staged for a partition is read again."""
+    def rollback(self, partition: str) -> None:
+        """Forget the staged rows of a partition, which are read again."""
         self._total -= self._staged.pop(partition, Counter())
 
-    def land(self, partition: str, batches: Sequence[TableBatch] = (), read: int = 0, *, rows_swept: int = 0) -> None:
-        """What was staged for a partition has landed, and then these batches; ``rows_swept`` rows were deleted."""
-        more = _amounts(batches, read) + Counter(rows_deleted=rows_swept)
-        self._total += more
-        more.update(self._staged.pop(partition, {}))
-        self._report.count(**{name: amount for name, amount in more.items() if name != _READ})
+    def commit(self, partition: str, batches: Sequence[TableBatch] = (), read: int = 0, *, rows_swept: int = 0) -> None:
+        """Count the staged rows of a partition and these batches as landed.
 
-    def land_all(self) -> None:
+        :param rows_swept: rows that the destination deleted, since their keys were missing in a list of all keys.
+        """
+        counts = _counts(batches, read) + Counter(rows_deleted=rows_swept)
+        self._total += counts
+        counts.update(self._staged.pop(partition, {}))
+        self._report.count(**{name: count for name, count in counts.items() if name != _READ})
+
+    def commit_all(self) -> None:
+        """Count all staged rows as landed."""
         for partition in list(self._staged):
-            self.land(partition)
+            self.commit(partition)
 
-    def judge(self, batches: Sequence[TableBatch] = (), read: int = 0, *, ended: bool) -> None:
-        """Raise ``BadRecordError`` where the rows so far, with those that would land now, rejected too many.
+    def check_limit(self, batches: Sequence[TableBatch] = (), read: int = 0, *, ended: bool) -> None:
+        """Raise ``BadRecordError`` if the rows so far, with those about to land, exceed ``max_rejected``.
 
-        :param ended: whether these are all rows of the stream.
+        :param ended: whether the stream has no more rows.
         """
         if rejected := [batch.data for batch in batches if isinstance(batch, RejectedBatch)]:
             self._last_reason = str(rejected[-1].column("reason")[-1].as_py())
-        more = _amounts(batches, read)
-        bad, seen = (self._total[name] + more[name] for name in ("rows_rejected", _READ))
-        if bad and self._tolerance.exceeded(bad, seen, ended=ended):
-            of = "" if self._tolerance.count is not None else f" of {seen}"
+        counts = self._total + _counts(batches, read)
+        bad, total = counts["rows_rejected"], counts[_READ]
+        if bad and self._limit.exceeded(bad, total, ended=ended):
+            of_total = "" if self._limit.count is not None else f" of {total}"
             raise BadRecordError(
-                f"{bad}{of} rows were rejected, more than max_rejected = {self._tolerance.said}; "
-                f"the last: {self._last_reason}. Correct the rows at the source, or allow more with max_rejected",
+                f"{bad}{of_total} rows were rejected, more than max_rejected = {self._limit.text}; "
+                f"the last: {self._last_reason}. Correct the rows at the source, or raise max_rejected in the flow",
                 stream=self._report.stream,
             )
 
 
-def _amounts(batches: Sequence[TableBatch], read: int) -> Counter[str]:
-    """What batches, and the rows read for them, add up to when they land."""
-    amounts: Counter[str] = Counter({_READ: read})
+def _counts(batches: Sequence[TableBatch], read: int) -> Counter[str]:
+    """What the report counts for batches once they have landed, and the rows read for them."""
+    counts: Counter[str] = Counter({_READ: read})
     for batch in batches:
-        if batch.kind == "keys":  # how many rows they delete, the destination tells
+        if batch.kind == "keys":  # the destination says how many rows they delete
             continue
         rejected = isinstance(batch, RejectedBatch)
         name = "rows_rejected" if rejected else "rows_landed" if batch.kind == "rows" else "rows_deleted"
-        amounts[name] += batch.data.num_rows
-        amounts["bytes"] += batch.data.nbytes
-    return amounts
+        counts[name] += batch.data.num_rows
+        counts["bytes"] += batch.data.nbytes
+    return counts

@@ -1,11 +1,11 @@
-"""A whole flow file: everything is checked and every flow planned, then the flows run in their order."""
+"""Runs a flow file: validates it, plans every flow, runs the flows in order, writes the summary."""
 
 from __future__ import annotations
 
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,19 @@ from ...contract import AuthenticationError, ConfigurationError, DataSourceError
 from ...parts.flow_file import LoadedFlow, load_flow
 from ...parts.redact import Redactor
 from ..environment import Environment
-from ..report.logs import message_of, printable, redacted_logs, told
+from ..report.logs import error_message, format_error, has_message, redacted_logs
 from ..report.progress import Progress
 from ..report.summary import RunStatus, RunSummary, StreamReport
-from ..retry import RETRYABLE_ERRORS, Retry
+from ..retry import Retry
 from ..signals import Interruption, signals_raise
 from .flow import Flow
 from .flow_run import FlowRun
-from .ownership import Claims
+from .ownership import TableOwners
 from .writer import Writer
 
 log = logging.getLogger(__name__)
 
-TOLD = 5
+MAX_NAMED_FAILURES = 5
 """Failures that the error message names; the summary has them all."""
 
 
@@ -34,29 +34,29 @@ def execute(
 ) -> RunSummary:
     """Run a flow file, or the same as a dict.
 
-    :param summary: where the summary is written as JSON; default: where the file says, or nowhere.
-    The summary is written whatever happens once the file was understood.
-
-    :raises ConfigurationError: before anything is connected to, for what is wrong in the file.
-    :raises FlowFailedError: after all streams ended, naming those that failed; it carries the ``summary``.
-    :raises ConfigurationError: before the first row of any flow is read, for what shows only once the sources and
-        destinations are connected: streams, write modes, tables.
-    :raises Exception: after all flows ended, the error of a flow that could not begin, where nothing
-        else went wrong. It carries the ``summary``, too.
-    :raises KeyboardInterrupt: on Ctrl-C, after what was complete has landed; and ``SystemExit(143)`` on SIGTERM.
+    :param summary: the file that gets the summary as JSON; default: the one that the flow file names, or none. Once
+        the flow file is valid, the summary is written whatever happens.
+    :raises ConfigurationError: before any connection is opened, if the file is wrong; before any row is read, if the
+        connected sources and destinations show that it is wrong (streams, write modes, tables).
+    :raises FlowFailedError: after all streams ended, naming those that failed. It has the ``summary``.
+    :raises Exception: after all flows ended, the error of the one flow that could not start, if nothing else failed.
+        It has the ``summary``, too.
+    :raises KeyboardInterrupt: on Ctrl-C, after complete rows have landed; ``SystemExit(143)`` on SIGTERM.
     """
     loaded = load_flow(flow, environment.lookups)
     redact = Redactor.of(loaded.resolved)
     with redacted_logs(redact):
         try:
-            run = _Run(loaded, environment, summary or loaded.file.summary)
+            run = FileRun(loaded, environment, summary or loaded.file.summary)
         except ConfigurationError as error:
             raise ConfigurationError(redact(str(error))) from None
         with redacted_logs(run.redact):
             return run.run()
 
 
-class _Run:
+class FileRun:
+    """The flows of one file, their shared writers and their failures."""
+
     def __init__(self, loaded: LoadedFlow, environment: Environment, summary: Path | None) -> None:
         self._loaded = loaded
         self._summary_file = summary
@@ -64,28 +64,28 @@ class _Run:
         self._started = time.monotonic()
         self._failures: list[tuple[FlowRun, BaseException]] = []  # flows that failed as a whole
         self._writers: dict[str, Writer] = {}
-        self._unopened: dict[str, Exception] = {}
-        self._refused = False  # a flow cannot be right, so none is read
+        self._open_errors: dict[str, Exception] = {}
+        self._invalid = False  # a flow is wrong, so none is read
         if summary is not None:
             RunSummary.check_writable(summary)
-        # everything that can be wrong in the file is found here, before anything connects
-        sources = [environment.source(loaded, entry.from_) for entry in loaded.file.flows]
+        # the whole file is validated here, before any connection is opened
+        sources = [environment.create_source(loaded, entry.from_) for entry in loaded.file.flows]
         self.redact = Redactor.of(loaded.resolved, *(source.config for source in sources))
         self._destinations = {
-            name: environment.destination_of(loaded, name)
+            name: environment.create_destination(loaded, name)
             for name in loaded.file.destinations
             if any(flow.to == name for flow in loaded.file.flows)
         }
-        claims = Claims()
+        owners = TableOwners()
         self._interruption = Interruption(environment.stop, environment.options.stop_seconds)
         self._flows = [
             FlowRun(
-                Flow.of(
+                Flow.from_file(
                     loaded,
                     number,
                     environment,
                     interruption=self._interruption,
-                    claims=claims,
+                    owners=owners,
                     redact=self.redact,
                 ),
                 source,
@@ -101,19 +101,19 @@ class _Run:
                 with Progress(options.progress_seconds, draw=environment.draw, redact=self.redact) as progress:
                     self._plan()
                     for flow in self._flows:
-                        self._run_flow(flow, progress.began)
+                        self._run_flow(flow, progress.stream_started)
                 self._close()
             except BaseException:
                 self._interruption.begin()
                 for flow in self._flows:
                     flow.end()
                 self._close()
-                self._interrupted()
+                self._write(self._summary("interrupted"))
                 raise
-            return self._ended()
+            return self._finish()
 
     def _plan(self) -> None:
-        """Plan every flow. One that cannot be right ends the run here; one whose systems are away, itself alone."""
+        """Plan every flow. A wrong flow ends the whole run here; one whose systems are unreachable fails alone."""
         for run in self._flows:
             if run.flow.stop.is_set():
                 return
@@ -121,11 +121,11 @@ class _Run:
                 run.plan(self._writer(run.flow.entry.to))
             except Exception as error:
                 self._fail(run, error)
-                # a login that is refused is no matter of the file: the other flows may well be all right
+                # refused credentials are not a mistake in the file: the other flows may be valid
                 if isinstance(error, ConfigurationError) and not isinstance(error, AuthenticationError):
-                    self._refused = True
+                    self._invalid = True
                     for other in self._flows:
-                        other.end(f"nothing was read: {run.flow.where} is wrong")
+                        other.end(f"nothing was read: {run.flow.location} is wrong")
                     return
 
     def _fail(self, run: FlowRun, error: Exception) -> None:
@@ -138,60 +138,53 @@ class _Run:
         for writer in self._writers.values():
             if not writer.close(self._interruption.left()):
                 log.warning(
-                    "%s did not come back within %g s and is left alone: what it was doing has landed with its state, "
-                    "or the next run does it again",
+                    "%s did not return within %g s and is abandoned: its last commit either landed with its state, or "
+                    "the next run repeats it",
                     writer.destination.identity(), self._interruption.seconds,
                 )  # fmt: skip
 
-    def _interrupted(self) -> None:
-        """Told all the same."""
-        summary = self._summary("interrupted")
-        self._write(summary)
-
-    def _run_flow(self, run: FlowRun, told: Callable[[StreamReport], None]) -> None:
-        if self._refused or any(run is failed for failed, _ in self._failures):
+    def _run_flow(self, run: FlowRun, on_stream_started: Callable[[StreamReport], None]) -> None:
+        if self._invalid or any(run is failed for failed, _ in self._failures):
             return
         if run.flow.stop.is_set():
-            self._fail(run, FlowFailedError(f"{run.flow.where}: stopped before it began"))
+            self._fail(run, FlowFailedError(f"{run.flow.location}: stopped before it began"))
             return
         try:
-            run.run(told)
+            run.run(on_stream_started)
             run.end()
-        except Exception as error:  # the flows behind it may well be all right
+        except Exception as error:  # the flows after it may be valid
             self._fail(run, error)
 
     def _writer(self, name: str) -> Writer:
-        """The writer of a destination, connected; two aliases of one destination share it."""
+        """The writer of an open destination; two names of one destination share it."""
         destination = self._destinations[name]
         identity = destination.identity()
-        if identity in self._unopened:
-            raise self._unopened[identity]
+        if identity in self._open_errors:
+            raise self._open_errors[identity]
         if identity not in self._writers:
             options = self._environment.options
             writer = Writer(destination, name=name, max_bytes=options.queue_bytes)
             self._writers[identity] = writer
             try:
-                self._open(name, writer, Retry(options.retry_attempts, options.retry_seconds, options.retry_delay))
+                Retry(options.retry_attempts, options.retry_seconds, options.retry_delay).call(
+                    lambda: writer.call(lambda destination: destination.open()),
+                    what=f"destination {name!r}",
+                    stop=self._environment.stop,
+                    redact=self.redact,
+                )
             except Exception as error:
-                self._unopened[identity] = error
+                self._open_errors[identity] = error
                 raise
         return self._writers[identity]
-
-    def _open(self, name: str, writer: Writer, retry: Retry) -> None:
-        while True:
-            try:
-                return writer.call(lambda destination: destination.open())
-            except RETRYABLE_ERRORS as error:
-                retry.pause(error, what=f"destination {name!r}", stop=self._environment.stop, redact=self.redact)
 
     def _summary(self, status: RunStatus) -> RunSummary:
         seconds = round(time.monotonic() - self._started, 3)
         reports = [report for flow in self._flows for report in flow.reports]
-        errors = [self.redact(f"{run.flow.where}: {told(error)}") for run, error in self._failures]
+        errors = [self.redact(f"{run.flow.location}: {format_error(error)}") for run, error in self._failures]
         return RunSummary(status, seconds, reports, self._environment.run_id, errors, self.redact)
 
     def _write(self, summary: RunSummary) -> ConfigurationError | None:
-        """Write the summary file. An error is no reason to keep quiet about what landed."""
+        """Hand out the summary and write its file. Returns the error of the file, so that the summary is handed out."""
         self._environment.on_summary(summary)
         try:
             if self._summary_file is not None:
@@ -201,39 +194,45 @@ class _Run:
             return error
         return None
 
-    def _ended(self) -> RunSummary:
+    def _finish(self) -> RunSummary:
+        """Write the summary, and raise if a stream, a flow or the summary file failed."""
         summary = self._summary("succeeded")
-        broken = [id(report) for run in self._stopped for report in run.reports if report.status == "stopped"]
-        failed = [stream for stream in summary.streams if stream.status != "succeeded" and id(stream) not in broken]
+        stopped = {id(report) for run in self._failed_runs for report in run.reports if report.status == "stopped"}
+        failed = [stream for stream in summary.streams if stream.status != "succeeded" and id(stream) not in stopped]
         if failed or self._failures:
             summary.status = "failed"
         unwritten = self._write(summary)
         if len(self._failures) == 1 and not failed:
-            raise _carrying(summary, self._told(self._failures[0][1])) from None
+            raise _with_summary(self._redacted(self._failures[0][1]), summary) from None
         if failed or self._failures:
-            lines = [f"{one.source}.{one.stream}: {one.error}" for one in failed] + summary.errors
-            errors = [error for flow in self._flows for error in flow.errors]
-            told = [*lines[:TOLD], f"and {len(lines) - TOLD} more"] if len(lines) > TOLD else lines
-            raise FlowFailedError(
-                self.redact(f"{len(failed)} of {len(summary.streams)} streams failed: {'; '.join(told)}"),
-                [self._told(error) for error in [*errors, *(error for _, error in self._failures)]],
-                summary,
-            )
+            raise self._failure(summary, failed)
         if unwritten is not None:
-            raise _carrying(summary, unwritten)
+            raise _with_summary(unwritten, summary)
         return summary
 
-    @property
-    def _stopped(self) -> list[FlowRun]:
-        """Flows whose streams did not end since the flow failed, or another one was wrong."""
-        return self._flows if self._refused else [run for run, _ in self._failures]
+    def _failure(self, summary: RunSummary, failed: Sequence[StreamReport]) -> FlowFailedError:
+        lines = [f"{stream.source}.{stream.stream}: {stream.error}" for stream in failed] + summary.errors
+        named = lines[:MAX_NAMED_FAILURES]
+        if len(lines) > len(named):
+            named.append(f"and {len(lines) - len(named)} more")
+        errors = [*(error for flow in self._flows for error in flow.errors), *(error for _, error in self._failures)]
+        return FlowFailedError(
+            self.redact(f"{len(failed)} of {len(summary.streams)} streams failed: {'; '.join(named)}"),
+            [self._redacted(error) for error in errors],
+            summary,
+        )
 
-    def _told(self, error: BaseException) -> BaseException:
-        """The error itself, unless it or what it came from would show a secret when it is printed, or it cannot be."""
+    @property
+    def _failed_runs(self) -> list[FlowRun]:
+        """The flows that stopped their streams: they failed as a whole, or one of the file is wrong."""
+        return self._flows if self._invalid else [run for run, _ in self._failures]
+
+    def _redacted(self, error: BaseException) -> BaseException:
+        """The error itself, or one without secrets if its traceback shows one or its message cannot be read."""
         printed = "".join(traceback.format_exception(error))
-        if self.redact(printed) == printed and printable(error):
+        if self.redact(printed) == printed and has_message(error):
             return error
-        text = self.redact(message_of(error))
+        text = self.redact(error_message(error))
         if isinstance(error, DataSourceError):
             error.args = (text,)
             error.__cause__ = error.__context__ = None
@@ -242,7 +241,7 @@ class _Run:
         return FlowFailedError(f"{type(error).__name__}: {text}", [error])
 
 
-def _carrying(summary: RunSummary, error: BaseException) -> BaseException:
-    """The error, with the summary for whoever prints what landed."""
+def _with_summary(error: BaseException, summary: RunSummary) -> BaseException:
+    """The error, with the summary for its handler to print."""
     error.__dict__["summary"] = summary
     return error

@@ -1,4 +1,4 @@
-"""What one ``[[flows]]`` entry says, checked, with what surrounds it."""
+"""One ``[[flows]]`` entry, validated, with what its run shares: retries, redaction, the stop event."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ...parts.flow_file import FlowEntry, LoadedFlow
 from ...parts.transform import Transform, load_transform
 from ..environment import Environment
 from ..options import Options
-from ..retry import RETRYABLE_ERRORS, Retry
+from ..retry import Retry
 from ..signals import Interruption
-from .counters import Tolerance
-from .ownership import Claims
+from .counters import RejectLimit
+from .ownership import TableOwners
 from .plan import check_metadata_columns, check_template
 
 log = logging.getLogger(__name__)
@@ -25,76 +25,82 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A flow that is known to be right as far as that can be known before anything connects.
+    """A flow that is valid as far as that can be known before any connection is opened.
 
-    :param stop: set when readers are to end, for whatever reason.
-    :param claims: what the flows of the file have taken, to refuse two that undo each other's work.
-    :param redact: takes secrets out of a text.
+    :param location: its place in the file, which begins an error.
+    :param stop: set when readers must end, for whatever reason.
+    :param owners: the tables that the flows of the file have claimed.
+    :param redact: replaces the secrets in a text.
     """
 
     entry: FlowEntry
-    where: str
+    location: str
     options: Options
     template: str
     transform: Transform | None
     run_id: str
     stop: threading.Event
     interruption: Interruption
-    claims: Claims
+    owners: TableOwners
     redact: Callable[[str], str]
 
     @classmethod
-    def of(
+    def from_file(
         cls,
         loaded: LoadedFlow,
         number: int,
         environment: Environment,
         *,
-        claims: Claims,
+        owners: TableOwners,
         redact: Callable[[str], str],
         interruption: Interruption | None = None,
     ) -> Flow:
-        """The file's flow of that number. Raises ``ConfigurationError`` for what is wrong in its entry."""
-        entry, where = loaded.file.flows[number], f"{loaded.location}: flows[{number}]"
-        check_metadata_columns(entry.metadata_columns, where)
-        _check_tolerance(entry.max_rejected, where)
-        said = environment.options.for_flow(entry)
-        if entry.max_rejected is not None and said.on_bad_record == "fail":
-            log.warning('%s.max_rejected holds for on_bad_record = "reject" only: the first bad row fails', where)
+        """The file's flow of that number. Raises ``ConfigurationError`` if its entry is wrong."""
+        entry, location = loaded.file.flows[number], f"{loaded.location}: flows[{number}]"
+        check_metadata_columns(entry.metadata_columns, location)
+        _check_max_rejected(entry.max_rejected, location)
+        options = environment.options.for_flow(entry)
+        if entry.max_rejected is not None and options.on_bad_record == "fail":
+            log.warning(
+                '%s.max_rejected has no effect: the first bad row fails its stream; write on_bad_record = "reject"',
+                location,
+            )
         return cls(
             entry=entry,
-            where=where,
-            options=said,
-            template=check_template(entry.destination_table or "{table}", where),
-            transform=load_transform(entry.transform, folder=loaded.folder, location=where),
+            location=location,
+            options=options,
+            template=check_template(entry.destination_table or "{table}", location),
+            transform=load_transform(entry.transform, folder=loaded.folder, location=location),
             run_id=environment.run_id,
             stop=environment.stop,
             interruption=interruption or Interruption(environment.stop, environment.options.stop_seconds),
-            claims=claims,
+            owners=owners,
             redact=redact,
         )
 
     def retry(self) -> Retry:
         return Retry(self.options.retry_attempts, self.options.retry_seconds, self.options.retry_delay)
 
-    def retrying(self, work: Callable[[], T], *, what: str | None = None) -> T:
-        """Do work, again where what it needs is away. ``what`` names it in the log; default: the source."""
-        retry = self.retry()
-        while True:
-            try:
-                return work()
-            except RETRYABLE_ERRORS as error:
-                self.pause(retry, error, what=what)
+    def with_retries(self, work: Callable[[], T], *, what: str | None = None) -> T:
+        """Return what the work returns, calling it again after each retryable error.
 
-    def pause(self, retry: Retry, error: BaseException, *, what: str | None = None) -> None:
-        """Wait until the next attempt, or raise the error where there is none."""
-        retry.pause(error, what=what or f"source {self.entry.from_!r}", stop=self.stop, redact=self.redact)
+        :param what: names what fails in the log; default: the source.
+        """
+        return self.retry().call(work, what=what or self._source, stop=self.stop, redact=self.redact)
+
+    def pause(self, retry: Retry, error: BaseException) -> None:
+        """Wait until the next attempt to reach the source; raise the error if there is none."""
+        retry.pause(error, what=self._source, stop=self.stop, redact=self.redact)
+
+    @property
+    def _source(self) -> str:
+        return f"source {self.entry.from_!r}"
 
 
-def _check_tolerance(said: int | str | None, where: str) -> None:
-    """Refuse a ``max_rejected`` that is none, and 0, which could be taken for either end."""
+def _check_max_rejected(value: int | str | None, location: str) -> None:
+    """Refuse a ``max_rejected`` that is not a limit, and 0, which could mean none or any number."""
     try:
-        if said is not None and Tolerance.parse(said).count == 0:
-            raise ValueError('"100%" allows any number; on_bad_record = "fail" allows none')
+        if value is not None and RejectLimit.parse(value).count == 0:
+            raise ValueError('write max_rejected = "100%" to allow any number, or on_bad_record = "fail" to allow none')
     except ValueError as error:
-        raise ConfigurationError(f"{where}.max_rejected: {said!r}: {error}") from None
+        raise ConfigurationError(f"{location}.max_rejected: {value!r}: {error}") from None

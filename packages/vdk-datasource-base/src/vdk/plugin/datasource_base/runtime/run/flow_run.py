@@ -1,4 +1,4 @@
-"""One flow: its streams planned, read in parallel, and ended one by one."""
+"""Runs one flow: plans its streams, reads their partitions in parallel, and ends each stream."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any
 
 from ...contract import ConcurrentRunError, ConfigurationError, DataSource, FlowFailedError, StreamPartition
 from ...parts import Destination
-from ..report.logs import message_of
-from ..report.logs import told as told_of
+from ..report.logs import error_message, format_error
 from ..report.summary import StreamReport
 from ..retry import RETRYABLE_ERRORS
 from ..states import CommittedStates
@@ -28,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class FlowRun:
-    """Runs one flow: a source's streams into a destination. ``plan``, ``run`` and ``end`` are called in this order."""
+    """Runs one flow, a source's streams into a destination. Call ``plan``, ``run`` and ``end``, in this order."""
 
     def __init__(self, flow: Flow, source: DataSource[Any]) -> None:
         self.flow = flow
@@ -37,100 +36,92 @@ class FlowRun:
         self._committed = CommittedStates(source, flow.redact)
         self._runs: Sequence[StreamRun] = ()
         self._connected = False
-        self._ending: list[Future[None]] = []  # work of the writer that ends streams
+        self._endings: list[Future[None]] = []  # work of the writer that ends streams
         self.reports: list[StreamReport] = []
         self.errors: list[BaseException] = []
 
     def plan(self, writer: Writer) -> None:
-        """Connect the source and settle where each stream lands and how. No row is read.
+        """Connect the source and plan its streams. No row is read.
 
-        :raises Exception: what keeps the flow as a whole from starting.
+        :raises Exception: what prevents the whole flow from starting.
         """
         self._writer = writer
         self._connected = True
         planning = Planning(
-            self.flow, self._source, writer, reports=self.reports, failed=self._note, stored=self._committed.stored
+            self.flow,
+            self._source,
+            writer,
+            reports=self.reports,
+            on_error=self._record_error,
+            on_stored=self._committed.stored,
         )
         self._runs = planning.runs()
 
-    def run(self, told: Callable[[StreamReport], None]) -> None:
-        """Read every stream; errors of single streams are kept in ``errors``.
+    def run(self, on_stream_started: Callable[[StreamReport], None]) -> None:
+        """Read every stream with a bounded number of readers; errors of single streams are collected in ``errors``.
 
-        :param told: called with each stream's report as it begins, to show progress.
+        Interrupted (Ctrl-C), the readers end at their next payload. What is complete by then lands; a table that is
+        being replaced stays as it was.
+
+        :param on_stream_started: gets each stream's report when the stream starts, to show progress.
         """
+        slots = ReaderSlots(self.flow.options.max_parallel_partitions)
+        readers: dict[StreamRun, set[Future[None]]] = {}
         try:
-            self._read(self._runs, told)
+            for run in self._runs:
+                on_stream_started(run.report)
+                readers[run] = set()
+                self._start_partitions(run, slots, readers[run])
+                self._end_finished(readers)
+            while readers:
+                wait(
+                    {future for futures in readers.values() for future in futures if not future.done()},
+                    return_when=FIRST_COMPLETED,
+                )
+                self._end_finished(readers)
         except BaseException:
             self.flow.interruption.begin()
+            self._end_interrupted(readers)
             raise
 
-    def end(self, why: str = "the flow ended before this stream") -> None:
-        """Disconnect the source, and tell of the streams that have not ended that they will not. Idempotent."""
-        self.stop_the_rest(why)
+    def end(self, reason: str = "the flow ended before this stream") -> None:
+        """Disconnect the source, and report the streams that have not ended as stopped. Idempotent."""
+        for report in self.reports:
+            if report.status == "running":
+                report.end("stopped", reason)
         if self._connected:
             self._connected = False
             self.flow.interruption.within(self._committed.close)
             self.flow.interruption.within(self._disconnect)
 
-    def stop_the_rest(self, why: str) -> None:
-        """Streams that have not ended are stopped."""
-        for report in self.reports:
-            if report.status == "running":
-                report.end("stopped", why)
-
     def _disconnect(self) -> None:
         try:
             self._source.disconnect()
-        except Exception as error:  # everything is read: what landed is not put in question
+        except Exception as error:  # everything is read: what landed stays valid
             log.warning(
-                "source %r could not be disconnected: %s", self.flow.entry.from_, self.flow.redact(message_of(error))
+                "source %r could not be disconnected: %s", self.flow.entry.from_, self.flow.redact(error_message(error))
             )
 
-    def _read(self, runs: Sequence[StreamRun], told: Callable[[StreamReport], None]) -> None:
-        """Feed partitions to a bounded number of readers; each stream ends when its last partition has.
-
-        Interrupted (Ctrl-C), the readers end at their next payload. What was complete by then lands,
-        and streams that are read whole and were not are dropped.
-        """
-        slots = ReaderSlots(self.flow.options.max_parallel_partitions)
-        waiting: dict[StreamRun, set[Future[None]]] = {}
-        try:
-            for run in runs:
-                told(run.report)
-                waiting[run] = set()
-                self._feed(run, slots, waiting[run])
-                self._end_those_done(waiting)
-            while waiting:
-                wait(
-                    {future for futures in waiting.values() for future in futures if not future.done()},
-                    return_when=FIRST_COMPLETED,
-                )
-                self._end_those_done(waiting)
-        except BaseException:
-            self.flow.interruption.begin()
-            self._give_up(waiting)
-            raise
-
-    def _give_up(self, waiting: dict[StreamRun, set[Future[None]]]) -> None:
-        """Interrupted: wait for those who come back in time, and end every stream that has begun."""
+    def _end_interrupted(self, readers: dict[StreamRun, set[Future[None]]]) -> None:
+        """Wait a limited time for the readers, and end every stream that has started."""
         # the destination needs time, too, to land what they have read
-        wait({future for futures in waiting.values() for future in futures}, timeout=self.flow.interruption.left(0.75))
-        for run in list(waiting):
-            late = not all(one.done() for one in waiting[run])
+        wait({future for futures in readers.values() for future in futures}, timeout=self.flow.interruption.left(0.75))
+        for run, futures in readers.items():
+            late = not all(future.done() for future in futures)
             if late and (run.error is None or isinstance(run.error, RunCancelled)):
-                run.error = RunCancelled("interrupted, and its source did not come back in time")
+                run.error = RunCancelled("interrupted, and its source did not return in time")
             self._end(run)
-        wait(self._ending, timeout=self.flow.interruption.left())
+        wait(self._endings, timeout=self.flow.interruption.left())
 
-    def _feed(self, run: StreamRun, slots: ReaderSlots, futures: set[Future[None]]) -> None:
+    def _start_partitions(self, run: StreamRun, slots: ReaderSlots, futures: set[Future[None]]) -> None:
         run.report.started = time.monotonic()
         try:
             for partition in self._partitions(run):
-                slot = slots.acquire()  # lazily: the next partition is asked for when a reader is free
-                futures.add(self._start(run, partition, slot))
+                slot = slots.acquire()  # waits: the next partition is requested only when a reader is free
+                futures.add(self._start_reader(run, partition, slot))
                 if should_stop(run):
                     break
-            run.fed = True
+            run.all_partitions_started = True
         except Exception as error:
             self._failed(run, error)
         except BaseException:
@@ -138,9 +129,9 @@ class FlowRun:
             raise
 
     def _partitions(self, run: StreamRun) -> Iterator[StreamPartition]:
-        """The stream's partitions; those still missing are asked for again where the source is away."""
+        """The stream's partitions. After a retryable error the source is asked again, and started ones are skipped."""
         retry = self.flow.retry()
-        fed: set[str] = set()
+        started: set[str] = set()
         while True:
             seen: set[str] = set()
             try:
@@ -148,35 +139,30 @@ class FlowRun:
                 with closing_early(partitions):
                     for partition in partitions:
                         _check_partition(partition, seen, run.plan.name)
-                        if partition.id in fed:
+                        if partition.id in started:
                             continue
                         if self._stop.is_set():
                             # not the end of the stream: without this, half a table would be published
                             raise RunCancelled("stopped before all partitions were read")
-                        fed.add(partition.id)
+                        started.add(partition.id)
                         run.report.count(partitions=1)
                         yield partition
-                if self._stop.is_set() and not fed:
+                if self._stop.is_set() and not started:
                     raise RunCancelled("stopped before this stream began")
                 return
             except RETRYABLE_ERRORS as error:
                 self.flow.pause(retry, error)
 
-    def _start(self, run: StreamRun, partition: StreamPartition, slot: ReaderSlot) -> Future[None]:
-        """Read a partition in a thread of its own: one that a source holds must not hold the process, as those of
-        a ``ThreadPoolExecutor`` do."""
+    def _start_reader(self, run: StreamRun, partition: StreamPartition, slot: ReaderSlot) -> Future[None]:
+        """Read a partition in a daemon thread: a thread of a ``ThreadPoolExecutor`` that hangs in a source would keep
+        the process alive."""
         done: Future[None] = Future()
-
-        def read() -> None:
-            try:
-                self._read_one(run, partition, slot)
-            finally:
-                done.set_result(None)
-
-        threading.Thread(target=read, name=f"reader-{run.plan.name}", daemon=True).start()
+        threading.Thread(
+            target=self._read, args=(run, partition, slot, done), name=f"reader-{run.plan.name}", daemon=True
+        ).start()
         return done
 
-    def _read_one(self, run: StreamRun, partition: StreamPartition, slot: ReaderSlot) -> None:
+    def _read(self, run: StreamRun, partition: StreamPartition, slot: ReaderSlot, done: Future[None]) -> None:
         try:
             if should_stop(run) or self._stop.is_set():
                 raise RunCancelled("stopped before this partition began")
@@ -189,18 +175,20 @@ class FlowRun:
             self._failed(run, error)
         finally:
             slot.release()
+            done.set_result(None)
 
-    def _end_those_done(self, waiting: dict[StreamRun, set[Future[None]]]) -> None:
-        for run in [run for run, futures in waiting.items() if all(future.done() for future in futures)]:
-            del waiting[run]
+    def _end_finished(self, readers: dict[StreamRun, set[Future[None]]]) -> None:
+        """End the streams whose readers have all ended."""
+        for run in [run for run, futures in readers.items() if all(future.done() for future in futures)]:
+            del readers[run]
             self._end(run)
 
     def _end(self, run: StreamRun) -> None:
-        """Publish what the stream staged, or drop it; told by the writer, so that no interruption comes between."""
-        if not run.fed:  # not the end of the stream: without this, half a table would be published
+        """Publish what the stream staged, or discard it; in the writer's thread, which no signal interrupts."""
+        if not run.all_partitions_started:  # not the end of the stream: without this, half a table would be published
             run.fail(RunCancelled("interrupted before all partitions were read"))
-        self._ending.append(self._writer.submit(lambda destination: self._conclude(run, destination)))
-        wait(self._ending[-1:], timeout=self.flow.interruption.left())
+        self._endings.append(self._writer.submit(lambda destination: self._conclude(run, destination)))
+        wait(self._endings[-1:], timeout=self.flow.interruption.left())
 
     def _conclude(self, run: StreamRun, destination: Destination) -> None:
         report = run.report
@@ -217,7 +205,7 @@ class FlowRun:
         elif isinstance(run.error, RunCancelled):
             report.end("stopped", str(run.error) or "the run was stopped")
         else:
-            report.end("failed", self.flow.redact(told_of(run.error)))
+            report.end("failed", self.flow.redact(format_error(run.error)))
         log.info(
             "%s.%s: %s, %d rows read, %d landed in %s.%s, %.1f s",
             report.source, report.stream, report.status, report.rows_read, report.rows_landed,
@@ -227,16 +215,16 @@ class FlowRun:
     def _failed(self, run: StreamRun, error: BaseException) -> None:
         run.fail(error)
         if not isinstance(error, RunCancelled):
-            self._note(error)
+            self._record_error(error)
 
-    def _note(self, error: BaseException) -> None:
+    def _record_error(self, error: BaseException) -> None:
         self.errors.append(error)
         if self.flow.options.on_error == "stop":
             self._stop.set()
 
 
 def should_stop(run: StreamRun) -> bool:
-    """Whether to begin no further partition: it is replaced as a whole, or what failed is no partition's own."""
+    """Whether to start no further partition: the table is replaced as a whole, or the error concerns all partitions."""
     error = run.error
     if error is None:
         return False
@@ -247,10 +235,12 @@ def should_stop(run: StreamRun) -> bool:
 
 def _check_partition(partition: StreamPartition, seen: set[str], stream: str) -> None:
     if partition.id in seen:
-        raise FlowFailedError(f"stream {stream!r} has more than one partition with the id {partition.id!r}")
+        raise FlowFailedError(
+            f"stream {stream!r} has more than one partition with the id {partition.id!r}; ids must differ"
+        )
     if re.fullmatch(r"\*\d*", partition.id):
         raise FlowFailedError(
-            f"stream {stream!r}: a partition cannot have the id {partition.id!r}: an asterisk, alone or before a "
-            "number, stands for several partitions"
+            f"stream {stream!r} has a partition with the id {partition.id!r}, which is reserved: an asterisk, alone or "
+            "before a number, stands for several partitions; give it another id"
         )
     seen.add(partition.id)

@@ -1,4 +1,4 @@
-"""Who lands what, so that two streams of a run never undo each other's work."""
+"""Which stream owns a state and a table, so that two streams of a run never undo each other's work."""
 
 from __future__ import annotations
 
@@ -14,75 +14,76 @@ log = logging.getLogger(__name__)
 
 
 class SameTableError(ConfigurationError):
-    """Two streams whose tables have names that are one to the destination; the first one keeps it."""
+    """Two streams land in tables whose names are equal to the destination. The first stream keeps the table."""
 
 
 Owner = tuple[str, str, str]
-"""A flow's place in the file, a source's id and a stream."""
+"""A flow's location in the file, a source's id and a stream's name."""
 
 
-class Claims:
-    """What the flows of one run have taken: states, and tables of destinations."""
+class TableOwners:
+    """The states, and the tables of destinations, that the flows of one run have claimed."""
 
     def __init__(self) -> None:
-        self._streams: dict[tuple[str, str, str, str, str], str] = {}
+        self._states: dict[tuple[str, str, str, str, str], str] = {}
         self._tables: dict[tuple[str, str], dict[Owner, tuple[WriteMode, bool]]] = {}
-        self._spelled: dict[tuple[str, str], str] = {}
-        self._lock = threading.Lock()
+        self._spellings: dict[tuple[str, str], str] = {}
         self._folds: dict[str, Callable[[str], str]] = {}
+        self._lock = threading.Lock()
 
-    def fold_as(self, destination: Destination) -> None:
-        """Compare the names of a destination's tables as it does."""
+    def add_destination(self, destination: Destination) -> None:
+        """Compare the names of this destination's tables as it does (``Destination.fold``)."""
         self._folds[destination.identity()] = destination.fold
+
+    def claim_state(
+        self, source_id: str, identity: str, stream: str, destination: str, table: str, location: str
+    ) -> None:
+        """Claim a stream's state. Raises ``ConfigurationError`` if another flow has claimed it."""
+        first = self._states.setdefault((source_id, identity, stream, destination, table), location)
+        if first != location:
+            raise ConfigurationError(
+                f"{location}: stream {stream!r} of source {source_id!r} lands in table {table!r} of this destination "
+                f'already, in {first}; write another table in one of them, such as destination_table = "{{stream}}_2"'
+            )
+
+    def claim_table(self, plan: StreamPlan, destination: str, table: str, mode: WriteMode) -> None:
+        """Claim a table; warns if rows of two streams may have the same key.
+
+        :raises SameTableError: if another stream lands in a table whose name is equal to the destination.
+        :raises ConfigurationError: if two streams would replace the table in turn, or share it although one of their
+            flows does not allow that.
+        """
+        owner = (plan.location, plan.source_id, plan.name)
+        key = self._key(destination, table)
+        with self._lock:
+            first = self._spellings.setdefault(key, table)
+            if first != table:
+                raise SameTableError(
+                    f"{plan.location}: stream {plan.name!r} lands in table {table!r}, and another stream in {first!r}: "
+                    "the names differ in upper and lower case only, which is one table to the destination; write "
+                    'another table in one of the flows, such as destination_table = "{stream}_2"'
+                )
+            owners = self._tables.setdefault(key, {})
+            for other, (other_mode, other_shared) in owners.items():
+                if other != owner:
+                    _check_shared(plan, table, mode, other, other_mode, other_shared)
+            if mode == "upsert" and owner not in owners and owners:
+                log.warning(
+                    "%s: streams %r and %r land in one table, %r: a row of one replaces a row of the other with the "
+                    'same key. Unless their keys differ, write destination_table = "{stream}"',
+                    plan.location, next(iter(owners))[2], plan.name, table,
+                )  # fmt: skip
+            owners[owner] = mode, plan.shared_table
+
+    def owned_by_other(self, plan: StreamPlan, destination: str, table: str) -> bool:
+        """Whether another stream has claimed a table."""
+        with self._lock:
+            owners = self._tables.get(self._key(destination, table), {})
+            return any(owner != (plan.location, plan.source_id, plan.name) for owner in owners)
 
     def _key(self, destination: str, table: str) -> tuple[str, str]:
         fold = self._folds.get(destination)
         return destination, fold(table) if fold is not None else table
-
-    def stream(self, source_id: str, identity: str, stream: str, destination: str, table: str, where: str) -> None:
-        """Take a stream's state. Raises ``ConfigurationError`` where another flow has it."""
-        first = self._streams.setdefault((source_id, identity, stream, destination, table), where)
-        if first != where:
-            raise ConfigurationError(
-                f"{where}: stream {stream!r} goes from {source_id!r} to table {table!r} of this "
-                f"destination already, in {first}; give one of the two another destination_table"
-            )
-
-    def table(self, plan: StreamPlan, destination: str, table: str, mode: WriteMode) -> None:
-        """Take a table; warns where rows of two streams may have the same key.
-
-        :raises SameTableError: where another stream lands in a table whose name is the same to the destination.
-        :raises ConfigurationError: where two streams would replace it by turns, or share it and one of their flows
-            does not allow that.
-        """
-        owner = (plan.where, plan.source_id, plan.name)
-        with self._lock:
-            first = self._spelled.setdefault(self._key(destination, table), table)
-            if first != table:
-                raise SameTableError(
-                    f"{plan.where}: stream {plan.name!r} lands in table {table!r}, which is one with {first!r} to the "
-                    "destination, where another stream lands: the names differ in upper and lower case only. Give one "
-                    "of the two another destination_table"
-                )
-            owners = self._tables.setdefault(self._key(destination, table), {})
-            for other in owners:
-                if other != owner:
-                    _check_shared(plan, table, mode, other, *owners[other])
-            if mode == "upsert" and owner not in owners and owners:
-                log.warning(
-                    "%s: streams %r and %r land in one table, %r: a row of one replaces a row of the other that has "
-                    "the same key; unless their keys differ, use {stream} in destination_table",
-                    plan.where, next(iter(owners))[2], plan.name, table,
-                )  # fmt: skip
-            owners[owner] = mode, plan.shared
-
-    def of_another(self, plan: StreamPlan, destination: str, table: str) -> bool:
-        """Whether another stream has taken a table."""
-        with self._lock:
-            return any(
-                one != (plan.where, plan.source_id, plan.name)
-                for one in self._tables.get(self._key(destination, table), {})
-            )
 
 
 def _check_shared(
@@ -90,14 +91,17 @@ def _check_shared(
 ) -> None:
     if "replace" in (mode, other_mode):
         raise ConfigurationError(
-            f"{plan.where}: streams {other[2]!r} and {plan.name!r} would replace the same table {table!r} by turns; "
-            "use {stream} in destination_table, or a write_mode that adds rows"
+            f"{plan.location}: streams {other[2]!r} and {plan.name!r} would replace the same table {table!r} in turn; "
+            'write destination_table = "{stream}", or write_mode = "append" or "upsert"'
         )
-    if not (plan.shared and other_shared):
-        flows = [where for where, shared in ((other[0], other_shared), (plan.where, plan.shared)) if not shared]
+    if not (plan.shared_table and other_shared):
+        flows = {
+            location: None
+            for location, shared in ((other[0], other_shared), (plan.location, plan.shared_table))
+            if not shared
+        }
         raise ConfigurationError(
-            f"{plan.where}: stream {other[2]!r} of source {other[1]!r} and stream {plan.name!r} of source "
-            f"{plan.source_id!r} would land in one table, {table!r}; give each its own, with {{stream}} in "
-            "destination_table, or, if their rows belong together, set shared_table = true in "
-            f"{' and '.join(dict.fromkeys(flows))}"
+            f"{plan.location}: stream {other[2]!r} of source {other[1]!r} and stream {plan.name!r} of source "
+            f'{plan.source_id!r} would land in one table, {table!r}; write destination_table = "{{stream}}", '
+            f"or, if their rows belong together, shared_table = true in {' and '.join(flows)}"
         )

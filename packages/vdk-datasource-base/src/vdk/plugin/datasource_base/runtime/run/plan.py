@@ -1,4 +1,4 @@
-"""How one stream of a flow lands: decided before it is read."""
+"""The plan of one stream: its table, write mode and schema, fixed before it is read."""
 
 from __future__ import annotations
 
@@ -16,38 +16,41 @@ from ...parts.columns import TIMESTAMP
 from ...parts.transform import Transform
 from ..options import Options
 
-_FACT_TYPES = {"synced_at": TIMESTAMP, "run_id": pa.string(), "source": pa.string(), "stream": pa.string()}
+_METADATA_TYPES = {"synced_at": TIMESTAMP, "run_id": pa.string(), "source": pa.string(), "stream": pa.string()}
 
 
 class ReservedNameError(ConfigurationError):
-    """A table of the framework's name. It concerns its stream only."""
+    """A table has a name that is reserved for the framework. Only its stream fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
-    """A stream, where it goes and how.
+    """A stream, its destination table and its write mode.
 
-    :param explicit: whether the flow said the write mode itself.
-    :param shared: whether the flow allows other streams in its tables.
+    :param location: the flow's place in the file, which begins an error.
+    :param template: the flow's ``destination_table``.
+    :param explicit_mode: whether the flow sets the write mode.
+    :param shared_table: whether the flow allows other streams in its tables.
+    :param run_metadata: the values of the metadata columns that are the same in every row.
     """
 
     source_id: str
     identity: str
     stream: DataSourceStream
-    where: str
+    location: str
     template: str
     table: str
     schema: StreamSchema | None
     write_mode: WriteMode
-    explicit: bool
-    shared: bool
+    explicit_mode: bool
+    shared_table: bool
     soft_deletes: bool
     evolve: bool
     transform: Transform | None
     metadata_columns: tuple[str, ...]
     options: Options
     run_id: str
-    facts: Mapping[str, Any]
+    run_metadata: Mapping[str, Any]
     _schemas: dict[str | None, StreamSchema | None] = field(default_factory=dict)
 
     @property
@@ -55,62 +58,62 @@ class StreamPlan:
         return self.stream.name
 
     @property
-    def split(self) -> bool:
-        """Whether the stream may have several partitions."""
+    def partitioned(self) -> bool:
+        """Whether the stream may have more than one partition."""
         return type(self.stream).partitions is not DataSourceStream.partitions
 
     @property
     def read_whole(self) -> bool:
-        """Whether the table is replaced because the stream is not incremental, and not because the flow says so."""
-        return self.write_mode == "replace" and not self.explicit
+        """Whether the table is replaced because the stream is not incremental, rather than because the flow says so."""
+        return self.write_mode == "replace" and not self.explicit_mode
 
     def check_whole(self, payload: DataSourcePayload) -> None:
-        """Refuse what only an incremental stream yields, where the table is replaced since nothing says that it is one.
+        """Refuse deletes, keys and states, which only an incremental stream yields, of a stream that is read whole.
 
-        :raises DataSourceError: the next run would get ``{}`` again, and replace the table by what it finds then.
+        :raises DataSourceError: the next run would get ``{}`` again, and replace the table with new rows only.
         """
-        sign = payload.kind if payload.kind != "rows" else "states" if payload.state else None
-        if sign is None:
+        yielded = payload.kind if payload.kind != "rows" else "states" if payload.state else None
+        if yielded is None:
             return
-        declared = "says incremental = False" if self.stream.incremental is False else "is not declared as incremental"
+        declared = "sets incremental = False" if self.stream.incremental is False else "is not declared as incremental"
         raise DataSourceError(
-            f"stream {self.name!r} yields {sign} and {declared}: a run would replace its table by what is new. Set "
-            f"`incremental = True` on {type(self.stream).__name__}, or name the cursor in its schema. Until then, "
-            f'write_mode = "append", "upsert" or "replace" in {self.where} says what happens'
+            f"stream {self.name!r} yields {yielded} and {declared}: a run would replace its table with the new rows "
+            f"only. Set `incremental = True` on {type(self.stream).__name__}, or name the cursor in its schema; or "
+            f'write write_mode = "append", "upsert" or "replace" in {self.location}'
         )
 
-    def key(self, partition: str) -> StateKey:
+    def state_key(self, partition: str) -> StateKey:
         return StateKey(self.source_id, self.identity, self.name, partition, self.table)
 
     def schema_of(self, routed: str | None) -> StreamSchema | None:
-        """The declared schema of the stream's own table (None) or of one its payloads name."""
+        """The declared schema of the stream's own table (None), or of a table that its payloads name."""
         if routed is None or routed == self.name:
             return self.schema
         if routed not in self._schemas:
             self._schemas[routed] = self.stream.schema(routed)
         return self._schemas[routed]
 
-    def spec(self, routed: str | None, mode: WriteMode) -> TableSpec:
+    def table_spec(self, routed: str | None, mode: WriteMode) -> TableSpec:
         """The destination's table for rows routed to ``routed``.
 
         :param mode: the stream's.
-        :raises ConfigurationError: where an upsert has no primary key to go by.
+        :raises ConfigurationError: if the flow sets "upsert" and the table lacks a primary key.
         """
         schema = self.schema_of(routed)
         primary_key = schema.primary_key if schema is not None else ()
         if mode == "upsert" and not primary_key:
-            if self.explicit:
+            if self.explicit_mode:
                 raise ConfigurationError(
-                    f'{self.where}: write_mode = "upsert" needs a primary key, and table '
-                    f"{routed or self.name!r} of stream {self.name!r} declares none; "
-                    'name one in the source\'s configuration, or use "append" or "replace"'
+                    f'{self.location}: write_mode = "upsert" needs a primary key, and table '
+                    f"{routed or self.name!r} of stream {self.name!r} declares none; name one in the source's "
+                    'configuration, or write write_mode = "append" or "replace"'
                 )
             mode = "append"
         name = table_name(self.template, self.name, routed)
         if name.lower().startswith(RESERVED_PREFIX):
             raise ReservedNameError(
-                f"{self.where}: table names that begin with {RESERVED_PREFIX} are the framework's: give {name!r} of "
-                f"stream {self.name!r} another one with destination_table"
+                f"{self.location}: stream {self.name!r} would land in table {name!r}, and names that begin with "
+                f'{RESERVED_PREFIX} are reserved for the framework; write destination_table = "my_{{stream}}"'
             )
         return TableSpec(
             name=name,
@@ -124,42 +127,50 @@ class StreamPlan:
     def _columns(self, schema: StreamSchema | None) -> pa.Schema | None:
         declared = [] if schema is None else list(schema.fields)
         if not declared or self.transform is not None:
-            return None  # the rows say what the columns are; a transform may change them
+            return None  # the columns come from the rows; a transform may change them
         added = [
-            pa.field(f"{RESERVED_PREFIX}{name}", _FACT_TYPES[name])
+            pa.field(f"{RESERVED_PREFIX}{name}", _METADATA_TYPES[name])
             for name in self.metadata_columns
-            if name in _FACT_TYPES
+            if name in _METADATA_TYPES
         ]
-        return pa.schema([pa.field(one.name, normalized_type(one.type)) for one in declared] + added)
+        return pa.schema([pa.field(field.name, normalized_type(field.type)) for field in declared] + added)
 
 
 def table_name(template: str, stream: str, routed: str | None) -> str:
     return template.format(stream=stream, table=routed if routed is not None else stream)
 
 
-def check_template(template: str, where: str) -> str:
+def check_template(template: str, location: str) -> str:
     """Refuse a ``destination_table`` with placeholders other than ``{stream}`` and ``{table}``."""
     try:
         names = {
-            name + (f"!{how}" if how else "") + (f":{spec}" if spec else "")
-            for _, name, spec, how in string.Formatter().parse(template)
+            name + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
+            for _, name, spec, conversion in string.Formatter().parse(template)
             if name is not None
         }
         if names <= {"stream", "table"}:
             table_name(template, "", None)
     except (ValueError, LookupError) as error:
-        raise ConfigurationError(f"{where}.destination_table: {template!r}: {error}") from None
+        raise ConfigurationError(
+            f"{location}.destination_table: {template!r} is not a template: {error}; "
+            'write, for example, destination_table = "{stream}"'
+        ) from None
     if unknown := names - {"stream", "table"}:
         raise ConfigurationError(
-            f"{where}.destination_table: {template!r} has the placeholder {sorted(unknown)[0]!r}; "
+            f"{location}.destination_table: {template!r} has the unknown placeholder {sorted(unknown)[0]!r}; "
             "the placeholders are {stream} and {table}"
         )
     return template
 
 
-def check_metadata_columns(names: Sequence[str], where: str) -> None:
-    """Refuse a column asked for twice, and one that the framework sets itself."""
+def check_metadata_columns(names: Sequence[str], location: str) -> None:
+    """Refuse a column that is listed twice, and the one that soft deletes set."""
     folded = [name.lower() for name in names]
-    taken = DELETED_AT.removeprefix(RESERVED_PREFIX)
-    if wrong := [name for name in names if folded.count(name.lower()) > 1 or name.lower() == taken]:
-        raise ConfigurationError(f"{where}.metadata_columns: {wrong[0]!r} is there twice, or is set by deletes")
+    reserved = DELETED_AT.removeprefix(RESERVED_PREFIX)
+    for name in names:
+        if name.lower() == reserved:
+            raise ConfigurationError(
+                f"{location}.metadata_columns: {name!r} is set by deletes; remove it from the list"
+            )
+        if folded.count(name.lower()) > 1:
+            raise ConfigurationError(f"{location}.metadata_columns: {name!r} is listed twice; remove one of the two")

@@ -1,96 +1,114 @@
-"""Making a snapshot of a replaced table visible, also where the answer gets lost."""
+"""Replacing a table: the snapshot that is published, and how a lost answer of the destination is handled."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 
 from ...contract import DestinationError
 from ...parts import CommitUnit, Destination, TableSnapshot, TableSpec
 from ...parts.columns import rejected_name, rejected_spec
 from ..retry import RETRYABLE_ERRORS
-from .ownership import Claims
+from .ownership import TableOwners
 from .plan import StreamPlan
 
+log = logging.getLogger(__name__)
 
-def snapshot_of(
+
+def build_snapshot(
     plan: StreamPlan,
     staged: Mapping[str, TableSpec],
     units: Sequence[CommitUnit],
-    claims: Claims,
+    owners: TableOwners,
     destination: Destination,
 ) -> TableSnapshot:
-    """What a stream that was read whole publishes: its own table, also without rows, and every other that is staged.
+    """The tables that a stream replaces: its own, even without rows, and every other one that has staged rows.
 
-    :param staged: the tables that rows were staged for, by name. :param units: the states of the partitions.
-    :raises ConfigurationError: where another stream of the run replaces one of the tables.
+    :param staged: the tables with staged rows, by name. :param units: the states of the partitions.
+    :raises ConfigurationError: if another stream of the run replaces one of the tables.
     """
-    own = plan.spec(None, "replace")
+    own = plan.table_spec(None, "replace")
     specs = {own.name: own, **{name: spec for name, spec in staged.items() if name != own.name}}
     for name in specs:
-        claims.table(plan, destination.identity(), name, "replace")
-    rejections = {rejected_name(one) for one in specs}  # which reject no rows themselves
-    for aside in [rejected_name(one) for one in specs if one not in rejections]:
-        if _has_old_rejections(plan, specs, aside, claims, destination):
-            specs[aside] = rejected_spec(aside.removesuffix(rejected_name("")))
-    tables = [TableSpec(one.name, "replace", schema=one.schema, evolve=one.evolve) for one in specs.values()]
+        owners.claim_table(plan, destination.identity(), name, "replace")
+    rejected_names = {rejected_name(name): name for name in specs}
+    for rejected, name in rejected_names.items():
+        if name not in rejected_names and _has_old_rejections(plan, specs, rejected, owners, destination):
+            specs[rejected] = rejected_spec(name)
+    tables = [TableSpec(spec.name, "replace", schema=spec.schema, evolve=spec.evolve) for spec in specs.values()]
     return TableSnapshot(tables, tuple(units))
 
 
 def _has_old_rejections(
-    plan: StreamPlan, specs: Mapping[str, TableSpec], aside: str, claims: Claims, destination: Destination
+    plan: StreamPlan, specs: Mapping[str, TableSpec], rejected: str, owners: TableOwners, destination: Destination
 ) -> bool:
-    """Whether an earlier snapshot of a table has left rejected rows, which are no longer its own."""
+    """Whether a table of rejected rows is left from an earlier snapshot, and this one rejects none."""
     return (
         plan.options.on_bad_record == "reject"
-        and aside not in specs
-        and destination.has_table(aside) is True
-        and not claims.of_another(plan, destination.identity(), aside)
+        and rejected not in specs
+        and destination.has_table(rejected) is True
+        and not owners.owned_by_other(plan, destination.identity(), rejected)
     )
 
 
 class Publication:
-    """A snapshot on its way. A destination that goes away while it publishes may have done it all the same.
+    """Publishes a snapshot once, even if the destination fails after it has published it.
 
-    So it is asked before it is done again: publishing a second time what is staged no more would publish nothing.
-    The states that are stored tell, or, where there are none, whether the rows are still set aside.
+    After such a failure the destination is asked before it publishes again: a second publication would find nothing
+    staged, and publish empty tables. The stored states show what happened; without states, the staged rows do.
 
-    :param staged: the partitions of which rows are staged.
+    :param staged: the partitions that have staged rows.
     """
 
     def __init__(self, snapshot: TableSnapshot, staged: Collection[str]) -> None:
         self._snapshot = snapshot
         self._staged = staged
-        self._unsure = False
+        self._in_doubt = False
 
     def attempt(self, destination: Destination) -> Sequence[int]:
-        """The versions of the states. Raises what ``Destination.publish`` raises, and ``DestinationError`` where
-        nobody knows what an earlier attempt has done."""
-        if self._unsure:
-            versions = self._stored(destination)
+        """Publish, and return the versions of the states.
+
+        :raises DestinationError: if nobody knows whether an earlier attempt has published the snapshot.
+        :raises Exception: what ``Destination.publish`` raises.
+        """
+        if self._in_doubt:
+            versions = self._published_versions(destination)
             if versions is not None:
                 return versions
         try:
             return destination.publish(self._snapshot)
         except RETRYABLE_ERRORS:
-            self._unsure = True
+            self._in_doubt = True
             raise
 
-    def _stored(self, destination: Destination) -> list[int] | None:
-        """The versions, where the snapshot is visible already; None: it is not."""
+    def _published_versions(self, destination: Destination) -> list[int] | None:
+        """The versions, if the snapshot is published already; None: it is not."""
         units = self._snapshot.units
         stateful = [unit for unit in units if unit.state]
         if stateful:
             stored = {state.key: state for state in destination.load_states(stateful[0].key.source_id)}
             for unit in stateful:
-                found = stored.get(unit.key)
-                if found is None or (found.run_id, found.state) != (unit.run_id, unit.state):
-                    return None  # not this run's: if they are another one's, publishing is refused
+                state = stored.get(unit.key)
+                if state is None or (state.run_id, state.state) != (unit.run_id, unit.state):
+                    return None  # not this run's state: if it is another run's, publishing is refused
             return [stored[unit.key].version if unit.state else 0 for unit in units]
-        waiting = [unit for unit in units if unit.key.partition in self._staged]
-        if all(destination.has_staged(unit.key, unit.run_id) for unit in waiting):
+        expected = [unit for unit in units if unit.key.partition in self._staged]
+        if all(destination.has_staged(unit.key, unit.run_id) for unit in expected):
             return None
+        tables = ", ".join(table.name for table in self._snapshot.tables)
         raise DestinationError(
-            f"{destination.identity()} went away while {', '.join(table.name for table in self._snapshot.tables)} was "
-            "published, and does not say whether it was done. One whole snapshot is there; run again to bring the "
-            "present one"
+            f"the connection to {destination.identity()} broke while {tables} was published, and nobody knows whether "
+            "it is. The table has either its old rows or its new ones, all of them; run the flow again to have the new"
         )
+
+
+def warn_of_replaced_rows(plan: StreamPlan, destination: Destination) -> None:
+    """Warn if other streams have states of the replaced table, whose rows are deleted now."""
+    keys = [state.key for state in destination.load_states(plan.source_id) if state.state]
+    others = {key.stream for key in keys if key.table == plan.table and key.stream != plan.name}
+    if others:
+        log.warning(
+            "%s.%s has replaced table %r, which had rows of %s: their states continue after these rows, so only new "
+            "rows will land. To land all rows again, reset the states (`vdk datasource state reset`)",
+            plan.source_id, plan.name, plan.table, ", ".join(sorted(map(repr, others))),
+        )  # fmt: skip

@@ -1,45 +1,45 @@
-"""How many partitions are read at once, and how many wait for the destination behind them."""
+"""Limits how many partitions are read in parallel, and how many read ones wait for the destination."""
 
 from __future__ import annotations
 
 import threading
 
 MOST_WAITING = 256
-"""Partitions that are read and not landed yet; each has a thread."""
+"""Partitions that are read and have not landed yet; each has a thread."""
 
 
 class ReaderSlots:
-    """Places for readers. One whose partition is read gives its place to the next while its last unit lands."""
+    """Slots for readers. A reader whose partition is read gives its slot to the next one while its last unit lands."""
 
     def __init__(self, reading: int) -> None:
         self._reading = threading.BoundedSemaphore(reading)
         self._open = threading.BoundedSemaphore(reading + MOST_WAITING)
 
     def acquire(self) -> ReaderSlot:
-        """A place; waits until there is one."""
+        """A slot; waits until one is free."""
         self._open.acquire()
         self._reading.acquire()
         return ReaderSlot(self._reading, self._open)
 
 
 class ReaderSlot:
-    """One place, used by one thread at a time."""
+    """One slot, used by one thread at a time."""
 
     def __init__(self, reading: threading.BoundedSemaphore, open_: threading.BoundedSemaphore) -> None:
         self._reading, self._open = reading, open_
-        self._holds = True
+        self._reads = True
 
     def leave(self) -> None:
-        """The partition is read to its end: let another be read. Idempotent."""
-        if self._holds:
-            self._holds = False
+        """The partition is read to its end: another one may be read. Idempotent."""
+        if self._reads:
+            self._reads = False
             self._reading.release()
 
     def enter(self) -> None:
-        """It is read again: wait for a place."""
-        if not self._holds:
+        """The partition is read again: wait until it may be."""
+        if not self._reads:
             self._reading.acquire()
-            self._holds = True
+            self._reads = True
 
     def release(self) -> None:
         """The partition has landed, or has failed."""

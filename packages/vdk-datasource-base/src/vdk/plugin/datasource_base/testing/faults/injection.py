@@ -198,9 +198,9 @@ def injected(*faults: Fault, watch: Sequence[str] = ()) -> Iterator[Injection]:
     injection = Injection(*faults)
     with ExitStack() as undo:
         undo.callback(injection.release)
-        begin = file_run._Run.__init__
-        setattr(file_run._Run, "__init__", _beginning(injection))  # noqa: B010  # mypy refuses the assignment
-        undo.callback(setattr, file_run._Run, "__init__", begin)
+        begin = file_run.FileRun.__init__
+        setattr(file_run.FileRun, "__init__", _beginning(injection))  # noqa: B010  # mypy refuses the assignment
+        undo.callback(setattr, file_run.FileRun, "__init__", begin)
         for point in dict.fromkeys([*watch, *(fault.instant for fault in faults if ":" in fault.instant)]):
             owner, name = _owner(point)
             undo.callback(setattr, owner, name, getattr(owner, name))
@@ -214,9 +214,9 @@ def injected(*faults: Fault, watch: Sequence[str] = ()) -> Iterator[Injection]:
 
 
 def _beginning(injection: Injection) -> Any:
-    begin = file_run._Run.__init__
+    begin = file_run.FileRun.__init__
 
-    def begun(run: file_run._Run, *args: Any, **kwargs: Any) -> None:
+    def begun(run: file_run.FileRun, *args: Any, **kwargs: Any) -> None:
         begin(run, *args, **kwargs)
         for destination in run._destinations.values():
             injection.into_destination(destination)

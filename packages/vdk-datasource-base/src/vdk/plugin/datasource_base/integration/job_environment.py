@@ -1,4 +1,4 @@
-"""A VDK job as the surroundings of a run: its ingestion methods, properties, secrets and keys."""
+"""The environment of a run inside a VDK job: its ingestion plugins, properties, secrets and configuration."""
 
 from __future__ import annotations
 
@@ -21,38 +21,31 @@ from ..parts import Destination, Registry
 from ..parts.flow_file import DestinationEntry
 from ..parts.local_state import LocalFileStore, StateStore
 from ..parts.redact import Redactor
-from ..parts.references import environment
+from ..parts.references import environment as environment_variable
 from ..runtime import Environment, RunSummary, execute
 from ..runtime.retry import RETRYABLE_ERRORS
 from ..runtime.signals import is_interactive
 from .config_keys import INGEST_ROWS, STATE_FOLDER, options_from
 from .hooks import with_plugins
-from .ingestion import IngestionPluginDestination, RecordingIngester, RecordingProperties
+from .ingestion import IngesterProxy, IngestionPluginDestination, PropertiesProxy
 from .properties_state import PropertiesStore
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a run needs of a job: its context, and what its plugins registered."""
+    """The context of a job, and what its plugins have registered."""
 
     context: JobContext
-    ingester: RecordingIngester
-    properties: RecordingProperties
+    ingester: IngesterProxy
+    properties: PropertiesProxy
 
 
-# A step is given its job_input and nothing else, so the job is found by it; weakly, so that it ends.
+# A step gets its job_input only, which is the key to its job. Weak, so that a job can be collected.
 _JOBS: weakref.WeakKeyDictionary[Any, Job] = weakref.WeakKeyDictionary()
 
 
-def remember(job: Job) -> None:
+def register_job(job: Job) -> None:
     _JOBS[job.context.job_input] = job
-
-
-def job_of(job_input: Any) -> Job | None:
-    try:
-        return _JOBS.get(job_input)
-    except TypeError:  # what cannot be referred to weakly was never remembered
-        return None
 
 
 log = logging.getLogger(__name__)
@@ -66,16 +59,16 @@ def run_in_job(
     on_summary: Callable[[RunSummary], None] | None = None,
     draw: bool | None = None,
 ) -> RunSummary:
-    """Run flows inside a VDK job; errors are classified the way VDK reports them.
+    """Run a flow file inside a VDK job. VDK learns who can resolve an error: the user or the platform.
 
-    :param on_summary: gets the summary however the run ends; default: it is logged.
-    :param draw: whether running streams are drawn; default: where standard error is a terminal.
+    :param on_summary: gets the summary, whether the run succeeds or not; default: it is logged.
+    :param draw: whether running streams are drawn; default: if standard error is a terminal.
     """
-    surroundings = environment_of(job_input)
-    surroundings.draw = draw
-    surroundings.on_summary = on_summary or surroundings.on_summary
+    environment = environment_of(job_input)
+    environment.draw = draw
+    environment.on_summary = on_summary or environment.on_summary
     try:
-        return execute(flow, surroundings, summary=summary)
+        return execute(flow, environment, summary=summary)
     except KeyboardInterrupt:
         raise SystemExit(130) from None  # click makes a KeyboardInterrupt an "Aborted!" with exit code 1
     except Exception as error:
@@ -84,18 +77,21 @@ def run_in_job(
 
 
 def environment_of(job_input: Any) -> JobEnvironment:
-    """What surrounds a run in a job. Raises ``ConfigurationError`` for a ``job_input`` that VDK did not make."""
-    job = job_of(job_input)
+    """The environment of a run in a job. Raises ``ConfigurationError`` for a ``job_input`` that VDK did not create."""
+    try:
+        job = _JOBS.get(job_input)
+    except TypeError:  # an object without weak references was never registered
+        job = None
     if job is None:
         raise ConfigurationError(
-            "this job_input belongs to no job that vdk-datasource-base knows: pass the one VDK gave to the "
-            "step, or None outside VDK"
+            "this job_input is not one of a running VDK job; pass the one that VDK passes to the step, as "
+            "run_flows(job_input, …), or run_flows(None, …) outside VDK"
         )
     context = job.context
-    made = JobEnvironment(
-        registry=registry_of(context.core_context.plugin_registry),
+    environment = JobEnvironment(
+        registry=with_plugins(Registry(), context.core_context.plugin_registry),
         lookups={
-            "env": environment,
+            "env": environment_variable,
             "secret": context.job_input.get_secret,
             "property": context.job_input.get_property,
         },
@@ -103,14 +99,9 @@ def environment_of(job_input: Any) -> JobEnvironment:
         job=job,
     )
     run_id = context.core_context.state.get(CommonStoreKeys.ATTEMPT_ID)
-    made.run_id = run_id or made.run_id
-    made.ends_with_run = not is_interactive()
-    return made
-
-
-def registry_of(plugin_registry: Any) -> Registry:
-    """The installed sources and destinations, and those that VDK's plugins add."""
-    return with_plugins(Registry(), plugin_registry)
+    environment.run_id = run_id or environment.run_id
+    environment.ends_with_run = not is_interactive()
+    return environment
 
 
 @dataclass(slots=True)
@@ -119,56 +110,55 @@ class JobEnvironment(Environment):
 
     job: Job | None = None
 
-    def destination(self, entry: DestinationEntry, *, folder: Path, where: str) -> Destination:
+    def _destination(self, entry: DestinationEntry, folder: Path, location: str) -> Destination:
         assert self.job is not None  # environment_of sets it
         configuration = self.job.context.core_context.configuration
         method = entry.method or configuration.get_value("INGEST_METHOD_DEFAULT")
         target = entry.target or configuration.get_value("INGEST_TARGET_DEFAULT")
         if method is None:
-            names = {*(destination.name for destination in self.registry.destinations()), *self.job.ingester.factories}
-            lines = " or ".join(f'method = "{name}"' for name in sorted(names))
             raise ConfigurationError(
-                f"{where}: the option 'method' is missing, and INGEST_METHOD_DEFAULT is not set; write {lines}"
+                f"{location}: the option 'method' is missing, and INGEST_METHOD_DEFAULT is not set; write "
+                f"{self._method_lines(self.job.ingester.factories)}"
             )
-        native = self.registry.destination(method)
-        if native is not None:
-            return self._native(native, target, folder, where)
-        if method.lower() not in self.job.ingester.factories:
-            raise self.unknown_method(method, where, sorted(self.job.ingester.factories))
-        return self._ingestion_plugin(method.lower(), target, folder, where)
+        cls = self.registry.destination(method)
+        if cls is not None:
+            return self._create(cls, target, folder, location)
+        return self._ingestion_plugin(method, target, folder, location)
 
-    def _ingestion_plugin(self, method: str, target: str | None, folder: Path, where: str) -> Destination:
+    def _ingestion_plugin(self, method: str, target: str | None, folder: Path, location: str) -> Destination:
         assert self.job is not None
         configuration = self.job.context.core_context.configuration
+        plugin = self._create_plugin(method, location)
+        method = method.lower()
         name = Redactor()(f"{method} {target or ''}".strip())
-        sequences = [
-            [self._made(one.lower(), where) for one in parse_config_sequence(configuration, key=key, sep=",")]
+        preprocessors, postprocessors = (
+            [self._create_plugin(item, location) for item in parse_config_sequence(configuration, key=key, sep=",")]
             for key in ("INGEST_PAYLOAD_PREPROCESS_SEQUENCE", "INGEST_PAYLOAD_POSTPROCESS_SEQUENCE")
-        ]
+        )
         operation: Any = self.job.context.core_context.state.get(CommonStoreKeys.OP_ID)
         return IngestionPluginDestination(
             target,
             folder=folder,
             name=name,
             method=method,
-            plugin=self._made(method, where),
-            before=sequences[0],
-            after=sequences[1],
+            plugin=plugin,
+            preprocessors=preprocessors,
+            postprocessors=postprocessors,
             store=self._store(name, folder),
             collection_id=f"{self.job.context.name}|{operation}",
             rows=int(configuration.get_value(INGEST_ROWS) or 1000),
         )
 
-    def _made(self, method: str, where: str) -> IIngesterPlugin:
+    def _create_plugin(self, method: str, location: str) -> IIngesterPlugin:
         assert self.job is not None
-        factory = self.job.ingester.factories.get(method)
+        factory = self.job.ingester.factories.get(method.lower())
         if factory is None:
-            raise self.unknown_method(method, where, sorted(self.job.ingester.factories))
-        made: IIngesterPlugin = factory()
-        return made
+            raise self._unknown_method(method, location, self.job.ingester.factories)
+        plugin: IIngesterPlugin = factory()
+        return plugin
 
     def _store(self, destination: str, folder: Path) -> StateStore:
-        """The job's properties where they outlive the run, else a file."""
+        """A store in the job's properties if they outlive the run, else in a file."""
         assert self.job is not None
         context = self.job.context
         configuration = context.core_context.configuration
@@ -176,14 +166,14 @@ class JobEnvironment(Environment):
             return PropertiesStore(
                 context.job_input.get_all_properties, context.job_input.set_all_properties, destination
             )
-        said = configuration.get_value(STATE_FOLDER)
-        path = (Path(said) if said else folder / ".vdk-datasource-state") / f"{context.name}.json"
-        log.info("The states of %r are kept in %s: this job has no persistent properties", destination, path)
+        state_folder = configuration.get_value(STATE_FOLDER)
+        path = (Path(state_folder) if state_folder else folder / ".vdk-datasource-state") / f"{context.name}.json"
+        log.info("the states of %r are stored in %s, since this job lacks persistent properties", destination, path)
         return LocalFileStore(path, destination)
 
 
 def _resolvable_by(error: BaseException) -> ResolvableBy:
-    """Who can mend an error: the user what is configured or in the data, the platform what is away."""
+    """Who can resolve an error: the platform if a system is unreachable, the user otherwise."""
     causes = list(_causes(error))
     if causes and all(isinstance(cause, RETRYABLE_ERRORS) for cause in causes):
         return ResolvableBy.PLATFORM_ERROR
@@ -191,9 +181,9 @@ def _resolvable_by(error: BaseException) -> ResolvableBy:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """What made a run fail, however deep: an error that showed a secret is wrapped in one that does not."""
+    """The errors that made a run fail, unwrapped: an error that shows a secret is wrapped in one that does not."""
     if isinstance(error, FlowFailedError):
-        for one in error.errors:
-            yield from _causes(one)
+        for cause in error.errors:
+            yield from _causes(cause)
     else:
         yield error

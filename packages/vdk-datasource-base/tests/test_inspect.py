@@ -23,8 +23,8 @@ from vdk.plugin.datasource_base import (
     StreamSchema,
 )
 from vdk.plugin.datasource_base.contract import JSON_TYPE, State
-from vdk.plugin.datasource_base.runtime.inspect.check import Checked, check_flow
-from vdk.plugin.datasource_base.runtime.inspect.discover import Discovered, FoundStream, discover_flow
+from vdk.plugin.datasource_base.runtime.inspect.check import CheckResult, check_flow
+from vdk.plugin.datasource_base.runtime.inspect.discover import DiscoveredStream, Discovery, discover_flow
 from vdk.plugin.datasource_base.runtime.inspect.preview import Preview, preview_stream
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
@@ -67,7 +67,7 @@ class Endless:
 
 
 class TestCheck:
-    def check(self, lab: Lab, seconds: float = 30, **flow: Any) -> dict[tuple[str, str], Checked]:
+    def check(self, lab: Lab, seconds: float = 30, **flow: Any) -> dict[tuple[str, str], CheckResult]:
         found = check_flow({**lab.flow(), **flow}, lab.environment(), seconds=seconds)
         return {(one.kind, one.name): one for one in found}
 
@@ -78,8 +78,8 @@ class TestCheck:
         assert [(kind, one.status) for (kind, _), one in found.items()] == [
             (kind, "ok") for kind in ("file", "source", "destination", "flow")
         ]
-        assert found["flow", "flows[0]"].told == "2 streams from src to lake"
-        assert found["source", "src"].told == "the data"
+        assert found["flow", "flows[0]"].message == "2 streams from src to lake"
+        assert found["source", "src"].message == "the data"
         assert lab.tables == {}
         assert script.calls.count("disconnect") == 2
         assert "check" in script.calls
@@ -113,28 +113,28 @@ class TestCheck:
                 {"from": "src", "to": "lake"},
             ],
         )
-        assert {name: (one.status, one.told) for (_, name), one in found.items()} == {
+        assert {name: (one.status, one.message) for (_, name), one in found.items()} == {
             "flow": ("ok", ""),
             "src": ("ok", "the data"),
             "away": ("failed", "the door is closed"),
             "wrong": ("failed", "flow: sources.wrong.config: the option 'script' is missing; write script = \"…\""),
             "lake": ("ok", f"memory {lab.target}"),
-            "none": ("failed", found["destination", "none"].told),
+            "none": ("failed", found["destination", "none"].message),
             "flows[0]": ("failed", "flow: flows[0].streams: no stream matches 'x*'; there are: t"),
-            "flows[1]": ("failed", found["flow", "flows[1]"].told),
+            "flows[1]": ("failed", found["flow", "flows[1]"].message),
             "flows[2]": ("skipped", "destination 'none' failed"),
             "flows[3]": ("skipped", "source 'away' failed"),
             "flows[4]": ("ok", "1 stream from src to lake"),
         }
-        assert "unknown method 'nothing'" in found["destination", "none"].told
-        assert "placeholder 'what'" in found["flow", "flows[1]"].told
+        assert "unknown method 'nothing'" in found["destination", "none"].message
+        assert "placeholder 'what'" in found["flow", "flows[1]"].message
 
     def test_a_target_that_is_wrong_is_told_with_its_place(self, lab: Lab) -> None:
         """A file may have many destinations."""
         lab.script(Whole("t", counting(5)))
         lab.registry.add_destination("picky", f"{__name__}:Picky")
         found = self.check(lab, destinations={"lake": {"method": "picky", "target": "nowhere"}})
-        assert found["destination", "lake"].told == "flow: destinations.lake.target: the target is no URL"
+        assert found["destination", "lake"].message == "flow: destinations.lake.target: the target is no URL"
 
     @pytest.mark.parametrize("method", ["check", "connect"])
     def test_a_source_that_hangs_has_failed(self, lab: Lab, method: str) -> None:
@@ -147,7 +147,7 @@ class TestCheck:
         lab.script(Whole("t", counting(5))).on[method] = hang
         found = self.check(lab, seconds=0.05)
         place = ("source", "src") if method == "check" else ("flow", "flows[0]")
-        assert (found[place].status, found[place].told) == ("failed", "source 'src' did not answer within 0.05 s")
+        assert (found[place].status, found[place].message) == ("failed", "source 'src' did not answer within 0.05 s")
         hangs.set()
 
     def test_a_source_that_times_out_itself_is_told_with_its_own_error(self, lab: Lab) -> None:
@@ -157,13 +157,13 @@ class TestCheck:
             raise TimeoutError("the server sleeps")
 
         lab.script(Whole("t", counting(5))).on["check"] = late
-        assert self.check(lab)["source", "src"].told == "TimeoutError: the server sleeps"
+        assert self.check(lab)["source", "src"].message == "TimeoutError: the server sleeps"
 
     def test_a_state_of_other_data_is_found(self, lab: Lab) -> None:
         """As a run would find it, before it reads."""
         lab.run(Whole("t", counting(5)))
         lab.script(Whole("t", counting(5))).identity = "other data"
-        assert "but the state of stream 't'" in self.check(lab)["flow", "flows[0]"].told
+        assert "but the state of stream 't'" in self.check(lab)["flow", "flows[0]"].message
 
     def test_a_stream_that_cannot_say_what_it_is_fails_its_flow(self, lab: Lab) -> None:
         """With the stream's name."""
@@ -173,7 +173,7 @@ class TestCheck:
                 raise ConnectionFailedError("no schema today")
 
         lab.script(Broken("b", nothing), Whole("t", nothing))
-        told = self.check(lab)["flow", "flows[0]"].told
+        told = self.check(lab)["flow", "flows[0]"].message
         assert told == "stream 'b': ConnectionFailedError: no schema today"
 
     def test_secrets_are_not_told(self, lab: Lab) -> None:
@@ -185,7 +185,7 @@ class TestCheck:
         lab.script(Whole("t", counting(5))).on["check"] = tell
         flow = lab.flow()
         flow["sources"]["src"]["config"]["password"] = "canary-77"
-        assert self.check(lab, **flow)["source", "src"].told == "RuntimeError: refused ***"
+        assert self.check(lab, **flow)["source", "src"].message == "RuntimeError: refused ***"
 
     def test_a_file_that_is_wrong_is_one_line(self, lab: Lab) -> None:
         """There is nothing else to try."""
@@ -195,7 +195,7 @@ class TestCheck:
 
 
 class TestDiscover:
-    def discover(self, lab: Lab, *streams: Any, seconds: float = 30, rows: int = 100, **entry: Any) -> Discovered:
+    def discover(self, lab: Lab, *streams: Any, seconds: float = 30, rows: int = 100, **entry: Any) -> Discovery:
         lab.fault(touch_nothing)
         if streams:
             lab.script(*streams)
@@ -203,7 +203,7 @@ class TestDiscover:
         assert lab.tables == {}
         return found
 
-    def one(self, lab: Lab, *streams: Any, **others: Any) -> FoundStream:
+    def one(self, lab: Lab, *streams: Any, **others: Any) -> DiscoveredStream:
         (found,) = self.discover(lab, *streams, **others).streams
         assert found.error is None
         return found
@@ -246,7 +246,7 @@ class TestDiscover:
 
         found = self.one(lab, Whole("t", read), seconds=0.3)
         assert [column["name"] for column in found.columns] == ["a"]
-        assert "only what came within 0.3 s was read" in found.notes
+        assert "only what arrived within 0.3 s was read" in found.notes
         goes_on.set()
         assert closed.wait(10)
 
@@ -270,7 +270,7 @@ class TestDiscover:
         """A run would refuse them."""
         found = self.one(lab, Whole("t", counting(3), incremental=False))
         assert found.write_mode == "replace"
-        assert "is not declared as incremental: a run fails" in found.notes[-1]
+        assert "is not declared as incremental, so a run fails" in found.notes[-1]
 
     def test_partitions_are_counted_where_that_is_cheap(self, lab: Lab) -> None:
         """Not those of a stream with very many."""
@@ -409,7 +409,7 @@ class TestPreview:
         """And one that no pattern chooses with the patterns."""
         with pytest.raises(FlowFailedError, match="no stream matches 'tt'; there are: t"):
             self.preview(lab, Whole("t", nothing), name="tt")
-        with pytest.raises(ConfigurationError, match=r"no flow takes a stream 'u'; the patterns are 't\*'"):
+        with pytest.raises(ConfigurationError, match=r"no flow chooses a stream 'u'; the patterns are 't\*'"):
             self.preview(lab, Whole("t", nothing), name="u", streams=["t*"])
 
     def test_of_several_flows_the_first_that_has_it_is_shown(self, lab: Lab) -> None:
@@ -422,11 +422,11 @@ class TestPreview:
         flow["flows"] += [*lab.flow()["flows"], double]
         found = preview_stream(flow, "t", lab.environment())
         assert json.loads(found.json()) == [{"n": 0}]
-        assert found.notes == ["this is flows[1]; flows[2] may have a stream of this name too"]
+        assert found.notes == ["this is flows[1]; flows[2] may have a stream of this name, too"]
         assert json.loads(preview_stream(flow, "t", lab.environment(), number=2).json()) == [
             {"n": 0, "_vdk_source": "src"}
         ]
-        with pytest.raises(ConfigurationError, match=r"has no flows\[3\]: it has 3"):
+        with pytest.raises(ConfigurationError, match=r"flows\[3\] does not exist; the last is --number 2"):
             preview_stream(flow, "t", lab.environment(), number=3)
 
     def test_what_came_in_time_is_shown(self, lab: Lab) -> None:
@@ -439,7 +439,7 @@ class TestPreview:
 
         found = self.preview(lab, Whole("t", read), seconds=0.3)
         assert json.loads(found.json()) == [{"n": 0}]
-        assert found.notes == ["only what came within 0.3 s was read"]
+        assert found.notes == ["only what arrived within 0.3 s was read"]
         goes_on.set()
 
     def test_secrets_are_not_told(self, lab: Lab) -> None:

@@ -107,7 +107,7 @@ class TestSteps:
 
     def test_a_foreign_job_input_is_refused(self) -> None:
         """With what to pass instead."""
-        with pytest.raises(ConfigurationError, match="pass the one VDK gave to the step, or None"):
+        with pytest.raises(ConfigurationError, match="pass the one that VDK passes to the step"):
             run_flows(object(), {})  # type: ignore[arg-type]
 
     def test_a_flow_that_fails_fails_the_job_and_names_the_stream(self, tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ class TestStates:
         """With the closest name, and no traceback."""
         result = Vdk()("datasource", "state", "show", file, "--stream", "numbrs")
         assert result.exit_code == 1
-        assert result.stderr.endswith("no state of a stream matches 'numbrs'; did you mean 'numbers'?\n")
+        assert result.stderr.endswith("no stream with a state matches 'numbrs'; did you mean 'numbers'?\n")
         assert "Traceback" not in result.output
 
     def test_reset_forgets_and_the_next_run_reads_from_the_beginning(self, file: Path) -> None:
@@ -262,11 +262,11 @@ class TestStates:
         result = Vdk()("datasource", "state", "reset", file, "--yes", "-o", "json")
         assert result.exit_code == 0
         assert [load["state"] for load in json.loads(result.stdout)] == [{"next": 5}]
-        assert result.stderr == ""  # what was forgotten is in the JSON
-        assert "none was forgotten" in Vdk()("datasource", "state", "reset", file, "--yes").stdout
+        assert result.stderr == ""  # the states are in the JSON
+        assert "none was reset" in Vdk()("datasource", "state", "reset", file, "--yes").stdout
         assert Vdk()("datasource", "run", file).exit_code == 0
         assert len(MemoryDestination.tables("here")["numbers"]) == 10
-        assert Vdk()("datasource", "state", "reset", file, "--yes").stderr == "1 state was forgotten.\n"
+        assert Vdk()("datasource", "state", "reset", file, "--yes").stderr == "1 state was reset.\n"
 
     def test_reset_asks_first(self, file: Path) -> None:
         """And forgets nothing without a yes."""
@@ -421,7 +421,7 @@ class TestIngestionPlugins:
         made = job(tmp_path / "shop", {"10.ingest.toml": flow()})
         result = Vdk(IngestIntoMemoryPlugin(), properties, default_plugins=False)("run", made)
         assert result.exit_code == 1
-        assert "remove it to start from the beginning" in result.output
+        assert "remove it to read from the beginning" in result.output
         assert properties.properties_client.read_properties("shop", "") == {PROPERTY: "{"}
 
     def test_properties_in_a_file_keep_the_state(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -558,7 +558,7 @@ class TestIngestionPlugins:
         text = flow().replace('"append"', '"replace"')
         result = Vdk(IngestIntoMemoryPlugin())("run", job(tmp_path / "shop", {"10.ingest.toml": text}))
         assert result.exit_code == 1
-        assert "write_mode = 'replace' is not possible on memory here" in result.output
+        assert "memory here does not support write_mode = 'replace'" in result.output
 
     @pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
     def test_real_plugins_take_every_row_once(self, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

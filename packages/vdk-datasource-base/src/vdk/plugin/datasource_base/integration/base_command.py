@@ -1,0 +1,110 @@
+"""The base of the ``vdk datasource`` commands: common options, the console, errors, and VDK's own output."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import sys
+from collections.abc import Generator
+from typing import Any
+
+import click
+from click.core import ParameterSource
+from vdk.api.plugin.hook_markers import hookimpl
+from vdk.internal.core.config import ConfigurationBuilder
+
+from .console import CONSOLE, Console
+
+
+class BeforeCommands:
+    """Keeps standard output clean: VDK prints an empty line while it reads its configuration, which spoils JSON."""
+
+    @hookimpl(hookwrapper=True, tryfirst=True)
+    def vdk_configure(self, config_builder: ConfigurationBuilder) -> Generator[None, Any, None]:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            yield
+        if printed.getvalue().strip():
+            print(printed.getvalue(), end="", file=sys.stderr)
+        # These commands make no request to the package index, and print no notice about a newer VDK.
+        config_builder.set_value("VERSION_CHECK_DISABLED", True)
+
+
+def is_datasource_command(command_line_args: list[str]) -> bool:
+    """Whether the command line is ``vdk datasource …``, also with options of VDK itself before ``datasource``."""
+    arguments = list(command_line_args)
+    while arguments and arguments[0].startswith("-"):
+        del arguments[: 2 if arguments[0] in ("-v", "--verbosity") else 1]
+    return arguments[:1] == ["datasource"]
+
+
+class ErrorPrinted(click.ClickException):
+    """An error that is printed already: only its exit code is left."""
+
+    def show(self, file: Any = None) -> None:
+        """Prints nothing."""
+
+
+class Command(click.Command):
+    """A command of ``vdk datasource``.
+
+    :param reraise: errors are raised to VDK once they are printed, like the errors of a job.
+    :param json_warnings: the command's JSON contains the warnings.
+    """
+
+    def __init__(self, *args: Any, reraise: bool = False, json_warnings: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._reraise, self._json_warnings = reraise, json_warnings
+        self.params += [
+            click.Option(["-q", "--quiet"], is_flag=True, help="Show only the result and errors."),
+            click.Option(["-v", "--verbose"], is_flag=True, help="Also show what VDK and libraries log at INFO."),
+            click.Option(["--debug"], is_flag=True, help="Show all log lines, and where errors are raised."),
+            click.Option(
+                ["--log-format"],
+                type=click.Choice(["text", "json"]),
+                default="text",
+                show_default=True,
+                help="Format of the messages on standard error; json: one object per line.",
+            ),
+        ]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        options = {name: ctx.params.pop(name) for name in ("quiet", "verbose", "debug", "log_format")}
+        console = Console(output=ctx.params.get("output", "text"), **_with_vdk_verbosity(ctx, options))
+        console.collects_warnings = self._json_warnings and console.output == "json"
+        ctx.obj.state.set(CONSOLE, console)
+        with console:
+            try:
+                result = super().invoke(ctx)
+                console.print_warnings()
+                return result
+            except (click.exceptions.Exit, click.UsageError, click.Abort, BrokenPipeError):
+                raise
+            except click.ClickException as error:
+                console.print_error(error.format_message())
+                raise ErrorPrinted(error.message) from None
+            except KeyboardInterrupt:
+                click.echo("Interrupted.", err=True)
+                raise click.exceptions.Exit(130) from None
+            except Exception as error:
+                console.print_failure(error, traced=self._reraise)
+                if self._reraise:
+                    raise
+                raise ErrorPrinted(str(type(error))) from None
+
+
+def console_of(ctx: click.Context) -> Console:
+    console: Console = ctx.obj.state.get(CONSOLE)
+    return console
+
+
+def _with_vdk_verbosity(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """The options, with those that VDK's own option ``vdk -v LEVEL`` implies."""
+    root = ctx.find_root()
+    if root.get_parameter_source("verbosity") is ParameterSource.COMMANDLINE:
+        level = logging.getLogger().level
+        options["debug"] |= level <= logging.DEBUG
+        options["verbose"] |= level <= logging.INFO
+        options["quiet"] |= level >= logging.ERROR
+    return options
