@@ -29,6 +29,8 @@ from vdk.plugin.ingest_arrow._parquet import _staging
 from vdk.plugin.ingest_arrow._parquet._data_file import DataFileWriter
 from vdk.plugin.ingest_arrow._parquet._moves import Add
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:

@@ -24,6 +24,8 @@ from vdk.plugin.datasource_base.contract import DestinationError, FlowFailedErro
 from vdk.plugin.datasource_base.parts import Generation, Registry, TableSpec
 from vdk.plugin.datasource_base.runtime import Environment, execute
 
+pytestmark = pytest.mark.heavy
+
 
 class Pages(DataSourceStream):
     name = "orders"

@@ -20,6 +20,8 @@ from vdk.plugin.source_rest._limits import retry_after, until_reset
 from vdk.plugin.source_rest._state import Watermark, decode, encode
 from vdk.plugin.source_rest._urls import shown
 
+pytestmark = pytest.mark.heavy
+
 Make = Callable[..., Any]
 TOTALS = ["1e999999999", "-1e999999999", "1e-999999999", "1e99999999999999999999", "9" * 5000, "1.5", "NaN"]
 NUMBERS = [*TOTALS, "1e400"]
