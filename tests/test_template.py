@@ -123,6 +123,7 @@ def test_the_plugin_is_right_at_once(plugin: Path, machine: Machine, tmp_path: P
         machine("uv", "pip", "uninstall", "--quiet", folder.name, cwd=folder)
 
 
+@pytest.mark.heavy
 def test_the_repository_takes_it_for_a_word_in_tox_ini(machine: Machine, tmp_path: Path) -> None:
     """`make lint` asks for that word and for nothing else, though it looks at names, jobs and settings."""
     listed = subprocess.run(

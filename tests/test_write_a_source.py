@@ -12,6 +12,7 @@ from walkthrough import Command, File, steps
 PAGE = (ROOT / "docs" / "write-a-source.md").read_text("utf-8")
 
 
+@pytest.mark.heavy
 def test_a_newcomer_can_follow_the_page(machine: Machine, tmp_path: Path) -> None:
     """Every block is done in order, in an empty folder, and prints what the page says."""
     (folder := tmp_path / "empty").mkdir()

@@ -3,7 +3,8 @@
     python tools/ci_report.py RESULT.json REPORTS_FOLDER ENVIRONMENT...
 
 tox closes with a green line when environments were skipped. So: each ENVIRONMENT ran and succeeded, each one that
-has tests passed at least one, and every Python is among them. The last line is "N passed, N failed".
+has tests passed at least one, and every Python is among them. Tests that are marked ``heavy`` run on one Python: each
+line shows how many tests were left to it, and it is among the environments. The last line is "N passed, N failed".
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
+from run_tests import FULL
+
 PYTHONS = ("3.11", "3.12", "3.13")
 WITHOUT_TESTS = re.compile(r"lint|types|dist-py\d+")
 
@@ -23,11 +26,14 @@ WITHOUT_TESTS = re.compile(r"lint|types|dist-py\d+")
 def main(result_file: str, reports: str, *environments: str) -> int:
     result = Path(result_file)
     ran = json.loads(result.read_text("utf-8")).get("testenvs", {}) if result.exists() else {}
-    problems, total = [*missing_pythons(environments)], Counter[str]()
+    problems, total = [*missing_pythons(environments), *missing_full(environments)], Counter[str]()
     for name in environments:
         # an environment that tests several distributions has a report for each
-        counts = sum((count(file) for file in Path(reports).glob(f"{name}*.xml")), Counter[str]())
+        files = list(Path(reports).glob(f"{name}*.xml"))
+        counts = sum((count(file) for file in files), Counter[str]())
         total += counts
+        if left := sum(left_out(file) for file in files):
+            counts[f"only on {FULL}"] = left
         found = [*check(name, ran.get(name, {}), counts)]
         tests = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
         print(f"{name:20} {'; '.join(found) or 'ok'}{f' ({tests})' if tests else ''}")
@@ -44,6 +50,15 @@ def missing_pythons(environments: tuple[str, ...]) -> Iterator[str]:
             yield f"no environment is for Python {version}"
 
 
+def missing_full(environments: tuple[str, ...]) -> Iterator[str]:
+    """What is left out elsewhere has to be run somewhere."""
+    for name in environments:
+        subject, _, python = name.partition("-")
+        full = f"{subject}-{FULL}"
+        if python and subject not in ("dist", "lowest") and full not in environments:
+            yield f"{name} leaves tests to {full}, which is no environment"
+
+
 def check(name: str, entry: dict[str, dict[str, object]], counts: Counter[str]) -> Iterator[str]:
     """What is wrong with one environment, given tox's entry for it."""
     outcome = entry.get("result")
@@ -55,6 +70,21 @@ def check(name: str, entry: dict[str, dict[str, object]], counts: Counter[str]) 
         yield f"failed with exit code {outcome.get('exit_code')}"
     if not WITHOUT_TESTS.fullmatch(name) and not counts["passed"]:
         yield "passed no test"
+
+
+def left_out(report: Path) -> int:
+    """How many tests of the Python that runs all of them are not in a report."""
+    subject, _, rest = report.stem.partition("-")
+    subject = rest.partition(".")[2] or subject  # lowest-py311.arrow is about arrow
+    return len(tests_of(report.with_name(f"{subject}-{FULL}.xml")) - tests_of(report))
+
+
+def tests_of(report: Path) -> set[tuple[str, str]]:
+    try:
+        cases = ElementTree.parse(report).getroot().iter("testcase")
+        return {(case.get("classname", ""), case.get("name", "")) for case in cases}
+    except (OSError, ElementTree.ParseError):
+        return set()
 
 
 def count(report: Path) -> Counter[str]:

@@ -16,6 +16,9 @@ from pathlib import Path
 
 import distributions as d
 
+FULL = "py312"
+"""The Python that runs every test; the others, and ``lowest``, leave out those that are marked ``heavy``."""
+
 
 def main(name: str, *pytest_arguments: str) -> int:
     subject, _, python = name.partition("-py")
@@ -51,6 +54,8 @@ def run_pytest(folder: Path, name: str, arguments: tuple[str, ...]) -> int:
     command = [sys.executable, "-m", "pytest", f"--config-file={d.ROOT / 'pyproject.toml'}", f"--rootdir={folder}"]
     # Without it Python puts the working directory on the path, and the tests could import what was not installed.
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+    if "-py" in name and FULL not in name:
+        command += ["-m", "not heavy"]
     return subprocess.run(
         [*command, f"--junitxml={report}", *(arguments or ("tests",))], check=False, cwd=folder, env=environment
     ).returncode

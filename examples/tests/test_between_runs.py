@@ -9,9 +9,12 @@ from contextlib import closing
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from conftest import ENVIRONMENT, VDK, Vdk, summary_of
 from values import differences
+
+pytestmark = pytest.mark.heavy
 
 
 def change(database: Path, script: str) -> None:

@@ -19,6 +19,8 @@ from conftest import Vdk
 from values import differences
 from vdk.plugin.datasource_base.testing.faults import run_killed
 
+pytestmark = pytest.mark.heavy
+
 ROWS = 200_000
 KILLS = 200 if os.environ.get("FAULTS") == "all" else 8
 SETTINGS = {"VDK_VERSION_CHECK_DISABLED": "true", "PYTHONWARNINGS": "ignore"}

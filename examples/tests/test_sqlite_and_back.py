@@ -12,11 +12,14 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pyproj.datadir
+import pytest
 
 from conftest import Vdk, summary_of
 from values import differences
 from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, TableBatch, TableSpec
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
+
+pytestmark = pytest.mark.heavy
 
 PROJ = Path(pyproj.datadir.get_data_dir()) / "proj.db"
 NOON = dt.datetime(2026, 11, 21, 12, 0, 0, 5)

@@ -140,6 +140,7 @@ def test_plain_python_needs_no_vdk(flow: Callable[..., Path], tmp_path: Path) ->
         )
 
 
+@pytest.mark.heavy
 def test_memory_stays_bounded(tmp_path: Path) -> None:
     """A million rows of ten columns land in a process that never holds more than 400 MB."""
     make(

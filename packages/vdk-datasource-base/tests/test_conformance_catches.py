@@ -24,6 +24,8 @@ from conformance_cases import JournalCase, LinesCase, ShopCase, SweptCase
 from reference_lines import LinesSource
 from vdk.plugin.datasource_base.testing.conformance.base import checks_of, described
 
+pytestmark = pytest.mark.heavy
+
 CASES: tuple[type, ...] = (ShopCase, LinesCase, JournalCase, SweptCase)
 CHECKS = {name: check for case in CASES for name, check in checks_of(case).items()}
 MODULES = (

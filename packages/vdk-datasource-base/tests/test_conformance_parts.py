@@ -14,6 +14,8 @@ from reference_shop import Orders, ShopConfig, ShopSource, make_shop
 from vdk.plugin.datasource_base import StreamSchema
 from vdk.plugin.datasource_base.testing.conformance.harness.landing import Landing
 
+pytestmark = pytest.mark.heavy
+
 
 class CursorlessOrders(Orders):
     incremental = True

@@ -32,7 +32,7 @@ PLACES = [
 ]  # fmt: skip
 
 
-pytestmark = pytest.mark.usefixtures("usual_signals")
+pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("usual_signals")]
 
 
 @contextmanager

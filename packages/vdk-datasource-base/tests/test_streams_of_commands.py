@@ -12,6 +12,8 @@ import pytest
 
 from jobs import FLOW, install, job, process
 
+pytestmark = pytest.mark.heavy
+
 COMMAND = ("-W", "ignore", "-m", "vdk.internal.cli_entry", "datasource")
 READING = {
     "list": ("list",),

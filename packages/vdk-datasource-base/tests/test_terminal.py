@@ -11,6 +11,8 @@ import pytest
 from jobs import HERE, job
 from terminal import Seen, in_terminal
 
+pytestmark = pytest.mark.heavy
+
 VDK = ("-m", "vdk.internal.cli_entry")
 FLOW = """
 [sources.src]

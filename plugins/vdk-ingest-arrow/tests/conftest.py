@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lakes import DuckDBLake, Lake, ParquetLake, PostgresqlLake, SqliteLake
+from lakes import ON_A_SERVER, DuckDBLake, Lake, ParquetLake, PostgresqlLake, SqliteLake
 from ticks import install
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
@@ -56,7 +56,7 @@ def sqlite(tmp_path: Path) -> SqliteLake:
     return SqliteLake(tmp_path / "lake.db")
 
 
-@pytest.fixture(params=["duckdb", "sqlite", "postgresql"])
+@pytest.fixture(params=["duckdb", "sqlite", ON_A_SERVER])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
     """A database of each kind that SQL targets land in; under ``any_target`` a folder of files, too."""
     if request.param == "duckdb":

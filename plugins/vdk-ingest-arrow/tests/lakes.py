@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from postgresql_server import Server
 
 
-any_target = pytest.mark.parametrize("lake", ["duckdb", "sqlite", "postgresql", "parquet"], indirect=True)
+ON_A_SERVER = pytest.param("postgresql", marks=pytest.mark.heavy)
+any_target = pytest.mark.parametrize("lake", ["duckdb", "sqlite", ON_A_SERVER, "parquet"], indirect=True)
 """What holds for folders of files as well as for databases. Without it a test of a lake is one of databases."""
 
 

@@ -17,6 +17,8 @@ from landing import APPEND, land, opened, query, rows, tables, unit
 from processes import run
 from vdk.plugin.datasource_base.contract import ConnectionFailedError, DestinationError
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:

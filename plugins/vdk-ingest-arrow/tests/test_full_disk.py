@@ -14,6 +14,8 @@ from ticks import all_rows
 from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.datasource_base.testing.faults import assert_exactly_once, files_up_to, run_child, small_disk
 
+pytestmark = pytest.mark.heavy
+
 __all__ = ["kind", "new"]  # fixtures
 MIB = 2**20
 UPTO = 40_000

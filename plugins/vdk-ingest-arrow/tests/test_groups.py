@@ -20,6 +20,8 @@ from vdk.plugin.datasource_base.parts import CommitUnit
 from vdk.plugin.datasource_base.testing.faults import Kill, run_child
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
+pytestmark = pytest.mark.heavy
+
 INSIDE = {
     "duckdb": "vdk.plugin.ingest_arrow.duckdb.connection:DuckDBConnection.rows",
     "sqlite": "vdk.plugin.ingest_arrow.sqlite.connection:SqliteConnection.execute",

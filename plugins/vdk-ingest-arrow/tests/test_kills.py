@@ -29,6 +29,8 @@ from vdk.plugin.datasource_base.testing.faults import (
     run_killed,
 )
 
+pytestmark = pytest.mark.heavy
+
 if TYPE_CHECKING:
     from postgresql_server import Server
 

@@ -18,6 +18,8 @@ from processes import ENVIRONMENT
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
+pytestmark = pytest.mark.heavy
+
 LAND = """
 import os, sys
 from landing import APPEND, connected, rows, unit

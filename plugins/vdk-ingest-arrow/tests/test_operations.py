@@ -25,6 +25,8 @@ from vdk.plugin.datasource_base import (
 )
 from vdk.plugin.datasource_base.runtime import Environment, Options, execute
 
+pytestmark = pytest.mark.heavy
+
 if TYPE_CHECKING:
     from postgresql_server import Server
 

@@ -29,6 +29,8 @@ from vdk.plugin.ingest_arrow.parquet import staging
 from vdk.plugin.ingest_arrow.parquet.data_file import DataFileWriter
 from vdk.plugin.ingest_arrow.parquet.file_moves import Add
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:

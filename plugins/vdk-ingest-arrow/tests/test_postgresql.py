@@ -297,6 +297,7 @@ def test_a_connection_lost_in_a_commit_is_told_and_the_state_says_whether_it_hap
 
 @pytest.mark.parametrize("mode", ["append", "replace"])
 @pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.heavy
 def test_a_run_that_loses_its_connection_in_a_commit_lands_each_row_once(
     postgresql: PostgresqlLake, ticks_installed: Path, when: str, mode: str
 ) -> None:
@@ -405,6 +406,7 @@ def test_an_upserts_key_is_found_by_an_index(postgresql: PostgresqlLake) -> None
     assert query(postgresql, "SELECT count(*) FROM pg_indexes WHERE tablename = 'lines'") == [(1,)]
 
 
+@pytest.mark.heavy
 def test_rows_wider_than_a_page_are_told_as_that(postgresql: PostgresqlLake) -> None:
     with pytest.raises(DestinationError, match="has to fit 8 kB"):
         land(postgresql, rows(APPEND, {f"c{number}": [0.5] for number in range(1500)}))
@@ -435,6 +437,7 @@ def test_a_date_out_of_range_is_told(postgresql: PostgresqlLake, array: pa.Array
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(VALUES, min_size=1, max_size=20))
+@pytest.mark.heavy
 def test_every_value_is_read_back_as_it_was(postgresql: PostgresqlLake, landed: list[dict[str, Any]]) -> None:
     query(postgresql, "DROP TABLE IF EXISTS orders")
     landed = [{**row, "text": row["text"].replace("\0", "")} for row in landed]

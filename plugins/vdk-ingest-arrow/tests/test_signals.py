@@ -20,6 +20,8 @@ from ticks import all_rows
 from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.datasource_base.testing.faults import assert_exactly_once
 
+pytestmark = pytest.mark.heavy
+
 ENDLESS = 100_000
 VDK = [sys.executable, "-m", "vdk.internal.cli_entry"]
 SCRIPT = "import sys; from vdk.plugin.datasource_base import run_flows; run_flows(None, sys.argv[1])"

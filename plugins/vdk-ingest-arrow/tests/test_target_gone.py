@@ -18,6 +18,8 @@ from vdk.plugin.datasource_base.contract import DestinationError, FlowFailedErro
 from vdk.plugin.datasource_base.parts import Registry, TableSnapshot, TableSpec
 from vdk.plugin.datasource_base.runtime import Environment, execute
 
+pytestmark = pytest.mark.heavy
+
 
 class Pages(DataSourceStream):
     name = "orders"

@@ -12,6 +12,8 @@ from lakes import Lake, any_target
 from processes import ENVIRONMENT
 from ticks import all_rows
 
+pytestmark = pytest.mark.heavy
+
 RUN = """
 import sys
 from vdk.plugin.datasource_base import run_flows

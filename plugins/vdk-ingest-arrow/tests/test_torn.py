@@ -14,6 +14,8 @@ from lakes import DuckDBLake, Lake, SqliteLake
 from landing import APPEND, land, opened, partition, query, rows, states, tables, unit
 from processes import ENVIRONMENT, FILL, consistent, run
 
+pytestmark = pytest.mark.heavy
+
 
 def test_killed_at_any_instant_rows_and_state_agree(lake: Lake) -> None:
     """Three kills in a row, each run going on from what the one before it left."""

@@ -14,6 +14,8 @@ from landing import APPEND, KEY, REPLACE, columns, land, opened, query, rows, un
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import TableSnapshot, TableSpec
 
+pytestmark = pytest.mark.heavy
+
 WAITING = pa.schema([("id", pa.int64()), ("seen", pa.null())])
 VALUES = {
     "bytes": ([b"\0\xff"], "BLOB"),

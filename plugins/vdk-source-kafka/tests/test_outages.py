@@ -19,6 +19,8 @@ from support import Broker, MakeSource, offsets, partition_of, read_topic
 from vdk.plugin.datasource_base import ConnectionFailedError, StateError, run_flows
 from vdk.plugin.datasource_base.testing.faults import run_killed
 
+pytestmark = pytest.mark.heavy
+
 KILLS = int(os.environ.get("VDK_SOURCE_KAFKA_KILLS", "5"))
 """Kills at random instants: a handful in the suite, 200 in a night."""
 

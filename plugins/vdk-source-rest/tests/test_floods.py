@@ -16,6 +16,8 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFa
 from vdk.plugin.source_rest.config import CsvConfig
 from vdk.plugin.source_rest.decoders import csv_rows, json_lines
 
+pytestmark = pytest.mark.heavy
+
 Make = Callable[..., Any]
 LINES = "Content-Type: application/x-ndjson"
 CSV = "Content-Type: text/csv"

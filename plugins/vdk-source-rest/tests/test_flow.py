@@ -19,6 +19,8 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request as Asked
 from werkzeug import Response as Reply
 
+pytestmark = pytest.mark.heavy
+
 Vdk = Callable[..., "subprocess.CompletedProcess[str]"]
 ENVIRONMENT = {**os.environ, "VDK_VERSION_CHECK_DISABLED": "true", "PYTHONWARNINGS": "ignore"}
 

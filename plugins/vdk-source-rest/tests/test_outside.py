@@ -19,6 +19,8 @@ from vdk.plugin.source_rest.cursors import Cursor, CursorConfig, Watermark, deco
 from vdk.plugin.source_rest.http.rate_limit import retry_after, until_reset
 from vdk.plugin.source_rest.http.urls import shown
 
+pytestmark = pytest.mark.heavy
+
 Make = Callable[..., Any]
 TOTALS = ["1e999999999", "-1e999999999", "1e-999999999", "1e99999999999999999999", "9" * 5000, "1.5", "NaN"]
 NUMBERS = [*TOTALS, "1e400"]

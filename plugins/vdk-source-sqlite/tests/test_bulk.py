@@ -21,6 +21,8 @@ from support import Landed, execute, in_bulk, run, stream_of
 from vdk.plugin.source_sqlite._sqlite import _bulk
 from vdk.plugin.source_sqlite.sql._bulk import Proven
 
+pytestmark = pytest.mark.heavy
+
 DECLARED = (
     "INTEGER", "BIGINT", "BOOLEAN", "REAL", "DOUBLE PRECISION", "NUMERIC", "DECIMAL(10,2)", "DECIMAL(5,0)", "TEXT",
     "VARCHAR(10) COLLATE NOCASE", "BLOB", "DATE", "TIMESTAMP", "DATETIME", "JSON", "UUID", "",

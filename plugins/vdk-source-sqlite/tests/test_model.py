@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from support import Landed, in_bulk, interrupted, rows_of, run, stream_of
 from vdk.plugin.source_sqlite.sql import _incremental
 
+pytestmark = pytest.mark.heavy
+
 START = dt.datetime(2026, 10, 25, 0, 0, 0, tzinfo=dt.UTC)
 LOOKBACK = 10
 TABLES = {
