@@ -97,8 +97,8 @@ GOOD: dict[str, Any] = {
     [
         ("", "is damaged"),
         ('{"format": "vdk-data', "is damaged"),
-        ("[]", "is no vdk-datasource-state"),
-        ('{"format": "other", "v": 1}', "is no vdk-datasource-state"),
+        ("[]", "is not a vdk-datasource-state"),
+        ('{"format": "other", "v": 1}', "is not a vdk-datasource-state"),
         ('{"format": "vdk-datasource-state", "v": 2, "states": []}', "has version 2, this program reads version 1"),
         ('{"format": "vdk-datasource-state", "v": 0, "states": []}', "has version 0, this program reads version 1"),
         ('{"format": "vdk-datasource-state", "v": 1}', "is damaged"),

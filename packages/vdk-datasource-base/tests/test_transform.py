@@ -32,7 +32,7 @@ def folder(path: Path, files: dict[str, str]) -> Path:
 
 def answer(path: Path, given: str = "helpers:fix") -> Any:
     """What the transform that is found from a folder makes of no rows."""
-    found = load_transform(given, folder=path, where="flow: flows[0]")
+    found = load_transform(given, folder=path, location="flow: flows[0]")
     assert found is not None
     (row,) = found([], stream="t") or [{}]
     return row["from"]
@@ -102,8 +102,8 @@ def test_one_that_is_not_found_says_where_it_was_looked_for(tmp_path: Path) -> N
     with pytest.raises(ConfigurationError) as caught:
         answer(path, "helper:fix")
     text = str(caught.value)
-    assert "flow: flows[0].transform: 'helper:fix': there is no module 'helper'" in text
-    assert f"neither {path / 'helper.py'} nor {path / 'helper' / '__init__.py'} is there" in text
+    assert "flow: flows[0].transform: 'helper:fix': the module 'helper' does not exist: neither" in text
+    assert f"as {path / 'helper.py'} nor as {path / 'helper' / '__init__.py'}, nor installed in" in text
     assert sys.prefix in text
     assert text.endswith("did you mean 'helpers'?")
     with pytest.raises(ConfigurationError, match=r"helpers \(.*helpers\.py\) has no function 'fx'; did you mean 'fix'"):
