@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from check_change import check_subjects
 from check_sources import LICENCE_LINE, check_licence_lines, private_imports
 from conftest import ROOT
 
@@ -49,3 +50,9 @@ def test_a_module_without_the_licence_line_is_seen_among_those_that_have_it() ->
     assert problem == f"tests/test_house.py: its first line must be {LICENCE_LINE}"
     assert list(check_licence_lines([with_line])) == []
     assert list(check_licence_lines([without])) == []
+
+
+def test_a_commit_subject_that_does_not_fit_a_line_is_seen() -> None:
+    """72 characters, as git shows them in a log of 80 columns."""
+    (problem,) = check_subjects([f"abc1234 {'x' * 73}", f"def5678 {'x' * 72}"])
+    assert problem == "commit abc1234: the subject has 73 characters, at most 72 are allowed"
