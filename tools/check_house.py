@@ -18,7 +18,7 @@ from pathlib import Path
 import yaml
 
 import distributions as d
-from check_sources import check_sources
+from check_sources import LICENCE, check_sources
 from ci_report import PYTHONS
 
 # The distributions whose names differ from those of their import packages.
@@ -106,6 +106,8 @@ def check_folder(distribution: d.Distribution) -> Iterator[str]:
     project = distribution.metadata()
     if project.get("name") != name:
         yield f"the distribution is called {project.get('name')!r}; folder and name must be the same"
+    if project.get("license") != LICENCE:
+        yield f'pyproject.toml: write license = "{LICENCE}"'
     entry_points = project.get("entry-points", {})
     assert isinstance(entry_points, dict)
     if list(entry_points.get("vdk.plugin.run", {})) != [name]:
