@@ -143,9 +143,9 @@ class TestReferences:
     )
     def test_a_whole_reference_is_converted(self, option: str, text: str, value: Any) -> None:
         """Environment variables have no types."""
-        found = getattr(decoded({option: text}, lenient={option: text}), option)
-        assert found == value
-        assert type(found) is type(value)
+        decoded_value = getattr(decoded({option: text}, lenient={option: text}), option)
+        assert decoded_value == value
+        assert type(decoded_value) is type(value)
 
     def test_only_where_text_does_not_do(self) -> None:
         """A number for a text field stays the text it was."""

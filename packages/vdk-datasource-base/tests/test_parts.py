@@ -91,8 +91,8 @@ class TestRegistry:
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n", "utf-8")
         (info / "entry_points.txt").write_text("[vdk.datasource.sources]\nAcme = not_importable:S\n", "utf-8")
         monkeypatch.syspath_prepend(str(tmp_path))
-        found = {source.name: source for source in Registry().sources()}
-        assert (found["acme"].import_path, found["acme"].origin) == ("not_importable:S", "acme")
+        registered = {source.name: source for source in Registry().sources()}
+        assert (registered["acme"].import_path, registered["acme"].origin) == ("not_importable:S", "acme")
 
 
 WHOLE = """
@@ -181,11 +181,11 @@ class TestReferences:
         """Whole ones are remembered for lenient conversion, all of them for redaction."""
         data = {"a": ["${env:ONE}", "x-${secret:two}-y"], "b": {"c": "${property:three}"}, "n": 5}
         lookups = {"env": {"ONE": "1"}.get, "secret": {"two": "s3cret"}.get, "property": {"three": 3}.get}
-        found = resolve(data, lookups, location="f")  # type: ignore[arg-type]
-        assert found.data == {"a": ["1", "x-s3cret-y"], "b": {"c": "3"}, "n": 5}
-        assert found.whole == {"a.0": "1", "b.c": "3"}
-        assert found.paths == {"a.0", "a.1", "b.c"}
-        assert found.values == {"1", "s3cret", "3"}
+        resolved = resolve(data, lookups, location="f")  # type: ignore[arg-type]
+        assert resolved.data == {"a": ["1", "x-s3cret-y"], "b": {"c": "3"}, "n": 5}
+        assert resolved.whole == {"a.0": "1", "b.c": "3"}
+        assert resolved.paths == {"a.0", "a.1", "b.c"}
+        assert resolved.values == {"1", "s3cret", "3"}
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -294,9 +294,9 @@ class TestTransforms:
     def test_it_is_found_by_module_and_name_beside_the_flow_file(self, tmp_path: Path) -> None:
         """As a job's own modules are."""
         (tmp_path / "my_cleaning_x.py").write_text("def clean(rows):\n    return rows[:1]\n", "utf-8")
-        found = load_transform("my_cleaning_x:clean", folder=tmp_path, location="f")
-        assert found is not None
-        assert found([{"a": 1}, {"a": 2}], stream="s") == [{"a": 1}]
+        transform = load_transform("my_cleaning_x:clean", folder=tmp_path, location="f")
+        assert transform is not None
+        assert transform([{"a": 1}, {"a": 2}], stream="s") == [{"a": 1}]
 
     @pytest.mark.parametrize(
         ("given", "message"),
