@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,15 @@ def test_the_package_offers_at_most_twenty_names_that_all_exist() -> None:
         assert getattr(base, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = base.nothing
+
+
+@pytest.mark.parametrize("package", ["contract", "parts", "testing"])
+def test_every_name_that_a_package_exports_exists(package: str) -> None:
+    """Also of those that are imported when they are used."""
+    module = importlib.import_module(f"{base.__name__}.{package}")
+    assert len(set(module.__all__)) == len(module.__all__)
+    for name in module.__all__:
+        assert hasattr(module, name)
 
 
 def test_loading_the_plugin_imports_nothing_heavy() -> None:

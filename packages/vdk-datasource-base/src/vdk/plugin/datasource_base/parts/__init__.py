@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..contract.remedies import closest, did_you_mean, suggest
+    from ..contract.remedies import closest, did_you_mean
     from .backoff import Backoff
     from .column_types import column_type
     from .destination import (
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .sql_text import literal, quoted
 
 _OUTSIDE_DESTINATION = {
-    "..contract.remedies": ("closest", "did_you_mean", "suggest"),
+    "..contract.remedies": ("closest", "did_you_mean"),
     ".backoff": ("Backoff",),
     ".column_types": ("column_type",),
     ".infer": ("infer_table", "to_json"),
@@ -80,7 +80,6 @@ __all__ = [
     "json_integer",
     "literal",
     "quoted",
-    "suggest",
     "sync_folder",
     "to_json",
     "whole_number",
