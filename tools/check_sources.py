@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules for the Python sources of the distributions: what they import from each other, and their licence lines."""
+"""The rules for Python sources: imports from other distributions, copies of what the base shares, licence lines."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import distributions as d
@@ -12,7 +13,8 @@ import distributions as d
 BASE = "vdk.plugin.datasource_base"
 PUBLIC = {BASE, f"{BASE}.contract", f"{BASE}.parts", f"{BASE}.testing", f"{BASE}.testing.faults"}
 """The modules of this repository that other distributions import; a plugin has none below its own package."""
-LICENCE_LINE = "# SPDX-License-Identifier: Apache-2.0"
+LICENCE = "Apache-2.0"
+LICENCE_LINE = f"# SPDX-License-Identifier: {LICENCE}"
 
 
 def check_sources(everything: Iterable[d.Distribution]) -> Iterator[str]:
@@ -20,8 +22,9 @@ def check_sources(everything: Iterable[d.Distribution]) -> Iterator[str]:
     folders = {f"vdk.plugin.{each.package}": each.folder / "src" for each in everything}
     for package, folder in folders.items():
         for path in sorted(folder.rglob("*.py")):
-            for problem in private_imports(path.read_text("utf-8"), package, folders):
-                yield f"{path.relative_to(d.ROOT)}: {problem}"
+            source = path.read_text("utf-8")
+            problems = [*private_imports(source, package, folders), *copies(source, shared_names(), package)]
+            yield from (f"{path.relative_to(d.ROOT)}: {problem}" for problem in problems)
     yield from check_licence_lines(path for folder in folders.values() for path in folder.rglob("*.py"))
 
 
@@ -32,6 +35,23 @@ def private_imports(source: str, package: str, packages: Iterable[str]) -> Itera
         for name in imported(node):
             if name not in PUBLIC and any(name.startswith(other) for other in others):
                 yield f"line {node.lineno} imports {name}, which is private; import from {public_parent(name)}"  # type: ignore[attr-defined]
+
+
+def copies(source: str, shared: Iterable[str], package: str) -> Iterator[str]:
+    """The functions and classes of a plugin's module that have the name of one that the base shares."""
+    for node in ast.parse(source).body if package != BASE else ():
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name in shared:
+            yield f"line {node.lineno} defines {node.name}, which exists in {BASE}.parts; import it"
+
+
+@cache
+def shared_names() -> tuple[str, ...]:
+    """The functions and classes that the base exports for plugins."""
+    (package,) = d.ROOT.glob("packages/*/src/vdk/plugin/datasource_base/parts/__init__.py")
+    for node in ast.parse(package.read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return tuple(ast.literal_eval(node.value))
+    raise SystemExit(f"{package} has no __all__")
 
 
 def imported(node: ast.AST) -> list[str]:
@@ -50,9 +70,8 @@ def public_parent(name: str) -> str:
 
 
 def check_licence_lines(paths: Iterable[Path]) -> Iterator[str]:
-    """All modules begin with the licence line, or none does: a file without it among others is of another licence."""
-    missing = {path: not path.read_text("utf-8").startswith(f"{LICENCE_LINE}\n") for path in paths}
-    if not all(missing.values()):
-        yield from (
-            f"{path.relative_to(d.ROOT)}: its first line must be {LICENCE_LINE}" for path in missing if missing[path]
-        )
+    """All modules begin with the licence line, or none does: one without it among others has an unclear licence."""
+    texts = {path: path.read_text("utf-8") for path in paths}
+    missing = [path for path, text in texts.items() if text and not text.startswith(f"{LICENCE_LINE}\n")]
+    if len(missing) < len(list(filter(None, texts.values()))):
+        yield from (f"{path.relative_to(d.ROOT)}: its first line must be {LICENCE_LINE}" for path in missing)

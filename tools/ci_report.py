@@ -1,10 +1,10 @@
-"""Says whether a run of tox really tested what it was to test, and counts the tests.
+"""Reports whether a run of tox tested everything that it should, and counts the tests.
 
     python tools/ci_report.py RESULT.json REPORTS_FOLDER ENVIRONMENT...
 
-tox closes with a green line when environments were skipped. So: each ENVIRONMENT ran and succeeded, each one that
-has tests passed at least one, and every Python is among them. Tests that are marked ``heavy`` run on one Python: each
-line shows how many tests were left to it, and it is among the environments. The last line is "N passed, N failed".
+tox ends with a green line even if environments were skipped. So this checks that each ENVIRONMENT
+ran and succeeded, each with tests passed at least one, and every Python is among them. Tests that are marked ``heavy``
+run on one Python: each line shows how many tests were left to it. The last line is "N passed, N failed".
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def main(result_file: str, reports: str, *environments: str) -> int:
         total += counts
         if left := sum(left_out(file) for file in files):
             counts[f"only on {FULL}"] = left
-        found = [*check(name, ran.get(name, {}), counts)]
+        own_problems = [*check(name, ran.get(name, {}), counts)]
         tests = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
-        print(f"{name:20} {'; '.join(found) or 'ok'}{f' ({tests})' if tests else ''}")
-        problems += [f"{name}: {problem}" for problem in found]
+        print(f"{name:20} {'; '.join(own_problems) or 'ok'}{f' ({tests})' if tests else ''}")
+        problems += [f"{name}: {problem}" for problem in own_problems]
     print(f"{len(environments)} environments, {total['skipped']} tests skipped, {len(problems)} problems")
     print("\n".join(problems), end="\n" if problems else "")
     print(f"{total['passed']} passed, {total['failed']} failed")
@@ -51,16 +51,16 @@ def missing_pythons(environments: tuple[str, ...]) -> Iterator[str]:
 
 
 def missing_full(environments: tuple[str, ...]) -> Iterator[str]:
-    """What is left out elsewhere has to be run somewhere."""
+    """The tests that other environments leave out are run by an environment of the list."""
     for name in environments:
         subject, _, python = name.partition("-")
         full = f"{subject}-{FULL}"
         if python and subject not in ("dist", "lowest") and full not in environments:
-            yield f"{name} leaves tests to {full}, which is no environment"
+            yield f"{name} leaves tests to {full}, which is not an environment"
 
 
 def check(name: str, entry: dict[str, dict[str, object]], counts: Counter[str]) -> Iterator[str]:
-    """What is wrong with one environment, given tox's entry for it."""
+    """The problems of an environment, given the entry of tox for it."""
     outcome = entry.get("result")
     if not outcome:
         yield "did not run"
@@ -88,7 +88,7 @@ def tests_of(report: Path) -> set[tuple[str, str]]:
 
 
 def count(report: Path) -> Counter[str]:
-    """Outcomes in one of pytest's reports; a report that is missing or cut short has none."""
+    """The outcomes in a report of pytest; a missing or truncated report has none."""
     try:
         suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
     except (OSError, ElementTree.ParseError):

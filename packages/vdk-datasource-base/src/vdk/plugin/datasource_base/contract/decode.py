@@ -163,7 +163,7 @@ def _message(data: Any, type_: type, path: list[str], problem: str, location: st
         return f"{place}: unknown option {unknown[1]!r}{_similar_options(unknown[1], type_, path)}"
     if missing := re.fullmatch(r"Object missing required field `(.*)`", problem):
         members = _members(_type_at(type_, [*path, missing[1]]))
-        return f"{place}: the option {missing[1]!r} is missing{remedies.missing(members, missing[1])}"
+        return f"{place}: the option {missing[1]!r} is missing{remedies.for_missing(members, missing[1])}"
     if problem.startswith("Invalid enum value") and (choices := _choices(_type_at(type_, path))):
         problem = f"Expected {' or '.join(map(repr, choices))}"
     if problem.startswith("Invalid value") and path and (tags := _tags(_type_at(type_, path[:-1]), path[-1])):
@@ -175,8 +175,8 @@ def _message(data: Any, type_: type, path: list[str], problem: str, location: st
     if not re.match(r"Expected `.*, got |Expected '", problem):
         return text
     if hidden:
-        return text + (remedies.example(path[-1]) if path and _is_secret(_type_at(type_, path)) else "")
-    return text + remedies.instead(_members(_type_at(type_, path)), path, value, table=location.partition(": ")[2])
+        return text + (remedies.for_secret(path[-1]) if path and _is_secret(_type_at(type_, path)) else "")
+    return text + remedies.for_value(_members(_type_at(type_, path)), path, value, table=location.partition(": ")[2])
 
 
 def _similar_options(name: str, type_: type, path: list[str]) -> str:

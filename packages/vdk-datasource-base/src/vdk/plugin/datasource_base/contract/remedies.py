@@ -39,7 +39,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return near or (f"expected one of: {', '.join(names)}" if names else "there are none")
 
 
-def instead(members: Sequence[Any], path: Sequence[str], value: Any, *, table: str) -> str:
+def for_value(members: Sequence[Any], path: Sequence[str], value: Any, *, table: str) -> str:
     """What to write instead of ``value``, as ``; write streams = ["orders"]``; an example if its meaning is unclear.
 
     :param members: the types that the option can have, as msgspec describes them.
@@ -69,12 +69,12 @@ def _brackets(members: Sequence[Any], value: Any, key: str, header: str, table: 
     return f"; write {', or '.join(written)}"
 
 
-def example(name: str) -> str:
+def for_secret(name: str) -> str:
     """The line for a secret, whose value is never shown."""
     return f'; write {_key(name)} = "…", in quotes'
 
 
-def missing(members: Sequence[Any], name: str) -> str:
+def for_missing(members: Sequence[Any], name: str) -> str:
     """The line for an option that is missing, as ``; write database = "…"``."""
     return f"; write {_key(name)} = {_placeholder(members)}"
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..contract.remedies import closest, did_you_mean, suggest
+    from ..contract.remedies import closest, did_you_mean
     from .backoff import Backoff
     from .column_types import column_type
     from .destination import (
@@ -37,27 +37,10 @@ if TYPE_CHECKING:
     from .registry import Registry
     from .sql_text import literal, quoted
 
-_MODULES = {
-    "..contract.remedies": ("closest", "did_you_mean", "suggest"),
+_OUTSIDE_DESTINATION = {
+    "..contract.remedies": ("closest", "did_you_mean"),
     ".backoff": ("Backoff",),
     ".column_types": ("column_type",),
-    ".destination": (
-        "DELETED_AT",
-        "RESERVED_PREFIX",
-        "TOMBSTONE",
-        "BatchKind",
-        "CommitUnit",
-        "Destination",
-        "RefusedRow",
-        "RefusedRowsError",
-        "SchemaChange",
-        "StateKey",
-        "StoredState",
-        "TableBatch",
-        "TableSnapshot",
-        "TableSpec",
-        "WriteMode",
-    ),
     ".infer": ("infer_table", "to_json"),
     ".logged_document": ("LoggedDocument", "sync_folder", "write_synced"),
     ".numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
@@ -65,7 +48,7 @@ _MODULES = {
     ".registry": ("Registry",),
     ".sql_text": ("literal", "quoted"),
 }
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _OUTSIDE_DESTINATION.items() for name in names}
 
 __all__ = [
     "DELETED_AT",
@@ -97,7 +80,6 @@ __all__ = [
     "json_integer",
     "literal",
     "quoted",
-    "suggest",
     "sync_folder",
     "to_json",
     "whole_number",
@@ -108,4 +90,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULE_OF[name], __name__), name)
+    return getattr(import_module(_MODULE_OF.get(name, ".destination"), __name__), name)

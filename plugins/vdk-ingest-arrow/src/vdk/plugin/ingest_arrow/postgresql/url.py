@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlencode
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_base.parts import Redactor
 
 from ..url import TargetUrl
 
@@ -59,14 +60,12 @@ class PostgresqlUrl:
             f"postgresql://{_hosts(hosts, options)}/{quote(database or options['service'], safe='')}",
             url.schema("public"),
             url.lock_timeout(),
-            tuple(sorted({secret for secret in secrets if secret}, key=len, reverse=True)),
+            tuple(filter(None, secrets)),
         )
 
     def redacted(self, text: str) -> str:
         """``text`` without the secrets."""
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
-        return text
+        return Redactor(secrets=self.secrets)(text)
 
 
 def _check(url: TargetUrl, authority: str) -> None:

@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from ...contract import BadRecordError, DataSourceError, StreamSchema
 from ...parts import DELETED_AT, RESERVED_PREFIX, RefusedRow, RefusedRowsError, TableBatch, TableSpec, WriteMode
-from ...parts.columns import TIMESTAMP, add_columns, check_names, rejected_spec, rejected_table
 from ...parts.convert import Converted, convert_batch, convert_rows
 from ...parts.deduplicate import Operations, in_turns, joined, last_operations, last_per_key, without_key
 from ...parts.destination import BatchKind
+from ...parts.framework_columns import TIMESTAMP, add_columns, check_names, rejected_spec, rejected_table
 from ...parts.rows import rows_of
 from ...parts.transform import Data
 from .buffer import Run

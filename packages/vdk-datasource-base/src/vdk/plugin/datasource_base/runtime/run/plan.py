@@ -12,7 +12,7 @@ import pyarrow as pa
 from ...contract import ConfigurationError, DataSourceError, DataSourcePayload, DataSourceStream, StreamSchema
 from ...parts import DELETED_AT, RESERVED_PREFIX, StateKey, TableSpec, WriteMode
 from ...parts.column_types import normalized_type
-from ...parts.columns import TIMESTAMP
+from ...parts.framework_columns import TIMESTAMP
 from ...parts.transform import Transform
 from ..options import Options
 
