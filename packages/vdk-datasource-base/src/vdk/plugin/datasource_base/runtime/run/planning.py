@@ -271,4 +271,4 @@ def _stored_for(
 def _check_unique(names: Sequence[str], location: str) -> None:
     duplicates = sorted({name for name in names if names.count(name) > 1})
     if duplicates:
-        raise FlowFailedError(f"{location}: the source has more than one stream with the name {duplicates[0]!r}")
+        raise FlowFailedError(f"{location}: the source has two streams with the name {duplicates[0]!r}; rename one")
