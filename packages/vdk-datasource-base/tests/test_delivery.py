@@ -456,7 +456,9 @@ def test_garbage_is_named_and_fails_its_stream_alone(lab: Lab, garbage: Any, mes
     assert lab.numbers("good") == [0, 1, 2]
 
 
-def test_reserved_table_names_are_refused(lab: Lab) -> None:
-    """A stream cannot write where the framework keeps its states."""
-    with pytest.raises(Exception, match="_vdk_datasource_state"):
-        lab.run(Whole("_vdk_datasource_state", counting(1)))
+@pytest.mark.parametrize("template", [None, "{table}", "{stream}"])
+def test_a_reserved_table_name_of_a_stream_is_refused_alone(lab: Lab, template: str | None) -> None:
+    """A stream cannot write where the framework keeps its states; the others land."""
+    with pytest.raises(FlowFailedError, match=r"^1 of 2 streams failed: src\._vdk_datasource_state: .*framework's"):
+        lab.run(Whole("_vdk_datasource_state", counting(1)), Whole("good", counting(3)), destination_table=template)
+    assert lab.numbers("good") == [0, 1, 2]

@@ -36,7 +36,7 @@ def flows(lab: Lab, *entries: dict[str, Any]) -> dict[str, Any]:
         ({"destination_table": "a", "write_mode": "append"}, r"flows\[3\]: .*shared_table = true in"),
         (
             {"destination_table": "_vdk_x"},
-            r"flows\[3\]: .* names that begin with _vdk_ are reserved",
+            r"flows\[3\]: .* names that begin with _vdk_ are the framework's own",
         ),
     ],
 )

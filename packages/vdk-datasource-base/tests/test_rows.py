@@ -1,4 +1,4 @@
-"""What becomes of rows on their way: rejected, transformed, given the framework's columns, and counted in the summary."""
+"""Rows on their way: rejected, transformed, given the columns of the framework, and counted in the summary."""
 
 from __future__ import annotations
 
