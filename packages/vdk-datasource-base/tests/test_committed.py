@@ -88,10 +88,10 @@ def test_an_error_is_one_warning_and_the_run_succeeds(lab: Lab, caplog: pytest.L
     WHEN.append(refuse)
     summary = run(lab, Whole("t", counting(9)))
     assert summary.status == "succeeded"
-    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(told) == 1
-    assert "committed() of source" in told[0]
-    assert "the group is read only" in told[0]
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert "committed() of source" in warnings[0]
+    assert "the group is read only" in warnings[0]
 
 
 def test_a_source_that_does_not_come_back_is_not_waited_for(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,7 +192,7 @@ def test_a_source_may_go_on_changing_the_state_it_yielded(lab: Lab) -> None:
 
 
 def test_a_source_may_change_the_state_it_is_given(lab: Lab) -> None:
-    """What ``read`` gets is a copy: changing it changes nothing that is stored or told."""
+    """What ``read`` gets is a copy: changing it changes nothing that is stored or reported."""
     lab.run(Whole("t", counting(3)))
 
     def read(state: Any) -> Iterator[DataSourcePayload]:
@@ -252,7 +252,7 @@ def test_any_text_is_a_stream_name(lab: Lab, name: str) -> None:
 
 
 def test_rows_and_deletes_keep_their_order(lab: Lab) -> None:
-    """Under upsert the last thing said about a key holds, rows and deletes together."""
+    """Under upsert the last operation of a key holds, rows and deletes together."""
 
     def read(state: State) -> Iterator[DataSourcePayload]:
         yield payload({"id": 1, "v": "a"}, {"id": 2, "v": "b"}, {"id": 1, "v": "c"}, {"id": 3, "v": "d"})
@@ -265,7 +265,7 @@ def test_rows_and_deletes_keep_their_order(lab: Lab) -> None:
 
 
 def test_soft_deletes_mark_the_row(lab: Lab) -> None:
-    """With ``deletes = "soft"`` the row stays, with the time it was told to be gone."""
+    """With ``deletes = "soft"`` the row stays, with the time of its delete."""
     lab.run(Whole("t", lambda state: [payload({"id": 1, "v": "a"}), payload({"id": 1}, kind="deletes")], KEYED),
             deletes="soft")  # fmt: skip
     assert lab.tables["t"][0]["_vdk_deleted_at"] is not None

@@ -1,4 +1,4 @@
-"""What fails fails alone, is retried where that may help, and is told."""
+"""What fails fails alone, is retried where that may help, and is reported."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class TestIsolation:
             lab.run(Whole("bad", raising(error)), Whole("good", counting(3)))
         assert lab.numbers("good") == [0, 1, 2]
 
-    def test_a_schema_that_cannot_be_told_fails_its_stream_alone(self, lab: Lab) -> None:
+    def test_a_schema_that_cannot_be_read_fails_its_stream_alone(self, lab: Lab) -> None:
         """One table that cannot be reflected does not keep the others from landing."""
 
         class Broken(Whole):
@@ -70,7 +70,7 @@ class TestIsolation:
         assert lab.numbers("good") == [0, 1, 2]
 
     def test_on_error_stop_ends_the_run_at_the_first_failure(self, lab: Lab) -> None:
-        """What is complete has landed, what has not begun is not begun, and is told as stopped."""
+        """What is complete has landed, what has not begun is not begun, and is reported as stopped."""
         one = replace(QUICK, max_parallel_partitions=1)
         with pytest.raises(FlowFailedError) as caught:
             lab.run(
@@ -92,10 +92,10 @@ class TestIsolation:
         with pytest.raises(AuthenticationError, match="no"):
             execute(flow, lab.environment())
         assert lab.numbers("u") == [0, 1, 2]
-        told = json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))
-        assert told["status"] == "failed"
-        assert told["errors"] == ["flow: flows[0]: AuthenticationError: no"]
-        assert [one["stream"] for one in told["streams"]] == ["u"]
+        summary = json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))
+        assert summary["status"] == "failed"
+        assert summary["errors"] == ["flow: flows[0]: AuthenticationError: no"]
+        assert [one["stream"] for one in summary["streams"]] == ["u"]
 
     @pytest.mark.parametrize("method", ["identity", "connect", "streams"])
     def test_the_source_is_disconnected_whatever_fails(self, lab: Lab, method: str) -> None:
@@ -123,7 +123,7 @@ class TestIsolation:
     def test_a_disconnect_that_fails_does_not_put_in_question_what_landed(
         self, lab: Lab, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """It is told as a warning."""
+        """It is logged as a warning."""
 
         def fail() -> None:
             raise OSError("socket")
@@ -167,7 +167,7 @@ class TestIsolation:
 
     def test_stream_names_are_unique(self, lab: Lab) -> None:
         """Two streams of one name would share state and table."""
-        with pytest.raises(FlowFailedError, match="more than one stream with the name 't'"):
+        with pytest.raises(FlowFailedError, match="two streams with the name 't'"):
             lab.run(Whole("t", counting(1)), Whole("t", counting(1)))
 
 
@@ -293,7 +293,7 @@ class TestRetries:
         assert lab.numbers("t") == list(range(60))
         assert "giving up (60 failures in one run): flaky" in caplog.text
 
-    def test_giving_up_is_told(self, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    def test_giving_up_is_reported(self, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
         """With the bound that was met."""
         with pytest.raises(FlowFailedError):
             lab.run(Whole("t", raising(ConnectionFailedError("busy"))))
@@ -382,7 +382,7 @@ class TestRetries:
         assert len(lab.tables["t"]) == 24
         assert report.partitions == 2
 
-    def test_attempts_are_told_without_secrets(self, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    def test_attempts_are_logged_without_secrets(self, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
         """Each failed attempt is a warning with its number, the wait and the redacted reason."""
         left = iter([1])
 
@@ -447,14 +447,14 @@ class TestEarlyEnd:
         assert lab.numbers("whole") == [0, 1, 2]
         assert not lab.staged
         assert script.calls[-1] == "disconnect"
-        told = json.loads((tmp_path / "summary.json").read_text("utf-8"))
-        assert told["status"] == "interrupted"
-        assert {one["stream"]: one["status"] for one in told["streams"]} == {
+        summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+        assert summary["status"] == "interrupted"
+        assert {one["stream"]: one["status"] for one in summary["streams"]} == {
             "done": "succeeded", "t": "stopped", "whole": "stopped", "never": "stopped",
         }  # fmt: skip
 
     def test_a_run_that_is_stopped_from_outside_is_no_success(self, lab: Lab) -> None:
-        """Flows that never began are told."""
+        """Flows that never began are reported."""
         environment = lab.environment()
         environment.stop.set()
         lab.script(Whole("t", counting(3)))

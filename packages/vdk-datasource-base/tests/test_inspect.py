@@ -173,10 +173,10 @@ class TestCheck:
                 raise ConnectionFailedError("no schema today")
 
         lab.script(Broken("b", nothing), Whole("t", nothing))
-        told = self.check(lab)["flow", "flows[0]"].message
-        assert told == "stream 'b': ConnectionFailedError: no schema today"
+        message = self.check(lab)["flow", "flows[0]"].message
+        assert message == "stream 'b': ConnectionFailedError: no schema today"
 
-    def test_secrets_are_not_told(self, lab: Lab) -> None:
+    def test_secrets_are_not_shown(self, lab: Lab) -> None:
         """Also not by an error in several lines, which becomes one."""
 
         def tell() -> None:
@@ -393,7 +393,7 @@ class TestPreview:
         assert json.loads(found.json()) == [{"a": 1}, {"_vdk_table": "other", "b": 2}, {"a": 3}]
         assert "other:" in found.text()
 
-    def test_a_row_that_does_not_fit_fails_or_is_told(self, lab: Lab) -> None:
+    def test_a_row_that_does_not_fit_fails_or_is_noted(self, lab: Lab) -> None:
         """As the flow says."""
 
         def read(state: State) -> Iterator[DataSourcePayload]:
@@ -413,7 +413,7 @@ class TestPreview:
             self.preview(lab, Whole("t", nothing), name="u", streams=["t*"])
 
     def test_of_several_flows_the_first_that_has_it_is_shown(self, lab: Lab) -> None:
-        """Unless its number is said; the others are named."""
+        """Unless its number is given; the others are named."""
         lab.script(Whole("u", counting(1)), source="other")
         lab.script(Whole("t", counting(1)))
         flow = lab.flow(source="other")
@@ -442,7 +442,7 @@ class TestPreview:
         assert found.notes == ["only what arrived within 0.3 s was read"]
         goes_on.set()
 
-    def test_secrets_are_not_told(self, lab: Lab) -> None:
+    def test_secrets_are_not_shown(self, lab: Lab) -> None:
         """An error of the source goes through the same hands as in a run."""
 
         def read(state: State) -> Iterator[DataSourcePayload]:

@@ -47,7 +47,7 @@ def _surroundings(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("VDK_DATASOURCE_RETRY_DELAY", "0.001")
     yield
     MemoryDestination.forget("here")
-    gc.collect()  # what is left open is told now, and not in the middle of another test
+    gc.collect()  # what is left open is reported now, and not in the middle of another test
 
 
 def flow(method: str = "memory", target: str = "here", upto: int = 5) -> str:
@@ -132,12 +132,12 @@ class TestSteps:
     )
     def test_errors_are_classified(self, change: str, expected: str, tmp_path: Path, monkeypatch: Any) -> None:
         """What is away is the platform's, the rest is the user's."""
-        told = tmp_path / "summary.json"
-        monkeypatch.setenv("VDK_JOB_RUN_SUMMARY_FILE_PATH", str(told))
+        summary_file = tmp_path / "summary.json"
+        monkeypatch.setenv("VDK_JOB_RUN_SUMMARY_FILE_PATH", str(summary_file))
         text = flow("kept").replace("upto = 5", f"upto = 5, {change}")
         result = Vdk()("run", job(tmp_path / "shop", {"10_numbers.ingest.toml": text}))
         assert result.exit_code == 1
-        assert json.loads(told.read_text("utf-8"))["blamee"] == expected
+        assert json.loads(summary_file.read_text("utf-8"))["blamee"] == expected
 
 
 class TestCommands:
@@ -146,14 +146,14 @@ class TestCommands:
         assert "numbers" in Vdk()("datasource", "list").output
         result = Vdk()("datasource", "list", "-o", "json")
         assert result.exit_code == 0
-        told = json.loads(result.stdout)
+        listed = json.loads(result.stdout)
         assert {
             "kind": "source",
             "name": "numbers",
             "class": "edge_source:NumbersSource",
             "from": "edge_source",
-        } in told
-        assert ("destination", "kept") in {(one["kind"], one["name"]) for one in told}
+        } in listed
+        assert ("destination", "kept") in {(one["kind"], one["name"]) for one in listed}
 
     def test_a_plugin_that_cannot_register_harms_no_other(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -193,19 +193,19 @@ class TestCommands:
     def test_run_runs_a_flow_file_alone(self, tmp_path: Path) -> None:
         """The other files beside it are no steps; the summary goes where it is asked for."""
         folder = job(tmp_path, {"a.ingest.toml": flow("kept"), "b.ingest.toml": "wrong", "10_x.py": "wrong"})
-        told = tmp_path / "out" / "summary.json"
-        result = Vdk()("datasource", "run", folder / "a.ingest.toml", "--summary", told)
+        summary_file = tmp_path / "out" / "summary.json"
+        result = Vdk()("datasource", "run", folder / "a.ingest.toml", "--summary", summary_file)
         assert result.exit_code == 0, result.output
         assert len(MemoryDestination.tables("here")["numbers"]) == 5
-        assert json.loads(told.read_text("utf-8"))["status"] == "succeeded"
+        assert json.loads(summary_file.read_text("utf-8"))["status"] == "succeeded"
 
     def test_run_fails_with_exit_code_one_and_tells_in_the_summary(self, tmp_path: Path) -> None:
         """The message names file, place and remedy."""
         folder = job(tmp_path, {"a.toml": flow("kept").replace("upto = 5", "upto = 5, fail = 'away'")})
-        told = tmp_path / "summary.json"
-        result = Vdk()("datasource", "run", folder / "a.toml", "--summary", told)
+        summary_file = tmp_path / "summary.json"
+        result = Vdk()("datasource", "run", folder / "a.toml", "--summary", summary_file)
         assert result.exit_code == 1
-        assert json.loads(told.read_text("utf-8"))["streams"][0]["error"].endswith("the numbers are away")
+        assert json.loads(summary_file.read_text("utf-8"))["streams"][0]["error"].endswith("the numbers are away")
         job(tmp_path, {"b.toml": flow("kept").replace("upto", "upot")})
         result = Vdk()("datasource", "run", folder / "b.toml")
         assert result.exit_code == 1
@@ -302,11 +302,11 @@ class TestLooking:
         assert "destination lake: ok (memory x)" in result.stdout
         assert "flow flows[1]: not checked: source 'src' failed" in result.stdout
         assert "Traceback" not in result.output
-        told = json.loads(Vdk(IngestIntoMemoryPlugin())("datasource", "check", file, "-o", "json").stdout.lstrip())
-        assert [one["status"] for one in told] == ["ok", "failed", "ok", "skipped", "skipped"]
+        results = json.loads(Vdk(IngestIntoMemoryPlugin())("datasource", "check", file, "-o", "json").stdout.lstrip())
+        assert [one["status"] for one in results] == ["ok", "failed", "ok", "skipped", "skipped"]
 
     def test_check_gives_up_on_a_source_that_hangs(self, tmp_path: Path) -> None:
-        """After the time that is said."""
+        """After ``--timeout``."""
         file = job(tmp_path, {"a.toml": flow("kept").replace("upto = 5", "fail = 'hang'")}) / "a.toml"
         result = Vdk()("datasource", "check", file, "--timeout", "50ms")
         assert result.exit_code == 1
@@ -320,17 +320,17 @@ class TestLooking:
         assert result.exit_code == 0, result.output
         assert "src.numbers -> lake.numbers (append)" in result.stdout
         assert "note: the columns are inferred from the first 5 rows" in result.stdout
-        told = json.loads(Vdk()("datasource", "discover", file, "--rows", "2", "-o", "json").stdout)
-        assert [(one["stream"], one["inferred"], one["write_mode"]) for one in told] == [
+        streams = json.loads(Vdk()("datasource", "discover", file, "--rows", "2", "-o", "json").stdout)
+        assert [(one["stream"], one["inferred"], one["write_mode"]) for one in streams] == [
             ("numbers", True, "append"),
             ("words", True, "append"),
         ]
-        assert [(one["name"], one["type"]) for one in told[0]["columns"]] == [("n", "int64"), ("text", "string")]
-        assert told[0]["notes"] == ["the columns are inferred from the first 2 rows"]
+        assert [(one["name"], one["type"]) for one in streams[0]["columns"]] == [("n", "int64"), ("text", "string")]
+        assert streams[0]["notes"] == ["the columns are inferred from the first 2 rows"]
         assert MemoryDestination.tables("here") == {}
 
     def test_discover_tells_errors_in_one_line(self, tmp_path: Path) -> None:
-        """With exit code 1, behind the streams that can be told."""
+        """With exit code 1, after the streams that could be planned."""
         file = job(tmp_path, {"a.toml": flow("kept").replace("upto = 5", "upto = 5, fail = 'away'")}) / "a.toml"
         result = Vdk()("datasource", "discover", file, "-o", "json")
         assert result.exit_code == 1
@@ -339,7 +339,7 @@ class TestLooking:
         assert Vdk()("datasource", "discover", file).output.count("the numbers are away") == 1
 
     def test_preview_shows_the_first_rows(self, tmp_path: Path) -> None:
-        """Of one stream, as a table and as JSON, ten if nothing else is said."""
+        """Of one stream, as a table and as JSON, ten by default."""
         file = job(tmp_path, {"a.toml": flow("kept", upto=100)}) / "a.toml"
         result = Vdk()("datasource", "preview", file, "numbers")
         assert result.exit_code == 0, result.output
@@ -473,13 +473,17 @@ class TestIngestionPlugins:
             assert Vdk(*plugins, default_plugins=False)("run", made).exit_code == 0
             assert len(rows(memory)) == expected
 
-    @pytest.mark.parametrize("said", [None, "memory"])
-    def test_properties_in_memory_are_not_taken_for_persistent(
-        self, said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize("default_type", [None, "memory"])
+    def test_properties_in_memory_are_not_persistent(
+        self,
+        default_type: str | None,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         """The state goes to a file beside the flow file, and one log line says where."""
-        if said is not None:
-            monkeypatch.setenv("VDK_PROPERTIES_DEFAULT_TYPE", said)
+        if default_type is not None:
+            monkeypatch.setenv("VDK_PROPERTIES_DEFAULT_TYPE", default_type)
         memory = IngestIntoMemoryPlugin()
         made = job(tmp_path / "shop", {"10.ingest.toml": flow()})
         with caplog.at_level(logging.INFO):
@@ -488,10 +492,10 @@ class TestIngestionPlugins:
                 assert result.exit_code == 0, result.output
         file = made / ".vdk-datasource-state" / "shop.json"
         assert json.loads(file.read_text("utf-8"))["states"][0]["state"] == {"next": 5}
-        assert (result.output + caplog.text).count(f"are kept in {file}") >= 1
+        assert (result.output + caplog.text).count(f"are stored in {file}") >= 1
         assert rows(memory) == list(range(5))
 
-    def test_the_folder_of_states_can_be_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_folder_of_states_can_be_configured(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """By a configuration key."""
         monkeypatch.setenv("VDK_DATASOURCE_STATE_FOLDER", str(tmp_path / "states"))
         made = job(tmp_path / "shop", {"10.ingest.toml": flow()})
@@ -590,13 +594,13 @@ class TestConfiguration:
 
     def test_the_keys_are_shown_and_used(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """And a wrong value is the user's error, with the key's name."""
-        told = Vdk()("config-help").output
-        assert all(f"datasource_{name}" in told for name in (*KEYS, "state_folder", "ingest_rows"))
+        output = Vdk()("config-help").output
+        assert all(f"datasource_{name}" in output for name in (*KEYS, "state_folder", "ingest_rows"))
         made = job(tmp_path / "shop", {"10.ingest.toml": flow("kept")})
         monkeypatch.setenv("VDK_DATASOURCE_ON_ERROR", "panic")
         result = Vdk()("run", made)
         assert result.exit_code == 1
-        assert "DATASOURCE_ON_ERROR = 'panic': it can be continue or stop" in result.output
+        assert "DATASOURCE_ON_ERROR = 'panic': it must be continue or stop" in result.output
         monkeypatch.setenv("VDK_DATASOURCE_ON_ERROR", "stop")
         monkeypatch.setenv("VDK_DATASOURCE_BATCH_ROWS", "0")
         assert "DATASOURCE_BATCH_ROWS = 0: it must be more than 0" in Vdk()("run", made).output

@@ -162,16 +162,16 @@ def test_a_stream_that_is_interrupted_before_its_first_partition_publishes_nothi
 
 
 @pytest.mark.parametrize("instant", ["commit", "open", "load_states"])
-def test_a_destination_that_does_not_come_back_is_left_alone(
+def test_a_destination_that_does_not_return_is_abandoned(
     lab: Lab, instant: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The run ends in bounded time; what it was doing has landed with its state, or the next run does it again."""
+    """The run ends in bounded time; its last commit landed with its state, or the next run repeats it."""
     lab.script(Whole("t", counting(30)))
     with injected(Hang(instant)) as injection:
         interrupt(lab)
-        told = caplog.text
+        log = caplog.text
         injection.release()
-    assert "did not return within 0.24 s and is abandoned" in told
+    assert "did not return within 0.24 s and is abandoned" in log
     _until_all_threads_ended()
     lab.run()
     assert_exactly_once(ROWS, lab.tables["t"])
@@ -191,7 +191,7 @@ def test_a_batch_larger_than_the_queue_does_not_hold_the_main_thread(lab: Lab, s
 
 
 @pytest.mark.parametrize("instant", ["connect", "streams", "partitions", "read", "disconnect"])
-def test_a_source_that_does_not_come_back_is_left_alone(lab: Lab, instant: str) -> None:
+def test_a_source_that_does_not_return_is_abandoned(lab: Lab, instant: str) -> None:
     """Wherever it hangs; in the main thread the signal itself ends it."""
     lab.script(Whole("t", counting(30)))
     with injected(Hang(instant)) as injection:

@@ -125,7 +125,7 @@ def test_keys_that_are_cut_short_delete_nothing() -> None:
 
 
 def test_an_appended_table_refuses_keys() -> None:
-    """Where rows are only appended there is nothing to delete, and that is said."""
+    """Where rows are only appended there is nothing to delete, and the error says so."""
     with pytest.raises(FlowFailedError, match="only appended"):
         run(DataSourcePayload(keys(1), kind="keys", state={"n": 2}), write_mode="append")
 

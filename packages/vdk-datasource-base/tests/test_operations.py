@@ -113,9 +113,9 @@ def test_appended_rows_and_deletes_land_as_one_slice_with_every_operation_in_its
     payloads = alternating(1000)
     run(lab, *payloads, write_mode="append")
     assert Recorded.commits == [[("t", "rows", 1000)]]
-    told = [(table["id"], table.get("v"), table.get(DELETED_AT) is not None) for table in lab.tables["t"]]
+    landed = [(table["id"], table.get("v"), table.get(DELETED_AT) is not None) for table in lab.tables["t"]]
     data = [(one.kind, one.data[0]) for one in payloads]  # type: ignore[index]
-    assert told == [(one["id"], one.get("v"), kind == "deletes") for kind, one in data]
+    assert landed == [(one["id"], one.get("v"), kind == "deletes") for kind, one in data]
 
 
 def test_metadata_that_differs_from_payload_to_payload_makes_no_slice_each(lab: Lab) -> None:

@@ -36,7 +36,7 @@ def flows(lab: Lab, *entries: dict[str, Any]) -> dict[str, Any]:
         ({"destination_table": "a", "write_mode": "append"}, r"flows\[3\]: .*shared_table = true in"),
         (
             {"destination_table": "_vdk_x"},
-            r"flows\[3\]: .* names that begin with _vdk_ are reserved",
+            r"flows\[3\]: .* names that begin with _vdk_ are the framework's own",
         ),
     ],
 )
@@ -49,11 +49,11 @@ def test_a_flow_that_cannot_be_right_stops_the_run_before_the_first_row(
         execute(file, lab.environment(), summary=tmp_path / "summary.json")
     assert lab.tables == {}
     assert [script.calls.count("disconnect") for script in lab.scripts.values()] == [1, 1, 1, 1]
-    told = json.loads((tmp_path / "summary.json").read_text("utf-8"))
-    assert [(one["stream"], one["status"], one["rows_read"]) for one in told["streams"][:3]] == [
+    summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
+    assert [(one["stream"], one["status"], one["rows_read"]) for one in summary["streams"][:3]] == [
         (name, "stopped", 0) for name in "abc"
     ]
-    assert "nothing was read: flow: flows[3] is wrong" in told["streams"][0]["error"]
+    assert "nothing was read: flow: flows[3] is wrong" in summary["streams"][0]["error"]
 
 
 def test_every_source_is_connected_before_the_first_row(lab: Lab) -> None:

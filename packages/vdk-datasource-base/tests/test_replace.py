@@ -167,7 +167,7 @@ def test_a_publication_whose_answer_is_lost_has_landed_once(lab: Lab) -> None:
     assert lab.run(Whole("t", read), write_mode="replace").status == "succeeded"
 
 
-def test_a_publication_without_states_whose_answer_is_lost_is_told_as_unknown(lab: Lab) -> None:
+def test_a_publication_without_states_whose_answer_is_lost_is_reported_as_unknown(lab: Lab) -> None:
     """Whichever snapshot is there is whole, and the next run brings the present one."""
     lab.fault(FailEvery("publish!", ConnectionFailedError("gone before it answered"), 1))
     with pytest.raises(FlowFailedError, match="nobody knows whether it is"):

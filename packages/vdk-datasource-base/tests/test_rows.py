@@ -1,4 +1,4 @@
-"""What becomes of rows on their way: rejected, transformed, given the framework's columns, and told in the summary."""
+"""Rows on their way: rejected, transformed, given the columns of the framework, and counted in the summary."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class TestRejected:
             lab.run(Split("t", parts, SIMPLE), max_rejected="9.9%", **flow)
 
     @pytest.mark.parametrize(
-        ("said", "message"),
+        ("limit", "message"),
         [
             ("many", r"max_rejected: 'many': it must be a number of rows .*, or a percentage"),
             ("0%", "a percentage must be more than 0%"),
@@ -162,12 +162,12 @@ class TestRejected:
             (0, 'max_rejected = "100%" to allow any number'),
         ],
     )
-    def test_a_wrong_max_rejected_is_refused(self, lab: Lab, said: Any, message: str) -> None:
+    def test_a_wrong_max_rejected_is_refused(self, lab: Lab, limit: Any, message: str) -> None:
         """Before anything is read, with what it can be."""
         with pytest.raises(ConfigurationError, match=message):
-            lab.run(Whole("t", bad, KEYED), max_rejected=said)
+            lab.run(Whole("t", bad, KEYED), max_rejected=limit)
 
-    def test_a_bound_without_rejection_is_told(self, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_bound_without_rejection_is_reported(self, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
         """It would hold for nothing."""
         lab.run(Whole("t", counting(1)), max_rejected="5%")
         assert "flows[0].max_rejected has no effect: the first bad row fails its stream" in caplog.text
@@ -322,7 +322,7 @@ class TestMetadataColumns:
             lab.run(metadata_columns=columns)
         assert script.calls == []
 
-    def test_a_column_that_no_payload_fills_is_told(self, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_column_that_no_payload_fills_is_reported(self, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
         """It is most likely misspelt; one that some payloads fill is none of these."""
 
         def read(state: Any) -> Any:
@@ -392,11 +392,11 @@ class TestSummary:
         path = tmp_path / "new folder" / "summary.json"
         with pytest.raises(FlowFailedError) as caught:
             execute({**lab.flow(), "summary": str(path)}, lab.environment())
-        told = json.loads(path.read_text("utf-8"))
-        assert told == json.loads(json.dumps(caught.value.summary.as_dict()))
-        assert {"status", "seconds", "streams"} <= told.keys()
-        assert told["status"] == "failed"
-        good, failed = told["streams"]
+        summary = json.loads(path.read_text("utf-8"))
+        assert summary == json.loads(json.dumps(caught.value.summary.as_dict()))
+        assert {"status", "seconds", "streams"} <= summary.keys()
+        assert summary["status"] == "failed"
+        good, failed = summary["streams"]
         assert good.keys() >= KEYS
         assert failed.keys() >= KEYS
         assert good["state"] == {"before": {}, "after": {"": {"next": 12}}}
@@ -411,9 +411,9 @@ class TestSummary:
         rows = [
             DataSourcePayload({"n": n}, metadata={"count:rows_held_back": 2, "count:rows_read": 90}) for n in range(3)
         ]
-        told = lab.run(Whole("t", lambda state: rows)).streams[0]
-        assert told.as_dict()["rows_held_back"] == 6
-        assert told.as_dict()["rows_read"] == 3
+        report = lab.run(Whole("t", lambda state: rows)).streams[0]
+        assert report.as_dict()["rows_held_back"] == 6
+        assert report.as_dict()["rows_read"] == 3
         assert lab.tables["t"] == numbers(0, 3)
 
     def test_it_is_a_table_for_people(self, lab: Lab) -> None:
@@ -423,7 +423,7 @@ class TestSummary:
         assert "1,234" in text
         assert "retries" not in text
 
-    def test_a_summary_that_cannot_be_written_is_told(self, lab: Lab, tmp_path: Path) -> None:
+    def test_a_summary_that_cannot_be_written_is_reported(self, lab: Lab, tmp_path: Path) -> None:
         """Before the first row moves, with a line to write; where it is found at the end only, the rows have landed."""
         lab.script(Whole("t", counting(2)))
         with pytest.raises(ConfigurationError, match=r"summary file .* it is a folder; write summary = .run\.json. or"):
@@ -473,6 +473,6 @@ def test_a_secret_in_a_sources_error_is_told_nowhere(
     flow["summary"] = str(tmp_path / "summary.json")
     with caplog.at_level(logging.DEBUG), pytest.raises(Exception, match=r"away|no ") as caught:
         execute(flow, lab.environment())
-    told = "".join(traceback.format_exception(caught.value)) + caplog.text + (tmp_path / "summary.json").read_text()
-    assert CANARY not in told
-    assert "***" in told or where == "cause"
+    output = "".join(traceback.format_exception(caught.value)) + caplog.text + (tmp_path / "summary.json").read_text()
+    assert CANARY not in output
+    assert "***" in output or where == "cause"

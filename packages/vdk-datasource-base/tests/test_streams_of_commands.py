@@ -51,8 +51,8 @@ def test_a_run_writes_one_line_for_a_mistake(folder: Path) -> None:
     done = process(*COMMAND, "run", "b.toml", path=folder / "site")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"Error: {text}\n")
     done = process(*COMMAND, "run", "b.toml", "--log-format", "json", path=folder / "site")
-    told = json.loads(done.stderr)
-    assert (done.returncode, told["level"], told["message"]) == (1, "error", text)
+    record = json.loads(done.stderr)
+    assert (done.returncode, record["level"], record["message"]) == (1, "error", text)
     done = process(*COMMAND, "run", "b.toml", "--debug", path=folder / "site")
     assert done.returncode == 1
     assert done.stderr.endswith(f"Error: {text}\n")

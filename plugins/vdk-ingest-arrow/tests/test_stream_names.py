@@ -77,10 +77,11 @@ def test_of_tables_that_are_one_to_the_target_the_second_is_refused_alone(lake: 
         execute(flow(lake, streams), environment())
         assert landed(lake) == {"Orders", "orders", "lines"}
         return
-    with pytest.raises(FlowFailedError, match=r"^1 of 3 streams failed: shop\.orders: .*'orders'.*one with 'Orders'"):
+    refused = "another stream in 'Orders'"
+    with pytest.raises(FlowFailedError, match=rf"^1 of 3 streams failed: shop\.orders: .*'orders'.*{refused}"):
         execute(flow(lake, streams), environment())
     assert landed(lake) == {"Orders", "lines"}
-    assert "one with 'Orders'" in str(check_flow(flow(lake, streams), environment()))
+    assert any(refused in result.message for result in check_flow(flow(lake, streams), environment()))
 
 
 @any_target

@@ -113,7 +113,8 @@ class StreamPlan:
         if name.lower().startswith(RESERVED_PREFIX):
             raise ReservedNameError(
                 f"{self.location}: stream {self.name!r} would land in table {name!r}, and names that begin with "
-                f'{RESERVED_PREFIX} are reserved for the framework; write destination_table = "my_{{stream}}"'
+                f"{RESERVED_PREFIX} are the framework's own; write "
+                'destination_table = "my_{stream}"'
             )
         return TableSpec(
             name=name,

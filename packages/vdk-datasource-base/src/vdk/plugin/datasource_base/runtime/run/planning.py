@@ -18,7 +18,7 @@ from ...contract import (
     StateError,
     StreamSchema,
 )
-from ...parts import StoredState, WriteMode
+from ...parts import RESERVED_PREFIX, StoredState, WriteMode
 from ...parts.flow_file import select_streams
 from ..report.logs import format_error
 from ..report.summary import StreamReport
@@ -155,7 +155,7 @@ class Planning:
             # refuses a reserved name, and an upsert without a primary key
             self._destination.check_table(plan.table_spec(None, plan.write_mode))
         except (ReservedNameError, DestinationError) as error:
-            if isinstance(error, ReservedNameError) and "{stream}" not in flow.template:
+            if isinstance(error, ReservedNameError) and flow.template.lower().startswith(RESERVED_PREFIX):
                 raise  # the flow names the table, not the source
             self._fail(report, error)
             return None
@@ -271,4 +271,4 @@ def _stored_for(
 def _check_unique(names: Sequence[str], location: str) -> None:
     duplicates = sorted({name for name in names if names.count(name) > 1})
     if duplicates:
-        raise FlowFailedError(f"{location}: the source has more than one stream with the name {duplicates[0]!r}")
+        raise FlowFailedError(f"{location}: the source has two streams with the name {duplicates[0]!r}; rename one")
