@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import duckdb
 import pytest
 
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.datasource_base.parts import Destination
+from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 if TYPE_CHECKING:
     from postgresql_server import Server
@@ -52,8 +53,8 @@ class Lake(ABC):
     def indexes(self, table: str = "orders") -> list[str]:
         """The names of the indexes that people made, sorted."""
 
-    def opened(self, options: str = "") -> ArrowDestination:
-        destination = ArrowDestination(self.target(options), folder=self.folder)
+    def opened(self, options: str = "") -> Destination:
+        destination = arrow_destination(self.target(options), folder=self.folder)
         destination.open()
         return destination
 

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from lakes import DuckDBLake, Lake
-from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, TableBatch, TableSpec
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.datasource_base.parts import CommitUnit, Destination, StateKey, TableBatch, TableSpec
+from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 KEY = StateKey("shop", "sqlite /shop.db", "orders", "", "orders")
 APPEND = TableSpec("orders", "append")
@@ -40,8 +40,8 @@ def unit(
     return CommitUnit(key, batches, state, version, run_id)
 
 
-def connected(target: str) -> ArrowDestination:
-    destination = ArrowDestination(target, folder=Path())
+def connected(target: str) -> Destination:
+    destination = arrow_destination(target, folder=Path())
     destination.open()
     return destination
 
@@ -53,7 +53,7 @@ def lake_of(lake: Lake | Path) -> Lake:
     return DuckDBLake(lake) if isinstance(lake, Path) else lake
 
 
-def opened(lake: Lake | Path, options: str = "") -> ArrowDestination:
+def opened(lake: Lake | Path, options: str = "") -> Destination:
     return lake_of(lake).opened(options)
 
 

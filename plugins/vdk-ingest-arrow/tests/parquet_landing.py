@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from landing import unit
-from vdk.plugin.datasource_base.parts import TableBatch
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.datasource_base.parts import Destination, TableBatch
+from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 
-def opened(lake: Path, options: str = "") -> ArrowDestination:
-    destination = ArrowDestination(f"parquet:///{lake}{options}", folder=lake.parent)
+def opened(lake: Path, options: str = "") -> Destination:
+    destination = arrow_destination(f"parquet:///{lake}{options}", folder=lake.parent)
     destination.open()
     return destination
 

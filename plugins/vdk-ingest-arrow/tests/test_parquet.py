@@ -15,8 +15,8 @@ import pytest
 from landing import APPEND, KEY, REPLACE, UPSERT, deletes, partition, rows, unit
 from parquet_landing import dataset, files, ids, land, left_over, opened, query, states
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, ConfigurationError, DestinationError
-from vdk.plugin.datasource_base.parts import TableBatch, TableSnapshot, TableSpec
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.datasource_base.parts import Destination, TableBatch, TableSnapshot, TableSpec
+from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 
 @pytest.fixture
@@ -68,11 +68,11 @@ def test_rows_without_columns_are_not_dropped_silently(lake: Path) -> None:
             act()
 
 
-def stage(destination: ArrowDestination, data: pa.Table, key: str = "") -> None:
+def stage(destination: Destination, data: pa.Table, key: str = "") -> None:
     destination.stage(partition(key), [rows(REPLACE, data)], "run-1")
 
 
-def publish(destination: ArrowDestination, *specs: TableSpec, partitions: tuple[str, ...] = ("",)) -> list[int]:
+def publish(destination: Destination, *specs: TableSpec, partitions: tuple[str, ...] = ("",)) -> list[int]:
     return destination.publish(TableSnapshot(specs or (REPLACE,), [unit(key=partition(name)) for name in partitions]))
 
 
@@ -399,11 +399,11 @@ def test_files_are_compressed_as_asked_for(lake: Path, compression: str) -> None
 )
 def test_a_target_that_cannot_be_read_is_an_error(tmp_path: Path, target: str, problem: str) -> None:
     with pytest.raises(ConfigurationError, match=problem):
-        ArrowDestination(target, folder=tmp_path)
+        arrow_destination(target, folder=tmp_path)
 
 
 def test_the_identity_is_the_folder_however_it_is_written(lake: Path, tmp_path: Path) -> None:
     lake.mkdir()
     (tmp_path / "link").symlink_to(lake)
     targets = ["parquet:///lake", f"parquet:///{lake}", "PARQUET:///./lake?compression=none", "parquet:///link"]
-    assert {ArrowDestination(target, folder=tmp_path).identity() for target in targets} == {f"arrow parquet:///{lake}"}
+    assert {arrow_destination(target, folder=tmp_path).identity() for target in targets} == {f"arrow parquet:///{lake}"}

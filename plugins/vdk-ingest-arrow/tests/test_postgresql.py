@@ -32,15 +32,15 @@ from vdk.plugin.datasource_base.contract import (
     ConnectionFailedError,
     DestinationError,
 )
-from vdk.plugin.datasource_base.parts import TableSnapshot
+from vdk.plugin.datasource_base.parts import Destination, TableSnapshot
 from vdk.plugin.datasource_base.testing.faults import assert_exactly_once
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 BACKENDS = "FROM pg_stat_activity WHERE application_name = 'vdk-ingest-arrow'"
 
 
-def made(target: str) -> ArrowDestination:
-    return ArrowDestination(target, folder=Path())
+def made(target: str) -> Destination:
+    return arrow_destination(target, folder=Path())
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,8 @@ def test_a_missing_user_and_a_missing_database_are_named(postgresql: PostgresqlL
 
 def test_no_error_and_no_repr_shows_the_password(postgresql: PostgresqlLake) -> None:
     destination = opened(postgresql)
-    seen = [repr(destination), repr(destination._target), repr(vars(destination._target)), destination.identity()]
+    database = destination._database  # type: ignore[attr-defined]
+    seen = [repr(destination), repr(vars(destination)), repr(vars(database)), destination.identity()]
     with pytest.raises(DestinationError) as caught:
         destination.commit(unit(rows(replace(APPEND, name="x" * 64), {"id": [1]})))
     destination.close()
@@ -457,8 +458,8 @@ def test_the_session_writes_values_one_way_whatever_the_database_is_set_to(postg
 def test_without_the_driver_the_error_says_what_to_install() -> None:
     script = (
         "import sys; from pathlib import Path; sys.modules['adbc_driver_postgresql'] = None\n"
-        "from vdk.plugin.ingest_arrow.destination import ArrowDestination\n"
-        "ArrowDestination('postgresql://me:geheim@host/db', folder=Path())"
+        "from vdk.plugin.ingest_arrow.targets import arrow_destination\n"
+        "arrow_destination('postgresql://me:geheim@host/db', folder=Path())"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=os.environ)
     last = ended.stderr.strip().splitlines()[-1]

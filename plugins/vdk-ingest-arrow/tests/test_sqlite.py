@@ -27,7 +27,7 @@ from processes import ENVIRONMENT
 from values import SCHEMA, VALUES
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, DestinationError
 from vdk.plugin.datasource_base.parts import TableSnapshot
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 HOLD = """
 import sqlite3, sys, time
@@ -123,9 +123,9 @@ import os, sys
 from pathlib import Path
 from landing import APPEND, rows, unit
 from vdk.plugin.datasource_base.contract import DestinationError
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.ingest_arrow.targets import arrow_destination
 
-destination = ArrowDestination(sys.argv[1], folder=Path())
+destination = arrow_destination(sys.argv[1], folder=Path())
 one = unit(rows(APPEND, {"id": [2]}))
 if os.geteuid() == 0:  # root may write everything
     os.setgroups([])
@@ -177,7 +177,7 @@ destination.close()
 def test_another_connection_of_the_process_does_not_break_the_locks(sqlite: SqliteLake) -> None:
     """POSIX drops a process's locks on a file when any of its descriptors closes; one copy of SQLite minds it."""
     destination = opened(sqlite)
-    connection = destination._target._database.connection  # type: ignore[attr-defined]
+    database = destination._database  # type: ignore[attr-defined]
 
     def in_between() -> int:
         query(sqlite, "SELECT 1")
@@ -186,7 +186,7 @@ def test_another_connection_of_the_process_does_not_break_the_locks(sqlite: Sqli
             [sys.executable, "-c", script, str(sqlite.path)], capture_output=True, check=False
         ).returncode
 
-    assert connection.transaction(in_between) != 0
+    assert database.transaction(in_between) != 0
     destination.close()
     assert "intruder" not in tables(sqlite)
 
@@ -198,7 +198,7 @@ def test_the_names_that_are_sqlites_own_are_refused(sqlite: SqliteLake) -> None:
 
 def test_there_is_no_schema_to_name() -> None:
     with pytest.raises(ConfigurationError, match="unknown option 'schema'; the options of sqlite are lock_timeout"):
-        ArrowDestination("sqlite:///lake.db?schema=raw", folder=Path())
+        arrow_destination("sqlite:///lake.db?schema=raw", folder=Path())
 
 
 @pytest.mark.parametrize(

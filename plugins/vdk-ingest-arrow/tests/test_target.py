@@ -10,7 +10,7 @@ import pytest
 
 from landing import APPEND, land, opened, query, rows, tables, unit
 from vdk.plugin.datasource_base.contract import ConfigurationError, DestinationError
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def lake(tmp_path: Path) -> Path:
 
 
 def test_three_slashes_start_from_the_flow_files_folder(tmp_path: Path) -> None:
-    made = ArrowDestination("duckdb:///lake.duckdb", folder=tmp_path)
+    made = arrow_destination("duckdb:///lake.duckdb", folder=tmp_path)
     assert made.identity() == f"arrow duckdb:///{tmp_path}/lake.duckdb"
     made.open()
     made.close()
@@ -28,12 +28,12 @@ def test_three_slashes_start_from_the_flow_files_folder(tmp_path: Path) -> None:
 
 
 def test_four_slashes_are_absolute(tmp_path: Path) -> None:
-    made = ArrowDestination(f"duckdb:///{tmp_path}/lake.duckdb", folder=Path("/elsewhere"))
+    made = arrow_destination(f"duckdb:///{tmp_path}/lake.duckdb", folder=Path("/elsewhere"))
     assert made.identity() == f"arrow duckdb:///{tmp_path}/lake.duckdb"
 
 
 def test_percent_signs_are_decoded(tmp_path: Path) -> None:
-    made = ArrowDestination("duckdb:///my%20lake%3F%25.duckdb", folder=tmp_path)
+    made = arrow_destination("duckdb:///my%20lake%3F%25.duckdb", folder=tmp_path)
     made.open()
     made.close()
     assert (tmp_path / "my lake?%.duckdb").exists()
@@ -42,12 +42,12 @@ def test_percent_signs_are_decoded(tmp_path: Path) -> None:
 
 def test_a_link_to_a_database_is_that_database(tmp_path: Path) -> None:
     (tmp_path / "link.duckdb").symlink_to(tmp_path / "lake.duckdb")
-    through_link = ArrowDestination("duckdb:///link.duckdb", folder=tmp_path)
+    through_link = arrow_destination("duckdb:///link.duckdb", folder=tmp_path)
     assert through_link.identity() == f"arrow duckdb:///{tmp_path}/lake.duckdb"
 
 
 def test_making_a_destination_touches_nothing(tmp_path: Path) -> None:
-    ArrowDestination("duckdb:///missing/lake.duckdb", folder=tmp_path)
+    arrow_destination("duckdb:///missing/lake.duckdb", folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -71,7 +71,7 @@ def test_making_a_destination_touches_nothing(tmp_path: Path) -> None:
 )
 def test_a_target_that_names_no_database_is_refused_before_anything_opens(target: str | None, said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        ArrowDestination(target, folder=Path())
+        arrow_destination(target, folder=Path())
     assert said in str(caught.value)
     assert "tiger" not in str(caught.value)
 
@@ -151,7 +151,7 @@ def test_what_the_system_refuses_is_not_tried_again(lake: Path, monkeypatch: pyt
 
 
 def test_closing_twice_and_closing_unopened_is_nothing(lake: Path) -> None:
-    ArrowDestination(f"duckdb:///{lake}", folder=lake.parent).close()
+    arrow_destination(f"duckdb:///{lake}", folder=lake.parent).close()
     made = opened(lake)
     made.close()
     made.close()

@@ -48,19 +48,19 @@ class PagesSource(DataSource[PagesConfig]):
 
 def run(lake: Lake, monkeypatch: pytest.MonkeyPatch, action: Callable[[], None], *, whole: bool = False) -> None:
     """Run a flow of one row a commit; the action comes after the second commit (or staging)."""
-    from vdk.plugin.ingest_arrow.destination import ArrowDestination
+    from vdk.plugin.ingest_arrow.destination import Destination
 
     name = "stage" if whole else "commit"
-    real, calls = getattr(ArrowDestination, name), []
+    real, calls = getattr(Destination, name), []
 
-    def acting(self: ArrowDestination, *args: Any) -> Any:
+    def acting(self: Destination, *args: Any) -> Any:
         result = real(self, *args)
         calls.append(name)
         if len(calls) == 2:
             action()
         return result
 
-    monkeypatch.setattr(ArrowDestination, name, acting)
+    monkeypatch.setattr(Destination, name, acting)
     registry = Registry()
     registry.add("pages", f"{__name__}:PagesSource")
     execute(

@@ -4,8 +4,9 @@ A destination is used by one thread, its writer; it needs no locks of its own. T
 partitions in parallel and hands over what is ready as *commit units*: some consecutive payloads of
 one partition, and the state that covers them.
 
-A destination is found by its method's name (entry-point group ``vdk.datasource.destinations``) and
-made as ``Destination(target, folder=…)``: the flow's target, and the folder relative paths start from.
+A destination is found by its method's name (entry-point group ``vdk.datasource.destinations``) and made as
+``Destination(target, folder=…)``: the flow's target, and the folder relative paths start from. The entry point names
+the class, or a function with these parameters that returns a destination.
 
 A complete, if forgetful, destination is ``vdk.plugin.datasource_base.testing.MemoryDestination``.
 """
@@ -104,7 +105,9 @@ class TableBatch:
     Under ``append``, deletes arrive as rows, with ``_vdk_deleted_at`` already set.
     ``keys`` are always staged before they are committed: consecutive ones for a table belong together, and
     the rows of the table whose key is not among them all are deleted.
-    Types are scalar Arrow types; nested values arrive as ``JSON_TYPE``.
+    Types are scalar Arrow types, as ``normalize_types`` makes them, so a destination does not do it again: text and
+    bytes have one type each, nothing is dictionary- or run-end-encoded, nested values arrive as ``JSON_TYPE``, which is
+    the only extension type, and UUIDs as text.
     """
 
     table: TableSpec

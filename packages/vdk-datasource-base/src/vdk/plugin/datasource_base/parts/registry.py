@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
@@ -14,6 +14,9 @@ from .destination import Destination
 
 SOURCES = "vdk.datasource.sources"
 DESTINATIONS = "vdk.datasource.destinations"
+
+DestinationFactory = Callable[..., Destination]
+"""A ``Destination`` class, or a function with the parameters ``(target, *, folder)`` that returns one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Entries:
         _add(self._sources, Entry(name.lower(), location, location.partition(":")[0]))
 
     def add_destination(self, name: str, location: str) -> None:
-        """Register a destination: its method's name, and ``module:Class``."""
+        """Register a destination: its method's name, and ``module:Class`` or ``module:function``."""
         _add(self._destinations, Entry(name.lower(), location, location.partition(":")[0]))
 
     def add_broken(self, plugin: str, reason: str) -> None:
@@ -89,16 +92,17 @@ class Registry(Entries):
             )
         return found
 
-    def destination(self, method: str) -> type[Destination] | None:
-        """The class of a destination; None where there is none of that name."""
+    def destination(self, method: str) -> DestinationFactory | None:
+        """What makes a destination: its class, or a function; None where the method is unknown."""
         entries = self._destinations.get(method.lower())
         if entries is None:
             return None
         entry = _only(entries)
         found = _load(entry)
-        if not (isinstance(found, type) and issubclass(found, Destination)):
+        if not (issubclass(found, Destination) if isinstance(found, type) else callable(found)):
             raise ConfigurationError(f"destination {method!r} ({entry.location}) is not a Destination")
-        return found
+        factory: DestinationFactory = found
+        return factory
 
     def hint(self, name: str, known: Iterable[str]) -> str:
         """The end of a message about an unknown name: near names, and plugins that may have had it."""

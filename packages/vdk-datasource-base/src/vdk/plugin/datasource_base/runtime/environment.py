@@ -13,7 +13,7 @@ from ..contract import ConfigurationError, DataSource
 from ..parts import Destination
 from ..parts.flow_file import DestinationEntry, LoadedFlow
 from ..parts.references import Lookup, environment
-from ..parts.registry import Registry
+from ..parts.registry import DestinationFactory, Registry
 from .options import Options
 from .report.summary import RunSummary, log_summary
 
@@ -60,9 +60,9 @@ class Environment:
             raise self.unknown_method(entry.method, where)
         return self._native(found, entry.target, folder, where)
 
-    def _native(self, cls: type[Destination], target: str | None, folder: Path, where: str) -> Destination:
+    def _native(self, factory: DestinationFactory, target: str | None, folder: Path, where: str) -> Destination:
         try:
-            return cls(target, folder=folder)
+            return factory(target, folder=folder)
         except ConfigurationError as error:  # which knows its target and not where it was written
             raise type(error)(f"{where}.target: {error}") from error
 

@@ -1,4 +1,4 @@
-"""DuckDB's errors in words, and as what the runtime acts on."""
+"""A connection to a DuckDB file: its lock, its memory, its transactions, and its errors as the runtime's."""
 
 from __future__ import annotations
 
@@ -25,38 +25,45 @@ from vdk.plugin.datasource_base.contract import (
     DestinationError,
 )
 
-from ..parquet.file_moves import disk_errors
-from ..sql.database import constrained, first_bytes, forbidden, something_else
-from ..sql.names import quoted
-from ..target_identity import FileId, check_same, opened_id
-from ..values import UnfitValueError
+from ..filesystem import (
+    FileId,
+    check_same_file,
+    disk_errors,
+    not_a_database,
+    opened_file_id,
+    permission_denied,
+    read_header,
+)
+from ..names import quoted
+from ..sql.database import Database, constraint_error
+from ..values import RefusedValueError
 
 _MAGIC = b"DUCK"
 """Bytes 8 to 12 of a DuckDB file (https://duckdb.org/docs/stable/internals/storage)."""
 _HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
 _REFUSED = re.compile(r"Permission denied|Operation not permitted|Read-only file system")
-"""What the system says for EACCES, EPERM and EROFS: waiting for an hour would not change it."""
+"""The system's messages for EACCES, EPERM and EROFS: a retry would not change them."""
 _DISK = re.compile(r"Cannot open file|Could not (?:open|read|write|sync|truncate|remove|move)|fsync failed")
 """DuckDB wraps what the disk refuses within a COMMIT in the error of a lost race between transactions."""
 _FULL = re.compile(r"No space left|Disk quota exceeded|File too large|disk is full", re.IGNORECASE)
 
 
-def translated(error: duckdb.Error, path: Path) -> DataSourceError:
+def translate_error(error: duckdb.Error, path: Path) -> DataSourceError:
     """A DuckDB error as the runtime understands it: try again, or not."""
     text = str(error).strip().partition("\n\nStack Trace")[0]
     if is_full(error):
         return DestinationError(f"{path}: the disk is full, or the file may not grow: {text}")
     if _REFUSED.search(text):
-        return forbidden(path, text)
+        return permission_denied(path, text)
     if isinstance(error, duckdb.OutOfMemoryException):
         return DestinationError(
             f"{path}: DuckDB's memory limit is too small for this: raise the target's option 'memory_limit' "
             f"('?memory_limit=2GB'). DuckDB says: {text}"
         )
     if isinstance(error, duckdb.ConstraintException):
-        return constrained(str(path), text)
+        return constraint_error(str(path), text)
     if isinstance(error, (duckdb.DataError, duckdb.InvalidInputException)):
-        return UnfitValueError(f"{path}: {text}")
+        return RefusedValueError(f"{path}: {text}")
     if "an index depends on it" in text:
         return DestinationError(
             f"{path}: a column that has to change its type has an index that is not vdk-ingest-arrow's, and DuckDB "
@@ -82,10 +89,10 @@ def is_full(error: duckdb.Error) -> bool:
 
 def check_file(path: Path) -> None:
     """Raises an error for a file that DuckDB cannot open, unless there is none yet, or others have it open."""
-    head = first_bytes(path, 12, "DuckDB")
+    head = read_header(path, 12, "DuckDB")
     # Looked at here, because DuckDB would go and download an extension for the files of others.
     if head is not None and head[8:12] != _MAGIC:
-        raise something_else(path, "is no DuckDB database" if head else "is empty")
+        raise not_a_database(path, "is no DuckDB database" if head else "is empty")
 
 
 def who_is_in_the_way(path: Path, error: duckdb.Error) -> str | None:
@@ -153,15 +160,18 @@ keeps memory flat however large the table. Hundreds of columns need more (256 Ki
 columns, at least), and get it when DuckDB says so."""
 
 
-class DuckDBConnection:
+class DuckDBConnection(Database):
     """One connection to one file, used by one thread at a time.
 
     It connects without a configuration and sets what it needs afterwards: DuckDB refuses a second
     connection of the same process whose configuration differs, and a job's SQL steps connect with none.
     """
 
+    driver_error = duckdb.Error
+
     def __init__(self, path: Path, *, lock_timeout: float, memory_limit: str | None = None) -> None:
         self.path = path
+        self.location = str(path)
         self._lock_timeout = lock_timeout
         self._may_grow = memory_limit is None
         self._mebibytes = FIRST_LIMIT
@@ -172,7 +182,7 @@ class DuckDBConnection:
         self._registered = 0
 
     def open(self) -> None:
-        """Connect, waiting up to the lock timeout for a process that has the file open.
+        """Connect, after waiting up to the lock timeout for a process that has the file open.
 
         :raises ConfigurationError: there is no such folder, or the file is something else.
         :raises ConnectionFailedError: another process still has it.
@@ -181,7 +191,7 @@ class DuckDBConnection:
         if self._connection is not None:
             return
         if self._file is not None:  # after a fatal error, and before a new file is made
-            check_same(self.path, self._file)
+            check_same_file(self.path, self._file)
         check_file(self.path)
         deadline = time.monotonic() + self._lock_timeout
         waited = False
@@ -194,7 +204,7 @@ class DuckDBConnection:
             except duckdb.Error as error:
                 busy = who_is_in_the_way(self.path, error)
                 if busy is None:
-                    raise translated(error, self.path) from error
+                    raise translate_error(error, self.path) from error
                 if time.monotonic() >= deadline:
                     raise ConnectionFailedError(
                         f"{busy}, and still has it after {self._lock_timeout:g} s. End it or wait for it; how long to "
@@ -211,7 +221,7 @@ class DuckDBConnection:
             connection.execute("SET GLOBAL autoinstall_known_extensions = false")
             connection.execute("SET GLOBAL autoload_known_extensions = false")
             connection.execute("SET GLOBAL memory_limit = ?", [self._memory_limit])
-            self._file = opened_id(self.path)
+            self._file = opened_file_id(self.path)
         except duckdb.Error as error:
             connection.close()
             raise ConfigurationError(f"the DuckDB settings of {self.path} do not hold: {error}") from error
@@ -240,12 +250,17 @@ class DuckDBConnection:
             with self._turn.opening, suppress(duckdb.Error):
                 connection.close()
 
-    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement and return all its rows."""
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if self._connection is None:
             self.open()
         assert self._connection is not None
         return self._connection.execute(sql, list(parameters)).fetchall()
+
+    def rows_affected(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        return int(self.execute(sql, parameters)[0][0])
+
+    def translated(self, error: duckdb.Error) -> DataSourceError:
+        return translate_error(error, self.path)
 
     @contextmanager
     def arrow_views(self, tables: Sequence[pa.Table]) -> Iterator[list[str]]:
@@ -262,7 +277,7 @@ class DuckDBConnection:
                 try:
                     connection.register(names[-1], table)
                 except duckdb.Error as error:
-                    raise translated(error, self.path) from error
+                    raise translate_error(error, self.path) from error
             yield [f"temp.main.{quoted(name)}" for name in names]
         finally:
             for name in names:
@@ -286,7 +301,7 @@ class DuckDBConnection:
             except duckdb.TransactionException as error:
                 if not is_conflict(error):  # the write-ahead log could not be written
                     self._disconnect()
-                    raise translated(error, self.path) from error
+                    raise translate_error(error, self.path) from error
                 if time.monotonic() >= deadline:
                     raise ConnectionFailedError(
                         f"{self.path}: another writer of this process changes the same tables: {error}"
@@ -295,17 +310,17 @@ class DuckDBConnection:
                 time.sleep(random.uniform(0.005, 0.05))
             except duckdb.OutOfMemoryException as error:
                 if not self._grown():
-                    raise translated(error, self.path) from error
+                    raise translate_error(error, self.path) from error
             except duckdb.FatalException as error:
                 self._disconnect()  # DuckDB refuses everything until the file is opened anew
-                raise translated(error, self.path) from error
+                raise translate_error(error, self.path) from error
             except duckdb.Error as error:
-                raise translated(error, self.path) from error
+                raise translate_error(error, self.path) from error
 
     def _check_place(self) -> None:
         """Before a commit, so that nothing is written elsewhere; and after it, so that it is certain."""
         if self._file is not None:
-            check_same(self.path, self._file)
+            check_same_file(self.path, self._file)
 
     def _grown(self) -> bool:
         """Allow DuckDB twice the memory, unless a person has set the limit or half of the machine's is used."""
@@ -314,21 +329,21 @@ class DuckDBConnection:
         self._mebibytes *= 2
         self._memory_limit = f"{self._mebibytes}MiB"
         log.info("%s: DuckDB needs more memory for this table: its limit is now %s", self.path, self._memory_limit)
-        self.rows("SET GLOBAL memory_limit = ?", [self._memory_limit])
+        self.execute("SET GLOBAL memory_limit = ?", [self._memory_limit])
         return True
 
     def _attempt(self, work: Callable[[], T], patience: float) -> T:
         if not self._turn.lock.acquire(timeout=patience):
             raise ConnectionFailedError(f"{self.path}: another writer of this process does not come to an end")
         try:
-            self.rows("BEGIN TRANSACTION")
+            self.execute("BEGIN TRANSACTION")
             try:
                 self._check_place()
                 result = work()
-                self.rows("COMMIT")
+                self.execute("COMMIT")
             except BaseException:
                 with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
-                    self.rows("ROLLBACK")
+                    self.execute("ROLLBACK")
                 raise
             return result
         finally:

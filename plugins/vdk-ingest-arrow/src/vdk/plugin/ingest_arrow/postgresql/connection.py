@@ -1,6 +1,6 @@
-"""PostgreSQL's errors in words, and as what the runtime acts on, by their SQLSTATE.
+"""A session of a PostgreSQL server: its settings, its transactions, and its errors as the runtime's.
 
-https://www.postgresql.org/docs/current/errcodes-appendix.html
+For the SQLSTATE codes see https://www.postgresql.org/docs/current/errcodes-appendix.html.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from vdk.plugin.datasource_base.contract import (
     DestinationError,
 )
 
-from ..sql.database import SerializationConflict, constrained
-from ..values import UnfitValueError
+from ..sql.database import Database, SerializationConflict, constraint_error
+from ..values import RefusedValueError
 from .url import PostgresqlUrl
 
-_OVERTAKEN = frozenset({"40001", "40P01", "55P03", "42P06", "42P07"})
+_CONFLICTS = frozenset({"40001", "40P01", "55P03", "42P06", "42P07"})
 """Serialization, deadlock, lock timeout, and tables or schemas that another made at the same moment."""
-_AWAY = re.compile(r"08|57P0[123]|53300")
+_UNREACHABLE = re.compile(r"08|57P0[123]|53300")
 """Connections, shutdown, crash and start-up, too many connections. Before one is made there is no SQLSTATE at all."""
 _LOST = re.compile(
     r"server closed the connection|no connection to the server|connection (?:not open|to .* failed)|"
@@ -74,7 +74,7 @@ _TOO_LARGE = ("54000", "54001")
 _COPIED = re.compile(r"COPY .*, line \d+, column ([^:]+?)(?::|$)")
 
 
-def is_lost(error: Error) -> bool:
+def is_connection_lost(error: Error) -> bool:
     """Whether the connection is of no use any more."""
     state = error.sqlstate
     return (state is None and _LOST.search(str(error)[:_LOOKED_AT]) is not None) or re.match(
@@ -82,35 +82,35 @@ def is_lost(error: Error) -> bool:
     ) is not None
 
 
-def is_overtaken(error: Error) -> bool:
+def is_conflict(error: Error) -> bool:
     """Whether another writer was faster. Of columns, 42701 is also what one is that is named as a system column."""
-    return error.sqlstate in _OVERTAKEN or (error.sqlstate == "42701" and "already exists" in str(error))
+    return error.sqlstate in _CONFLICTS or (error.sqlstate == "42701" and "already exists" in str(error))
 
 
-def translated(error: Error, where: str) -> DataSourceError:
+def translate_error(error: Error, where: str) -> DataSourceError:
     """An error of an open connection as the runtime understands it: try again, or not."""
-    state, text = error.sqlstate or "", message(error)
-    if is_lost(error) or _AWAY.match(state):
+    state, text = error.sqlstate or "", server_message(error)
+    if is_connection_lost(error) or _UNREACHABLE.match(state):
         return ConnectionFailedError(f"{where}: {text}")
-    if is_overtaken(error):
+    if is_conflict(error):
         return ConnectionFailedError(
             f"{where}: another writer has what this one needs for longer than the target's option 'lock_timeout' "
             f"allows: {text}"
         )
     if state.startswith("23"):
-        return constrained(where, text)
+        return constraint_error(where, text)
     remedy = f"{_REMEDIES[state]}. PostgreSQL says: " if state in _REMEDIES else ""
     if state.startswith("22") or state in _TOO_LARGE:
         column = _COPIED.search(text)
-        return UnfitValueError(f"{where}: {remedy}{text}", column[1] if column is not None else None)
+        return RefusedValueError(f"{where}: {remedy}{text}", column[1] if column is not None else None)
     if remedy:
         return DestinationError(f"{where}: {remedy}{text}")
     return DestinationError(f"{where}: {text}")
 
 
-def refused(error: Error, where: str) -> DataSourceError:
+def translate_connect_error(error: Error, where: str) -> DataSourceError:
     """An error of connecting. libpq gives it no SQLSTATE, so it is told by its words."""
-    text = message(error)
+    text = server_message(error)
     if _CREDENTIALS.search(text):
         return AuthenticationError(f"{where} refuses the user or password of the target: {text}")
     if _NO_RIGHT.search(text):
@@ -122,7 +122,7 @@ def refused(error: Error, where: str) -> DataSourceError:
     return ConnectionFailedError(f"{where} is away: {text}")
 
 
-def message(error: Error) -> str:
+def server_message(error: Error) -> str:
     """What PostgreSQL says, without the statement and the driver's own words around it."""
     text = str(error).partition("\n\nQuery was")[0]
     text = re.sub(r"\.? ?SQLSTATE: \w+\s*$", "", text)
@@ -149,11 +149,14 @@ _SESSION = {
 _DATABASE = "SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = current_database()"
 
 
-class PostgresqlConnection:
+class PostgresqlConnection(Database):
     """One session, used by one thread at a time. After it was lost, the next statement makes another."""
+
+    driver_error = Error
 
     def __init__(self, url: PostgresqlUrl) -> None:
         self._url = url
+        self.location = url.location
         self._connection: dbapi.Connection | None = None
         self._cursor: dbapi.Cursor | None = None
         self._database: tuple[object, ...] | None = None
@@ -171,7 +174,7 @@ class PostgresqlConnection:
             # Statements begin and end the transactions themselves.
             self._connection = postgresql.connect(self._url.conninfo, autocommit=True)
         except Error as error:
-            raise self._safe(refused(error, self._url.place)) from None
+            raise self._safe(translate_connect_error(error, self._url.location)) from None
         try:
             self._cursor = self._connection.cursor()
             # 0 would be no timeout at all.
@@ -182,7 +185,7 @@ class PostgresqlConnection:
             self._check_place(self._cursor)
         except Error as error:
             self._disconnect()
-            raise self.safe(error) from error
+            raise self.translated(error) from error
         except DestinationError:
             self._disconnect()
             raise
@@ -193,7 +196,7 @@ class PostgresqlConnection:
         found = tuple(cursor.fetchall()[0])
         if self._database not in (None, found):
             raise DestinationError(
-                f"{self._url.place} was replaced by another one while the run was at work: what the run "
+                f"{self._url.location} was replaced by another one while the run was at work: what the run "
                 "has committed went with the old one. Run again: it goes on from the states that are found there"
             )
         self._database = found
@@ -221,21 +224,20 @@ class PostgresqlConnection:
         try:
             return work(self._cursor)
         except Error as error:
-            if is_lost(error):
+            if is_connection_lost(error):
                 self._disconnect()
             raise
 
-    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement and return all its rows."""
-
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         def execute(cursor: dbapi.Cursor) -> list[tuple[Any, ...]]:
             cursor.execute(sql, tuple(parameters) or None)
             return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
 
         return self.run(execute)
 
-    def changed(self, sql: str) -> int:
-        """Run a statement without parameters and return how many rows it was for."""
+    def rows_affected(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        if parameters:  # with them the driver counts no rows
+            return len(self.execute(f"{sql} RETURNING 1", parameters))
 
         def execute(cursor: dbapi.Cursor) -> int:
             cursor.execute(sql)
@@ -258,35 +260,35 @@ class PostgresqlConnection:
             try:
                 return self._attempt(work)
             except (Error, SerializationConflict) as error:
-                overtaken = isinstance(error, SerializationConflict) or is_overtaken(error)
+                overtaken = isinstance(error, SerializationConflict) or is_conflict(error)
                 if not overtaken or time.monotonic() >= deadline:
                     raise
                 log.debug("another writer was faster, trying again: %s", error)
                 time.sleep(random.uniform(0.005, 0.05))
 
-    def safe(self, error: Error) -> DataSourceError:
+    def translated(self, error: Error) -> DataSourceError:
         """A driver's error as the runtime understands it, without secrets."""
-        return self._safe(translated(error, self._url.place))
+        return self._safe(translate_error(error, self._url.location))
 
     def _attempt(self, work: Callable[[], T]) -> T:
         self._begin()
         try:
             result = work()
-            self.rows("COMMIT")
+            self.execute("COMMIT")
         except BaseException:
             if self._connection is not None:
                 with suppress(Error):
-                    self.rows("ROLLBACK")
+                    self.execute("ROLLBACK")
             raise
         return result
 
     def _begin(self) -> None:
         try:
-            self.rows("BEGIN")
+            self.execute("BEGIN")
         except Error:
             if self._connection is not None:
                 raise
-            self.rows("BEGIN")  # it was lost while nobody used it, so nothing is lost with it
+            self.execute("BEGIN")  # it was lost while nobody used it, so nothing is lost with it
 
     def _safe(self, error: DataSourceError) -> DataSourceError:
         return type(error)(self._url.redacted(str(error)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..values import UnfitValueError, is_json, json_text
+from ..values import RefusedValueError, is_json, json_text
 
 _FIRST = -210_866_803_200_000_000
 """Microseconds from 1970 back to 4714-11-24 BC, the first day that PostgreSQL has (MIN_TIMESTAMP in timestamp.h)."""
@@ -16,7 +16,7 @@ _JSONB_VERSION = b"\x01"
 def wire_table(table: pa.Table) -> pa.Table:
     """A plain table for COPY.
 
-    :raises UnfitValueError: for a time in nanoseconds that is no whole number of microseconds.
+    :raises RefusedValueError: for a time in nanoseconds that is no whole number of microseconds.
     """
     names = table.schema.names
     return pa.table([_wire(table.column(name), name) for name in names], names=names)
@@ -41,7 +41,7 @@ def _wire(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
         column = _cast(column, pa.timestamp("us", type_.tz), name)
         first = pc.min(column.cast(pa.int64())).as_py()
         if first is not None and first < _FIRST:  # the driver fails without a reason
-            raise UnfitValueError(f"column {name!r}: a time is before 4713 BC: correct it with a transform", name)
+            raise RefusedValueError(f"column {name!r}: a time is before 4713 BC: correct it with a transform", name)
     return column
 
 
@@ -49,14 +49,14 @@ def _cast(column: pa.ChunkedArray, type_: pa.DataType, name: str) -> pa.ChunkedA
     try:
         return column.cast(type_)
     except pa.ArrowInvalid as error:
-        raise UnfitValueError(f"column {name!r}: {error}: correct it with a transform", name) from error
+        raise RefusedValueError(f"column {name!r}: {error}: correct it with a transform", name) from error
 
 
 def _microseconds(column: pa.ChunkedArray, type_: pa.DataType, name: str) -> pa.ChunkedArray:
     try:
         return column.cast(type_)
     except pa.ArrowInvalid:
-        raise UnfitValueError(
+        raise RefusedValueError(
             f"column {name!r}: a time that is no whole number of microseconds cannot be kept in PostgreSQL: bring it "
             "to microseconds, or to an integer of nanoseconds, with a transform",
             name,

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlencode
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
-from ..url import TargetUrl
+from ..targets import TargetUrl
 
 EXAMPLE = "postgresql://user:password@host/database"
 OPTIONS = ("schema", "lock_timeout")
@@ -31,12 +31,12 @@ class PostgresqlUrl:
     """A target taken apart.
 
     :param conninfo: what libpq connects with. Its repr is never shown: the password is in it.
-    :param place: the same without user, password and options: ``postgresql://host:5432/database``.
+    :param location: the same without user, password and options: ``postgresql://host:5432/database``.
     :param secrets: what must not be seen in any text, as libpq may spell it.
     """
 
     conninfo: str = field(repr=False)
-    place: str
+    location: str
     schema: str
     lock_timeout: float
     secrets: tuple[str, ...] = field(repr=False)

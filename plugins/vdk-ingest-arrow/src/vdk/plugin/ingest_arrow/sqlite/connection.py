@@ -1,4 +1,7 @@
-"""SQLite's errors in words, and as what the runtime acts on (https://www.sqlite.org/rescode.html)."""
+"""A connection to an SQLite file: its settings, its transactions, and its errors as the runtime's.
+
+For the error codes see https://www.sqlite.org/rescode.html.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ from vdk.plugin.datasource_base.contract import (
     DestinationError,
 )
 
-from ..sql.database import constrained, first_bytes, forbidden, something_else
-from ..target_identity import FileId, check_same, opened_id
-from ..values import UnfitValueError
+from ..filesystem import FileId, check_same_file, not_a_database, opened_file_id, permission_denied, read_header
+from ..sql.database import Database, constraint_error
+from ..values import RefusedValueError
 from .values import CAST, cast
 
 _MAGIC = b"SQLite format 3\0"
@@ -27,7 +30,7 @@ _FULL = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 """A file that may not grow; the second is the index of a write-ahead log."""
 
 
-def translated(error: sqlite3.Error, path: Path, lock_timeout: float) -> DataSourceError:
+def translate_error(error: sqlite3.Error, path: Path, lock_timeout: float) -> DataSourceError:
     """An SQLite error as the runtime understands it: try again, or not."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     text = f"{error} ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
@@ -39,7 +42,7 @@ def translated(error: sqlite3.Error, path: Path, lock_timeout: float) -> DataSou
     if code == sqlite3.SQLITE_FULL or getattr(error, "sqlite_errorcode", 0) in _FULL:
         return DestinationError(f"{path}: the disk is full, or the file may not grow: {text}")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
-        return forbidden(path, text)
+        return permission_denied(path, text)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return DestinationError(
             f"{path} is damaged: restore it from a copy, or recover what is readable with the command "
@@ -47,9 +50,9 @@ def translated(error: sqlite3.Error, path: Path, lock_timeout: float) -> DataSou
         )
     unfit = code in (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH) or "malformed JSON" in text
     if unfit or isinstance(error, sqlite3.DataError):
-        return UnfitValueError(f"{path}: {text}")
+        return RefusedValueError(f"{path}: {text}")
     if code == sqlite3.SQLITE_CONSTRAINT:
-        return constrained(str(path), text)
+        return constraint_error(str(path), text)
     if code == sqlite3.SQLITE_IOERR:
         return ConnectionFailedError(f"{path}: {text}")
     return DestinationError(f"{path}: {text}")
@@ -57,8 +60,8 @@ def translated(error: sqlite3.Error, path: Path, lock_timeout: float) -> DataSou
 
 def check_file(path: Path) -> None:
     """Raises an error for a file that is no SQLite database, unless there is none yet. An empty one is one."""
-    if first_bytes(path, len(_MAGIC), "SQLite") not in (None, b"", _MAGIC):
-        raise something_else(path, "is no SQLite database")
+    if read_header(path, len(_MAGIC), "SQLite") not in (None, b"", _MAGIC):
+        raise not_a_database(path, "is no SQLite database")
 
 
 T = TypeVar("T")
@@ -77,11 +80,14 @@ _SETTINGS = (
 # a rollback journal: afterwards it is one file, and it works in shared folders, where WAL does not.
 
 
-class SqliteConnection:
+class SqliteConnection(Database):
     """One connection to one file, used by one thread at a time."""
+
+    driver_error = sqlite3.Error
 
     def __init__(self, path: Path, *, lock_timeout: float) -> None:
         self._path = path
+        self.location = str(path)
         self._lock_timeout = lock_timeout
         self._connection: sqlite3.Connection | None = None
         self._file: FileId | None = None
@@ -111,7 +117,7 @@ class SqliteConnection:
             connection.create_function(CAST, 3, cast, deterministic=True)
             # Reads the file's first page, and takes the lock that writing takes.
             self.transaction(lambda: None)
-            self._file = opened_id(self._path)
+            self._file = opened_file_id(self._path)
         except sqlite3.Error as error:
             self.close()
             raise self.translated(error) from error
@@ -127,8 +133,11 @@ class SqliteConnection:
             with suppress(sqlite3.Error):
                 connection.close()
 
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
-        return self._opened().execute(sql, tuple(parameters))
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._opened().execute(sql, tuple(parameters)).fetchall()
+
+    def rows_affected(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        return self._opened().execute(sql, tuple(parameters)).rowcount
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         self._opened().executemany(sql, rows)
@@ -154,12 +163,12 @@ class SqliteConnection:
         return result
 
     def translated(self, error: sqlite3.Error) -> DataSourceError:
-        return translated(error, self._path, self._lock_timeout)
+        return translate_error(error, self._path, self._lock_timeout)
 
     def _check_place(self) -> None:
         """Before a commit, so that nothing is written elsewhere; and after it, so that it is certain."""
         if self._file is not None:
-            check_same(self._path, self._file)
+            check_same_file(self._path, self._file)
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
