@@ -121,7 +121,7 @@ class SqliteLake(Lake):
         "VARCHAR": "TEXT",
         "JSON": "JSON_TEXT",
         "INTERVAL": "INTERVAL MICROSECOND",
-        **{same: same for same in ("BOOLEAN", "BLOB", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "UUID")},
+        **{same: same for same in ("BOOLEAN", "BLOB", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")},
         **{same: same for same in ("TIMESTAMP_NS", "TIME_NS")},
         "TIMESTAMPTZ_NS": "TIMESTAMP_NS WITH TIME ZONE",
     }
@@ -172,7 +172,7 @@ class PostgresqlLake(Lake):
         "TIME": "time without time zone",
         "TIMESTAMP": "timestamp without time zone",
         "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
-        **{name: name.lower() for name in ("BOOLEAN", "DATE", "UUID", "INTERVAL")},
+        **{name: name.lower() for name in ("BOOLEAN", "DATE", "INTERVAL")},
     }
 
     def __init__(self, server: Server, database: str, folder: Path) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from lakes import DuckDBLake, Lake
 from vdk.plugin.datasource_base.parts import CommitUnit, Destination, StateKey, TableBatch, TableSpec
+from vdk.plugin.datasource_base.parts.normalize_types import normalize_types
 from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 KEY = StateKey("shop", "sqlite /shop.db", "orders", "", "orders")
@@ -23,7 +24,8 @@ def partition(name: str) -> StateKey:
 
 
 def rows(spec: TableSpec, data: Mapping[str, Any] | pa.Table) -> TableBatch:
-    return TableBatch(spec, "rows", data if isinstance(data, pa.Table) else pa.table(dict(data)))
+    """Rows as the runtime hands them over: with normalized types."""
+    return TableBatch(spec, "rows", normalize_types(data if isinstance(data, pa.Table) else pa.table(dict(data))))
 
 
 def deletes(spec: TableSpec, data: Mapping[str, Any]) -> TableBatch:

@@ -238,7 +238,7 @@ def test_foreign_files_outlive_every_generation(lake: Path) -> None:
 def test_where_folders_cannot_be_exchanged_the_old_one_is_moved_away_first(
     lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vdk.plugin.ingest_arrow.parquet.file_moves.exchange", lambda one, other: False)
+    monkeypatch.setattr("vdk.plugin.ingest_arrow.parquet.file_moves.exchange", lambda first, second: False)
     test_foreign_files_outlive_every_generation(lake)
     assert left_over(lake) == []
 
@@ -250,7 +250,7 @@ def test_upserts_and_deletes_are_refused(lake: Path, spec: TableSpec) -> None:
     assert not destination.deletes
     with pytest.raises(DestinationError, match="only appended here"):
         destination.commit(unit(rows(spec, {"id": [1]})))
-    with pytest.raises(DestinationError, match="cannot be deleted by key"):
+    with pytest.raises(DestinationError, match="cannot delete rows by key: append the deletes"):
         destination.commit(unit(deletes(spec, {"id": [1]})))
     assert not (lake / "orders").exists()
 
@@ -393,7 +393,7 @@ def test_files_are_compressed_as_asked_for(lake: Path, compression: str) -> None
         ("parquet:///lake?file_rows=0", "'file_rows' is '0'"),
         ("parquet:///lake?file_rows=1e6", "'file_rows' is '1e6'"),
         ("parquet:///lake?lock_timeout=soon", "'lock_timeout'"),
-        ("parquet:///lake?schema=", "'schema' names no folder"),
+        ("parquet:///lake?schema=", "'schema' is not a folder name"),
         ("parquet:///lake?mode=x", "unknown option 'mode'.*schema, compression, file_rows, merge_files"),
     ],
 )

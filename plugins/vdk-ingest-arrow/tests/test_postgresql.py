@@ -61,15 +61,15 @@ def test_a_database_is_one_whoever_connects_and_however(target: str, identity: s
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("postgresql://me:geheim@db.example", "names no database"),
-        ("postgresql://me:geheim@db.example/?schema=raw", "names no database"),
+        ("postgresql://me:geheim@db.example", "lacks a database: write it as in"),
+        ("postgresql://me:geheim@db.example/?schema=raw", "lacks a database: write it as in"),
         ("postgresql://me:geheim%zz@db.example/shop", "begins no %XX"),
         ("postgresql://me:x@geheim@db.example/shop", "more than one '@'"),
         ("postgresql://me:geheim/y@db.example/shop", "an '@' behind"),
         ("postgresql://me:x/geheim@db.example/shop", "an '@' behind"),
         ("postgresql://me:x/y?geheim@db.example/shop", "behind a '/' or '\\?'"),
         ("postgresql://me:x?geheim@db.example/shop", "behind a '/' or '\\?'"),
-        ("postgresql://me:geheim@db.example/shop?schema=", "names no schema"),
+        ("postgresql://me:geheim@db.example/shop?schema=", "not a schema name"),
         ("postgresql://me:geheim@db.example/shop?lock_timeout=soon", "is no duration"),
         ("postgresql://me:geheim@db.example/shop?sslmode=a&sslmode=b", "twice"),
     ],
@@ -84,10 +84,10 @@ def test_a_target_that_names_no_database_is_refused_before_anything_opens(target
     ("options", "kind", "said"),
     [
         ("?sslmode=require", ConfigurationError, "does not support SSL"),
-        ("?sslmode=geheim", ConfigurationError, "options do not hold: .*sslmode"),
-        ("?host=%00", ConfigurationError, "options do not hold: forbidden value %00"),
-        ("?shema=raw", ConfigurationError, "options do not hold: .*shema"),
-        ("?host=127.0.0.1&port=1", ConnectionFailedError, "is away"),
+        ("?sslmode=geheim", ConfigurationError, "libpq rejects the target's options: .*sslmode"),
+        ("?host=%00", ConfigurationError, "libpq rejects the target's options: .*forbidden value %00"),
+        ("?shema=raw", ConfigurationError, "libpq rejects the target's options: .*shema"),
+        ("?host=127.0.0.1&port=1", ConnectionFailedError, "is unreachable"),
     ],
 )
 def test_options_that_are_not_ours_are_libpqs(
@@ -107,7 +107,7 @@ def test_a_wrong_password_is_refused_once_and_never_shown(postgresql: Postgresql
 def test_a_missing_user_and_a_missing_database_are_named(postgresql: PostgresqlLake) -> None:
     with pytest.raises(AuthenticationError, match='user "nobody"'):
         connected(postgresql.target().replace("postgres:", "nobody:"))
-    with pytest.raises(ConfigurationError, match=r'no such database.*"missing"'):
+    with pytest.raises(ConfigurationError, match=r'database does not exist: create it.*"missing"'):
         connected(postgresql.server.url("missing"))
 
 
@@ -326,7 +326,7 @@ def test_what_is_staged_outlives_a_crash_of_the_server(postgresql: PostgresqlLak
     postgresql.server.end(signal.SIGQUIT)
     with pytest.raises(ConnectionFailedError):
         destination.load_states("shop")
-    with pytest.raises(ConnectionFailedError, match="is away"):
+    with pytest.raises(ConnectionFailedError, match="is unreachable"):
         destination.load_states("shop")
     postgresql.server.start()
     destination.commit(unit(state={"n": 1}))
@@ -337,7 +337,7 @@ def test_what_is_staged_outlives_a_crash_of_the_server(postgresql: PostgresqlLak
 @pytest.mark.parametrize("name", ["x" * 64, "é" * 32])
 def test_a_name_that_would_be_cut_off_is_refused(postgresql: PostgresqlLake, name: str) -> None:
     """Two that begin alike would be one."""
-    said = "the name has 64 bytes, and PostgreSQL keeps 63"
+    said = "the name has 64 bytes, and PostgreSQL allows 63"
     with pytest.raises(DestinationError, match=said):
         land(postgresql, rows(replace(APPEND, name=name), {"id": [1]}))
     with pytest.raises(DestinationError, match=said):

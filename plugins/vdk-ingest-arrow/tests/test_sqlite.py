@@ -102,7 +102,7 @@ def test_an_empty_file_is_an_empty_database(sqlite: SqliteLake) -> None:
 @pytest.mark.parametrize("content", [b"hello", b"\0" * 8 + b"DUCK" + b"\0" * 4096, b"SQLite format 2\0" + b"\0" * 4096])
 def test_a_file_that_is_something_else_is_left_as_it_is(sqlite: SqliteLake, content: bytes) -> None:
     sqlite.path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match=r"lake\.db is no SQLite database"):
+    with pytest.raises(ConfigurationError, match=r"lake\.db is not an SQLite database"):
         opened(sqlite)
     assert sqlite.path.read_bytes() == content
 
@@ -151,7 +151,7 @@ def test_what_may_not_be_written_is_an_error_that_says_so(what: str) -> None:
             [sys.executable, "-c", LAND, lake.target()], env=ENVIRONMENT, capture_output=True, text=True, check=False
         )
         lake.folder.chmod(0o777)
-        assert ended.stdout.startswith(f"refused: {lake.path} may not be written"), ended.stderr
+        assert ended.stdout.startswith(f"refused: {lake.path}: permission denied"), ended.stderr
         assert query(lake, "SELECT id FROM orders") == [(1,)]
 
 
@@ -192,7 +192,7 @@ def test_another_connection_of_the_process_does_not_break_the_locks(sqlite: Sqli
 
 
 def test_the_names_that_are_sqlites_own_are_refused(sqlite: SqliteLake) -> None:
-    with pytest.raises(DestinationError, match=r"'SQLite_orders' cannot be: .*SQLite's own"):
+    with pytest.raises(DestinationError, match=r"'SQLite_orders' is not possible: .*SQLite"):
         land(sqlite, rows(replace(APPEND, name="SQLite_orders"), {"id": [1]}))
 
 

@@ -164,7 +164,7 @@ def test_rows_that_another_run_discarded_are_missed(lake: Lake, destination: Des
         else:
             destination.commit(unit(state={"n": 1}))
 
-    with pytest.raises(ConcurrentRunError, match=r"had set aside in .* are gone"):
+    with pytest.raises(ConcurrentRunError, match=r"had staged in .* were dropped by another run"):
         publish_or_commit()
     assert states(lake) == []
     destination.discard(KEY)

@@ -126,7 +126,7 @@ def test_a_version_that_is_not_the_stored_one_is_another_run(
 
 @any_target
 def test_a_state_that_was_forgotten_meanwhile_is_another_run(destination: Destination) -> None:
-    with pytest.raises(ConcurrentRunError, match="what is stored is none"):
+    with pytest.raises(ConcurrentRunError, match="the stored one is none"):
         destination.commit(unit(ROW, state={"n": 2}, version=1))
 
 
@@ -146,7 +146,7 @@ def test_a_generation_publishes_its_states_or_nothing(lake: Lake, destination: D
 
 @any_target
 def test_a_state_that_is_no_json_is_refused(lake: Lake, destination: Destination) -> None:
-    with pytest.raises(DestinationError, match="the state is no JSON"):
+    with pytest.raises(DestinationError, match="the state is not valid JSON"):
         destination.commit(unit(ROW, state={"n": float("nan")}))
     assert tables(lake) == []
 

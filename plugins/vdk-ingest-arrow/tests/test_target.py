@@ -56,15 +56,15 @@ def test_making_a_destination_touches_nothing(tmp_path: Path) -> None:
     [
         (None, "needs a target"),
         ("", "needs a target"),
-        ("lake.duckdb", "no URL"),
-        ("oracle://scott:tiger@host/db", "no target for oracle:// URLs; there are duckdb://"),
+        ("lake.duckdb", "is not a URL: write it as in"),
+        ("oracle://scott:tiger@host/db", "does not know oracle:// URLs: use one of duckdb://"),
         ("duckdb://", "in memory"),
         ("duckdb:///", "in memory"),
         ("duckdb:///:memory:", "in memory"),
         ("duckdb://lake.duckdb", "three slashes"),
         ("duckdb:///lake.duckdb?shema=raw", "unknown option 'shema'; the options of duckdb are schema,"),
         ("duckdb:///lake.duckdb?schema=a&schema=b", "twice"),
-        ("duckdb:///lake.duckdb?schema=", "names no schema"),
+        ("duckdb:///lake.duckdb?schema=", "not a schema name"),
         ("duckdb:///lake.duckdb?lock_timeout=soon", "'lock_timeout': 'soon' is no duration"),
         ("duckdb:///a%00b", "NUL"),
     ],
@@ -77,7 +77,7 @@ def test_a_target_that_names_no_database_is_refused_before_anything_opens(target
 
 
 def test_a_memory_limit_that_duckdb_cannot_read_is_refused(lake: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"settings of .* do not hold"):
+    with pytest.raises(ConfigurationError, match=r"DuckDB rejects the settings of .*"):
         opened(lake, "?memory_limit=plenty")
 
 
@@ -113,7 +113,7 @@ def test_a_folder_is_no_database(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"hello", b"SQLite format 3\0" + b"\0" * 4096, b"x" * 20_000])
 def test_a_file_that_is_something_else_is_left_as_it_is(lake: Path, content: bytes) -> None:
     lake.write_bytes(content)
-    with pytest.raises(ConfigurationError, match=r"lake\.duckdb is (no DuckDB database|empty)"):
+    with pytest.raises(ConfigurationError, match=r"lake\.duckdb is (not a DuckDB database|empty)"):
         opened(lake)
     assert lake.read_bytes() == content
 
@@ -132,7 +132,7 @@ def test_a_damaged_database_is_an_error(lake: Path) -> None:
 def test_a_file_that_may_not_be_written_is_an_error(lake: Path) -> None:
     land(lake, rows(APPEND, {"id": [1]}))
     lake.chmod(0o444)
-    with pytest.raises(DestinationError, match="may not be written"):
+    with pytest.raises(DestinationError, match="permission denied"):
         opened(lake)
 
 
@@ -146,7 +146,7 @@ def test_what_the_system_refuses_is_not_tried_again(lake: Path, monkeypatch: pyt
             raise duckdb.IOException(f"IO Error: {text}")
 
         monkeypatch.setattr(duckdb, "connect", refuse)
-        with pytest.raises(DestinationError, match=f"may not be written by this user: .*{said}"):
+        with pytest.raises(DestinationError, match=f"permission denied: this user must be able to write .*{said}"):
             opened(lake)
 
 

@@ -36,7 +36,7 @@ CASES: list[tuple[str, pa.Array, str, list[Any]]] = [
     ("float", pa.array([0.5], pa.float32()), "FLOAT", [0.5]),
     ("double", pa.array([0.1, 5e-324, float("inf")]), "DOUBLE", [0.1, 5e-324, float("inf")]),
     ("bool", pa.array([True, False, None]), "BOOLEAN", [True, False, None]),
-    ("bool8", extension(pa.bool8(), [1, 0]), "BOOLEAN", [True, False]),
+    ("bool8", extension(pa.bool8(), [1, 0]), "TINYINT", [1, 0]),
     ("decimal", pa.array([Decimal("1.10")], pa.decimal128(38, 9)), "DECIMAL(38,9)", [Decimal("1.100000000")]),
     ("decimal32", pa.array([Decimal("1.10")], pa.decimal32(5, 2)), "DECIMAL(5,2)", [Decimal("1.10")]),
     ("decimal of hundreds", pa.array([Decimal(1200)], pa.decimal128(4, -2)), "DECIMAL(6,0)", [Decimal(1200)]),
@@ -138,7 +138,7 @@ TIMES = [
 @pytest.mark.parametrize(("array", "type_", "text"), [case[1:] for case in TIMES], ids=[case[0] for case in TIMES])
 def test_times_keep_zone_and_fraction(lake: Lake, array: pa.Array, type_: str, text: str) -> None:
     if lake.kind == "postgresql" and type_.endswith("_NS"):
-        with pytest.raises(DestinationError, match=r"column 'a': a time that is no whole number of microseconds"):
+        with pytest.raises(DestinationError, match=r"column 'a': a time is not a whole number of microseconds"):
             land(lake, rows(APPEND, {"a": array}))
         return
     land(lake, rows(APPEND, {"a": array}))
@@ -195,9 +195,9 @@ def test_text_that_is_no_json_does_not_become_json(lake: Lake) -> None:
         land(lake, rows(APPEND, {"a": extension(JSON_TYPE, ["{nonsense"])}))
 
 
-def test_a_uuid_is_a_uuid(lake: Lake) -> None:
+def test_a_uuid_is_text(lake: Lake) -> None:
     land(lake, rows(APPEND, {"a": extension(pa.uuid(), [b"\1" * 16])}))
-    assert columns(lake) == lake.spelled({"a": "UUID"})
+    assert columns(lake) == lake.spelled({"a": "VARCHAR"})
     assert query(lake, "SELECT CAST(a AS VARCHAR) FROM orders") == [("01010101-0101-0101-0101-010101010101",)]
 
 
@@ -214,6 +214,6 @@ def test_more_columns_than_a_table_takes_are_an_error(lake: Lake, already: bool)
         pytest.skip("DuckDB has no limit of its own")
     if already:
         land(lake, rows(APPEND, {f"c{i}": pa.array([i], pa.int16()) for i in range(most)}))
-    with pytest.raises(DestinationError, match=r"too many columns|1600 columns in a table at the most"):
+    with pytest.raises(DestinationError, match=r"too many columns|1600 columns at most"):
         land(lake, rows(APPEND, {f"c{i}": pa.array([i], pa.int16()) for i in range(most + 1)}))
     assert tables(lake) == (["orders"] if already else [])

@@ -120,7 +120,9 @@ class TargetUrl:
         """The option ``schema``. Raises ``ConfigurationError`` for an empty name."""
         schema = self.options.get("schema", default)
         if not schema or "\0" in schema:
-            raise ConfigurationError(f"the target's option 'schema' is empty: name a schema, as in '?schema={default}'")
+            raise ConfigurationError(
+                f"the target's option 'schema' is not a schema name: write it as in '?schema={default}'"
+            )
         return schema
 
     def lock_timeout(self) -> float:

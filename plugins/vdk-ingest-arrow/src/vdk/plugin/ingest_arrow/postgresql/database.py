@@ -17,7 +17,7 @@ from ..sql.database import Incoming, LoadedRows
 from ..sql.target import SqlTarget
 from ..sql.types import Columns, Types
 from .connection import PostgresqlConnection
-from .copy_encoding import wire_table
+from .copy_encoding import encode_table
 from .url import PostgresqlUrl
 
 _TIMESTAMP, _TIME = "timestamp without time zone", "time without time zone"
@@ -127,7 +127,7 @@ class PostgresqlDatabase(PostgresqlConnection):
         if incoming.arrow is None or not typed or any(incoming.types[name] != columns[name] for name in typed):
             super().insert(incoming, table, names, columns)
             return
-        self.copy(table, wire_table(incoming.arrow.select(typed)), schema=self._schema)
+        self.copy(table, encode_table(incoming.arrow.select(typed)), schema=self._schema)
 
     def fold(self, name: str) -> str:
         return name
@@ -244,7 +244,7 @@ class PostgresqlDatabase(PostgresqlConnection):
         name = f"_vdk_arrow_{self._loaded}"
         listed = ", ".join(f"{quoted(column)} {type_}" for column, type_ in columns.items())
         self.execute(f"CREATE TEMPORARY TABLE {name} ({listed}) ON COMMIT DROP")
-        self.copy(name, wire_table(table), schema=None)
+        self.copy(name, encode_table(table), schema=None)
         return f"pg_temp.{name}"
 
 

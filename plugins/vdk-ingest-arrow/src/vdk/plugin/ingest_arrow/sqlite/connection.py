@@ -36,11 +36,11 @@ def translate_error(error: sqlite3.Error, path: Path, lock_timeout: float) -> Da
     text = f"{error} ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return ConnectionFailedError(
-            f"another process or connection uses {path}, and still does after {lock_timeout:g} s. End it or wait for "
-            f"it; how long to wait is set by the target's option 'lock_timeout' ('?lock_timeout=5m'): {text}"
+            f"another process or connection uses {path}, still after {lock_timeout:g} s. End it, wait for it, or raise "
+            f"the target's option 'lock_timeout' ('?lock_timeout=5m'): {text}"
         )
     if code == sqlite3.SQLITE_FULL or getattr(error, "sqlite_errorcode", 0) in _FULL:
-        return DestinationError(f"{path}: the disk is full, or the file may not grow: {text}")
+        return DestinationError(f"{path}: the disk is full, or the file may not grow: make room, and run again: {text}")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
         return permission_denied(path, text)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
@@ -59,25 +59,25 @@ def translate_error(error: sqlite3.Error, path: Path, lock_timeout: float) -> Da
 
 
 def check_file(path: Path) -> None:
-    """Raises an error for a file that is no SQLite database, unless there is none yet. An empty one is one."""
+    """Raises ``ConfigurationError`` for a file that is not an SQLite database. An empty one is, and a missing one."""
     if read_header(path, len(_MAGIC), "SQLite") not in (None, b"", _MAGIC):
-        raise not_a_database(path, "is no SQLite database")
+        raise not_a_database(path, "is not an SQLite database")
 
 
 T = TypeVar("T")
 OLDEST = (3, 35)
-"""UPDATE … FROM is of 3.33, RETURNING and DROP COLUMN of 3.35 (2021-03-12)."""
+"""UPDATE … FROM came with 3.33, RETURNING and DROP COLUMN with 3.35 (2021-03-12)."""
 _SETTINGS = (
     # A commit that returned survives a power cut.
     "synchronous = FULL",
     # 32 MiB of pages, so that a batch is written once and not in pieces.
     "cache_size = -32768",
-    # A table is renamed into the place of another: the views of that one are to stay as they are meanwhile.
+    # When a table takes the place of another, the views of that one must not be rewritten.
     "legacy_alter_table = ON",
     "foreign_keys = OFF",
 )
-# The journal's mode is the file's own, and stays as it is: a person who has set it to WAL keeps that. A new file has
-# a rollback journal: afterwards it is one file, and it works in shared folders, where WAL does not.
+# The journal mode belongs to the file and is not changed, so WAL stays WAL. A new file has a rollback journal: it is a
+# single file after the run, and works in shared folders, where WAL does not.
 
 
 class SqliteConnection(Database):
@@ -95,9 +95,9 @@ class SqliteConnection(Database):
     def open(self) -> None:
         """Connect.
 
-        :raises ConfigurationError: there is no such folder, or the file is something else.
-        :raises ConnectionFailedError: another process still has it after the lock timeout.
-        :raises DestinationError: it is damaged, or may not be read and written.
+        :raises ConfigurationError: the folder does not exist, or the file is something else.
+        :raises ConnectionFailedError: another process still has it locked after the lock timeout.
+        :raises DestinationError: it is damaged, or cannot be read and written.
         """
         if self._connection is not None:
             return
@@ -126,7 +126,7 @@ class SqliteConnection(Database):
             raise
 
     def close(self) -> None:
-        """Let go of the file. Idempotent."""
+        """Idempotent."""
         connection, self._connection = self._connection, None
         self._file = None
         if connection is not None:
@@ -143,30 +143,27 @@ class SqliteConnection(Database):
         self._opened().executemany(sql, rows)
 
     def transaction(self, work: Callable[[], T]) -> T:
-        """Run ``work`` in one transaction, which is the only one that writes.
-
-        :raises DestinationError: the file is not the one that was opened.
-        """
+        """See ``Database.transaction``. It is the only one that writes, so no other is faster."""
         connection = self._opened()
-        self._check_place()  # SQLite takes a file that was moved for one that may not be written
+        self._check_same_file()  # a moved file is read-only to SQLite
         connection.execute("BEGIN IMMEDIATE")
         try:
             result = work()
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:  # SQLite has undone it already where a disk is full
+            if connection.in_transaction:  # SQLite has rolled back already where the disk is full
                 with suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
-            self._check_place()
+            self._check_same_file()
             raise
-        self._check_place()
+        self._check_same_file()
         return result
 
     def translated(self, error: sqlite3.Error) -> DataSourceError:
         return translate_error(error, self._path, self._lock_timeout)
 
-    def _check_place(self) -> None:
-        """Before a commit, so that nothing is written elsewhere; and after it, so that it is certain."""
+    def _check_same_file(self) -> None:
+        """Called before a commit, so that nothing is written elsewhere, and after it, to be certain."""
         if self._file is not None:
             check_same_file(self._path, self._file)
 

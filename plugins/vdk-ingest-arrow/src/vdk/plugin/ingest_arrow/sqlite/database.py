@@ -85,7 +85,7 @@ class SqliteDatabase(SqliteConnection):
     def check_name(self, name: str, what: str) -> None:
         check_name(name, what)
         if fold_ascii(name).startswith("sqlite_"):
-            raise DestinationError(f"{what} {name!r} cannot be: names that begin with 'sqlite_' are SQLite's own")
+            raise DestinationError(f"{what} {name!r} is not possible: SQLite reserves 'sqlite_'. Choose another name")
 
     def qualified(self, name: str) -> str:
         return f"main.{quoted(name)}"

@@ -1,6 +1,6 @@
-"""SQLite's types: what a column is declared as, which says how its values are stored.
+"""SQLite's types and values: how a column is declared, and how each Arrow value is stored and converted.
 
-SQLite takes any words for a type and draws the column's *affinity* from them
+SQLite accepts any words as a type and draws the column's *affinity* from them
 (https://www.sqlite.org/datatype3.html, section 3.1): it turns text that looks like a number into one, unless the words
 contain TEXT or BLOB. Hence DECIMAL_TEXT: as DECIMAL, the 17th digit would be gone.
 """
@@ -24,7 +24,7 @@ from ..sql.types import Types
 from ..values import RefusedValueError, is_json, json_text
 
 CAST = "_vdk_cast"
-"""The SQL function that ``_values.cast`` is."""
+"""The name of ``cast`` as an SQL function."""
 _INTERVAL = "INTERVAL MICROSECOND"
 _FROM_ARROW: dict[pa.DataType, str] = {
     pa.bool_(): "BOOLEAN",
@@ -39,7 +39,7 @@ _FROM_ARROW: dict[pa.DataType, str] = {
 
 
 class SqliteTypes(Types):
-    """Texts of one type are of one length wherever that makes them sort as their values do."""
+    """The texts of a type have one length wherever that makes them sort like their values."""
 
     database = "SQLite"
     simple_types = _FROM_ARROW
@@ -79,7 +79,7 @@ _DECIMAL = re.compile(r"DECIMAL_TEXT\((\d+),(\d+)\)")
 
 
 def cast(value: Value | None, source: str, target: str) -> Value | None:
-    """``value`` as it is stored in a column of another type; None where it is no value of it.
+    """``value`` as it is stored in a column of another type; None where it does not survive.
 
     Every value is a value of TEXT and JSON_TEXT.
     """
@@ -97,7 +97,7 @@ def cast(value: Value | None, source: str, target: str) -> Value | None:
             return None if time.strip("0:.") else day
         text = f"{value!s} 00:00:00" if source == "DATE" else str(value)
         return _fraction(text, 9 if "_NS" in target else 6)
-    # What is left is stored as text that looks one way only, so equal texts are equal values.
+    # Every other type is stored as text with one spelling per value, so equal texts are equal values.
     return value if source == "TEXT" else None
 
 
@@ -106,7 +106,7 @@ def _text(value: Value, source: str) -> str:
         return "\\x" + value.hex()
     if source == "BOOLEAN":
         return "true" if value else "false"
-    # SQLite keeps -0.0 as 0.0, so that is what it is on its way in, too.
+    # SQLite stores -0.0 as 0.0.
     return repr(value + 0.0) if isinstance(value, float) else str(value)
 
 
@@ -153,7 +153,7 @@ def _decimal(value: Value, precision: int, scale: int) -> str | None:
 
 
 def _fraction(text: str, digits: int) -> str | None:
-    """A time with so many digits behind its seconds; None where digits would be lost."""
+    """A time with so many digits after its seconds; None where digits would be lost."""
     head, _, rest = text.partition(".")
     fraction, zone = re.fullmatch(r"(\d*)(.*)", rest).groups()  # type: ignore[union-attr]  # it fits all
     if fraction[digits:].strip("0"):
@@ -162,7 +162,7 @@ def _fraction(text: str, digits: int) -> str | None:
 
 
 def _foreign(value: Value, source: str, affinity: str) -> Value | None:
-    """A value for a column that a person declared, where SQLite stores just that (section 3.4 of its page)."""
+    """A value for a column that a user declared, where SQLite stores it unchanged (section 3.4 of its page)."""
     if affinity == "TEXT":
         return value if isinstance(value, bytes) else _text(value, source)
     if affinity == "REAL":
@@ -194,7 +194,7 @@ def _is_number(source: str) -> bool:
 
 
 def _is_spelled(value: Value, spell: Callable[[int | float], str]) -> bool:
-    """Whether a text is the one that the number in it is written as."""
+    """Whether a text is the canonical spelling of its number."""
     number = _number(value)
     if number is None:
         return False
@@ -202,7 +202,7 @@ def _is_spelled(value: Value, spell: Callable[[int | float], str]) -> bool:
 
 
 def _number(value: Value) -> Decimal | None:
-    """The number in a value; None: there is none, or none that can be computed with."""
+    """The number in a value; None for anything else, and for a number that is too large to compute with."""
     try:
         return None if isinstance(value, bytes) else exact_decimal(value)
     except ValueError:
@@ -215,9 +215,9 @@ _PER_DAY = {"us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 
 def stored(column: pa.ChunkedArray, name: str) -> Sequence[Any]:
-    """The values of a plain column as ``SqliteTypes.from_arrow`` says they are stored.
+    """The values of a column as Python objects, as SQLite stores them for the type that ``from_arrow`` returns.
 
-    :raises RefusedValueError: for a value that SQLite has no form of.
+    :raises RefusedValueError: for a value that SQLite cannot store.
     """
     try:
         return _stored(column, name)
@@ -229,14 +229,12 @@ def stored(column: pa.ChunkedArray, name: str) -> Sequence[Any]:
 
 def _stored(column: pa.ChunkedArray, name: str) -> Sequence[Any]:
     type_ = column.type
-    if is_json(type_) or pa.types.is_nested(type_):
+    if is_json(type_):
         return _list(json_text(column))
-    if isinstance(type_, pa.UuidType):
-        return [None if value is None else str(value) for value in column.to_pylist()]
     if pa.types.is_floating(type_):
         if pc.any(pc.is_nan(column)).as_py():
             raise RefusedValueError(
-                f"column {name!r}: SQLite has no NaN, it would store NULL: make it NULL, or text, with a transform"
+                f"column {name!r}: SQLite stores NaN as NULL: make it NULL, or text, with a transform"
             )
     elif pa.types.is_decimal(type_):
         return _decimals(column)
@@ -275,8 +273,8 @@ def _check_years(ticks: pa.ChunkedArray, per_day: int, name: str) -> None:
     low, high = bounds["min"], bounds["max"]
     if low is not None and (low < _FIRST_DAY * per_day or high >= (_LAST_DAY + 1) * per_day):
         raise RefusedValueError(
-            f"column {name!r}: a date before the year 1 or after 9999 has no text that sorts, which is what SQLite "
-            "keeps dates as: convert it with a transform"
+            f"column {name!r}: a date is before the year 1 or after 9999, so its text would not sort in SQLite: "
+            "convert it with a transform"
         )
 
 
