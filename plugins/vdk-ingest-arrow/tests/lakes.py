@@ -229,7 +229,7 @@ class ParquetLake(Lake):
                 "CREATE TABLE _vdk_datasource_state (source_id TEXT, partition TEXT, version INT, state TEXT, "
                 "updated_at TIMESTAMP WITH TIME ZONE)"
             )
-            record = self.path / "_vdk" / "record.json"
+            record = self.path / "_vdk" / "commits.json"
             content = json.loads(record.read_text("utf-8")) if record.exists() else {"states": []}
             for one in content["states"]:
                 key, written = one["key"], content["written_at"]

@@ -159,7 +159,7 @@ def test_the_log_of_a_large_commit_record_is_named_by_it_and_is_the_only_one(tmp
         destination = mine if turn % 2 else other
         state = {"n": f"{turn}", "filler": uuid.uuid4().hex * 50}
         destination.commit(unit(rows(APPEND, {"id": [turn]}), state=state, version=1 + turn, key=partition("p3")))
-    (log,) = control.glob("record.json.*.log")
-    assert json.loads((control / "record.json").read_text("ascii"))["log"] == log.name
+    (log,) = control.glob("commits.json.*.log")
+    assert json.loads((control / "commits.json").read_text("ascii"))["log"] == log.name
     assert states(connected(target))["p3"] == states(mine)["p3"] == (61, "59")
     assert pa.array(parquet_ids(tmp_path / "lake")).to_pylist() == list(range(60))

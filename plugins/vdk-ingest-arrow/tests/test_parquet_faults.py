@@ -96,7 +96,7 @@ def seen(lake, table):
 
 
 def committed(lake):
-    path = lake / "_vdk" / "record.json"
+    path = lake / "_vdk" / "commits.json"
     states = json.loads(path.read_text())["states"] if path.exists() else []
     return states[0]["version"] if states else 0
 
@@ -284,7 +284,7 @@ def test_a_move_that_fails_is_told_and_made_by_the_next_to_come(lake: Path, monk
 
     with monkeypatch.context() as patched:
         patched.setattr(Add, "make", refuse)
-        with pytest.raises(DestinationError, match=r"orders: .* are committed, but not all files .* start again"):
+        with pytest.raises(DestinationError, match=r"orders: .* are committed, but not all files .* run again"):
             destination.commit(unit(rows(APPEND, {"id": [3]}), state={"n": 2}, version=1))
     assert (ids(lake), states(lake)) == ([1, 2], [("", 2, {"n": 2})])
     opened(lake)
@@ -324,13 +324,13 @@ def test_a_table_that_is_deleted_is_missed_and_made_anew(lake: Path) -> None:
         (
             '{"format": "vdk-ingest-arrow parquet", "v": 1, "removed_version": 0, "states": [], "moves": '
             '[{"kind": "add", "source": "_vdk/landing/x", "to": "../outside"}]}',
-            "leads out of the folder",
+            "is outside of the target's folder",
         ),
     ],
 )
 def test_a_damaged_record_is_told_and_left(lake: Path, damage: str, told: str) -> None:
     land(lake, rows(APPEND, {"id": [1]}))
-    path = lake / "_vdk" / "record.json"
+    path = lake / "_vdk" / "commits.json"
     path.write_text(damage)
     with pytest.raises(StateError, match="is damaged") as caught:
         opened(lake)
@@ -341,9 +341,9 @@ def test_a_damaged_record_is_told_and_left(lake: Path, damage: str, told: str) -
 
 def test_a_record_of_a_newer_program_is_told(lake: Path) -> None:
     land(lake, rows(APPEND, {"id": [1]}))
-    path = lake / "_vdk" / "record.json"
+    path = lake / "_vdk" / "commits.json"
     path.write_text(path.read_text().replace('"v": 1', '"v": 2'))
-    with pytest.raises(StateError, match="version 2, this program reads version 1"):
+    with pytest.raises(StateError, match="version 2, and this program reads version 1"):
         opened(lake)
 
 
@@ -358,7 +358,7 @@ def test_a_damaged_data_file_is_named(lake: Path) -> None:
 def test_another_process_that_is_committing_is_waited_for(lake: Path) -> None:
     destination = opened(lake, "?lock_timeout=300ms")
     with FileLock(lake / "_vdk" / "lock"):
-        with pytest.raises(ConnectionFailedError, match=r"another process is committing.*0\.3 s.*lock_timeout"):
+        with pytest.raises(ConnectionFailedError, match=r"another process has been committing.*0\.3 s.*lock_timeout"):
             destination.commit(unit(rows(APPEND, {"id": [1]})))
         assert destination.load_states("shop") == []  # to look needs no lock
     destination.commit(unit(rows(APPEND, {"id": [1]})))
@@ -426,7 +426,7 @@ def test_a_record_that_holds_many_states_stays_one_file(lake: Path) -> None:
     destination = opened(lake)
     for number in range(30):
         destination.commit(unit(state={"n": number}, version=number))
-    assert sorted(path.name for path in (lake / "_vdk").iterdir()) == ["landing", "lock", "record.json"]
+    assert sorted(path.name for path in (lake / "_vdk").iterdir()) == ["landing", "lock", "commits.json"]
     assert record(lake)["states"][0]["version"] == 30
     assert left_over(lake) == []
 
@@ -456,7 +456,7 @@ def test_a_power_failure_finds_rows_before_the_record_and_the_record_before_the_
         sync(handle)
 
     def noted_rename(old: Path, new: Path) -> None:
-        if new.name == "record.json":
+        if new.name == "commits.json":
             data = [path for path in left_over(lake) if "staged" in path or "landing" in path]
             there = {one for path in map(Path, data) for one in (path, *path.parents) if lake / "_vdk" in one.parents}
             missing.extend(path for path in there if path.stat().st_ino not in synced and path.stat().st_nlink < 2)

@@ -215,7 +215,7 @@ def test_there_is_no_schema_to_name() -> None:
 def test_a_table_with_rules_of_its_own_is_not_made_anew(sqlite: SqliteLake, definition: str) -> None:
     query(sqlite, f"CREATE TABLE orders ({definition})")
     land(sqlite, rows(APPEND, {"id": [1], "note": [5]}))
-    with pytest.raises(DestinationError, match="'note' of table 'orders' has to become TEXT, and SQLite changes no"):
+    with pytest.raises(DestinationError, match=r"'note' of table 'orders' has to become TEXT, .* is not rebuilt"):
         land(sqlite, rows(APPEND, {"id": [2], "note": ["x"]}))
     assert query(sqlite, "SELECT id, note FROM orders") == [(1, 5)]
 
@@ -298,7 +298,7 @@ def test_times_sort_as_text(sqlite: SqliteLake) -> None:
     "array", [pa.array([-719163], pa.date32()), pa.array([2932897], pa.date32()), pa.array([10**12], pa.timestamp("s"))]
 )
 def test_a_date_whose_text_would_not_sort_is_refused(sqlite: SqliteLake, array: pa.Array) -> None:
-    with pytest.raises(DestinationError, match=r"column 'a': (a date before the year 1|.*out of bounds)"):
+    with pytest.raises(DestinationError, match=r"column 'a': (a date is before the year 1|.*out of bounds)"):
         land(sqlite, rows(APPEND, {"a": array}))
 
 

@@ -310,7 +310,7 @@ class DuckDBConnection(Database):
                 if not self._grown():
                     raise translate_error(error, self.path) from error
             except duckdb.FatalException as error:
-                self._disconnect()  # DuckDB refuses everything until the file is opened anew
+                self._disconnect()  # DuckDB refuses everything until the file is opened again
                 raise translate_error(error, self.path) from error
             except duckdb.Error as error:
                 raise translate_error(error, self.path) from error

@@ -33,7 +33,7 @@ class StorageRoot:
         self.control = root / CONTROL
         self.landing = self.control / "landing"
         self.staged = self.control / "staged"
-        self._log = CommitLog(self.control / "record.json", self.landing / "record.json")
+        self._log = CommitLog(self.control / "commits.json", self.landing / "commits.json")
         self._lock_timeout = lock_timeout
         self._lock = FileLock(self.control / "lock", timeout=lock_timeout)
         self._open_folders: list[OpenFolder] = []

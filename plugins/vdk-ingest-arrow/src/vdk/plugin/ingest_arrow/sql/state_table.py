@@ -186,7 +186,7 @@ class StateTable:
         if others:
             raise DestinationError(
                 f"table {table!r}: rows that stream {key.stream!r} of source {key.source_id!r} has deleted cannot be "
-                f"told apart from the rows of {others[0]!r}, which lands here too: give each its own destination_table"
+                f"distinguished from those of {others[0]!r}, which lands here too: give each its own destination_table"
             )
 
     def _stored(self, row: tuple[object, ...]) -> StoredState:

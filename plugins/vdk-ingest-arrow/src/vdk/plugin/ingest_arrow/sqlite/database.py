@@ -24,7 +24,7 @@ from ..sql.target import SqlTarget
 from ..sql.types import Columns
 from ..targets import TargetUrl, path_identity
 from .connection import SqliteConnection
-from .values import SqliteTypes, stored
+from .values import SqliteTypes, encode_column
 
 T = TypeVar("T")
 _OWN_RULES = re.compile(
@@ -139,8 +139,8 @@ class SqliteDatabase(SqliteConnection):
         if rule := _OWN_RULES.search(_QUOTED.sub("", sql)):
             raise DestinationError(
                 f"{self.location}: column {column!r} of table {table!r} has to become {target}, and SQLite can only "
-                f"rebuild the table for that. It is not rebuilt, because its {rule[0].upper()} could be lost. Change "
-                "the column yourself, or convert the values with a transform"
+                f"rebuild the table for that. It is not rebuilt, because its rule {rule[0].upper()} could be lost. "
+                "Change the column yourself, or convert the values with a transform"
             )
         columns = {**(self.columns(table) or {}), column: target}
         new = f"{STAGED_PREFIX}{uuid.uuid4().hex}"
@@ -197,7 +197,7 @@ class SqliteDatabase(SqliteConnection):
         for start in range(0, table.num_rows, _ROWS_AT_ONCE):
             part = table.slice(start, _ROWS_AT_ONCE)
             columns = [
-                stored(part.column(name), name) if name in part.schema.names else [None] * part.num_rows
+                encode_column(part.column(name), name) if name in part.schema.names else [None] * part.num_rows
                 for name in names
             ]
             self.execute_many(sql, zip(*columns, strict=True))

@@ -2,7 +2,7 @@
 
 SQLite accepts any words as a type and draws the column's *affinity* from them
 (https://www.sqlite.org/datatype3.html, section 3.1): it turns text that looks like a number into one, unless the words
-contain TEXT or BLOB. Hence DECIMAL_TEXT: as DECIMAL, the 17th digit would be gone.
+contain TEXT or BLOB. Hence DECIMAL_TEXT: as DECIMAL, the 17th digit would be lost.
 """
 
 from __future__ import annotations
@@ -214,20 +214,20 @@ _FIRST_DAY, _LAST_DAY = -719162, 2932896
 _PER_DAY = {"us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 
-def stored(column: pa.ChunkedArray, name: str) -> Sequence[Any]:
+def encode_column(column: pa.ChunkedArray, name: str) -> Sequence[Any]:
     """The values of a column as Python objects, as SQLite stores them for the type that ``from_arrow`` returns.
 
     :raises RefusedValueError: for a value that SQLite cannot store.
     """
     try:
-        return _stored(column, name)
+        return _encode(column, name)
     except RefusedValueError as error:
         raise RefusedValueError(str(error), name) from error
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise RefusedValueError(f"column {name!r}: {error}", name) from error
 
 
-def _stored(column: pa.ChunkedArray, name: str) -> Sequence[Any]:
+def _encode(column: pa.ChunkedArray, name: str) -> Sequence[Any]:
     type_ = column.type
     if is_json(type_):
         return _list(json_text(column))
