@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -384,6 +384,26 @@ def test_what_belongs_to_a_table_outlives_a_replace(postgresql: PostgresqlLake) 
         with psycopg.connect(target) as clerk:
             assert clerk.execute("SELECT id, x, new, gone FROM orders").fetchall() == [(7, "text", True, None)]
     assert query(postgresql, "SELECT obj_description('orders'::regclass), id FROM seen") == [("ours", 7)]
+
+
+def test_new_columns_are_added_in_one_statement(postgresql: PostgresqlLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each statement would lock the table and write the catalog once more."""
+    destination = opened(postgresql)
+    destination.commit(unit(rows(APPEND, {"id": [1]})))
+    database = destination._database  # type: ignore[attr-defined]
+    execute = database.execute
+    statements: list[str] = []
+
+    def counted(sql: str, parameters: Sequence[Any] = ()) -> Any:
+        statements.append(sql)
+        return execute(sql, parameters)
+
+    monkeypatch.setattr(database, "execute", counted)
+    destination.commit(unit(rows(APPEND, {"id": [2], **{f"c{number}": [number] for number in range(50)}})))
+    destination.close()
+    assert len([sql for sql in statements if sql.startswith("ALTER TABLE")]) == 1
+    assert columns(postgresql) == dict.fromkeys(["id", *(f"c{number}" for number in range(50))], "bigint")
+    assert query(postgresql, "SELECT id, c0, c49 FROM orders ORDER BY id") == [(1, None, None), (2, 0, 49)]
 
 
 def test_a_column_that_a_view_needs_cannot_change_and_the_error_says_so(postgresql: PostgresqlLake) -> None:

@@ -7,16 +7,16 @@ that its cost depends on what it changes and not on the number of states.
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, State, StateError
+from vdk.plugin.datasource_base.contract import State, StateError
 from vdk.plugin.datasource_base.parts import CommitUnit, LoggedDocument, StateKey, StoredState
 
 from ..filesystem import disk_errors, sync_folder, write_synced
+from ..states import version_conflict
 from .file_moves import Move, decoded, encoded
 
 FORMAT = "vdk-ingest-arrow parquet"
@@ -55,7 +55,7 @@ class CommitLog:
         )
         self.states: dict[StateKey, StoredState] = {}
         self.moves: Sequence[Move] = ()
-        self.forgotten = 0
+        self.removed_version = 0
 
     def refresh(self) -> bool:
         """Read what others have committed. Returns whether they have.
@@ -101,7 +101,7 @@ class CommitLog:
             stored = self.states.get(unit.key)
             version = stored.version if stored is not None else 0
             if version != unit.version:
-                raise _concurrent(unit, stored)
+                raise version_conflict(unit, version, stored.run_id if stored is not None else None)
             if unit.state is None:
                 versions.append(version)
             elif not unit.state and not unit.reset:
@@ -144,17 +144,6 @@ class CommitLog:
         }
 
 
-def check_state(unit: CommitUnit) -> None:
-    """Raises ``DestinationError`` for a state that JSON cannot write."""
-    try:
-        json.dumps(unit.state, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise DestinationError(
-            f"stream {unit.key.stream!r}, partition {unit.key.partition!r}: the state is not valid JSON: {error}. "
-            "Yield a state of JSON values only"
-        ) from error
-
-
 def _check_format(content: Mapping[str, Any], path: Path) -> None:
     if content["format"] != FORMAT:
         raise ValueError(f"its format is {content['format']!r}")
@@ -174,13 +163,3 @@ def _stored(content: Mapping[str, Any]) -> StoredState:
     if not isinstance(state, dict):
         raise ValueError(f"a state is {str(state)[:80]!r}")
     return StoredState(StateKey(**content["key"]), int(content["version"]), state, str(content["run_id"]))
-
-
-def _concurrent(unit: CommitUnit, stored: StoredState | None) -> ConcurrentRunError:
-    current = f"version {stored.version}, by the run {stored.run_id!r}" if stored is not None else "none"
-    return ConcurrentRunError(
-        f"source {unit.key.source_id!r}, stream {unit.key.stream!r}, partition {unit.key.partition!r}: the run "
-        f"{unit.run_id!r} continues from version {unit.version} of the state, but the stored one is {current}. Another "
-        "run has used the same source and destination, and nothing of this commit was kept. Run one job at a time, and "
-        "start again: it continues from the stored state"
-    )

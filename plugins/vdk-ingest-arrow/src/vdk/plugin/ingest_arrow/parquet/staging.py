@@ -20,6 +20,7 @@ from vdk.plugin.datasource_base.contract import ConcurrentRunError
 from vdk.plugin.datasource_base.parts import StateKey, TableSpec
 
 from ..names import ALL_PARTITIONS
+from ..states import staged_rows_dropped
 from .data_file import DataFileWriter, FileFormat, Rows, schema_of
 
 
@@ -60,8 +61,8 @@ class StagedFiles:
                     last.writer.close()
                 last = StagedFile(spec, DataFileWriter(folder / uuid.uuid4().hex, schema, self._file_format), run_id)
                 staged.append(last)
-            for piece in rows.tables(schema.names):
-                last.writer.write(piece)
+            for table in rows.tables(schema.names):
+                last.writer.write(table)
 
     def finished(self, key: StateKey) -> list[StagedFile]:
         """The files of a key, each closed and durable.
@@ -72,11 +73,7 @@ class StagedFiles:
         for file in files:
             file.writer.close()
         if missing := [file for file in files if not file.path.exists()]:
-            raise ConcurrentRunError(
-                f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: the rows that this "
-                f"run had staged in {missing[0].path} were dropped by another run of the same source. Nothing of this "
-                "commit was kept. Run one job at a time with this source and destination"
-            )
+            raise staged_rows_dropped(key, missing[0].path)
         return files
 
     def has(self, key: StateKey, run_id: str) -> bool:

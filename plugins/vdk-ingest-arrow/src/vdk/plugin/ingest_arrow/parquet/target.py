@@ -23,9 +23,9 @@ from vdk.plugin.datasource_base.parts import (
 
 from ..filesystem import disk_errors
 from ..names import check_distinct, check_name, folder_name
+from ..states import encode_state
 from ..targets import TargetUrl, path_identity
 from ..values import RefusedValueError, find_refused_rows
-from .commit_log import check_state
 from .data_file import FileColumns, FileFormat, Rows, RowsInFile, RowsInMemory
 from .file_moves import Move
 from .staging import StagedFile, StagedFiles
@@ -122,7 +122,7 @@ class ParquetTarget(Destination):
 
     def _commit(self, units: Sequence[CommitUnit], batches: Sequence[TableBatch]) -> list[int]:
         for unit in units:
-            check_state(unit)
+            encode_state(unit)  # refused before anything is written
         incoming = _all_in_memory(batches)
         with self._storage.locked() as log:
             change, versions = log.compare_and_swap(units)
@@ -159,7 +159,7 @@ class ParquetTarget(Destination):
 
     def publish(self, snapshot: TableSnapshot) -> list[int]:
         for unit in snapshot.units:
-            check_state(unit)
+            encode_state(unit)  # refused before anything is written
         with self._storage.locked() as log:
             change, versions = log.compare_and_swap(snapshot.units)
             staged: list[StagedFile] = []

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -90,7 +90,6 @@ class PostgresqlTypes(Types):
         return f"CASE WHEN {TRY_CAST}({text}, {literal(target)}, {literal(source)}) = {text} THEN {cast} END"
 
 
-T = TypeVar("T")
 MAX_NAME_BYTES = 63
 """PostgreSQL truncates longer names, with only a notice."""
 _SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})

@@ -11,11 +11,12 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError
+from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, TableSpec
 from vdk.plugin.datasource_base.parts.destination import Kind
 
 from ..names import ALL_PARTITIONS, STAGED_PREFIX, STAGING_TABLE
+from ..states import staged_rows_dropped
 from .database import Incoming
 from .tables import Tables
 
@@ -147,11 +148,7 @@ class StagedTables:
         :raises ConcurrentRunError: another run has dropped some of it. :raises DestinationError: somebody else has.
         """
         if expected - {segment.table for segment in segments}:
-            raise ConcurrentRunError(
-                f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: the rows that this "
-                f"run had staged in {self._database.location} were dropped by another run of the same source. Nothing "
-                "of this commit was kept. Run one job at a time with this source and destination"
-            )
+            raise staged_rows_dropped(key, self._database.location)
         if lost := expected - self._database.table_ids(expected).keys() if expected else set():
             raise DestinationError(
                 f"{self._database.location}: the table {min(lost)!r}, of rows staged for stream {key.stream!r}, was "

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, StateError
+from vdk.plugin.datasource_base.contract import DestinationError, StateError
 from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, StoredState
 from vdk.plugin.datasource_base.parts.destination import TOMBSTONE
 
 from ..names import STATE_COLUMNS, STATE_KEY, STATE_TABLE
+from ..states import encode_state, version_conflict
 from .database import Database, SerializationConflict
 
 _CHUNK = 250
@@ -72,7 +73,7 @@ class StateTable:
         for unit in units:
             version, run_id = stored.get(unit.key.partition, (0, None))
             if version != unit.version:
-                raise _concurrent(unit, version, run_id)
+                raise version_conflict(unit, version, run_id)
         removed = 0
         if any(_keeps_row(unit) and not unit.version for unit in units):
             removed = self._removed_version()
@@ -88,7 +89,7 @@ class StateTable:
                 versions.append((unit.version or removed) + 1)
         self._store_all(
             [
-                (unit, version, _encoded(unit), unit.key.partition in stored)
+                (unit, version, encode_state(unit), unit.key.partition in stored)
                 for unit, version in zip(units, versions, strict=True)
                 if _keeps_row(unit)
             ]
@@ -220,23 +221,3 @@ def _keeps_row(unit: CommitUnit) -> bool:
 
 def _values(key: StateKey) -> list[object]:
     return [key.source_id, key.source_identity, key.stream, key.partition, key.table]
-
-
-def _encoded(unit: CommitUnit) -> str:
-    try:
-        return json.dumps(unit.state, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise DestinationError(
-            f"stream {unit.key.stream!r}, partition {unit.key.partition!r}: the state is not valid JSON: {error}. "
-            "Yield a state of JSON values only"
-        ) from error
-
-
-def _concurrent(unit: CommitUnit, version: int, run_id: str | None) -> ConcurrentRunError:
-    stored = f"version {version}, by the run {run_id!r}" if run_id is not None else "none"
-    return ConcurrentRunError(
-        f"source {unit.key.source_id!r}, stream {unit.key.stream!r}, partition {unit.key.partition!r}: the run "
-        f"{unit.run_id!r} continues from version {unit.version} of the state, but the stored one is {stored}. Another "
-        "run has used the same source and destination, and nothing of this commit was kept. Run one job at a time, and "
-        "start again: it continues from the stored state"
-    )

@@ -12,7 +12,6 @@ from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import pyarrow as pa
 
@@ -26,7 +25,6 @@ from ..targets import TargetUrl, path_identity
 from .connection import SqliteConnection
 from .values import SqliteTypes, encode_column
 
-T = TypeVar("T")
 _OWN_RULES = re.compile(
     r"\b(?:PRIMARY|UNIQUE|NOT|DEFAULT|CHECK|COLLATE|REFERENCES|FOREIGN|GENERATED|AS|CONSTRAINT|STRICT|WITHOUT)\b",
     re.IGNORECASE,
@@ -79,7 +77,7 @@ class SqliteDatabase(SqliteConnection):
         self._fill(self.qualified(table), names, values, incoming.arrow)
 
     def placeholders(self, count: int, first: int = 1) -> list[str]:
-        # Without numbers: Python 3.12.0 to 3.12.3 take placeholders ones for named ones, and warn.
+        # Without numbers: Python 3.12.0 to 3.12.3 warn of numbered ones as if they were named.
         return ["?"] * count
 
     def check_name(self, name: str, what: str) -> None:
