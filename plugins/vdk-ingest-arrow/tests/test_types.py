@@ -14,6 +14,7 @@ import pytest
 from lakes import Lake
 from landing import APPEND, columns, land, query, rows, tables
 from vdk.plugin.datasource_base.contract import JSON_TYPE, DestinationError
+from vdk.plugin.datasource_base.parts.normalize_types import normalized_type
 
 UTC = dt.UTC
 NOON = dt.datetime(2026, 11, 21, 12, 0, 0, 123456)
@@ -90,7 +91,7 @@ def test_a_column_lands_with_its_type_and_its_values(
 
 @pytest.mark.parametrize(("array", "type_"), [case[1:3] for case in CASES], ids=[case[0] for case in CASES])
 def test_a_declared_column_has_the_type_its_values_would_have(lake: Lake, array: pa.Array, type_: str) -> None:
-    spec = replace(APPEND, schema=pa.schema({"a": array.type}))
+    spec = replace(APPEND, schema=pa.schema({"a": normalized_type(array.type)}))
     land(lake, rows(spec, pa.table({"a": array}).slice(0, 0)))
     assert columns(lake) == lake.spelled({"a": type_})
 
@@ -98,7 +99,7 @@ def test_a_declared_column_has_the_type_its_values_would_have(lake: Lake, array:
 def test_text_has_nul_characters_where_the_database_keeps_them(lake: Lake) -> None:
     text = rows(APPEND, {"id": [1], "note": ["a\0b"]})
     if lake.kind == "postgresql":
-        with pytest.raises(DestinationError, match=r"keeps no NUL characters.*column note"):
+        with pytest.raises(DestinationError, match=r"NUL is in none.*column note"):
             land(lake, text)
         return
     land(lake, text)
@@ -108,7 +109,7 @@ def test_text_has_nul_characters_where_the_database_keeps_them(lake: Lake) -> No
 def test_nan_lands_or_is_refused_but_is_never_made_null(lake: Lake) -> None:
     values = rows(APPEND, {"a": [0.5, float("nan")]})
     if lake.kind == "sqlite":
-        with pytest.raises(DestinationError, match="column 'a': SQLite has no NaN"):
+        with pytest.raises(DestinationError, match="column 'a': SQLite stores NaN as NULL"):
             land(lake, values)
         return
     land(lake, values)
@@ -171,7 +172,7 @@ def test_months_are_kept_or_refused(lake: Lake) -> None:
         (pa.array([{"a": 1, "b": [None, 2.5]}]), {"a": 1, "b": [None, 2.5]}),
         (pa.array([[1, 2**63 - 1]]), [1, 2**63 - 1]),
         (pa.array([[1]], pa.list_view(pa.int64())), [1]),
-        (pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())), {"k": 1}),
+        (pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())), [["k", 1]]),
         (extension(JSON_TYPE, ['{"a": [1, "é"]}']), {"a": [1, "é"]}),
         (extension(pa.json_(pa.large_string()), ["17"]), 17),
         (extension(JSON_TYPE, ["null"]), None),
