@@ -45,7 +45,7 @@ demo: .venv/installed ## run the example job twice and show what landed
 
 dev: .venv/dev-installed ## an environment to work in: every package editable, pytest, ruff and mypy
 
-check: .venv/dev-installed ## what changed since main: style, types and the tests it touches, in under a minute
+check: .venv/dev-installed ## what changed since main: commits, style, types and its tests, in under a minute
 	.venv/bin/python tools/check_change.py $(BASE)
 
 test: .tox-venv/installed ## everything: tests on every Python there is, wheels, lint, types, examples

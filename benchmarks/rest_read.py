@@ -20,7 +20,7 @@ def config(base_url: str, **options: Any) -> dict[str, Any]:
 
 def read(base_url: str, **options: Any) -> int:
     """Records in all payloads of the stream."""
-    source = RestSource(decode_config(config(base_url, **options), RestConfig, where="benchmark"))
+    source = RestSource(decode_config(config(base_url, **options), RestConfig, location="benchmark"))
     partitions = source.streams()[0].partitions({})
     payloads = (payload.data for partition in partitions for payload in partition.read({}))
     count = sum(len(rows) for rows in payloads if isinstance(rows, list))

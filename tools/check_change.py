@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks what changed since ``main``, in under a minute: style, types, and the tests that the change touches.
+"""Checks what changed since ``main``, in under a minute: commits, style, types, and the tests of changed modules.
 
     python tools/check_change.py [BASE]
 
@@ -14,12 +14,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import check_types
 import distributions as d
 
 FOLDERS = ("benchmarks", "examples", "tests", "tools")
+LONGEST_SUBJECT = 72
 SETTINGS = {"VDK_VERSION_CHECK_DISABLED": "true", "PYTHONUTF8": "1"}
 
 
@@ -28,7 +30,11 @@ def main(base: str = "main") -> int:
     if not changed:
         print(f"nothing changed since {base}")
         return 0
-    failed = [name for name, passes in (("style", style), ("types", types), ("tests", tests)) if not passes(changed)]
+    checks = (("style", style), ("types", types), ("tests", tests))
+    failed = [name for name, passes in checks if not passes(changed)]
+    if problems := list(check_subjects(git("log", "--no-merges", "--format=%h %s", f"{base}..HEAD").splitlines())):
+        print("\n".join(problems))
+        failed.insert(0, "commits")
     print(f"check: {', '.join(failed)} failed" if failed else "check: all is well")
     return 1 if failed else 0
 
@@ -39,6 +45,14 @@ def changed_files(base: str) -> list[Path]:
     names = git("diff", "--name-only", "--diff-filter=d", "-z", start)
     names += git("ls-files", "--others", "--exclude-standard", "-z")
     return [d.ROOT / name for name in sorted(set(filter(None, names.split("\0"))))]
+
+
+def check_subjects(commits: Iterable[str]) -> Iterator[str]:
+    """The problems of commit subjects, each given as ``hash subject``; they must fit one line of a log."""
+    for line in commits:
+        commit, _, subject = line.partition(" ")
+        if len(subject) > LONGEST_SUBJECT:
+            yield f"commit {commit}: the subject has {len(subject)} characters, at most {LONGEST_SUBJECT} are allowed"
 
 
 def git(*arguments: str) -> str:

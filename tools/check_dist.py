@@ -2,7 +2,7 @@
 
 For each: the metadata is complete and the README renders, the wheel and the sdist hold what they should and nothing
 of the shared ``vdk`` namespace, and the wheel, installed alone into a new environment next to vdk-core and the
-siblings it names, is listed exactly once by ``vdk version``. Says everything that is wrong, not only the first.
+siblings it names, is listed exactly once by ``vdk version``. Reports all problems, not only the first.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         for distribution in d.all_distributions():
             built = d.build(distribution, Path(scratch))
-            found = [
+            own_problems = [
                 *check_files(distribution, *built),
                 *check_readme(built),
                 *check_alone(distribution, Path(scratch)),
             ]
-            print(f"{distribution.name}: {'; '.join(found) or 'sdist and wheel are right, and vdk lists it once'}")
-            problems += found
+            print(
+                f"{distribution.name}: {'; '.join(own_problems) or 'sdist and wheel are right, and vdk lists it once'}"
+            )
+            problems += own_problems
     return 1 if problems else 0
 
 
 def check_files(distribution: d.Distribution, sdist: Path, wheel: Path) -> Iterator[str]:
-    """What is in the two archives, compared with the sources."""
+    """The content of the two archives, compared with the sources."""
     with zipfile.ZipFile(wheel) as archive:
         packed = archive.namelist()
         licences = [archive.read(name) for name in packed if name.endswith("/licenses/LICENSE")]
@@ -46,9 +48,9 @@ def check_files(distribution: d.Distribution, sdist: Path, wheel: Path) -> Itera
         yield "the wheel does not carry the repository's LICENSE"
     yield from (f"the wheel has {name}" for name in ("vdk/__init__.py", "vdk/plugin/__init__.py") if name in packed)
     source = distribution.folder / "src"
-    wanted = {path.relative_to(source).as_posix() for path in source.rglob("*.py")}
-    yield from (f"the wheel lacks {name}" for name in sorted(wanted - set(packed)))
-    yield from (f"the sdist lacks src/{name}" for name in sorted(wanted) if f"src/{name}" not in shipped)
+    modules = {path.relative_to(source).as_posix() for path in source.rglob("*.py")}
+    yield from (f"the wheel lacks {name}" for name in sorted(modules - set(packed)))
+    yield from (f"the sdist lacks src/{name}" for name in sorted(modules) if f"src/{name}" not in shipped)
     package = {"/".join(name.split("/")[:3]) for name in packed if name.startswith("vdk/plugin/")}
     if len(package) != 1:
         yield f"the wheel has {len(package)} import packages: {sorted(package)}"
@@ -66,17 +68,17 @@ def check_readme(built: tuple[Path, Path]) -> Iterator[str]:
 
 
 def check_alone(distribution: d.Distribution, scratch: Path) -> Iterator[str]:
-    """The wheel in an environment of its own, with nothing but what it asks for."""
+    """The wheel in a new environment, with its dependencies only."""
     home = scratch / "alone" / distribution.name
     python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
     d.uv("venv", "--quiet", "--python", sys.executable, str(home))
     siblings = d.wheels(d.with_siblings([distribution]), scratch)
     d.uv("pip", "install", "--quiet", "--python", str(python), *siblings)
     environment = {**os.environ, "VDK_VERSION_CHECK_DISABLED": "true", "NO_COLOR": "1"}
-    # Away from the sources, so that only the installed files can be imported.
+    # Outside the sources, so that only the installed files can be imported.
     command = [str(python.parent / "vdk"), "version"]
     finished = subprocess.run(command, check=False, cwd=home, env=environment, capture_output=True, text=True)
-    # It says on stderr, with a line per plugin: "name (from package name, version 0.1.0)".
+    # It prints to stderr, with a line per plugin: "name (from package name, version 0.1.0)".
     name = re.escape(distribution.name)
     listed = re.findall(rf"^{name} \(from package {name}, ", finished.stdout + finished.stderr, re.MULTILINE)
     if finished.returncode or len(listed) != 1:

@@ -1,8 +1,8 @@
-"""The rules of this repository that no other tool knows.
+"""The rules of this repository that no other tool checks.
 
 The template and each folder of packages/ and plugins/ have what the build and the release need, their three names
-are one, nothing owns the shared ``vdk`` namespace, every YAML and TOML file parses, the pipelines are what GitLab
-takes, and the table of tox.ini names every distribution.
+are equal, nothing owns the shared ``vdk`` namespace, every YAML and TOML file parses, the pipelines are valid for
+GitLab, the table of tox.ini names every distribution, and no distribution imports a private module of another.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from pathlib import Path
 import yaml
 
 import distributions as d
+from check_sources import LICENCE, check_sources
 from ci_report import PYTHONS
 
-# Where a distribution and what is imported from it have different names.
+# The distributions whose names differ from those of their import packages.
 DISTRIBUTIONS = {
     "vdk.api": "vdk-core",
     "vdk.internal": "vdk-core",
@@ -44,7 +45,7 @@ GitLabLoader.add_constructor("!reference", reference)
 
 
 def main() -> int:
-    problems = [*check_files_parse(), *check_pipelines(), *check_table()]
+    problems = [*check_files_parse(), *check_pipelines(), *check_table(), *check_sources(d.all_distributions())]
     for distribution in d.all_distributions():
         problems += [f"{distribution.folder.relative_to(d.ROOT)}: {problem}" for problem in check_folder(distribution)]
     print("\n".join(problems) or "house rules: all is well")
@@ -105,6 +106,8 @@ def check_folder(distribution: d.Distribution) -> Iterator[str]:
     project = distribution.metadata()
     if project.get("name") != name:
         yield f"the distribution is called {project.get('name')!r}; folder and name must be the same"
+    if project.get("license") != LICENCE:
+        yield f'pyproject.toml: write license = "{LICENCE}"'
     entry_points = project.get("entry-points", {})
     assert isinstance(entry_points, dict)
     if list(entry_points.get("vdk.plugin.run", {})) != [name]:
@@ -122,7 +125,7 @@ def check_folder(distribution: d.Distribution) -> Iterator[str]:
 
 
 def check_dependencies(distribution: d.Distribution) -> Iterator[str]:
-    """What the sources import is declared, and each dependency has the lowest version that it works with."""
+    """What the sources import is declared, and each dependency has a lower bound."""
     declared = {d.canonical_name(line): line for line in distribution.dependencies()}
     for name, line in declared.items():
         if ">=" not in line:
@@ -151,7 +154,7 @@ def imported_modules(sources: Path) -> dict[str, str]:
 
 
 def check_style(folder: Path) -> Iterator[str]:
-    """A folder that can stand alone repeats ruff's settings, and ruff prefers those: they are the same."""
+    """A folder that can be copied alone repeats the settings of ruff, which prefers them: they must be the same."""
     own, ours = (
         tomllib.loads((place / "pyproject.toml").read_text("utf-8")).get("tool", {}).get("ruff", {})
         for place in (folder, d.ROOT)
@@ -170,10 +173,10 @@ def check_jobs(file: Path, name: str) -> Iterator[str]:
     builds = [f"build-py{version.replace('.', '')}-{name}" for version in PYTHONS]
     parents = {f".build-{name}": ".build-plugin", f"release-{name}": ".release-plugin"}
     for job, parent in {**parents, **dict.fromkeys(builds, f".build-{name}")}.items():
-        found = jobs.get(job, {})
-        if found.get("extends") != parent:
+        existing = jobs.get(job, {})
+        if existing.get("extends") != parent:
             yield f"needs the job {job}, which extends {parent}"
-        if job in parents and found.get("variables", {}).get("PLUGIN_NAME") != name:
+        if job in parents and existing.get("variables", {}).get("PLUGIN_NAME") != name:
             yield f"{job} must set PLUGIN_NAME: {name}"
 
 

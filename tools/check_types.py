@@ -1,7 +1,7 @@
 """Runs mypy over every distribution with its tests, the benchmarks, the examples and these tools.
 
-Not in one run: tests of two distributions may well have the same file name, and mypy knows a module by its name
-alone. The sources are found through MYPYPATH, so that a new folder is covered without being listed anywhere.
+In several runs: tests of two distributions may have the same file name, and mypy knows a module by its name
+alone. MYPYPATH leads to the sources, so that a new folder is covered without being listed anywhere.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import distributions as d
 
 OTHERS = ("benchmarks", "examples", "tests", "tools")
-# What a distribution may have, besides its setup.py and its jobs, whose steps are no modules.
+# What a distribution may have, besides its setup.py and its jobs, whose steps are not modules.
 PARTS = ("src", "tests", "backend", "hooks", "rename.py")
 
 
@@ -25,7 +25,7 @@ def main() -> int:
     sources = [str(each.folder / "src") for each in everything]
     failed = [
         folder.relative_to(d.ROOT).as_posix()
-        for folder in [*(each.folder for each in everything), *(d.ROOT / one for one in OTHERS)]
+        for folder in [*(each.folder for each in everything), *(d.ROOT / name for name in OTHERS)]
         if any(folder.rglob("*.py")) and not passes(folder, sources)
     ]
     print(f"types: {', '.join(failed)} failed" if failed else "types: all is well")
@@ -39,14 +39,14 @@ def passes(folder: Path, sources: list[str]) -> bool:
     roots = [folder / "tests"] if (folder / "tests").is_dir() else [folder]
     print(f"mypy {folder.relative_to(d.ROOT)}", flush=True)
     environment = {**os.environ, "MYPYPATH": os.pathsep.join([*sources, *map(str, roots), str(d.ROOT / "tools")])}
-    # A cache for each: the cache, too, tells the "test_read" of one distribution and of the next apart by nothing.
+    # A cache for each folder, because the cache also knows a module by its name alone.
     settings = [f"--config-file={d.ROOT / 'pyproject.toml'}", f"--cache-dir={d.ROOT / '.mypy_cache' / folder.name}"]
     command = [sys.executable, "-m", "mypy", *settings, *map(str, checked)]
     return subprocess.run(command, check=False, cwd=d.ROOT, env=environment).returncode == 0
 
 
 def modules(folder: Path) -> list[Path]:
-    """Its Python files that have a name one could import; a job's ``10_step.py`` has none."""
+    """The Python files with an importable name, unlike the ``10_step.py`` of a job."""
     return [path for path in folder.rglob("*.py") if path.stem.isidentifier()]
 
 

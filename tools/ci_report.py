@@ -1,9 +1,10 @@
-"""Says whether a run of tox really tested what it was to test, and counts the tests.
+"""Reports whether a run of tox tested everything that it should, and counts the tests.
 
     python tools/ci_report.py RESULT.json REPORTS_FOLDER ENVIRONMENT...
 
-tox closes with a green line when environments were skipped. So: each ENVIRONMENT ran and succeeded, each one that
-has tests passed at least one, and every Python is among them. The last line is "N passed, N failed".
+tox ends with a green line even if environments were skipped. So this checks that each ENVIRONMENT
+ran and succeeded, each with tests passed at least one, and every Python is among them. The last line is "N passed, N
+failed".
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ def main(result_file: str, reports: str, *environments: str) -> int:
         # an environment that tests several distributions has a report for each
         counts = sum((count(file) for file in Path(reports).glob(f"{name}*.xml")), Counter[str]())
         total += counts
-        found = [*check(name, ran.get(name, {}), counts)]
+        own_problems = [*check(name, ran.get(name, {}), counts)]
         tests = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
-        print(f"{name:20} {'; '.join(found) or 'ok'}{f' ({tests})' if tests else ''}")
-        problems += [f"{name}: {problem}" for problem in found]
+        print(f"{name:20} {'; '.join(own_problems) or 'ok'}{f' ({tests})' if tests else ''}")
+        problems += [f"{name}: {problem}" for problem in own_problems]
     print(f"{len(environments)} environments, {total['skipped']} tests skipped, {len(problems)} problems")
     print("\n".join(problems), end="\n" if problems else "")
     print(f"{total['passed']} passed, {total['failed']} failed")
@@ -45,7 +46,7 @@ def missing_pythons(environments: tuple[str, ...]) -> Iterator[str]:
 
 
 def check(name: str, entry: dict[str, dict[str, object]], counts: Counter[str]) -> Iterator[str]:
-    """What is wrong with one environment, given tox's entry for it."""
+    """The problems of an environment, given the entry of tox for it."""
     outcome = entry.get("result")
     if not outcome:
         yield "did not run"
@@ -58,7 +59,7 @@ def check(name: str, entry: dict[str, dict[str, object]], counts: Counter[str]) 
 
 
 def count(report: Path) -> Counter[str]:
-    """Outcomes in one of pytest's reports; a report that is missing or cut short has none."""
+    """The outcomes in a report of pytest; a missing or truncated report has none."""
     try:
         suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
     except (OSError, ElementTree.ParseError):

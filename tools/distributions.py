@@ -1,6 +1,6 @@
-"""The distributions of this repository: where they are, what they need of each other, their built files.
+"""The distributions of this repository: their folders, their dependencies on each other, their built files.
 
-There is no list to keep: every folder in ``packages/`` and ``plugins/`` that has a ``pyproject.toml`` is one, and so
+No list has to be maintained: every folder in ``packages/`` and ``plugins/`` with a ``pyproject.toml`` is one, and so
 is the template. Its short name is its own part of the folder's name, so ``plugins/vdk-source-sqlite`` is ``sqlite``.
 """
 
@@ -31,7 +31,7 @@ class Distribution:
     def name(self) -> str:
         """The folder's name, which is the distribution's name and that of its ``vdk.plugin.run`` entry point.
 
-        The template's folder alone is called by what it is; copies of it have their names.
+        Only the template has a folder of another name.
         """
         return "vdk-source-acme" if self.folder == TEMPLATE else self.folder.name
 
@@ -48,7 +48,7 @@ class Distribution:
 
     @property
     def requirements(self) -> Path:
-        """The file that says what its tests need, one requirement per line."""
+        """The file that lists the requirements of its tests, one per line."""
         return self.folder / "requirements.txt"
 
     def metadata(self) -> dict[str, object]:
@@ -58,7 +58,7 @@ class Distribution:
         return project
 
     def dependencies(self) -> list[str]:
-        """What it asks for to run, its extras included, as requirement lines."""
+        """Its dependencies, including those of its extras, as requirement lines."""
         project = self.metadata()
         required, extras = project.get("dependencies", []), project.get("optional-dependencies", {})
         assert isinstance(required, list)
@@ -66,7 +66,7 @@ class Distribution:
         return [str(line) for line in [*required, *(line for lines in extras.values() for line in lines)]]
 
     def mentions(self, *, for_tests: bool) -> set[str]:
-        """Names of the distributions it asks for, to run or (``for_tests``) to be tested as well."""
+        """The names of its dependencies, with those of its tests (``for_tests``)."""
         dependencies = self.metadata().get("dependencies", [])
         assert isinstance(dependencies, list)
         lines = [str(line) for line in dependencies]
@@ -83,10 +83,10 @@ def canonical_name(requirement: str) -> str:
 def all_distributions() -> list[Distribution]:
     """Every distribution, the base first and the template last."""
     groups = ("packages/*", "plugins/*", TEMPLATE.name)
-    found = [path.parent for group in groups for path in ROOT.glob(f"{group}/pyproject.toml")]
-    if not found:
+    folders = [path.parent for group in groups for path in ROOT.glob(f"{group}/pyproject.toml")]
+    if not folders:
         raise SystemExit(f"no distribution found under {ROOT}")
-    return [Distribution(folder) for folder in sorted(found)]
+    return [Distribution(folder) for folder in sorted(folders)]
 
 
 def find(name: str) -> Distribution:
@@ -95,31 +95,32 @@ def find(name: str) -> Distribution:
     matching = [each for each in everything if name in (each.name, each.short_name)]
     if len(matching) != 1:
         known = ", ".join(f"{each.short_name} ({each.name})" for each in everything)
-        raise SystemExit(f"{name!r} names {len(matching)} distributions; there are: {known}")
+        raise SystemExit(f"{name!r} names {len(matching)} distributions; expected one of: {known}")
     return matching[0]
 
 
-def with_siblings(wanted: Iterable[Distribution], *, for_tests: bool = False) -> list[Distribution]:
-    """``wanted`` and the distributions of this repository that they need, directly or not."""
+def with_siblings(distributions: Iterable[Distribution], *, for_tests: bool = False) -> list[Distribution]:
+    """These distributions, and those of this repository that they depend on, directly or not."""
     known = {distribution.name: distribution for distribution in all_distributions()}
     needed: dict[str, Distribution] = {}
-    open_ones = list(wanted)
-    while open_ones:
-        each = open_ones.pop()
+    requested = list(distributions)
+    pending = list(requested)
+    while pending:
+        each = pending.pop()
         if each.name not in needed:
             needed[each.name] = each
-            # Only what was asked for is tested; a sibling is there to run.
-            tests = for_tests and each in wanted
-            open_ones += [known[name] for name in each.mentions(for_tests=tests) if name in known]
+            # Only the requested distributions are tested, not their siblings.
+            tests = for_tests and each in requested
+            pending += [known[name] for name in each.mentions(for_tests=tests) if name in known]
     return sorted(needed.values(), key=lambda each: each.folder)
 
 
 def build(distribution: Distribution, into: Path) -> tuple[Path, Path]:
     """Builds the sdist, and the wheel from the sdist; returns (sdist, wheel).
 
-    From a copy of the folder: setuptools leaves ``build/lib`` and ``*.egg-info`` behind, files deleted since then
-    come back into later wheels through them, and environments that run side by side would write them together.
-    The template lies where it lies in the repository, for the base's build takes it along.
+    From a copy of the folder: setuptools leaves ``build/lib`` and ``*.egg-info``, through which deleted files return
+    in later wheels, and environments that run side by side would write them at the same time. The template is copied
+    too, to the same place as in the repository, because the build of the base includes it.
     """
     copy, output = into / "src", into / distribution.name
     shutil.rmtree(copy, ignore_errors=True)
@@ -137,7 +138,7 @@ def wheels(distributions: Iterable[Distribution], into: Path) -> list[str]:
     """Builds each of them and returns the wheels' paths, which ``uv pip install`` takes as requirements.
 
     As paths and not as names with ``--find-links``: a name is also looked up on the index, where a stranger may
-    have put a higher version.
+    have published a higher version.
     """
     return [str(build(distribution, into)[1]) for distribution in distributions]
 
@@ -161,11 +162,11 @@ def _as_numbers(version: str) -> list[int]:
 
 
 def install(needed: list[Distribution], requirement_files: Iterable[Path], *, lowest: bool = False) -> None:
-    """Installs the wheels of ``needed`` and what the files ask for into the running Python, in one resolution.
+    """Installs the wheels of ``needed`` and the requirements of the files into the running Python, in one resolution.
 
-    The wheels are built anew and installed again: their version stays the same while the code changes.
+    The wheels are built and installed again, because their version stays the same while the code changes.
 
-    :param lowest: with the lowest version of each dependency that the distributions say they work with.
+    :param lowest: with the lowest version of each dependency that the distributions declare.
     """
     with tempfile.TemporaryDirectory() as scratch:
         arguments = [part for file in requirement_files for part in ("--requirement", str(file))]

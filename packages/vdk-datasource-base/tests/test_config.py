@@ -44,7 +44,7 @@ class Config(DataSourceConfig):
 
 
 def decoded(data: dict[str, Any], **others: Any) -> Config:
-    return decode_config({"database": "x.db", **data}, Config, where="f.toml: sources.s.config", **others)
+    return decode_config({"database": "x.db", **data}, Config, location="f.toml: sources.s.config", **others)
 
 
 def message(data: Any, **others: Any) -> str:
@@ -65,8 +65,8 @@ def message(data: Any, **others: Any) -> str:
         ({"ratio": "0.5"}, "config.ratio: Expected `float`, got `str`, the value is '0.5'"),
         ({"database": 5}, "config.database: Expected `path`, got `int`, the value is 5"),
         ({"wait": 5}, "config.wait: Expected `duration`, got `int`, the value is 5"),
-        ({"wait": "soon"}, "config.wait: 'soon' is no duration: write a number and ms, s, m, h or d"),
-        ({"wait": "9" * 30 + "d"}, "is no duration"),
+        ({"wait": "soon"}, "config.wait: 'soon' is not a duration: write a number and ms, s, m, h or d"),
+        ({"wait": "9" * 30 + "d"}, "is not a duration"),
         ({"rowz": 5}, "f.toml: sources.s.config: unknown option 'rowz'; did you mean 'rows'"),
         ({"qqq": 5}, "unknown option 'qqq'; the options are database, hosts, login"),
         ({"login": {"usr": "x"}}, "config.login: unknown option 'usr'; did you mean 'user'?"),
@@ -93,7 +93,7 @@ def test_the_value_is_told_once() -> None:
 def test_a_missing_option_is_named() -> None:
     """With the place it is missing at."""
     with pytest.raises(ConfigurationError, match=r"f\.toml: x: the option 'database' is missing"):
-        decode_config({}, Config, where="f.toml: x")
+        decode_config({}, Config, location="f.toml: x")
 
 
 @pytest.mark.parametrize(
@@ -143,9 +143,9 @@ class TestReferences:
     )
     def test_a_whole_reference_is_converted(self, option: str, text: str, value: Any) -> None:
         """Environment variables have no types."""
-        found = getattr(decoded({option: text}, lenient={option: text}), option)
-        assert found == value
-        assert type(found) is type(value)
+        decoded_value = getattr(decoded({option: text}, lenient={option: text}), option)
+        assert decoded_value == value
+        assert type(decoded_value) is type(value)
 
     def test_only_where_text_does_not_do(self) -> None:
         """A number for a text field stays the text it was."""
@@ -275,7 +275,7 @@ class Colors(DataSourceConfig):
 def test_an_unknown_kind_of_options_is_told_with_those_there_are() -> None:
     """Options that ``type`` chooses between: the error lists the types."""
     with pytest.raises(ConfigurationError, match=r"f: many\[0\]\.type: Expected 'red' or 'blue', the value is 'green'"):
-        decode_config({"many": [{"type": "green"}]}, Colors, where="f")
+        decode_config({"many": [{"type": "green"}]}, Colors, location="f")
 
 
 def test_options_of_each_kind_are_described_below_its_name() -> None:

@@ -91,7 +91,7 @@ class TestStreams:
 
     def test_a_source_is_declared_with_a_configuration_class(self) -> None:
         """Anything else is refused when the class is made."""
-        with pytest.raises(ConfigurationError, match="is no DataSourceConfig"):
+        with pytest.raises(ConfigurationError, match="is not a DataSourceConfig"):
 
             @data_source(name="x", config=dict)  # type: ignore[arg-type]
             class Wrong(DataSource[DataSourceConfig]):
@@ -176,7 +176,7 @@ class TestSchemaOf:
             number: complex
 
         globals()["Strange"] = Strange
-        with pytest.raises(ConfigurationError, match=r"Strange.number.*has no column type; say one with Annotated"):
+        with pytest.raises(ConfigurationError, match=r"Strange.number.*has no column type; declare one: Annotated"):
             StreamSchema.of(Strange)
 
     def test_annotations_that_cannot_be_resolved_are_told(self) -> None:
@@ -195,7 +195,7 @@ class TestSchemaOf:
     @pytest.mark.parametrize("wrong", [{"primary_key": ("nope",)}, {"cursor": "nope"}])
     def test_keys_must_be_columns(self, wrong: dict[str, Any]) -> None:
         """The message lists the columns there are."""
-        with pytest.raises(ConfigurationError, match=r"\['nope'\], which are no columns; the columns are \['n'\]"):
+        with pytest.raises(ConfigurationError, match=r"\['nope'\], which are not columns; the columns are \['n'\]"):
             StreamSchema(pa.schema([("n", pa.int64())]), **wrong)
 
     def test_columns_are_named_once(self) -> None:

@@ -35,7 +35,7 @@ ALL = os.environ.get("FAULTS") == "all"
 KILLS = 200 if ALL else 5
 ENDLESS = 1_000_000
 WRITE = f"{__name__}:Lines.write"
-RENAME = "vdk.plugin.datasource_base.parts.local_state:_sync_folder"
+RENAME = "vdk.plugin.datasource_base.parts.logged_document:sync_folder"
 
 
 class Lines:

@@ -43,8 +43,8 @@ def test_a_state_comes_back_as_it_was_with_its_version(store: LocalFileStore) ->
     state: dict[str, Any] = {"at": "ü\n", "deep": [1, {"x": None}], "big": 2**60}
     assert store.save(key(), state, version=0, run_id="r1") == 1
     assert store.save(key(), {"next": 2}, version=1, run_id="r2") == 2
-    (found,) = store.load("shop")
-    assert (found.key, found.version, found.state, found.run_id) == (key(), 2, {"next": 2}, "r2")
+    (stored,) = store.load("shop")
+    assert (stored.key, stored.version, stored.state, stored.run_id) == (key(), 2, {"next": 2}, "r2")
 
 
 def test_keys_do_not_touch_each_other(store: LocalFileStore, tmp_path: Path) -> None:
@@ -54,10 +54,10 @@ def test_keys_do_not_touch_each_other(store: LocalFileStore, tmp_path: Path) -> 
     store.save(key("a", source="other"), {"n": 3}, version=0, run_id="r")
     second = LocalFileStore(store.path, "another lake")
     second.save(key("a"), {"n": 4}, version=0, run_id="r")
-    assert [one.state for one in store.load("shop")] == [{"n": 1}, {"n": 2}]
-    assert [one.state for one in second.load("shop")] == [{"n": 4}]
+    assert [stored.state for stored in store.load("shop")] == [{"n": 1}, {"n": 2}]
+    assert [stored.state for stored in second.load("shop")] == [{"n": 4}]
     assert store.save(key("a"), {}, version=1, run_id="r") == 0
-    assert [one.state for one in store.load("shop")] == [{"n": 2}]
+    assert [stored.state for stored in store.load("shop")] == [{"n": 2}]
 
 
 @pytest.mark.parametrize("version", [0, 2])
@@ -97,8 +97,8 @@ GOOD: dict[str, Any] = {
     [
         ("", "is damaged"),
         ('{"format": "vdk-data', "is damaged"),
-        ("[]", "is no vdk-datasource-state"),
-        ('{"format": "other", "v": 1}', "is no vdk-datasource-state"),
+        ("[]", "is not a vdk-datasource-state"),
+        ('{"format": "other", "v": 1}', "is not a vdk-datasource-state"),
         ('{"format": "vdk-datasource-state", "v": 2, "states": []}', "has version 2, this program reads version 1"),
         ('{"format": "vdk-datasource-state", "v": 0, "states": []}', "has version 0, this program reads version 1"),
         ('{"format": "vdk-datasource-state", "v": 1}', "is damaged"),
@@ -132,7 +132,7 @@ def test_a_file_that_is_no_text_is_refused(store: LocalFileStore) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    """Here because a file is in its place; a read-only one is told likewise."""
+    """Here because a file is in its place; a read-only one is printed likewise."""
     (tmp_path / "file").write_text("", "utf-8")
     store = LocalFileStore(tmp_path / "file" / "state.json", "lake")
     with pytest.raises(StateError, match="cannot be written"):
@@ -195,7 +195,9 @@ def test_threads_keep_every_state(store: LocalFileStore) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert {one.key.partition: one.state for one in store.load("shop")} == {str(n): {"n": 15} for n in range(8)}
+    assert {stored.key.partition: stored.state for stored in store.load("shop")} == {
+        str(n): {"n": 15} for n in range(8)
+    }
 
 
 def test_processes_keep_every_state(store: LocalFileStore) -> None:
@@ -207,7 +209,9 @@ def test_processes_keep_every_state(store: LocalFileStore) -> None:
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
-    assert {one.key.partition: one.state for one in store.load("shop")} == {str(n): {"n": 20} for n in range(4)}
+    assert {stored.key.partition: stored.state for stored in store.load("shop")} == {
+        str(n): {"n": 20} for n in range(4)
+    }
 
 
 WRITE_FOR_EVER = """
@@ -217,8 +221,8 @@ from vdk.plugin.datasource_base.parts import StateKey
 from vdk.plugin.datasource_base.parts.local_state import LocalFileStore
 store = LocalFileStore(Path(sys.argv[1]), "lake")
 key = StateKey("shop", "the data", "orders", "", "orders")
-found = store.load("shop")
-version = found[0].version if found else 0
+stored = store.load("shop")
+version = stored[0].version if stored else 0
 while True:
     version = store.save(key, {"n": version + 1, "filler": "x" * 200_000}, version=version, run_id="r")
     print(version, flush=True)
@@ -234,12 +238,12 @@ def test_a_process_killed_while_it_writes_leaves_a_whole_file(store: LocalFileSt
         first = int(process.stdout.readline())
         time.sleep(0.002 * nth)
         process.send_signal(signal.SIGKILL)
-        told = [first, *map(int, process.stdout.read().split())]
+        printed = [first, *map(int, process.stdout.read().split())]
         process.stdout.close()
         process.wait()
-        (found,) = store.load("shop")
-        assert found.version == found.state["n"]
-        assert found.version in (told[-1], told[-1] + 1)
+        (stored,) = store.load("shop")
+        assert stored.version == stored.state["n"]
+        assert stored.version in (printed[-1], printed[-1] + 1)
 
 
 def save_on_a_full_disk(path: Path) -> None:
@@ -253,6 +257,6 @@ def test_a_full_disk_is_told_and_the_old_states_stay(store: LocalFileStore) -> N
     ended = run_child(save_on_a_full_disk, store.path)
     assert "StateError: state file" in ended.output
     assert "cannot be written: [Errno 27] File too large" in ended.output
-    assert [one.state for one in store.load("shop")] == [{"n": 1}]
+    assert [stored.state for stored in store.load("shop")] == [{"n": 1}]
     assert sorted(path.suffix for path in store.path.parent.iterdir()) == [".json", ".lock"]
     store.save(key(), {"n": 2}, version=1, run_id="r")

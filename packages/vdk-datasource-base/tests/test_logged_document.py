@@ -29,7 +29,7 @@ def key(number: int) -> StateKey:
 
 
 def states(store: LocalFileStore) -> dict[str, Any]:
-    return {one.key.partition: one.state["n"] for one in store.load("shop")}
+    return {stored.key.partition: stored.state["n"] for stored in store.load("shop")}
 
 
 def fill(path: Path, count: int = MANY) -> LocalFileStore:
@@ -61,9 +61,9 @@ def written(monkeypatch: pytest.MonkeyPatch, work: Callable[[], None]) -> int:
     fsync = os.fsync
 
     def counted(handle: int) -> None:
-        found = os.fstat(handle)
-        total[0] += abs(found.st_size - sizes.get(found.st_ino, 0))
-        sizes[found.st_ino] = found.st_size
+        status = os.fstat(handle)
+        total[0] += abs(status.st_size - sizes.get(status.st_ino, 0))
+        sizes[status.st_ino] = status.st_size
         fsync(handle)
 
     with monkeypatch.context() as patched:
@@ -119,7 +119,7 @@ def test_forgotten_states_stay_forgotten_and_the_files_become_small_again(path: 
     for turn in range(100):
         fresh.save(key(0), {"n": turn, "filler": FILLER}, version=2 + turn, run_id="r")
     assert path.stat().st_size < SMALL
-    assert sum(one.stat().st_size for one in logs(path)) < 2 * SMALL
+    assert sum(log.stat().st_size for log in logs(path)) < 2 * SMALL
 
 
 def test_two_that_write_by_turns_see_each_other(path: Path) -> None:
@@ -195,9 +195,9 @@ def test_a_disk_that_gets_full_within_a_line_leaves_what_was_stored(path: Path) 
     assert "StateError: state file" in ended.output
     assert "cannot be written" in ended.output
     fresh = LocalFileStore(path, "lake")
-    (found,) = [one for one in fresh.load("shop") if one.key == key(0)]
-    assert found.version > 1
-    assert fresh.save(key(0), {"n": "on"}, version=found.version, run_id="r") == found.version + 1
+    (stored,) = [stored for stored in fresh.load("shop") if stored.key == key(0)]
+    assert stored.version > 1
+    assert fresh.save(key(0), {"n": "on"}, version=stored.version, run_id="r") == stored.version + 1
 
 
 KILLED = """
@@ -206,7 +206,7 @@ from pathlib import Path
 from test_logged_document import FILLER, key
 from vdk.plugin.datasource_base.parts.local_state import LocalFileStore
 store = LocalFileStore(Path(sys.argv[1]), "lake")
-version = next((one.version for one in store.load("shop") if one.key == key(0)))
+version = next((stored.version for stored in store.load("shop") if stored.key == key(0)))
 while True:
     version = store.save(key(0), {"n": version + 1, "filler": FILLER}, version=version, run_id="r")
     print(version, flush=True)
@@ -221,13 +221,13 @@ def test_a_process_killed_while_it_writes_loses_no_state(path: Path) -> None:
     for lines in (1, 90):
         process = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, env=environment)
         assert process.stdout is not None
-        told = [int(process.stdout.readline()) for _ in range(lines)]
+        printed = [int(process.stdout.readline()) for _ in range(lines)]
         process.send_signal(signal.SIGKILL)
-        told += map(int, process.stdout.read().split())
+        printed += map(int, process.stdout.read().split())
         process.stdout.close()
         process.wait()
         store = LocalFileStore(path, "lake")
-        (found,) = [one for one in store.load("shop") if one.key == key(0)]
-        assert found.state["n"] == found.version
-        assert found.version in (told[-1], told[-1] + 1)
+        (stored,) = [stored for stored in store.load("shop") if stored.key == key(0)]
+        assert stored.state["n"] == stored.version
+        assert stored.version in (printed[-1], printed[-1] + 1)
         assert len(states(store)) == MANY

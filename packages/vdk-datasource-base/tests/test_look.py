@@ -120,7 +120,7 @@ class TestCheck:
             "wrong": ("failed", "flow: sources.wrong.config: the option 'script' is missing; write script = \"…\""),
             "lake": ("ok", f"memory {lab.target}"),
             "none": ("failed", found["destination", "none"].told),
-            "flows[0]": ("failed", "flow: flows[0].streams: no stream matches 'x*'; there are: t"),
+            "flows[0]": ("failed", "flow: flows[0].streams: no stream matches 'x*'; expected one of: t"),
             "flows[1]": ("failed", found["flow", "flows[1]"].told),
             "flows[2]": ("skipped", "destination 'none' failed"),
             "flows[3]": ("skipped", "source 'away' failed"),
@@ -407,7 +407,7 @@ class TestPreview:
 
     def test_an_unknown_stream_is_told_with_the_closest(self, lab: Lab) -> None:
         """And one that no pattern chooses with the patterns."""
-        with pytest.raises(FlowFailedError, match="no stream matches 'tt'; there are: t"):
+        with pytest.raises(FlowFailedError, match="no stream matches 'tt'; expected one of: t"):
             self.preview(lab, Whole("t", nothing), name="tt")
         with pytest.raises(ConfigurationError, match=r"no flow takes a stream 'u'; the patterns are 't\*'"):
             self.preview(lab, Whole("t", nothing), name="u", streams=["t*"])

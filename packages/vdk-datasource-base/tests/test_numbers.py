@@ -25,9 +25,9 @@ from vdk.plugin.datasource_base.parts import (
     to_json,
     whole_number,
 )
-from vdk.plugin.datasource_base.parts.columns import rejected_table
 from vdk.plugin.datasource_base.parts.convert import convert_rows
 from vdk.plugin.datasource_base.parts.flow_file import load_flow
+from vdk.plugin.datasource_base.parts.framework_columns import rejected_table
 from vdk.plugin.datasource_base.runtime.run.counters import Tolerance
 from vdk.plugin.datasource_base.runtime.states import copy_state
 
@@ -116,14 +116,14 @@ class TestDecimals:
     @pytest.mark.parametrize("literal", ["1e5000", "-1e999999999", "1e99999999999999999999", "1.5" + "1" * 5000])
     def test_a_literal_of_json_beyond_the_bounds_is_kept_as_its_text(self, literal: str, numbers: str) -> None:
         """As something that cannot be computed with, so that no hook of a source can freeze by it."""
-        found = JSON_NUMBERS[numbers](literal)
+        number = JSON_NUMBERS[numbers](literal)
         if numbers == "double" and literal.startswith("1.5"):
-            assert found == float(literal)
+            assert number == float(literal)
             return
-        assert found == HugeNumber(literal)
+        assert number == HugeNumber(literal)
         with pytest.raises(TypeError):
-            int(found)  # type: ignore[arg-type]
-        assert len(repr(found)) < 50
+            int(number)  # type: ignore[arg-type]
+        assert len(repr(number)) < 50
 
     def test_an_integer_of_json_is_exact_up_to_its_4300th_digit(self) -> None:
         """Where Python's own conversion ends."""
@@ -168,7 +168,7 @@ class TestRows:
     def test_a_number_within_the_bounds_lands_as_a_number_with_all_its_digits(self, value: str) -> None:
         """In JSON, where no other type holds it: not as a text."""
         table = convert_rows([{"x": Decimal(value)}, {"x": 1.5}], None, stream="s").table
-        assert [one.as_py() for one in table.column("x").cast(pa.string())] == [value, "1.5"]
+        assert [scalar.as_py() for scalar in table.column("x").cast(pa.string())] == [value, "1.5"]
 
     def test_an_integer_of_4300_digits_lands_and_can_be_read_again(self) -> None:
         """By ``json.loads``, which takes no longer one."""

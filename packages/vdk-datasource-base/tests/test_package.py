@@ -14,7 +14,7 @@ import vdk.plugin.datasource_base as base
 ROOT = Path(base.__file__).parent
 LAYERS = {"contract": 1, "parts": 2, "runtime": 3, "integration": 4}
 # what stands outside the four folders, by the layer it belongs to
-OTHERS = {"__init__": 4, "_run_flows": 4, "plugin_entry": 4, "testing": 3}
+OTHERS = {"__init__": 4, "api": 4, "plugin_entry": 4, "testing": 3}
 
 
 def run(code: str, *arguments: str) -> str:
@@ -62,7 +62,7 @@ def test_a_command_that_lands_nothing_imports_nothing_heavy(command: list[str]) 
 
 def test_the_runtime_needs_no_vdk() -> None:
     """``run_flows(None, …)`` works in a plain Python process and imports nothing of vdk-core."""
-    told = run(
+    printed = run(
         "import sys\n"
         "from vdk.plugin.datasource_base import run_flows, ConfigurationError\n"
         "try:\n"
@@ -72,7 +72,7 @@ def test_the_runtime_needs_no_vdk() -> None:
         "    assert \"unknown source 'none'\" in str(error), error\n"
         "print([name for name in sys.modules if name.startswith(('vdk.internal', 'vdk.api', 'click'))])"
     )
-    assert told == "[]"
+    assert printed == "[]"
 
 
 def modules() -> list[Path]:
@@ -95,29 +95,29 @@ def imports_of(path: Path) -> list[tuple[str, ...]]:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for inner in ast.walk(node)
     }
-    found = []
+    targets = []
     for node in ast.walk(tree):
         if not isinstance(node, ast.ImportFrom) or id(node) in unseen:
             continue
         if node.level:
             up = package[: len(package) - node.level + 1]
             target = (*up, *(node.module.split(".") if node.module else ()))
-            found.append(target or tuple(alias.name for alias in node.names[:1]))
+            targets.append(target or tuple(alias.name for alias in node.names[:1]))
         elif (node.module or "").startswith(f"{base.__name__}."):
-            found.append(tuple((node.module or "").split("."))[3:])
-    return found
+            targets.append(tuple((node.module or "").split("."))[3:])
+    return targets
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_imports_only_point_down(path: Path) -> None:
-    """contract < parts < runtime < edge: a layer knows nothing of those above it."""
+    """contract < parts < runtime < integration: a layer knows nothing of those above it."""
     own = layer_of(path.relative_to(ROOT).with_suffix("").parts)
     upward = [".".join(target) for target in imports_of(path) if layer_of(target) > own]
     assert not upward, f"{path.name} of layer {own} imports {upward}"
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_only_the_edge_knows_vdk(path: Path) -> None:
+def test_only_the_integration_imports_vdk(path: Path) -> None:
     """vdk-core and click are imported in the top layer alone."""
     if layer_of(path.relative_to(ROOT).with_suffix("").parts) == 4:
         return

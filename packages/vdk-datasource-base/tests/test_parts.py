@@ -32,13 +32,13 @@ class TestRegistry:
         """Or with all there are."""
         registry = Registry(installed=False)
         with pytest.raises(ConfigurationError, match=r"f: unknown source 'x'; there are none"):
-            registry.source("x", where="f")
+            registry.source("x", location="f")
         for name in ("sqlite", "rest"):
             registry.add(name, "support:ScriptedSource")
         with pytest.raises(ConfigurationError, match=r"unknown source 'sqlit'; did you mean 'sqlite'\?"):
             registry.source("sqlit")
         for far in ("zzz", "postgres"):
-            with pytest.raises(ConfigurationError, match="there are: rest, sqlite"):
+            with pytest.raises(ConfigurationError, match="expected one of: rest, sqlite"):
                 registry.source(far)
 
     @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ class TestRegistry:
         registry.add("X", "other:Source")
         with pytest.raises(ConfigurationError, match=r"'x' is registered twice: as support.* and as other:Source"):
             registry.source("x")
-        assert [source.location for source in registry.sources()] == ["support:ScriptedSource", "other:Source"]
+        assert [source.import_path for source in registry.sources()] == ["support:ScriptedSource", "other:Source"]
 
     def test_installed_plugins_are_found_without_importing_them(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -91,8 +91,8 @@ class TestRegistry:
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n", "utf-8")
         (info / "entry_points.txt").write_text("[vdk.datasource.sources]\nAcme = not_importable:S\n", "utf-8")
         monkeypatch.syspath_prepend(str(tmp_path))
-        found = {source.name: source for source in Registry().sources()}
-        assert (found["acme"].location, found["acme"].origin) == ("not_importable:S", "acme")
+        registered = {source.name: source for source in Registry().sources()}
+        assert (registered["acme"].import_path, registered["acme"].origin) == ("not_importable:S", "acme")
 
 
 WHOLE = """
@@ -119,19 +119,19 @@ class TestFlowFiles:
         flow = loaded(WHOLE, tmp_path)
         entry = flow.file.flows[0]
         assert (entry.from_, entry.to, entry.streams, entry.write_mode) == ("shop", "lake", None, None)
-        assert (flow.where, flow.folder) == ("orders.ingest.toml", tmp_path)
+        assert (flow.location, flow.folder) == ("orders.ingest.toml", tmp_path)
 
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ('to = "lake"|to = "lak"', r"flows\[0\].to: there is no destination 'lak'.*; did you mean 'lake'"),
-            ('from = "shop"|from = "x"', r"flows\[0\].from: there is no source 'x' in this file; there are: shop"),
+            ('to = "lake"|to = "lak"', r"flows\[0\].to: the destination 'lak' is not in .*; did you mean 'lake'"),
+            ('from = "shop"|from = "x"', r"flows\[0\].from: the source 'x' is not in this file; expected one of: shop"),
             ('to = "lake"|', r"orders.ingest.toml: flows\[0\]: the option 'to' is missing"),
             ('to = "lake"|to = "lake"\nwrite_mod = "append"', "unknown option 'write_mod'; did you mean 'write_mode'"),
             ('to = "lake"|to = "lake"\nwrite_mode = "merge"', "Expected 'append' or 'replace' or 'upsert'"),
             ('to = "lake"|to = "lake"\nbatch_rows = 0', r"flows\[0\].batch_rows: Expected `int` >= 1, the value is 0"),
             ('to = "lake"|to = "lake"\nbatch_rows = "9"', "batch_rows: Expected `int`, got `str`, the value is '9'"),
-            ('to = "lake"|to = "lake"\nretry_for = "x"', "retry_for: 'x' is no duration"),
+            ('to = "lake"|to = "lake"\nretry_for = "x"', "retry_for: 'x' is not a duration"),
             ('to = "lake"|to = "lake"\nstreams = "*"', "streams: Expected `list"),
             ('name = "sqlite"|', "sources.shop: the option 'name' is missing"),
             ('[sources.shop]|[source.shop]', r"unknown table 'source'; write \[sources.shop\] instead"),
@@ -181,28 +181,28 @@ class TestReferences:
         """Whole ones are remembered for lenient conversion, all of them for redaction."""
         data = {"a": ["${env:ONE}", "x-${secret:two}-y"], "b": {"c": "${property:three}"}, "n": 5}
         lookups = {"env": {"ONE": "1"}.get, "secret": {"two": "s3cret"}.get, "property": {"three": 3}.get}
-        found = resolve(data, lookups, where="f")  # type: ignore[arg-type]
-        assert found.data == {"a": ["1", "x-s3cret-y"], "b": {"c": "3"}, "n": 5}
-        assert found.whole == {"a.0": "1", "b.c": "3"}
-        assert found.paths == {"a.0", "a.1", "b.c"}
-        assert found.values == {"1", "s3cret", "3"}
+        resolved = resolve(data, lookups, location="f")  # type: ignore[arg-type]
+        assert resolved.data == {"a": ["1", "x-s3cret-y"], "b": {"c": "3"}, "n": 5}
+        assert resolved.whole == {"a.0": "1", "b.c": "3"}
+        assert resolved.paths == {"a.0", "a.1", "b.c"}
+        assert resolved.values == {"1", "s3cret", "3"}
 
     @pytest.mark.parametrize(
         ("text", "message"),
         [
             ("${env:NONE_SUCH_X}", r"f: a.b: \$\{env:NONE_SUCH_X\} is not set"),
-            ("${evn:HOME}", r"\$\{evn:HOME\} is not a reference that this run can follow; the kinds here are env"),
-            ("${secret:x}", "not a reference that this run can follow"),
+            ("${evn:HOME}", r"\$\{evn:HOME\} is not a reference that this run can resolve; the kinds here are env"),
+            ("${secret:x}", "not a reference that this run can resolve"),
         ],
     )
     def test_a_reference_that_leads_nowhere_is_named(self, text: str, message: str) -> None:
         """With its place."""
         with pytest.raises(ConfigurationError, match=message):
-            resolve({"a": {"b": text}}, {"env": environment}, where="f")
+            resolve({"a": {"b": text}}, {"env": environment}, location="f")
 
     def test_text_is_replaced_once(self) -> None:
         """What a reference gives is not looked at again."""
-        assert resolve("${env:A}", {"env": lambda key: "${env:B}"}, where="f").data == "${env:B}"
+        assert resolve("${env:A}", {"env": lambda key: "${env:B}"}, location="f").data == "${env:B}"
 
 
 class TestPatterns:
@@ -223,7 +223,7 @@ class TestPatterns:
     )
     def test_globs_choose_in_the_sources_order(self, patterns: list[str] | None, chosen: tuple[str, ...]) -> None:
         """A name that looks like a pattern is found by itself, too."""
-        assert select_streams(self.NAMES, patterns, where="f") == list(chosen)
+        assert select_streams(self.NAMES, patterns, location="f") == list(chosen)
 
     @pytest.mark.parametrize("pattern", ["oders", "!oders", "x*"])
     def test_a_pattern_that_matches_nothing_is_told_with_the_closest_names(self, pattern: str) -> None:
@@ -231,13 +231,13 @@ class TestPatterns:
         with pytest.raises(
             ConfigurationError, match=rf"f: no stream matches '{pattern.strip('!')}'".replace("*", r"\*")
         ):
-            select_streams(self.NAMES, ["*", pattern], where="f")
+            select_streams(self.NAMES, ["*", pattern], location="f")
 
     def test_the_default_may_match_nothing(self) -> None:
         """An empty database is no mistake; a pattern that finds nothing in it is."""
-        assert select_streams([], None, where="f") == []
+        assert select_streams([], None, location="f") == []
         with pytest.raises(ConfigurationError, match="there are none"):
-            select_streams([], ["*"], where="f")
+            select_streams([], ["*"], location="f")
 
 
 def doubled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -294,16 +294,16 @@ class TestTransforms:
     def test_it_is_found_by_module_and_name_beside_the_flow_file(self, tmp_path: Path) -> None:
         """As a job's own modules are."""
         (tmp_path / "my_cleaning_x.py").write_text("def clean(rows):\n    return rows[:1]\n", "utf-8")
-        found = load_transform("my_cleaning_x:clean", folder=tmp_path, where="f")
-        assert found is not None
-        assert found([{"a": 1}, {"a": 2}], stream="s") == [{"a": 1}]
+        transform = load_transform("my_cleaning_x:clean", folder=tmp_path, location="f")
+        assert transform is not None
+        assert transform([{"a": 1}, {"a": 2}], stream="s") == [{"a": 1}]
 
     @pytest.mark.parametrize(
         ("given", "message"),
         [
             ("clean", 'is not of the form "module:function"'),
             (5, "is not of the form"),
-            ("no_such_module_x:f", "there is no module .no_such_module_x.: neither"),
+            ("no_such_module_x:f", "the module .no_such_module_x. does not exist: neither"),
             ("with_a_typo_x:f", "cannot be imported: SyntaxError"),
             ("fine_x:claen", "has no function 'claen'; did you mean 'clean'"),
         ],
@@ -313,4 +313,4 @@ class TestTransforms:
         (tmp_path / "with_a_typo_x.py").write_text("def f(:\n", "utf-8")
         (tmp_path / "fine_x.py").write_text("def clean(rows):\n    return rows\n", "utf-8")
         with pytest.raises(ConfigurationError, match=message):
-            load_transform(given, folder=tmp_path, where="f")
+            load_transform(given, folder=tmp_path, location="f")

@@ -106,8 +106,8 @@ def test_threads_keep_every_state_and_read_no_half_of_one(properties: Properties
     ("content", "message"),
     [
         ("{", "is damaged"),
-        (5, "is damaged|is no vdk-datasource-state"),
-        ("[]", "is no vdk-datasource-state"),
+        (5, "is damaged|is not a vdk-datasource-state"),
+        ("[]", "is not a vdk-datasource-state"),
         (json.dumps({"format": "vdk-datasource-state", "v": 2, "states": []}), "by a newer program"),
         (json.dumps({"format": "vdk-datasource-state", "v": 0, "states": []}), "has version 0"),
         (json.dumps({"format": "vdk-datasource-state", "v": 1, "states": [{}]}), "is damaged"),

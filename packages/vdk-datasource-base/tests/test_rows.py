@@ -289,7 +289,7 @@ class TestTransforms:
         script = lab.script(Whole("t", counting(3)))
         flow = lab.flow()
         flow["flows"].append({"from": "src", "to": "lake", "transform": "no_such_module_x:f"})
-        with pytest.raises(ConfigurationError, match=r"flows\[1\].transform.*there is no module"):
+        with pytest.raises(ConfigurationError, match=r"flows\[1\].transform.*the module .* does not exist"):
             execute(flow, lab.environment())
         assert script.calls == []
 

@@ -1,4 +1,4 @@
-"""Where transforms are found: beside their own flow file, whatever else is imported."""
+"""How transforms are imported: from beside their own flow file, whatever else is imported."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def folder(path: Path, files: dict[str, str]) -> Path:
     return path
 
 
-def answer(path: Path, given: str = "helpers:fix") -> Any:
-    """What the transform that is found from a folder makes of no rows."""
-    found = load_transform(given, folder=path, where="flow: flows[0]")
-    assert found is not None
-    (row,) = found([], stream="t") or [{}]
+def answer(path: Path, reference: str = "helpers:fix") -> Any:
+    """The value that a transform of this folder returns."""
+    transform = load_transform(reference, folder=path, location="flow: flows[0]")
+    assert transform is not None
+    (row,) = transform([], stream="t") or [{}]
     return row["from"]
 
 
-def module(told: str, *, imports: str = "") -> str:
-    return f"{imports}\ndef fix(rows):\n    return [{{'from': {told}}}]\n"
+def module(value: str, *, imports: str = "") -> str:
+    return f"{imports}\ndef fix(rows):\n    return [{{'from': {value}}}]\n"
 
 
 def test_two_folders_have_each_its_own_module(tmp_path: Path) -> None:
@@ -50,12 +50,12 @@ def test_two_folders_have_each_its_own_module(tmp_path: Path) -> None:
     assert "helpers" not in sys.modules
 
 
-@pytest.mark.parametrize("imports", ["import common", "from . import common", "from common import where"])
+@pytest.mark.parametrize("imports", ["import common", "from . import common", "from common import name"])
 def test_what_their_modules_import_is_apart_too(tmp_path: Path, imports: str) -> None:
     """By its bare name, as scripts do, or as a part of the folder."""
-    told = "where" if "where" in imports else "common.where"
+    value = "name" if "import name" in imports else "common.name"
     for name in "aba":
-        files = {"helpers.py": module(told, imports=imports), "common.py": f"where = '{name}'"}
+        files = {"helpers.py": module(value, imports=imports), "common.py": f"name = '{name}'"}
         assert answer(folder(tmp_path / name, files)) == name
 
 
@@ -89,10 +89,10 @@ def test_a_file_of_the_name_of_an_installed_module_is_that_of_the_flow(tmp_path:
 
 def test_a_module_that_a_step_has_imported_is_not_run_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its state is that of the job."""
-    monkeypatch.syspath_prepend(folder(tmp_path, {"of_the_job.py": module("told") + "told = 1"}))
+    monkeypatch.syspath_prepend(folder(tmp_path, {"of_the_job.py": module("number") + "number = 1"}))
     import of_the_job  # type: ignore[import-not-found]
 
-    of_the_job.told = 2
+    of_the_job.number = 2
     assert answer(tmp_path, "of_the_job:fix") == 2
 
 
@@ -102,8 +102,8 @@ def test_one_that_is_not_found_says_where_it_was_looked_for(tmp_path: Path) -> N
     with pytest.raises(ConfigurationError) as caught:
         answer(path, "helper:fix")
     text = str(caught.value)
-    assert "flow: flows[0].transform: 'helper:fix': there is no module 'helper'" in text
-    assert f"neither {path / 'helper.py'} nor {path / 'helper' / '__init__.py'} is there" in text
+    assert "flow: flows[0].transform: 'helper:fix': the module 'helper' does not exist: neither" in text
+    assert f"as {path / 'helper.py'} nor as {path / 'helper' / '__init__.py'}, nor installed in" in text
     assert sys.prefix in text
     assert text.endswith("did you mean 'helpers'?")
     with pytest.raises(ConfigurationError, match=r"helpers \(.*helpers\.py\) has no function 'fx'; did you mean 'fix'"):

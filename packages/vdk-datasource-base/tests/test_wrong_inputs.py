@@ -40,7 +40,7 @@ def _split(parts: list[str]) -> list[tuple[str, str, str]]:
     return [part.rstrip("\n").partition("\n") for part in parts]
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=lambda one: one.name)
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.name)
 def test_a_wrong_input_is_answered_once(wrong: Wrong, tmp_path: Path) -> None:
     """On standard error, with the exit code 1, or 2 for a wrong command line; nothing has landed."""
     (tmp_path / "t.toml").write_bytes(wrong.content)

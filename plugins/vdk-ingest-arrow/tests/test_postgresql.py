@@ -70,7 +70,7 @@ def test_a_database_is_one_whoever_connects_and_however(target: str, identity: s
         ("postgresql://me:x/y?geheim@db.example/shop", "behind a '/' or '\\?'"),
         ("postgresql://me:x?geheim@db.example/shop", "behind a '/' or '\\?'"),
         ("postgresql://me:geheim@db.example/shop?schema=", "not a schema name"),
-        ("postgresql://me:geheim@db.example/shop?lock_timeout=soon", "is no duration"),
+        ("postgresql://me:geheim@db.example/shop?lock_timeout=soon", "is not a duration"),
         ("postgresql://me:geheim@db.example/shop?sslmode=a&sslmode=b", "twice"),
     ],
 )

@@ -128,7 +128,7 @@ def test_rows_that_are_refused_are_counted_from_their_slice(lake: Lake) -> None:
     destination = opened(lake)
     with pytest.raises(RefusedRowsError) as caught:
         destination.commit(unit(fine, several))
-    assert [(row.slice, row.row, row.column) for row in caught.value.rows] == [(1, 2, "v"), (1, 3, "v")]
+    assert [(row.batch, row.row, row.column) for row in caught.value.rows] == [(1, 2, "v"), (1, 3, "v")]
     assert "orders" not in lake.all_tables()
     destination.commit(unit(fine))
     destination.close()

@@ -65,7 +65,7 @@ def test_making_a_destination_touches_nothing(tmp_path: Path) -> None:
         ("duckdb:///lake.duckdb?shema=raw", "unknown option 'shema'; the options of duckdb are schema,"),
         ("duckdb:///lake.duckdb?schema=a&schema=b", "twice"),
         ("duckdb:///lake.duckdb?schema=", "not a schema name"),
-        ("duckdb:///lake.duckdb?lock_timeout=soon", "'lock_timeout': 'soon' is no duration"),
+        ("duckdb:///lake.duckdb?lock_timeout=soon", "'lock_timeout': 'soon' is not a duration"),
         ("duckdb:///a%00b", "NUL"),
     ],
 )

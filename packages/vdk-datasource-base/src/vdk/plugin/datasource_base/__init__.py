@@ -1,7 +1,7 @@
-"""vdk-datasource-base: the contract of data sources, and the runtime that lands them.
+"""vdk-datasource-base: the contract of data sources, and the runtime that lands their rows.
 
-Names are imported when they are used: VDK imports this package for every command, and Arrow alone
-would cost each of them a tenth of a second.
+Names are imported when they are used: VDK imports this package for every command, and importing Arrow
+alone takes a tenth of a second.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._run_flows import run_flows
+    from .api import run_flows
     from .contract import (
         AuthenticationError,
         BadRecordError,
@@ -62,5 +62,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "._run_flows" if name == "run_flows" else ".contract"
+    module = ".api" if name == "run_flows" else ".contract"
     return getattr(import_module(module, __name__), name)

@@ -1,4 +1,4 @@
-"""What VDK loads on every command. Nothing heavy is imported before it is used."""
+"""The VDK plugin, which VDK loads for every command. Heavy modules are imported when they are used."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def vdk_command_line(root_command: click.Group) -> None:
 
 @hookimpl(hookwrapper=True, tryfirst=True)
 def initialize_job(context: JobContext) -> Generator[None, Any, None]:
-    """Remember what the job's plugins register, then offer its flow files as steps.
+    """Record what the plugins of a job register, then add its flow files as steps.
 
-    A wrapper, and the outermost one: vdk-core gives no other way to reach an ingestion plugin itself,
-    which is the only place where delivery is acknowledged.
+    The outermost hook wrapper, because vdk-core has no other way to reach an ingestion plugin itself,
+    and only the plugin acknowledges delivery.
     """
     from .integration.console import CONSOLE
     from .integration.environment import Job, remember
@@ -49,7 +49,7 @@ def initialize_job(context: JobContext) -> Generator[None, Any, None]:
 
     ingester = RecordingIngester(context.ingester)
     properties = RecordingProperties(context.properties)
-    # stand-ins by behaviour, not by type: VDK calls more of them than its interfaces say
+    # proxies by behaviour, not by type: VDK calls more methods than its interfaces declare
     context.ingester = cast(Any, ingester)
     context.properties = cast(Any, properties)
     outcome = yield

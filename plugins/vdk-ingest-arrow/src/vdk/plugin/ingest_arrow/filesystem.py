@@ -1,4 +1,4 @@
-"""Files and folders: errors with a remedy, durable writes, and whether a path still leads to the same file."""
+"""Files and folders: errors with a remedy, and whether a path still leads to the same file."""
 
 from __future__ import annotations
 
@@ -35,26 +35,6 @@ def disk_errors(location: Path) -> Iterator[None]:
                 "target"
             ) from error
         raise DestinationError(f"{path}: {error.strerror or error}") from error
-
-
-def write_synced(path: Path, content: bytes) -> None:
-    """Write a file so that it is on the disk when this returns."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable; the systems that cannot sync a folder do not need it."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 # Files that hold a database.

@@ -1,4 +1,4 @@
-"""Names of tables, columns and folders: how they are quoted, which are equal, and which are refused."""
+"""Names of tables, columns and folders: which are equal, which are reserved, and which are refused."""
 
 from __future__ import annotations
 
@@ -23,16 +23,6 @@ STAGED_PREFIX = "_vdk_staged_"
 
 
 # In SQL.
-
-
-def quoted(name: str) -> str:
-    """``name`` as an SQL identifier (ISO 9075, delimited identifier), whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """``text`` as an SQL string (ISO 9075, character string literal)."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def is_reserved(name: str) -> bool:

@@ -12,8 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from vdk.plugin.datasource_base import ConfigurationError, DataSourceConfig, Duration, Secret
-
-from .decoding.types import column_type
+from vdk.plugin.datasource_base.parts import column_type
 
 FormatName = Literal["json", "string", "bytes", "avro"]
 ColumnName = Literal["topic", "timestamp_type", "key", "headers"]

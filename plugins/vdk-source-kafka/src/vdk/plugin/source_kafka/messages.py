@@ -19,12 +19,12 @@ from vdk.plugin.datasource_base import (
     StreamSchema,
 )
 from vdk.plugin.datasource_base.contract import JSON_TYPE
+from vdk.plugin.datasource_base.parts import column_type
 
 from .config import Format, KafkaConfig
 from .decoding.base import BytesDecoder, Decoded, Decoder, StringDecoder
 from .decoding.json_fields import JsonDecoder, WholeJsonDecoder
 from .decoding.registry import Schemas
-from .decoding.types import column_type
 
 PARTITION, OFFSET, TIMESTAMP = "_kafka_partition", "_kafka_offset", "_kafka_timestamp"
 KEY, VALUE, TOPIC, HEADERS, TIMESTAMP_TYPE = (

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import pyarrow as pa
 from msgspec import Meta
 
-from vdk.plugin.datasource_base.contract import JSON_TYPE, ConfigurationError, DataSourceConfig, Duration, Secret
+from vdk.plugin.datasource_base.contract import DataSourceConfig, Duration, Secret
 
 from .auth import AuthConfig, NoAuth
 from .cursors import CursorConfig
@@ -25,27 +23,6 @@ from .pagination.paginators import (
     PagePaginator,
 )
 from .response_rules import ResponseRule
-
-_TYPES: dict[str, pa.DataType] = {
-    "text": pa.string(),
-    "integer": pa.int64(),
-    "double": pa.float64(),
-    "boolean": pa.bool_(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-    "json": JSON_TYPE,
-}
-_DECIMAL = re.compile(r"decimal\(\s*(\d{1,2})\s*,\s*(\d{1,2})\s*\)")
-
-
-def column_type(text: str) -> pa.DataType:
-    """``integer``, ``decimal(12,2)`` and so on as Arrow's. Raises ``ConfigurationError`` for others."""
-    if (found := _TYPES.get(text)) is not None:
-        return found
-    if (match := _DECIMAL.fullmatch(text)) and 0 < int(match[1]) <= 38 and int(match[2]) <= int(match[1]):
-        return pa.decimal128(int(match[1]), int(match[2]))
-    raise ConfigurationError(f"{text!r} is no type of a column; there are {', '.join(_TYPES)} and decimal(p,s)")
-
 
 AnyPaginator = (
     AutoPaginator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,9 +9,10 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_base.parts import column_type, did_you_mean
 
 from .auth import AuthConfig, OAuth2ClientCredentials, OAuth2RefreshToken
-from .config import RestConfig, StreamConfig, column_type
+from .config import RestConfig, StreamConfig
 from .cursors import TIMES, Cursor, CursorConfig
 from .extract import compiled
 from .http.types import BODY, Request
@@ -101,8 +101,7 @@ def _check_parent(stream: StreamConfig, streams: dict[str, StreamConfig], where:
     while here.parent is not None:
         name = here.parent.stream
         if name not in streams:
-            near = difflib.get_close_matches(name, streams, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the streams are {', '.join(streams)}"
+            hint = did_you_mean(name, streams) or f"the streams are {', '.join(streams)}"
             raise ConfigurationError(f"streams.{here.name}.parent.stream: there is no stream {name!r}; {hint}")
         line.append(name)
         if name in line[:-1]:

@@ -91,14 +91,14 @@ def error_in(body: Any, *, empty: bool = False) -> str | None:
 def remedy(mark: str, place: str = "") -> str:
     """The line for an answer that is not an error, though it looks like one: ``mark`` was found at ``place``."""
     name = mark.partition(" is ")[0]
-    path = f"{'!' if name.lower() in ('ok', 'success') else ''}{place}{quoted((name,))}"
+    path = f"{'!' if name.lower() in ('ok', 'success') else ''}{place}{quote_path((name,))}"
     return (
         f'If it is not one, add responses = [{{ when = {toml(path)}, action = "accept" }}]; action = "ignore" if it '
         "means that there are no records"
     )
 
 
-def quoted(path: Sequence[str]) -> str:
+def quote_path(path: Sequence[str]) -> str:
     """Names as a JMESPath: ``hits.hits``, or in quotes where they need them."""
     return ".".join(name if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else json.dumps(name) for name in path)
 
@@ -163,7 +163,7 @@ def _check_one_record(body: Mapping[str, Any], key: Sequence[str], accepted: boo
         line = f"{_line(inner)}. " if inner else ""
         raise NoRecords(f"the answer looks like an error ({mark}) and not like a record. {line}{remedy(mark)}")
     if nothing := next((path for path in _nulls(body) if path[-1].lower() in _LISTS), None):
-        raise NoRecords(f"a list of records was expected, and {quoted(nothing)!r} is null")
+        raise NoRecords(f"a list of records was expected, and {quote_path(nothing)!r} is null")
     deep = next((one for one in _lists(body, levels=_DEEPEST) if one[1] and one[0][-1].strip("_") != "links"), None)
     if deep is not None:
         raise NoRecords(f"the answer is one record with a list in it, or an envelope: {_choice([deep], '@')}")
@@ -238,16 +238,16 @@ def _keyed(found: Found, key: Sequence[str]) -> bool:
 
 
 def _line(path: Sequence[str]) -> str:
-    return f"If its records are elsewhere, say where: records = {toml(quoted(path))}"
+    return f"If its records are elsewhere, say where: records = {toml(quote_path(path))}"
 
 
 def _path(found: Found) -> ListPath:
-    return ListPath(quoted(found[0]))
+    return ListPath(quote_path(found[0]))
 
 
 def _choice(lists: Sequence[Found], *others: str) -> str:
     """The lines to choose from."""
-    paths = [*(quoted(path) for path, _ in lists[:5]), *others]
+    paths = [*(quote_path(path) for path, _ in lists[:5]), *others]
     return "name the place of the records with " + " or ".join(f"records = {toml(path)}" for path in paths)
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import DataSourceStream, StreamPartition, StreamSchema
+from vdk.plugin.datasource_base.parts import column_type
 
-from .config import StreamConfig, column_type
+from .config import StreamConfig
 from .pagination.reading import key_of
 from .partition import PartitionRemoval, RestPartition, parent_rows
 

@@ -1,4 +1,4 @@
-"""Typed configuration: what a source may be told, checked before anything connects."""
+"""Typed configuration: the options of a source, validated before anything connects."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class KeywordOnlyMeta(msgspec.StructMeta):
 class DataSourceConfig(msgspec.Struct, metaclass=KeywordOnlyMeta, frozen=True, forbid_unknown_fields=True):
     """The options of a source, as typed fields; unknown options and wrong types are errors.
 
-    Describe a field with ``Annotated[int, Meta(ge=1, description="…")]``. Besides msgspec's own types
+    Describe a field with ``Annotated[int, Meta(ge=1, description="…")]``. Besides the types that msgspec knows,
     a field may be a ``Secret``, a ``Duration`` or a ``pathlib.Path`` (relative to the flow file).
-    Define the class at module level: annotations are resolved there.
+    Define the class at module level, where its annotations are resolved.
     """
 
 
 class Secret:
     """A value that is never shown: not in logs, errors, ``repr``, states or payloads.
 
-    ``reveal()`` gives it, where it is used. Equal secrets compare equal.
+    ``reveal()`` returns it to the code that uses it. Equal secrets compare equal.
     """
 
     __slots__ = ("_value",)
@@ -58,7 +58,7 @@ class Secret:
         return hash((Secret, self._value))
 
 
-_SHORT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
+_NUMBER_AND_UNIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -67,12 +67,12 @@ class Duration(dt.timedelta):
 
     @classmethod
     def parse(cls, text: str) -> Duration:
-        """Raises ``ValueError`` for text that is no duration."""
+        """Raises ``ValueError`` for text that is not a duration."""
         try:
-            if match := _SHORT.fullmatch(text):
+            if match := _NUMBER_AND_UNIT.fullmatch(text):
                 return cls(**{_UNITS[match[2]]: float(match[1])})
             return cls(seconds=msgspec.convert(text, dt.timedelta).total_seconds())
         except (msgspec.ValidationError, OverflowError):
             raise ValueError(
-                f'{shortened(text)} is no duration: write a number and ms, s, m, h or d ("5m"), or ISO 8601 ("PT5M")'
+                f'{shortened(text)} is not a duration: write a number and ms, s, m, h or d ("5m"), or ISO 8601 ("PT5M")'
             ) from None

@@ -1,12 +1,11 @@
-"""Reading a configuration: from TOML or a dict to typed options, or an error that names the place.
+"""Decoding a configuration: from TOML or a dict to typed options, or an error that names the location.
 
-msgspec decodes and says what is wrong and where; what is added here is the file, the value, the nearest
-names, and the leniency that a value out of a ``${…}`` needs, since it can only be text.
+msgspec decodes and reports what is wrong at which path. This module adds the file, the value, similar names, and the
+leniency that the value of a ``${…}`` reference needs, since it can only be text.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ import msgspec
 from . import remedies
 from .config import Duration, Secret
 from .errors import ConfigurationError, shortened
+from .remedies import did_you_mean
 
 T = TypeVar("T")
 
@@ -25,19 +25,19 @@ def decode_config(
     data: Any,
     type_: type[T],
     *,
-    where: str,
+    location: str,
     folder: Path | None = None,
     lenient: Mapping[str, str] | None = None,
     sensitive: frozenset[str] = frozenset(),
 ) -> T:
     """``data`` (from TOML or a dict) as ``type_``.
 
-    :param where: how messages call the place (``"flow.toml: sources.shop.config"``).
-    :param folder: what relative paths are relative to; default: the working directory.
-    :param lenient: dotted paths whose text came from one whole ``${…}``: text that reads as the
-        wanted number or truth value is taken as that.
+    :param location: the place of ``data``, for messages (``"flow.toml: sources.shop.config"``).
+    :param folder: the base of relative paths; default: the working directory.
+    :param lenient: dotted path → text of the values that came from one whole ``${…}``: a text that spells the
+        expected number or boolean is accepted.
     :param sensitive: dotted paths whose values are not shown in errors.
-    :raises ConfigurationError: naming the place, the value and what was expected.
+    :raises ConfigurationError: naming the location, the value and what was expected.
     """
     retries = dict(lenient or {})
     hook = _decoder(folder or Path.cwd())
@@ -47,11 +47,11 @@ def decode_config(
         except msgspec.ValidationError as error:
             path, problem = _locate(data, type_, error, hook)
             dotted = ".".join(path)
-            other = _reading(retries.pop(dotted, None))
-            if other is not None:
-                data = _replaced(data, path, other)
+            value = _spelled_value(retries.pop(dotted, None))
+            if value is not None:
+                data = _replaced(data, path, value)
                 continue
-            raise ConfigurationError(_message(data, type_, path, problem, where, dotted in sensitive)) from None
+            raise ConfigurationError(_message(data, type_, path, problem, location, dotted in sensitive)) from None
 
 
 def _decoder(folder: Path) -> Callable[[type, Any], Any]:
@@ -59,28 +59,28 @@ def _decoder(folder: Path) -> Callable[[type, Any], Any]:
         if isinstance(value, type_):
             return value
         if not isinstance(value, str):
-            wanted = {Secret: "str", Duration: "duration", Path: "path"}.get(type_, type_.__name__)
-            raise ValueError(f"Expected `{wanted}`, got `{type(value).__name__}`")
+            expected = {Secret: "str", Duration: "duration", Path: "path"}.get(type_, type_.__name__)
+            raise ValueError(f"Expected `{expected}`, got `{type(value).__name__}`")
         if type_ is Secret:
             return Secret(value)
         if type_ is Duration:
             return Duration.parse(value)
         if issubclass(type_, Path):
-            return folder / _expanded(value)
+            return folder / _expand_home(value)
         raise ValueError(f"a field of type {type_.__name__} cannot be configured")
 
     return decode
 
 
-def _expanded(path: str) -> Path:
+def _expand_home(path: str) -> Path:
     try:
         return Path(path).expanduser()
-    except RuntimeError:  # which says nothing of the path
-        raise ValueError("there is no home of the user that the path's ~ names") from None
+    except RuntimeError:  # whose text does not mention the path
+        raise ValueError("the user that the path's ~ names has no home folder") from None
 
 
-def _reading(text: str | None) -> Any:
-    """The number or truth value that ``text`` spells; None if it spells neither."""
+def _spelled_value(text: str | None) -> Any:
+    """The number or boolean that ``text`` spells; None if it spells neither."""
     if text is None:
         return None
     if (word := text.strip().lower()) in ("true", "false"):
@@ -93,25 +93,25 @@ def _reading(text: str | None) -> Any:
     return None
 
 
-_AT = re.compile(r"(?P<problem>.*?)(?: - at `(?P<path>\$.*)`)?", re.DOTALL)
+_PROBLEM_AT_PATH = re.compile(r"(?P<problem>.*?)(?: - at `(?P<path>\$.*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
 def _locate(
     data: Any, type_: type, error: msgspec.ValidationError, hook: Callable[[type, Any], Any]
 ) -> tuple[list[str], str]:
-    """The path of an error as keys and indexes, and the problem there.
+    """The path of an error as keys and indexes, and the problem.
 
-    msgspec writes ``[...]`` for the key of a mapping; the key is found by trying them one at a time.
+    msgspec writes ``[...]`` for the key of a mapping; trying the keys one by one finds it.
     """
-    match = _AT.fullmatch(str(error))
+    match = _PROBLEM_AT_PATH.fullmatch(str(error))
     assert match is not None  # the pattern matches any text
     steps = [name or index for name, index in _STEP.findall(match["path"] or "")]
     path: list[str] = []
     for step in steps:
         if step == "...":
-            here = _at(data, path)
-            keys = list(here) if isinstance(here, Mapping) else []
+            mapping = _value_at(data, path)
+            keys = list(mapping) if isinstance(mapping, Mapping) else []
             step = next((key for key in keys if _fails_alone(data, path, key, type_, hook, str(error))), "...")
         path.append(str(step))
     return path, match["problem"]
@@ -121,13 +121,13 @@ def _fails_alone(
     data: Any, path: list[str], key: str, type_: type, hook: Callable[[type, Any], Any], message: str
 ) -> bool:
     try:
-        msgspec.convert(_replaced(data, path, {key: _at(data, [*path, key])}), type_, dec_hook=hook)
+        msgspec.convert(_replaced(data, path, {key: _value_at(data, [*path, key])}), type_, dec_hook=hook)
     except msgspec.ValidationError as error:
         return str(error) == message
     return False
 
 
-def _at(data: Any, path: list[str]) -> Any:
+def _value_at(data: Any, path: list[str]) -> Any:
     for step in path:
         if isinstance(data, Mapping):
             data = data.get(step)
@@ -149,52 +149,51 @@ def _replaced(data: Any, path: list[str], value: Any) -> Any:
     return [*data[:index], _replaced(data[index], rest, value), *data[index + 1 :]]
 
 
-_WORDS = {"array": "list", "object": "table"}
-"""JSON's names for what a flow file has, which msgspec uses → ``vdk datasource config``'s."""
+_TOML_WORDS = {"array": "list", "object": "table"}
+"""The JSON terms that msgspec uses → those of flow files and ``vdk datasource config``."""
 
 
-def _message(data: Any, type_: type, path: list[str], problem: str, where: str, hidden: bool) -> str:
+def _message(data: Any, type_: type, path: list[str], problem: str, location: str, hidden: bool) -> str:
     inside = "".join(f"[{step}]" if step.isdigit() else f".{step}" for step in path)
-    place = where + inside if ": " in where or not inside else f"{where}: {inside.removeprefix('.')}"
-    problem = problem.replace(" | null`", "`")  # no flow file can say null
+    place = location + inside if ": " in location or not inside else f"{location}: {inside.removeprefix('.')}"
+    problem = problem.replace(" | null`", "`")  # TOML has no null
     if problem.startswith("Expected `"):
-        problem = re.sub(r"\b(array|object)\b", lambda word: _WORDS[word[0]], problem)
+        problem = re.sub(r"\b(array|object)\b", lambda word: _TOML_WORDS[word[0]], problem)
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", problem):
-        return f"{place}: unknown option {unknown[1]!r}{_closest(unknown[1], type_, path)}"
+        return f"{place}: unknown option {unknown[1]!r}{_similar_options(unknown[1], type_, path)}"
     if missing := re.fullmatch(r"Object missing required field `(.*)`", problem):
         members = _members(_type_at(type_, [*path, missing[1]]))
-        return f"{place}: the option {missing[1]!r} is missing{remedies.missing(members, missing[1])}"
+        return f"{place}: the option {missing[1]!r} is missing{remedies.for_missing(members, missing[1])}"
     if problem.startswith("Invalid enum value") and (choices := _choices(_type_at(type_, path))):
         problem = f"Expected {' or '.join(map(repr, choices))}"
     if problem.startswith("Invalid value") and path and (tags := _tags(_type_at(type_, path[:-1]), path[-1])):
         problem = f"Expected {' or '.join(map(repr, tags))}"
-    value = _at(data, path)
+    value = _value_at(data, path)
     hidden = hidden or _is_secret(_type_at(type_, path))
     shown = "" if not path or isinstance(value, (Mapping, list)) else ("***" if hidden else shortened(value))
     text = f"{place}: {problem}" + (f", the value is {shown}" if shown and not problem.startswith(shown) else "")
     if not re.match(r"Expected `.*, got |Expected '", problem):
         return text
     if hidden:
-        return text + (remedies.example(path[-1]) if path and _is_secret(_type_at(type_, path)) else "")
-    return text + remedies.instead(_members(_type_at(type_, path)), path, value, table=where.partition(": ")[2])
+        return text + (remedies.for_secret(path[-1]) if path and _is_secret(_type_at(type_, path)) else "")
+    return text + remedies.for_value(_members(_type_at(type_, path)), path, value, table=location.partition(": ")[2])
 
 
-def _closest(name: str, type_: type, path: list[str]) -> str:
+def _similar_options(name: str, type_: type, path: list[str]) -> str:
     known = _options(type_, path)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    if near:
-        return f"; did you mean {' or '.join(repr(one) for one in near)}?"
+    if near := did_you_mean(name, known):
+        return f"; {near}"
     return f"; the options are {', '.join(sorted(known))}" if known else ""
 
 
 def _options(type_: type, path: list[str]) -> list[str]:
-    """The option names at ``path`` below a configuration class; empty where it leads elsewhere."""
+    """The option names at ``path`` below a configuration class; empty if the path does not lead to options."""
     structs = (member for member in _members(_type_at(type_, path)) if isinstance(member, msgspec.inspect.StructType))
     return list(dict.fromkeys(field.encode_name for struct in structs for field in struct.fields))
 
 
 def _choices(info: Any) -> list[Any]:
-    """The values that an option can have, where they are few."""
+    """The values that an option can have, if it is one of a few."""
     literals = (member for member in _members(info) if isinstance(member, msgspec.inspect.LiteralType))
     return [value for literal in literals for value in literal.values]
 
@@ -210,7 +209,7 @@ def _is_secret(info: Any) -> bool:
 
 
 def _type_at(type_: type, path: list[str]) -> Any:
-    """What msgspec knows of the type at ``path`` below a configuration class; None where it leads elsewhere."""
+    """msgspec's description of the type at ``path`` below a configuration class; None if the path leads nowhere."""
     info: Any = msgspec.inspect.type_info(type_)
     for step in path:
         info = next((inner for member in _members(info) if (inner := _below(member, step)) is not None), None)

@@ -5,15 +5,15 @@
     DataSourceError
     ├── ConfigurationError         stop: the user changes the configuration
     │   └── AuthenticationError    stop: the user changes the credentials
-    ├── StateError                 stop: the stored state is foreign, damaged or too new
+    ├── StateError                 stop: the stored state is of another source, damaged or too new
     ├── ConcurrentRunError         stop: another run moved the same state
     ├── BadRecordError             reject the row or fail the stream (``on_bad_record``)
     ├── DestinationError           fail the stream: the destination refused what it was given
-    ├── ConnectionFailedError      retry: a system is away, now
+    ├── ConnectionFailedError      retry: a system is unreachable now
     └── FlowFailedError            one or more streams failed; raised after the others ended
 
-An exception that is none of these fails its stream and is not retried, unless it is one of Python's
-own signs that a system is away (``ConnectionError``, ``TimeoutError``).
+Any other exception fails its stream and is not retried, unless it is one of those that Python raises for an
+unreachable system (``ConnectionError``, ``TimeoutError``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SHOWN = 120
 
 
 class DataSourceError(Exception):
-    """The root of the tree; never raised itself."""
+    """The root of the tree. Only its subclasses are raised."""
 
 
 class ConfigurationError(DataSourceError):
@@ -50,13 +50,13 @@ class ConcurrentRunError(DataSourceError):
 
 
 class DestinationError(DataSourceError):
-    """The destination cannot take what it was given; giving it again would change nothing."""
+    """The destination refused its input; a second attempt would fail in the same way."""
 
 
 class ConnectionFailedError(DataSourceError):
-    """A source or destination is away. Retried with backoff, within a bounded time.
+    """A source or destination is unreachable. Retried with backoff, within a bounded time.
 
-    :param retry_after: seconds the other side asked to wait (RFC 9110, section 10.2.3), if it did.
+    :param retry_after: seconds that the other side asks to wait (RFC 9110, section 10.2.3), if it does.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -68,10 +68,10 @@ class BadRecordError(DataSourceError):
     """A row that cannot land as it is.
 
     :param reason: what does not fit, in one sentence.
-    :param stream: the stream, where it is known.
-    :param column: the column, where it is one.
-    :param key: the row's primary key or position, for a person to find it.
-    :param value: the value; shown shortened.
+    :param stream: the stream, if it is known.
+    :param column: the column, if one column is the reason.
+    :param key: the row's primary key or position, by which a user finds it.
+    :param value: the value; it is shown shortened.
     """
 
     def __init__(
@@ -85,20 +85,20 @@ class BadRecordError(DataSourceError):
     ) -> None:
         self.reason, self.stream, self.column = reason, stream, column
         self.key, self.value = key, value
-        where = [
+        location = [
             f"stream {stream!r}" if stream is not None else "",
             f"column {column!r}" if column is not None else "",
             f"key {shortened(key)}" if key is not None else "",
             f"value {shortened(value)}" if value is not None else "",
         ]
-        super().__init__(": ".join(filter(None, [", ".join(filter(None, where)), reason])))
+        super().__init__(": ".join(filter(None, [", ".join(filter(None, location)), reason])))
 
 
 class FlowFailedError(DataSourceError):
     """One or more streams failed; raised after the others ended.
 
-    :param errors: each stream's own error, in the order of failing.
-    :param summary: the run's summary, for every stream; None where none began.
+    :param errors: the error of each stream, in the order in which they failed.
+    :param summary: the run's summary of all streams; None if no stream began.
     """
 
     def __init__(self, message: str, errors: Sequence[BaseException] = (), summary: Any = None) -> None:
@@ -107,8 +107,8 @@ class FlowFailedError(DataSourceError):
         self.summary = summary
 
 
-class _Brief(reprlib.Repr):
-    """A ``repr`` whose cost and length are bounded, of however large a value."""
+class _BoundedRepr(reprlib.Repr):
+    """A ``repr`` of bounded cost and length, however large the value is."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,13 +130,13 @@ class _Brief(reprlib.Repr):
         if level <= 0:
             return "{...}"
         first = itertools.islice(value.items(), self.maxdict)
-        shown = [f"{self.repr1(key, level - 1)}: {self.repr1(one, level - 1)}" for key, one in first]
+        shown = [f"{self.repr1(key, level - 1)}: {self.repr1(item, level - 1)}" for key, item in first]
         return "{" + ", ".join(shown + ["..."] * (len(value) > self.maxdict)) + "}"
 
     def repr_instance(self, value: Any, level: int) -> str:
         try:
             return _cut(text := repr(value), len(text))
-        except Exception:  # Arrow's scalars of nanoseconds, for one, have none
+        except Exception:  # for example of Arrow's scalars of nanoseconds
             return f"<{type(value).__name__} that cannot be shown>"
 
 
@@ -145,6 +145,6 @@ def _cut(text: str, length: int) -> str:
 
 
 def shortened(value: Any) -> str:
-    """A value as errors show it: the beginning of its ``repr``, at a cost that is bounded."""
-    text = _Brief().repr(value)
+    """A value as errors show it: the beginning of its ``repr``, at a bounded cost."""
+    text = _BoundedRepr().repr(value)
     return text if len(text) <= 2 * _SHOWN else f"{text[: 2 * _SHOWN]}…"

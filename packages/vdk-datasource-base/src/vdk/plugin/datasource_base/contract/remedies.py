@@ -1,11 +1,11 @@
-"""The line to write instead: what ends an error about an option of a wrong type, or about one that is missing."""
+"""The end of an error about an unknown name or a wrong option: what to write instead."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +14,50 @@ from msgspec import inspect
 from .config import Duration, Secret
 
 LONGEST = 60
-"""Characters of a value that is repeated in the line to write; a longer one is ``…`` there."""
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
+"""Characters of a value that the line repeats; a longer value becomes ``…``."""
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def instead(members: Sequence[Any], path: Sequence[str], value: Any, *, table: str) -> str:
-    """What to write instead of ``value``, as ``; write streams = ["orders"]``; an example where its meaning is unclear.
+def closest(name: str, known: Iterable[str], *, limit: int = 3, cutoff: float = 0.6) -> list[str]:
+    """The known names that are spelled most like ``name``, the best first.
+
+    :param cutoff: how alike they are at least, from 0 to 1, as ``difflib`` measures it.
+    """
+    return difflib.get_close_matches(name, sorted(known), n=limit, cutoff=cutoff)
+
+
+def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """``did you mean 'orders' or 'order'?``; empty where no known name is like ``name``."""
+    near = closest(name, known, cutoff=cutoff)
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the names like it, or all of them."""
+    names = sorted(known)
+    near = did_you_mean(name, names, cutoff=0.7)  # "rest" is not a misspelt "postgres"
+    return near or (f"expected one of: {', '.join(names)}" if names else "there are none")
+
+
+def for_value(members: Sequence[Any], path: Sequence[str], value: Any, *, table: str) -> str:
+    """What to write instead of ``value``, as ``; write streams = ["orders"]``; an example if its meaning is unclear.
 
     :param members: the types that the option can have, as msgspec describes them.
-    :param path: of the option in what was decoded. :param table: dotted, what was decoded in the flow file.
+    :param path: the option's path in the decoded table. :param table: the dotted path of that table in the flow file.
     """
     if not path or path[-1].isdigit():
         return ""
     key = _key(path[-1])
     if isinstance(value, (Mapping, list)):
         header = ".".join(map(_key, filter(None, [*table.split("."), *path])))
-        return _brackets(members, value, key, "" if any(one.isdigit() for one in path) else header, table)
+        return _brackets(members, value, key, "" if any(step.isdigit() for step in path) else header, table)
     if written := _converted(members, value):
         return f"; write {key} = {written}"
     return "" if _has(members, inspect.LiteralType) else f"; write, for example, {key} = {_placeholder(members)}"
 
 
 def _brackets(members: Sequence[Any], value: Any, key: str, header: str, table: str) -> str:
-    """A table for a list of tables, or the other way round: one bracket for two."""
+    """For a table that should be a list of tables, or the reverse: one bracket instead of two."""
     listed = any(isinstance(member, inspect.ListType) and _of_tables(member) for member in members)
     if isinstance(value, Mapping) and listed:
         tables, inline = f"[[{header}]] instead of [{header}]", f"{key} = [{{ … }}]"
@@ -48,18 +69,18 @@ def _brackets(members: Sequence[Any], value: Any, key: str, header: str, table: 
     return f"; write {', or '.join(written)}"
 
 
-def example(name: str) -> str:
-    """For a secret, whose value is not shown."""
+def for_secret(name: str) -> str:
+    """The line for a secret, whose value is never shown."""
     return f'; write {_key(name)} = "…", in quotes'
 
 
-def missing(members: Sequence[Any], name: str) -> str:
-    """What to write for an option that is missing, as ``; write database = "…"``."""
+def for_missing(members: Sequence[Any], name: str) -> str:
+    """The line for an option that is missing, as ``; write database = "…"``."""
     return f"; write {_key(name)} = {_placeholder(members)}"
 
 
 def toml(value: Any) -> str:
-    """A value as a flow file has it."""
+    """A value as TOML writes it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float)):
@@ -69,25 +90,26 @@ def toml(value: Any) -> str:
 
 
 def _converted(members: Sequence[Any], value: Any) -> str | None:
-    """The value as one of the types, where it is clear which value is meant."""
-    if any(isinstance(one, inspect.ListType) and not _of_tables(one) for one in members) and isinstance(value, str):
+    """The value as one of the types, if its meaning is clear."""
+    lists = [member for member in members if isinstance(member, inspect.ListType)]
+    if isinstance(value, str) and not all(map(_of_tables, lists)):
         return f"[{toml(value)}]"
-    if choices := [one for member in members if isinstance(member, inspect.LiteralType) for one in member.values]:
-        near = difflib.get_close_matches(str(value).lower(), [str(choice) for choice in choices], n=1)
+    if choices := [choice for member in members if isinstance(member, inspect.LiteralType) for choice in member.values]:
+        near = closest(str(value).lower(), map(str, choices), limit=1)
         return toml(near[0]) if near else None
     if _has(members, inspect.BoolType) and str(value).lower() in ("true", "yes", "on", "1", "false", "no", "off", "0"):
         return toml(str(value).lower() in ("true", "yes", "on", "1"))
     if isinstance(value, str):
         return value.strip() if _is_number(members, value) else None
-    if any(isinstance(one, inspect.CustomType) and one.cls is Duration for one in members):
+    if any(isinstance(member, inspect.CustomType) and member.cls is Duration for member in members):
         return f'"{value}s"' if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-    if _has(members, inspect.StrType) or any(_is_text(one) for one in members):
+    if _has(members, inspect.StrType) or any(map(_is_text, members)):
         return toml(str(value).lower() if isinstance(value, bool) else str(value))
     return None
 
 
 def _is_number(members: Sequence[Any], text: str) -> bool:
-    """Whether a number is wanted, and the text is one in quotes."""
+    """Whether a number is expected, and the text is a number in quotes."""
     pattern = r"\s*-?\d{1,18}\s*" if _has(members, inspect.IntType) else None
     if _has(members, inspect.FloatType):
         pattern = r"\s*-?\d{1,18}(\.\d{1,18})?\s*"
@@ -126,4 +148,4 @@ def _has(members: Sequence[Any], *kinds: type) -> bool:
 
 
 def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else json.dumps(name, ensure_ascii=False)
+    return name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)

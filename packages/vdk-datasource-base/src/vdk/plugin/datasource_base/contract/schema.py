@@ -38,11 +38,11 @@ _ARROW: dict[Any, pa.DataType] = {
 class StreamSchema:
     """What a table looks like.
 
-    :param fields: the columns, in order. One of Arrow's null type is named only, such as a key whose type nobody
-        declares: its type is inferred from the rows.
-    :param primary_key: columns that identify a row; empty: rows are not identified.
+    :param fields: the columns, in order. A column of Arrow's null type is declared by name only, such as a key of
+        unknown type: its type is inferred from the rows.
+    :param primary_key: columns that identify a row; empty: the rows have no key.
     :param cursor: the column that grows with every change; None: the stream is read whole.
-    :param open: the rows bring further columns, whose types are inferred, as those of a JSON API do.
+    :param open: the rows may have further columns, whose types are inferred, as the records of a JSON API do.
     """
 
     fields: pa.Schema
@@ -56,10 +56,10 @@ class StreamSchema:
         if doubled:
             raise ConfigurationError(f"columns named more than once in a schema: {doubled}")
         object.__setattr__(self, "primary_key", tuple(self.primary_key))
-        wanted = [*self.primary_key, *([self.cursor] if self.cursor is not None else [])]
-        if missing := [name for name in wanted if name not in names]:
+        named = [*self.primary_key, *([self.cursor] if self.cursor is not None else [])]
+        if missing := [name for name in named if name not in names]:
             raise ConfigurationError(
-                f"the primary key or cursor names {missing}, which are no columns; the columns are {names}"
+                f"the primary key or cursor names {missing}, which are not columns; the columns are {names}"
             )
 
     @classmethod
@@ -67,7 +67,7 @@ class StreamSchema:
         """The schema of a dataclass or ``msgspec.Struct``, field by field.
 
         ``int`` is 64 bits, ``datetime`` is UTC in microseconds, ``Decimal`` is ``decimal(38, 9)``;
-        ``Annotated[Decimal, pa.decimal128(10, 2)]`` says another Arrow type. Lists, mappings and
+        ``Annotated[Decimal, pa.decimal128(10, 2)]`` declares another Arrow type. Lists, mappings and
         records are JSON. A field that may be None is nullable.
         """
         fields = [_field(record, name, hint) for name, hint in _annotated(record)]
@@ -75,7 +75,7 @@ class StreamSchema:
 
 
 def _annotated(record: type) -> list[tuple[str, Any]]:
-    """The fields of a record as it is written out, with their annotations resolved."""
+    """The fields of a record by the names under which it is encoded, with their annotations resolved."""
     try:
         if isinstance(record, type) and issubclass(record, msgspec.Struct):
             return [(field.encode_name, field.type) for field in msgspec.structs.fields(record)]
@@ -93,7 +93,7 @@ def _field(record: type, name: str, hint: Any) -> pa.Field:
     arrow, nullable = _arrow_type(hint)
     if arrow is None:
         raise ConfigurationError(
-            f"{record.__name__}.{name}: {hint!r} has no column type; say one with Annotated[..., pa.<type>()]"
+            f"{record.__name__}.{name}: {hint!r} has no column type; declare one: Annotated[..., pa.<type>()]"
         )
     return pa.field(name, arrow, nullable=nullable)
 
@@ -103,9 +103,9 @@ def _arrow_type(hint: Any) -> tuple[pa.DataType | None, bool]:
     origin = typing.get_origin(hint)
     if origin is Annotated:
         base, *extras = typing.get_args(hint)
-        named = next((extra for extra in extras if isinstance(extra, pa.DataType)), None)
+        declared = next((extra for extra in extras if isinstance(extra, pa.DataType)), None)
         arrow, nullable = _arrow_type(base)
-        return (named if named is not None else arrow), nullable
+        return (declared if declared is not None else arrow), nullable
     if origin in (Union, types.UnionType):
         options = [option for option in typing.get_args(hint) if option is not type(None)]
         nullable = len(options) < len(typing.get_args(hint))

@@ -15,7 +15,7 @@ ConfigT = TypeVar("ConfigT", bound=DataSourceConfig)
 
 
 class DataSource(ABC, Generic[ConfigT]):
-    """A connection to one set of data and the streams found in it.
+    """A connection to one set of data and the streams in it.
 
     A complete source, in the plugin's ``source.py``::
 
@@ -51,7 +51,7 @@ class DataSource(ABC, Generic[ConfigT]):
     """The type of ``config``; set by ``@data_source``."""
 
     def __init__(self, config: ConfigT) -> None:
-        """Keep the configuration. No I/O here: ``connect`` and ``read`` are for that."""
+        """Keep the configuration. No I/O here: that belongs into ``connect`` and ``read``."""
         self.config = config
 
     def connect(self, state: DataSourceState) -> None:
@@ -60,23 +60,23 @@ class DataSource(ABC, Generic[ConfigT]):
 
     @abstractmethod
     def streams(self) -> Sequence[DataSourceStream]:
-        """The streams found, in a stable order, with unique names."""
+        """The streams of the source, in a stable order, with unique names."""
 
     def identity(self) -> str:
         """Which set of data this is: a database's path, an API's base URL. Stable, without secrets.
 
-        State is kept under it, and refused where it changed. Default: the source's name, which
-        says that every configuration of this source reads the same data.
+        State is stored under it, and refused if it changed. Default: the source's name, which
+        means that every configuration of this source reads the same data.
         """
         return self.source_name
 
     def committed(self, stream: str, states: Mapping[str, State]) -> None:
         """Optional: rows up to ``states`` (partition id to state) are durable at the destination.
 
-        For what only informs others, such as acknowledging a queue or showing lag to a monitor. Called after states are
-        stored, from a thread of its own, at most about once a second and once before ``disconnect``, with the newest
-        state of each partition. It is best effort: it may be left out, and an error is one warning. What is read next
-        never depends on it.
+        For work that only informs others, such as acknowledging a queue or showing lag to a monitor. Called after
+        states are stored, from a separate thread, about once a second at most and once before ``disconnect``, with the
+        newest state of each partition. It is best effort: a call may be skipped, and an error becomes one warning. What
+        is read next never depends on it.
         """
         return
 
@@ -85,7 +85,7 @@ class DataSource(ABC, Generic[ConfigT]):
         return
 
     def disconnect(self) -> None:
-        """Optional: free what ``connect`` took. Idempotent, and always called."""
+        """Optional: release what ``connect`` acquired. Idempotent, and always called."""
         return
 
 
@@ -100,7 +100,7 @@ def data_source(*, name: str, config: type[DataSourceConfig]) -> Callable[[Sourc
 
     def declare(cls: SourceClassT) -> SourceClassT:
         if not (isinstance(config, type) and issubclass(config, DataSourceConfig)):
-            raise ConfigurationError(f"@data_source on {cls.__qualname__}: {config!r} is no DataSourceConfig")
+            raise ConfigurationError(f"@data_source on {cls.__qualname__}: {config!r} is not a DataSourceConfig")
         cls.source_name = name
         cls.config_type = config
         return cls

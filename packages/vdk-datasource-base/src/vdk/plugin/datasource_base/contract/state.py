@@ -1,4 +1,4 @@
-"""The JSON type that states are made of."""
+"""States: where a partition continues, as JSON, and as a typed class."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ State: TypeAlias = Mapping[str, JSON]
 class DataSourceState(Mapping[str, Mapping[str, State]]):
     """Read-only: stream name → partition id → state, for one source and one destination.
 
-    Streams and partitions that never delivered are absent; ``of`` gives an empty state for them.
+    Streams and partitions that have never delivered are absent; ``of`` returns an empty state for them.
     """
 
     def __init__(self, states: Mapping[str, Mapping[str, State]] | None = None) -> None:
@@ -36,14 +36,14 @@ class DataSourceState(Mapping[str, Mapping[str, State]]):
         return len(self._states)
 
     def of(self, stream: str, partition: str = "") -> State:
-        """The state of one partition, ``{}`` where there is none."""
-        found = self._states.get(stream)
-        return found.get(partition, {}) if found is not None else {}
+        """The state of one partition; ``{}`` if it has none."""
+        partitions = self._states.get(stream)
+        return partitions.get(partition, {}) if partitions is not None else {}
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
 class PartitionState(msgspec.Struct, metaclass=KeywordOnlyMeta, frozen=True, forbid_unknown_fields=True):
-    """What a partition has to know to go on: typed, versioned, and never guessed.
+    """What a partition has to know to continue: typed, versioned, and never guessed.
 
     ::
 
@@ -55,8 +55,8 @@ class PartitionState(msgspec.Struct, metaclass=KeywordOnlyMeta, frozen=True, for
             for page in range(position.page, self.pages):
                 yield DataSourcePayload(self.rows(page), state=Position(page=page + 1).dump())
 
-    Every field has a default: the first run begins with them. When fields come, go or change their meaning,
-    raise the version (``v: int = 2``) and turn older states into new ones before ``load``.
+    Every field has a default, with which the first run begins. When fields are added, removed or change their
+    meaning, raise the version (``v: int = 2``) and convert older states before ``load``.
     """
 
     remedy: ClassVar[str] = "reset the state (`vdk datasource state reset`) to read from the beginning"
@@ -67,26 +67,26 @@ class PartitionState(msgspec.Struct, metaclass=KeywordOnlyMeta, frozen=True, for
     def load(cls, state: Mapping[str, Any]) -> Self:
         """The position in a stored state; ``{}``: the beginning.
 
-        :raises StateError: for a state of another version, of another source, or damaged.
+        :raises StateError: for a state that is of another version or source, or damaged.
         """
-        own = cls()
+        beginning = cls()
         if not state:
-            return own
-        if state.get("v") != own.v:
+            return beginning
+        if state.get("v") != beginning.v:
             raise StateError(
-                f"the state has the version {state.get('v')!r}, and this version of the source reads {own.v}; "
+                f"the state has the version {state.get('v')!r}, and this version of the source reads {beginning.v}; "
                 f"install the version that wrote it, or {cls.remedy}"
             )
         try:
-            found = msgspec.convert(dict(state), cls)
+            position = msgspec.convert(dict(state), cls)
         except msgspec.ValidationError as error:
             raise StateError(f"the state is damaged or of another source: {error}; {cls.remedy}") from None
-        # A default in its place would be half of another position.
-        if missing := sorted(set(found.dump()) - set(state)):
+        # A default for a missing field would make a mixture of two positions.
+        if missing := sorted(set(position.dump()) - set(state)):
             raise StateError(f"the state is damaged or of another source: it lacks {missing}; {cls.remedy}")
-        return found
+        return position
 
     def dump(self) -> dict[str, Any]:
         """The position as JSON, for a payload's ``state``."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        return found
+        state: dict[str, Any] = msgspec.to_builtins(self)
+        return state

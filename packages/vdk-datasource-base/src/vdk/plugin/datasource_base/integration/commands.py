@@ -32,12 +32,12 @@ def datasource() -> None:
 @OUTPUT
 @click.pass_context
 def list_(ctx: click.Context, output: str) -> None:
-    from ..parts.registry import Entries
+    from ..parts.entries import Entries
     from .hooks import with_plugins
 
     registry = with_plugins(Entries(), ctx.obj.plugin_registry)
     rows = [
-        {"kind": kind, "name": entry.name, "class": entry.location, "from": entry.origin}
+        {"kind": kind, "name": entry.name, "class": entry.import_path, "from": entry.origin}
         for kind, entries in (("source", registry.sources()), ("destination", registry.destinations()))
         for entry in entries
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -44,7 +43,9 @@ def _others(folder: Path, name: str) -> str:
         files = sorted(path.name for path in folder.iterdir() if path.suffix == ".toml")
     except OSError:
         return f"there is no folder {str(folder)!r}"
-    near = difflib.get_close_matches(name, files, n=1)
+    from ..contract.remedies import closest  # which loads Arrow: a command that lands nothing stays light
+
+    near = closest(name, files, limit=1)
     if near:
         return f"did you mean {str(folder / near[0])!r}?"
     if files:

@@ -1,6 +1,7 @@
-"""Layer 2, the parts: what the runtime is put together from. Imports the contract only.
+"""Layer 2, the parts: what the runtime and the plugins are put together from. Imports the contract only.
 
-Names are imported when they are used, as in the package itself: ``vdk datasource list`` needs one module of these.
+A plugin imports these names from here, never from the modules below. They are imported when they are used, as in the
+package itself: ``vdk datasource list`` needs one module of these.
 """
 
 from __future__ import annotations
@@ -9,9 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..contract.remedies import closest, did_you_mean, suggest
+    from .backoff import Backoff
+    from .column_types import column_type
     from .destination import (
         DELETED_AT,
         RESERVED_PREFIX,
+        TOMBSTONE,
+        BatchKind,
         CommitUnit,
         Destination,
         RefusedRow,
@@ -25,25 +31,32 @@ if TYPE_CHECKING:
         WriteMode,
     )
     from .infer import infer_table, to_json
-    from .logged_document import LoggedDocument
+    from .logged_document import LoggedDocument, sync_folder, write_synced
     from .numbers import JSON_NUMBERS, HugeNumber, exact_decimal, json_integer, whole_number
     from .redact import Redactor
     from .registry import Registry
+    from .sql_text import literal, quoted
 
-_NUMBERS = ("HugeNumber", "JSON_NUMBERS", "exact_decimal", "json_integer", "whole_number")
-_ELSEWHERE = {
-    "infer_table": ".infer",
-    "to_json": ".infer",
-    "LoggedDocument": ".logged_document",
-    "Redactor": ".redact",
-    "Registry": ".registry",
-    **dict.fromkeys(_NUMBERS, ".numbers"),
+_OUTSIDE_DESTINATION = {
+    "..contract.remedies": ("closest", "did_you_mean", "suggest"),
+    ".backoff": ("Backoff",),
+    ".column_types": ("column_type",),
+    ".infer": ("infer_table", "to_json"),
+    ".logged_document": ("LoggedDocument", "sync_folder", "write_synced"),
+    ".numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
+    ".redact": ("Redactor",),
+    ".registry": ("Registry",),
+    ".sql_text": ("literal", "quoted"),
 }
+_MODULE_OF = {name: module for module, names in _OUTSIDE_DESTINATION.items() for name in names}
 
 __all__ = [
     "DELETED_AT",
     "JSON_NUMBERS",
     "RESERVED_PREFIX",
+    "TOMBSTONE",
+    "Backoff",
+    "BatchKind",
     "CommitUnit",
     "Destination",
     "HugeNumber",
@@ -59,15 +72,23 @@ __all__ = [
     "TableSnapshot",
     "TableSpec",
     "WriteMode",
+    "closest",
+    "column_type",
+    "did_you_mean",
     "exact_decimal",
     "infer_table",
     "json_integer",
+    "literal",
+    "quoted",
+    "suggest",
+    "sync_folder",
     "to_json",
     "whole_number",
+    "write_synced",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_ELSEWHERE.get(name, ".destination"), __name__), name)
+    return getattr(import_module(_MODULE_OF.get(name, ".destination"), __name__), name)

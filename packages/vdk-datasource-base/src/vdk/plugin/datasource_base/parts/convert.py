@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..contract import JSON_TYPE, BadRecordError, StreamSchema
+from .column_types import normalize_types, normalized_type
 from .infer import UnencodableValueError, builtin, column_names, encodable, infer_array, infer_table, json_array
-from .normalize_types import normalize_types, normalized_type
 from .numbers import exact_decimal
 from .rows import rows_of, values_of
 

@@ -1,4 +1,4 @@
-"""Rows and deletes of one table in the order they came: the last operation per key, and pieces put together."""
+"""Rows and deletes of one table: the last operation of each key, and batches of several shapes joined in order."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..contract import JSON_TYPE, BadRecordError
-from .destination import Kind
+from .destination import BatchKind
 from .rows import rows_of
 
 Misfit = tuple[Mapping[str, Any], BadRecordError]
 MISMATCH = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError)
-"""What Arrow raises for tables whose columns are of different types."""
+"""Arrow raises one of these for tables whose columns have different types."""
 _POSITION = "_vdk_position"
 
 
@@ -24,11 +24,11 @@ _POSITION = "_vdk_position"
 class Operations:
     """Rows, or the keys of deleted rows, of one shape.
 
-    :param turns: an integer for each row, ascending: rows of several ``Operations`` came in the order of their turns,
-        and those of one turn in the order of the ``Operations``.
+    :param turns: an integer for each row, ascending: the order of the rows of several ``Operations``. Rows of the same
+        turn are in the order of the ``Operations``.
     """
 
-    kind: Kind
+    kind: BatchKind
     data: pa.Table
     turns: pa.Array
 
@@ -40,31 +40,31 @@ class Operations:
 
 
 def without_key(table: pa.Table, key: Sequence[str], *, stream: str) -> tuple[pa.Array | None, list[Misfit]]:
-    """The positions of the rows that have a key (None: all have), and the other rows with the reason for each.
+    """The positions of the rows with a key (None: all rows), and the other rows with the reason for each.
 
-    :raises BadRecordError: where a column of the key is missing altogether.
+    :raises BadRecordError: if a column of the key is missing altogether.
     """
     for name in key:
         if name not in table.schema.names:
-            raise BadRecordError("the primary key's column is missing in the rows", stream=stream, column=name)
-    lacking = [name for name in key if table.column(name).null_count]
-    if not lacking:
+            raise BadRecordError("the column of the primary key is missing in the rows", stream=stream, column=name)
+    nullable = [name for name in key if table.column(name).null_count]
+    if not nullable:
         return None, []
-    no_key = functools.reduce(pc.or_, [table.column(name).is_null() for name in lacking])
+    keyless = functools.reduce(pc.or_, [table.column(name).is_null() for name in nullable])
     misfits: list[Misfit] = []
-    for row in rows_of(table.filter(no_key)):
-        column = next(name for name in lacking if row[name] is None)
+    for row in rows_of(table.filter(keyless)):
+        column = next(name for name in nullable if row[name] is None)
         reason = "the row has no value in a column of the primary key"
         error = BadRecordError(reason, stream=stream, column=column, key={name: row[name] for name in key})
         misfits.append((row, error))
-    return pc.indices_nonzero(pc.invert(no_key)), misfits
+    return pc.indices_nonzero(pc.invert(keyless)), misfits
 
 
 def last_per_key(table: pa.Table, key: Sequence[str]) -> pa.Array | None:
-    """The positions of the last row of each key, ascending; None: no key is there twice.
+    """The positions of the last row of each key, ascending; None: no key is repeated.
 
-    DuckDB's ``ON CONFLICT`` keeps the first of two equal keys in one statement and ``MERGE`` inserts
-    both, so this is done before any destination sees the rows.
+    In DuckDB ``ON CONFLICT`` keeps the first of two equal keys in one statement, and ``MERGE`` inserts
+    both, so keys are made unique before any destination gets the rows.
     """
     if table.num_rows < 2 or (len(key) == 1 and _ascends(table.column(key[0]))):
         return None
@@ -77,14 +77,14 @@ def last_operations(
 ) -> list[Operations] | None:
     """The parts with the last operation of each key only, so that their order does not matter except as below.
 
-    :param keep_deleted: keep the last row of a key that is deleted afterwards, which is then marked: rows come first.
-    :returns: rows, then deletes; None: the keys are of different types, and cannot be compared.
+    :param keep_deleted: keep the last row of a key that is deleted afterwards, for a soft delete: rows come first.
+    :returns: rows, then deletes; None: the keys have different types, and cannot be compared.
     """
     if len(parts) == 1:
         last = last_per_key(parts[0].data, key)
         return [parts[0] if last is None else parts[0].take(last)]
     keys = [_groupable(part.data.select(list(key))) for part in parts]
-    if any(not one.schema.equals(keys[0].schema) for one in keys):
+    if any(not table.schema.equals(keys[0].schema) for table in keys):
         return None
     order = pc.sort_indices(_turns(parts))  # stable: the parts are in order
     rank = pc.sort_indices(order)
@@ -95,17 +95,17 @@ def last_operations(
     if keep_deleted:
         positions = pc.indices_nonzero(is_row.take(order))
         last_rows = positions.take(_last_positions(ordered.take(positions)))
-    reduced = [_kept(one, ranks, last_rows if one.kind == "rows" else last) for one, ranks in _split(parts, rank)]
+    reduced = [_kept(part, ranks, last_rows if part.kind == "rows" else last) for part, ranks in _split(parts, rank)]
     return sorted(
         [new for old, new in zip(parts, reduced, strict=True) if new.data.num_rows or not old.data.num_rows],
-        key=lambda one: one.kind != "rows",
+        key=lambda part: part.kind != "rows",
     )
 
 
 def joined(parts: Sequence[Operations]) -> Operations | None:
-    """Rows of several shapes as one table, in their order; a column that a part lacks is NULL in its rows.
+    """Rows of several shapes as one table, in order; a column that a part lacks is NULL in its rows.
 
-    :returns: None where a column is of two types.
+    :returns: None if a column has two types.
     """
     if len(parts) == 1:
         return parts[0]
@@ -119,7 +119,7 @@ def joined(parts: Sequence[Operations]) -> Operations | None:
 
 
 def in_turns(parts: Sequence[Operations]) -> list[tuple[int, Operations]]:
-    """The parts cut into pieces in the order they came, each with the number of its part."""
+    """The parts cut into pieces in the order of their turns, each with the number of its part."""
     cuts: list[tuple[int, int, int]] = []  # turn, part, position in it
     for number, part in enumerate(parts):
         previous = None
@@ -128,17 +128,17 @@ def in_turns(parts: Sequence[Operations]) -> list[tuple[int, Operations]]:
                 cuts.append((turn, number, position))
                 previous = turn
         if previous is None:
-            cuts.append((-1, number, 0))  # no rows: it stands for its columns
+            cuts.append((-1, number, 0))  # without rows it stands for its columns
     pieces: list[tuple[int, int]] = []
     for _, number, position in sorted(cuts):
         if not pieces or pieces[-1][0] != number:
             pieces.append((number, position))
     ends = {number: parts[number].data.num_rows for number, _ in pieces}
-    found = []
+    reversed_pieces = []
     for number, start in reversed(pieces):
-        found.append((number, parts[number].slice(start, ends[number] - start)))
+        reversed_pieces.append((number, parts[number].slice(start, ends[number] - start)))
         ends[number] = start
-    return found[::-1]
+    return reversed_pieces[::-1]
 
 
 def _turns(parts: Sequence[Operations]) -> pa.Array:
@@ -146,12 +146,12 @@ def _turns(parts: Sequence[Operations]) -> pa.Array:
 
 
 def _split(parts: Sequence[Operations], ranks: pa.Array) -> list[tuple[Operations, pa.Array]]:
-    """For each part its piece of an array over all of them."""
-    start, found = 0, []
+    """Each part with its piece of an array over the rows of all parts."""
+    start, pieces = 0, []
     for part in parts:
-        found.append((part, ranks.slice(start, part.data.num_rows)))
+        pieces.append((part, ranks.slice(start, part.data.num_rows)))
         start += part.data.num_rows
-    return found
+    return pieces
 
 
 def _kept(part: Operations, ranks: pa.Array, last: pa.Array) -> Operations:
@@ -160,7 +160,7 @@ def _kept(part: Operations, ranks: pa.Array, last: pa.Array) -> Operations:
 
 
 def _last_positions(keys: pa.Table) -> pa.Array:
-    """Of each different row of a table the last position, ascending."""
+    """The last position of each distinct row of a table, ascending."""
     names = keys.schema.names
     numbered = keys.append_column(_POSITION, pa.array(range(keys.num_rows), pa.int64()))
     last = numbered.group_by(names, use_threads=False).aggregate([(_POSITION, "max")]).column(f"{_POSITION}_max")
@@ -169,7 +169,7 @@ def _last_positions(keys: pa.Table) -> pa.Array:
 
 
 def _ascends(column: pa.ChunkedArray) -> bool:
-    """Whether each value is greater than the one before, so that none is there twice: most tables come so."""
+    """Whether each value is greater than the one before, and none is repeated, as in most tables."""
     if column.null_count or not (pa.types.is_integer(column.type) or pa.types.is_string(column.type)):
         return False
     values = column.combine_chunks()
@@ -177,7 +177,7 @@ def _ascends(column: pa.ChunkedArray) -> bool:
 
 
 def _groupable(keys: pa.Table) -> pa.Table:
-    """JSON as the text it is: Arrow groups by no extension type."""
+    """JSON columns as text: Arrow cannot group by an extension type."""
     for index, field in enumerate(keys.schema):
         if field.type == JSON_TYPE:
             texts = [chunk.storage for chunk in keys.column(index).chunks]

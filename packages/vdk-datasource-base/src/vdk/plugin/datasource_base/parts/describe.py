@@ -1,4 +1,4 @@
-"""A configuration class as a table for people: every option, its type, default and meaning."""
+"""The options of a configuration class as a table: name, type, default and description."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _UNITS = {
 
 
 def describe(type_: type[msgspec.Struct], prefix: str = "") -> list[dict[str, str]]:
-    """One row an option: ``option``, ``type``, ``default`` and ``description``; those that are required come first.
+    """One row per option: ``option``, ``type``, ``default`` and ``description``; required options come first.
 
-    Nested options are dotted. Those of the members of a list are below ``name[]``, and those that go with one
+    Nested options are dotted. Options of the members of a list are below ``name[]``, and options of one
     ``type`` of several are below ``name[type]``.
     """
     info: Any = inspect.type_info(type_)
@@ -59,12 +59,12 @@ def _nested(type_: Any, path: str) -> list[tuple[type[msgspec.Struct], str]]:
     if isinstance(type_, inspect.DictType):
         return _nested(type_.value_type, f"{path}.<name>")
     if isinstance(type_, inspect.UnionType):
-        return [found for one in type_.types for found in _nested(one, path)]
+        return [nested for member in type_.types for nested in _nested(member, path)]
     return []
 
 
 def _tags(type_: Any) -> list[str]:
-    """The kinds of options that ``type`` chooses between."""
+    """The values of ``type`` that select one of several kinds of options."""
     members = type_.types if isinstance(type_, inspect.UnionType) else [type_]
     return [str(member.tag) for member in members if isinstance(member, inspect.StructType) and member.tag is not None]
 
@@ -74,7 +74,9 @@ def _name(type_: Any) -> str:
     if tags := _tags(type_):
         return f"options, by type: {' | '.join(map(repr, tags))}"
     if isinstance(type_, inspect.UnionType):
-        return " | ".join(dict.fromkeys(_name(one) for one in type_.types if not isinstance(one, inspect.NoneType)))
+        return " | ".join(
+            dict.fromkeys(_name(member) for member in type_.types if not isinstance(member, inspect.NoneType))
+        )
     if isinstance(type_, inspect.ListType):
         return f"list of {_name(type_.item_type)}"
     if isinstance(type_, inspect.DictType):
@@ -98,7 +100,7 @@ def _default(field: Any) -> str:
 
 
 def _written(value: Any) -> str:
-    """As it is written in a flow file, without quotes."""
+    """The value as a flow file writes it, without quotes."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dt.timedelta):

@@ -14,11 +14,11 @@ import msgspec
 from msgspec import Meta
 
 from ..contract import ConfigurationError, DataSourceConfig, Duration, decode_config
+from ..contract.remedies import suggest
 from .destination import RESERVED_PREFIX, WriteMode
 from .flow_shape import check_shape
 from .redact import Redactor
 from .references import Lookup, Resolved, resolve
-from .registry import closest
 
 Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 OnError = Literal["continue", "stop"]
@@ -26,21 +26,21 @@ OnBadRecord = Literal["fail", "reject"]
 
 
 class SourceEntry(DataSourceConfig):
-    """``[sources.<id>]``: a source by its registered name, and its options."""
+    """``[sources.<id>]``: the registered name of a source, and its options."""
 
     name: str
     config: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class DestinationEntry(DataSourceConfig):
-    """``[destinations.<id>]``: a VDK ingestion method and its target; default: VDK's own defaults."""
+    """``[destinations.<id>]``: a VDK ingestion method and its target; default: the defaults of VDK."""
 
     method: str | None = None
     target: str | None = None
 
 
 class FlowEntry(DataSourceConfig):
-    """``[[flows]]``: streams of one source into one destination. None: the run's default."""
+    """``[[flows]]``: streams of one source into one destination. None: the default of the run."""
 
     from_: str = msgspec.field(name="from")
     to: str
@@ -75,10 +75,10 @@ class FlowFile(DataSourceConfig):
 
 @dataclass(frozen=True, slots=True)
 class LoadedFlow:
-    """A checked flow file, and what is needed to explain and redact it."""
+    """A validated flow file, and what errors need to name and redact its values."""
 
     file: FlowFile
-    where: str
+    location: str
     folder: Path
     resolved: Resolved
 
@@ -88,7 +88,7 @@ class LoadedFlow:
         return decode_config(
             self.file.sources[source_id].config,
             type_,
-            where=f"{self.where}: {prefix[:-1]}",
+            location=f"{self.location}: {prefix[:-1]}",
             folder=self.folder,
             lenient=_below(prefix, self.resolved.whole),
             sensitive=frozenset(_below(prefix, dict.fromkeys(self.resolved.paths, ""))),
@@ -96,31 +96,31 @@ class LoadedFlow:
 
 
 def load_flow(flow: str | Path | Mapping[str, Any], lookups: Mapping[str, Lookup]) -> LoadedFlow:
-    """Read and check a flow file, or the same as a dict; nothing is connected to.
+    """Read and validate a flow file, or the same as a dict; no connection is opened.
 
     :raises ConfigurationError: naming the file, the path in it, the value and what was expected.
     """
-    data, where, folder = _read(flow)
-    resolved = resolve(data, lookups, where=where)
+    data, location, folder = _read(flow)
+    resolved = resolve(data, lookups, location=location)
     try:
-        return LoadedFlow(_checked(resolved, where, folder), where, folder, resolved)
+        return LoadedFlow(_decoded(resolved, location, folder), location, folder, resolved)
     except ConfigurationError as error:
         raise ConfigurationError(Redactor.of(resolved)(str(error))) from None
 
 
-def _checked(resolved: Resolved, where: str, folder: Path) -> FlowFile:
-    check_shape(resolved.data, where, (field.encode_name for field in msgspec.structs.fields(FlowEntry)))
+def _decoded(resolved: Resolved, location: str, folder: Path) -> FlowFile:
+    check_shape(resolved.data, location, (field.encode_name for field in msgspec.structs.fields(FlowEntry)))
     file = decode_config(
         resolved.data,
         FlowFile,
-        where=where,
+        location=location,
         folder=folder,
         lenient=resolved.whole,
         sensitive=frozenset(resolved.paths),
     )
     for number, entry in enumerate(file.flows):
-        _known(f"{where}: flows[{number}].from", "source", entry.from_, file.sources)
-        _known(f"{where}: flows[{number}].to", "destination", entry.to, file.destinations)
+        _check_known(f"{location}: flows[{number}].from", "source", entry.from_, file.sources)
+        _check_known(f"{location}: flows[{number}].to", "destination", entry.to, file.destinations)
     return file
 
 
@@ -133,7 +133,7 @@ def _read(flow: str | Path | Mapping[str, Any]) -> tuple[Any, str, Path]:
     except OSError as error:
         raise ConfigurationError(f"flow file {str(path.absolute())!r} cannot be read: {error.strerror}") from None
     try:
-        text = content.decode("utf-8-sig")  # some editors put a mark of UTF-8 before the text
+        text = content.decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(
@@ -143,15 +143,17 @@ def _read(flow: str | Path | Mapping[str, Any]) -> tuple[Any, str, Path]:
     try:
         return tomllib.loads(text), path.name, path.resolve().parent
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"flow file {str(path)!r} is not valid TOML: {error}{_syntax(text, error)}") from None
+        raise ConfigurationError(
+            f"flow file {str(path)!r} is not valid TOML: {error}{_syntax_remedy(text, error)}"
+        ) from None
     except ValueError as error:  # an integer of more than 4,300 digits
         raise ConfigurationError(f"flow file {str(path)!r} is not valid TOML: {error}") from None
     except RecursionError:
         raise ConfigurationError(f"flow file {str(path)!r} is not valid TOML: it is nested too deeply") from None
 
 
-def _syntax(text: str, error: tomllib.TOMLDecodeError) -> str:
-    """What to write for the usual mistakes. Values are not shown: one may be a password."""
+def _syntax_remedy(text: str, error: tomllib.TOMLDecodeError) -> str:
+    """What to write instead of the usual mistakes. Values are not shown: they may be passwords."""
     if text.lstrip().startswith("{"):
         return "; a flow file is TOML, not JSON: docs/configuration.md has an example"
     if "Cannot overwrite" in str(error):
@@ -170,13 +172,13 @@ def _syntax(text: str, error: tomllib.TOMLDecodeError) -> str:
     if value in ("True", "False"):
         return f"; write {name} = {value.lower()}"
     if re.match(r"[\w./~-]", value):
-        return f'; write {name} = "…" (text stands in quotes)'
+        return f'; write {name} = "…" (text is in quotes)'
     return ""
 
 
-def _known(where: str, kind: str, name: str, known: Mapping[str, object]) -> None:
+def _check_known(location: str, kind: str, name: str, known: Mapping[str, object]) -> None:
     if name not in known:
-        raise ConfigurationError(f"{where}: there is no {kind} {name!r} in this file; {closest(name, known)}")
+        raise ConfigurationError(f"{location}: the {kind} {name!r} is not in this file; {suggest(name, known)}")
 
 
 def _below(prefix: str, paths: Mapping[str, str]) -> dict[str, str]:
@@ -184,44 +186,45 @@ def _below(prefix: str, paths: Mapping[str, str]) -> dict[str, str]:
 
 
 FRAMEWORK_TABLES = (f"{RESERVED_PREFIX}datasource_state", f"{RESERVED_PREFIX}datasource_staging")
-"""What a destination keeps beside the tables it lands."""
+"""The tables of a destination besides those that it lands."""
 
 
-def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, where: str) -> list[str]:
-    """The names that the patterns choose, in the source's order.
+def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, location: str) -> list[str]:
+    """The names that the patterns select, in the order of the source.
 
-    Patterns are globs, matched with case; ``!pattern`` takes away. A list of exclusions alone
-    starts from everything. Without patterns: all, and none is fine (an empty database).
+    Patterns are globs and case-sensitive; ``!pattern`` excludes names. A list of exclusions alone
+    selects all other names. Without patterns all names are selected, of which an empty database has none.
 
-    :raises ConfigurationError: for a pattern that matches nothing, with the closest names.
+    :raises ConfigurationError: for a pattern that matches nothing, with similar names.
     """
-    wanted, unwanted = _patterns(patterns)
-    for pattern in [*(one for one in wanted if one in (patterns or ())), *unwanted]:
-        if not any(_matches(name, [pattern]) for name in names):
-            own = pattern.lower().startswith(RESERVED_PREFIX) or any(
-                _matches(one, [pattern]) for one in FRAMEWORK_TABLES
-            )
-            if own and pattern in unwanted:
-                continue  # they are left out anyway
-            why = closest(pattern, names)
-            if own:
-                why = f"tables whose names begin with {RESERVED_PREFIX} are the framework's, and sources leave them out"
-                why = why if names else f"there are none, and {why}"
-            raise ConfigurationError(f"{where}: no stream matches {pattern!r}; {why}")
-    return [name for name in names if chosen(name, patterns)]
+    included, excluded = _split_patterns(patterns)
+    for pattern in [*(pattern for pattern in included if pattern in (patterns or ())), *excluded]:
+        if any(_matches(name, [pattern]) for name in names):
+            continue
+        reserved = pattern.lower().startswith(RESERVED_PREFIX) or any(
+            _matches(table, [pattern]) for table in FRAMEWORK_TABLES
+        )
+        if reserved and pattern in excluded:
+            continue  # sources leave them out anyway
+        reason = suggest(pattern, names)
+        if reserved:
+            reason = f"tables whose names begin with {RESERVED_PREFIX} are the framework's, and sources leave them out"
+            reason = reason if names else f"there are none, and {reason}"
+        raise ConfigurationError(f"{location}: no stream matches {pattern!r}; {reason}")
+    return [name for name in names if is_selected(name, patterns)]
 
 
-def chosen(name: str, patterns: Sequence[str] | None) -> bool:
-    """Whether patterns choose a stream of that name."""
-    wanted, unwanted = _patterns(patterns)
-    return _matches(name, wanted) and not _matches(name, unwanted)
+def is_selected(name: str, patterns: Sequence[str] | None) -> bool:
+    """Whether the patterns select a stream of this name."""
+    included, excluded = _split_patterns(patterns)
+    return _matches(name, included) and not _matches(name, excluded)
 
 
-def _patterns(patterns: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """Those that add and those that take away."""
-    wanted = [pattern for pattern in patterns or () if not pattern.startswith("!")] or ["*"]
-    return wanted, [pattern[1:] for pattern in patterns or () if pattern.startswith("!")]
+def _split_patterns(patterns: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """Those that include names, and those that exclude names, without the ``!``."""
+    included = [pattern for pattern in patterns or () if not pattern.startswith("!")] or ["*"]
+    return included, [pattern[1:] for pattern in patterns or () if pattern.startswith("!")]
 
 
-def _matches(name: str, among: Sequence[str]) -> bool:
-    return any(name == one or fnmatchcase(name, one) for one in among)
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)

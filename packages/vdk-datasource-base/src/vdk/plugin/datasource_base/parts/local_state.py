@@ -1,4 +1,4 @@
-"""States in a local file, for destinations that cannot hold them."""
+"""States in a local file, for destinations that cannot store them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOCK_SECONDS = 30.0
 
 
 class StateStore(Protocol):
-    """Where states are kept beside a destination that cannot hold them."""
+    """Stores the states for a destination that cannot store them."""
 
     def load(self, source_id: str) -> Sequence[StoredState]:
         """Every state of a source."""
@@ -30,12 +30,12 @@ class StateStore(Protocol):
     def save(self, key: StateKey, state: State, *, version: int, run_id: str) -> int:
         """Compare and swap: durably store a state, or raise ``ConcurrentRunError``.
 
-        ``{}`` forgets the key. Returns the new version, 0 for a forgotten key.
+        ``{}`` removes the state. Returns the new version, 0 for a removed state.
         """
 
 
 class Records:
-    """The records of a store, found by what they belong to; shared by every store of records."""
+    """The records of a store, by the key and destination of each; every store of records uses it."""
 
     def __init__(self, records: Iterable[dict[str, Any]] = ()) -> None:
         self._records = {_identity(record): record for record in records}
@@ -43,42 +43,42 @@ class Records:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self._records.values())
 
-    def take(self, change: Mapping[str, Any]) -> None:
-        """Make a change that ``swap`` gave."""
-        for one in change["gone"]:
-            self._records.pop(_identity(one), None)
-        for one in change["states"]:
-            self._records[_identity(one)] = one
+    def apply(self, change: Mapping[str, Any]) -> None:
+        """Make a change that ``swap`` returned."""
+        for removed in change["gone"]:
+            self._records.pop(_identity(removed), None)
+        for record in change["states"]:
+            self._records[_identity(record)] = record
 
     def with_change(self, change: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The records as they are once a change is made."""
+        """The records after a change."""
         changed = Records(self)
-        changed.take(change)
+        changed.apply(change)
         return list(changed)
 
     def swap(
         self, key: StateKey, destination: str, state: State, version: int, run_id: str
     ) -> tuple[dict[str, list[dict[str, Any]]], int]:
-        """Compare a version and give the change that stores a state, and the state's version.
+        """Compare the versions, and return the change that stores a state, and the new version.
 
         :raises ConcurrentRunError: another version is stored.
         """
-        mine = self._records.get((key, destination))
-        stored = int(mine["version"]) if mine else 0
+        record = self._records.get((key, destination))
+        stored = int(record["version"]) if record else 0
         if stored != version:
             raise ConcurrentRunError(
                 f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: run "
-                f"{mine['run_id'] if mine else 'unknown'} stored version {stored} of the state meanwhile, this run "
-                f"had read version {version}; two runs of one flow were at work at once: run it again, alone"
+                f"{record['run_id'] if record else 'unknown'} stored version {stored} of the state, but this run read "
+                f"version {version}; two runs of this flow overlapped: run it again, alone"
             )
-        mark = self._records.get((TOMBSTONE, destination))
-        forgotten = int(mark["version"]) if mark else 0
+        tombstone = self._records.get((TOMBSTONE, destination))
+        removed_version = int(tombstone["version"]) if tombstone else 0
         if not state:
-            if mine is None:
+            if record is None:
                 return {"gone": [], "states": []}, 0
-            mark = _record(TOMBSTONE, destination, max(forgotten, version), {}, run_id)
-            return {"gone": [{**_as_dict(key), "destination": destination}], "states": [mark]}, 0
-        new = (version or forgotten) + 1
+            tombstone = _record(TOMBSTONE, destination, max(removed_version, version), {}, run_id)
+            return {"gone": [{**_as_dict(key), "destination": destination}], "states": [tombstone]}, 0
+        new = (version or removed_version) + 1
         return {"gone": [], "states": [_record(key, destination, new, state, run_id)]}, new
 
 
@@ -99,7 +99,7 @@ def _record(key: StateKey, destination: str, version: int, state: State, run_id:
 
 
 def stored_states(records: Iterable[dict[str, Any]], source_id: str, destination: str) -> list[StoredState]:
-    """The states of a source at a destination, out of a store's records."""
+    """The states of a source at a destination, from the records of a store."""
     return [
         StoredState(
             StateKey(
@@ -118,24 +118,24 @@ def stored_states(records: Iterable[dict[str, Any]], source_id: str, destination
     ]
 
 
-def check_records(content: Any, where: str) -> list[dict[str, Any]]:
-    """The records of a store's JSON; raises ``StateError`` for anything that is not ours."""
+def check_records(content: Any, location: str) -> list[dict[str, Any]]:
+    """The records in the JSON of a store. Raises ``StateError`` for any other content."""
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise StateError(f"{where} is no {FORMAT}: move it away to start from the beginning")
+        raise StateError(f"{location} is not a {FORMAT}: move it away to start from the beginning")
     if (version := content.get("v")) != VERSION:
         newer = isinstance(version, int) and version > VERSION
         remedy = "it was written by a newer program: upgrade this one, or move" if newer else "move"
         raise StateError(
-            f"{where} has version {version!r}, this program reads version {VERSION}: {remedy} it away to start from "
+            f"{location} has version {version!r}, this program reads version {VERSION}: {remedy} it away to start from "
             "the beginning"
         )
     records = content.get("states")
-    if not isinstance(records, list) or not all(map(_whole, records)):
-        raise StateError(f"{where} is damaged: move it away to start from the beginning")
+    if not isinstance(records, list) or not all(map(_is_valid, records)):
+        raise StateError(f"{location} is damaged: move it away to start from the beginning")
     return records
 
 
-def _whole(record: Any) -> bool:
+def _is_valid(record: Any) -> bool:
     texts = ("source_id", "source_identity", "stream", "partition", "destination_table", "destination", "run_id")
     return (
         isinstance(record, dict)
@@ -148,66 +148,61 @@ def _whole(record: Any) -> bool:
 class LocalFileStore:
     """One JSON file, replaced atomically under a lock: written aside, synced, renamed. A large one has a log beside it.
 
-    :param path: the file; its folder is made.
-    :param destination: which destination the states are for, without secrets.
+    :param path: the file; its folder is created.
+    :param destination: the identity of the destination of the states, without secrets.
     """
 
     def __init__(self, path: Path, destination: str) -> None:
         self.path = path
         self.destination = destination
         self._records = Records()
-        self._file = LoggedDocument(
-            path,
-            lambda: path.with_name(f"{path.name}.{os.getpid()}.tmp"),
-            write_synced=_write_synced,
-            sync_folder=lambda folder: _sync_folder(folder),
-        )
-        self._turn = threading.Lock()  # a run's flows may share a store
+        self._document = LoggedDocument(path, lambda: path.with_name(f"{path.name}.{os.getpid()}.tmp"))
+        self._lock = threading.Lock()  # the flows of a run may share a store
 
     def load(self, source_id: str) -> list[StoredState]:
-        with self._turn:
-            self._refresh()
+        with self._lock:
+            self._read_changes()
             return stored_states(self._records, source_id, self.destination)
 
     def save(self, key: StateKey, state: State, *, version: int, run_id: str) -> int:
-        with self._turn, self._locked():
-            self._refresh()
+        with self._lock, self._file_lock():
+            self._read_changes()
             change, new = self._records.swap(key, self.destination, state, version, run_id)
             try:
-                self._file.write(change, lambda: _document(self._records.with_change(change)))
+                self._document.write(change, lambda: _as_document(self._records.with_change(change)))
             except OSError as error:
                 raise StateError(f"state file {self.path} cannot be written: {error}") from error
-            self._records.take(change)
+            self._records.apply(change)
         return new
 
-    def _refresh(self) -> None:
-        """Know what others have stored."""
+    def _read_changes(self) -> None:
+        """Read what other processes have stored."""
         try:
-            another, document, changes = self._file.refresh()
+            replaced, document, changes = self._document.refresh()
         except (OSError, UnicodeDecodeError) as error:
             raise StateError(f"state file {self.path} cannot be read: {error}") from error
         except ValueError as error:
             raise self._damaged(f" ({error})") from None
         try:
-            if another:
+            if replaced:
                 self._records = Records()
                 if document is not None:
                     self._records = Records(check_records(document, f"state file {self.path}"))
             for change in changes:
-                check_records(_document(change["states"]), f"state file {self.path}")
-                self._records.take(change)
+                check_records(_as_document(change["states"]), f"state file {self.path}")
+                self._records.apply(change)
         except (KeyError, TypeError) as error:
-            self._file.forget()
+            self._document.invalidate()
             raise self._damaged(f": its log has {error}") from None
         except StateError:
-            self._file.forget()
+            self._document.invalidate()
             raise
 
     def _damaged(self, why: str) -> StateError:
         return StateError(f"state file {self.path} is damaged{why}: move it away to start from the beginning")
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _file_lock(self) -> Iterator[None]:
         lock = FileLock(f"{self.path}.lock", timeout=LOCK_SECONDS)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -224,15 +219,8 @@ class LocalFileStore:
             lock.release()
 
 
-def _document(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _as_document(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"format": FORMAT, "v": VERSION, "states": list(records)}
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _as_dict(key: StateKey) -> dict[str, str]:
@@ -243,15 +231,3 @@ def _as_dict(key: StateKey) -> dict[str, str]:
         "partition": key.partition,
         "destination_table": key.table,
     }
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable; the systems that cannot sync a folder need not."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,10 +1,10 @@
-"""A JSON document in a file, replaced at once; once it is large, what changes is appended to a log beside it.
+"""A JSON document in a file, replaced atomically; changes of a large document are appended to a log beside it.
 
-A document that is written whole each time costs more the more is in it. So a change of a large one is a line in its
-log, and the two are put together when the log has become as long as the document: a change costs what it brings.
+Writing a whole document costs more the larger it is. So a change of a large document is a line in its log, and the log
+is merged into the document when it is as long as the document: the cost of a change depends on the change alone.
 
-The document names its log. A line counts when it is complete: what a kill or a full disk has cut short is cut off by
-the next one to write.
+The document names its log. A line counts if it is complete: the next writer truncates what a kill or a full disk has
+cut short.
 """
 
 from __future__ import annotations
@@ -19,74 +19,64 @@ from pathlib import Path
 from typing import Any
 
 SMALL = 32 * 2**10
-"""Bytes up to which a document is written whole: it is then one file, which a person can read."""
+"""Bytes up to which a document is written as a whole: it is then one file, which a user can read."""
 _LOG = "log"
 
 
 class LoggedDocument:
-    """A document and its log. Whoever writes holds a lock of theirs; whoever only reads needs none.
+    """A document and its log. A writer holds a lock of its own; a reader needs none.
 
-    :param path: the document's file; its folder exists when it is written.
-    :param aside: where a new one is written, on the same file system, before it takes the place of the old one.
-    :param write_synced: writes a file so that it is on the disk. :param sync_folder: makes a rename durable.
+    :param path: the document's file; its folder must exist when it is written.
+    :param aside: the path, on the same file system, of a new document before it replaces the old one.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        aside: Callable[[], Path],
-        *,
-        write_synced: Callable[[Path, bytes], None],
-        sync_folder: Callable[[Path], None],
-    ) -> None:
+    def __init__(self, path: Path, aside: Callable[[], Path]) -> None:
         self.path = path
         self._aside = aside
-        self._write_synced = write_synced
-        self._sync_folder = sync_folder
         self._identity: tuple[int, int, int] | None = None
         self._log: Path | None = None
-        self._size = self._end = 0  # bytes of the document, and of the log as far as it was read
-        self._known = False
+        self._size = self._end = 0  # bytes of the document, and of the log that was read
+        self._is_current = False
 
-    def forget(self) -> None:
-        """Read everything again the next time."""
-        self._known = False
+    def invalidate(self) -> None:
+        """Let the next ``refresh`` read everything again."""
+        self._is_current = False
 
     def refresh(self) -> tuple[bool, Any, list[Any]]:
-        """What is new since the last call.
+        """Read what is new since the last call.
 
-        :returns: whether the document is another one; then the document (None: there is none); and the changes of its
-            log that have come since, in their order.
-        :raises OSError: a file cannot be read. :raises ValueError: what is in it is not JSON in UTF-8.
+        :returns: whether the document was replaced; the new document (None: the file does not exist, or the document
+            was not replaced); and the changes that the log has gained, in order.
+        :raises OSError: a file cannot be read. :raises ValueError: its content is not JSON in UTF-8.
         """
         while True:
-            identity = self._looked()
-            again = not (self._known and identity == self._identity and self._log is not None and self._log.exists())
-            self._known = False
-            document = self._document() if again else None
-            changes = self._changes()
-            if self._looked() != identity:
-                continue  # another one has put document and log together meanwhile
+            identity = self._file_identity()
+            unchanged = self._is_current and identity == self._identity and self._log is not None and self._log.exists()
+            self._is_current = False
+            document = None if unchanged else self._read_document()
+            changes = self._read_changes()
+            if self._file_identity() != identity:
+                continue  # another process has replaced the document meanwhile
             if changes is None:
                 raise ValueError(f"its log {self._log} is missing")
-            self._identity, self._known = identity, True
-            return again, document, changes
+            self._identity, self._is_current = identity, True
+            return not unchanged, document, changes
 
     def write(self, change: Any, document: Callable[[], dict[str, Any]]) -> None:
-        """Make a change: durable when this returns; when it raises, the file is as before.
+        """Write a change. It is durable when this returns; if this raises, the file is unchanged.
 
-        ``refresh`` was called under the same lock. :param document: makes the whole of it, with the change.
-        :raises OSError: it cannot be written. :raises ValueError: it has a value that JSON has not.
+        ``refresh`` must have been called under the same lock. :param document: returns the whole document, with the
+        change. :raises OSError: the file cannot be written. :raises ValueError: JSON cannot represent a value.
         """
         line = encoded(change) + b"\n"
-        whole = self._size + self._end + len(line)
-        if whole <= SMALL or self._log is None or self._end + len(line) > max(self._size, SMALL):
-            self._replace(document(), logged=whole > SMALL)
+        total = self._size + self._end + len(line)
+        if total <= SMALL or self._log is None or self._end + len(line) > max(self._size, SMALL):
+            self._replace(document(), logged=total > SMALL)
         else:
             self._append(self._log, line)
 
-    def synced(self) -> None:
-        """Make durable what was read: a process that was killed may have left it to the system to write."""
+    def sync(self) -> None:
+        """Make durable what was read: a killed process may have left it in the memory of the system."""
         for path in (self.path, self._log):
             if path is not None and path.exists():
                 with path.open("rb") as file:
@@ -94,7 +84,7 @@ class LoggedDocument:
 
     def _append(self, log: Path, line: bytes) -> None:
         with log.open("r+b", buffering=0) as file:
-            file.truncate(self._end)  # a line that was cut short
+            file.truncate(self._end)  # removes a line that was cut short
             file.seek(self._end)
             try:
                 if file.write(line) != len(line):
@@ -112,8 +102,8 @@ class LoggedDocument:
         aside = self._aside()
         try:
             if log is not None:
-                self._write_synced(log, b"")
-            self._write_synced(aside, content)
+                write_synced(log, b"")
+            write_synced(aside, content)
             os.replace(aside, self.path)
         except BaseException:
             for path in (aside, log):
@@ -121,13 +111,14 @@ class LoggedDocument:
                     with suppress(OSError):
                         path.unlink(missing_ok=True)
             raise
-        self._sync_folder(self.path.parent)
-        if self._log is not None:  # nothing names it any more
+        sync_folder(self.path.parent)
+        if self._log is not None:  # the new document does not name it
             with suppress(OSError):
                 self._log.unlink(missing_ok=True)
-        self._identity, self._log, self._size, self._end, self._known = self._looked(), log, len(content), 0, True
+        self._identity, self._log = self._file_identity(), log
+        self._size, self._end, self._is_current = len(content), 0, True
 
-    def _document(self) -> Any:
+    def _read_document(self) -> Any:
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
@@ -140,8 +131,8 @@ class LoggedDocument:
         self._size, self._end = len(content), 0
         return document
 
-    def _changes(self) -> list[Any] | None:
-        """The complete lines of the log that have not been read; None: it is not there."""
+    def _read_changes(self) -> list[Any] | None:
+        """The complete lines of the log that have not been read; None: the log does not exist."""
         if self._log is None:
             return []
         try:
@@ -155,14 +146,34 @@ class LoggedDocument:
         self._end += len(complete)
         return changes
 
-    def _looked(self) -> tuple[int, int, int] | None:
+    def _file_identity(self) -> tuple[int, int, int] | None:
         try:
-            found = self.path.stat()
+            status = self.path.stat()
         except FileNotFoundError:
             return None
-        return found.st_ino, found.st_size, found.st_mtime_ns
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def encoded(content: Any, *, indent: int | None = None) -> bytes:
-    """In ASCII: a state may hold half a surrogate pair, for which JSON has an escape and UTF-8 has nothing."""
+    """Content as JSON in ASCII: a state may have half of a surrogate pair, which JSON can escape, unlike UTF-8."""
     return json.dumps(content, allow_nan=False, indent=indent).encode("ascii")
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a whole file, durable when this returns."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the renames in a folder durable; systems that cannot sync a folder do not need it."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,8 +1,8 @@
-"""Numbers from outside: exact, and bounded before anything is computed with them.
+"""Numbers from outside: converted exactly, and bounded before any arithmetic.
 
-Python converts any number exactly, and the cost depends on the number rather than on its text:
-``int(Decimal("1e999999999"))`` is eleven characters, a billion digits, and an interpreter that answers to no
-signal meanwhile. So every number that a server, a file or a state holds passes through here first.
+Python converts any number exactly, at a cost that depends on the number rather than on its text: the eleven
+characters of ``int(Decimal("1e999999999"))`` make a billion digits, during which the interpreter handles no signals.
+So every number of a server, a file or a state is converted by this module.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ from typing import Any
 from ..contract.errors import shortened
 
 MAX_DIGITS = 4300
-"""Digits before the point, and after it, that a number has at most when it is written out.
+"""The most digits before the point, and after it, that a number may have.
 
-CPython converts no longer integer from or to text (``sys.int_info.default_max_str_digits``), so a longer one could
-land and not be read again. PostgreSQL's ``numeric`` holds more before the point, and rounds beyond 16,383 after it.
+CPython converts no longer integers from or to text (``sys.int_info.default_max_str_digits``), so a longer integer could
+land and not be read again. PostgreSQL's ``numeric`` holds more before the point, and rounds after 16,383 digits of the
+fraction.
 """
 _LIMIT: int = 10**MAX_DIGITS
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_LONGEST = 2 * MAX_DIGITS + 40
-"""Characters of a number within the bounds, with its sign, point and exponent."""
+_MAX_CHARACTERS = 2 * MAX_DIGITS + 40
+"""The most characters of a number within the bounds, with its sign, point and exponent."""
 _SHOWN = 40
 
 
 class HugeNumber:
-    """A number beyond the bounds, as the text it was written as.
+    """A number beyond the bounds, as its text.
 
-    It is deliberately not a number: nothing can freeze by computing with it. A row that holds one is a bad record.
+    It is deliberately not a number, so that no arithmetic with it can freeze. A row that holds one is a bad record.
     """
 
     __slots__ = ("text",)
@@ -53,7 +54,7 @@ class HugeNumber:
 
 
 def is_bounded(number: int | decimal.Decimal) -> bool:
-    """Whether a finite number has at most ``MAX_DIGITS`` digits before and after its point. Costs no conversion."""
+    """Whether a finite number has at most ``MAX_DIGITS`` digits before and after its point, without converting it."""
     if isinstance(number, int):
         return bool(-_LIMIT < number < _LIMIT)
     return bool(_last_place(number) >= -MAX_DIGITS and number.adjusted() < MAX_DIGITS)
@@ -87,16 +88,16 @@ def whole_number(value: Any) -> int:
 def exact_decimal(value: Any) -> decimal.Decimal:
     """An integer, a float, a decimal, or a text such as ``-1.50`` or ``1e3`` as a decimal of the same value.
 
-    A float is its shortest text that reads back as that float.
+    A float is converted by its shortest text that reads back as the same float.
 
-    :raises ValueError: for anything else: NaN, infinities, and what has too many digits among it.
+    :raises ValueError: for anything else, such as NaN, infinities, and numbers with too many digits.
     """
     if isinstance(value, float):
         value = repr(float(value))
     number: decimal.Decimal | None = None
     if isinstance(value, str):
         text = value.strip()
-        number = _parsed(text) if len(text) <= _LONGEST and _NUMBER.fullmatch(text) else None
+        number = _parsed(text) if len(text) <= _MAX_CHARACTERS and _NUMBER.fullmatch(text) else None
     elif isinstance(value, decimal.Decimal):
         number = value
     elif isinstance(value, int) and not isinstance(value, bool) and is_bounded(value):
@@ -107,12 +108,12 @@ def exact_decimal(value: Any) -> decimal.Decimal:
 
 
 def json_integer(literal: str) -> int | HugeNumber:
-    """JSON's literal of an integer, as one."""
+    """The literal of a JSON integer as an integer."""
     return int(literal) if len(literal.removeprefix("-")) <= MAX_DIGITS else HugeNumber(literal)
 
 
 def json_decimal(literal: str) -> decimal.Decimal | HugeNumber:
-    """JSON's literal of a number with a fraction or an exponent, as a decimal."""
+    """The literal of a JSON number with a fraction or an exponent as a decimal."""
     try:
         return exact_decimal(literal)
     except ValueError:
@@ -120,14 +121,14 @@ def json_decimal(literal: str) -> decimal.Decimal | HugeNumber:
 
 
 def json_double(literal: str) -> float | HugeNumber:
-    """The same as a double, where doubles reach so far."""
+    """The same literal as a double, if it is in the range of doubles."""
     number = float(literal)
     return number if math.isfinite(number) else HugeNumber(literal)
 
 
 def json_exact(literal: str) -> float | decimal.Decimal | HugeNumber:
-    """The same as a double where that has all the digits, else as a decimal."""
-    # up to 15 significant digits always survive the way into a double and back (IEEE 754)
+    """The same literal as a double if the double has all its digits, else as a decimal."""
+    # a double always preserves 15 significant digits (IEEE 754)
     if len(literal) <= 16 and "e" not in literal and "E" not in literal:
         return float(literal)
     number = json_decimal(literal)
@@ -140,7 +141,7 @@ JSON_NUMBERS: Mapping[str, Callable[[str], float | decimal.Decimal | HugeNumber]
     "decimal": json_decimal,
     "double": json_double,
 }
-"""What makes values of JSON's numbers that have a fraction or an exponent, by name."""
+"""Converters of JSON numbers with a fraction or an exponent, by name."""
 
 
 def _parsed(text: str) -> decimal.Decimal | None:

@@ -1,4 +1,4 @@
-"""Functions that change rows on their way: ``transform = "module:function"``, or a callable."""
+"""Functions that change rows before they land: ``transform = "module:function"``, or a callable."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from ..contract import ConfigurationError, DataSourceError
+from ..contract.remedies import suggest
 from .infer import infer_table
-from .registry import closest
 from .rows import rows_of
 
 PREFIX = "_vdk_flow_folder_"
-"""How the packages are called that stand for the folders of flow files in ``sys.modules``."""
+"""The prefix of the packages that represent the folders of flow files in ``sys.modules``."""
 
 
 class ModuleMissingError(Exception):
-    """There is no such module; the message says where it was looked for."""
+    """The module does not exist; the message lists the paths that were searched."""
 
 
 def import_near(name: str, folder: Path) -> ModuleType:
-    """The module of that name in a folder, else the installed one.
+    """The module of this name in a folder, else the installed module.
 
     Two folders may each have a ``helpers.py``, and one process may run flows of both: a module is imported as a part
-    of its folder, not under its bare name, which belongs to whoever imported it first.
+    of its folder, not under its bare name, which belongs to the first module imported under it.
 
-    :raises ModuleMissingError: neither is there.
-    :raises Exception: what the module raises.
+    :raises ModuleMissingError: neither exists.
+    :raises Exception: an error of the module itself.
     """
     folder = folder.resolve()
-    path = next((one for one in _paths(name, folder) if one.is_file()), None)
+    path = next((path for path in _paths(name, folder) if path.is_file()), None)
     if path is None:
         return _installed(name, folder)
     known = sys.modules.get(name)
     if known is not None and _is_file(known, path):
         return known  # a step of the job has imported it
     package = _package(folder)
-    _forget_others(package)
-    with _importable(folder), _noting(package, folder):
+    _free_names_of_others(package)
+    with _importable(folder), _recording(package, folder):
         return importlib.import_module(f"{package.__name__}.{name}")
 
 
@@ -59,17 +59,17 @@ def _installed(name: str, folder: Path) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and one that it imports is not
+            raise  # the module exists, but not one that it imports
         known = [path.stem for path in folder.glob("*.py")]
-        hint = f"; {closest(name, known)}" if known else ""
+        hint = f"; {suggest(name, known)}" if known else ""
         raise ModuleMissingError(
-            f"there is no module {name!r}: neither {' nor '.join(map(str, _paths(name, folder)))} is there, and none "
-            f"of this name is installed in {sys.prefix}{hint}"
+            f"the module {name!r} does not exist: neither as {' nor as '.join(map(str, _paths(name, folder)))}, nor "
+            f"installed in {sys.prefix}{hint}"
         ) from None
 
 
 def _package(folder: Path) -> ModuleType:
-    """The package that stands for a folder."""
+    """The package that represents a folder."""
     name = PREFIX + hashlib.sha256(str(folder).encode("utf-8", "surrogateescape")).hexdigest()[:16]
     if name not in sys.modules:
         package = ModuleType(name)
@@ -81,7 +81,7 @@ def _package(folder: Path) -> ModuleType:
 
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
-    """Its modules may import each other by their bare names."""
+    """Let the modules of a folder import each other by their bare names."""
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:
@@ -91,8 +91,8 @@ def _importable(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _noting(package: ModuleType, folder: Path) -> Iterator[None]:
-    """Note which modules of the folder are imported by their bare names meanwhile."""
+def _recording(package: ModuleType, folder: Path) -> Iterator[None]:
+    """Record which modules of the folder are imported by their bare names meanwhile."""
     before = set(sys.modules)
     try:
         yield
@@ -103,12 +103,12 @@ def _noting(package: ModuleType, folder: Path) -> Iterator[None]:
         }
 
 
-def _forget_others(package: ModuleType) -> None:
-    """Let the bare names that modules of other folders have imported be free; who imported them has them already."""
+def _free_names_of_others(package: ModuleType) -> None:
+    """Free the bare names that modules of other folders have imported; their importers hold them already."""
     for name, other in list(sys.modules.items()):
         if name.startswith(PREFIX) and "." not in name and other is not package:
-            for one in other.__dict__["imported"]:
-                sys.modules.pop(one, None)
+            for imported in other.__dict__["imported"]:
+                sys.modules.pop(imported, None)
             other.__dict__["imported"].clear()
 
 
@@ -122,10 +122,10 @@ BATCH_NAMES = ("batch", "table")
 
 
 class Transform:
-    """A user's function and what it takes.
+    """A user's function, and whether it takes rows or batches.
 
     It gets a list of rows, unless its first parameter is annotated with an Arrow table or batch, or
-    is called ``batch`` or ``table``: then it gets a ``pa.Table``. It gives back rows or a batch, or
+    is named ``batch`` or ``table``: then it gets a ``pa.Table``. It returns rows or a batch, or
     None to drop them all.
     """
 
@@ -136,11 +136,11 @@ class Transform:
 
     def __call__(self, data: Data, *, stream: str) -> Data | None:
         if self.takes_batches:
-            given: Any = data if isinstance(data, pa.Table) else infer_table(data)
+            argument: Any = data if isinstance(data, pa.Table) else infer_table(data)
         else:
-            given = rows_of(data) if isinstance(data, pa.Table) else [dict(row) for row in data]
+            argument = rows_of(data) if isinstance(data, pa.Table) else [dict(row) for row in data]
         try:
-            result = self._function(given)
+            result = self._function(argument)
         except (DataSourceError, ConnectionError, TimeoutError):
             raise
         except Exception as error:
@@ -162,31 +162,31 @@ class Transform:
         return rows
 
 
-def load_transform(given: Any, *, folder: Path, where: str) -> Transform | None:
-    """The transform a flow names. ``folder`` is looked in first, as VDK does for a job's steps."""
-    if given is None:
+def load_transform(transform: Any, *, folder: Path, location: str) -> Transform | None:
+    """The transform that a flow names. ``folder`` is searched first, as VDK does for the steps of a job."""
+    if transform is None:
         return None
-    if callable(given):
-        return Transform(given, getattr(given, "__qualname__", repr(given)))
-    module, separator, attribute = str(given).partition(":")
-    if not isinstance(given, str) or not module or not separator or not attribute:
-        raise ConfigurationError(f'{where}.transform: {given!r} is not of the form "module:function"')
+    if callable(transform):
+        return Transform(transform, getattr(transform, "__qualname__", repr(transform)))
+    module, separator, attribute = str(transform).partition(":")
+    if not isinstance(transform, str) or not module or not separator or not attribute:
+        raise ConfigurationError(f'{location}.transform: {transform!r} is not of the form "module:function"')
     try:
         loaded = import_near(module, folder)
     except ModuleMissingError as error:
-        raise ConfigurationError(f"{where}.transform: {given!r}: {error}") from None
+        raise ConfigurationError(f"{location}.transform: {transform!r}: {error}") from None
     except Exception as error:  # a module can raise anything while it is imported
         raise ConfigurationError(
-            f"{where}.transform: {given!r} cannot be imported: {type(error).__name__}: {error}"
+            f"{location}.transform: {transform!r} cannot be imported: {type(error).__name__}: {error}"
         ) from error
     function = getattr(loaded, attribute, None)
     if not callable(function):
         known = [name for name, var in vars(loaded).items() if callable(var)]
         file = getattr(loaded, "__file__", None)
         raise ConfigurationError(
-            f"{where}.transform: {module} ({file}) has no function {attribute!r}; {closest(attribute, known)}"
+            f"{location}.transform: {module} ({file}) has no function {attribute!r}; {suggest(attribute, known)}"
         )
-    return Transform(function, given)
+    return Transform(function, transform)
 
 
 def _takes_batches(function: Callable[[Any], Any]) -> bool:

@@ -37,17 +37,17 @@ class Environment:
 
     def source(self, loaded: LoadedFlow, source_id: str) -> DataSource[Any]:
         """A source of the file, not connected. Raises ``ConfigurationError`` for what is wrong in its entry."""
-        where = f"{loaded.where}: sources.{source_id}.name"
-        cls = self.registry.source(loaded.file.sources[source_id].name, where=where)
+        where = f"{loaded.location}: sources.{source_id}.name"
+        cls = self.registry.source(loaded.file.sources[source_id].name, location=where)
         config = loaded.source_config(source_id, cls.config_type)
         try:
             return cls(config)
         except ConfigurationError as error:  # which knows its options and not where they were written
-            raise type(error)(f"{loaded.where}: sources.{source_id}.config: {error}") from error
+            raise type(error)(f"{loaded.location}: sources.{source_id}.config: {error}") from error
 
     def destination_of(self, loaded: LoadedFlow, name: str) -> Destination:
         """A destination of the file, not connected. Raises ``ConfigurationError`` for what is wrong in its entry."""
-        where = f"{loaded.where}: destinations.{name}"
+        where = f"{loaded.location}: destinations.{name}"
         return self.destination(loaded.file.destinations[name], folder=loaded.folder, where=where)
 
     def destination(self, entry: DestinationEntry, *, folder: Path, where: str) -> Destination:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..contract import ConnectionFailedError
+from ..parts.backoff import Backoff
 from .report.logs import message_of
 
 log = logging.getLogger(__name__)
 
-MAX_DELAY = 60.0
 RETRYABLE_ERRORS = (ConnectionFailedError, ConnectionError, TimeoutError)
 """Errors that say a system is away now; every other error would come again."""
 MAX_TOTAL_FAILURES = 20
@@ -24,13 +23,12 @@ that fails behind every page wants a person, not a thousandth attempt. The next 
 
 @dataclass(slots=True)
 class Retry:
-    """Exponential backoff with full jitter, bounded by attempts and by time.
+    """The attempts of one piece of work: waits by ``Backoff``, bounded by attempts and by time.
 
-    A random wait between nothing and the bound spreads clients out best (M. Brooker, "Exponential
-    backoff and jitter", AWS Architecture Blog, 2015). ``Retry-After`` is a lower bound.
+    ``Retry-After`` is a lower bound of a wait.
 
     :param attempts: tries without progress. :param seconds: from the first failure without progress to the begin
-        of the last try. :param delay: the first bound of the wait, doubled with each failure up to ``MAX_DELAY``.
+        of the last try. :param delay: the first bound of the wait, see ``Backoff``.
     """
 
     attempts: int
@@ -60,9 +58,8 @@ class Retry:
         if self.in_all >= self.attempts * MAX_TOTAL_FAILURES:
             self.over = f"{self.in_all} failures in one run"
             return None
-        bound = min(MAX_DELAY, self.delay * 2 ** min(self.failures - 1, 30))
         asked = getattr(error, "retry_after", None) or 0.0
-        wait = max(random.uniform(0, bound), asked)
+        wait = max(Backoff(self.delay).wait(self.failures), asked)
         if time.monotonic() + wait - self.since > self.seconds:
             self.over = f"retry_for = {self.seconds:g} s" + (f", {asked:g} s were asked for" if asked == wait else "")
             return None

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ..contract import ConfigurationError, DataSource, DataSourceError, State
+from ..contract.remedies import suggest
 from ..parts import CommitUnit, Destination, StoredState
 from ..parts.flow_file import load_flow
 from ..parts.infer import builtin
 from ..parts.numbers import MAX_DIGITS, is_bounded
-from ..parts.registry import closest
 from .environment import Environment
 from .report.logs import message_of
 
@@ -161,7 +161,7 @@ def _chosen(found: list[FoundState], streams: list[str] | None) -> list[FoundSta
     names = {one.stored.key.stream for one in found}
     for pattern in streams:
         if not any(name == pattern or fnmatchcase(name, pattern) for name in names):
-            raise ConfigurationError(f"no state of a stream matches {pattern!r}; {closest(pattern, names)}")
+            raise ConfigurationError(f"no state of a stream matches {pattern!r}; {suggest(pattern, names)}")
     return [
         one
         for one in found

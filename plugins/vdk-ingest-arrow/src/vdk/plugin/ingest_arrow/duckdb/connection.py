@@ -24,6 +24,7 @@ from vdk.plugin.datasource_base.contract import (
     DataSourceError,
     DestinationError,
 )
+from vdk.plugin.datasource_base.parts import quoted
 
 from ..filesystem import (
     FileId,
@@ -34,7 +35,6 @@ from ..filesystem import (
     permission_denied,
     read_header,
 )
-from ..names import quoted
 from ..sql.database import Database, constraint_error
 from ..values import RefusedValueError
 

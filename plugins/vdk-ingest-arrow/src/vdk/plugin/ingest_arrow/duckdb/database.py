@@ -11,8 +11,10 @@ from typing import ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vdk.plugin.datasource_base.parts import quoted
+
 from ..filesystem import disk_errors
-from ..names import check_name, fold_ascii, quoted, table_exists
+from ..names import check_name, fold_ascii, table_exists
 from ..sql.database import Incoming
 from ..sql.target import SqlTarget
 from ..sql.types import Columns, Types

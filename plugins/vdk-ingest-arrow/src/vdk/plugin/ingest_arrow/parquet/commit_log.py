@@ -15,7 +15,7 @@ from typing import Any
 from vdk.plugin.datasource_base.contract import State, StateError
 from vdk.plugin.datasource_base.parts import CommitUnit, LoggedDocument, StateKey, StoredState
 
-from ..filesystem import disk_errors, sync_folder, write_synced
+from ..filesystem import disk_errors
 from ..states import version_conflict
 from .file_moves import Move, decoded, encoded
 
@@ -47,12 +47,7 @@ class CommitLog:
 
     def __init__(self, path: Path, aside: Path) -> None:
         self._path = path
-        self._file = LoggedDocument(
-            path,
-            lambda: aside,
-            write_synced=lambda file, content: write_synced(file, content),
-            sync_folder=lambda folder: sync_folder(folder),
-        )
+        self._file = LoggedDocument(path, lambda: aside)
         self.states: dict[StateKey, StoredState] = {}
         self.moves: Sequence[Move] = ()
         self.removed_version = 0
@@ -73,13 +68,13 @@ class CommitLog:
             for change in changes:
                 self._apply(change)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self._file.forget()
+            self._file.invalidate()
             raise StateError(
                 f"the commit log {self._path} is damaged ({type(error).__name__}: {error}). Restore a copy of it, or "
                 "move it elsewhere: every stream is then read from its beginning, and lands again beside existing rows"
             ) from None
         except StateError:
-            self._file.forget()
+            self._file.invalidate()
             raise
         return replaced or bool(changes)
 
@@ -130,7 +125,7 @@ class CommitLog:
 
     def sync(self) -> None:
         """Make durable what another process has committed: it may have been killed before it had done so."""
-        self._file.synced()
+        self._file.sync()
 
     def _whole(self, change: Change, content: Mapping[str, Any]) -> dict[str, Any]:
         states = {**self.states, **{state.key: state for state in change.states}}

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..filesystem import sync_folder
+from vdk.plugin.datasource_base.parts import sync_folder
 
 DATA_FILE = re.compile(r"part-\d{10}-[0-9a-f]{12}\.parquet")
 """The names of our data files; any other file in a table's folder is somebody else's and stays as it is."""

@@ -12,8 +12,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, DestinationError
+from vdk.plugin.datasource_base.parts import sync_folder
 
-from ..filesystem import OpenFolder, disk_errors, sync_folder
+from ..filesystem import OpenFolder, disk_errors
 from ..names import fold_folder_name
 from .commit_log import Change, CommitLog
 from .file_moves import DATA_FILE, Move

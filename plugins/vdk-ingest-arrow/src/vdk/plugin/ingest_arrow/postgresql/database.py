@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import DestinationError
+from vdk.plugin.datasource_base.parts import literal, quoted
 
-from ..names import check_name, has_leading_index, literal, quoted, table_exists
+from ..names import check_name, has_leading_index, table_exists
 from ..sql.database import Incoming, LoadedRows
 from ..sql.target import SqlTarget
 from ..sql.types import Columns, Types

@@ -10,8 +10,9 @@ from typing import Any, ClassVar, TypeVar
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import ConnectionFailedError, DataSourceError, DestinationError
+from vdk.plugin.datasource_base.parts import quoted
 
-from ..names import check_name, fold_ascii, quoted
+from ..names import check_name, fold_ascii
 from .types import Columns, Types
 
 T = TypeVar("T")

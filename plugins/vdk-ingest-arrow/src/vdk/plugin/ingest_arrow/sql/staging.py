@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vdk.plugin.datasource_base.contract import DestinationError
-from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, TableSpec
-from vdk.plugin.datasource_base.parts.destination import Kind
+from vdk.plugin.datasource_base.parts import BatchKind, CommitUnit, StateKey, TableSpec
 
 from ..names import ALL_PARTITIONS, STAGED_PREFIX, STAGING_TABLE
 from ..states import staged_rows_dropped
@@ -43,7 +42,7 @@ class Segment:
 
     table: str
     spec: TableSpec
-    kind: Kind
+    kind: BatchKind
     position: int
 
 
@@ -69,7 +68,7 @@ class StagedTables:
             + f", staged_at {types.timestamp_tz} NOT NULL)"
         )
 
-    def add(self, key: StateKey, spec: TableSpec, kind: Kind, incoming: Incoming, run_id: str) -> str:
+    def add(self, key: StateKey, spec: TableSpec, kind: BatchKind, incoming: Incoming, run_id: str) -> str:
         """Stage rows after those that are staged already. Returns the table that they are in.
 
         A staged upsert replaces earlier ones of the same key at once, so that a segment has every key once.
@@ -91,7 +90,9 @@ class StagedTables:
         self._tables.land(staged_spec, "rows", incoming, into=table)
         return table
 
-    def _register(self, key: StateKey, spec: TableSpec, kind: Kind, run_id: str, position: int, table: str) -> None:
+    def _register(
+        self, key: StateKey, spec: TableSpec, kind: BatchKind, run_id: str, position: int, table: str
+    ) -> None:
         landing = json.dumps([spec.write_mode, spec.primary_key, spec.soft_deletes, spec.evolve])
         owner = [key.source_id, key.stream, key.partition, key.table, run_id]
         self._database.execute(
@@ -172,7 +173,7 @@ class StagedTables:
         return Incoming.of_table(self._database.qualified(segment.table), columns)
 
 
-def _segment(table: str, target: str, kind: Kind, landing: str, position: int) -> Segment:
+def _segment(table: str, target: str, kind: BatchKind, landing: str, position: int) -> Segment:
     write_mode, primary_key, soft_deletes, evolve = json.loads(landing)
     spec = TableSpec(target, write_mode, tuple(primary_key), None, soft_deletes, evolve)
     return Segment(table, spec, kind, position)

@@ -6,8 +6,7 @@ import json
 from collections.abc import Sequence
 
 from vdk.plugin.datasource_base.contract import DestinationError, StateError
-from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, StoredState
-from vdk.plugin.datasource_base.parts.destination import TOMBSTONE
+from vdk.plugin.datasource_base.parts import TOMBSTONE, CommitUnit, StateKey, StoredState
 
 from ..names import STATE_COLUMNS, STATE_KEY, STATE_TABLE
 from ..states import encode_state, version_conflict

@@ -6,10 +6,9 @@ from collections.abc import Collection, Hashable, Mapping
 from contextlib import AbstractContextManager
 
 from vdk.plugin.datasource_base.contract import DestinationError
-from vdk.plugin.datasource_base.parts import DELETED_AT, SchemaChange, TableSpec
-from vdk.plugin.datasource_base.parts.destination import Kind
+from vdk.plugin.datasource_base.parts import DELETED_AT, BatchKind, SchemaChange, TableSpec, quoted
 
-from ..names import STAGING_TABLE, STATE_TABLE, check_distinct, quoted
+from ..names import STAGING_TABLE, STATE_TABLE, check_distinct
 from .database import Database, Incoming
 from .types import Columns
 
@@ -30,7 +29,7 @@ class Tables:
         """Whether it has no row that this transaction sees."""
         return not self.database.execute(f"SELECT 1 FROM {self.database.qualified(name)} LIMIT 1")
 
-    def land(self, spec: TableSpec, kind: Kind, incoming: Incoming, into: str | None = None) -> None:
+    def land(self, spec: TableSpec, kind: BatchKind, incoming: Incoming, into: str | None = None) -> None:
         """Land rows, or delete keys, as ``spec.write_mode`` says. Missing tables and columns are created."""
         table = into or spec.name
         if into is None:
@@ -87,7 +86,7 @@ class Tables:
         """Drop a table, where it exists."""
         self.database.execute(f"DROP TABLE IF EXISTS {self.database.qualified(name)}")
 
-    def _conform(self, spec: TableSpec, kind: Kind, incoming: Incoming, table: str) -> Columns:
+    def _conform(self, spec: TableSpec, kind: BatchKind, incoming: Incoming, table: str) -> Columns:
         """Make the table take the incoming columns. Returns its columns afterwards."""
         declared = self._types.declared_columns(spec)
         landing = {**declared, **{name: type_ for name, type_ in incoming.types.items() if name not in declared}}

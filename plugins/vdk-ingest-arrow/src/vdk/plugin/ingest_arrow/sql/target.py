@@ -23,17 +23,10 @@ from vdk.plugin.datasource_base.parts import (
     TableBatch,
     TableSnapshot,
     TableSpec,
+    WriteMode,
 )
-from vdk.plugin.datasource_base.parts.destination import WriteMode
 
-from ..names import (
-    ALL_PARTITIONS,
-    STAGED_PREFIX,
-    STAGING_TABLE,
-    STATE_TABLE,
-    check_distinct,
-    is_reserved,
-)
+from ..names import ALL_PARTITIONS, STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, is_reserved
 from ..values import RefusedValueError, find_refused_rows, fit_types
 from .database import Database, Incoming
 from .staging import Segment, StagedTables

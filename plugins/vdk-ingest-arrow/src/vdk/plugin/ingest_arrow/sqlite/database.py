@@ -16,8 +16,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import DestinationError
+from vdk.plugin.datasource_base.parts import quoted
 
-from ..names import STAGED_PREFIX, check_name, fold_ascii, has_leading_index, quoted, table_exists
+from ..names import STAGED_PREFIX, check_name, fold_ascii, has_leading_index, table_exists
 from ..sql.database import Incoming, LoadedRows
 from ..sql.target import SqlTarget
 from ..sql.types import Columns

@@ -17,9 +17,8 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vdk.plugin.datasource_base.parts import exact_decimal
+from vdk.plugin.datasource_base.parts import exact_decimal, literal
 
-from ..names import literal
 from ..sql.types import Types
 from ..values import RefusedValueError, is_json, json_text
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-import math
 import operator
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -21,7 +20,7 @@ from msgspec import Meta
 
 from vdk.plugin.datasource_base import ConfigurationError
 from vdk.plugin.datasource_base.contract import JSON_TYPE
-from vdk.plugin.datasource_base.parts import infer_table
+from vdk.plugin.datasource_base.parts import JSON_NUMBERS, HugeNumber, exact_decimal, infer_table
 
 from .base import MAX_FIELDS, Decoded, build_column
 
@@ -238,13 +237,10 @@ def _number(text: str) -> Any:
         raise ValueError(f"a number with {len(text):,} characters")
     if text.lstrip("-").isdigit():
         return int(text)
-    exact = decimal.Decimal(text)
-    if exact and not -400 < exact.adjusted() < 400:
+    number = JSON_NUMBERS["exact"](text)
+    if isinstance(number, HugeNumber) or (type(number) is decimal.Decimal and not -400 < number.adjusted() < 400):
         raise ValueError(f"the number {text} is outside the range of numbers that a column holds")
-    as_float = float(exact)
-    if math.isfinite(as_float) and decimal.Decimal(repr(as_float)) == exact:
-        return as_float
-    return exact
+    return number
 
 
 def _declared_value(name: str, raw: msgspec.Raw, arrow: pa.DataType) -> Any:
@@ -298,7 +294,7 @@ def _is_double(value: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     """Floats beside decimals as decimals, so that all have one kind."""
-    return decimal.Decimal(repr(value)) if type(value) is float else value
+    return exact_decimal(value) if type(value) is float else value
 
 
 def _json_texts(values: Sequence[msgspec.Raw | None]) -> pa.Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 import tempfile
 import threading
 import time
@@ -19,6 +18,7 @@ import requests
 from requests.auth import AuthBase
 
 from vdk.plugin.datasource_base.contract import AuthenticationError, ConnectionFailedError, DataSourceError
+from vdk.plugin.datasource_base.parts import Backoff
 
 from .rate_limit import Pace, retry_after, until_reset
 from .transport import Transport
@@ -116,7 +116,7 @@ class Client:
         self._auth = auth
         self.pace = pace
         self._attempts = attempts
-        self._delay = delay
+        self._backoff = Backoff(delay)
         self._max_wait = max_wait
         self._redact = redact
         self.sleep: Callable[[float], None] = time.sleep
@@ -190,8 +190,7 @@ class Client:
             if isinstance(error, EmptyAnswer):
                 raise DataSourceError(f"{_told(request, error)}{often}") from None
             raise ConnectionFailedError(f"{_told(request, error)}{often}", retry_after=error.retry_after) from None
-        wait: float = random.uniform(0, min(60.0, self._delay * 2 ** min(failures - 1, 30)))
-        return said + wait
+        return said + self._backoff.wait(failures)
 
     def _too_long(self, wait: float) -> str:
         """Says how long a server asks to wait, and names the option that allows it."""

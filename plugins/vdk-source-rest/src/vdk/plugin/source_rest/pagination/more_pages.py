@@ -12,7 +12,7 @@ from typing import Any
 
 from vdk.plugin.datasource_base.parts import whole_number
 
-from ..envelopes import quoted, words
+from ..envelopes import quote_path, words
 from ..http.types import Page
 from .paginators import is_end
 
@@ -64,7 +64,7 @@ def homes_of(page: Page) -> Iterator[tuple[str, Mapping[str, Any]]]:
     path = _way_to(page.source, here, _HOMES) or ()
     for level in range(max(1, len(path))):
         if isinstance(here, Mapping):
-            yield "".join(f"{quoted((name,))}." for name in path[:level]), here
+            yield "".join(f"{quote_path((name,))}." for name in path[:level]), here
             here = here[path[level]] if path else None
 
 

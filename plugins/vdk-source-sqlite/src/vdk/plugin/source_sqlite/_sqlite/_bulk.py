@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from vdk.plugin.datasource_base.parts import quoted
+
 from .. import _reader
 from ..sql._bulk import WORTHWHILE_ROWS, BulkPass, Column, Proven, Slot
-from ..sql._expression import NULL, ONE, Expression, case, quoted, value
+from ..sql._expression import NULL, ONE, Expression, case, value
 from ..sql._kinds import UNFIT, Kind
 from ..sql._query import Query
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, DataSourceError
+from vdk.plugin.datasource_base.parts import closest
 
 from ..sql._bulk import Bulk
 from ..sql._expression import Expression
@@ -96,7 +96,7 @@ class SqliteDialect:
         """And what to write instead: the database beside it that may be meant."""
         folder = self.path if self.path.is_dir() else self.path.parent
         names = [] if not folder.is_dir() else sorted(path.name for path in folder.iterdir() if _is_database(path))
-        near = difflib.get_close_matches(self.path.name, names, n=1) or names[:1]
+        near = closest(self.path.name, names, limit=1) or names[:1]
         write = f'; write database = "{(folder / near[0]).as_posix()}"' if near else ""
         if self.path.is_dir():
             return f"is a folder, not an SQLite database{write or '; name the file in it'}"

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vdk.plugin.datasource_base.parts import quoted
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expression:
@@ -54,10 +56,6 @@ class Expression:
 
 ONE = Expression("1")
 NULL = Expression("NULL")
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def value(one: Any) -> Expression:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ._names import closest
+from ._names import hint
 from ._options import CURSOR_COLUMNS, Columns, SqlConfig
 from ._plan import NEED_A_CURSOR, Plan
 
@@ -40,4 +40,4 @@ def idle_options(config: SqlConfig, plans: Sequence[Plan]) -> Iterator[str]:
 def _unknown(place: str, names: Iterable[str], columns: dict[str, str]) -> Iterator[str]:
     for name in names:
         if name.casefold() not in columns:
-            yield f"{place}: no table has a column {name!r}{closest(name, columns.values())}"
+            yield f"{place}: no table has a column {name!r}{hint(name, columns.values())}"

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-UNFIT = (pa.ArrowException, OverflowError, UnicodeEncodeError, InvalidOperation, ValueError, TypeError)
+from vdk.plugin.datasource_base.parts import exact_decimal
+
+UNFIT = (pa.ArrowException, OverflowError, UnicodeEncodeError, ValueError, TypeError)
 """What converting a value that does not fit may raise."""
 
 
@@ -153,10 +155,9 @@ def _decimal_of_doubles(arrow: pa.DataType, found: pa.Array) -> pa.Array | None:
 def _exact(value: Any, scale: int) -> Decimal | None:
     if value is None:
         return None
-    number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    number = exact_decimal(value)
     _, digits, exponent = number.as_tuple()
-    if not isinstance(exponent, int) or (isinstance(value, str) and not value.isascii()) or "_" in str(value):
-        raise Unfit(f"{value} is no number")
+    assert isinstance(exponent, int)  # it is finite
     if any(digits[max(len(digits) + exponent + scale, 0) :]):  # Arrow makes some of these zero: 5e-324
         raise Unfit(f"{value} has more than {scale} digits behind the point")
     return number

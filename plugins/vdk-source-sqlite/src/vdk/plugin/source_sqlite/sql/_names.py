@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_base.parts import did_you_mean
 
 
 def find_name(name: str, known: Iterable[str], *, place: str, what: str) -> str:
@@ -21,15 +21,14 @@ def find_name(name: str, known: Iterable[str], *, place: str, what: str) -> str:
     alike = [one for one in names if one.casefold() == name.casefold()]
     if len(alike) == 1:
         return alike[0]
-    raise ConfigurationError(f"{place}: {name!r} is not {what}{closest(name, names)}")
+    raise ConfigurationError(f"{place}: {name!r} is not {what}{hint(name, names)}")
 
 
-def closest(name: str, names: Iterable[str], shown: int = 12) -> str:
+def hint(name: str, names: Iterable[str], shown: int = 12) -> str:
     """What to add to a message about an unknown name."""
     known = sorted(names)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    if near:
-        return f"; did you mean {' or '.join(map(repr, near))}?"
+    if near := did_you_mean(name, known):
+        return f"; {near}"
     if not known:
         return "; there are none"
     more = f" and {len(known) - shown} more" if len(known) > shown else ""

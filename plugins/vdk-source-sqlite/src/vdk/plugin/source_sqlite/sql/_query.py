@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Any, Literal
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_base.parts import quoted
 
 from ._dialect import Dialect
-from ._expression import NULL, Expression, Select, all_of, any_of, call, case, names_in, quoted, value, written
+from ._expression import NULL, Expression, Select, all_of, any_of, call, case, names_in, value, written
 from ._formats import fits_64_bits
 from ._plan import Plan
 

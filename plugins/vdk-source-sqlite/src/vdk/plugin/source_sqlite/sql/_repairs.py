@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_base.parts import exact_decimal
 
 from ._kinds import ANY, DOUBLE, Kind, Unfit, is_undecodable, raw_bytes
 from ._options import Decimals
@@ -78,12 +79,10 @@ def _double(value: Any) -> float:
 
 
 def _number(value: Any) -> Decimal:
-    if isinstance(value, bytes) or (isinstance(value, str) and (not value.isascii() or "_" in value)):
-        raise Unfit(f"{value!r} is not a number")
-    number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    if not number.is_finite():
-        raise Unfit(f"{value!r} is not a finite number")
-    return number
+    try:
+        return exact_decimal(value)
+    except ValueError:
+        raise Unfit(f"{value!r} is not a number") from None
 
 
 _DECIMALS: dict[Decimals, Callable[[Kind], Kind]] = {

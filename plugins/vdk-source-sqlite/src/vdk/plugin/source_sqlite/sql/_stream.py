@@ -27,7 +27,7 @@ from ._facts import TableInfo
 from ._idle import idle_options
 from ._incremental import Incremental
 from ._kinds import ANY, ANY_OR_BYTES, UNFIT, Kind
-from ._names import closest, find_name
+from ._names import find_name, hint
 from ._options import SqlConfig
 from ._packer import SAMPLE_ROWS, Packer, schema_of, settle_kind
 from ._pages import Pace
@@ -236,7 +236,7 @@ def plan_streams(
     views = [table.name for table in tables if table.kind == "view"]
     for pattern in config.views:
         if not any(fnmatchcase(name, pattern) for name in views):
-            raise ConfigurationError(f"views: {pattern!r} matches no view{closest(pattern, views)}")
+            raise ConfigurationError(f"views: {pattern!r} matches no view{hint(pattern, views)}")
     wanted = [
         table
         for table in tables

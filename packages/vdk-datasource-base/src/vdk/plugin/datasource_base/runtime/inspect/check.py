@@ -77,7 +77,7 @@ class _Check:
 
     def all(self) -> list[Checked]:
         file = self._look.loaded.file
-        found = [Checked("file", self._look.loaded.where, "ok", "")]
+        found = [Checked("file", self._look.loaded.location, "ok", "")]
         checks: list[Callable[[], Checked]] = [
             *(partial(self._source, name) for name in file.sources),
             *(partial(self._destination, name) for name in file.destinations),

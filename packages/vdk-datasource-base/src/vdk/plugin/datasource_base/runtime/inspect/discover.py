@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from ...contract import JSON_TYPE, DataSourcePayload, StreamSchema
+from ...parts.column_types import normalize_types, normalized_type
 from ...parts.infer import infer_table
-from ...parts.normalize_types import normalize_types, normalized_type
 from ..environment import Environment
 from ..run.buffer import Buffer, Run
 from ..run.plan import table_name
@@ -89,7 +89,7 @@ def discover_flow(
                     except Exception as error:
                         found.error = look.told(error, source)
         except Exception as error:
-            errors.append(f"{look.loaded.where}: flows[{number}]: {look.told(error, source)}")
+            errors.append(f"{look.loaded.location}: flows[{number}]: {look.told(error, source)}")
     redact = look.redactor()
     for stream in streams:  # references may stand for names, too
         stream.source, stream.destination, stream.table = (

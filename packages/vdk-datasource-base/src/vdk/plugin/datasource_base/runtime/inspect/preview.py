@@ -26,7 +26,7 @@ from ...contract import (
     FlowFailedError,
     StreamPartition,
 )
-from ...parts.flow_file import chosen
+from ...parts.flow_file import is_selected
 from ..environment import Environment
 from ..run.batching import RejectedBatch, build_batches
 from ..run.buffer import Buffer
@@ -163,12 +163,13 @@ def _numbers(look: Look, stream: str, number: int | None) -> list[int]:
     """The flows whose patterns choose a stream of that name."""
     flows = look.loaded.file.flows
     if number is not None and number not in look.numbers:
-        raise ConfigurationError(f"{look.loaded.where} has no flows[{number}]: it has {len(flows)}, counted from 0")
-    found = [one for one in look.numbers if number in (None, one) and chosen(stream, flows[one].streams)]
+        raise ConfigurationError(f"{look.loaded.location} has no flows[{number}]: it has {len(flows)}, counted from 0")
+    found = [one for one in look.numbers if number in (None, one) and is_selected(stream, flows[one].streams)]
     if not found:
         patterns = [pattern for flow in flows for pattern in flow.streams or ()]
         raise ConfigurationError(
-            f"{look.loaded.where}: no flow takes a stream {stream!r}; the patterns are {', '.join(map(repr, patterns))}"
+            f"{look.loaded.location}: no flow takes a stream {stream!r}; "
+            f"the patterns are {', '.join(map(repr, patterns))}"
         )
     return found
 

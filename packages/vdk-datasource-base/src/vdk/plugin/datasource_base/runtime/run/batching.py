@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from ...contract import BadRecordError, DataSourceError, StreamSchema
 from ...parts import DELETED_AT, RESERVED_PREFIX, RefusedRow, RefusedRowsError, TableBatch, TableSpec, WriteMode
-from ...parts.columns import TIMESTAMP, add_columns, check_names, rejected_spec, rejected_table
 from ...parts.convert import Converted, convert_batch, convert_rows
 from ...parts.deduplicate import Operations, in_turns, joined, last_operations, last_per_key, without_key
-from ...parts.destination import Kind
+from ...parts.destination import BatchKind
+from ...parts.framework_columns import TIMESTAMP, add_columns, check_names, rejected_spec, rejected_table
 from ...parts.rows import rows_of
 from ...parts.transform import Data
 from .buffer import Run
@@ -44,7 +44,7 @@ class _Section:
     sweep: bool
     runs: list[Run] = field(default_factory=list)
 
-    def turns(self, kind: Kind) -> Iterator[tuple[int, Run]]:
+    def turns(self, kind: BatchKind) -> Iterator[tuple[int, Run]]:
         """The runs of a kind, each with the number of its first piece among those of all runs."""
         turn = 0
         for run in self.runs:
@@ -239,7 +239,7 @@ def without_refused(plan: StreamPlan, batches: Sequence[TableBatch], error: Refu
     """
     kept: list[TableBatch] = []
     for number, batch in enumerate(batches):
-        refused = {each.row: each for each in error.rows if each.slice == number}
+        refused = {each.row: each for each in error.rows if each.batch == number}
         if not refused:
             kept.append(batch)
             continue
@@ -323,7 +323,7 @@ def _all_keys(plan: StreamPlan, section: _Section) -> pa.Table:
     return keys if last is None else keys.take(last)
 
 
-def _keys(plan: StreamPlan, section: _Section, kind: Kind, rejected: Rejected) -> list[Operations]:
+def _keys(plan: StreamPlan, section: _Section, kind: BatchKind, rejected: Rejected) -> list[Operations]:
     """The keys that came as a kind, of the types that the rows' keys have."""
     pieces: dict[str | None, Pieces] = {}
     for turn, run in section.turns(kind):

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pyarrow as pa
 
 from ...contract import COUNTER_PREFIX, DataSourceError, DataSourcePayload, RejectedRows, State
-from ...parts.destination import Kind
+from ...parts.destination import BatchKind
 from ..options import Options
 from ..states import copy_state
 
@@ -36,7 +36,7 @@ def _value_size(value: Any) -> int:
     return sys.getsizeof(value)
 
 
-KINDS = get_args(Kind)
+KINDS = get_args(BatchKind)
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Run:
     """Consecutive payloads for one table, of one kind and one form, waiting as they came."""
 
     table: str | None
-    kind: Kind
+    kind: BatchKind
     metadata: Mapping[str, Any]
     rows: list[Mapping[str, Any]] = field(default_factory=list)
     batches: list[pa.Table] = field(default_factory=list)

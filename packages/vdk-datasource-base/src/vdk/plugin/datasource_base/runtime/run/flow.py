@@ -55,7 +55,7 @@ class Flow:
         interruption: Interruption | None = None,
     ) -> Flow:
         """The file's flow of that number. Raises ``ConfigurationError`` for what is wrong in its entry."""
-        entry, where = loaded.file.flows[number], f"{loaded.where}: flows[{number}]"
+        entry, where = loaded.file.flows[number], f"{loaded.location}: flows[{number}]"
         check_metadata_columns(entry.metadata_columns, where)
         _check_tolerance(entry.max_rejected, where)
         said = environment.options.for_flow(entry)
@@ -66,7 +66,7 @@ class Flow:
             where=where,
             options=said,
             template=check_template(entry.destination_table or "{table}", where),
-            transform=load_transform(entry.transform, folder=loaded.folder, where=where),
+            transform=load_transform(entry.transform, folder=loaded.folder, location=where),
             run_id=environment.run_id,
             stop=environment.stop,
             interruption=interruption or Interruption(environment.stop, environment.options.stop_seconds),

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from ...contract import ConfigurationError, DataSourceError, DataSourcePayload, DataSourceStream, StreamSchema
 from ...parts import DELETED_AT, RESERVED_PREFIX, StateKey, TableSpec, WriteMode
-from ...parts.columns import TIMESTAMP
-from ...parts.normalize_types import normalized_type
+from ...parts.column_types import normalized_type
+from ...parts.framework_columns import TIMESTAMP
 from ...parts.transform import Transform
 from ..options import Options
 

@@ -78,7 +78,7 @@ class Planning:
         streams = list(flow.retrying(self._source.streams))
         _check_unique([stream.name for stream in streams], self._flow.where)
         chosen = select_streams(
-            [stream.name for stream in streams], self._flow.entry.streams, where=f"{self._flow.where}.streams"
+            [stream.name for stream in streams], self._flow.entry.streams, location=f"{self._flow.where}.streams"
         )
         wanted = [stream for stream in streams if stream.name in set(chosen)]
         states = {stream.name: self._take(stream, identity, stored) for stream in wanted}

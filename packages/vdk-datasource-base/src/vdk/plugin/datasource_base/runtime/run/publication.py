@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from ...contract import DestinationError
 from ...parts import CommitUnit, Destination, TableSnapshot, TableSpec
-from ...parts.columns import rejected_name, rejected_spec
+from ...parts.framework_columns import rejected_name, rejected_spec
 from ..retry import RETRYABLE_ERRORS
 from .ownership import Claims
 from .plan import StreamPlan

@@ -160,14 +160,14 @@ class ConfigurationChecks(Conformance):
     def test_the_given_configuration_is_valid(self, source: MakeSource) -> None:
         """Tests build configurations in Python; users write them, and what they write is decoded and checked."""
         config = source().config
-        error = error_of(decode_config, as_written(config), type(config), where="config")
+        error = error_of(decode_config, as_written(config), type(config), location="config")
         assert error is None, f"the configuration of `source` must be one that a flow file can hold: {error}"
 
     def test_a_missing_option_is_named(self, source: MakeSource) -> None:
         """The first thing that goes wrong for a new user has to say what to write."""
         type_ = type(source()).config_type
         needed = [field.encode_name for field in msgspec.structs.fields(type_) if field.required]
-        error = error_of(decode_config, {}, type_, where="config")
+        error = error_of(decode_config, {}, type_, location="config")
         assert isinstance(error, ConfigurationError | None), (
             f"a configuration without any option must give a ConfigurationError and not {error!r}: give no default to "
             "an option that is needed, and raise ValueError in __post_init__"
@@ -181,7 +181,7 @@ class ConfigurationChecks(Conformance):
         config = source().config
         for field in msgspec.structs.fields(type(config)):
             given = {**as_written(config), field.encode_name: UNLIKELY}
-            error = error_of(decode_config, given, type(config), where="config")
+            error = error_of(decode_config, given, type(config), location="config")
             assert isinstance(error, ConfigurationError | None), (
                 f"a wrong value for {field.encode_name!r} must give a ConfigurationError; it gave {error!r}: raise "
                 "ValueError in __post_init__ for what is wrong"
@@ -192,7 +192,7 @@ class ConfigurationChecks(Conformance):
         """An option with a slip in its name that is ignored runs with the default, and nobody knows."""
         config = source().config
         given = {**as_written(config), "no_such_option": 1}
-        error = error_of(decode_config, given, type(config), where="config")
+        error = error_of(decode_config, given, type(config), location="config")
         assert isinstance(error, ConfigurationError), (
             "an unknown option must be refused: do not set forbid_unknown_fields=False"
         )

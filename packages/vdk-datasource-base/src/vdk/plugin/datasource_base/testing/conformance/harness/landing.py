@@ -126,7 +126,7 @@ class _Given(Registry):
         self._make = make
         self._given = destination
 
-    def source(self, name: str, *, where: str = "") -> type[DataSource[Any]]:
+    def source(self, name: str, *, location: str = "") -> type[DataSource[Any]]:
         make = self._make
 
         class Given(DataSource[DataSourceConfig]):

@@ -1,4 +1,4 @@
-"""The one function that runs flows, with VDK or without."""
+"""``run_flows``, the function that runs flows, with VDK or without."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def run_flows(job_input: IJobInput | None, flow: str | Path | Mapping[str, Any]) -> RunSummary:
-    """Run a flow file, or the same as a dict, and wait until every stream ended.
+    """Run a flow file, or the same as a dict, until every stream has ended.
 
-    :param job_input: what a VDK step gets: its job's ingestion methods, properties and secrets are
-        used. None: plain Python, with the destinations that are registered as such.
+    :param job_input: the argument of a VDK step: the ingestion methods, properties and secrets of its job are
+        used. None: plain Python, with the registered destinations only.
     :param flow: the path of a TOML file, or its content; see ``docs/configuration.md``.
-    :returns: what happened, stream by stream.
-    :raises ConfigurationError: before anything is connected to.
-    :raises FlowFailedError: when one or more streams failed, after the others ended.
+    :returns: the result of each stream.
+    :raises ConfigurationError: before any connection is opened.
+    :raises FlowFailedError: if one or more streams failed, after the others have ended.
     """
     if job_input is None:
         return execute(flow, Environment())

@@ -1,4 +1,4 @@
-"""The columns the framework adds: ``_vdk_synced_at`` and its like, and rejected rows."""
+"""The columns that the framework adds, such as ``_vdk_synced_at``, and the table of rejected rows."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def add_columns(
     names: Sequence[str],
     facts: Mapping[str, Any],
     metadata: Sequence[Mapping[str, Any]],
-    turns: pa.Array,
+    metadata_indexes: pa.Array,
 ) -> pa.Table:
     """The table with ``_vdk_<name>`` for every name: a fact of the run, or the metadata of the row's payload.
 
-    :param turns: for each row the position of its payload's metadata in ``metadata``.
+    :param metadata_indexes: for each row the index of its payload's metadata in ``metadata``.
     """
     for name in names:
         if name in facts:
@@ -44,7 +44,7 @@ def add_columns(
         elif len(metadata) == 1:
             values = _repeated(metadata[0].get(name), table.num_rows)
         else:
-            values = infer_array([one.get(name) for one in metadata]).take(turns)
+            values = infer_array([values.get(name) for values in metadata]).take(metadata_indexes)
         table = table.append_column(f"{RESERVED_PREFIX}{name}", values)
     return table
 
@@ -55,15 +55,15 @@ def _repeated(value: Any, count: int) -> pa.Array:
 
 
 def check_names(table: pa.Table, *, stream: str) -> None:
-    """Refuse columns of the source that look like the framework's own, and names that are there twice."""
+    """Refuse columns of a source that have the framework's prefix, and repeated names."""
     names = table.schema.names
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise BadRecordError("there are several columns of this name", stream=stream, column=twice)
-    taken = [name for name in table.schema.names if name.lower().startswith(RESERVED_PREFIX)]
-    if taken:
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise BadRecordError("there are several columns of this name", stream=stream, column=repeated)
+    reserved = [name for name in names if name.lower().startswith(RESERVED_PREFIX)]
+    if reserved:
         raise BadRecordError(
-            f"column names that begin with {RESERVED_PREFIX} are the framework's: rename {taken} "
+            f"column names that begin with {RESERVED_PREFIX} are the framework's: rename {reserved} "
             "with a transform, or leave them out",
             stream=stream,
         )
@@ -72,7 +72,7 @@ def check_names(table: pa.Table, *, stream: str) -> None:
 def rejected_table(
     rows: Sequence[tuple[Mapping[str, Any], BadRecordError]], *, source: str, stream: str, run_id: str
 ) -> pa.Table:
-    """Rejected rows as they land in ``<table>__rejected``: the row whole, as JSON, and why."""
+    """Rejected rows as they land in ``<table>__rejected``: the whole row as JSON, and the reason."""
     now = dt.datetime.now(dt.UTC)
     count = len(rows)
     return pa.table(
@@ -82,7 +82,7 @@ def rejected_table(
             "source": pa.repeat(source, count),
             "stream": pa.repeat(stream, count),
             "column": pa.array([error.column for _, error in rows], pa.string()),
-            "reason": pa.array([_utf8(str(error)) for _, error in rows], pa.string()),
+            "reason": pa.array([_as_utf8(str(error)) for _, error in rows], pa.string()),
             "row": pa.array([any_json(dict(row)) for row, _ in rows], pa.string()),
         },
         schema=REJECTED,
@@ -94,10 +94,10 @@ def rejected_name(table: str) -> str:
 
 
 def rejected_spec(table: str) -> TableSpec:
-    """Where rows that ``table`` rejects land."""
+    """The table for the rejected rows of ``table``."""
     return TableSpec(name=rejected_name(table), write_mode="append", schema=REJECTED)
 
 
-def _utf8(text: str) -> str:
-    """A text that may quote a value which is none: half a surrogate pair is written out."""
+def _as_utf8(text: str) -> str:
+    """The text as valid UTF-8: half of a surrogate pair, quoted from a value, is escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
