@@ -23,10 +23,10 @@ import sys
 from pathlib import Path
 import pyarrow as pa
 from vdk.plugin.datasource_base.parts import CommitUnit, TableBatch, StateKey, TableSpec
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.ingest_arrow.targets import arrow_destination
 target, states, commits = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 keys = [StateKey("shop", "shop.db", "orders", str(number), "orders") for number in range(states)]
-destination = ArrowDestination(target, folder=Path())
+destination = arrow_destination(target, folder=Path())
 destination.open()
 for start in range(0, states, 500):
     some = keys[start : start + 500]

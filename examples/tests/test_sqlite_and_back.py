@@ -17,7 +17,7 @@ import pytest
 from conftest import Vdk, summary_of
 from values import differences
 from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, TableBatch, TableSpec
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 pytestmark = pytest.mark.heavy
 
@@ -47,7 +47,7 @@ VALUES: dict[str, tuple[pa.Array, str, object]] = {
 def test_every_type_comes_back_as_what_it_was(vdk: Vdk, flow: Callable[..., Path], tmp_path: Path) -> None:
     """SQLite has no times of a day and no durations: they come back as the text and the number that it keeps."""
     table = pa.table({name: array for name, (array, _, _) in VALUES.items()})
-    destination = ArrowDestination("sqlite:///shop.db", folder=tmp_path)
+    destination = arrow_destination("sqlite:///shop.db", folder=tmp_path)
     destination.open()
     batches = [TableBatch(TableSpec("orders", "append"), "rows", table)]
     destination.commit(CommitUnit(StateKey("a", "", "orders", "", "orders"), batches, None, 0, "run"))

@@ -295,3 +295,7 @@ class Lab:
 
     def numbers(self, table: str) -> list[int]:
         return sorted(row["n"] for row in self.tables[table])
+
+
+def faulty_destination(target: str | None, *, folder: Path) -> FaultyDestination:
+    return FaultyDestination(target, folder=folder)

@@ -71,6 +71,14 @@ class TestRegistry:
         with pytest.raises(ConfigurationError, match="is not a Destination"):
             registry.destination("wrong")
 
+    def test_a_destination_may_be_a_function_that_returns_one(self) -> None:
+        """So that one method can have a class for each kind of target."""
+        registry = Registry(installed=False)
+        registry.add_destination("faulty", "support:faulty_destination")
+        factory = registry.destination("faulty")
+        assert factory is not None
+        assert isinstance(factory("memory", folder=Path()), FaultyDestination)
+
     def test_a_name_registered_twice_is_refused_where_it_is_used(self) -> None:
         """Both are listed and named; the same class registered again is no second one."""
         registry = Registry(installed=False)

@@ -8,7 +8,7 @@ import pytest
 
 from lakes import ON_A_SERVER, DuckDBLake, Lake, ParquetLake, PostgresqlLake, SqliteLake
 from ticks import install
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.datasource_base.parts import Destination
 
 if TYPE_CHECKING:
     from postgresql_server import Server
@@ -68,7 +68,7 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
 
 
 @pytest.fixture
-def destination(lake: Lake) -> Iterator[ArrowDestination]:
+def destination(lake: Lake) -> Iterator[Destination]:
     made = lake.opened()
     yield made
     made.close()

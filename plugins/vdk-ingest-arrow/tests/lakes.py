@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import duckdb
 import pytest
 
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.datasource_base.parts import Destination
+from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 if TYPE_CHECKING:
     from postgresql_server import Server
@@ -53,8 +54,8 @@ class Lake(ABC):
     def indexes(self, table: str = "orders") -> list[str]:
         """The names of the indexes that people made, sorted."""
 
-    def opened(self, options: str = "") -> ArrowDestination:
-        destination = ArrowDestination(self.target(options), folder=self.folder)
+    def opened(self, options: str = "") -> Destination:
+        destination = arrow_destination(self.target(options), folder=self.folder)
         destination.open()
         return destination
 
@@ -121,7 +122,7 @@ class SqliteLake(Lake):
         "VARCHAR": "TEXT",
         "JSON": "JSON_TEXT",
         "INTERVAL": "INTERVAL MICROSECOND",
-        **{same: same for same in ("BOOLEAN", "BLOB", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "UUID")},
+        **{same: same for same in ("BOOLEAN", "BLOB", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")},
         **{same: same for same in ("TIMESTAMP_NS", "TIME_NS")},
         "TIMESTAMPTZ_NS": "TIMESTAMP_NS WITH TIME ZONE",
     }
@@ -172,7 +173,7 @@ class PostgresqlLake(Lake):
         "TIME": "time without time zone",
         "TIMESTAMP": "timestamp without time zone",
         "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
-        **{name: name.lower() for name in ("BOOLEAN", "DATE", "UUID", "INTERVAL")},
+        **{name: name.lower() for name in ("BOOLEAN", "DATE", "INTERVAL")},
     }
 
     def __init__(self, server: Server, database: str, folder: Path) -> None:
@@ -229,7 +230,7 @@ class ParquetLake(Lake):
                 "CREATE TABLE _vdk_datasource_state (source_id TEXT, partition TEXT, version INT, state TEXT, "
                 "updated_at TIMESTAMP WITH TIME ZONE)"
             )
-            record = self.path / "_vdk" / "record.json"
+            record = self.path / "_vdk" / "commits.json"
             content = json.loads(record.read_text("utf-8")) if record.exists() else {"states": []}
             for one in content["states"]:
                 key, written = one["key"], content["written_at"]

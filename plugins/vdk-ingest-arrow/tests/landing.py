@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from lakes import DuckDBLake, Lake
-from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, TableBatch, TableSpec
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.datasource_base.parts import CommitUnit, Destination, StateKey, TableBatch, TableSpec
+from vdk.plugin.datasource_base.parts.column_types import normalize_types
+from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 KEY = StateKey("shop", "sqlite /shop.db", "orders", "", "orders")
 APPEND = TableSpec("orders", "append")
@@ -23,7 +24,8 @@ def partition(name: str) -> StateKey:
 
 
 def rows(spec: TableSpec, data: Mapping[str, Any] | pa.Table) -> TableBatch:
-    return TableBatch(spec, "rows", data if isinstance(data, pa.Table) else pa.table(dict(data)))
+    """Rows as the runtime hands them over: with normalized types."""
+    return TableBatch(spec, "rows", normalize_types(data if isinstance(data, pa.Table) else pa.table(dict(data))))
 
 
 def deletes(spec: TableSpec, data: Mapping[str, Any]) -> TableBatch:
@@ -40,8 +42,8 @@ def unit(
     return CommitUnit(key, batches, state, version, run_id)
 
 
-def connected(target: str) -> ArrowDestination:
-    destination = ArrowDestination(target, folder=Path())
+def connected(target: str) -> Destination:
+    destination = arrow_destination(target, folder=Path())
     destination.open()
     return destination
 
@@ -53,7 +55,7 @@ def lake_of(lake: Lake | Path) -> Lake:
     return DuckDBLake(lake) if isinstance(lake, Path) else lake
 
 
-def opened(lake: Lake | Path, options: str = "") -> ArrowDestination:
+def opened(lake: Lake | Path, options: str = "") -> Destination:
     return lake_of(lake).opened(options)
 
 

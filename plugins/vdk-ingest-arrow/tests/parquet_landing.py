@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from landing import unit
-from vdk.plugin.datasource_base.parts import TableBatch
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.datasource_base.parts import Destination, TableBatch
+from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 
-def opened(lake: Path, options: str = "") -> ArrowDestination:
-    destination = ArrowDestination(f"parquet:///{lake}{options}", folder=lake.parent)
+def opened(lake: Path, options: str = "") -> Destination:
+    destination = arrow_destination(f"parquet:///{lake}{options}", folder=lake.parent)
     destination.open()
     return destination
 
@@ -63,7 +63,7 @@ def ids(lake: Path, table: str = "orders") -> list[Any]:
 
 
 def record(lake: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((lake / "_vdk" / "record.json").read_text("utf-8"))
+    content: dict[str, Any] = json.loads((lake / "_vdk" / "commits.json").read_text("utf-8"))
     return content
 
 
@@ -74,7 +74,7 @@ def states(lake: Path) -> Sequence[tuple[str, int, Any]]:
 
 def left_over(lake: Path) -> list[str]:
     """Files of the target that no table has and no state."""
-    known = {"record.json", "lock"}
+    known = {"commits.json", "lock"}
     return sorted(str(path) for path in (lake / "_vdk").rglob("*") if path.is_file() and path.name not in known)
 
 

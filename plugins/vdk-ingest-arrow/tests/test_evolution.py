@@ -366,9 +366,9 @@ def test_tables_that_differ_in_case_only_are_two_or_refused_by_name(lake: Lake) 
 
 @pytest.mark.parametrize("name", ["", "a\0b"])
 def test_a_name_no_database_takes_is_refused(lake: Lake, name: str) -> None:
-    with pytest.raises(DestinationError, match="cannot be"):
+    with pytest.raises(DestinationError, match="is not possible"):
         land(lake, rows(replace(APPEND, name=name), {"id": [1]}))
-    with pytest.raises(DestinationError, match="cannot be"):
+    with pytest.raises(DestinationError, match="is not possible"):
         land(lake, rows(APPEND, {name: [1]}))
 
 

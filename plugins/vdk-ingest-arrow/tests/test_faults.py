@@ -78,14 +78,14 @@ def test_the_lock_is_let_go_on_closing(lake: Path) -> None:
 
 def test_an_interrupt_rolls_back_and_the_destination_can_go_on(lake: Path) -> None:
     destination = opened(lake)
-    connection = destination._target._database.connection  # type: ignore[attr-defined]
+    database = destination._database  # type: ignore[attr-defined]
 
     def interrupted() -> None:
-        connection.rows("CREATE TABLE half (id INTEGER)")
+        database.execute("CREATE TABLE half (id INTEGER)")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        connection.transaction(interrupted)
+        database.transaction(interrupted)
     destination.commit(unit(rows(APPEND, {"id": [1]})))
     destination.close()
     assert tables(lake) == ["orders"]

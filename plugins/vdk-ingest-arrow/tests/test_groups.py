@@ -16,14 +16,13 @@ from lakes import Lake, any_target
 from landing import APPEND, UPSERT, connected, deletes, partition, rows, unit
 from parquet_landing import ids as parquet_ids
 from vdk.plugin.datasource_base.contract import ConcurrentRunError
-from vdk.plugin.datasource_base.parts import CommitUnit
+from vdk.plugin.datasource_base.parts import CommitUnit, Destination
 from vdk.plugin.datasource_base.testing.faults import Kill, run_child
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
 
 pytestmark = pytest.mark.heavy
 
 INSIDE = {
-    "duckdb": "vdk.plugin.ingest_arrow.duckdb.connection:DuckDBConnection.rows",
+    "duckdb": "vdk.plugin.ingest_arrow.duckdb.connection:DuckDBConnection.execute",
     "sqlite": "vdk.plugin.ingest_arrow.sqlite.connection:SqliteConnection.execute",
     "postgresql": "vdk.plugin.ingest_arrow.postgresql.connection:PostgresqlConnection.run",
     "parquet": "vdk.plugin.ingest_arrow.parquet.storage_root:sync_folder",
@@ -36,7 +35,7 @@ def units(count: int, state: Any = "first", version: int = 0, first: int = 0) ->
     ]
 
 
-def states(destination: ArrowDestination) -> dict[str, tuple[int, Any]]:
+def states(destination: Destination) -> dict[str, tuple[int, Any]]:
     return {state.key.partition: (state.version, state.state["n"]) for state in destination.load_states("shop")}
 
 
@@ -47,7 +46,7 @@ def ids(lake: Lake) -> list[int]:
 
 
 @any_target
-def test_units_of_several_partitions_land_at_once(lake: Lake, destination: ArrowDestination) -> None:
+def test_units_of_several_partitions_land_at_once(lake: Lake, destination: Destination) -> None:
     """With what each of them has staged, and with a version each."""
     assert destination.groups
     spec = APPEND if lake.kind == "parquet" else UPSERT
@@ -63,7 +62,7 @@ def test_units_of_several_partitions_land_at_once(lake: Lake, destination: Arrow
 
 
 @any_target
-def test_one_version_that_is_another_keeps_everything_out(lake: Lake, destination: ArrowDestination) -> None:
+def test_one_version_that_is_another_keeps_everything_out(lake: Lake, destination: Destination) -> None:
     """Nothing of any unit is kept, and one by one the others can be committed."""
     destination.commit_group(units(2), [rows(APPEND, {"id": [1]})])
     stale = [*units(1, "second", 1), *units(1, "second", 7, first=1), *units(1, "new", 0, first=2)]
@@ -74,7 +73,7 @@ def test_one_version_that_is_another_keeps_everything_out(lake: Lake, destinatio
 
 
 @pytest.mark.parametrize("lake", ["duckdb", "sqlite", "postgresql"], indirect=True)
-def test_rows_and_deletes_of_a_group_land_in_their_order(lake: Lake, destination: ArrowDestination) -> None:
+def test_rows_and_deletes_of_a_group_land_in_their_order(lake: Lake, destination: Destination) -> None:
     destination.commit_group(units(2), [rows(UPSERT, {"id": [1, 2, 3], "v": ["a", "b", "c"]})])
     again = [rows(UPSERT, {"id": [2], "v": ["d"]}), deletes(UPSERT, {"id": [3]})]
     destination.commit_group(units(2, "second", 1), again)
@@ -110,7 +109,7 @@ def test_killed_at_any_instant_a_group_is_there_whole_or_not_at_all(lake: Lake) 
 
 @any_target
 def test_a_commit_costs_the_same_among_many_states_as_among_few(
-    lake: Lake, destination: ArrowDestination, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, destination: Destination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In statements, and in bytes that are written to files by the target itself."""
 
@@ -127,16 +126,15 @@ def test_a_commit_costs_the_same_among_many_states_as_among_few(
 
         with monkeypatch.context() as patched:
             patched.setattr(os, "fsync", counted)
-            database = getattr(destination._target, "_database", None)
+            database = getattr(destination, "_database", None)
             if database is not None:
-                execute = database.rows
+                execute = database.execute
 
                 def statements(sql: str, parameters: Sequence[Any] = ()) -> Any:
                     spent[0] += 1
                     return execute(sql, parameters)
 
-                for owner in (database, destination._target._states, destination._target._staging):  # type: ignore[attr-defined]
-                    patched.setattr(owner, "rows" if owner is database else "_rows", statements)
+                patched.setattr(database, "execute", statements)
             sizes: dict[int, int] = {}
             for turn in range(20):
                 one = unit(
@@ -163,7 +161,7 @@ def test_the_log_of_a_large_commit_record_is_named_by_it_and_is_the_only_one(tmp
         destination = mine if turn % 2 else other
         state = {"n": f"{turn}", "filler": uuid.uuid4().hex * 50}
         destination.commit(unit(rows(APPEND, {"id": [turn]}), state=state, version=1 + turn, key=partition("p3")))
-    (log,) = control.glob("record.json.*.log")
-    assert json.loads((control / "record.json").read_text("ascii"))["log"] == log.name
+    (log,) = control.glob("commits.json.*.log")
+    assert json.loads((control / "commits.json").read_text("ascii"))["log"] == log.name
     assert states(connected(target))["p3"] == states(mine)["p3"] == (61, "59")
     assert pa.array(parquet_ids(tmp_path / "lake")).to_pylist() == list(range(60))

@@ -67,17 +67,17 @@ KINDS = {
     "duckdb": Kind(
         lambda folder: DuckDBLake(folder / "lake.duckdb").target(),
         lambda folder: DuckDBLake(folder / "lake.duckdb").query(SQL),
-        f"{OURS}_duckdb._connection:DuckDBConnection.rows",
+        f"{OURS}duckdb.connection:DuckDBConnection.execute",
     ),
     "sqlite": Kind(
         lambda folder: SqliteLake(folder / "lake.db").target(),
         lambda folder: SqliteLake(folder / "lake.db").query(SQL),
-        f"{OURS}_sqlite._connection:SqliteConnection.execute",
+        f"{OURS}sqlite.connection:SqliteConnection.execute",
     ),
     "parquet": Kind(
         lambda folder: f"parquet:///{folder / 'lake'}",
         lambda folder: [(row["id"], row["text"]) for row in dataset(folder / "lake", "ticks").to_pylist()],
-        f"{OURS}_parquet._lake:Lake._folders",
+        f"{OURS}parquet.storage_root:StorageRoot._folders",
     ),
 }
 ALL_KINDS = [*KINDS, "postgresql"]
@@ -96,7 +96,7 @@ def kind_of(name: str, request: pytest.FixtureRequest) -> Kind:
             server.query("postgres", f"CREATE DATABASE {lake(folder).database}")
         return lake(folder).target()
 
-    return Kind(url, lambda folder: lake(folder).query(SQL), f"{OURS}_postgresql._connection:PostgresqlConnection.run")
+    return Kind(url, lambda folder: lake(folder).query(SQL), f"{OURS}postgresql.connection:PostgresqlConnection.run")
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def seen(lake, table):
 
 
 def committed(lake):
-    path = lake / "_vdk" / "record.json"
+    path = lake / "_vdk" / "commits.json"
     states = json.loads(path.read_text())["states"] if path.exists() else []
     return states[0]["version"] if states else 0
 
@@ -245,7 +245,7 @@ def test_a_full_disk_is_told_and_what_was_committed_stays(tmp_path: Path) -> Non
 def test_a_folder_that_may_not_be_written_is_told_before_anything_is_read(lake: Path) -> None:
     lake.mkdir()
     lake.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    with pytest.raises(DestinationError, match="may not be read and written"):
+    with pytest.raises(DestinationError, match="permission denied"):
         opened(lake)
 
 
@@ -265,7 +265,7 @@ def test_a_disk_that_refuses_is_told(lake: Path, monkeypatch: pytest.MonkeyPatch
         raise OSError(error, os.strerror(error), str(lake))
 
     monkeypatch.setattr("vdk.plugin.datasource_base.parts.logged_document.write_synced", refuse)
-    with pytest.raises(DestinationError, match="may not be read and written"):
+    with pytest.raises(DestinationError, match="permission denied"):
         destination.commit(unit(rows(APPEND, {"id": [1]}), state={"n": 1}))
     assert not (lake / "orders").exists()
 
@@ -289,7 +289,7 @@ def test_a_move_that_fails_is_told_and_made_by_the_next_to_come(lake: Path, monk
 
     with monkeypatch.context() as patched:
         patched.setattr(Add, "make", refuse)
-        with pytest.raises(DestinationError, match=r"orders: .* are committed, but not all files .* start again"):
+        with pytest.raises(DestinationError, match=r"orders: .* are committed, but not all files .* run again"):
             destination.commit(unit(rows(APPEND, {"id": [3]}), state={"n": 2}, version=1))
     assert (ids(lake), states(lake)) == ([1, 2], [("", 2, {"n": 2})])
     opened(lake)
@@ -300,7 +300,7 @@ def test_a_folder_that_is_deleted_takes_its_states_along(lake: Path) -> None:
     destination = opened(lake)
     destination.commit(unit(rows(APPEND, {"id": [1]}), state={"n": 1}))
     shutil.rmtree(lake)
-    with pytest.raises(DestinationError, match="moved or deleted while the run was at work"):
+    with pytest.raises(DestinationError, match="moved or deleted during the run"):
         destination.commit(unit(rows(APPEND, {"id": [2]}), state={"n": 2}, version=1))
     assert opened(lake).load_states("shop") == []
     assert opened(lake).commit(unit(rows(APPEND, {"id": [1]}), state={"n": 1})) == 1
@@ -325,17 +325,17 @@ def test_a_table_that_is_deleted_is_missed_and_made_anew(lake: Path) -> None:
         ('{"format": "vdk-ingest', "JSONDecodeError"),
         ("[]", "TypeError"),
         ('{"format": "other"}', "its format is 'other'"),
-        ('{"format": "vdk-ingest-arrow parquet", "v": 1, "forgotten": 0, "moves": []}', "KeyError: 'states'"),
+        ('{"format": "vdk-ingest-arrow parquet", "v": 1, "removed_version": 0, "moves": []}', "KeyError: 'states'"),
         (
-            '{"format": "vdk-ingest-arrow parquet", "v": 1, "forgotten": 0, "states": [], "moves": '
+            '{"format": "vdk-ingest-arrow parquet", "v": 1, "removed_version": 0, "states": [], "moves": '
             '[{"kind": "add", "source": "_vdk/landing/x", "to": "../outside"}]}',
-            "leads out of the folder",
+            "is outside of the target's folder",
         ),
     ],
 )
 def test_a_damaged_record_is_told_and_left(lake: Path, damage: str, told: str) -> None:
     land(lake, rows(APPEND, {"id": [1]}))
-    path = lake / "_vdk" / "record.json"
+    path = lake / "_vdk" / "commits.json"
     path.write_text(damage)
     with pytest.raises(StateError, match="is damaged") as caught:
         opened(lake)
@@ -346,9 +346,9 @@ def test_a_damaged_record_is_told_and_left(lake: Path, damage: str, told: str) -
 
 def test_a_record_of_a_newer_program_is_told(lake: Path) -> None:
     land(lake, rows(APPEND, {"id": [1]}))
-    path = lake / "_vdk" / "record.json"
+    path = lake / "_vdk" / "commits.json"
     path.write_text(path.read_text().replace('"v": 1', '"v": 2'))
-    with pytest.raises(StateError, match="version 2, this program reads version 1"):
+    with pytest.raises(StateError, match="version 2, and this program reads version 1"):
         opened(lake)
 
 
@@ -363,7 +363,7 @@ def test_a_damaged_data_file_is_named(lake: Path) -> None:
 def test_another_process_that_is_committing_is_waited_for(lake: Path) -> None:
     destination = opened(lake, "?lock_timeout=300ms")
     with FileLock(lake / "_vdk" / "lock"):
-        with pytest.raises(ConnectionFailedError, match=r"another process is committing.*0\.3 s.*lock_timeout"):
+        with pytest.raises(ConnectionFailedError, match=r"another process has been committing.*0\.3 s.*lock_timeout"):
             destination.commit(unit(rows(APPEND, {"id": [1]})))
         assert destination.load_states("shop") == []  # to look needs no lock
     destination.commit(unit(rows(APPEND, {"id": [1]})))
@@ -479,7 +479,7 @@ def test_a_record_that_holds_many_states_stays_one_file(lake: Path) -> None:
     destination = opened(lake)
     for number in range(30):
         destination.commit(unit(state={"n": number}, version=number))
-    assert sorted(path.name for path in (lake / "_vdk").iterdir()) == ["landing", "lock", "record.json"]
+    assert sorted(path.name for path in (lake / "_vdk").iterdir()) == ["landing", "lock", "commits.json"]
     assert record(lake)["states"][0]["version"] == 30
     assert left_over(lake) == []
 
@@ -509,7 +509,7 @@ def test_a_power_failure_finds_rows_before_the_record_and_the_record_before_the_
         sync(handle)
 
     def noted_rename(old: Path, new: Path) -> None:
-        if new.name == "record.json":
+        if new.name == "commits.json":
             data = [path for path in left_over(lake) if "staged" in path or "landing" in path]
             there = {one for path in map(Path, data) for one in (path, *path.parents) if lake / "_vdk" in one.parents}
             missing.extend(path for path in there if path.stat().st_ino not in synced and path.stat().st_nlink < 2)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -32,15 +32,15 @@ from vdk.plugin.datasource_base.contract import (
     ConnectionFailedError,
     DestinationError,
 )
-from vdk.plugin.datasource_base.parts import TableSnapshot
+from vdk.plugin.datasource_base.parts import Destination, TableSnapshot
 from vdk.plugin.datasource_base.testing.faults import assert_exactly_once
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 BACKENDS = "FROM pg_stat_activity WHERE application_name = 'vdk-ingest-arrow'"
 
 
-def made(target: str) -> ArrowDestination:
-    return ArrowDestination(target, folder=Path())
+def made(target: str) -> Destination:
+    return arrow_destination(target, folder=Path())
 
 
 @pytest.mark.parametrize(
@@ -61,15 +61,15 @@ def test_a_database_is_one_whoever_connects_and_however(target: str, identity: s
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("postgresql://me:geheim@db.example", "names no database"),
-        ("postgresql://me:geheim@db.example/?schema=raw", "names no database"),
+        ("postgresql://me:geheim@db.example", "lacks a database: write it as in"),
+        ("postgresql://me:geheim@db.example/?schema=raw", "lacks a database: write it as in"),
         ("postgresql://me:geheim%zz@db.example/shop", "begins no %XX"),
         ("postgresql://me:x@geheim@db.example/shop", "more than one '@'"),
         ("postgresql://me:geheim/y@db.example/shop", "an '@' behind"),
         ("postgresql://me:x/geheim@db.example/shop", "an '@' behind"),
         ("postgresql://me:x/y?geheim@db.example/shop", "behind a '/' or '\\?'"),
         ("postgresql://me:x?geheim@db.example/shop", "behind a '/' or '\\?'"),
-        ("postgresql://me:geheim@db.example/shop?schema=", "names no schema"),
+        ("postgresql://me:geheim@db.example/shop?schema=", "not a schema name"),
         ("postgresql://me:geheim@db.example/shop?lock_timeout=soon", "is not a duration"),
         ("postgresql://me:geheim@db.example/shop?sslmode=a&sslmode=b", "twice"),
     ],
@@ -84,10 +84,10 @@ def test_a_target_that_names_no_database_is_refused_before_anything_opens(target
     ("options", "kind", "said"),
     [
         ("?sslmode=require", ConfigurationError, "does not support SSL"),
-        ("?sslmode=geheim", ConfigurationError, "options do not hold: .*sslmode"),
-        ("?host=%00", ConfigurationError, "options do not hold: forbidden value %00"),
-        ("?shema=raw", ConfigurationError, "options do not hold: .*shema"),
-        ("?host=127.0.0.1&port=1", ConnectionFailedError, "is away"),
+        ("?sslmode=geheim", ConfigurationError, "libpq rejects the target's options: .*sslmode"),
+        ("?host=%00", ConfigurationError, "libpq rejects the target's options: .*forbidden value %00"),
+        ("?shema=raw", ConfigurationError, "libpq rejects the target's options: .*shema"),
+        ("?host=127.0.0.1&port=1", ConnectionFailedError, "is unreachable"),
     ],
 )
 def test_options_that_are_not_ours_are_libpqs(
@@ -107,13 +107,14 @@ def test_a_wrong_password_is_refused_once_and_never_shown(postgresql: Postgresql
 def test_a_missing_user_and_a_missing_database_are_named(postgresql: PostgresqlLake) -> None:
     with pytest.raises(AuthenticationError, match='user "nobody"'):
         connected(postgresql.target().replace("postgres:", "nobody:"))
-    with pytest.raises(ConfigurationError, match=r'no such database.*"missing"'):
+    with pytest.raises(ConfigurationError, match=r'database does not exist: create it.*"missing"'):
         connected(postgresql.server.url("missing"))
 
 
 def test_no_error_and_no_repr_shows_the_password(postgresql: PostgresqlLake) -> None:
     destination = opened(postgresql)
-    seen = [repr(destination), repr(destination._target), repr(vars(destination._target)), destination.identity()]
+    database = destination._database  # type: ignore[attr-defined]
+    seen = [repr(destination), repr(vars(destination)), repr(vars(database)), destination.identity()]
     with pytest.raises(DestinationError) as caught:
         destination.commit(unit(rows(replace(APPEND, name="x" * 64), {"id": [1]})))
     destination.close()
@@ -326,7 +327,7 @@ def test_what_is_staged_outlives_a_crash_of_the_server(postgresql: PostgresqlLak
     postgresql.server.end(signal.SIGQUIT)
     with pytest.raises(ConnectionFailedError):
         destination.load_states("shop")
-    with pytest.raises(ConnectionFailedError, match="is away"):
+    with pytest.raises(ConnectionFailedError, match="is unreachable"):
         destination.load_states("shop")
     postgresql.server.start()
     destination.commit(unit(state={"n": 1}))
@@ -337,7 +338,7 @@ def test_what_is_staged_outlives_a_crash_of_the_server(postgresql: PostgresqlLak
 @pytest.mark.parametrize("name", ["x" * 64, "é" * 32])
 def test_a_name_that_would_be_cut_off_is_refused(postgresql: PostgresqlLake, name: str) -> None:
     """Two that begin alike would be one."""
-    said = "the name has 64 bytes, and PostgreSQL keeps 63"
+    said = "the name has 64 bytes, and PostgreSQL allows 63"
     with pytest.raises(DestinationError, match=said):
         land(postgresql, rows(replace(APPEND, name=name), {"id": [1]}))
     with pytest.raises(DestinationError, match=said):
@@ -384,6 +385,26 @@ def test_what_belongs_to_a_table_outlives_a_replace(postgresql: PostgresqlLake) 
         with psycopg.connect(target) as clerk:
             assert clerk.execute("SELECT id, x, new, gone FROM orders").fetchall() == [(7, "text", True, None)]
     assert query(postgresql, "SELECT obj_description('orders'::regclass), id FROM seen") == [("ours", 7)]
+
+
+def test_new_columns_are_added_in_one_statement(postgresql: PostgresqlLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each statement would lock the table and write the catalog once more."""
+    destination = opened(postgresql)
+    destination.commit(unit(rows(APPEND, {"id": [1]})))
+    database = destination._database  # type: ignore[attr-defined]
+    execute = database.execute
+    statements: list[str] = []
+
+    def counted(sql: str, parameters: Sequence[Any] = ()) -> Any:
+        statements.append(sql)
+        return execute(sql, parameters)
+
+    monkeypatch.setattr(database, "execute", counted)
+    destination.commit(unit(rows(APPEND, {"id": [2], **{f"c{number}": [number] for number in range(50)}})))
+    destination.close()
+    assert len([sql for sql in statements if sql.startswith("ALTER TABLE")]) == 1
+    assert columns(postgresql) == dict.fromkeys(["id", *(f"c{number}" for number in range(50))], "bigint")
+    assert query(postgresql, "SELECT id, c0, c49 FROM orders ORDER BY id") == [(1, None, None), (2, 0, 49)]
 
 
 def test_a_column_that_a_view_needs_cannot_change_and_the_error_says_so(postgresql: PostgresqlLake) -> None:
@@ -460,8 +481,8 @@ def test_the_session_writes_values_one_way_whatever_the_database_is_set_to(postg
 def test_without_the_driver_the_error_says_what_to_install() -> None:
     script = (
         "import sys; from pathlib import Path; sys.modules['adbc_driver_postgresql'] = None\n"
-        "from vdk.plugin.ingest_arrow.destination import ArrowDestination\n"
-        "ArrowDestination('postgresql://me:geheim@host/db', folder=Path())"
+        "from vdk.plugin.ingest_arrow.targets import arrow_destination\n"
+        "arrow_destination('postgresql://me:geheim@host/db', folder=Path())"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=os.environ)
     last = ended.stderr.strip().splitlines()[-1]

@@ -10,8 +10,7 @@ import pytest
 from lakes import Lake, ParquetLake, any_target
 from landing import APPEND, KEY, REPLACE, UPSERT, columns, deletes, opened, partition, query, rows, states, tables, unit
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError
-from vdk.plugin.datasource_base.parts import StateKey, TableSnapshot
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.datasource_base.parts import Destination, StateKey, TableSnapshot
 
 ALL = "SELECT * FROM orders ORDER BY id"
 
@@ -27,7 +26,7 @@ def staged(lake: Lake) -> int:
 
 
 @any_target
-def test_what_is_staged_can_be_asked_for(destination: ArrowDestination) -> None:
+def test_what_is_staged_can_be_asked_for(destination: Destination) -> None:
     """Until it lands: a publication whose answer was lost is told by this from one that was not done."""
     assert not destination.has_staged(KEY, "run-1")
     destination.stage(KEY, [rows(REPLACE, {"id": [1]})], "run-1")
@@ -38,7 +37,7 @@ def test_what_is_staged_can_be_asked_for(destination: ArrowDestination) -> None:
 
 
 @any_target
-def test_staged_rows_are_invisible_until_their_commit(lake: Lake, destination: ArrowDestination) -> None:
+def test_staged_rows_are_invisible_until_their_commit(lake: Lake, destination: Destination) -> None:
     destination.stage(KEY, [rows(APPEND, {"id": [1]})], "run-1")
     destination.stage(KEY, [rows(APPEND, {"id": [2]})], "run-1")
     assert "orders" not in tables(lake)
@@ -48,7 +47,7 @@ def test_staged_rows_are_invisible_until_their_commit(lake: Lake, destination: A
     assert staged(lake) == 0
 
 
-def test_staged_slices_keep_their_order(lake: Lake, destination: ArrowDestination) -> None:
+def test_staged_slices_keep_their_order(lake: Lake, destination: Destination) -> None:
     destination.commit(unit(rows(UPSERT, {"id": [1, 9], "x": ["old", "old"]})))
     destination.stage(KEY, [rows(UPSERT, {"id": [1, 2], "x": ["a", "b"]}), deletes(UPSERT, {"id": [1, 9]})], "run-1")
     destination.stage(KEY, [deletes(UPSERT, {"id": [2]}), rows(UPSERT, {"id": [2, 3], "x": ["B", "C"]})], "run-1")
@@ -57,14 +56,14 @@ def test_staged_slices_keep_their_order(lake: Lake, destination: ArrowDestinatio
     assert query(lake, ALL) == [(2, "B"), (4, "D")]
 
 
-def test_of_a_key_staged_twice_the_last_row_lands(lake: Lake, destination: ArrowDestination) -> None:
+def test_of_a_key_staged_twice_the_last_row_lands(lake: Lake, destination: Destination) -> None:
     for text in "abc":
         destination.stage(KEY, [rows(UPSERT, {"id": [1, ord(text)], "x": [text, text]})], "run-1")
     destination.commit(unit())
     assert query(lake, ALL) == [(1, "c"), (97, "a"), (98, "b"), (99, "c")]
 
 
-def test_staged_soft_deletes_mark_rows(lake: Lake, destination: ArrowDestination) -> None:
+def test_staged_soft_deletes_mark_rows(lake: Lake, destination: Destination) -> None:
     soft = replace(UPSERT, soft_deletes=True)
     destination.commit(unit(rows(soft, {"id": [1, 2]})))
     destination.stage(KEY, [deletes(soft, {"id": [1]})], "run-1")
@@ -73,7 +72,7 @@ def test_staged_soft_deletes_mark_rows(lake: Lake, destination: ArrowDestination
 
 
 @any_target
-def test_staged_rows_may_change_the_type_of_a_column(lake: Lake, destination: ArrowDestination) -> None:
+def test_staged_rows_may_change_the_type_of_a_column(lake: Lake, destination: Destination) -> None:
     destination.commit(unit(rows(APPEND, {"id": [1]})))
     destination.stage(KEY, [rows(APPEND, {"id": [2]})], "run-1")
     destination.stage(KEY, [rows(APPEND, {"id": ["x"], "new": [True]})], "run-1")
@@ -81,7 +80,7 @@ def test_staged_rows_may_change_the_type_of_a_column(lake: Lake, destination: Ar
     assert query(lake, ALL) == [("1", None), ("2", None), ("x", True)]
 
 
-def test_a_frozen_column_is_named_with_its_own_table(lake: Lake, destination: ArrowDestination) -> None:
+def test_a_frozen_column_is_named_with_its_own_table(lake: Lake, destination: Destination) -> None:
     frozen = replace(APPEND, evolve=False)
     destination.commit(unit(rows(frozen, {"id": [1]})))
     destination.stage(KEY, [rows(frozen, {"id": ["x"]})], "run-1")
@@ -90,7 +89,7 @@ def test_a_frozen_column_is_named_with_its_own_table(lake: Lake, destination: Ar
 
 
 @any_target
-def test_partitions_are_staged_apart(lake: Lake, destination: ArrowDestination) -> None:
+def test_partitions_are_staged_apart(lake: Lake, destination: Destination) -> None:
     for name in "ab":
         destination.stage(partition(name), [rows(APPEND, {"id": [ord(name)]})], "run-1")
     destination.commit(unit(state={"n": 1}, key=partition("a")))
@@ -101,7 +100,7 @@ def test_partitions_are_staged_apart(lake: Lake, destination: ArrowDestination) 
 
 
 @any_target
-def test_a_discarded_partition_leaves_nothing(lake: Lake, destination: ArrowDestination) -> None:
+def test_a_discarded_partition_leaves_nothing(lake: Lake, destination: Destination) -> None:
     for name in "ab":
         destination.stage(partition(name), [rows(APPEND, {"id": [1]})], "run-1")
     destination.discard(partition("a"))
@@ -111,7 +110,7 @@ def test_a_discarded_partition_leaves_nothing(lake: Lake, destination: ArrowDest
 
 
 @any_target
-def test_all_partitions_of_a_stream_are_discarded_and_only_those(lake: Lake, destination: ArrowDestination) -> None:
+def test_all_partitions_of_a_stream_are_discarded_and_only_those(lake: Lake, destination: Destination) -> None:
     other = StateKey("other", "x", "orders", "a", "orders")
     for key in (partition("a"), partition("b"), partition("*b"), other):
         destination.stage(key, [rows(APPEND, {"id": [1]})], "run-1")
@@ -136,7 +135,7 @@ def test_what_a_killed_run_left_is_found_by_another(lake: Lake) -> None:
 
 
 @any_target
-def test_rows_of_another_run_are_never_published(lake: Lake, destination: ArrowDestination) -> None:
+def test_rows_of_another_run_are_never_published(lake: Lake, destination: Destination) -> None:
     """Even where they were not discarded."""
     destination.stage(KEY, [rows(REPLACE, {"id": [1]})], "run-0")
     destination.stage(KEY, [rows(REPLACE, {"id": [2]})], "run-1")
@@ -151,7 +150,7 @@ def test_rows_of_another_run_are_never_published(lake: Lake, destination: ArrowD
 
 @any_target
 @pytest.mark.parametrize("publish", [False, True], ids=["commit", "publish"])
-def test_rows_that_another_run_discarded_are_missed(lake: Lake, destination: ArrowDestination, publish: bool) -> None:
+def test_rows_that_another_run_discarded_are_missed(lake: Lake, destination: Destination, publish: bool) -> None:
     """Committing without them would move the state past rows that never landed."""
     spec = REPLACE if publish else APPEND
     destination.stage(KEY, [rows(spec, {"id": [1]})], "run-1")
@@ -165,7 +164,7 @@ def test_rows_that_another_run_discarded_are_missed(lake: Lake, destination: Arr
         else:
             destination.commit(unit(state={"n": 1}))
 
-    with pytest.raises(ConcurrentRunError, match=r"had set aside in .* are gone"):
+    with pytest.raises(ConcurrentRunError, match=r"had staged in .* were dropped by another run"):
         publish_or_commit()
     assert states(lake) == []
     destination.discard(KEY)
@@ -173,7 +172,7 @@ def test_rows_that_another_run_discarded_are_missed(lake: Lake, destination: Arr
 
 
 @any_target
-def test_a_commit_that_fails_keeps_what_is_staged(lake: Lake, destination: ArrowDestination) -> None:
+def test_a_commit_that_fails_keeps_what_is_staged(lake: Lake, destination: Destination) -> None:
     destination.stage(KEY, [rows(APPEND, {"id": [1]})], "run-1")
     with pytest.raises(ConcurrentRunError):
         destination.commit(unit(state={"n": 1}, version=5))
@@ -183,13 +182,13 @@ def test_a_commit_that_fails_keeps_what_is_staged(lake: Lake, destination: Arrow
 
 
 @any_target
-def test_rows_for_a_table_that_is_not_published_are_not_forgotten(destination: ArrowDestination) -> None:
+def test_rows_for_a_table_that_is_not_published_are_not_forgotten(destination: Destination) -> None:
     destination.stage(KEY, [rows(replace(REPLACE, name="lines"), {"id": [1]})], "run-1")
     with pytest.raises(DestinationError, match=r"\['lines'\]"):
         destination.publish(TableSnapshot([REPLACE], [unit()]))
 
 
-def test_a_generation_may_not_change_frozen_columns(lake: Lake, destination: ArrowDestination) -> None:
+def test_a_generation_may_not_change_frozen_columns(lake: Lake, destination: Destination) -> None:
     frozen = replace(REPLACE, evolve=False)
     for values, fits in (([2**40], True), (pa.array([1], pa.int8()), True), (["x"], False)):
         destination.discard(KEY)
@@ -206,7 +205,7 @@ def test_a_generation_may_not_change_frozen_columns(lake: Lake, destination: Arr
 
 
 @any_target
-def test_an_empty_slice_stages_its_declared_columns(lake: Lake, destination: ArrowDestination) -> None:
+def test_an_empty_slice_stages_its_declared_columns(lake: Lake, destination: Destination) -> None:
     schema = pa.schema({"id": pa.int64()})
     destination.commit(unit(rows(APPEND, {"id": [1]})))
     destination.stage(KEY, [rows(REPLACE, pa.table({}))], "run-1")

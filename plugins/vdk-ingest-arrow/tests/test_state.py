@@ -13,20 +13,19 @@ import pytest
 from lakes import DuckDBLake, Lake, any_target
 from landing import APPEND, KEY, REPLACE, UPSERT, columns, opened, partition, query, rows, states, tables, unit
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, StateError
-from vdk.plugin.datasource_base.parts import StateKey, StoredState, TableSnapshot
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.datasource_base.parts import Destination, StateKey, StoredState, TableSnapshot
 
 ROW = rows(APPEND, {"id": [1]})
 
 
 @any_target
-def test_a_new_database_has_no_states_and_asking_makes_no_table(lake: Lake, destination: ArrowDestination) -> None:
+def test_a_new_database_has_no_states_and_asking_makes_no_table(lake: Lake, destination: Destination) -> None:
     assert destination.load_states("shop") == []
     assert lake.all_tables() == []
 
 
 @any_target
-def test_a_state_is_stored_with_its_rows_and_read_back(lake: Lake, destination: ArrowDestination) -> None:
+def test_a_state_is_stored_with_its_rows_and_read_back(lake: Lake, destination: Destination) -> None:
     state: dict[str, Any] = {"v": 1, "cursor": "é\ud800", "key": [2**70, None, True, 0.1, {"a": []}]}
     assert destination.commit(unit(ROW, state=state)) == 1
     assert destination.commit(unit(ROW, state={"n": 2}, version=1, run_id="run-2")) == 2
@@ -36,7 +35,7 @@ def test_a_state_is_stored_with_its_rows_and_read_back(lake: Lake, destination: 
     assert query(lake, f"SELECT {lake.recent('updated_at')} FROM _vdk_datasource_state") == [(True,)]
 
 
-def test_the_state_table_has_the_columns_it_is_documented_with(lake: Lake, destination: ArrowDestination) -> None:
+def test_the_state_table_has_the_columns_it_is_documented_with(lake: Lake, destination: Destination) -> None:
     destination.commit(unit(ROW, state={"n": 1}))
     documented = {
         "source_id": "VARCHAR",
@@ -53,7 +52,7 @@ def test_the_state_table_has_the_columns_it_is_documented_with(lake: Lake, desti
 
 
 @any_target
-def test_every_part_of_the_key_tells_states_apart(destination: ArrowDestination) -> None:
+def test_every_part_of_the_key_tells_states_apart(destination: Destination) -> None:
     keys = [
         KEY,
         StateKey("other", KEY.source_identity, KEY.stream, "", KEY.table),
@@ -69,7 +68,7 @@ def test_every_part_of_the_key_tells_states_apart(destination: ArrowDestination)
 
 
 @any_target
-def test_no_state_leaves_the_stored_one(destination: ArrowDestination) -> None:
+def test_no_state_leaves_the_stored_one(destination: Destination) -> None:
     assert destination.commit(unit(ROW)) == 0
     destination.commit(unit(ROW, state={"n": 1}))
     assert destination.commit(unit(ROW, version=1)) == 1
@@ -77,7 +76,7 @@ def test_no_state_leaves_the_stored_one(destination: ArrowDestination) -> None:
 
 
 @any_target
-def test_a_reset_state_is_kept_as_an_empty_one(destination: ArrowDestination) -> None:
+def test_a_reset_state_is_kept_as_an_empty_one(destination: Destination) -> None:
     destination.commit(unit(ROW, state={"n": 1}))
     assert destination.commit(dataclasses.replace(unit(state={}, version=1, run_id="reset"), reset=True)) == 2
     assert destination.load_states("shop") == [StoredState(KEY, 2, {}, "reset")]
@@ -85,7 +84,7 @@ def test_a_reset_state_is_kept_as_an_empty_one(destination: ArrowDestination) ->
 
 
 @any_target
-def test_an_empty_state_forgets_the_partition(lake: Lake, destination: ArrowDestination) -> None:
+def test_an_empty_state_forgets_the_partition(lake: Lake, destination: Destination) -> None:
     destination.commit(unit(ROW, state={"n": 1}))
     assert destination.commit(unit(ROW, state={}, version=1)) == 0
     assert states(lake) == []
@@ -94,7 +93,7 @@ def test_an_empty_state_forgets_the_partition(lake: Lake, destination: ArrowDest
 
 
 @any_target
-def test_no_version_comes_again(destination: ArrowDestination) -> None:
+def test_no_version_comes_again(destination: Destination) -> None:
     """A run that knows a state from before it was forgotten and made anew is refused, however often that happens."""
     for turn in range(3):
         version = destination.commit(unit(ROW, state={"n": turn}))
@@ -112,7 +111,7 @@ def test_no_version_comes_again(destination: ArrowDestination) -> None:
 @pytest.mark.parametrize("version", [0, 1, 3])
 @pytest.mark.parametrize("state", [None, {}, {"n": 9}], ids=["unchanged", "forgotten", "moved"])
 def test_a_version_that_is_not_the_stored_one_is_another_run(
-    lake: Lake, destination: ArrowDestination, version: int, state: dict[str, int] | None
+    lake: Lake, destination: Destination, version: int, state: dict[str, int] | None
 ) -> None:
     p = partition("p1")
     destination.commit(unit(state={"n": 1}, key=p))
@@ -126,13 +125,13 @@ def test_a_version_that_is_not_the_stored_one_is_another_run(
 
 
 @any_target
-def test_a_state_that_was_forgotten_meanwhile_is_another_run(destination: ArrowDestination) -> None:
-    with pytest.raises(ConcurrentRunError, match="what is stored is none"):
+def test_a_state_that_was_forgotten_meanwhile_is_another_run(destination: Destination) -> None:
+    with pytest.raises(ConcurrentRunError, match="the stored one is none"):
         destination.commit(unit(ROW, state={"n": 2}, version=1))
 
 
 @any_target
-def test_a_generation_publishes_its_states_or_nothing(lake: Lake, destination: ArrowDestination) -> None:
+def test_a_generation_publishes_its_states_or_nothing(lake: Lake, destination: Destination) -> None:
     destination.commit(unit(state={"n": 1}, key=partition("b")))
     for name in "ab":
         destination.stage(partition(name), [rows(REPLACE, {"id": [1]})], "run-1")
@@ -146,13 +145,13 @@ def test_a_generation_publishes_its_states_or_nothing(lake: Lake, destination: A
 
 
 @any_target
-def test_a_state_that_is_no_json_is_refused(lake: Lake, destination: ArrowDestination) -> None:
-    with pytest.raises(DestinationError, match="the state is no JSON"):
+def test_a_state_that_is_no_json_is_refused(lake: Lake, destination: Destination) -> None:
+    with pytest.raises(DestinationError, match="the state is not valid JSON"):
         destination.commit(unit(ROW, state={"n": float("nan")}))
     assert tables(lake) == []
 
 
-def test_a_damaged_state_is_told_and_left(lake: Lake, destination: ArrowDestination) -> None:
+def test_a_damaged_state_is_told_and_left(lake: Lake, destination: Destination) -> None:
     destination.commit(unit(state={"n": 1}))
     query(lake, "UPDATE _vdk_datasource_state SET state = '[1]'")
     with pytest.raises(StateError, match=r"'orders', partition '' is damaged.*delete the row"):
@@ -160,7 +159,7 @@ def test_a_damaged_state_is_told_and_left(lake: Lake, destination: ArrowDestinat
     assert states(lake) == [("", 1, "[1]")]
 
 
-def test_a_foreign_table_of_that_name_is_told_and_left(lake: Lake, destination: ArrowDestination) -> None:
+def test_a_foreign_table_of_that_name_is_told_and_left(lake: Lake, destination: Destination) -> None:
     query(lake, "CREATE TABLE _vdk_datasource_state (id INTEGER)")
     for use in (lambda: destination.load_states("shop"), lambda: destination.commit(unit(ROW))):
         with pytest.raises(StateError, match="made by something else"):
@@ -169,7 +168,7 @@ def test_a_foreign_table_of_that_name_is_told_and_left(lake: Lake, destination: 
 
 
 @any_target
-def test_of_two_runs_in_one_process_the_second_stops(lake: Lake, destination: ArrowDestination) -> None:
+def test_of_two_runs_in_one_process_the_second_stops(lake: Lake, destination: Destination) -> None:
     other = opened(lake)
     destination.commit(unit(ROW, state={"n": 1}))
     with pytest.raises(ConcurrentRunError):

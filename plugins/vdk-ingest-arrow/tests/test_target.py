@@ -10,7 +10,7 @@ import pytest
 
 from landing import APPEND, land, opened, query, rows, tables, unit
 from vdk.plugin.datasource_base.contract import ConfigurationError, DestinationError
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def lake(tmp_path: Path) -> Path:
 
 
 def test_three_slashes_start_from_the_flow_files_folder(tmp_path: Path) -> None:
-    made = ArrowDestination("duckdb:///lake.duckdb", folder=tmp_path)
+    made = arrow_destination("duckdb:///lake.duckdb", folder=tmp_path)
     assert made.identity() == f"arrow duckdb:///{tmp_path}/lake.duckdb"
     made.open()
     made.close()
@@ -28,12 +28,12 @@ def test_three_slashes_start_from_the_flow_files_folder(tmp_path: Path) -> None:
 
 
 def test_four_slashes_are_absolute(tmp_path: Path) -> None:
-    made = ArrowDestination(f"duckdb:///{tmp_path}/lake.duckdb", folder=Path("/elsewhere"))
+    made = arrow_destination(f"duckdb:///{tmp_path}/lake.duckdb", folder=Path("/elsewhere"))
     assert made.identity() == f"arrow duckdb:///{tmp_path}/lake.duckdb"
 
 
 def test_percent_signs_are_decoded(tmp_path: Path) -> None:
-    made = ArrowDestination("duckdb:///my%20lake%3F%25.duckdb", folder=tmp_path)
+    made = arrow_destination("duckdb:///my%20lake%3F%25.duckdb", folder=tmp_path)
     made.open()
     made.close()
     assert (tmp_path / "my lake?%.duckdb").exists()
@@ -42,12 +42,12 @@ def test_percent_signs_are_decoded(tmp_path: Path) -> None:
 
 def test_a_link_to_a_database_is_that_database(tmp_path: Path) -> None:
     (tmp_path / "link.duckdb").symlink_to(tmp_path / "lake.duckdb")
-    through_link = ArrowDestination("duckdb:///link.duckdb", folder=tmp_path)
+    through_link = arrow_destination("duckdb:///link.duckdb", folder=tmp_path)
     assert through_link.identity() == f"arrow duckdb:///{tmp_path}/lake.duckdb"
 
 
 def test_making_a_destination_touches_nothing(tmp_path: Path) -> None:
-    ArrowDestination("duckdb:///missing/lake.duckdb", folder=tmp_path)
+    arrow_destination("duckdb:///missing/lake.duckdb", folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -56,28 +56,28 @@ def test_making_a_destination_touches_nothing(tmp_path: Path) -> None:
     [
         (None, "needs a target"),
         ("", "needs a target"),
-        ("lake.duckdb", "no URL"),
-        ("oracle://scott:tiger@host/db", "no target for oracle:// URLs; there are duckdb://"),
+        ("lake.duckdb", "is not a URL: write it as in"),
+        ("oracle://scott:tiger@host/db", "does not know oracle:// URLs: use one of duckdb://"),
         ("duckdb://", "in memory"),
         ("duckdb:///", "in memory"),
         ("duckdb:///:memory:", "in memory"),
         ("duckdb://lake.duckdb", "three slashes"),
         ("duckdb:///lake.duckdb?shema=raw", "unknown option 'shema'; the options of duckdb are schema,"),
         ("duckdb:///lake.duckdb?schema=a&schema=b", "twice"),
-        ("duckdb:///lake.duckdb?schema=", "names no schema"),
+        ("duckdb:///lake.duckdb?schema=", "not a schema name"),
         ("duckdb:///lake.duckdb?lock_timeout=soon", "'lock_timeout': 'soon' is not a duration"),
         ("duckdb:///a%00b", "NUL"),
     ],
 )
 def test_a_target_that_names_no_database_is_refused_before_anything_opens(target: str | None, said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        ArrowDestination(target, folder=Path())
+        arrow_destination(target, folder=Path())
     assert said in str(caught.value)
     assert "tiger" not in str(caught.value)
 
 
 def test_a_memory_limit_that_duckdb_cannot_read_is_refused(lake: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"settings of .* do not hold"):
+    with pytest.raises(ConfigurationError, match=r"DuckDB rejects the settings of .*"):
         opened(lake, "?memory_limit=plenty")
 
 
@@ -113,7 +113,7 @@ def test_a_folder_is_no_database(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"hello", b"SQLite format 3\0" + b"\0" * 4096, b"x" * 20_000])
 def test_a_file_that_is_something_else_is_left_as_it_is(lake: Path, content: bytes) -> None:
     lake.write_bytes(content)
-    with pytest.raises(ConfigurationError, match=r"lake\.duckdb is (no DuckDB database|empty)"):
+    with pytest.raises(ConfigurationError, match=r"lake\.duckdb is (not a DuckDB database|empty)"):
         opened(lake)
     assert lake.read_bytes() == content
 
@@ -132,7 +132,7 @@ def test_a_damaged_database_is_an_error(lake: Path) -> None:
 def test_a_file_that_may_not_be_written_is_an_error(lake: Path) -> None:
     land(lake, rows(APPEND, {"id": [1]}))
     lake.chmod(0o444)
-    with pytest.raises(DestinationError, match="may not be written"):
+    with pytest.raises(DestinationError, match="permission denied"):
         opened(lake)
 
 
@@ -146,12 +146,12 @@ def test_what_the_system_refuses_is_not_tried_again(lake: Path, monkeypatch: pyt
             raise duckdb.IOException(f"IO Error: {text}")
 
         monkeypatch.setattr(duckdb, "connect", refuse)
-        with pytest.raises(DestinationError, match=f"may not be written by this user: .*{said}"):
+        with pytest.raises(DestinationError, match=f"permission denied: this user must be able to write .*{said}"):
             opened(lake)
 
 
 def test_closing_twice_and_closing_unopened_is_nothing(lake: Path) -> None:
-    ArrowDestination(f"duckdb:///{lake}", folder=lake.parent).close()
+    arrow_destination(f"duckdb:///{lake}", folder=lake.parent).close()
     made = opened(lake)
     made.close()
     made.close()

@@ -10,8 +10,7 @@ import pytest
 from lakes import Lake, any_target
 from landing import APPEND, KEY, REPLACE, UPSERT, columns, deletes, land, opened, partition, query, rows, tables, unit
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError
-from vdk.plugin.datasource_base.parts import TableBatch, TableSnapshot, TableSpec
-from vdk.plugin.ingest_arrow.destination import ArrowDestination
+from vdk.plugin.datasource_base.parts import Destination, TableBatch, TableSnapshot, TableSpec
 
 SOFT = replace(UPSERT, soft_deletes=True)
 ALL = "SELECT * FROM orders ORDER BY id"
@@ -141,13 +140,13 @@ def test_replace_is_not_committed(lake: Lake) -> None:
         land(lake, rows(REPLACE, {"id": [1]}))
 
 
-def publish(made: ArrowDestination, *specs: TableSpec, partitions: tuple[str, ...] = ("",)) -> list[int]:
+def publish(made: Destination, *specs: TableSpec, partitions: tuple[str, ...] = ("",)) -> list[int]:
     units = [unit(key=partition(name)) for name in partitions]
     return made.publish(TableSnapshot(specs or (REPLACE,), units))
 
 
 @any_target
-def test_a_generation_takes_the_place_of_the_one_before(lake: Lake, destination: ArrowDestination) -> None:
+def test_a_generation_takes_the_place_of_the_one_before(lake: Lake, destination: Destination) -> None:
     for snapshot in ([1, 2], [3]):
         for one in snapshot:
             destination.stage(KEY, [rows(REPLACE, {"id": [one], "text": [f"{one}"]})], "run-1")
@@ -158,7 +157,7 @@ def test_a_generation_takes_the_place_of_the_one_before(lake: Lake, destination:
 
 
 @any_target
-def test_until_it_is_published_the_old_generation_is_seen(lake: Lake, destination: ArrowDestination) -> None:
+def test_until_it_is_published_the_old_generation_is_seen(lake: Lake, destination: Destination) -> None:
     destination.commit(unit(rows(APPEND, {"id": [1]})))
     destination.stage(KEY, [rows(REPLACE, {"id": [2]})], "run-1")
     assert query(lake, ALL) == [(1,)]
@@ -167,7 +166,7 @@ def test_until_it_is_published_the_old_generation_is_seen(lake: Lake, destinatio
 
 
 @any_target
-def test_the_partitions_of_a_generation_become_visible_together(lake: Lake, destination: ArrowDestination) -> None:
+def test_the_partitions_of_a_generation_become_visible_together(lake: Lake, destination: Destination) -> None:
     destination.stage(partition("b"), [rows(REPLACE, {"id": [2], "x": ["b"]})], "run-1")
     destination.stage(partition("a"), [rows(REPLACE, {"id": [1], "y": [1.5]})], "run-1")
     publish(destination, partitions=("a", "b", "empty"))
@@ -177,7 +176,7 @@ def test_the_partitions_of_a_generation_become_visible_together(lake: Lake, dest
 
 
 @any_target
-def test_several_tables_are_replaced_at_once(lake: Lake, destination: ArrowDestination) -> None:
+def test_several_tables_are_replaced_at_once(lake: Lake, destination: Destination) -> None:
     lines = replace(REPLACE, name="lines")
     destination.stage(KEY, [rows(REPLACE, {"id": [1]}), rows(lines, {"id": [10]}), rows(lines, {"id": [11]})], "run-1")
     publish(destination, REPLACE, lines)
@@ -198,7 +197,7 @@ def test_a_generation_without_rows_is_an_empty_table_of_the_declared_columns(lak
 
 @any_target
 def test_without_declared_columns_an_empty_generation_keeps_those_there_were(
-    lake: Lake, destination: ArrowDestination
+    lake: Lake, destination: Destination
 ) -> None:
     destination.commit(unit(rows(APPEND, {"id": [1], "x": ["a"]})))
     publish(destination)
@@ -207,20 +206,20 @@ def test_without_declared_columns_an_empty_generation_keeps_those_there_were(
 
 
 @any_target
-def test_an_empty_generation_of_unknown_columns_makes_nothing(lake: Lake, destination: ArrowDestination) -> None:
+def test_an_empty_generation_of_unknown_columns_makes_nothing(lake: Lake, destination: Destination) -> None:
     publish(destination)
     assert tables(lake) == []
 
 
 @any_target
-def test_a_column_whose_values_are_all_missing_this_time_stays(lake: Lake, destination: ArrowDestination) -> None:
+def test_a_column_whose_values_are_all_missing_this_time_stays(lake: Lake, destination: Destination) -> None:
     for note in (pa.array(["a"]), pa.nulls(1)):
         destination.stage(KEY, [rows(REPLACE, {"id": [1], "note": note})], "run-1")
         publish(destination)
     assert query(lake, ALL) == [(1, None)]
 
 
-def test_views_and_indexes_survive_a_replace(lake: Lake, destination: ArrowDestination) -> None:
+def test_views_and_indexes_survive_a_replace(lake: Lake, destination: Destination) -> None:
     destination.commit(unit(rows(APPEND, {"id": [1]})))
     query(lake, "CREATE VIEW recent AS SELECT id FROM orders")
     query(lake, "CREATE UNIQUE INDEX by_id ON orders (id)")
@@ -239,7 +238,7 @@ def test_a_users_constraint_that_refuses_rows_is_named(lake: Lake) -> None:
 
 
 @any_target
-def test_a_failed_unit_leaves_nothing(lake: Lake, destination: ArrowDestination) -> None:
+def test_a_failed_unit_leaves_nothing(lake: Lake, destination: Destination) -> None:
     """Neither the rows of the batches that were fine, nor their tables and columns, nor the state."""
     destination.commit(unit(rows(APPEND, {"id": [1]})))
     bad = deletes(APPEND, {"id": [1]})

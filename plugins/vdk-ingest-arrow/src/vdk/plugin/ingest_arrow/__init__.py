@@ -1,1 +1,1 @@
-"""Lands Arrow batches in an embedded database: the VDK ingestion method ``arrow``."""
+"""The destination and ingestion method ``arrow``: lands Arrow batches in DuckDB, SQLite, PostgreSQL or Parquet."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,23 +11,21 @@ from vdk.api.plugin.plugin_input import IIngesterPlugin
 from vdk.internal.core import errors
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
-from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, TableBatch, TableSpec, infer_table
+from vdk.plugin.datasource_base.parts import CommitUnit, Destination, StateKey, TableBatch, TableSpec, infer_table
 
-from .destination import ArrowDestination
-
-log = logging.getLogger(__name__)
+from .targets import arrow_destination
 
 
 class ArrowIngester(IIngesterPlugin):
-    """Appends rows that a job sends. The columns are those of all rows together, their types those of the values.
+    """Appends rows that a job sends. Their columns are those of all rows together, with the types of the values.
 
-    VDK calls it from several threads; it lands one payload at a time. A database stays open until ``close``,
-    because opening it anew for every payload takes longer than landing it.
+    VDK calls it from several threads; it lands one payload at a time. A database stays open until ``close``: opening it
+    for every payload would take longer than landing the rows.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: dict[str | None, ArrowDestination] = {}
+        self._destinations: dict[str | None, Destination] = {}
 
     def ingest_payload(
         self,
@@ -42,11 +39,13 @@ class ArrowIngester(IIngesterPlugin):
 
         :raises ConfigurationError: without a table or a usable target.
         :raises DestinationError: the database refuses the rows.
-        :raises ConnectionFailedError: another process has the database.
+        :raises ConnectionFailedError: another process has locked the database.
         """
         try:
             if not destination_table:
-                raise ConfigurationError("rows sent with method 'arrow' need a destination_table")
+                raise ConfigurationError(
+                    "rows sent with method 'arrow' need a table: pass destination_table='things' when sending them"
+                )
             with self._lock:
                 self._append(self._opened(target), destination_table, payload, collection_id or "")
         except ConfigurationError as error:
@@ -55,30 +54,28 @@ class ArrowIngester(IIngesterPlugin):
         return metadata
 
     def close(self) -> None:
-        """Write everything into the files and let go of them. Idempotent."""
+        """Write everything into the files, and close them. Idempotent."""
         with self._lock:
-            opened, self._open = self._open, {}
-            for destination in opened.values():
+            destinations, self._destinations = self._destinations, {}
+            for destination in destinations.values():
                 destination.close()
 
-    def _opened(self, target: str | None) -> ArrowDestination:
-        if target not in self._open:
+    def _opened(self, target: str | None) -> Destination:
+        if target not in self._destinations:
             if not target:
                 raise ConfigurationError(
                     "rows sent with method 'arrow' need a target: pass target='duckdb:///lake.duckdb' when sending "
                     "them, or set VDK_INGEST_TARGET_DEFAULT"
                 )
-            destination = ArrowDestination(target, folder=Path.cwd())
+            destination = arrow_destination(target, folder=Path.cwd())
             destination.open()
-            self._open[target] = destination
-        return self._open[target]
+            self._destinations[target] = destination
+        return self._destinations[target]
 
     @staticmethod
-    def _append(
-        destination: ArrowDestination, table: str, payload: Sequence[Mapping[str, Any]], collection_id: str
-    ) -> None:
+    def _append(destination: Destination, table: str, payload: Sequence[Mapping[str, Any]], collection_id: str) -> None:
         if not payload:
             return
         rows = TableBatch(TableSpec(table, "append"), "rows", infer_table(payload))
-        # A key no source can have: these rows have no state.
+        # A key that no source has: these rows have no state.
         destination.commit(CommitUnit(StateKey("", "", "", "", table), [rows], None, 0, collection_id))

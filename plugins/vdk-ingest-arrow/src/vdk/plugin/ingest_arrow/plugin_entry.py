@@ -1,4 +1,4 @@
-"""What VDK loads on every command: light, so that ``vdk --help`` stays quick."""
+"""The plugin's hooks. VDK imports this on every command, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ METHOD = "arrow"
 
 @hookimpl
 def initialize_job(context: JobContext) -> None:
-    """Offer the ingestion method ``arrow``."""
-    made: list[ArrowIngester] = []
+    """Register the ingestion method ``arrow``."""
+    ingesters: list[ArrowIngester] = []
 
     def factory() -> ArrowIngester:
         from .ingester import ArrowIngester
 
-        made.append(ArrowIngester())
-        return made[-1]
+        ingesters.append(ArrowIngester())
+        return ingesters[-1]
 
     context.ingester.add_ingester_factory_method(METHOD, factory)
-    context.core_context.state.set(_made_for(context), made)
+    context.core_context.state.set(_ingesters_key(context), ingesters)
 
 
 @hookimpl(hookwrapper=True, tryfirst=True)
 def finalize_job(context: JobContext) -> Iterator[None]:
     """Close the databases after VDK has drained its ingestion queues, also where that failed."""
     yield
-    for ingester in context.core_context.state.get(_made_for(context)) or ():
+    for ingester in context.core_context.state.get(_ingesters_key(context)) or ():
         ingester.close()
 
 
-def _made_for(context: JobContext) -> StoreKey[list[ArrowIngester]]:
+def _ingesters_key(context: JobContext) -> StoreKey[list[ArrowIngester]]:
     # VDK may make several ingesters for a job, and run a job within a job (a template) on one state store.
     return StoreKey(f"vdk-ingest-arrow.{id(context)}")

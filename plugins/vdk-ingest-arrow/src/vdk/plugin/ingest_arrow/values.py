@@ -1,15 +1,26 @@
-"""Arrow columns in the plain form of their type: what every target understands, and no value changed."""
+"""Values: the Arrow types that every target takes, and which rows a target refuses for their values.
+
+The runtime has normalized the types already (see ``TableBatch``). What is left are types that hold more than a
+database's do, and values that no target takes.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vdk.plugin.datasource_base.contract import DestinationError
-from vdk.plugin.datasource_base.parts import to_json
+from vdk.plugin.datasource_base.parts import RefusedRow, RefusedRowsError, TableBatch
+
+MAX_REFUSED = 100
+"""Rows that are searched for at once; a caller that leaves them out and tries again learns of the next."""
+_MAX_COLUMNS = 200
 
 
-class UnfitValueError(DestinationError):
+class RefusedValueError(DestinationError):
     """A value that the target does not take, wherever that turned out: its row is refused, others may land.
 
     :param column: the column, where it is known.
@@ -20,34 +31,49 @@ class UnfitValueError(DestinationError):
         self.column = column
 
 
-def plain_table(table: pa.Table, label: str) -> pa.Table:
-    """The same values in plain types: decoded dictionaries, ``string`` for its large and view forms, and so on.
+def fit_types(table: pa.Table, label: str) -> pa.Table:
+    """The same values in types that a database has, where every value fits.
 
-    Types that hold more than a database's do are brought to the database's where every value fits: decimals of
-    256 bits to 38 digits (else text), zoned times in nanoseconds to microseconds (else they stay).
+    Decimals of 256 bits become those of 38 digits (else text), zoned times in nanoseconds become microseconds (else
+    they stay), and dates in milliseconds become days.
 
     :param label: the table's name, for errors.
-    :raises UnfitValueError: for a duration that is no whole number of microseconds, and a time that is none of a day.
+    :raises RefusedValueError: for a duration that is not a whole number of microseconds, and a time outside of a day.
     """
     names = table.schema.names
-    columns = [_checked(table.column(i), names[i], label) for i in range(len(names))]
+    columns = [_fit_column(table.column(index), names[index], label) for index in range(len(names))]
     if all(new is old for new, old in zip(columns, table.columns, strict=True)):
         return table
     fields = [pa.field(name, column.type) for name, column in zip(names, columns, strict=True)]
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
-def _checked(column: pa.ChunkedArray, name: str, label: str) -> pa.ChunkedArray:
-    where = f"table {label!r}, column {name!r}"
+def fit_type(type_: pa.DataType) -> pa.DataType:
+    """What ``fit_types`` makes of an empty column of this type."""
+    return _fit(pa.chunked_array([], type_), "").type
+
+
+def is_json(type_: pa.DataType) -> bool:
+    """Whether it is Arrow's canonical JSON type."""
+    return isinstance(type_, pa.JsonType)
+
+
+def json_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A JSON column's text."""
+    return pa.chunked_array([chunk.storage for chunk in column.chunks], pa.string())
+
+
+def _fit_column(column: pa.ChunkedArray, name: str, label: str) -> pa.ChunkedArray:
+    location = f"table {label!r}, column {name!r}"
     try:
-        column = _plain(column, where)
-    except UnfitValueError as error:
-        raise UnfitValueError(str(error), name) from error
+        column = _fit(column, location)
+    except RefusedValueError as error:
+        raise RefusedValueError(str(error), name) from error
     except pa.ArrowInvalid as error:
-        raise UnfitValueError(f"{where}: {error}", name) from error
+        raise RefusedValueError(f"{location}: {error}", name) from error
     if pa.types.is_time(column.type) and not _within_a_day(column):
-        raise UnfitValueError(
-            f"{where}: a time of a day is before 00:00 or after 24:00: correct it with a transform", name
+        raise RefusedValueError(
+            f"{location}: a time of day is before 00:00 or after 24:00: correct it with a transform", name
         )
     return column
 
@@ -58,49 +84,14 @@ def _within_a_day(column: pa.ChunkedArray) -> bool:
     return bounds["min"] is None or (bounds["min"] >= 0 and bounds["max"] <= day)
 
 
-def plain_type(type_: pa.DataType) -> pa.DataType:
-    """What ``plain_table`` makes of an empty column of this type."""
-    return _plain(pa.chunked_array([], type_), "").type
-
-
-def is_json(type_: pa.DataType) -> bool:
-    """Whether it is Arrow's canonical JSON type, over whichever form of text."""
-    return isinstance(type_, pa.JsonType)
-
-
-def json_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A JSON column's text, or nested values as JSON text."""
-    if is_json(column.type):
-        chunks = [chunk.storage.cast(pa.string()) for chunk in column.chunks]
-        return pa.chunked_array(chunks, pa.string())
-    texts = [None if value is None else to_json(value) for value in column.to_pylist(maps_as_pydicts="strict")]
-    return pa.chunked_array([pa.array(texts, pa.string())])
-
-
-def _plain(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
+def _fit(column: pa.ChunkedArray, location: str) -> pa.ChunkedArray:
     type_ = column.type
-    if is_json(type_) or isinstance(type_, pa.UuidType):
-        return column
-    if isinstance(type_, pa.BaseExtensionType):
-        storage = pa.chunked_array([chunk.storage for chunk in column.chunks], type_.storage_type)
-        return _plain(storage.cast(pa.bool_()) if isinstance(type_, pa.Bool8Type) else storage, where)
-    if pa.types.is_dictionary(type_):
-        return _plain(column.cast(type_.value_type), where)
-    if pa.types.is_run_end_encoded(type_):
-        chunks = [pc.run_end_decode(chunk) for chunk in column.chunks]
-        return _plain(pa.chunked_array(chunks, type_.value_type), where)
-    if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
-        return column.cast(pa.string())
-    if pa.types.is_large_binary(type_) or pa.types.is_fixed_size_binary(type_) or pa.types.is_binary_view(type_):
-        return column.cast(pa.binary())
-    if pa.types.is_float16(type_):
-        return column.cast(pa.float32())
     if pa.types.is_date64(type_):
         return column.cast(pa.date32())
     if pa.types.is_decimal(type_):
-        return _plain_decimal(column)
+        return _fit_decimal(column)
     if type_ == pa.month_day_nano_interval() or (pa.types.is_duration(type_) and type_.unit == "ns"):
-        return _whole_microseconds(column, where)
+        return _whole_microseconds(column, location)
     if pa.types.is_timestamp(type_) and type_.tz is not None and type_.unit == "ns":
         try:
             return column.cast(pa.timestamp("us", type_.tz))
@@ -109,18 +100,18 @@ def _plain(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
     return column
 
 
-def _plain_decimal(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _fit_decimal(column: pa.ChunkedArray) -> pa.ChunkedArray:
     type_ = column.type
     scale = max(type_.scale, 0)
     digits = type_.precision - type_.scale + scale
     if digits <= 38 and scale <= digits:
-        wanted = pa.decimal128(digits, scale)
-        return column if type_ == wanted else column.cast(wanted)
+        target = pa.decimal128(digits, scale)
+        return column if type_ == target else column.cast(target)
     return column.cast(pa.string())
 
 
-def _whole_microseconds(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
-    """Databases keep intervals in microseconds; DuckDB drops the rest of finer ones without a word."""
+def _whole_microseconds(column: pa.ChunkedArray, location: str) -> pa.ChunkedArray:
+    """Databases keep intervals in microseconds; DuckDB truncates finer ones silently."""
     if pa.types.is_duration(column.type):
         try:
             return column.cast(pa.duration("us"))
@@ -129,8 +120,67 @@ def _whole_microseconds(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
     else:
         fits = all(value is None or value.nanoseconds % 1000 == 0 for value in column.to_pylist())
     if not fits:
-        raise UnfitValueError(
-            f"{where}: a duration that is no whole number of microseconds cannot be kept: bring it to microseconds, or "
-            "to an integer of nanoseconds, with a transform"
+        raise RefusedValueError(
+            f"{location}: a duration is not a whole number of microseconds: round it to microseconds, or make it an "
+            "integer of nanoseconds, with a transform"
         )
     return column
+
+
+# Refused rows.
+
+
+def find_refused_rows(
+    batches: Sequence[TableBatch], attempt: Callable[[TableBatch], object], error: RefusedValueError
+) -> RefusedRowsError | RefusedValueError:
+    """What to raise in place of ``error``: the refused rows, or ``error`` itself where each row alone is accepted.
+
+    :param attempt: lands a part of a batch, and rolls it back; raises ``RefusedValueError``.
+    """
+    refused: list[RefusedRow] = []
+    for number, batch in enumerate(batches):
+        if len(refused) < MAX_REFUSED:
+            refused += _refused_in(number, batch, attempt)
+    return RefusedRowsError(str(error), refused) if refused else error
+
+
+def _refused_in(number: int, batch: TableBatch, attempt: Callable[[TableBatch], object]) -> list[RefusedRow]:
+    """Halves what fails, so that a refused row of n costs about 2 n rows of work, and log2(n) attempts."""
+    refused: list[RefusedRow] = []
+    ranges = [(0, batch.data.num_rows)]
+    while ranges and len(refused) < MAX_REFUSED:
+        start, stop = ranges.pop()
+        part = replace(batch, data=batch.data.slice(start, stop - start))
+        error = _error_of(part, attempt)
+        if error is None:
+            continue
+        if stop - start > 1:
+            middle = (start + stop) // 2
+            ranges += [(middle, stop), (start, middle)]
+            continue
+        column = error.column if error.column in batch.data.schema.names else _refused_column(part, attempt)
+        refused.append(RefusedRow(number, start, str(error), column))
+    return refused
+
+
+def _error_of(part: TableBatch, attempt: Callable[[TableBatch], object]) -> RefusedValueError | None:
+    if not part.data.num_rows:
+        return None
+    try:
+        attempt(part)
+    except RefusedValueError as error:
+        return error
+    return None
+
+
+def _refused_column(row: TableBatch, attempt: Callable[[TableBatch], object]) -> str | None:
+    """The column without whose value the row is accepted."""
+    names: list[str] = row.data.schema.names[:_MAX_COLUMNS]
+    for index, name in enumerate(names):
+        field = row.data.schema.field(index)
+        if row.data.column(index).null_count or name in row.table.primary_key:
+            continue
+        without = replace(row, data=row.data.set_column(index, field, pa.nulls(1, field.type)))
+        if _error_of(without, attempt) is None:
+            return name
+    return None

@@ -5,7 +5,8 @@ parallel and passes what is ready as *commit units*: consecutive payloads of one
 state that covers them.
 
 A destination is looked up by the name of its method (entry-point group ``vdk.datasource.destinations``) and
-created as ``Destination(target, folder=…)``: the flow's target, and the base of relative paths.
+created as ``Destination(target, folder=…)``: the flow's target, and the base of relative paths. The entry point names
+the class, or a function with these parameters that returns a destination.
 
 A complete destination, in memory, is ``vdk.plugin.datasource_base.testing.MemoryDestination``.
 """
@@ -105,7 +106,9 @@ class TableBatch:
     Under ``append``, deletes arrive as rows, with ``_vdk_deleted_at`` already set.
     ``keys`` are always staged before they are committed: consecutive batches of them for a table belong together, and
     the rows of the table whose key is in none of them are deleted.
-    Types are scalar Arrow types; nested values arrive as ``JSON_TYPE``.
+    Types are scalar Arrow types, as ``normalize_types`` makes them, so a destination does not do it again: text and
+    bytes have one type each, nothing is dictionary- or run-end-encoded, nested values arrive as ``JSON_TYPE``, which is
+    the only extension type, and UUIDs as text.
     """
 
     table: TableSpec

@@ -36,7 +36,7 @@ class Entries:
         _add(self._sources, Entry(name.lower(), import_path, import_path.partition(":")[0]))
 
     def add_destination(self, name: str, import_path: str) -> None:
-        """Register a destination: the name of its method, and ``module:Class``."""
+        """Register a destination: the name of its method, and ``module:Class`` or ``module:function``."""
         _add(self._destinations, Entry(name.lower(), import_path, import_path.partition(":")[0]))
 
     def add_broken(self, plugin: str, reason: str) -> None:

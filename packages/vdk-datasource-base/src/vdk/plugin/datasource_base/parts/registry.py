@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..contract import ConfigurationError, DataSource
 from ..contract.remedies import suggest
 from .destination import Destination
 from .entries import Entries, Entry
+
+DestinationFactory = Callable[..., Destination]
+"""A ``Destination`` class, or a function with the parameters ``(target, *, folder)`` that returns one."""
 
 
 class Registry(Entries):
@@ -33,16 +36,17 @@ class Registry(Entries):
             )
         return loaded
 
-    def destination(self, method: str) -> type[Destination] | None:
-        """The class of a destination; None if the name is unknown."""
+    def destination(self, method: str) -> DestinationFactory | None:
+        """The class of a destination, or a function that returns one; None if the name is unknown."""
         entries = self._destinations.get(method.lower())
         if entries is None:
             return None
         entry = _single(entries)
         loaded = _load(entry)
-        if not (isinstance(loaded, type) and issubclass(loaded, Destination)):
+        if not (issubclass(loaded, Destination) if isinstance(loaded, type) else callable(loaded)):
             raise ConfigurationError(f"destination {method!r} ({entry.import_path}) is not a Destination")
-        return loaded
+        factory: DestinationFactory = loaded
+        return factory
 
     def hint(self, name: str, known: Iterable[str]) -> str:
         """The end of a message about an unknown name: similar names, and the plugins that failed to register."""

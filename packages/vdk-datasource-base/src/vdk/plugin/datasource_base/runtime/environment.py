@@ -13,7 +13,7 @@ from ..contract import ConfigurationError, DataSource
 from ..parts import Destination
 from ..parts.flow_file import DestinationEntry, LoadedFlow
 from ..parts.references import Lookup, environment
-from ..parts.registry import Registry
+from ..parts.registry import DestinationFactory, Registry
 from .options import Options
 from .report.summary import RunSummary, log_summary
 
@@ -61,9 +61,9 @@ class Environment:
             raise self._unknown_method(entry.method, location)
         return self._create(cls, entry.target, folder, location)
 
-    def _create(self, cls: type[Destination], target: str | None, folder: Path, location: str) -> Destination:
+    def _create(self, factory: DestinationFactory, target: str | None, folder: Path, location: str) -> Destination:
         try:
-            return cls(target, folder=folder)
+            return factory(target, folder=folder)
         except ConfigurationError as error:  # the destination knows its target, not where the file has it
             raise type(error)(f"{location}.target: {error}") from error
 

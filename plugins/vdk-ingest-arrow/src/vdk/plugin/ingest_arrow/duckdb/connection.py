@@ -1,4 +1,4 @@
-"""DuckDB's errors in words, and as what the runtime acts on."""
+"""A connection to a DuckDB file: its lock, its memory, its transactions, and its errors as the runtime's."""
 
 from __future__ import annotations
 
@@ -26,41 +26,48 @@ from vdk.plugin.datasource_base.contract import (
 )
 from vdk.plugin.datasource_base.parts import quoted
 
-from ..parquet.file_moves import disk_errors
-from ..sql.database import constrained, first_bytes, forbidden, something_else
-from ..target_identity import FileId, check_same, opened_id
-from ..values import UnfitValueError
+from ..filesystem import (
+    FileId,
+    check_same_file,
+    disk_errors,
+    not_a_database,
+    opened_file_id,
+    permission_denied,
+    read_header,
+)
+from ..sql.database import Database, constraint_error
+from ..values import RefusedValueError
 
 _MAGIC = b"DUCK"
 """Bytes 8 to 12 of a DuckDB file (https://duckdb.org/docs/stable/internals/storage)."""
 _HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
 _REFUSED = re.compile(r"Permission denied|Operation not permitted|Read-only file system")
-"""What the system says for EACCES, EPERM and EROFS: waiting for an hour would not change it."""
+"""The system's messages for EACCES, EPERM and EROFS: a retry would not change them."""
 _DISK = re.compile(r"Cannot open file|Could not (?:open|read|write|sync|truncate|remove|move)|fsync failed")
 """DuckDB wraps what the disk refuses within a COMMIT in the error of a lost race between transactions."""
 _FULL = re.compile(r"No space left|Disk quota exceeded|File too large|disk is full", re.IGNORECASE)
 
 
-def translated(error: duckdb.Error, path: Path) -> DataSourceError:
+def translate_error(error: duckdb.Error, path: Path) -> DataSourceError:
     """A DuckDB error as the runtime understands it: try again, or not."""
     text = str(error).strip().partition("\n\nStack Trace")[0]
     if is_full(error):
-        return DestinationError(f"{path}: the disk is full, or the file may not grow: {text}")
+        return DestinationError(f"{path}: the disk is full, or the file may not grow: make room, and run again: {text}")
     if _REFUSED.search(text):
-        return forbidden(path, text)
+        return permission_denied(path, text)
     if isinstance(error, duckdb.OutOfMemoryException):
         return DestinationError(
             f"{path}: DuckDB's memory limit is too small for this: raise the target's option 'memory_limit' "
             f"('?memory_limit=2GB'). DuckDB says: {text}"
         )
     if isinstance(error, duckdb.ConstraintException):
-        return constrained(str(path), text)
+        return constraint_error(str(path), text)
     if isinstance(error, (duckdb.DataError, duckdb.InvalidInputException)):
-        return UnfitValueError(f"{path}: {text}")
+        return RefusedValueError(f"{path}: {text}")
     if "an index depends on it" in text:
         return DestinationError(
-            f"{path}: a column that has to change its type has an index that is not vdk-ingest-arrow's, and DuckDB "
-            f"changes no indexed column: drop the index, and make it again after the run. DuckDB says: {text}"
+            f"{path}: a column that has to change its type has an index, and DuckDB cannot change an indexed "
+            f"column: drop the index, and create it again after the run. DuckDB says: {text}"
         )
     if isinstance(error, duckdb.TransactionException) or (
         isinstance(error, duckdb.IOException) and not isinstance(error, duckdb.FatalException)
@@ -70,9 +77,9 @@ def translated(error: duckdb.Error, path: Path) -> DataSourceError:
 
 
 def is_conflict(error: duckdb.TransactionException) -> bool:
-    """Whether another writer was faster, so that trying again at once is worth it."""
+    """Whether another writer was faster, so that a retry may succeed at once."""
     text = str(error)
-    return not any(one.search(text) for one in (_REFUSED, _FULL, _DISK))
+    return not any(pattern.search(text) for pattern in (_REFUSED, _FULL, _DISK))
 
 
 def is_full(error: duckdb.Error) -> bool:
@@ -81,15 +88,15 @@ def is_full(error: duckdb.Error) -> bool:
 
 
 def check_file(path: Path) -> None:
-    """Raises an error for a file that DuckDB cannot open, unless there is none yet, or others have it open."""
-    head = first_bytes(path, 12, "DuckDB")
-    # Looked at here, because DuckDB would go and download an extension for the files of others.
+    """Raises ``ConfigurationError`` for a file that is not a DuckDB database; one that does not exist yet is fine."""
+    head = read_header(path, 12, "DuckDB")
+    # Checked here, because DuckDB would download an extension for files of other formats.
     if head is not None and head[8:12] != _MAGIC:
-        raise something_else(path, "is no DuckDB database" if head else "is empty")
+        raise not_a_database(path, "is not a DuckDB database" if head else "is empty")
 
 
-def who_is_in_the_way(path: Path, error: duckdb.Error) -> str | None:
-    """A sentence about who has the file open; None where that is not the error."""
+def lock_holder(path: Path, error: duckdb.Error) -> str | None:
+    """Who has the file open, as a clause; None where the error is another one."""
     text = str(error)
     if _REFUSED.search(text):
         return None
@@ -98,7 +105,7 @@ def who_is_in_the_way(path: Path, error: duckdb.Error) -> str | None:
             return f"the process {match[2]} ({match[1]}) has {path} open"
         return f"another process has {path} open"
     if "different configuration" in text:
-        return f"this process has {path} open already, read-only or with a configuration of its own"
+        return f"this process already has {path} open, read-only or with another configuration"
     return None
 
 
@@ -106,45 +113,48 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class _Turn:
-    """Whose turn it is to write one file, among the connections of this process."""
+class FileLockPair:
+    """The two locks that the connections of this process share for one file.
+
+    :ivar writing: held by a transaction.
+    :ivar opening: held while a connection opens or closes: two at once would be two databases in one file to DuckDB.
+    """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        # Held while one of them connects or lets go: at the same time DuckDB takes them for two databases in one file.
+        self.writing = threading.Lock()
         self.opening = threading.Lock()
 
 
-# The one thing shared by all destinations of a process. DuckDB promises that its connections may write at once, and
-# mostly it is so; but eight that add and change columns of one table end, once in some ten runs of DuckDB 2.0.0, with
-# "Corrupted in-memory column … has misaligned count".
-_TURNS: weakref.WeakValueDictionary[str, _Turn] = weakref.WeakValueDictionary()
-_TURNS_LOCK = threading.Lock()
+# Shared by all destinations of a process. DuckDB promises that connections may write concurrently, but eight that add
+# and change columns of one table fail in about one of ten runs of DuckDB 2.0.0 with "Corrupted in-memory column … has
+# misaligned count".
+_FILE_LOCKS: weakref.WeakValueDictionary[str, FileLockPair] = weakref.WeakValueDictionary()
+_FILE_LOCKS_GUARD = threading.Lock()
 
 
-def _make(path: Path) -> None:
-    """Make the file where there is none, aside and then at once.
+def _create_file(path: Path) -> None:
+    """Create the file where it is missing, under another name that it is then renamed from.
 
-    DuckDB makes it in steps. Whoever looks in between, or after a kill, finds a file that is no database.
+    DuckDB creates it in steps: another process, or the next one after a kill, would find half a database.
     """
     if path.exists():
         return
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
     try:
         duckdb.connect(str(aside)).close()
-        with suppress(FileExistsError):  # another was faster: that one is used
+        with suppress(FileExistsError):  # another process was faster: its file is used
             os.link(aside, path)
     except OSError:
-        # no hard links here: between the look and the rename another may come first, and lose nothing but an empty file
+        # no hard links here: another process may create the file just before the rename, and lose an empty one
         if not path.exists():
             aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
 
 
-def _turn_at(path: Path) -> _Turn:
-    with _TURNS_LOCK:
-        return _TURNS.setdefault(os.path.realpath(path), _Turn())
+def _locks_of(path: Path) -> FileLockPair:
+    with _FILE_LOCKS_GUARD:
+        return _FILE_LOCKS.setdefault(os.path.realpath(path), FileLockPair())
 
 
 FIRST_LIMIT = 128
@@ -153,68 +163,71 @@ keeps memory flat however large the table. Hundreds of columns need more (256 Ki
 columns, at least), and get it when DuckDB says so."""
 
 
-class DuckDBConnection:
+class DuckDBConnection(Database):
     """One connection to one file, used by one thread at a time.
 
     It connects without a configuration and sets what it needs afterwards: DuckDB refuses a second
     connection of the same process whose configuration differs, and a job's SQL steps connect with none.
     """
 
+    driver_error = duckdb.Error
+
     def __init__(self, path: Path, *, lock_timeout: float, memory_limit: str | None = None) -> None:
         self.path = path
+        self.location = str(path)
         self._lock_timeout = lock_timeout
         self._may_grow = memory_limit is None
         self._mebibytes = FIRST_LIMIT
         self._memory_limit = memory_limit or f"{FIRST_LIMIT}MiB"
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._file: FileId | None = None
-        self._turn = _turn_at(path)
+        self._locks = _locks_of(path)
         self._registered = 0
 
     def open(self) -> None:
-        """Connect, waiting up to the lock timeout for a process that has the file open.
+        """Connect, after waiting up to the lock timeout for a process that has the file open.
 
-        :raises ConfigurationError: there is no such folder, or the file is something else.
-        :raises ConnectionFailedError: another process still has it.
-        :raises DestinationError: it may not be read and written.
+        :raises ConfigurationError: the folder does not exist, or the file is something else.
+        :raises ConnectionFailedError: another process still has it open.
+        :raises DestinationError: it cannot be read and written.
         """
         if self._connection is not None:
             return
-        if self._file is not None:  # after a fatal error, and before a new file is made
-            check_same(self.path, self._file)
+        if self._file is not None:  # after a fatal error, and before a new file is created
+            check_same_file(self.path, self._file)
         check_file(self.path)
         deadline = time.monotonic() + self._lock_timeout
         waited = False
         while True:
             try:
-                with self._turn.opening, disk_errors(self.path):
-                    _make(self.path)
+                with self._locks.opening, disk_errors(self.path):
+                    _create_file(self.path)
                     connection = duckdb.connect(str(self.path))
                 break
             except duckdb.Error as error:
-                busy = who_is_in_the_way(self.path, error)
-                if busy is None:
-                    raise translated(error, self.path) from error
+                holder = lock_holder(self.path, error)
+                if holder is None:
+                    raise translate_error(error, self.path) from error
                 if time.monotonic() >= deadline:
                     raise ConnectionFailedError(
-                        f"{busy}, and still has it after {self._lock_timeout:g} s. End it or wait for it; how long to "
-                        "wait is set by the target's option 'lock_timeout' ('?lock_timeout=5m')"
+                        f"{holder}, still after {self._lock_timeout:g} s. End it, wait for it, or raise the target's "
+                        "option 'lock_timeout' ('?lock_timeout=5m')"
                     ) from error
             if not waited:
-                log.info("%s: waiting up to %g s", busy, self._lock_timeout)
+                log.info("%s: waiting up to %g s", holder, self._lock_timeout)
                 waited = True
             time.sleep(random.uniform(0.05, 0.25))
         try:
-            # The session's zone decides how zoned times are rendered. Extensions are never fetched: what is
-            # needed here is part of the library.
+            # The session's zone decides how zoned times are rendered. Extensions are never downloaded: those that are
+            # needed are part of the library.
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET GLOBAL autoinstall_known_extensions = false")
             connection.execute("SET GLOBAL autoload_known_extensions = false")
             connection.execute("SET GLOBAL memory_limit = ?", [self._memory_limit])
-            self._file = opened_id(self.path)
+            self._file = opened_file_id(self.path)
         except duckdb.Error as error:
             connection.close()
-            raise ConfigurationError(f"the DuckDB settings of {self.path} do not hold: {error}") from error
+            raise ConfigurationError(f"DuckDB rejects the settings of {self.path}: {error}") from error
         except DestinationError:
             connection.close()
             raise
@@ -231,25 +244,30 @@ class DuckDBConnection:
             return
         try:
             # Others of this process may be in a transaction of their own: then the last one to close does it.
-            with self._turn.lock, suppress(duckdb.TransactionException):
+            with self._locks.writing, suppress(duckdb.TransactionException):
                 connection.execute("CHECKPOINT")
         except duckdb.Error as error:
             # What was committed is safe in the log beside the file; the next one to open it carries it over.
             log.warning("%s keeps its write-ahead log: %s", self.path, error)
         finally:
-            with self._turn.opening, suppress(duckdb.Error):
+            with self._locks.opening, suppress(duckdb.Error):
                 connection.close()
 
-    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement and return all its rows."""
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if self._connection is None:
             self.open()
         assert self._connection is not None
         return self._connection.execute(sql, list(parameters)).fetchall()
 
+    def rows_affected(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        return int(self.execute(sql, parameters)[0][0])
+
+    def translated(self, error: duckdb.Error) -> DataSourceError:
+        return translate_error(error, self.path)
+
     @contextmanager
     def arrow_views(self, tables: Sequence[pa.Table]) -> Iterator[list[str]]:
-        """Arrow tables as relations to select from, by quoted name. Enter it before the transaction."""
+        """Arrow tables as relations to select from, by quoted name. Entered before the transaction."""
         if self._connection is None:
             self.open()
         assert self._connection is not None
@@ -262,7 +280,7 @@ class DuckDBConnection:
                 try:
                     connection.register(names[-1], table)
                 except duckdb.Error as error:
-                    raise translated(error, self.path) from error
+                    raise translate_error(error, self.path) from error
             yield [f"temp.main.{quoted(name)}" for name in names]
         finally:
             for name in names:
@@ -270,42 +288,37 @@ class DuckDBConnection:
                     connection.unregister(name)
 
     def transaction(self, work: Callable[[], T]) -> T:
-        """Run ``work`` in one transaction, again from its start where DuckDB says that another was faster.
-
-        Everything ``work`` does must be in the database: what it keeps elsewhere is not undone.
-
-        :raises ConnectionFailedError: still in conflict after the lock timeout.
-        :raises DestinationError: the file is not the one that was opened, or DuckDB refuses the work.
-        """
+        """See ``Database.transaction``. It also starts again with more memory, where DuckDB needs it."""
         deadline = time.monotonic() + self._lock_timeout
         while True:
             try:
-                result = self._attempt(work, self._lock_timeout)
-                self._check_place()
+                result = self._attempt(work)
+                self._check_same_file()
                 return result
             except duckdb.TransactionException as error:
                 if not is_conflict(error):  # the write-ahead log could not be written
                     self._disconnect()
-                    raise translated(error, self.path) from error
+                    raise translate_error(error, self.path) from error
                 if time.monotonic() >= deadline:
                     raise ConnectionFailedError(
-                        f"{self.path}: another writer of this process changes the same tables: {error}"
+                        f"{self.path}: another writer of this process changes the same tables: raise the target's "
+                        f"option 'lock_timeout', or run one job at a time: {error}"
                     ) from error
                 log.debug("another writer was faster, trying again: %s", error)
                 time.sleep(random.uniform(0.005, 0.05))
             except duckdb.OutOfMemoryException as error:
                 if not self._grown():
-                    raise translated(error, self.path) from error
+                    raise translate_error(error, self.path) from error
             except duckdb.FatalException as error:
-                self._disconnect()  # DuckDB refuses everything until the file is opened anew
-                raise translated(error, self.path) from error
+                self._disconnect()  # DuckDB refuses everything until the file is opened again
+                raise translate_error(error, self.path) from error
             except duckdb.Error as error:
-                raise translated(error, self.path) from error
+                raise translate_error(error, self.path) from error
 
-    def _check_place(self) -> None:
-        """Before a commit, so that nothing is written elsewhere; and after it, so that it is certain."""
+    def _check_same_file(self) -> None:
+        """Called before a commit, so that nothing is written elsewhere, and after it, to be certain."""
         if self._file is not None:
-            check_same(self.path, self._file)
+            check_same_file(self.path, self._file)
 
     def _grown(self) -> bool:
         """Allow DuckDB twice the memory, unless a person has set the limit or half of the machine's is used."""
@@ -314,25 +327,28 @@ class DuckDBConnection:
         self._mebibytes *= 2
         self._memory_limit = f"{self._mebibytes}MiB"
         log.info("%s: DuckDB needs more memory for this table: its limit is now %s", self.path, self._memory_limit)
-        self.rows("SET GLOBAL memory_limit = ?", [self._memory_limit])
+        self.execute("SET GLOBAL memory_limit = ?", [self._memory_limit])
         return True
 
-    def _attempt(self, work: Callable[[], T], patience: float) -> T:
-        if not self._turn.lock.acquire(timeout=patience):
-            raise ConnectionFailedError(f"{self.path}: another writer of this process does not come to an end")
+    def _attempt(self, work: Callable[[], T]) -> T:
+        if not self._locks.writing.acquire(timeout=self._lock_timeout):
+            raise ConnectionFailedError(
+                f"{self.path}: another writer of this process has been writing for {self._lock_timeout:g} s: raise the "
+                "target's option 'lock_timeout' ('?lock_timeout=5m')"
+            )
         try:
-            self.rows("BEGIN TRANSACTION")
+            self.execute("BEGIN TRANSACTION")
             try:
-                self._check_place()
+                self._check_same_file()
                 result = work()
-                self.rows("COMMIT")
+                self.execute("COMMIT")
             except BaseException:
                 with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
-                    self.rows("ROLLBACK")
+                    self.execute("ROLLBACK")
                 raise
             return result
         finally:
-            self._turn.lock.release()
+            self._locks.writing.release()
 
 
 def _half_of_memory() -> int:

@@ -1,26 +1,26 @@
-"""DuckDB's types, spelled as its ``DESCRIBE`` spells them."""
+"""A DuckDB file as a target: its types, its SQL dialect, and the options of ``duckdb:///file``."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vdk.plugin.datasource_base.parts import quoted
 
-from ..parquet.file_moves import disk_errors
-from ..sql.database import Database
-from ..sql.incoming import Incoming
-from ..sql.names import check_name, check_table, folded
+from ..filesystem import disk_errors
+from ..names import check_name, fold_ascii, table_exists
+from ..sql.database import Incoming
+from ..sql.target import SqlTarget
 from ..sql.types import Columns, Types
-from ..values import UnfitValueError, is_json
-from .connection import DuckDBConnection, translated
+from ..targets import TargetUrl, path_identity
+from ..values import RefusedValueError, is_json
+from .connection import DuckDBConnection
 
 _FROM_ARROW: dict[pa.DataType, str] = {
     pa.bool_(): "BOOLEAN",
@@ -45,12 +45,11 @@ class DuckDBTypes(Types):
     """https://duckdb.org/docs/stable/sql/data_types/overview"""
 
     database = "DuckDB"
-    plain = _FROM_ARROW
-    uuid = "UUID"
+    simple_types = _FROM_ARROW
     text = "VARCHAR"
     json = "JSON"
-    zoned = "TIMESTAMP WITH TIME ZONE"
-    big = "BIGINT"
+    timestamp_tz = "TIMESTAMP WITH TIME ZONE"
+    bigint = "BIGINT"
     decimal = "DECIMAL"
     integers: ClassVar = {
         "TINYINT": (True, 7),
@@ -65,92 +64,64 @@ class DuckDBTypes(Types):
         "UHUGEINT": (False, 128),
     }
     floats = ("FLOAT", "DOUBLE")
-    ladders = (
+    widening_chains = (
         ("DATE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP", "TIMESTAMP_NS"),
-        (zoned, "TIMESTAMPTZ_NS"),
+        (timestamp_tz, "TIMESTAMPTZ_NS"),
         ("TIME", "TIME_NS"),
     )
 
-    def of_time(self, type_: pa.DataType) -> str | None:
+    def time_type(self, type_: pa.DataType) -> str | None:
         if pa.types.is_timestamp(type_):
             if type_.tz is not None:
-                return "TIMESTAMPTZ_NS" if type_.unit == "ns" else self.zoned
+                return "TIMESTAMPTZ_NS" if type_.unit == "ns" else self.timestamp_tz
             return "TIMESTAMP_NS" if type_.unit == "ns" else "TIMESTAMP"
         if pa.types.is_time(type_):
             return "TIME_NS" if type_.unit == "ns" else "TIME"
         return "INTERVAL" if pa.types.is_duration(type_) else None
 
-    def converted(self, expression: str, source: str, target: str) -> str:
+    def cast_sql(self, expression: str, source: str, target: str) -> str:
         if source == target:
             return expression
         return f"to_json({expression})" if target == self.json else f"CAST({expression} AS {target})"
 
-    def exact_or_null(self, expression: str, source: str, target: str) -> str:
-        if self.is_exact(source, target):
-            return self.converted(expression, source, target)
+    def exact_cast_sql(self, expression: str, source: str, target: str) -> str:
+        if self.is_lossless(source, target):
+            return self.cast_sql(expression, source, target)
         cast = f"TRY_CAST({expression} AS {target})"
         return f"CASE WHEN TRY_CAST({cast} AS {source}) IS NOT DISTINCT FROM {expression} THEN {cast} END"
 
 
 def arrow_expression(name: str, type_: pa.DataType) -> str:
-    """SQL for a plain Arrow column as ``of_arrow`` says it lands; ``name`` is quoted."""
+    """SQL for an Arrow column as the type that ``from_arrow`` returns; ``name`` is quoted."""
     if is_json(type_):
         return f"CAST(CAST({name} AS VARCHAR) AS JSON)"  # through text: DuckDB checks JSON only in this cast
-    if pa.types.is_nested(type_):
-        return f"to_json({name})"
     if pa.types.is_timestamp(type_) and type_.tz is None and type_.unit in ("s", "ms"):
         return f"CAST({name} AS TIMESTAMP)"
     return name
 
 
-T = TypeVar("T")
-_NOTHING = pa.table({"nothing": pa.nulls(0)})
+_NO_COLUMNS = pa.table({"nothing": pa.nulls(0)})
 
 
-class DuckDBDatabase(Database):
+class DuckDBDatabase(DuckDBConnection):
     """One schema of a DuckDB file."""
 
     types = DuckDBTypes()
-    traces_change = False
+    table_ids_change = False
 
     def __init__(self, path: Path, schema: str, *, lock_timeout: float, memory_limit: str | None) -> None:
-        self.where = str(path)
-        self._path = path
+        super().__init__(path, lock_timeout=lock_timeout, memory_limit=memory_limit)
         self._schema = schema
-        self.connection = DuckDBConnection(path, lock_timeout=lock_timeout, memory_limit=memory_limit)
         self._catalog: str | None = None
 
-    def open(self) -> None:
-        self.connection.open()
-
-    def close(self) -> None:
-        self.connection.close()
-
-    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self.connection.rows(sql, parameters)
-
-    def changed(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        return int(self.rows(sql, parameters)[0][0])
-
     @contextmanager
-    def translated(self) -> Iterator[None]:
-        try:
-            yield
-        except duckdb.Error as error:
-            raise translated(error, self._path) from error
-
-    def transaction(self, work: Callable[[], T]) -> T:
-        return self.connection.transaction(work)
-
-    @contextmanager
-    def readable(self, tables: Sequence[pa.Table]) -> Iterator[Callable[[], list[Incoming]]]:
-        # DuckDB takes no table without columns. Such a slice has no rows, and makes its table at most.
-        with self.connection.arrow_views([one if one.num_columns else _NOTHING for one in tables]) as names:
-            incoming = [
-                Incoming.of_arrow(table, self.types, _always(name), arrow_expression)
+    def incoming(self, tables: Sequence[pa.Table]) -> Iterator[list[Incoming]]:
+        # DuckDB rejects a table without columns. Such a batch has no rows, and at most creates its table.
+        with self.arrow_views([table if table.num_columns else _NO_COLUMNS for table in tables]) as names:
+            yield [
+                Incoming.of_arrow(name, table.schema, self.types, arrow_expression)
                 for name, table in zip(names, tables, strict=True)
             ]
-            yield lambda: incoming
 
     def check_values(self, table: pa.Table) -> None:
         for name, column in zip(table.schema.names, table.columns, strict=True):
@@ -160,79 +131,79 @@ class DuckDBDatabase(Database):
             infinite = 2 ** (bits - 1) - 1
             numbers = column.cast(pa.int32() if bits == 32 else pa.int64())
             if pc.any(pc.is_in(numbers, pa.array([infinite, -infinite], numbers.type))).as_py():
-                raise UnfitValueError(
-                    f"column {name!r}: DuckDB takes this {column.type} for infinity: correct it with a transform", name
+                raise RefusedValueError(
+                    f"column {name!r}: DuckDB reads this {column.type} as infinity: correct it with a transform", name
                 )
 
     def check_writable(self) -> None:
-        aside = self._path.with_name(f".{self._path.name}.{uuid.uuid4().hex}.new")
-        with disk_errors(aside):  # the write-ahead log is made when a transaction commits
+        aside = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.new")
+        with disk_errors(aside):  # DuckDB creates the write-ahead log when a transaction commits
             aside.touch()
             aside.unlink()
 
-    def path(self, name: str) -> str:
+    def qualified(self, name: str) -> str:
         return f"{self._schema_path()}.{quoted(name)}"
 
-    def make_schema(self) -> None:
-        self.rows(f"CREATE SCHEMA IF NOT EXISTS {self._schema_path()}")
+    def create_schema(self) -> None:
+        self.execute(f"CREATE SCHEMA IF NOT EXISTS {self._schema_path()}")
 
     def columns(self, name: str) -> Columns | None:
         check_name(name, "a table named")
         self._schema_path()
-        found = self.rows(
+        entries = self.execute(
             "SELECT table_name, 'table' FROM duckdb_tables() WHERE database_name = $1 AND schema_name = $2 "
             "AND lower(table_name) = lower($3) UNION ALL "
             "SELECT view_name, 'view' FROM duckdb_views() WHERE database_name = $1 AND schema_name = $2 "
             "AND lower(view_name) = lower($3)",
             [self._catalog, self._schema, name],
         )
-        # DuckDB's lower() folds letters that its catalog tells apart.
-        if not check_table([(other, kind) for other, kind in found if folded(other) == folded(name)], name):
+        # DuckDB's lower() folds letters that its catalog distinguishes.
+        if not table_exists([(other, kind) for other, kind in entries if fold_ascii(other) == fold_ascii(name)], name):
             return None
-        return {row[0]: _unquoted(row[1]) for row in self.rows(f"DESCRIBE {self.path(name)}")}
+        return {row[0]: _unquoted(row[1]) for row in self.execute(f"DESCRIBE {self.qualified(name)}")}
 
-    def traces(self, names: Collection[str]) -> Mapping[str, int]:
-        """By the oid in the catalog: no other table of the process gets it, and what is done to a table leaves it."""
+    def table_ids(self, names: Collection[str]) -> Mapping[str, int]:
+        """The oid in the catalog: it is unique in the process, and no change of a table changes it."""
         self._schema_path()
-        found = self.rows(
+        rows = self.execute(
             "SELECT table_name, table_oid FROM duckdb_tables() WHERE database_name = $1 AND schema_name = $2 "
-            f"AND table_name IN ({', '.join(self.numbered(len(names), 3))})",
+            f"AND table_name IN ({', '.join(self.placeholders(len(names), 3))})",
             [self._catalog, self._schema, *names],
         )
-        return dict(found)
+        return dict(rows)
 
     def change_type(self, table: str, column: str, existing: str, target: str) -> None:
-        with self._indexes_aside(table):
-            self.rows(
-                f"ALTER TABLE {self.path(table)} ALTER COLUMN {quoted(column)} SET DATA TYPE {target} "
-                f"USING {self.types.converted(quoted(column), existing, target)}"
+        with self._without_indexes(table):
+            self.execute(
+                f"ALTER TABLE {self.qualified(table)} ALTER COLUMN {quoted(column)} SET DATA TYPE {target} "
+                f"USING {self.types.cast_sql(quoted(column), existing, target)}"
             )
 
-    def put_in_place(self, new: str, name: str) -> None:
+    def swap_table(self, new: str, name: str) -> None:
         indexes = self._indexes(name)
-        self.rows(f"DROP TABLE {self.path(name)}")
+        self.execute(f"DROP TABLE {self.qualified(name)}")
         self.rename(new, name)
         for _, sql in indexes:
-            self.rows(sql)
+            self.execute(sql)
 
     @contextmanager
-    def temporary(self, select: str, columns: Sequence[str]) -> Iterator[str]:
-        # In a table DuckDB knows how many keys there are, and how far they reach: it builds its hash table from them,
-        # and skips the row groups of the landed table where none can be.
-        self.rows(f"CREATE OR REPLACE TEMP TABLE _vdk_keys AS {select}")
+    def key_table(self, select: str, columns: Sequence[str]) -> Iterator[str]:
+        # Of a table, DuckDB knows the number of keys and their range: it builds its hash table from them, and skips the
+        # row groups of the landed table that contain none.
+        self.execute(f"CREATE OR REPLACE TEMP TABLE _vdk_keys AS {select}")
         yield "temp.main._vdk_keys"
-        self.rows("DROP TABLE temp.main._vdk_keys")
+        self.execute("DROP TABLE temp.main._vdk_keys")
 
     def _schema_path(self) -> str:
         if self._catalog is None:
-            self._catalog = str(self.rows("SELECT current_catalog()")[0][0])
+            self._catalog = str(self.execute("SELECT current_catalog()")[0][0])
         return f"{quoted(self._catalog)}.{quoted(self._schema)}"
 
     def _indexes(self, name: str) -> list[tuple[str, str]]:
-        """Indexes that people made: name, and the SQL that makes it again."""
+        """Indexes that users created: the name, and the SQL that creates it."""
         return [
             (row[0], row[1])
-            for row in self.rows(
+            for row in self.execute(
                 "SELECT index_name, sql FROM duckdb_indexes() "
                 "WHERE database_name = ? AND schema_name = ? AND table_name = ? AND sql IS NOT NULL",
                 [self._catalog, self._schema, name],
@@ -240,20 +211,42 @@ class DuckDBDatabase(Database):
         ]
 
     @contextmanager
-    def _indexes_aside(self, table: str) -> Iterator[None]:
-        """DuckDB changes no column of a table that has an index; one that is itself indexed not even without it."""
+    def _without_indexes(self, table: str) -> Iterator[None]:
+        """Drop a table's indexes meanwhile: with one, DuckDB changes no column. An indexed column it never changes."""
         indexes = self._indexes(table)
         for name, _ in indexes:
-            self.rows(f"DROP INDEX {self._schema_path()}.{quoted(name)}")
+            self.execute(f"DROP INDEX {self._schema_path()}.{quoted(name)}")
         yield
         for _, sql in indexes:
-            self.rows(sql)
-
-
-def _always(view: str) -> Callable[[Sequence[str]], str]:
-    return lambda names: view
+            self.execute(sql)
 
 
 def _unquoted(type_: str) -> str:
-    """``DESCRIBE`` quotes a type's name where it is a word of SQL too."""
+    """``DESCRIBE`` quotes the name of a type that is an SQL keyword."""
     return type_[1:-1] if type_.startswith('"') and type_.endswith('"') else type_
+
+
+class DuckDBTarget(SqlTarget):
+    """One DuckDB file.
+
+    Options: ``schema`` (default ``main``; created where missing; it contains the states too), ``lock_timeout``
+    (default 30s: how long to wait for a process that has the file open), ``memory_limit`` (as DuckDB spells it; by
+    default little, and more when a table needs it).
+    """
+
+    options = ("schema", "lock_timeout", "memory_limit")
+
+    def __init__(self, target: str | None, *, folder: Path) -> None:
+        url = TargetUrl.parse(target)
+        url.check_options(self.options)
+        self.path = url.file(folder)
+        self.schema = url.schema("main")
+        database = DuckDBDatabase(
+            self.path, self.schema, lock_timeout=url.lock_timeout(), memory_limit=url.options.get("memory_limit")
+        )
+        super().__init__(target, folder=folder, database=database)
+
+    def identity(self) -> str:
+        return f"arrow duckdb:///{path_identity(self.path)}" + (
+            f"?schema={self.schema}" if self.schema != "main" else ""
+        )

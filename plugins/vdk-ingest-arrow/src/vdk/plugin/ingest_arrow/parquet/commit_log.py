@@ -1,22 +1,23 @@
-"""The commit record: every state, and the moves of the last commit. Writing it is what commits.
+"""The commit log: every state, and the file moves of the last commit. Writing to it is the commit.
 
-A small record is a file that is replaced. A large one has a log beside it, and a commit is a line there, so that it
-costs what it changes and not what there is.
+A small log is one file that is replaced. A large one has a second file beside it, and a commit appends a line there, so
+that its cost depends on what it changes and not on the number of states.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, State, StateError
+from vdk.plugin.datasource_base.contract import State, StateError
 from vdk.plugin.datasource_base.parts import CommitUnit, LoggedDocument, StateKey, StoredState
 
-from .file_moves import Move, decoded, disk_errors, encoded
+from ..filesystem import disk_errors
+from ..states import version_conflict
+from .file_moves import Move, decoded, encoded
 
 FORMAT = "vdk-ingest-arrow parquet"
 VERSION = 1
@@ -24,20 +25,24 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a commit changes: states that are stored and forgotten, and the highest version of those ever forgotten."""
+    """What a commit changes.
+
+    :param states: the new states. :param removed: the keys whose states are removed.
+    :param removed_version: the highest version of all states that were ever removed.
+    """
 
     states: Sequence[StoredState] = ()
-    gone: Sequence[StateKey] = ()
-    forgotten: int = 0
+    removed: Sequence[StateKey] = ()
+    removed_version: int = 0
 
 
-class Record:
-    """What was committed: every state, and what is left to do of the last commit.
+class CommitLog:
+    """Every committed state, and what may be left to do of the last commit.
 
-    :ivar moves: of the last commit; those before it have been made.
-    :ivar forgotten: the highest version of the states that were forgotten: none is given twice.
+    :ivar moves: of the last commit; those of earlier commits have been made.
+    :ivar removed_version: the highest version of the removed states: no version is used twice.
 
-    :param path: the record's file. :param aside: where another one is written.
+    :param path: the log's file. :param aside: where a new one is written before it replaces the old one.
     """
 
     def __init__(self, path: Path, aside: Path) -> None:
@@ -45,81 +50,81 @@ class Record:
         self._file = LoggedDocument(path, lambda: aside)
         self.states: dict[StateKey, StoredState] = {}
         self.moves: Sequence[Move] = ()
-        self.forgotten = 0
+        self.removed_version = 0
 
     def refresh(self) -> bool:
-        """Know what others have committed; whether they have.
+        """Read what others have committed. Returns whether they have.
 
-        :raises StateError: the record is damaged, or newer than this program.
+        :raises StateError: the log is damaged, or newer than this program.
         """
         try:
             with disk_errors(self._path):
-                another, document, changes = self._file.refresh()
-            if another:
-                self.states, self.moves, self.forgotten = {}, (), 0
+                replaced, document, changes = self._file.refresh()
+            if replaced:
+                self.states, self.moves, self.removed_version = {}, (), 0
                 if document is not None:
                     _check_format(document, self._path)
-                    self._take(document)
+                    self._apply(document)
             for change in changes:
-                self._take(change)
+                self._apply(change)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self._file.invalidate()
             raise StateError(
-                f"the commit record {self._path} is damaged ({type(error).__name__}: {error}). Put back a copy of it, "
-                "or move it away: every stream is then read from its beginning, and lands again beside what is there"
+                f"the commit log {self._path} is damaged ({type(error).__name__}: {error}). Restore a copy of it, or "
+                "move it elsewhere: every stream is then read from its beginning, and lands again beside existing rows"
             ) from None
         except StateError:
             self._file.invalidate()
             raise
-        return another or bool(changes)
+        return replaced or bool(changes)
 
-    def _take(self, content: Mapping[str, Any]) -> None:
-        for key in content.get("gone", ()):
+    def _apply(self, content: Mapping[str, Any]) -> None:
+        for key in content.get("removed", ()):
             self.states.pop(StateKey(**key), None)
-        for one in map(_stored, content["states"]):
-            self.states[one.key] = one
+        for state in map(_stored, content["states"]):
+            self.states[state.key] = state
         self.moves = [decoded(move) for move in content["moves"]]
-        self.forgotten = int(content["forgotten"])
+        self.removed_version = int(content["removed_version"])
 
-    def swapped(self, units: Sequence[CommitUnit]) -> tuple[Change, list[int]]:
-        """Compare the stored versions with the units' and give what changes, and the versions there are then.
+    def compare_and_swap(self, units: Sequence[CommitUnit]) -> tuple[Change, list[int]]:
+        """Compare the stored versions with the units'. Returns what the commit changes, and the versions after it.
 
-        :raises ConcurrentRunError: one is another version.
+        :raises ConcurrentRunError: a stored version is not the one that its unit expects.
         """
-        states, gone, versions, forgotten = [], [], [], self.forgotten
+        states, removed, versions, removed_version = [], [], [], self.removed_version
         for unit in units:
             stored = self.states.get(unit.key)
             version = stored.version if stored is not None else 0
             if version != unit.version:
-                raise _concurrent(unit, stored)
+                raise version_conflict(unit, version, stored.run_id if stored is not None else None)
             if unit.state is None:
                 versions.append(version)
             elif not unit.state and not unit.reset:
-                gone.append(unit.key)
-                forgotten = max(forgotten, version)
+                removed.append(unit.key)
+                removed_version = max(removed_version, version)
                 versions.append(0)
             else:
-                new = (version or self.forgotten) + 1
+                new = (version or self.removed_version) + 1
                 states.append(StoredState(unit.key, new, unit.state, unit.run_id))
                 versions.append(new)
-        return Change(states, gone, forgotten), versions
+        return Change(states, removed, removed_version), versions
 
     def commit(self, change: Change, moves: Sequence[Move]) -> None:
-        """Write a change: when this returns it is durable, when it raises the record is as it was."""
+        """Write a change: it is durable when this returns; when it raises, the log is unchanged."""
         content = {
-            "gone": [asdict(key) for key in change.gone],
+            "removed": [asdict(key) for key in change.removed],
             "states": list(map(_encoded, change.states)),
-            "forgotten": change.forgotten,
+            "removed_version": change.removed_version,
             "moves": [encoded(move) for move in moves],
         }
         self._file.write(content, lambda: self._whole(change, content))
-        for key in change.gone:
+        for key in change.removed:
             self.states.pop(key, None)
         self.states.update({state.key: state for state in change.states})
-        self.moves, self.forgotten = moves, change.forgotten
+        self.moves, self.removed_version = moves, change.removed_version
 
-    def synced(self) -> None:
-        """Make durable what another process has committed; it may have been killed while it did."""
+    def sync(self) -> None:
+        """Make durable what another process has committed: it may have been killed before it had done so."""
         self._file.sync()
 
     def _whole(self, change: Change, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,20 +133,10 @@ class Record:
             "format": FORMAT,
             "v": VERSION,
             "written_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            "forgotten": change.forgotten,
-            "states": [_encoded(one) for key, one in states.items() if key not in change.gone],
+            "removed_version": change.removed_version,
+            "states": [_encoded(state) for key, state in states.items() if key not in change.removed],
             "moves": content["moves"],
         }
-
-
-def check_state(unit: CommitUnit) -> None:
-    """Raises ``DestinationError`` for a state that JSON cannot write."""
-    try:
-        json.dumps(unit.state, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise DestinationError(
-            f"stream {unit.key.stream!r}, partition {unit.key.partition!r}: the state is no JSON: {error}"
-        ) from error
 
 
 def _check_format(content: Mapping[str, Any], path: Path) -> None:
@@ -149,12 +144,13 @@ def _check_format(content: Mapping[str, Any], path: Path) -> None:
         raise ValueError(f"its format is {content['format']!r}")
     if content["v"] != VERSION:
         raise StateError(
-            f"the commit record {path} has version {content['v']!r}, this program reads version {VERSION}: upgrade it"
+            f"the commit log {path} has version {content['v']!r}, and this program reads version {VERSION}: upgrade "
+            "it, pip install --upgrade vdk-ingest-arrow"
         )
 
 
-def _encoded(one: StoredState) -> dict[str, Any]:
-    return {"key": asdict(one.key), "version": one.version, "run_id": one.run_id, "state": one.state}
+def _encoded(state: StoredState) -> dict[str, Any]:
+    return {"key": asdict(state.key), "version": state.version, "run_id": state.run_id, "state": state.state}
 
 
 def _stored(content: Mapping[str, Any]) -> StoredState:
@@ -162,13 +158,3 @@ def _stored(content: Mapping[str, Any]) -> StoredState:
     if not isinstance(state, dict):
         raise ValueError(f"a state is {str(state)[:80]!r}")
     return StoredState(StateKey(**content["key"]), int(content["version"]), state, str(content["run_id"]))
-
-
-def _concurrent(unit: CommitUnit, stored: StoredState | None) -> ConcurrentRunError:
-    there = f"version {stored.version}, by the run {stored.run_id!r}" if stored is not None else "none"
-    return ConcurrentRunError(
-        f"source {unit.key.source_id!r}, stream {unit.key.stream!r}, partition {unit.key.partition!r}: the run "
-        f"{unit.run_id!r} continues from version {unit.version} of the state, but what is stored is {there}. Another "
-        "run was at work on the same data, and nothing of this commit was kept. Let one run at a time use this source "
-        "and destination, and start again: it continues from what is stored"
-    )

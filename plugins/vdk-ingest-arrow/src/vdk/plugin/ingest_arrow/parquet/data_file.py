@@ -1,4 +1,4 @@
-"""One Parquet file: written row group by row group, and read back the same way."""
+"""Parquet files: written row group by row group, read back the same way, and the rows in them."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ import pyarrow.parquet as pq
 
 from vdk.plugin.datasource_base.contract import DestinationError
 
-from .types import converted
+from .types import cast_column
 
-Columns = dict[str, pa.DataType]
+FileColumns = dict[str, pa.DataType]
 """Column name → type, in the table's order."""
-MOST_ROWS_IN_A_GROUP = 122_880
-"""As DuckDB's: it reads row groups in parallel, one thread each."""
-
+ROW_GROUP_ROWS = 122_880
+"""As in DuckDB, which reads row groups in parallel, one thread each."""
 LARGE = 64 * 1024
-"""Bytes of a column's average value, above which a file keeps no second copy of values."""
+"""Bytes of a column's average value, above which the file stores no second copy of values."""
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class FileFormat:
     """How files are written.
 
     :param compression: as pyarrow calls it.
-    :param file_rows: rows that end a file, where more of them come.
+    :param file_rows: rows after which a new file begins.
     """
 
     compression: str
@@ -38,40 +37,40 @@ class Format:
 
 
 class DataFileWriter:
-    """A file in the making. ``close`` syncs it; until then there is nothing that can be read."""
+    """A file that is being written. It is readable and durable after ``close``."""
 
-    def __init__(self, path: Path, schema: pa.Schema, form: Format) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, file_format: FileFormat) -> None:
         self.path = path
         self.schema = schema
         self.rows = 0
         self._file = path.open("xb")
-        self._form = form
+        self._file_format = file_format
         self._writer: pq.ParquetWriter | None = None
 
     def write(self, table: pa.Table) -> None:
-        """Append rows whose columns are the file's, in any order."""
+        """Append rows that have the file's columns, in any order."""
         if self._writer is None:
             self._writer = self._writer_for(table)
-        self._writer.write_table(table.select(self.schema.names), row_group_size=MOST_ROWS_IN_A_GROUP)
+        self._writer.write_table(table.select(self.schema.names), row_group_size=ROW_GROUP_ROWS)
         self.rows += table.num_rows
 
     def _writer_for(self, table: pa.Table) -> pq.ParquetWriter:
-        """Columns of large values have no dictionary and no statistics, which would be copies of the values."""
+        """Columns of large values get neither dictionary nor statistics, which would copy the values."""
         rows = max(table.num_rows, 1)
         small = [name for name in table.schema.names if table.column(name).nbytes / rows <= LARGE]
         all_small = len(small) == table.num_columns
-        # Files of one table are of one type per column, so Arrow's own description of them is right for all.
+        # A column has one type in all files of a table, so Arrow's own schema holds for all of them.
         return pq.ParquetWriter(
             self._file,
             self.schema,
-            compression=self._form.compression,
+            compression=self._file_format.compression,
             store_schema=True,
             use_dictionary=True if all_small else small,
             write_statistics=True if all_small else small,
         )
 
     def close(self) -> None:
-        """Finish the file and make it durable. Idempotent."""
+        """Complete the file and make it durable. Idempotent."""
         if self._file.closed:
             return
         try:
@@ -82,8 +81,8 @@ class DataFileWriter:
             self._file.close()
 
     def abandon(self) -> None:
-        """Close a file that is not read again."""
-        with suppress(OSError):  # the disk may be full still
+        """Close a file that nobody will read."""
+        with suppress(OSError):  # the disk may still be full
             self._finish()
         with suppress(OSError):
             self._file.close()
@@ -95,46 +94,46 @@ class DataFileWriter:
 
 
 class Rows(ABC):
-    """Rows with a type for each column, that can be gone through more than once."""
+    """Rows with a type for each column, which can be read more than once."""
 
     def __init__(self, schema: pa.Schema) -> None:
-        self.types: Columns = {field.name: field.type for field in schema if not pa.types.is_null(field.type)}
-        self.waiting = [field.name for field in schema if pa.types.is_null(field.type)]
-        """Columns without any value yet, which become columns when one comes."""
+        self.types: FileColumns = {field.name: field.type for field in schema if not pa.types.is_null(field.type)}
+        self.untyped = [field.name for field in schema if pa.types.is_null(field.type)]
+        """FileColumns without any value yet, which become columns when one comes."""
         self.count: int | None = None
-        """How many rows, where that is known."""
+        """The number of rows, where it is known."""
 
     @abstractmethod
     def tables(self, names: Iterable[str] | None = None) -> Iterator[pa.Table]:
-        """The rows in pieces of bounded size, all columns or some."""
+        """The rows in tables of bounded size, with all columns or some."""
 
     def fits(self, name: str, type_: pa.DataType) -> bool:
-        """Whether every value of a column survives as another type."""
+        """Whether every value of a column survives in another type."""
         if name not in self.types or self.types[name] == type_:
             return True
         try:
-            for piece in self.tables([name]):
-                converted(piece.column(name), type_)
+            for table in self.tables([name]):
+                cast_column(table.column(name), type_)
         except pa.ArrowInvalid:
             return False
         return True
 
     def has_values(self) -> bool:
         """Whether any value of any column is not NULL."""
-        return any(column.null_count < len(column) for piece in self.tables() for column in piece.columns)
+        return any(column.null_count < len(column) for table in self.tables() for column in table.columns)
 
-    def conformed(self, columns: Columns) -> Iterator[pa.Table]:
-        """The rows in pieces with exactly these columns: NULL where a column is missing."""
-        for piece in self.tables():
+    def conformed(self, columns: FileColumns) -> Iterator[pa.Table]:
+        """The rows in tables with exactly these columns: NULL where a column is missing."""
+        for table in self.tables():
             arrays = [
-                converted(piece.column(name), type_) if name in self.types else pa.nulls(piece.num_rows, type_)
+                cast_column(table.column(name), type_) if name in self.types else pa.nulls(table.num_rows, type_)
                 for name, type_ in columns.items()
             ]
             yield pa.table(dict(zip(columns, arrays, strict=True)))
 
 
 class RowsInMemory(Rows):
-    """A table, in the form files have."""
+    """Rows of an Arrow table whose types are those of files."""
 
     def __init__(self, table: pa.Table) -> None:
         super().__init__(table.schema)
@@ -146,7 +145,7 @@ class RowsInMemory(Rows):
 
 
 class RowsInFile(Rows):
-    """A file."""
+    """Rows of a file."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(file_schema(path))
@@ -154,20 +153,20 @@ class RowsInFile(Rows):
 
     def tables(self, names: Iterable[str] | None = None) -> Iterator[pa.Table]:
         with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(MOST_ROWS_IN_A_GROUP, columns=list(names) if names is not None else None):
+            for batch in file.iter_batches(ROW_GROUP_ROWS, columns=list(names) if names is not None else None):
                 yield pa.Table.from_batches([batch])
 
 
 def file_schema(path: Path) -> pa.Schema:
-    """What a file says about itself.
+    """The schema of a file.
 
-    :raises DestinationError: for a file that is damaged.
+    :raises DestinationError: the file is damaged.
     """
     try:
         return pq.read_schema(path)
     except pa.ArrowInvalid as error:
-        raise DestinationError(f"{path} is damaged: {error}. Put back a copy of it, or move it away") from error
+        raise DestinationError(f"{path} is damaged: {error}. Restore a copy of it, or move it elsewhere") from error
 
 
-def schema_of(columns: Columns) -> pa.Schema:
+def schema_of(columns: FileColumns) -> pa.Schema:
     return pa.schema(list(columns.items()))

@@ -1,7 +1,7 @@
-"""Rows set aside in files until the state that covers them comes, or until a snapshot is whole.
+"""Staged rows: they wait in files for the state that covers them, or for a complete snapshot.
 
-Each stream and partition has a folder of its own under ``_vdk/staged``, found again by its name: what a killed run left
-there is dropped with it. The files have no suffix, so that no reader takes them for data.
+Each stream and partition has a folder of its own under ``_vdk/staged``, which the next run finds by its name and drops.
+The files have no suffix, so that no reader mistakes them for data.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import pyarrow as pa
 from vdk.plugin.datasource_base.contract import ConcurrentRunError
 from vdk.plugin.datasource_base.parts import StateKey, TableSpec
 
-from .data_file import DataFileWriter, Format, Rows, schema_of
-
-ALL_PARTITIONS = "*"
+from ..names import ALL_PARTITIONS
+from ..states import staged_rows_dropped
+from .data_file import DataFileWriter, FileFormat, Rows, schema_of
 
 
 @dataclass(slots=True)
 class StagedFile:
-    """Some staged rows of a table, in a file that may still grow."""
+    """Staged rows of one table, in a file that may still grow."""
 
     spec: TableSpec
     writer: DataFileWriter
@@ -38,105 +38,105 @@ class StagedFile:
         return self.writer.path
 
 
-class Staging:
-    """What this run has set aside, by key.
+class StagedFiles:
+    """The files that this run has staged, by key.
 
     :param landing: the folder that every commit empties first.
     """
 
-    def __init__(self, folder: Path, form: Format, *, landing: Path) -> None:
+    def __init__(self, folder: Path, file_format: FileFormat, *, landing: Path) -> None:
         self._folder = folder
         self._landing = landing
-        self._form = form
+        self._file_format = file_format
         self._files: dict[StateKey, list[StagedFile]] = {}
         self._published: set[StateKey] = set()
 
     def add(self, key: StateKey, incoming: Sequence[tuple[TableSpec, Rows]], run_id: str) -> None:
-        """Write rows behind those that are there: in one file, until its columns change or it has enough rows.
+        """Stage rows after the earlier ones: in one file, until its columns change or it has enough rows.
 
-        :raises ConcurrentRunError: where another run drops them at this very moment.
+        :raises ConcurrentRunError: another run drops them at the same moment.
         """
         self._published.discard(key)
         folder = self._folder_of(key)
         for spec, rows in incoming:
             staged = self._files.setdefault(key, [])
             last = next((file for file in reversed(staged) if file.spec.name == spec.name), None)
-            # Rows without a value say so, for want of another column.
-            schema = schema_of(rows.types or dict.fromkeys(rows.waiting, pa.null()))
-            if last is None or last.writer.schema != schema or last.writer.rows >= self._form.file_rows:
+            # Rows without any value need a column too.
+            schema = schema_of(rows.types or dict.fromkeys(rows.untyped, pa.null()))
+            if last is None or last.writer.schema != schema or last.writer.rows >= self._file_format.file_rows:
                 if last is not None:
                     last.writer.close()
-                last = StagedFile(spec, self._begun(key, folder / uuid.uuid4().hex, schema), run_id)
+                last = StagedFile(spec, self._new_file(key, folder / uuid.uuid4().hex, schema), run_id)
                 staged.append(last)
-            for piece in rows.tables(schema.names):
-                last.writer.write(piece)
+            for table in rows.tables(schema.names):
+                last.writer.write(table)
 
-    def _begun(self, key: StateKey, path: Path, schema: pa.Schema) -> DataFileWriter:
-        """Other runs drop the folder under the lock, and rows are set aside without it."""
+    def _new_file(self, key: StateKey, path: Path, schema: pa.Schema) -> DataFileWriter:
+        """Rows are staged without the lock under which another run drops the folder."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return DataFileWriter(path, schema, self._form)
+            return DataFileWriter(path, schema, self._file_format)
         except FileNotFoundError as error:
             if not self._folder.parent.exists():
                 raise
-            raise _dropped(key, path) from error
+            raise staged_rows_dropped(key, path) from error
 
     def finished(self, key: StateKey) -> list[StagedFile]:
-        """What is set aside, every file closed and durable.
+        """The files of a key, each closed and durable.
 
-        :raises ConcurrentRunError: where another run has dropped some of it.
+        :raises ConcurrentRunError: another run has dropped some of them.
         """
         files = self._files.get(key, [])
         for file in files:
             file.writer.close()
-        if gone := [file for file in files if not file.path.exists()]:
-            raise _dropped(key, gone[0].path)
+        if missing := [file for file in files if not file.path.exists()]:
+            raise staged_rows_dropped(key, missing[0].path)
         return files
 
     def has(self, key: StateKey, run_id: str) -> bool:
-        """Whether a run has set rows aside that have not landed yet."""
-        return any(one.run_id == run_id and one.path.exists() for one in self._files.get(key, ()))
+        """Whether a run has staged rows that have not landed yet."""
+        return any(file.run_id == run_id and file.path.exists() for file in self._files.get(key, ()))
 
     def landed(self, key: StateKey) -> None:
-        """Forget what a commit has taken, and remove what it has written anew instead of taking it. What another run
-        has set aside in the same folder is let alone."""
-        with suppress(OSError):  # else the next run does it
-            for one in self._files.pop(key, ()):
-                one.path.unlink(missing_ok=True)
+        """Forget the files that a commit has moved into tables, and remove those that it rewrote instead. Files of
+        another run in the same folder stay."""
+        with suppress(OSError):  # what is left, the next run removes
+            for file in self._files.pop(key, ()):
+                file.path.unlink(missing_ok=True)
             self._folder_of(key).rmdir()
 
     def published(self, key: StateKey) -> None:
-        """Forget what a snapshot has taken, but that it has: the same again must not publish an empty table."""
+        """As ``landed``, and remember it: the same snapshot again must not publish an empty table."""
         if self._files.get(key):
             self._published.add(key)
         self.landed(key)
 
-    def expect_unpublished(self, key: StateKey) -> None:
-        """Raises ``ConcurrentRunError`` where ``published`` was said, and nothing was set aside since."""
+    def check_unpublished(self, key: StateKey) -> None:
+        """Raises ``ConcurrentRunError`` where the key is published, and nothing was staged since."""
         if key in self._published:
             raise ConcurrentRunError(
-                f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: what was set aside is "
-                "published already"
+                f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: the staged rows are "
+                "published already: run again"
             )
 
     def discard(self, key: StateKey) -> None:
-        """Drop what is set aside for a key, by this run or by another; for ``"*"``, of every partition."""
-        for mine in {*self._files, *self._published}:
-            same = (mine.source_id, mine.stream, mine.table) == (key.source_id, key.stream, key.table)
-            if same and key.partition in (mine.partition, ALL_PARTITIONS):
-                self._published.discard(mine)
-                for one in self._files.pop(mine, ()):
-                    one.writer.abandon()
+        """Drop the staged files of a key, of this run or an earlier one; for ``"*"``, of every partition."""
+        for staged in {*self._files, *self._published}:
+            same = (staged.source_id, staged.stream, staged.table) == (key.source_id, key.stream, key.table)
+            if same and key.partition in (staged.partition, ALL_PARTITIONS):
+                self._published.discard(staged)
+                for file in self._files.pop(staged, ()):
+                    file.writer.abandon()
         folder = self._folder_of(key)
         folder = folder.parent if key.partition == ALL_PARTITIONS else folder
         if folder.exists():
-            # in one step: another run may be setting rows aside there
+            # in one step: another run may be staging rows there
             aside = self._landing / uuid.uuid4().hex
             folder.rename(aside)
             shutil.rmtree(aside)
 
     def close(self) -> None:
-        """Let go of the files. What is set aside stays, for the next run to drop."""
+        """Close the files. They stay on the disk, for the next run to drop."""
         for files in self._files.values():
             for file in files:
                 file.writer.abandon()
@@ -144,14 +144,6 @@ class Staging:
 
     def _folder_of(self, key: StateKey) -> Path:
         return self._folder / _digest(key.source_id, key.stream, key.table) / _digest(key.partition)
-
-
-def _dropped(key: StateKey, path: Path) -> ConcurrentRunError:
-    return ConcurrentRunError(
-        f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: rows that this run had "
-        f"set aside in {path} are gone: another run of the same source has begun and dropped them. "
-        "Nothing of this commit was kept. Let one run at a time use this source and destination"
-    )
 
 
 def _digest(*parts: str) -> str:

@@ -1,7 +1,7 @@
-"""One table's folder: which files are its data, and how new ones come in.
+"""One table: the data files in its folder, how new ones join them, and which columns they have.
 
-The newest file sorts first, and has every column of the table: readers that take the first file for all (pyarrow,
-DuckDB, polars) then know all columns, rather than miss the later ones without a word.
+The newest file sorts first, and has every column of the table: readers that use the columns of the first file
+(pyarrow, DuckDB, polars) then see all of them, rather than silently miss the later ones.
 """
 
 from __future__ import annotations
@@ -9,42 +9,48 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import DestinationError
+from vdk.plugin.datasource_base.parts import SchemaChange, TableSpec
 
-from .data_file import MOST_ROWS_IN_A_GROUP, Columns, DataFileWriter, Format, Rows, RowsInFile, schema_of
+from ..names import check_distinct, check_name, folder_name
+from .data_file import ROW_GROUP_ROWS, DataFileWriter, FileColumns, FileFormat, Rows, RowsInFile, schema_of
 from .file_moves import DATA_FILE, Add, Move, Swap
-from .storage_root import CONTROL, Lake, folder_name
+from .storage_root import CONTROL, StorageRoot
+from .types import TEXT, candidates, fallback_type, file_type
 
 _FIRST = 9_999_999_999
 """Positions count down from here, so that the newest file sorts first."""
 SMALL = 8 * 2**20
 """Bytes below which a file is small. Opening a file costs about as much as reading a megabyte of it."""
+Landed = Callable[[], Iterable[Rows]]
+"""Returns rows that have landed, from the first, each time it is called."""
 
 
 @dataclass(slots=True)
 class LandingFile:
-    """A file that is about to join a table: where it is, and what is in it."""
+    """A file that is about to join a table, and its columns."""
 
     path: Path
-    columns: Columns
+    columns: FileColumns
 
 
 class TableFolder:
-    """A table as it is under the lock.
+    """A table's folder, used while the lock is held.
 
-    :raises DestinationError: for a name that no folder can have, or that another table has but for its case.
+    :raises DestinationError: for a name that no folder can have, or that differs from another table's in case only.
     """
 
-    def __init__(self, lake: Lake, name: str) -> None:
-        self._lake = lake
+    def __init__(self, storage: StorageRoot, name: str) -> None:
+        self._storage = storage
         self.name = name
-        self.path = lake.root / folder_name(name)
+        self.path = storage.root / folder_name(name)
         self._check()
         names = _data_names(self.path)
         self._count = len(names)
@@ -53,79 +59,82 @@ class TableFolder:
 
     @property
     def position(self) -> int:
-        """Of its newest file. It only goes down, whoever writes, replaces or merges: a folder in which it is higher
-        than it was has lost files."""
+        """The position of the newest file. It only decreases, whoever writes, replaces or merges: a folder in which it
+        has increased has lost files."""
         return self._position
 
-    def columns(self) -> Columns | None:
-        """Its columns, which are those of its newest file; None where it has none."""
+    def columns(self) -> FileColumns | None:
+        """The table's columns, which are those of its newest file; None without any file."""
         return RowsInFile(self.path / self._newest).types if self._newest else None
 
     def rows(self) -> Iterable[Rows]:
-        """All its rows, the oldest first; no file is opened before its turn."""
+        """All rows, the oldest first; each file is opened when its turn comes."""
         return map(RowsInFile, self._files())
 
     def has_small_files(self, number: int) -> bool:
-        """Whether at least so many of its files are small."""
+        """Whether at least ``number`` of its files are small."""
         return self._count >= number and sum(map(_is_small, self._files())) >= number
 
-    def appended(self, files: Sequence[LandingFile], columns: Columns, form: Format) -> list[Move]:
-        """Moves by which files join the table, whose columns are ``columns`` from then on, with their types as yet."""
-        relative = self._lake.relative
+    def appended(self, files: Sequence[LandingFile], columns: FileColumns, file_format: FileFormat) -> list[Move]:
+        """Moves by which files join the table, which has ``columns`` afterwards; no column changes its type."""
+        relative = self._storage.relative
         return [
-            Add(relative(one.path), relative(self.path / self._next_name()))
-            for one in self._complete(files, columns, form)
+            Add(relative(file.path), relative(self.path / self._next_name()))
+            for file in self._complete(files, columns, file_format)
         ]
 
-    def replaced(self, files: Sequence[LandingFile], columns: Columns, form: Format) -> list[Move]:
-        """Moves by which files take the place of all there are."""
-        folder = self._new_folder()
-        return self._swapped(folder, files, columns, form)
+    def replaced(self, files: Sequence[LandingFile], columns: FileColumns, file_format: FileFormat) -> list[Move]:
+        """Moves by which files take the place of all existing ones."""
+        return self._swapped(self._new_folder(), files, columns, file_format)
 
     def rebuilt(
-        self, files: Sequence[LandingFile], columns: Columns, form: Format, *, merge: bool = False
+        self, files: Sequence[LandingFile], columns: FileColumns, file_format: FileFormat, *, merge: bool = False
     ) -> list[Move]:
-        """Moves by which files join the table while its own are written anew: those with a column that gets another
-        type, and, to be merged into one, those that are small. The others are linked."""
+        """Moves by which files join the table while existing ones are rewritten: those with a column that changes its
+        type and, under ``merge``, small ones, which become one file. The others are linked."""
         folder = self._new_folder()
         small = []
         for old in self._files():
             rows = RowsInFile(old)
-            wanted = {name: columns[name] for name in rows.types}
+            types = {name: columns[name] for name in rows.types}
             if merge and _is_small(old):
                 small.append(rows)
-            elif wanted == rows.types:
+            elif types == rows.types:
                 _link(old, folder / old.name)
             else:
-                write_rows(folder / old.name, [rows], wanted, form)
-        merged = [self._written(small, columns, form)] if small else []
-        return self._swapped(folder, [*merged, *files], columns, form)
+                write_rows(folder / old.name, [rows], types, file_format)
+        merged = [self._written(small, columns, file_format)] if small else []
+        return self._swapped(folder, [*merged, *files], columns, file_format)
 
-    def _swapped(self, folder: Path, files: Sequence[LandingFile], columns: Columns, form: Format) -> list[Move]:
+    def _swapped(
+        self, folder: Path, files: Sequence[LandingFile], columns: FileColumns, file_format: FileFormat
+    ) -> list[Move]:
         marker = ""
-        for one in self._complete(files, columns, form):
+        for file in self._complete(files, columns, file_format):
             marker = self._next_name()
-            os.replace(one.path, folder / marker)
-        relative = self._lake.relative
-        aside = self._lake.landing / f"{folder.name}.old"
+            os.replace(file.path, folder / marker)
+        relative = self._storage.relative
+        aside = self._storage.landing / f"{folder.name}.old"
         return [Swap(relative(folder), relative(self.path), relative(aside), marker)]
 
-    def _complete(self, files: Sequence[LandingFile], columns: Columns, form: Format) -> list[LandingFile]:
-        """The files, and behind them one without rows where the last one lacks some of the columns."""
+    def _complete(
+        self, files: Sequence[LandingFile], columns: FileColumns, file_format: FileFormat
+    ) -> list[LandingFile]:
+        """The files, followed by one without rows where the last one lacks some of the columns."""
         if files and files[-1].columns.keys() == columns.keys():
             return list(files)
-        return [*files, self._written([], columns, form)]
+        return [*files, self._written([], columns, file_format)]
 
-    def _written(self, rows: Sequence[Rows], columns: Columns, form: Format) -> LandingFile:
-        path = self._lake.landing / uuid.uuid4().hex
-        write_rows(path, rows, columns, form)
+    def _written(self, rows: Sequence[Rows], columns: FileColumns, file_format: FileFormat) -> LandingFile:
+        path = self._storage.landing / uuid.uuid4().hex
+        write_rows(path, rows, columns, file_format)
         return LandingFile(path, columns)
 
     def _files(self) -> list[Path]:
         return [self.path / name for name in sorted(_data_names(self.path), reverse=True)]
 
     def _new_folder(self) -> Path:
-        folder = self._lake.landing / f"{uuid.uuid4().hex}.new"
+        folder = self._storage.landing / f"{uuid.uuid4().hex}.new"
         folder.mkdir()
         return folder
 
@@ -136,12 +145,12 @@ class TableFolder:
     def _check(self) -> None:
         if (self.path / CONTROL).exists():
             raise DestinationError(
-                f"table {self.name!r}: its folder {self.path} is a Parquet target of its own, with tables in it: give "
+                f"table {self.name!r}: its folder {self.path} is a Parquet target itself, with tables in it: give "
                 "the table another name with destination_table"
             )
-        there = _names_in(self._lake.root)
-        fold = self._lake.fold
-        for other in there if self.path.name not in there else ():
+        folders = _names_in(self._storage.root)
+        fold = self._storage.fold
+        for other in folders if self.path.name not in folders else ():
             if fold(other) == fold(self.path.name):
                 raise DestinationError(
                     f"the folders {self.path.name!r} and {other!r} differ in upper and lower case or in the form of "
@@ -155,19 +164,11 @@ def has_data(folder: Path) -> bool:
     return bool(_data_names(folder))
 
 
-def _data_names(folder: Path) -> list[str]:
-    return [name for name in _names_in(folder) if DATA_FILE.fullmatch(name)]
-
-
-def _is_small(path: Path) -> bool:
-    return path.stat().st_size < SMALL
-
-
-def write_rows(path: Path, rows: Sequence[Rows], columns: Columns, form: Format) -> None:
+def write_rows(path: Path, rows: Sequence[Rows], columns: FileColumns, file_format: FileFormat) -> None:
     """Write a file with these columns, and make it durable."""
-    writer = DataFileWriter(path, schema_of(columns), form)
+    writer = DataFileWriter(path, schema_of(columns), file_format)
     try:
-        for group in _groups(piece for row in rows for piece in row.conformed(columns)):
+        for group in _row_groups(table for source in rows for table in source.conformed(columns)):
             writer.write(group)
         writer.close()
     except BaseException:
@@ -176,16 +177,20 @@ def write_rows(path: Path, rows: Sequence[Rows], columns: Columns, form: Format)
         raise
 
 
-def _groups(pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Small pieces together, so that they become one row group."""
-    waiting: list[pa.Table] = []
-    for piece in pieces:
-        waiting.append(piece)
-        if sum(one.num_rows for one in waiting) >= MOST_ROWS_IN_A_GROUP:
-            yield pa.concat_tables(waiting)
-            waiting = []
-    if waiting:
-        yield pa.concat_tables(waiting)
+def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Small tables are joined to one row group."""
+    group: list[pa.Table] = []
+    for table in tables:
+        group.append(table)
+        if sum(table.num_rows for table in group) >= ROW_GROUP_ROWS:
+            yield pa.concat_tables(group)
+            group = []
+    if group:
+        yield pa.concat_tables(group)
+
+
+def _data_names(folder: Path) -> list[str]:
+    return [name for name in _names_in(folder) if DATA_FILE.fullmatch(name)]
 
 
 def _names_in(folder: Path) -> list[str]:
@@ -193,6 +198,10 @@ def _names_in(folder: Path) -> list[str]:
         return os.listdir(folder)
     except FileNotFoundError:
         return []
+
+
+def _is_small(path: Path) -> bool:
+    return path.stat().st_size < SMALL
 
 
 def _link(old: Path, new: Path) -> None:
@@ -203,3 +212,67 @@ def _link(old: Path, new: Path) -> None:
         shutil.copyfile(old, new)
         with new.open("rb") as file:
             os.fsync(file.fileno())
+
+
+# Columns.
+
+
+def declared_columns(spec: TableSpec) -> FileColumns:
+    """The declared columns that have a type. One of Arrow's null type waits for a value that shows its type."""
+    if spec.schema is None:
+        return {}
+    return {field.name: file_type(field.type) for field in spec.schema if not pa.types.is_null(field.type)}
+
+
+def settle_columns(
+    spec: TableSpec, columns: FileColumns, incoming: Sequence[Rows], landed: Landed = tuple
+) -> FileColumns:
+    """``columns`` and those of the incoming rows, each with the type that fits all rows.
+
+    :param landed: the rows that have these columns already, which are read where a type is about to change.
+    :raises DestinationError: a type may not change, or readers treat two names as one.
+    """
+    result = dict(columns)
+    for index, rows in enumerate(incoming):
+        for name, type_ in rows.types.items():
+            if name not in result:
+                check_name(name, f"table {spec.name!r}: a column named")
+                result[name] = type_
+            elif result[name] != type_:
+                earlier = [*incoming[:index]]
+                untyped = set(columns.values()) == {TEXT} and not any(
+                    part.has_values() for part in chain(landed(), earlier)
+                )
+                result[name] = type_ if untyped else _common_type(spec, name, result[name], rows, landed, earlier)
+    check_distinct(result, spec.name)
+    return result
+
+
+def changed_types(spec: TableSpec, before: FileColumns, after: FileColumns) -> list[SchemaChange]:
+    """The columns that have another type than before."""
+    return [
+        SchemaChange(spec.name, name, str(before[name]), str(type_))
+        for name, type_ in after.items()
+        if before.get(name, type_) != type_
+    ]
+
+
+def _common_type(
+    spec: TableSpec, name: str, existing: pa.DataType, rows: Rows, landed: Landed, earlier: Sequence[Rows]
+) -> pa.DataType:
+    incoming = rows.types[name]
+    possible = candidates(existing, incoming)
+    if not spec.evolve:
+        possible = [existing] if possible else []
+    for type_ in possible:
+        if rows.fits(name, type_) and (
+            type_ == existing or all(part.fits(name, type_) for part in chain(landed(), earlier))
+        ):
+            return type_
+    if not spec.evolve:
+        raise DestinationError(
+            f"table {spec.name!r}, column {name!r}: the column is {existing}, the rows bring {incoming}, and "
+            "on_schema_change = 'freeze' does not allow a new type. Convert the values with a transform, or set "
+            "on_schema_change = 'evolve'"
+        )
+    return fallback_type(existing, incoming)

@@ -1,4 +1,4 @@
-"""Column types in Parquet files: the form a column is kept in, and what it becomes when another type comes."""
+"""The types of Parquet columns: which one a column is stored as, and what it becomes when another type comes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from vdk.plugin.datasource_base.contract import JSON_TYPE, DestinationError
 from vdk.plugin.datasource_base.parts import to_json
 
-from ..values import UnfitValueError, is_json, plain_table
+from ..values import RefusedValueError, fit_types, is_json, json_text
 
 TEXT = pa.string()
 _INTEGERS = (
@@ -23,32 +23,33 @@ _DIGITS = {8: 3, 16: 5, 32: 10, 64: 20}
 _FINER = ("s", "ms", "us", "ns")
 
 
-def stored_table(table: pa.Table, label: str) -> pa.Table:
-    """The same values in types that come back from a file as they were written. Columns without a type stay.
+def file_table(table: pa.Table, label: str) -> pa.Table:
+    """The same values in types that a file returns as they were written. Columns without a type stay.
 
     :param label: the table's name, for errors.
-    :raises DestinationError: for a type that Parquet has no form for.
+    :raises RefusedValueError: for a value that no file can store.
+    :raises DestinationError: for a type that Parquet lacks.
     """
     columns = {}
     for name, column in zip(table.schema.names, table.columns, strict=True):
         try:
-            columns[name] = _stored(column, label, name)
+            columns[name] = _file_column(column, label, name)
         except pa.ArrowInvalid as error:
-            raise UnfitValueError(f"table {label!r}, column {name!r}: {error}", name) from error
+            raise RefusedValueError(f"table {label!r}, column {name!r}: {error}", name) from error
         except pa.ArrowNotImplementedError as error:
             raise DestinationError(f"table {label!r}, column {name!r}: {error}") from error
     return pa.table(columns)
 
 
-def stored_type(type_: pa.DataType) -> pa.DataType:
-    """The form of a declared column that has a type."""
-    return stored_table(pa.table({"declared": pa.chunked_array([], type_)}), "").schema.field(0).type
+def file_type(type_: pa.DataType) -> pa.DataType:
+    """What a declared column is stored as."""
+    return file_table(pa.table({"declared": pa.chunked_array([], type_)}), "").schema.field(0).type
 
 
 def candidates(existing: pa.DataType, incoming: pa.DataType) -> list[pa.DataType]:
-    """The types that both may become if every value survives, the one there is first. Else it is ``last_resort``.
+    """The types that both may become if every value survives, the existing one first. Else it is ``fallback_type``.
 
-    Where values fit it, the existing type stays: another one means that every file is written anew.
+    The existing type stays where values fit it: another one means that every file is rewritten.
     """
     if existing in _INTEGERS and incoming in _INTEGERS:
         return [existing, *_wider_integers(existing, incoming)]
@@ -69,13 +70,13 @@ def candidates(existing: pa.DataType, incoming: pa.DataType) -> list[pa.DataType
     return []
 
 
-def last_resort(existing: pa.DataType, incoming: pa.DataType) -> pa.DataType:
+def fallback_type(existing: pa.DataType, incoming: pa.DataType) -> pa.DataType:
     """The type that takes every value of both."""
     return JSON_TYPE if is_json(existing) or is_json(incoming) else TEXT
 
 
-def converted(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
-    """The column in one of its candidates, or in its last resort.
+def cast_column(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
+    """The column in one of its candidates, or in its fallback type.
 
     :raises pa.ArrowInvalid: a value does not survive.
     """
@@ -102,9 +103,9 @@ def _check_same(back: pa.ChunkedArray, column: pa.ChunkedArray) -> None:
         raise pa.ArrowInvalid("a value does not survive")
 
 
-def _stored(column: pa.ChunkedArray, label: str, name: str) -> pa.ChunkedArray:
+def _file_column(column: pa.ChunkedArray, label: str, name: str) -> pa.ChunkedArray:
     type_ = column.type
-    # Nanoseconds stay what they are: unlike databases, files have them with a zone, and for durations.
+    # Nanoseconds stay: unlike databases, files have them with a zone, and for durations.
     if pa.types.is_duration(type_):
         return column
     if pa.types.is_timestamp(type_):
@@ -114,33 +115,31 @@ def _stored(column: pa.ChunkedArray, label: str, name: str) -> pa.ChunkedArray:
             f"table {label!r}, column {name!r}: Parquet has no type for intervals of months, days and nanoseconds: "
             "make it a duration, or text, with a transform"
         )
-    column = plain_table(pa.table({name: column}), label).column(0)
+    column = fit_types(pa.table({name: column}), label).column(0)
     if pa.types.is_string(column.type):
-        column.validate(full=True)  # a file whose text is not UTF-8 cannot be read again
+        column.validate(full=True)  # a file with text that is not UTF-8 cannot be read
     if pa.types.is_time32(column.type):
         return column.cast(pa.time32("ms"))
-    if pa.types.is_nested(column.type):
-        return _chunked([None if one is None else to_json(one) for one in column.to_pylist()], JSON_TYPE)
     return column
 
 
 def _wider_integers(existing: pa.DataType, incoming: pa.DataType) -> list[pa.DataType]:
-    signed = [pa.types.is_signed_integer(one) for one in (existing, incoming)]
+    signed = [pa.types.is_signed_integer(type_) for type_ in (existing, incoming)]
     if all(signed) or not any(signed):
-        return [max(existing, incoming, key=lambda one: int(one.bit_width))]
-    # An unsigned one of 32 bits fits a signed one of 64; one of 64 bits and a sign fit no integer.
+        return [max(existing, incoming, key=lambda type_: int(type_.bit_width))]
+    # An unsigned integer of 32 bits fits a signed one of 64 bits; one of 64 bits fits no signed integer.
     return [pa.int64(), pa.decimal128(20, 0)]
 
 
 def _digits(type_: pa.DataType) -> tuple[int, int] | None:
-    """Digits before and behind the point that a decimal or integer may need."""
+    """The digits before and after the point that a decimal or integer may need."""
     if pa.types.is_decimal(type_):
         return type_.precision - type_.scale, type_.scale
     return (_DIGITS[type_.bit_width], 0) if type_ in _INTEGERS else None
 
 
 def _kind(type_: pa.DataType) -> str | None:
-    """Equal for types that differ in their unit or their zone's name only."""
+    """Equal for types that differ only in their unit or in the name of their zone."""
     if pa.types.is_timestamp(type_):
         return "timestamp" if type_.tz is None else "zoned timestamp"
     if pa.types.is_time(type_):
@@ -157,22 +156,19 @@ def _finer(existing: pa.DataType, incoming: pa.DataType) -> pa.DataType:
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if is_json(column.type):
-        return pa.chunked_array([chunk.storage for chunk in column.chunks], TEXT)
-    if pa.types.is_binary(column.type):  # as PostgreSQL writes bytes; a cast would take them for UTF-8
-        return _chunked([None if one is None else f"\\x{one.hex()}" for one in column.to_pylist()], TEXT)
+        return json_text(column)
+    if pa.types.is_binary(column.type):  # as PostgreSQL writes bytes; a cast would decode them as UTF-8
+        return _chunked([None if value is None else f"\\x{value.hex()}" for value in column.to_pylist()], TEXT)
     if pa.types.is_duration(column.type):
         return column.cast(pa.int64()).cast(TEXT)
-    if isinstance(column.type, pa.UuidType):
-        return _chunked([None if one is None else str(one) for one in column.to_pylist()], TEXT)
     return column.cast(TEXT)
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
-    """Values that JSON has; times as text, which keeps their nanoseconds."""
+    """Values as JSON has them; times as text, which keeps their nanoseconds."""
     simple = pa.types.is_boolean(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
     if is_json(column.type):
-        texts = [text for chunk in column.chunks for text in chunk.storage.to_pylist()]
-        return [None if text is None else json.loads(text) for text in texts]
+        return [None if text is None else json.loads(text) for text in json_text(column).to_pylist()]
     return list(column.to_pylist() if simple else _as_text(column).to_pylist())
 
 

@@ -1,6 +1,6 @@
-"""PostgreSQL's errors in words, and as what the runtime acts on, by their SQLSTATE.
+"""A session of a PostgreSQL server: its settings, its transactions, and its errors as the runtime's.
 
-https://www.postgresql.org/docs/current/errcodes-appendix.html
+For the SQLSTATE codes see https://www.postgresql.org/docs/current/errcodes-appendix.html.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from vdk.plugin.datasource_base.contract import (
     DestinationError,
 )
 
-from ..sql.database import SerializationConflict, constrained
-from ..values import UnfitValueError
+from ..sql.database import Database, SerializationConflict, constraint_error
+from ..values import RefusedValueError
 from .url import PostgresqlUrl
 
-_OVERTAKEN = frozenset({"40001", "40P01", "55P03", "42P06", "42P07"})
-"""Serialization, deadlock, lock timeout, and tables or schemas that another made at the same moment."""
-_AWAY = re.compile(r"08|57P0[123]|53300")
-"""Connections, shutdown, crash and start-up, too many connections. Before one is made there is no SQLSTATE at all."""
+_CONFLICTS = frozenset({"40001", "40P01", "55P03", "42P06", "42P07"})
+"""Serialization, deadlock, lock timeout, and tables or schemas that another session created at the same moment."""
+_UNREACHABLE = re.compile(r"08|57P0[123]|53300")
+"""Connection errors, shutdown, crash, start-up, too many connections. A failed connect has no SQLSTATE at all."""
 _LOST = re.compile(
     r"server closed the connection|no connection to the server|connection (?:not open|to .* failed)|"
     r"could not (?:receive|send|connect|translate)|SSL (?:SYSCALL|connection)|terminating connection",
     re.IGNORECASE,
 )
-_LOOKED_AT = 10_000
-"""Characters of an error: it may quote a value of megabytes."""
+_SEARCHED = 10_000
+"""Characters of an error that are searched: it may quote a value of megabytes."""
 _CREDENTIALS = re.compile(
     r"(?:password|authentication|certificate) .*(?:failed|required)|no password supplied|no pg_hba\.conf entry|"
     r"role .* (?:does not exist|is not permitted to log in)",
@@ -53,77 +53,76 @@ _WRONG = re.compile(
     re.IGNORECASE,
 )
 _REMEDIES = {
-    "53100": "the server's disk is full: make room there, and run again",
-    "42501": "the user of the target may not do this: grant it, or name another user",
-    "25006": "the server takes no writes now (it is a standby, or set to be read-only): name the primary",
-    "22021": "a text has a character that the database's encoding does not have; PostgreSQL keeps no NUL characters at "
-    "all. Take them out with a transform",
-    "22P05": "a text has a character that the database's encoding does not have; PostgreSQL keeps no NUL characters at "
-    "all. Take them out with a transform",
-    "54011": "PostgreSQL keeps 1600 columns in a table at the most, dropped ones included: split the table with a "
-    "transform",
-    "54000": "PostgreSQL's limits are exceeded: a row without its long texts has to fit 8 kB, a key 2.7 kB",
-    "0A000": "PostgreSQL cannot change a column that a view or a foreign key needs: drop that, and make it again after "
-    "the run",
-    "2BP01": "another object needs what has to change: drop that, and make it again after the run",
+    "53100": "the server's disk is full: make room on it, and run again",
+    "42501": "the user of the target lacks a privilege: grant it, or name another user",
+    "25006": "the server is read-only (a standby, or configured so): name the primary",
+    "22021": "a text has a character that the database's encoding lacks (NUL is in none): remove it with a transform",
+    "22P05": "a text has a character that the database's encoding lacks (NUL is in none): remove it with a transform",
+    "54011": "a PostgreSQL table has 1600 columns at most, including dropped ones: split it with a transform",
+    "54000": "a row or key is too large: a row without its long texts must fit 8 kB, a key 2.7 kB",
+    "0A000": "PostgreSQL cannot change a column that a view or a foreign key needs: drop that, and create it again "
+    "after the run",
+    "2BP01": "another object depends on the changed one: drop that, and create it again after the run",
     "22008": "a date or time is outside of PostgreSQL's range (4713 BC to 294276): convert it with a transform",
 }
 
 _TOO_LARGE = ("54000", "54001")
-"""A row or key that is too long, JSON that is nested too deeply."""
+"""A row or key that is too large, JSON that is nested too deeply."""
 _COPIED = re.compile(r"COPY .*, line \d+, column ([^:]+?)(?::|$)")
 
 
-def is_lost(error: Error) -> bool:
-    """Whether the connection is of no use any more."""
+def is_connection_lost(error: Error) -> bool:
+    """Whether the connection is unusable from now on."""
     state = error.sqlstate
-    return (state is None and _LOST.search(str(error)[:_LOOKED_AT]) is not None) or re.match(
+    return (state is None and _LOST.search(str(error)[:_SEARCHED]) is not None) or re.match(
         r"08|57P0[123]", state or ""
     ) is not None
 
 
-def is_overtaken(error: Error) -> bool:
-    """Whether another writer was faster. Of columns, 42701 is also what one is that is named as a system column."""
-    return error.sqlstate in _OVERTAKEN or (error.sqlstate == "42701" and "already exists" in str(error))
+def is_conflict(error: Error) -> bool:
+    """Whether another writer was faster. 42701 is also the error of a column that is named as a system column."""
+    return error.sqlstate in _CONFLICTS or (error.sqlstate == "42701" and "already exists" in str(error))
 
 
-def translated(error: Error, where: str) -> DataSourceError:
+def translate_error(error: Error, location: str) -> DataSourceError:
     """An error of an open connection as the runtime understands it: try again, or not."""
-    state, text = error.sqlstate or "", message(error)
-    if is_lost(error) or _AWAY.match(state):
-        return ConnectionFailedError(f"{where}: {text}")
-    if is_overtaken(error):
+    state, text = error.sqlstate or "", server_message(error)
+    if is_connection_lost(error) or _UNREACHABLE.match(state):
+        return ConnectionFailedError(f"{location}: {text}")
+    if is_conflict(error):
         return ConnectionFailedError(
-            f"{where}: another writer has what this one needs for longer than the target's option 'lock_timeout' "
-            f"allows: {text}"
+            f"{location}: another writer has held a lock for longer than the target's option 'lock_timeout': raise "
+            f"it ('?lock_timeout=5m'), or run one job at a time: {text}"
         )
     if state.startswith("23"):
-        return constrained(where, text)
+        return constraint_error(location, text)
     remedy = f"{_REMEDIES[state]}. PostgreSQL says: " if state in _REMEDIES else ""
     if state.startswith("22") or state in _TOO_LARGE:
         column = _COPIED.search(text)
-        return UnfitValueError(f"{where}: {remedy}{text}", column[1] if column is not None else None)
+        return RefusedValueError(f"{location}: {remedy}{text}", column[1] if column is not None else None)
     if remedy:
-        return DestinationError(f"{where}: {remedy}{text}")
-    return DestinationError(f"{where}: {text}")
+        return DestinationError(f"{location}: {remedy}{text}")
+    return DestinationError(f"{location}: {text}")
 
 
-def refused(error: Error, where: str) -> DataSourceError:
-    """An error of connecting. libpq gives it no SQLSTATE, so it is told by its words."""
-    text = message(error)
+def translate_connect_error(error: Error, location: str) -> DataSourceError:
+    """An error of connecting as the runtime understands it. It has no SQLSTATE, so its text decides."""
+    text = server_message(error)
     if _CREDENTIALS.search(text):
-        return AuthenticationError(f"{where} refuses the user or password of the target: {text}")
+        return AuthenticationError(f"{location} refuses the user or password of the target: correct them: {text}")
     if _NO_RIGHT.search(text):
-        return DestinationError(f"{where}: the user of the target may not connect to this database: {text}")
+        return DestinationError(
+            f"{location}: permission denied: grant the user of the target CONNECT on this database: {text}"
+        )
     if _NO_SUCH_DATABASE.search(text):
-        return ConfigurationError(f"{where}: there is no such database: create it, or correct the target: {text}")
+        return ConfigurationError(f"{location}: the database does not exist: create it, or correct the target: {text}")
     if _WRONG.search(text):
-        return ConfigurationError(f"{where}: the target's options do not hold: {text}")
-    return ConnectionFailedError(f"{where} is away: {text}")
+        return ConfigurationError(f"{location}: libpq rejects the target's options: correct them: {text}")
+    return ConnectionFailedError(f"{location} is unreachable: {text}")
 
 
-def message(error: Error) -> str:
-    """What PostgreSQL says, without the statement and the driver's own words around it."""
+def server_message(error: Error) -> str:
+    """PostgreSQL's message, without the statement and the driver's own words around it."""
     text = str(error).partition("\n\nQuery was")[0]
     text = re.sub(r"\.? ?SQLSTATE: \w+\s*$", "", text)
     text = re.sub(r"^.*?(?:ERROR|FATAL|PANIC):\s+|^\w+: (?:\[libpq\] )?Failed to connect: ", "", text, flags=re.DOTALL)
@@ -134,7 +133,7 @@ def message(error: Error) -> str:
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# How values are written as text, whatever the server, database or user is set to.
+# How values are written as text, whatever the settings of the server, database or user.
 _SESSION = {
     "client_encoding": "UTF8",
     "TimeZone": "UTC",
@@ -145,25 +144,28 @@ _SESSION = {
     "default_transaction_isolation": "read committed",
     "standard_conforming_strings": "on",
 }
-# The same after a restart, and on a standby that has taken over.
-_DATABASE = "SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = current_database()"
+# Unchanged after a restart, and on a standby that has taken over.
+_DATABASE_ID = "SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = current_database()"
 
 
-class PostgresqlConnection:
-    """One session, used by one thread at a time. After it was lost, the next statement makes another."""
+class PostgresqlConnection(Database):
+    """One session, used by one thread at a time. After it is lost, the next statement opens another."""
+
+    driver_error = Error
 
     def __init__(self, url: PostgresqlUrl) -> None:
         self._url = url
+        self.location = url.location
         self._connection: dbapi.Connection | None = None
         self._cursor: dbapi.Cursor | None = None
-        self._database: tuple[object, ...] | None = None
+        self._database_id: tuple[object, ...] | None = None
 
     def open(self) -> None:
         """Connect.
 
         :raises AuthenticationError: the server refuses the user or password.
-        :raises ConfigurationError: there is no such database, or an option is none of libpq's.
-        :raises ConnectionFailedError: the server is away.
+        :raises ConfigurationError: the database does not exist, or libpq does not know an option.
+        :raises ConnectionFailedError: the server is unreachable.
         """
         if self._connection is not None:
             return
@@ -171,7 +173,7 @@ class PostgresqlConnection:
             # Statements begin and end the transactions themselves.
             self._connection = postgresql.connect(self._url.conninfo, autocommit=True)
         except Error as error:
-            raise self._safe(refused(error, self._url.place)) from None
+            raise self._safe(translate_connect_error(error, self._url.location)) from None
         try:
             self._cursor = self._connection.cursor()
             # 0 would be no timeout at all.
@@ -179,40 +181,40 @@ class PostgresqlConnection:
             listed = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in settings.items())
             self._cursor.execute(f"SELECT {listed}")
             self._cursor.fetchall()
-            self._check_place(self._cursor)
+            self._check_same_database(self._cursor)
         except Error as error:
             self._disconnect()
-            raise self.safe(error) from error
+            raise self.translated(error) from error
         except DestinationError:
             self._disconnect()
             raise
 
-    def _check_place(self, cursor: dbapi.Cursor) -> None:
-        """A session stays in its database, so another can only come with another session."""
-        cursor.execute(_DATABASE)
-        found = tuple(cursor.fetchall()[0])
-        if self._database not in (None, found):
+    def _check_same_database(self, cursor: dbapi.Cursor) -> None:
+        """A session stays in its database, so only a new session can be in another one."""
+        cursor.execute(_DATABASE_ID)
+        database_id = tuple(cursor.fetchall()[0])
+        if self._database_id not in (None, database_id):
             raise DestinationError(
-                f"{self._url.place} was replaced by another one while the run was at work: what the run "
-                "has committed went with the old one. Run again: it goes on from the states that are found there"
+                f"{self._url.location} was replaced by another database during the run, and all commits of the run "
+                "went into the old one. Run again to continue from the states that exist now"
             )
-        self._database = found
+        self._database_id = database_id
 
     def close(self) -> None:
-        """Let go of the server. Idempotent."""
+        """Idempotent."""
         self._disconnect()
-        self._database = None
+        self._database_id = None
 
     def _disconnect(self) -> None:
         cursor, self._cursor = self._cursor, None
         connection, self._connection = self._connection, None
-        for one in (cursor, connection):
-            if one is not None:
+        for resource in (cursor, connection):
+            if resource is not None:
                 with suppress(Error):
-                    one.close()
+                    resource.close()
 
     def run(self, work: Callable[[dbapi.Cursor], T]) -> T:
-        """Have ``work`` use the cursor. Afterwards a connection that was lost is closed.
+        """Call ``work`` with the cursor. A connection that is lost meanwhile is closed.
 
         :raises Error: the driver's own.
         """
@@ -221,21 +223,20 @@ class PostgresqlConnection:
         try:
             return work(self._cursor)
         except Error as error:
-            if is_lost(error):
+            if is_connection_lost(error):
                 self._disconnect()
             raise
 
-    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement and return all its rows."""
-
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         def execute(cursor: dbapi.Cursor) -> list[tuple[Any, ...]]:
             cursor.execute(sql, tuple(parameters) or None)
             return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
 
         return self.run(execute)
 
-    def changed(self, sql: str) -> int:
-        """Run a statement without parameters and return how many rows it was for."""
+    def rows_affected(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        if parameters:  # with them the driver counts no rows
+            return len(self.execute(f"{sql} RETURNING 1", parameters))
 
         def execute(cursor: dbapi.Cursor) -> int:
             cursor.execute(sql)
@@ -246,47 +247,45 @@ class PostgresqlConnection:
     def copy(self, table: str, data: pa.Table, *, schema: str | None) -> None:
         """Append rows to a table of a schema, or to a temporary one, by COPY.
 
-        The driver writes each Arrow type in one binary form and does not look at the column's type: they must fit.
+        The driver writes each Arrow type in one binary form, whatever the column's type: they must fit.
         """
-        place: dict[str, Any] = {"temporary": True} if schema is None else {"db_schema_name": schema}
-        self.run(lambda cursor: cursor.adbc_ingest(table, data, mode="append", **place))
+        parameters: dict[str, Any] = {"temporary": True} if schema is None else {"db_schema_name": schema}
+        self.run(lambda cursor: cursor.adbc_ingest(table, data, mode="append", **parameters))
 
     def transaction(self, work: Callable[[], T]) -> T:
-        """Run ``work`` in one transaction, again from its start where another was faster."""
         deadline = time.monotonic() + self._url.lock_timeout
         while True:
             try:
                 return self._attempt(work)
             except (Error, SerializationConflict) as error:
-                overtaken = isinstance(error, SerializationConflict) or is_overtaken(error)
-                if not overtaken or time.monotonic() >= deadline:
+                conflict = isinstance(error, SerializationConflict) or is_conflict(error)
+                if not conflict or time.monotonic() >= deadline:
                     raise
                 log.debug("another writer was faster, trying again: %s", error)
                 time.sleep(random.uniform(0.005, 0.05))
 
-    def safe(self, error: Error) -> DataSourceError:
-        """A driver's error as the runtime understands it, without secrets."""
-        return self._safe(translated(error, self._url.place))
+    def translated(self, error: Error) -> DataSourceError:
+        return self._safe(translate_error(error, self._url.location))
 
     def _attempt(self, work: Callable[[], T]) -> T:
         self._begin()
         try:
             result = work()
-            self.rows("COMMIT")
+            self.execute("COMMIT")
         except BaseException:
             if self._connection is not None:
                 with suppress(Error):
-                    self.rows("ROLLBACK")
+                    self.execute("ROLLBACK")
             raise
         return result
 
     def _begin(self) -> None:
         try:
-            self.rows("BEGIN")
+            self.execute("BEGIN")
         except Error:
             if self._connection is not None:
                 raise
-            self.rows("BEGIN")  # it was lost while nobody used it, so nothing is lost with it
+            self.execute("BEGIN")  # it was lost while idle, so nothing is lost with it
 
     def _safe(self, error: DataSourceError) -> DataSourceError:
         return type(error)(self._url.redacted(str(error)))

@@ -1,38 +1,36 @@
-"""Arrow columns in the binary form that PostgreSQL's COPY reads for the type they land as."""
+"""Copy encoding: Arrow columns in the binary form that PostgreSQL's COPY reads for the type that they land as."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..values import UnfitValueError, is_json, json_text
+from ..values import RefusedValueError, is_json, json_text
 
 _FIRST = -210_866_803_200_000_000
-"""Microseconds from 1970 back to 4714-11-24 BC, the first day that PostgreSQL has (MIN_TIMESTAMP in timestamp.h)."""
+"""Microseconds from 1970 back to 4714-11-24 BC, PostgreSQL's first day (MIN_TIMESTAMP in timestamp.h)."""
 _JSONB_VERSION = b"\x01"
-"""In front of the text (``jsonb_recv`` in PostgreSQL's jsonb.c)."""
+"""Precedes the text (``jsonb_recv`` in PostgreSQL's jsonb.c)."""
 
 
-def wire_table(table: pa.Table) -> pa.Table:
-    """A plain table for COPY.
+def encode_table(table: pa.Table) -> pa.Table:
+    """A table for COPY.
 
-    :raises UnfitValueError: for a time in nanoseconds that is no whole number of microseconds.
+    :raises RefusedValueError: for a time in nanoseconds that is not a whole number of microseconds.
     """
     names = table.schema.names
-    return pa.table([_wire(table.column(name), name) for name in names], names=names)
+    return pa.table([_encode(table.column(name), name) for name in names], names=names)
 
 
-def _wire(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+def _encode(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     type_ = column.type
-    if is_json(type_) or pa.types.is_nested(type_):
+    if is_json(type_):
         return pc.binary_join_element_wise(_JSONB_VERSION, json_text(column).cast(pa.binary()), b"")
-    if isinstance(type_, pa.UuidType):
-        return pa.chunked_array([chunk.storage for chunk in column.chunks], type_.storage_type).cast(pa.binary())
     if pa.types.is_time32(type_):
         return column.cast(pa.time64("us"))
     if pa.types.is_duration(type_) and type_.unit in ("s", "ms"):
         return _cast(column, pa.duration("us"), name)
-    # The driver cuts nanoseconds off without a word.
+    # The driver truncates nanoseconds silently.
     if pa.types.is_time64(type_) and type_.unit == "ns":
         return _microseconds(column, pa.time64("us"), name)
     if pa.types.is_timestamp(type_) and type_.unit == "ns":
@@ -40,8 +38,8 @@ def _wire(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     if pa.types.is_timestamp(type_):
         column = _cast(column, pa.timestamp("us", type_.tz), name)
         first = pc.min(column.cast(pa.int64())).as_py()
-        if first is not None and first < _FIRST:  # the driver fails without a reason
-            raise UnfitValueError(f"column {name!r}: a time is before 4713 BC: correct it with a transform", name)
+        if first is not None and first < _FIRST:  # the driver fails without naming the reason
+            raise RefusedValueError(f"column {name!r}: a time is before 4713 BC: correct it with a transform", name)
     return column
 
 
@@ -49,15 +47,15 @@ def _cast(column: pa.ChunkedArray, type_: pa.DataType, name: str) -> pa.ChunkedA
     try:
         return column.cast(type_)
     except pa.ArrowInvalid as error:
-        raise UnfitValueError(f"column {name!r}: {error}: correct it with a transform", name) from error
+        raise RefusedValueError(f"column {name!r}: {error}: correct it with a transform", name) from error
 
 
 def _microseconds(column: pa.ChunkedArray, type_: pa.DataType, name: str) -> pa.ChunkedArray:
     try:
         return column.cast(type_)
     except pa.ArrowInvalid:
-        raise UnfitValueError(
-            f"column {name!r}: a time that is no whole number of microseconds cannot be kept in PostgreSQL: bring it "
-            "to microseconds, or to an integer of nanoseconds, with a transform",
+        raise RefusedValueError(
+            f"column {name!r}: a time is not a whole number of microseconds, as PostgreSQL needs it: round it to "
+            "microseconds, or make it an integer of nanoseconds, with a transform",
             name,
         ) from None

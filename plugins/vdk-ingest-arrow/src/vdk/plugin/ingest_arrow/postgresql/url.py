@@ -1,4 +1,4 @@
-"""Which PostgreSQL database a target names, for libpq, and for people without the secrets in it."""
+"""The URL of a PostgreSQL target: as libpq needs it, and as people may see it, without secrets."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from urllib.parse import quote, unquote, urlencode
 from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.datasource_base.parts import Redactor
 
-from ..url import TargetUrl
+from ..targets import TargetUrl
 
 EXAMPLE = "postgresql://user:password@host/database"
 OPTIONS = ("schema", "lock_timeout")
-"""Ours. Every other is libpq's: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
-_SECRET = ("password", "sslpassword", "passfile")
+"""Our options. Every other one is libpq's: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
+_SECRET_OPTIONS = ("password", "sslpassword", "passfile")
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _DEFAULTS = {
     "connect_timeout": "30",
     "fallback_application_name": "vdk-ingest-arrow",
-    # A peer that is gone without a word is noticed within minutes, not hours.
+    # A dead peer is noticed within minutes, not hours.
     "keepalives_idle": "60",
     "keepalives_interval": "10",
     "keepalives_count": "6",
@@ -29,22 +29,22 @@ _DEFAULTS = {
 
 @dataclass(frozen=True, slots=True)
 class PostgresqlUrl:
-    """A target taken apart.
+    """The parts of a target.
 
-    :param conninfo: what libpq connects with. Its repr is never shown: the password is in it.
-    :param place: the same without user, password and options: ``postgresql://host:5432/database``.
-    :param secrets: what must not be seen in any text, as libpq may spell it.
+    :param conninfo: for libpq. It contains the password, so it is not part of the repr.
+    :param location: the same without user, password and options: ``postgresql://host:5432/database``.
+    :param secrets: texts that must not appear in any message, as libpq may spell them.
     """
 
     conninfo: str = field(repr=False)
-    place: str
+    location: str
     schema: str
     lock_timeout: float
     secrets: tuple[str, ...] = field(repr=False)
 
     @classmethod
     def parse(cls, target: str | None) -> PostgresqlUrl:
-        """Raises ``ConfigurationError`` for what names no database. Errors never show the target."""
+        """Raises ``ConfigurationError`` for a target without a database. Errors never show the target."""
         url = TargetUrl.parse(target)
         authority, _, database = url.rest.partition("/")
         _check(url, authority)
@@ -53,8 +53,8 @@ class PostgresqlUrl:
         options = {name: value for name, value in url.options.items() if name not in OPTIONS}
         database = unquote(database) or options.get("dbname", "")
         if not database and "service" not in options:
-            raise ConfigurationError(f"the target names no database: write it as in {EXAMPLE!r}")
-        secrets = [password, unquote(password), *(options.get(name, "") for name in _SECRET)]
+            raise ConfigurationError(f"the target lacks a database: write it as in {EXAMPLE!r}")
+        secrets = [password, unquote(password), *(options.get(name, "") for name in _SECRET_OPTIONS)]
         return cls(
             f"postgresql://{url.rest}?{urlencode({**_DEFAULTS, **options}, quote_via=quote)}",
             f"postgresql://{_hosts(hosts, options)}/{quote(database or options['service'], safe='')}",
@@ -69,13 +69,13 @@ class PostgresqlUrl:
 
 
 def _check(url: TargetUrl, authority: str) -> None:
-    """Refuse what would be taken apart elsewhere than it is meant, and show part of a password as a host or a port."""
+    """Refuse a URL with unescaped characters: part of the password would be read, and shown, as a host or a port."""
     if _ESCAPE.search(url.rest):
-        problem = "a '%' in front of its options that begins no %XX"
+        problem = "a '%' that is not the beginning of a %XX"
     elif authority.count("@") > 1:
-        problem = "more than one '@' in front of its host"
+        problem = "more than one '@' before its host"
     elif url.rest.count("@") > authority.count("@") or any("@" in name for name in url.options):
-        problem = "an '@' behind a '/' or '?', where a host was over"
+        problem = "an '@' after a '/' or '?', where the host has ended"
     else:
         return
     raise ConfigurationError(
@@ -85,12 +85,12 @@ def _check(url: TargetUrl, authority: str) -> None:
 
 
 def _hosts(hosts: str, options: dict[str, str]) -> str:
-    """The server as libpq finds it; the port is told even where it is the usual one. Nothing: a local socket."""
+    """The server as libpq finds it, always with its port. An empty name is a local socket."""
     named = unquote(hosts) or options.get("host") or options.get("hostaddr") or os.environ.get("PGHOST", "")
     if not named or named.startswith(("/", "@")):
         return f"{quote(named, safe='')}:{_port(options)}"
-    first = named.lower().split(",")
-    return ",".join(one if re.search(r":\d+$", one) else f"{one}:{_port(options)}" for one in first)
+    listed = named.lower().split(",")
+    return ",".join(host if re.search(r":\d+$", host) else f"{host}:{_port(options)}" for host in listed)
 
 
 def _port(options: dict[str, str]) -> str:

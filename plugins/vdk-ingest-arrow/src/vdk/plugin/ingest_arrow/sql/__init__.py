@@ -1,5 +1,5 @@
-"""What SQL targets share: which tables and columns there are, staging, publishing, and states in the same transaction.
+"""What the SQL targets share: tables and columns, staging, publishing, and states in the same transaction.
 
-A target is a ``Database`` (a connection, and what its SQL spells otherwise) with its ``Types`` (what Arrow columns
-become, and what a column becomes when another type comes), and an ``SqlTarget`` that reads its URL.
+A target is an ``SqlTarget`` that reads its URL, a ``Database`` (the connection and the SQL dialect) and its ``Types``
+(which type an Arrow column becomes, and which one a column becomes when another type comes).
 """

@@ -1,85 +1,129 @@
-"""What is said of files, and of other people's constraints, whichever database it is."""
+"""What the SQL targets need of a database: one connection, its SQL dialect, and rows to select from."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, TypeVar
 
 import pyarrow as pa
 
-from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, DestinationError
+from vdk.plugin.datasource_base.contract import ConnectionFailedError, DataSourceError, DestinationError
 from vdk.plugin.datasource_base.parts import quoted
 
-from .incoming import Incoming
-from .names import check_name, folded
+from ..names import check_name, fold_ascii
 from .types import Columns, Types
-
-
-def first_bytes(path: Path, count: int, database: str) -> bytes | None:
-    """How a database's file begins; None where there is no file yet.
-
-    :raises ConfigurationError: there is no such folder, or it is a folder itself.
-    :raises DestinationError: it may not be read.
-    """
-    try:
-        if not path.parent.is_dir():
-            raise ConfigurationError(f"the folder of {path} does not exist: make it, or correct the target")
-        if path.is_dir():
-            raise ConfigurationError(f"{path} is a folder: the target names a file, of {database}")
-        with path.open("rb") as file:
-            return file.read(count)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise DestinationError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def forbidden(path: Path, text: str) -> DestinationError:
-    """The error of a file, or a folder, that is read-only or another user's; trying again would not change it."""
-    return DestinationError(
-        f"{path} may not be written by this user: the database writes the file and, for its journal, the folder. Grant "
-        f"both, or name another file: {text}"
-    )
-
-
-def something_else(path: Path, problem: str) -> ConfigurationError:
-    """The error of a file that is no database."""
-    return ConfigurationError(f"{path} {problem}: name another file, or remove this one; it was left as it is")
-
-
-def constrained(where: str, text: str) -> DestinationError:
-    """The error of a constraint; none is made here but that of the states."""
-    return DestinationError(
-        f"{where}: a constraint or unique index that is not vdk-ingest-arrow's refuses the rows: {text}. "
-        "Drop it, or have the rows fit it"
-    )
-
 
 T = TypeVar("T")
 
 
 class SerializationConflict(ConnectionFailedError):
-    """Another transaction was faster: this one is undone, and tried again from its start."""
+    """Another transaction was faster: this one is rolled back, and tried again from its start."""
+
+
+def constraint_error(location: str, text: str) -> DestinationError:
+    """The error of a constraint of somebody else's; the only one of ours is on the state table."""
+    return DestinationError(
+        f"{location}: a constraint or unique index that vdk-ingest-arrow did not create refuses the rows: {text}. "
+        "Drop it, or make the rows fit with a transform"
+    )
+
+
+class Incoming:
+    """Rows to land: for each column its type, and the SQL that selects it from a relation.
+
+    :ivar types: of the columns that have a type.
+    :ivar expressions: SQL for each column, as its type.
+    :ivar untyped: columns without any value yet, which become columns when one comes.
+    """
+
+    arrow: pa.Table | None = None
+    """The rows themselves, where they are not in the database yet and may be loaded as they are."""
+
+    def __init__(
+        self, relation: str, types: Columns, expressions: Mapping[str, str], untyped: Sequence[str] = ()
+    ) -> None:
+        self._relation = relation
+        self.types = types
+        self.expressions = expressions
+        self.untyped = untyped
+
+    @classmethod
+    def of_arrow(
+        cls,
+        relation: str,
+        schema: pa.Schema,
+        types: Types,
+        expression: Callable[[str, pa.DataType], str] = lambda name, type_: name,
+    ) -> Incoming:
+        """Rows of an Arrow table, which the database can select from ``relation``.
+
+        :param expression: SQL for a quoted name of that relation as the type that the column becomes.
+        """
+        landing = {field.name: types.from_arrow(field.type) for field in schema}
+        return cls(
+            relation,
+            {name: type_ for name, type_ in landing.items() if type_ is not None},
+            {field.name: expression(quoted(field.name), field.type) for field in schema},
+            [name for name, type_ in landing.items() if type_ is None],
+        )
+
+    @classmethod
+    def of_table(cls, relation: str, columns: Columns) -> Incoming:
+        """Rows of a table of the same database."""
+        return cls(relation, columns, {name: quoted(name) for name in columns})
+
+    def relation(self, names: Sequence[str]) -> str:
+        """A relation that has (at least) these columns. Called within the transaction."""
+        return self._relation
+
+    def restart(self) -> None:
+        """A transaction begins, perhaps because the one before was rolled back."""
+        return
+
+
+class LoadedRows(Incoming):
+    """Rows of an Arrow table, of which columns are loaded when they are selected from, each set of them once.
+
+    :param load: makes a relation of a table, given the types that its columns become; a table may have no column.
+    """
+
+    def __init__(self, table: pa.Table, types: Types, load: Callable[[pa.Table, Columns], str]) -> None:
+        landing = Incoming.of_arrow("", table.schema, types)
+        super().__init__("", landing.types, landing.expressions, landing.untyped)
+        self.arrow: pa.Table = table
+        self._load = load
+        self._relations: dict[tuple[str, ...], str] = {}
+
+    def relation(self, names: Sequence[str]) -> str:
+        typed = tuple(name for name in names if name in self.types)
+        if typed not in self._relations:
+            self._relations[typed] = self._load(self.arrow.select(typed), {name: self.types[name] for name in typed})
+        return self._relations[typed]
+
+    def restart(self) -> None:
+        self._relations.clear()
 
 
 class Database(ABC):
     """One connection to one schema of a database, used by one thread at a time.
 
-    :ivar where: what errors call the database; no secret is in it.
+    A ``…Connection`` implements the first half, a ``…Database`` derives from it and adds the SQL dialect.
     """
 
     types: ClassVar[Types]
+    driver_error: ClassVar[type[Exception]]
+    """The base class of the driver's errors."""
     now: ClassVar[str] = "now()"
-    """SQL for the present time as ``types.zoned``."""
-    for_update: ClassVar[str] = ""
-    """What makes a SELECT hold the rows it found until the transaction ends, where it does not anyway."""
-    traces_change: ClassVar[bool] = True
-    """Whether a table's trace has to be taken again after each commit: it becomes another one, or a table may be
-    dropped between two statements of a transaction."""
-    where: str
+    """SQL for the present time as ``types.timestamp_tz``."""
+    row_lock: ClassVar[str] = ""
+    """Makes a SELECT lock its rows until the transaction ends, where it does not anyway."""
+    table_ids_change: ClassVar[bool] = True
+    """Whether a table's id has to be looked up again after each commit: it may change, or a table may be dropped
+    between two statements of a transaction."""
+    location: str
+    """What errors call the database; it contains no secret."""
 
     # The connection.
 
@@ -87,57 +131,65 @@ class Database(ABC):
     def open(self) -> None:
         """Connect.
 
-        :raises ConfigurationError: there is no such database, or it is something else.
-        :raises ConnectionFailedError: it is away, or others have it, after the lock timeout.
-        :raises DestinationError: it may not be read and written.
+        :raises ConfigurationError: the database does not exist, or the file is something else.
+        :raises ConnectionFailedError: it is unreachable, or locked by others for longer than the lock timeout.
+        :raises DestinationError: it cannot be read and written.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of it. Idempotent."""
+        """Disconnect. Idempotent."""
 
     @abstractmethod
-    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return all its rows; connects first where that has not happened."""
 
     @abstractmethod
-    def changed(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        """Run an INSERT, UPDATE or DELETE and return how many rows it was for."""
-
-    @abstractmethod
-    def translated(self) -> AbstractContextManager[None]:
-        """Within it, the driver's errors come out as the runtime understands them."""
+    def rows_affected(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Run an INSERT, UPDATE or DELETE and return how many rows it affected."""
 
     @abstractmethod
     def transaction(self, work: Callable[[], T]) -> T:
         """Run ``work`` in one transaction, again from its start where another was faster.
 
-        Everything ``work`` does must be in the database: what it keeps elsewhere is not undone.
+        Everything ``work`` does must be in the database: what it keeps elsewhere is not rolled back.
 
         :raises ConnectionFailedError: still in conflict after the lock timeout.
-        :raises DestinationError: this is another database than that which was opened.
+        :raises DestinationError: this is another database than the one that was opened.
         """
 
     @abstractmethod
-    def readable(self, tables: Sequence[pa.Table]) -> AbstractContextManager[Callable[[], list[Incoming]]]:
-        """Arrow tables to select from. Entered before the transaction; what it gives is called in each attempt."""
+    def translated(self, error: Any) -> DataSourceError:
+        """A driver's error as the runtime understands it: try again, or not."""
+
+    @contextmanager
+    def translate_errors(self) -> Iterator[None]:
+        """Within it, the driver's errors are raised as the runtime understands them."""
+        try:
+            yield
+        except self.driver_error as error:
+            raise self.translated(error) from error
+
+    @abstractmethod
+    def incoming(self, tables: Sequence[pa.Table]) -> AbstractContextManager[Sequence[Incoming]]:
+        """Arrow tables to select from. Entered before the transaction; within it ``restart`` is called first."""
 
     def check_values(self, table: pa.Table) -> None:
-        """Raises ``UnfitValueError`` for what the database would take for another value without a word."""
+        """Raises ``RefusedValueError`` for a value that the database would silently treat as another one."""
         return
 
-    def numbered(self, count: int, first: int = 1) -> list[str]:
-        """Parameters for a statement, in the order they stand in it: ``$1``, ``$2`` …"""
+    # Names and parameters.
+
+    def placeholders(self, count: int, first: int = 1) -> list[str]:
+        """Parameters for a statement, in the order of their values: ``$1``, ``$2`` …"""
         return [f"${number}" for number in range(first, first + count)]
 
-    # Names.
-
     def fold(self, name: str) -> str:
-        """Equal for names that are one to the database."""
-        return folded(name)
+        """Equal for names that the database treats as one."""
+        return fold_ascii(name)
 
     def check_name(self, name: str, what: str) -> None:
-        """Raises ``DestinationError`` for a name that the database does not take."""
+        """Raises ``DestinationError`` for a name that the database does not accept."""
         check_name(name, what)
 
     def check_column(self, name: str, table: str) -> None:
@@ -145,39 +197,39 @@ class Database(ABC):
         self.check_name(name, f"table {table!r}: a column named")
 
     @abstractmethod
-    def path(self, name: str) -> str:
+    def qualified(self, name: str) -> str:
         """A table's whole name, quoted, which nothing else is called."""
 
-    # Tables. Everything from here on is meant to be called within a transaction.
+    # Tables. Everything from here on is called within a transaction.
 
     @abstractmethod
-    def make_schema(self) -> None:
-        """Make the schema where it is missing."""
+    def create_schema(self) -> None:
+        """Create the schema where it is missing."""
 
-    def hold(self, table: str) -> None:
-        """See that nobody else who writes as we do changes this table, or makes it, until the transaction ends."""
+    def lock_table(self, table: str) -> None:
+        """Keep other runs from changing this table, or creating it, until the transaction ends."""
         return
 
     def check_writable(self) -> None:
-        """Try what a commit needs and a transaction that is undone does not show.
+        """Try what a commit needs and a transaction that is rolled back does not show.
 
-        :raises DestinationError: it would not be allowed.
+        :raises DestinationError: it is not allowed.
         """
         return
 
     @abstractmethod
     def columns(self, name: str) -> Columns | None:
-        """The table's columns; None where there is no such table.
+        """The table's columns; None where it does not exist.
 
-        :raises DestinationError: where the name is a view's, or one that the database takes for another table's.
+        :raises DestinationError: where the name is a view's, or one that the database treats as another table's.
         """
 
     @abstractmethod
-    def traces(self, names: Collection[str]) -> Mapping[str, Hashable]:
-        """For each table that there is: what tells it from one that is made in its place."""
+    def table_ids(self, names: Collection[str]) -> Mapping[str, Hashable]:
+        """For each of the tables that exists: what tells it from a later table of the same name."""
 
-    def continues(self, before: Hashable, now: Hashable, *, landed: bool = False) -> bool:
-        """Whether two traces of one name are those of one table.
+    def is_same_table(self, before: Hashable, now: Hashable, *, landed: bool = False) -> bool:
+        """Whether two ids of one name are those of one table.
 
         :param landed: whether this transaction has written to the table between the two.
         """
@@ -185,41 +237,48 @@ class Database(ABC):
 
     def rename(self, old: str, new: str) -> None:
         """Rename a table of this schema."""
-        self.rows(f"ALTER TABLE {self.path(old)} RENAME TO {quoted(new)}")
+        self.execute(f"ALTER TABLE {self.qualified(old)} RENAME TO {quoted(new)}")
+
+    def add_columns(self, table: str, columns: Columns) -> None:
+        """Add columns to a table."""
+        for name, type_ in columns.items():
+            self.execute(f"ALTER TABLE {self.qualified(table)} ADD COLUMN {quoted(name)} {type_}")
 
     @abstractmethod
     def change_type(self, table: str, column: str, existing: str, target: str) -> None:
         """Change a column to a type that all its values survive in."""
 
     @abstractmethod
-    def put_in_place(self, new: str, name: str) -> None:
-        """Have ``name`` be what ``new`` is, and ``new`` be gone. Views of it stay, and so do indexes on it."""
+    def swap_table(self, new: str, name: str) -> None:
+        """Put the table ``new`` in the place of ``name``. Views of ``name`` stay, and so do its indexes."""
 
-    def index(self, table: str, columns: Sequence[str]) -> None:
-        """See that rows are found by these columns without reading the whole table."""
+    def create_index(self, table: str, columns: Sequence[str]) -> None:
+        """Make sure that rows are found by these columns without reading the whole table."""
         return
 
     def insert(self, incoming: Incoming, table: str, names: Sequence[str], columns: Columns) -> None:
         """Append the incoming rows' ``names`` to a table whose columns are ``columns``."""
         selected = [
-            self.types.converted(incoming.expressions[name], incoming.types[name], columns[name])
+            self.types.cast_sql(incoming.expressions[name], incoming.types[name], columns[name])
             if name in incoming.types
             else "NULL"
             for name in names
         ]
-        self.rows(
-            f"INSERT INTO {self.path(table)} ({', '.join(map(quoted, names))}) "
+        self.execute(
+            f"INSERT INTO {self.qualified(table)} ({', '.join(map(quoted, names))}) "
             f"SELECT {', '.join(selected)} FROM {incoming.relation(names)}"
         )
 
     @abstractmethod
-    def temporary(self, select: str, columns: Sequence[str]) -> AbstractContextManager[str]:
-        """The rows of a query as a table, for a while, to be joined by all of ``columns``."""
+    def key_table(self, select: str, columns: Sequence[str]) -> AbstractContextManager[str]:
+        """The rows of a query as a temporary table, to be joined by all of ``columns``."""
 
     def delete_matching(self, table: str, keys: str, columns: Sequence[str]) -> None:
-        """Delete the rows whose ``columns`` are among ``keys``, a table that ``temporary`` made."""
-        self.rows(f"DELETE FROM {self.path(table)} AS landed USING {keys} AS gone WHERE {self.same(columns)}")
+        """Delete the rows whose ``columns`` are among ``keys``, a relation that ``key_table`` made."""
+        self.execute(
+            f"DELETE FROM {self.qualified(table)} AS landed USING {keys} AS incoming WHERE {self.same_key(columns)}"
+        )
 
-    def same(self, columns: Sequence[str]) -> str:
-        """The condition that a row of ``landed`` has the key of a row of ``gone``."""
-        return " AND ".join(f"landed.{quoted(name)} = gone.{quoted(name)}" for name in columns)
+    def same_key(self, columns: Sequence[str]) -> str:
+        """The condition that a row of ``landed`` has the key of a row of ``incoming``."""
+        return " AND ".join(f"landed.{quoted(name)} = incoming.{quoted(name)}" for name in columns)

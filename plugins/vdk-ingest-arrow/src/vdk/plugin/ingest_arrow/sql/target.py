@@ -1,4 +1,4 @@
-"""A target that is an SQL database: rows and states of a run in one transaction."""
+"""A destination that is an SQL database: rows and states are committed in one transaction."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,30 +26,32 @@ from vdk.plugin.datasource_base.parts import (
     WriteMode,
 )
 
-from ..refused_rows import refusal
-from ..values import UnfitValueError, plain_table
-from .database import Database
-from .incoming import Incoming
-from .names import STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, is_reserved
-from .staging import ALL_PARTITIONS, Segment, Staging
-from .state import States
-from .tables import Tables
-from .traces import Traces
+from ..names import ALL_PARTITIONS, STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, is_reserved
+from ..values import RefusedValueError, find_refused_rows, fit_types
+from .database import Database, Incoming
+from .staging import Segment, StagedTables
+from .state_table import StateTable
+from .tables import TableIdentities, Tables
 from .types import Columns
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+TableIds = Mapping[str, Hashable]
 _PUBLISHED = ""
-"""Is staged nowhere: stands for what was published, so that the same snapshot again is refused, not empty."""
+"""Stands for a published snapshot among the staged tables: the same snapshot again is then refused, not empty."""
 
 
-class _Undone(Exception):
-    """Ends a transaction that is not to be kept."""
+class _Rollback(Exception):
+    """Ends a transaction that is not committed."""
 
 
 class SqlTarget(Destination):
-    """One schema of one database."""
+    """One schema of one database.
+
+    A batch goes through ``commit_group`` (or ``stage``) and ``_write``, which runs the work in a transaction;
+    ``Tables.land`` then makes the table fit and calls ``Database.insert``.
+    """
 
     write_modes = frozenset[WriteMode](("append", "upsert", "replace"))
     deletes = True
@@ -59,9 +62,9 @@ class SqlTarget(Destination):
         super().__init__(target, folder=folder)
         self._database = database
         self._tables = Tables(database)
-        self._states = States(database)
-        self._staging = Staging(self._tables)
-        self._traces = Traces(database)
+        self._states = StateTable(database)
+        self._staging = StagedTables(self._tables)
+        self._identities = TableIdentities(database)
         self._staged: dict[StateKey, set[str]] = {}
         self._prepared = False
 
@@ -70,42 +73,12 @@ class SqlTarget(Destination):
 
     def close(self) -> None:
         self._database.close()
-        self._traces.forget()
+        self._identities.clear()
         self._prepared = False
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
-        with self._database.translated():
+        with self._database.translate_errors():
             return self._states.load(source_id)
-
-    def check(self) -> None:
-        """Make a table and undo it, which a run needs for tables that are missing and for rows that are set aside."""
-        ours = [name for name in (STATE_TABLE, STAGING_TABLE) if self.has_table(name)]
-        self._attempt(lambda: [self._database.changed(f"DELETE FROM {self._path(name)} WHERE 1 = 0") for name in ours])
-        try:
-            self._attempt(self._make_any_table)
-        except DestinationError as error:
-            if len(ours) < 2:
-                raise
-            log.warning("%s. Rows can be appended to tables that are there, in units that are one batch", error)
-        self._database.check_writable()
-
-    def _path(self, name: str) -> str:
-        return self._database.path(name)
-
-    def _make_any_table(self) -> None:
-        self._database.make_schema()
-        name = f"{STAGED_PREFIX}{uuid.uuid4().hex}"
-        self._database.rows(f"CREATE TABLE {self._path(name)} (id {self._database.types.big})")
-
-    def _attempt(self, work: Callable[[], object]) -> None:
-        """Run ``work`` in a transaction, and undo it."""
-
-        def undone() -> None:
-            work()
-            raise _Undone
-
-        with self._database.translated(), suppress(_Undone):
-            self._database.transaction(undone)
 
     def fold(self, name: str) -> str:
         return self._database.fold(name)
@@ -122,8 +95,41 @@ class SqlTarget(Destination):
             self._database.check_name(name, "a table named")
         except DestinationError:
             return False
-        with self._database.translated():
+        with self._database.translate_errors():
             return self._database.columns(name) is not None
+
+    def check(self) -> None:
+        """Create a table and roll back: a run needs that for tables that are missing and for rows that are staged."""
+        existing = [name for name in (STATE_TABLE, STAGING_TABLE) if self.has_table(name)]
+        self._try(self._delete_nothing, existing)
+        try:
+            self._try(self._create_any_table)
+        except DestinationError as error:
+            if len(existing) < 2:
+                raise
+            log.warning("%s. Rows can be appended to existing tables, in units of one batch", error)
+        self._database.check_writable()
+
+    def _delete_nothing(self, tables: Sequence[str]) -> None:
+        for name in tables:
+            self._database.rows_affected(f"DELETE FROM {self._database.qualified(name)} WHERE 1 = 0")
+
+    def _create_any_table(self) -> None:
+        self._database.create_schema()
+        name = self._database.qualified(f"{STAGED_PREFIX}{uuid.uuid4().hex}")
+        self._database.execute(f"CREATE TABLE {name} (id {self._database.types.bigint})")
+
+    def _try(self, work: Callable[..., object], *arguments: object) -> None:
+        """Run ``work`` in a transaction, and roll back."""
+
+        def attempt() -> None:
+            work(*arguments)
+            raise _Rollback
+
+        with self._database.translate_errors(), suppress(_Rollback):
+            self._database.transaction(attempt)
+
+    # Commit.
 
     def commit(self, unit: CommitUnit) -> int:
         return self._commit([unit], unit.batches)[0]
@@ -132,221 +138,243 @@ class SqlTarget(Destination):
         return self._commit(units, batches)
 
     def _commit(self, units: Sequence[CommitUnit], batches: Sequence[TableBatch]) -> list[int]:
-        for one in batches:
-            if one.table.write_mode == "replace":
-                raise DestinationError(f"table {one.table.name!r}: a replaced table is staged and published")
-
-        landing = [
-            batch for batch in batches if batch.data.num_rows or _has_type(batch.data.schema, batch.table.schema)
-        ]
-
-        def land(incoming: Sequence[Incoming]) -> tuple[list[int], int, Mapping[str, Hashable]]:
-            self._traces.check({one.table.name for one in landing})
-            if any(self._staged.get(unit.key) for unit in units):
-                self._staging.hold(units[0].key)
-            versions = self._states.swap_all(units)
-            names, swept = {one.table.name for one in landing}, 0
-            for unit, segments in zip(units, self._staging.segments_of(units), strict=True):
-                self._staging.expect(unit.key, self._staged.get(unit.key, set()) - {_PUBLISHED}, segments)
-                self._traces.check({one.spec.name for one in segments})
-                swept += sum(self._land_segment(unit.key, segment) for segment in segments)
-                names |= {one.spec.name for one in segments}
-            for one, rows in zip(landing, incoming, strict=True):
-                self._tables.land(one.table, one.kind, rows)
-            return versions, swept, self._traces.after(names)
-
-        def trial(one: TableBatch, rows: Incoming) -> None:
-            self._tables.land(one.table, one.kind, rows)
-
-        versions, self.rows_swept, traces = self._write(landing, land, trial, of=batches)
-        self._traces.keep(traces)
+        for batch in batches:
+            if batch.table.write_mode == "replace":
+                raise DestinationError(f"table {batch.table.name!r}: a replaced table is staged and published")
+        landing = _landing(batches)
+        versions, self.rows_swept, table_ids = self._write_rows(
+            landing, partial(self._land_units, units, landing), self._land_batch, given=batches
+        )
+        self._identities.remember(table_ids)
         for unit in units:
             self._staged.pop(unit.key, None)
         return versions
 
+    def _land_units(
+        self, units: Sequence[CommitUnit], batches: Sequence[TableBatch], incoming: Sequence[Incoming]
+    ) -> tuple[list[int], int, TableIds]:
+        """Land what is staged for the units, then the batches. Returns the states' versions, and the rows swept."""
+        names = {batch.table.name for batch in batches}
+        self._identities.check(names)
+        if any(self._staged.get(unit.key) for unit in units):
+            self._staging.lock_stream(units[0].key)
+        versions = self._states.compare_and_swap(units)
+        swept = 0
+        for unit, segments in zip(units, self._staging.segments_by_unit(units), strict=True):
+            self._staging.check_intact(unit.key, self._staged.get(unit.key, set()) - {_PUBLISHED}, segments)
+            segment_names = {segment.spec.name for segment in segments}
+            self._identities.check(segment_names)
+            swept += sum(self._land_segment(unit.key, segment) for segment in segments)
+            names |= segment_names
+        for batch, rows in zip(batches, incoming, strict=True):
+            self._land_batch(batch, rows)
+        return versions, swept, self._identities.current(names)
+
+    def _land_batch(self, batch: TableBatch, rows: Incoming) -> None:
+        self._tables.land(batch.table, batch.kind, rows)
+
+    def _land_segment(self, key: StateKey, segment: Segment) -> int:
+        """Land staged rows; returns how many rows were swept: those whose keys are not among the staged ones."""
+        name = segment.spec.name
+        swept = 0
+        self._database.lock_table(name)
+        if segment.kind == "keys":
+            self._states.check_sole_writer(key, name)
+            swept = self._tables.sweep(segment.spec, self._staging.rows(segment))
+        elif segment.kind == "rows" and self._database.columns(name) is None:
+            self._database.rename(segment.table, name)
+        else:
+            self._tables.land(segment.spec, segment.kind, self._staging.rows(segment))
+        self._staging.drop(segment)
+        return swept
+
+    # Staging.
+
     def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
-        def aside(incoming: Sequence[Incoming]) -> set[str]:
-            self._staging.hold(key)
-            self._traces.check(())
-            return {
-                self._staging.add(key, batch.table, batch.kind, rows, run_id)
-                for batch, rows in zip(batches, incoming, strict=True)
-            }
-
-        def trial(one: TableBatch, rows: Incoming) -> None:
-            self._staging.add(key, one.table, one.kind, rows, run_id)
-
-        given = batches
-        batches = [one for one in given if one.data.num_rows or _has_type(one.data.schema, one.table.schema)]
-        staged = self._write(batches, aside, trial, of=given)
+        landing = _landing(batches)
+        staged = self._write_rows(
+            landing,
+            partial(self._stage_batches, key, landing, run_id),
+            lambda batch, rows: self._staging.add(key, batch.table, batch.kind, rows, run_id),
+            given=batches,
+        )
         self._staged[key] = (self._staged.get(key, set()) | staged) - {_PUBLISHED}
 
-    def discard(self, key: StateKey) -> None:
-        def drop(_: Sequence[Incoming]) -> None:
-            self._staging.hold(key)
-            for segment in self._staging.segments(key):
-                self._staging.drop(segment)
-
-        self._write((), drop)
-        for mine in list(self._staged):
-            same = (mine.source_id, mine.stream, mine.table) == (key.source_id, key.stream, key.table)
-            if same and key.partition in (mine.partition, ALL_PARTITIONS):
-                del self._staged[mine]
+    def _stage_batches(
+        self, key: StateKey, batches: Sequence[TableBatch], run_id: str, incoming: Sequence[Incoming]
+    ) -> set[str]:
+        """Returns the tables that the rows are staged in."""
+        self._staging.lock_stream(key)
+        self._identities.check(())
+        return {
+            self._staging.add(key, batch.table, batch.kind, rows, run_id)
+            for batch, rows in zip(batches, incoming, strict=True)
+        }
 
     def has_staged(self, key: StateKey, run_id: str) -> bool:
-        with self._database.translated():
+        with self._database.translate_errors():
             return self._database.columns(STAGING_TABLE) is not None and bool(self._staging.segments(key, run_id))
 
-    def publish(self, snapshot: TableSnapshot) -> list[int]:
-        def swap(_: Sequence[Incoming]) -> tuple[list[int], Mapping[str, Hashable]]:
-            self._traces.check(())
-            if snapshot.units:
-                self._staging.hold(snapshot.units[0].key)
-            versions = self._states.swap_all(snapshot.units)
-            segments = []
-            for unit, mine in zip(snapshot.units, self._staging.segments_of(snapshot.units), strict=True):
-                self._staging.expect(unit.key, self._staged.get(unit.key, set()), mine)
-                segments += mine
-            names = {table.name for table in snapshot.tables}
-            if stray := sorted({segment.spec.name for segment in segments} - names):
-                raise DestinationError(f"rows are staged for the tables {stray}, which are not among those to publish")
-            for table in snapshot.tables:
-                self._replace(table, [segment for segment in segments if segment.spec.name == table.name])
-            return versions, self._traces.after(names, replaced=True)
+    def discard(self, key: StateKey) -> None:
+        self._write((), partial(self._drop_staged, key))
+        for staged in list(self._staged):
+            same = (staged.source_id, staged.stream, staged.table) == (key.source_id, key.stream, key.table)
+            if same and key.partition in (staged.partition, ALL_PARTITIONS):
+                del self._staged[staged]
 
-        versions, traces = self._write((), swap)
-        self._traces.keep(traces)
+    def _drop_staged(self, key: StateKey, _: Sequence[Incoming]) -> None:
+        self._staging.lock_stream(key)
+        for segment in self._staging.segments(key):
+            self._staging.drop(segment)
+
+    # Publish.
+
+    def publish(self, snapshot: TableSnapshot) -> list[int]:
+        versions, table_ids = self._write((), partial(self._replace_tables, snapshot))
+        self._identities.remember(table_ids)
         for unit in snapshot.units:
             if self._staged.get(unit.key):
                 self._staged[unit.key] = {_PUBLISHED}
         return versions
 
-    def _land_segment(self, key: StateKey, segment: Segment) -> int:
-        """Land what is staged; returns how many rows were deleted since their keys are not among the staged ones."""
-        name = segment.spec.name
-        swept = 0
-        self._database.hold(name)
-        if segment.kind == "keys":
-            self._states.check_alone(key, name)
-            swept = self._tables.keep_only(segment.spec, self._staging.columns(segment))
-        elif segment.kind == "rows" and self._database.columns(name) is None:
-            self._database.rename(segment.table, name)
-        else:
-            self._tables.land(segment.spec, segment.kind, self._staging.columns(segment))
-        self._staging.drop(segment)
-        return swept
+    def _replace_tables(self, snapshot: TableSnapshot, _: Sequence[Incoming]) -> tuple[list[int], TableIds]:
+        self._identities.check(())
+        if snapshot.units:
+            self._staging.lock_stream(snapshot.units[0].key)
+        versions = self._states.compare_and_swap(snapshot.units)
+        staged: list[Segment] = []
+        for unit, segments in zip(snapshot.units, self._staging.segments_by_unit(snapshot.units), strict=True):
+            self._staging.check_intact(unit.key, self._staged.get(unit.key, set()), segments)
+            staged += segments
+        names = {table.name for table in snapshot.tables}
+        if stray := sorted({segment.spec.name for segment in staged} - names):
+            raise DestinationError(f"rows are staged for the tables {stray}, which are not among those to publish")
+        for table in snapshot.tables:
+            self._replace(table, [segment for segment in staged if segment.spec.name == table.name])
+        return versions, self._identities.current(names, replaced=True)
 
     def _replace(self, spec: TableSpec, segments: Sequence[Segment]) -> None:
-        """Put a new table in the place of ``spec``'s."""
-        self._database.hold(spec.name)
-        old = self._database.columns(spec.name)
-        new, rest = self._begin_generation(spec, segments, old or {})
+        """Put a new table in the place of the existing one."""
+        self._database.lock_table(spec.name)
+        existing = self._database.columns(spec.name)
+        new, rest = self._begin_snapshot(spec, segments, existing or {})
         for segment in rest:
-            rows = self._staging.columns(segment)
+            rows = self._staging.rows(segment)
             self._tables.land(replace(segment.spec, write_mode="append"), "rows", rows, into=new)
         if self._database.columns(new) is not None:
-            self._keep_columns(spec, old or {}, new)
-            self._note_changes(spec, old or {}, self._database.columns(new) or {})
-            if old is None:
+            self._add_kept_columns(spec, existing or {}, new)
+            self._note_changes(spec, existing or {}, self._database.columns(new) or {})
+            if existing is None:
                 self._database.rename(new, spec.name)
             else:
-                self._database.put_in_place(new, spec.name)
+                self._database.swap_table(new, spec.name)
         for segment in segments:
             self._staging.drop(segment)
 
-    def _begin_generation(
-        self, spec: TableSpec, segments: Sequence[Segment], old: Columns
+    def _begin_snapshot(
+        self, spec: TableSpec, segments: Sequence[Segment], existing: Columns
     ) -> tuple[str, Sequence[Segment]]:
-        """The table that becomes the new one, and the segments that are not in it yet."""
-        declared = self._database.types.declared(spec)
-        frozen = not spec.evolve and (old or declared)
+        """The table that becomes the new one, and the segments that it does not contain yet."""
+        declared = self._database.types.declared_columns(spec)
+        frozen = not spec.evolve and (existing or declared)
         if segments and not frozen:
             return segments[0].table, segments[1:]
         new = f"{STAGED_PREFIX}{uuid.uuid4().hex}"
-        self._tables.create(spec, (old or declared) if frozen else (declared or old), into=new)
+        self._tables.create(spec, (existing or declared) if frozen else (declared or existing), into=new)
         return new, segments
 
-    def _keep_columns(self, spec: TableSpec, old: Columns, new: str) -> None:
-        """Columns that are declared, or were there before and have no value this time, stay columns."""
+    def _add_kept_columns(self, spec: TableSpec, existing: Columns, new: str) -> None:
+        """Columns that are declared, or that exist and have no value this time, stay columns."""
         fold = self._database.fold
         present = {fold(name) for name in self._database.columns(new) or {}}
-        declared = self._database.types.declared(spec)
-        waiting = {field.name for field in spec.schema or () if field.name not in declared}
-        kept = {name: type_ for name, type_ in old.items() if name in waiting or not (declared or is_reserved(name))}
+        declared = self._database.types.declared_columns(spec)
+        untyped = {field.name for field in spec.schema or () if field.name not in declared}
+        kept = {
+            name: type_ for name, type_ in existing.items() if name in untyped or not (declared or is_reserved(name))
+        }
         kept |= declared
         missing = {name: type_ for name, type_ in kept.items() if fold(name) not in present}
         self._tables.add_columns(spec, missing, into=new)
 
-    def _note_changes(self, spec: TableSpec, old: Columns, new: Columns) -> None:
+    def _note_changes(self, spec: TableSpec, existing: Columns, new: Columns) -> None:
         for name, type_ in new.items():
-            if old.get(name, type_) != type_:
-                self._tables.changes.append(SchemaChange(spec.name, name, old[name], type_))
+            if existing.get(name, type_) != type_:
+                self._tables.changes.append(SchemaChange(spec.name, name, existing[name], type_))
 
-    def _write(
+    # Transactions.
+
+    def _write_rows(
         self,
         batches: Sequence[TableBatch],
         work: Callable[[Sequence[Incoming]], T],
-        trial: Callable[[TableBatch, Incoming], None] | None = None,
+        land: Callable[[TableBatch, Incoming], object],
         *,
-        of: Sequence[TableBatch] = (),
+        given: Sequence[TableBatch],
     ) -> T:
-        """Run ``work`` in a transaction, with the batches' rows to select from.
+        """``_write``, where the database may refuse some rows.
 
-        :param trial: lands a part of one slice, to find the rows that are refused.
-        :param of: what was given, of which ``batches`` are those that have something to land.
-        :raises RefusedRowsError: naming them.
+        :param land: lands a part of one batch, to find the refused rows.
+        :param given: all batches, of which ``batches`` are those with something to land.
+        :raises RefusedRowsError: naming the rows.
         """
         try:
-            return self._written(batches, work)
-        except UnfitValueError as error:
-            if trial is None:
-                raise
-            found = refusal(of, lambda part: self._tried(part, trial), error)
-            raise found from error.__cause__
+            return self._write(batches, work)
+        except RefusedValueError as error:
+            refused = find_refused_rows(given, partial(self._try_batch, land), error)
+            raise refused from error.__cause__
 
-    def _tried(self, part: TableBatch, trial: Callable[[TableBatch, Incoming], None]) -> None:
-        def undone(incoming: Sequence[Incoming]) -> None:
-            trial(part, incoming[0])
-            raise _Undone
+    def _try_batch(self, land: Callable[[TableBatch, Incoming], object], part: TableBatch) -> None:
+        """Land a part of a batch, and roll back."""
 
-        with suppress(_Undone):
-            self._written([part], undone)
+        def attempt(incoming: Sequence[Incoming]) -> None:
+            land(part, incoming[0])
+            raise _Rollback
 
-    def _written(self, batches: Sequence[TableBatch], work: Callable[[Sequence[Incoming]], T]) -> T:
-        with self._database.translated():
+        with suppress(_Rollback):
+            self._write([part], attempt)
+
+    def _write(self, batches: Sequence[TableBatch], work: Callable[[Sequence[Incoming]], T]) -> T:
+        """Run ``work`` in a transaction, with the batches' rows to select from."""
+        with self._database.translate_errors():
             self._prepare()
-            with self._database.readable([self._plain(batch) for batch in batches]) as incoming:
-
-                def attempt() -> T:
-                    self._tables.changes.clear()  # of an attempt that was undone
-                    return work(incoming())
-
-                result = self._database.transaction(attempt)
+            with self._database.incoming([self._fitted(batch) for batch in batches]) as incoming:
+                result = self._database.transaction(partial(self._attempt, work, incoming))
         self.schema_changes = tuple(self._tables.changes)
         return result
 
-    def _plain(self, one: TableBatch) -> pa.Table:
-        if one.data.num_rows and not one.data.num_columns:
-            raise DestinationError(f"table {one.table.name!r}: rows without any column cannot land")
-        check_distinct(one.data.schema.names, one.table.name, self._database.fold)
-        table = plain_table(one.data, one.table.name)
+    def _attempt(self, work: Callable[[Sequence[Incoming]], T], incoming: Sequence[Incoming]) -> T:
+        self._tables.changes.clear()  # of an attempt that was rolled back
+        for rows in incoming:
+            rows.restart()
+        return work(incoming)
+
+    def _fitted(self, batch: TableBatch) -> pa.Table:
+        """A batch's rows in types that the database has."""
+        if batch.data.num_rows and not batch.data.num_columns:
+            raise DestinationError(f"table {batch.table.name!r}: rows without any column cannot land")
+        check_distinct(batch.data.schema.names, batch.table.name, self._database.fold)
+        table = fit_types(batch.data, batch.table.name)
         self._database.check_values(table)
         return table
 
     def _prepare(self) -> None:
+        """Create the framework's tables where they are missing, once."""
         if not self._prepared:
-
-            def make() -> Mapping[str, Hashable]:
-                self._database.make_schema()
-                self._database.hold(STATE_TABLE)
-                self._states.prepare()
-                self._staging.prepare()
-                return self._traces.after((STATE_TABLE, STAGING_TABLE))
-
-            self._traces.keep(self._database.transaction(make))
+            self._identities.remember(self._database.transaction(self._create_framework_tables))
             self._prepared = True
+
+    def _create_framework_tables(self) -> TableIds:
+        self._database.create_schema()
+        self._database.lock_table(STATE_TABLE)
+        self._states.prepare()
+        self._staging.prepare()
+        return self._identities.current((STATE_TABLE, STAGING_TABLE))
+
+
+def _landing(batches: Sequence[TableBatch]) -> list[TableBatch]:
+    """The batches that have rows, or a column that has a type, so that their table can be created."""
+    return [batch for batch in batches if batch.data.num_rows or _has_type(batch.data.schema, batch.table.schema)]
 
 
 def _has_type(*schemas: pa.Schema | None) -> bool:
-    """Whether a column has a type yet, so that a table can be made."""
     return any(not pa.types.is_null(field.type) for schema in schemas for field in schema or ())

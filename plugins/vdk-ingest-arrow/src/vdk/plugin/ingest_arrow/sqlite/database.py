@@ -1,30 +1,31 @@
-"""SQLite's own SQL: its catalog, loading row by row, and tables that are made anew because columns cannot change."""
+"""An SQLite file as a target: its SQL dialect, and the options of ``sqlite:///file``.
+
+Rows are loaded one by one, and a table is rebuilt where a column changes its type, since SQLite cannot change it.
+"""
 
 from __future__ import annotations
 
 import re
 import sqlite3
 import uuid
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import quoted
 
-from ..sql.database import Database
-from ..sql.incoming import Incoming
-from ..sql.names import STAGED_PREFIX, check_name, check_table, folded, leads
+from ..names import STAGED_PREFIX, check_name, fold_ascii, has_leading_index, table_exists
+from ..sql.database import Incoming, LoadedRows
+from ..sql.target import SqlTarget
 from ..sql.types import Columns
-from .columns import stored
+from ..targets import TargetUrl, path_identity
 from .connection import SqliteConnection
-from .values import SqliteTypes
+from .values import SqliteTypes, encode_column
 
-T = TypeVar("T")
 _OWN_RULES = re.compile(
     r"\b(?:PRIMARY|UNIQUE|NOT|DEFAULT|CHECK|COLLATE|REFERENCES|FOREIGN|GENERATED|AS|CONSTRAINT|STRICT|WITHOUT)\b",
     re.IGNORECASE,
@@ -34,15 +35,15 @@ _QUOTED = re.compile(
 )
 _KEY_INDEX = "_vdk_key_"
 _ROWS_AT_ONCE = 10_000
-"""Of which Python objects are in memory."""
+"""That are in memory as Python objects."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Trace:
-    """What is known of a table; SQLite has nothing that names it for good.
+class _TableId:
+    """What identifies a table; SQLite has no permanent id for one.
 
-    :param schema: the number that each change of any table raises. :param keys: indexes that were made here.
-    :param top: the highest rowid; 0 where there is none.
+    :param schema: a number that every change of any table increases. :param keys: indexes made by ``create_index``.
+    :param top: the highest rowid; 0 without any.
     """
 
     schema: int
@@ -50,53 +51,22 @@ class _Trace:
     top: int
 
 
-class SqliteDatabase(Database):
+class SqliteDatabase(SqliteConnection):
     """An SQLite file."""
 
     types = SqliteTypes()
     now = "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000+00:00'"
 
     def __init__(self, path: Path, *, lock_timeout: float) -> None:
-        self.where = str(path)
-        self.connection = SqliteConnection(path, lock_timeout=lock_timeout)
-
-    def open(self) -> None:
-        self.connection.open()
-
-    def close(self) -> None:
-        self.connection.close()
-
-    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self.connection.execute(sql, parameters).fetchall()
-
-    def changed(self, sql: str, parameters: Sequence[Any] = ()) -> int:
-        return self.connection.execute(sql, parameters).rowcount
+        super().__init__(path, lock_timeout=lock_timeout)
+        self._loaded: list[str] = []
 
     @contextmanager
-    def translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise self.connection.translated(error) from error
-
-    def transaction(self, work: Callable[[], T]) -> T:
-        return self.connection.transaction(work)
-
-    @contextmanager
-    def readable(self, tables: Sequence[pa.Table]) -> Iterator[Callable[[], list[Incoming]]]:
-        loaded: list[str] = []
-
-        def load(table: pa.Table, columns: Columns) -> str:
-            loaded.append(f'temp."_vdk_arrow_{len(loaded)}"')
-            # A table needs a column.
-            listed = ", ".join(f"{quoted(one)} {type_}" for one, type_ in columns.items()) or "nothing"
-            self.rows(f"CREATE TABLE {loaded[-1]} ({listed})")
-            self._fill(loaded[-1], list(columns) or ["nothing"], ["?"] * (len(columns) or 1), table)
-            return loaded[-1]
-
-        yield lambda: [Incoming.loaded(one, self.types, load) for one in tables]
-        for one in loaded:
-            self.rows(f"DROP TABLE IF EXISTS {one}")
+    def incoming(self, tables: Sequence[pa.Table]) -> Iterator[list[LoadedRows]]:
+        self._loaded.clear()  # of a transaction that was rolled back
+        yield [LoadedRows(table, self.types, self._load) for table in tables]
+        for relation in self._loaded:
+            self.execute(f"DROP TABLE IF EXISTS {relation}")
 
     def insert(self, incoming: Incoming, table: str, names: Sequence[str], columns: Columns) -> None:
         if incoming.arrow is None:
@@ -105,128 +75,157 @@ class SqliteDatabase(Database):
         values = [
             self._checked(incoming.types[name], columns[name]) if name in incoming.types else "?" for name in names
         ]
-        self._fill(self.path(table), names, values, incoming.arrow)
+        self._fill(self.qualified(table), names, values, incoming.arrow)
 
-    def numbered(self, count: int, first: int = 1) -> list[str]:
-        # Without numbers: Python 3.12.0 to 3.12.3 take numbered ones for named ones, and warn.
+    def placeholders(self, count: int, first: int = 1) -> list[str]:
+        # Without numbers: Python 3.12.0 to 3.12.3 warn of numbered ones as if they were named.
         return ["?"] * count
 
     def check_name(self, name: str, what: str) -> None:
         check_name(name, what)
-        if folded(name).startswith("sqlite_"):
-            raise DestinationError(f"{what} {name!r} cannot be: names that begin with 'sqlite_' are SQLite's own")
+        if fold_ascii(name).startswith("sqlite_"):
+            raise DestinationError(f"{what} {name!r} is not possible: SQLite reserves 'sqlite_'. Choose another name")
 
-    def path(self, name: str) -> str:
+    def qualified(self, name: str) -> str:
         return f"main.{quoted(name)}"
 
-    def make_schema(self) -> None:
-        """There is one, ``main``."""
+    def create_schema(self) -> None:
+        """``main`` always exists."""
 
     def columns(self, name: str) -> Columns | None:
         self.check_name(name, "a table named")
         # NOCASE folds the letters that SQLite's own names fold.
-        found = self.rows("SELECT name, type FROM main.sqlite_master WHERE name = ? COLLATE NOCASE", [name])
-        if not check_table(found, name):
+        entries = self.execute("SELECT name, type FROM main.sqlite_master WHERE name = ? COLLATE NOCASE", [name])
+        if not table_exists(entries, name):
             return None
-        listed = self.rows("SELECT name, type FROM pragma_table_info(?, 'main')", [name])
+        listed = self.execute("SELECT name, type FROM pragma_table_info(?, 'main')", [name])
         return {column: self._spelled(type_) for column, type_ in listed}
 
-    def traces(self, names: Collection[str]) -> Mapping[str, _Trace]:
-        ((schema,),) = self.rows("PRAGMA main.schema_version")
-        there = [name for name in names if self.rows("SELECT 1 FROM main.sqlite_master WHERE name = ?", [name])]
-        return {one: _Trace(int(schema), self._key_indexes(one), self._top(one)) for one in there}
+    def table_ids(self, names: Collection[str]) -> Mapping[str, _TableId]:
+        ((schema,),) = self.execute("PRAGMA main.schema_version")
+        existing = [name for name in names if self.execute("SELECT 1 FROM main.sqlite_master WHERE name = ?", [name])]
+        return {name: _TableId(int(schema), self._key_indexes(name), self._top(name)) for name in existing}
 
-    def continues(self, before: Hashable, now: Hashable, *, landed: bool = False) -> bool:
-        """Nobody changes a table within our transaction. Between two, where somebody has changed any table, it is
-        still the same if an index of ours is on it, or if no rows are gone from its end.
+    def is_same_table(self, before: Hashable, now: Hashable, *, landed: bool = False) -> bool:
+        """Nobody changes a table within our transaction. Between two, if somebody has changed any table, it is still
+        the same if it has an index of ours, or if no rows are missing at its end.
         """
-        assert isinstance(before, _Trace)
-        assert isinstance(now, _Trace)
+        assert isinstance(before, _TableId)
+        assert isinstance(now, _TableId)
         if landed or before.schema == now.schema:
             return True
         return bool(before.keys & now.keys) if before.keys else before.top <= now.top
 
     def _key_indexes(self, table: str) -> frozenset[str]:
-        found = self.rows("SELECT name FROM pragma_index_list(?, 'main')", [table])
-        return frozenset(name for (name,) in found if name.startswith(_KEY_INDEX))
+        indexes = self.execute("SELECT name FROM pragma_index_list(?, 'main')", [table])
+        return frozenset(name for (name,) in indexes if name.startswith(_KEY_INDEX))
 
     def _top(self, table: str) -> int:
-        taken = {folded(name) for (name,) in self.rows("SELECT name FROM pragma_table_info(?, 'main')", [table])}
-        rowid = next((one for one in ("rowid", "_rowid_", "oid") if one not in taken), None)
+        columns = {
+            fold_ascii(name) for (name,) in self.execute("SELECT name FROM pragma_table_info(?, 'main')", [table])
+        }
+        rowid = next((name for name in ("rowid", "_rowid_", "oid") if name not in columns), None)
         if rowid is None:
             return 0
         try:
-            ((top,),) = self.rows(f"SELECT max({rowid}) FROM {self.path(table)}")
+            ((top,),) = self.execute(f"SELECT max({rowid}) FROM {self.qualified(table)}")
         except sqlite3.OperationalError:  # a table WITHOUT ROWID
             return 0
         return int(top or 0)
 
     def change_type(self, table: str, column: str, existing: str, target: str) -> None:
-        ((sql,),) = self.rows("SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?", [table])
+        ((sql,),) = self.execute("SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?", [table])
         if rule := _OWN_RULES.search(_QUOTED.sub("", sql)):
             raise DestinationError(
-                f"{self.where}: column {column!r} of table {table!r} has to become {target}, and SQLite changes no "
-                f"column of a table; one that was made with {rule[0].upper()} is not made anew, since its rules could "
-                "be lost. Change the column yourself, or convert the values with a transform"
+                f"{self.location}: column {column!r} of table {table!r} has to become {target}, and SQLite can only "
+                f"rebuild the table for that. It is not rebuilt, because its rule {rule[0].upper()} could be lost. "
+                "Change the column yourself, or convert the values with a transform"
             )
         columns = {**(self.columns(table) or {}), column: target}
         new = f"{STAGED_PREFIX}{uuid.uuid4().hex}"
         listed = ", ".join(f"{quoted(name)} {type_}" for name, type_ in columns.items())
-        self.rows(f"CREATE TABLE {self.path(new)} ({listed})")
+        self.execute(f"CREATE TABLE {self.qualified(new)} ({listed})")
         selected = (
-            self.types.converted(quoted(name), existing, target) if name == column else quoted(name) for name in columns
+            self.types.cast_sql(quoted(name), existing, target) if name == column else quoted(name) for name in columns
         )
-        self.rows(f"INSERT INTO {self.path(new)} SELECT {', '.join(selected)} FROM {self.path(table)}")
-        self.put_in_place(new, table)
+        self.execute(f"INSERT INTO {self.qualified(new)} SELECT {', '.join(selected)} FROM {self.qualified(table)}")
+        self.swap_table(new, table)
 
-    def put_in_place(self, new: str, name: str) -> None:
-        made = self.rows(
+    def swap_table(self, new: str, name: str) -> None:
+        dependents = self.execute(
             "SELECT sql FROM main.sqlite_master WHERE tbl_name = ? AND type <> 'table' AND sql <> ''", [name]
         )
-        self.rows(f"DROP TABLE {self.path(name)}")
+        self.execute(f"DROP TABLE {self.qualified(name)}")
         self.rename(new, name)
-        for (sql,) in made:
-            self.rows(sql)
+        for (sql,) in dependents:
+            self.execute(sql)
 
-    def index(self, table: str, columns: Sequence[str]) -> None:
-        found = self.rows(
+    def create_index(self, table: str, columns: Sequence[str]) -> None:
+        indexes = self.execute(
             "SELECT i.name, c.name FROM pragma_index_list(?, 'main') AS i, pragma_index_info(i.name, 'main') AS c "
             "WHERE NOT i.partial ORDER BY i.seq, c.seqno",
             [table],
         )
-        if not leads(found, columns):
+        if not has_leading_index(indexes, columns):
             name = quoted(f"{_KEY_INDEX}{uuid.uuid4().hex}")
-            self.rows(f"CREATE INDEX main.{name} ON {quoted(table)} ({', '.join(map(quoted, columns))})")
+            self.execute(f"CREATE INDEX main.{name} ON {quoted(table)} ({', '.join(map(quoted, columns))})")
 
     @contextmanager
-    def temporary(self, select: str, columns: Sequence[str]) -> Iterator[str]:
-        self.rows(f"CREATE TABLE temp._vdk_keys AS {select}")
-        self.rows(f"CREATE INDEX temp._vdk_keys_found ON _vdk_keys ({', '.join(map(quoted, columns))})")
+    def key_table(self, select: str, columns: Sequence[str]) -> Iterator[str]:
+        self.execute(f"CREATE TABLE temp._vdk_keys AS {select}")
+        self.execute(f"CREATE INDEX temp._vdk_keys_found ON _vdk_keys ({', '.join(map(quoted, columns))})")
         yield "temp._vdk_keys"
-        self.rows("DROP TABLE temp._vdk_keys")
+        self.execute("DROP TABLE temp._vdk_keys")
 
     def delete_matching(self, table: str, keys: str, columns: Sequence[str]) -> None:
         listed = ", ".join(map(quoted, columns))
-        self.rows(f"DELETE FROM {self.path(table)} WHERE ({listed}) IN (SELECT {listed} FROM {keys})")
+        self.execute(f"DELETE FROM {self.qualified(table)} WHERE ({listed}) IN (SELECT {listed} FROM {keys})")
+
+    def _load(self, table: pa.Table, columns: Columns) -> str:
+        relation = f'temp."_vdk_arrow_{len(self._loaded)}"'
+        self._loaded.append(relation)
+        # A table needs a column.
+        listed = ", ".join(f"{quoted(name)} {type_}" for name, type_ in columns.items()) or "nothing"
+        self.execute(f"CREATE TABLE {relation} ({listed})")
+        self._fill(relation, list(columns) or ["nothing"], ["?"] * (len(columns) or 1), table)
+        return relation
 
     def _fill(self, path: str, names: Sequence[str], values: Sequence[str], table: pa.Table) -> None:
-        """Insert a plain table's rows; ``values`` is the SQL for each of ``names``."""
+        """Insert the rows of an Arrow table; ``values`` is the SQL for each of ``names``."""
         sql = f"INSERT INTO {path} ({', '.join(map(quoted, names))}) VALUES ({', '.join(values)})"
         for start in range(0, table.num_rows, _ROWS_AT_ONCE):
             part = table.slice(start, _ROWS_AT_ONCE)
             columns = [
-                stored(part.column(name), name) if name in part.schema.names else [None] * part.num_rows
+                encode_column(part.column(name), name) if name in part.schema.names else [None] * part.num_rows
                 for name in names
             ]
-            self.connection.execute_many(sql, zip(*columns, strict=True))
+            self.execute_many(sql, zip(*columns, strict=True))
 
     def _checked(self, source: str, target: str) -> str:
-        """SQL for a parameter of one type as another. Text that is no JSON does not become JSON."""
+        """SQL for a parameter of one type as another. Text that is not JSON does not become JSON."""
         if source == target == self.types.json:
             return "(SELECT value FROM (SELECT ? AS value) WHERE value IS NULL OR json_type(value) IS NOT NULL)"
-        return self.types.converted("?", source, target)
+        return self.types.cast_sql("?", source, target)
 
     def _spelled(self, declared: str) -> str:
-        """A declared type as it is called here, where it is one of ours."""
+        """A declared type in our spelling, where it is one of ours."""
         ours = re.sub(r"\s*([(),])\s*", r"\1", " ".join(declared.upper().split()))
         return ours if self.types.is_own(ours) else declared
+
+
+class SqliteTarget(SqlTarget):
+    """One SQLite file.
+
+    Option: ``lock_timeout`` (default 30s: how long to wait for others that read or write the file).
+    """
+
+    options = ("lock_timeout",)
+
+    def __init__(self, target: str | None, *, folder: Path) -> None:
+        url = TargetUrl.parse(target)
+        url.check_options(self.options)
+        self.path = url.file(folder)
+        super().__init__(target, folder=folder, database=SqliteDatabase(self.path, lock_timeout=url.lock_timeout()))
+
+    def identity(self) -> str:
+        return f"arrow sqlite:///{path_identity(self.path)}"
