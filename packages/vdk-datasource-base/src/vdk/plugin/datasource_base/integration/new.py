@@ -1,4 +1,4 @@
-"""``vdk datasource new NAME``: the template as a plugin of that name, without a clone of the repository."""
+"""``vdk datasource new NAME``: make a plugin from the template, without a clone of the repository."""
 
 from __future__ import annotations
 
@@ -14,64 +14,75 @@ import click
 
 from .command import Command
 
-HERE = Path(__file__).resolve()
-ARCHIVE = HERE.with_name("_template.zip")
+THIS_FILE = Path(__file__).resolve()
+ARCHIVE = THIS_FILE.with_name("_template.zip")
 """The template, in a package that was built."""
+KINDS = ("files", "api")
+"""What the template's ``rename.py`` knows."""
 
 
 @click.command(
-    cls=Command, help="Make a plugin with a source of your own: vdk-source-NAME, which works and passes its tests."
+    cls=Command,
+    help="""Make a plugin with a source of your own, vdk-source-NAME, which works and passes its tests.
+
+    NAME is what flow files call the source, such as my-crm; vdk-source-my-crm is the same name.
+    """,
 )
 @click.argument("name")
+@click.option(
+    "--kind",
+    type=click.Choice(KINDS),
+    default=KINDS[0],
+    show_default=True,
+    help="What the source reads: files in a folder, or an HTTP API with a token and pages.",
+)
 @click.option(
     "--into",
     type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
     default=".",
-    help="The folder to make it in; default: this one.",
+    help="The folder in which the plugin is made (default: this folder).",
 )
 @click.pass_context
-def new(ctx: click.Context, name: str, into: Path) -> None:
+def new(ctx: click.Context, name: str, kind: str, into: Path) -> None:
     from .environment import registry_of
 
     installed = {source.name: source.origin for source in registry_of(ctx.obj.plugin_registry).sources()}
     try:
-        folder = make(name, into, installed)
+        folder = make_plugin(name, kind, into, installed)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(
-        f"{folder} is a plugin that works. Go on with:\n\n"
+        f"{folder} is a plugin that works. Continue with:\n\n"
         f"  cd {folder}\n"
         "  pip install --editable . --requirement requirements.txt\n"
         "  pytest\n\n"
-        "Its README.md says what to do then."
+        "README.md lists the next steps."
     )
 
 
-def make(said: str, into: Path, installed: dict[str, str]) -> Path:
-    """The new folder. It appears when it is complete; ``ValueError`` says why it cannot be.
+def make_plugin(name: str, kind: str, into: Path, installed: dict[str, str]) -> Path:
+    """The new folder, which appears once it is complete. Raises ``ValueError`` if the name cannot be used.
 
-    :param installed: the names that sources have already, and which distribution has them.
+    :param installed: the names of the installed sources, and which distribution each comes from.
     """
     with tempfile.TemporaryDirectory(prefix=".vdk-source-", dir=into) as scratch:
         template = Path(scratch) / "template"
         _unpack(template)
-        rules: dict[str, Any] = runpy.run_path(str(template / "rename.py"))
-        name: str = rules["checked"](said)
+        script: dict[str, Any] = runpy.run_path(str(template / "rename.py"))
+        name = script["valid_name"](name)
         folder = into / f"vdk-source-{name}"
         if name in installed:
-            raise ValueError(
-                f"a source called {name!r} is installed already, by {installed[name]}: choose another name"
-            )
+            raise ValueError(f"a source called {name!r} is already installed, by {installed[name]}: use another name")
         if os.path.lexists(folder):
-            raise ValueError(f"{folder} exists already: choose another name, or another folder with --into")
+            raise ValueError(f"{folder} already exists: use another name, or another folder with --into")
         copy = template.rename(template.with_name(folder.name))
-        rules["rename"](copy, name)
+        script["rename"](copy, name, kind)
         return copy.rename(folder)
 
 
-def _unpack(into: Path) -> None:
+def _unpack(folder: Path) -> None:
     if ARCHIVE.is_file():
         with zipfile.ZipFile(ARCHIVE) as archive:
-            archive.extractall(into)
-    else:  # an editable installation, which is a part of a clone
-        shutil.copytree(HERE.parents[7] / "template", into)
+            archive.extractall(folder)
+    else:  # an editable installation, which is part of a clone
+        shutil.copytree(THIS_FILE.parents[7] / "template", folder)
