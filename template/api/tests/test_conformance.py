@@ -24,7 +24,8 @@ MakeSource = Callable[[], ours.AcmeSource]
 
 def make_source(url: str, token: str = TOKEN, **options: Any) -> ours.AcmeSource:
     defaults: dict[str, Any] = {"page_rows": 3, "lookback": Duration(seconds=10), "timeout": Duration(seconds=1)}
-    return ours.AcmeSource(ours.AcmeConfig(url=url, token=Secret(token), **(defaults | options)))
+    config = ours.AcmeConfig(url=url, token=Secret(token), **(defaults | options))
+    return ours.AcmeSource(config)
 
 
 class Tickets(StreamEditor):
