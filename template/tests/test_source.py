@@ -71,7 +71,7 @@ def test_a_line_that_is_not_a_ticket_is_rejected_with_its_offset_and_the_others_
 
 def test_under_reject_the_other_lines_land(tmp_path: Path) -> None:
     """In a run: the bad line lands in a table of its own, with the reason."""
-    MemoryDestination.forget()
+    MemoryDestination.clear()
     folder = tmp_path / "tickets"
     export(folder, "berlin", *(ticket(str(number), number) for number in range(20)))
     with (folder / "berlin.jsonl").open("a", encoding="utf-8") as file:

@@ -20,7 +20,7 @@ def test_the_example_job_lands_its_tickets_after_a_retry(
     help_desk: HelpDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A copy of it, since a job may write into its folder. The first request is answered with 503."""
-    MemoryDestination.forget()
+    MemoryDestination.clear()
     help_desk.add(*SAMPLE)
     help_desk.failures.append((503, {"Retry-After": "0"}))
     monkeypatch.setenv("ACME_URL", help_desk.url)
