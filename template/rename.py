@@ -1,9 +1,11 @@
-"""Makes a copy of the template a plugin with a name of its own. It runs once, and removes itself.
+"""Turn a copy of the template into a plugin with a name of its own. It runs once and removes itself.
 
     cp -r template plugins/vdk-source-my-crm
     python plugins/vdk-source-my-crm/rename.py my-crm
 
-It needs the standard library alone, and checks everything before it changes anything.
+With ``--kind api`` the source reads an HTTP API instead of files: each part of the folder ``api`` takes the place of
+the part that has the same name. The script needs the standard library only. It checks everything before it changes
+anything.
 """
 
 from __future__ import annotations
@@ -12,100 +14,108 @@ import argparse
 import fnmatch
 import keyword
 import re
+import shutil
 import sys
 from pathlib import Path
 
-# What only the template has, and what tools leave behind in a folder they worked in.
-OWN = ("rename.py", "cookiecutter.json", "hooks")
-LEFTOVERS = ("__pycache__", "*.egg-info", "build", "dist", ".*_cache", ".tox", ".venv", ".coverage*")
-# What tests and environments are called here besides the sources, and the template's own name.
+# The template itself is the kind "files"; another kind is a folder with the parts that differ.
+KINDS = ("files", "api")
+TEMPLATE_ONLY = ("rename.py", "cookiecutter.json", "hooks")
+# What tools and people leave in a folder that they work in.
+LEFTOVERS = ("__pycache__", "*.egg-info", "build", "dist", ".*_cache", ".tox", ".venv", ".env", ".coverage*")
+# Names that mean something else in a repository of plugins, and the template's own.
 RESERVED = ("acme", "base", "benchmarks", "dist", "examples", "faults", "format", "lint", "template", "types")
+PREFIX = "vdk-source-"
 ACME = re.compile(r"(_?)(acme|Acme|ACME)(_?)")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Make this copy of the template a plugin with a name of its own.")
-    parser.add_argument("name", help="what flow files will call the source: lower-case words and digits, like my-crm")
+    parser = argparse.ArgumentParser(description="Turn this copy of the template into a plugin with a name of its own.")
+    parser.add_argument("name", help="the name of the source in flow files: lower-case words and digits, like my-crm")
+    parser.add_argument("--kind", choices=KINDS, default=KINDS[0], help="what the source reads (default: %(default)s)")
+    arguments = parser.parse_args()
     folder = Path(__file__).resolve().parent
     try:
-        rename(folder, parser.parse_args().name)
+        rename(folder, arguments.name, arguments.kind)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{folder.name} is ready; its README.md says what to do next")
+    print(f"{folder.name} is ready; README.md lists the next steps")
     return 0
 
 
-def rename(folder: Path, said: str) -> None:
-    """Respells contents and paths in ``folder``. Raises ``ValueError``, before any change, where that cannot be."""
-    name = checked(said)
-    if folder.name != f"vdk-source-{name}":
+def rename(folder: Path, name: str, kind: str) -> None:
+    """Replace the template in ``folder`` by the plugin. Raises ``ValueError``, before any change, if it cannot."""
+    name = valid_name(name)
+    plugin = f"{PREFIX}{name}"
+    if folder.name != plugin:
         raise ValueError(
-            f"this folder is called {folder.name!r}: copy the template to a folder called like the plugin, "
-            f"'vdk-source-{name}', and start rename.py in there"
+            f"the folder is called {folder.name!r}, expected {plugin!r}; copy the template first: "
+            f"cp -r {folder} {plugin} && python {plugin}/rename.py {name} --kind {kind}"
         )
-    files = [path for path in folder.rglob("*") if path.is_file() and is_the_plugins(path.relative_to(folder))]
-    texts = {path: text_of(path) for path in files}
-    for path, text in texts.items():
-        new = folder / respelled(path.relative_to(folder).as_posix(), name)
-        new.parent.mkdir(parents=True, exist_ok=True)
-        path.rename(new)
-        new.write_bytes(respelled(text, name).encode("utf-8"))
-    remove_the_rest(folder)
+    files = {
+        with_name(path, name): with_name(read_text(file), name) for path, file in plugin_files(folder, kind).items()
+    }
+    for part in folder.iterdir():
+        if part.is_dir() and not part.is_symlink():
+            shutil.rmtree(part)
+        else:
+            part.unlink()
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(text.encode("utf-8"))
 
 
-def checked(said: str) -> str:
-    """The name, in the form that PEP 503 gives it. Raises ``ValueError`` for what cannot be one."""
-    name = said.replace("_", "-")
+def valid_name(text: str) -> str:
+    """The name as PEP 503 normalizes it, without the prefix. Raises ``ValueError`` if it is not a valid name."""
+    name = text.replace("_", "-").removeprefix(PREFIX)
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        raise ValueError(f"{said!r} cannot be a name: say lower-case words and digits with hyphens, like my-crm")
+        raise ValueError(f"{text!r} is not a valid name: use lower-case words and digits with hyphens, like my-crm")
     if keyword.iskeyword(name) or name in RESERVED:
-        why = "a word of Python" if keyword.iskeyword(name) else "taken"
-        raise ValueError(f"{said!r} cannot be a name, because it is {why}: say more, like {name}-api")
+        reason = "a keyword of Python" if keyword.iskeyword(name) else "reserved"
+        raise ValueError(f"{text!r} is not a valid name, because it is {reason}: use a longer one, like {name}-api")
     return name
 
 
-def is_left_behind(path: Path) -> bool:
-    """Whether tools made this file; the path starts in the template."""
+def plugin_files(folder: Path, kind: str) -> dict[str, Path]:
+    """The files that become a plugin of this kind, by their paths in the plugin."""
+    parts = folder / kind
+    replaced = [path.name for path in parts.iterdir()] if parts.is_dir() else []
+    files = {}
+    for root, excluded in ((folder, (*TEMPLATE_ONLY, *KINDS, *replaced)), (parts, ())):
+        for file in sorted(root.rglob("*")):
+            path = file.relative_to(root)
+            if file.is_file() and not is_leftover(path) and path.parts[0] not in excluded:
+                files[path.as_posix()] = file
+    return files
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a file, given by its path inside the template, is not part of the template."""
     return any(fnmatch.fnmatch(part, pattern) for part in path.parts for pattern in LEFTOVERS)
 
 
-def is_the_plugins(path: Path) -> bool:
-    """Whether this file becomes a part of the plugin."""
-    return not is_left_behind(path) and path.parts[0] not in OWN
-
-
-def text_of(path: Path) -> str:
+def read_text(file: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
+        return file.read_bytes().decode("utf-8")
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is no text, and so none of the template's files: delete it") from None
+        raise ValueError(f"{file} is not a text file, so it is not part of the template: rm {file}") from None
 
 
-def respelled(text: str, name: str) -> str:
-    """``text`` with the name in each spelling. In one pass, since the new name may have the old one in it."""
+def with_name(text: str, name: str) -> str:
+    """``text`` with the name for acme, in each spelling. In one pass, since the name may contain "acme" itself."""
 
-    def spelling(found: re.Match[str]) -> str:
-        before, old, after = found.groups()
-        if old == "Acme":
-            new = "".join(word.capitalize() for word in name.split("-"))
-        elif old == "ACME":
-            new = name.upper().replace("-", "_")
+    def spell(match: re.Match[str]) -> str:
+        before, acme, after = match.groups()
+        if acme == "Acme":
+            spelled = "".join(word.capitalize() for word in name.split("-"))
+        elif acme == "ACME":
+            spelled = name.upper().replace("-", "_")
         else:
-            new = name.replace("-", "_") if before or after else name
-        return f"{before}{new}{after}"
+            spelled = name.replace("-", "_") if before or after else name
+        return f"{before}{spelled}{after}"
 
-    return ACME.sub(spelling, text)
-
-
-def remove_the_rest(folder: Path) -> None:
-    """This file and its like, leftovers, and the folders that are empty now."""
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_symlink() or not path.is_dir():
-            if not is_the_plugins(path.relative_to(folder)):
-                path.unlink()
-        elif not any(path.iterdir()):
-            path.rmdir()
+    return ACME.sub(spell, text)
 
 
 if __name__ == "__main__":

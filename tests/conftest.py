@@ -1,4 +1,4 @@
-"""What is tested here belongs to no distribution: the ways to a plugin of one's own, from a package that was built."""
+"""These tests belong to no single distribution: they make plugins from the template and follow the documentation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "template"
-LEFTOVERS = ("__pycache__", "*.egg-info", "build", "dist", ".*_cache")
+LEFTOVERS = ("__pycache__", "*.egg-info", "build", "dist", ".*_cache", ".env")
 sys.path.append(str(ROOT / "tools"))
 
 import distributions as d  # noqa: E402  # after the path is known
@@ -21,16 +21,16 @@ import distributions as d  # noqa: E402  # after the path is known
 
 @dataclass(frozen=True)
 class Machine:
-    """A new environment, as a stranger has it: the base's wheel is installed, and what a plugin's tests need."""
+    """A new environment with the wheel of the base and the requirements of a plugin's tests."""
 
     home: Path
 
     def __call__(
         self, *command: str | Path, cwd: Path, fails: bool = False, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a command that is found in the environment first; that it fails (or succeeds) is asserted."""
+        """Run a command of the environment, and assert that it succeeds (or fails)."""
         done = subprocess.run(
-            [str(one) for one in command],
+            [str(part) for part in command],
             check=False,
             capture_output=True,
             text=True,
@@ -63,23 +63,26 @@ def base_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def machine(base_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """It has pip as well; tools that are no part of a plugin are those of the running environment."""
+    """It also has pip; ruff and mypy are those of the running environment."""
     home = tmp_path_factory.mktemp("machine") / "venv"
     d.uv("venv", "--quiet", "--seed", "--python", sys.executable, str(home))
-    requirements = str(TEMPLATE / "requirements.txt")
-    d.uv("pip", "install", "--quiet", "--python", str(home), str(base_wheel), "--requirement", requirements)
+    files = [TEMPLATE / "requirements.txt", TEMPLATE / "api" / "requirements.txt"]
+    requirements = [argument for file in files for argument in ("--requirement", str(file))]
+    d.uv("pip", "install", "--quiet", "--python", str(home), str(base_wheel), *requirements)
     return Machine(home)
 
 
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone with nothing but the template, committed; and leftovers of tools in it, which are not."""
+    """A clone with the template alone, committed, and with leftovers of tools, which are not committed."""
     clone = tmp_path_factory.mktemp("clone") / "vdk-sources"
     shutil.copytree(TEMPLATE, clone / "template", ignore=shutil.ignore_patterns(*LEFTOVERS))
     author = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
     for command in (["init", "--quiet"], ["add", "."], [*author, "commit", "--quiet", "--message", "Begin"]):
         subprocess.run(["git", "-C", str(clone), *command], check=True)
-    cache = clone / "template" / "src" / "vdk" / "plugin" / "source_acme" / "__pycache__"
-    cache.mkdir()
-    (cache / "acme.pyc").write_bytes(b"\xff acme")
+    for kind in ("", "api"):
+        cache = clone / "template" / kind / "src" / "vdk" / "plugin" / "source_acme" / "__pycache__"
+        cache.mkdir()
+        (cache / "acme.pyc").write_bytes(b"\xff acme")
+        (clone / "template" / kind / ".env").write_text("ACME_TOKEN=a secret of whoever works on the template", "utf-8")
     return clone

@@ -77,15 +77,21 @@ def parse(path: Path) -> object:
 
 
 def check_pipelines() -> Iterator[str]:
-    """The pipeline and the files it includes, against the schema that GitLab publishes for its own editor."""
+    """The pipeline, the files it includes and the workflows, against the schemas of GitLab and GitHub."""
     files = [
         d.ROOT / ".plugin-ci.yml",
         *(distribution.folder / ".plugin-ci.yml" for distribution in d.all_distributions()),
     ]
-    schema = ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
-    command = [sys.executable, "-m", "check_jsonschema", *schema, *(str(file) for file in files if file.exists())]
+    yield from check_schema(files, "--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci")
+    workflows = [path for each in d.all_distributions() for path in each.folder.glob(".github/workflows/*.yml")]
+    yield from check_schema(workflows, "--builtin-schema", "vendor.github-workflows")
+
+
+def check_schema(files: list[Path], *schema: str) -> Iterator[str]:
+    existing = [str(file) for file in files if file.exists()]
+    command = [sys.executable, "-m", "check_jsonschema", *schema, *existing]
     finished = subprocess.run(command, check=False, cwd=d.ROOT, capture_output=True, text=True)
-    if finished.returncode:
+    if existing and finished.returncode:
         yield f"{finished.stdout}{finished.stderr}"
 
 

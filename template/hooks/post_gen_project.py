@@ -1,4 +1,4 @@
-"""Respells what cookiecutter has copied, in the same way as the template's other doors."""
+"""Rename what cookiecutter has copied, with the same script as the template's other doors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    # The folder's name has the name in it. cookiecutter would fill it in here too, but a quote in it would break this.
-    name = Path.cwd().name.removeprefix("vdk-source-")
-    sys.exit(subprocess.call([sys.executable, "rename.py", name]))
+    # The name is read from the folder: cookiecutter could fill it in here, but a quote in it would break this file.
+    name = Path.cwd().name
+    sys.exit(subprocess.call([sys.executable, "rename.py", name, "--kind", "{{ cookiecutter.kind }}"]))

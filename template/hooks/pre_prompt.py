@@ -1,4 +1,4 @@
-"""Gives cookiecutter the folder it looks for, in its throwaway copy of this one (cookiecutter 2.4 and newer)."""
+"""Give cookiecutter the folder that it looks for, in its temporary copy of the template (cookiecutter 2.4 or newer)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every source has to do; docs/conformance.md of vdk-sources says why, check by check."""
+"""What every source must do; docs/conformance.md of vdk-sources gives the reason for each check."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Tickets(StreamEditor):
 
 
 class TestAcme(DataSourceConformance, IncrementalConformance, PartitionConformance, LargeDataConformance):
-    """TODO: leave out the parts that your source has no use for."""
+    """TODO: leave out the parts that do not apply to your source."""
 
     @pytest.fixture
     def rows(self, tmp_path: Path) -> list[Row]:
-        """More than a page, not in the order of time, with times that are the same or missing."""
+        """More than a page, not ordered by time, with times that are equal or missing."""
         seconds = [-100, -400, -200, -100, -300, -500]
         berlin = [ticket(str(number), second) for number, second in enumerate(seconds)]
         sofia = [ticket("6", None), ticket("7", -50)]

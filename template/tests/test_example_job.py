@@ -15,8 +15,8 @@ JOB = Path(__file__).parents[1] / "acme-example"
 
 
 def test_the_example_job_lands_its_tickets(tmp_path: Path) -> None:
-    """A copy of it: a job may write into its folder."""
-    MemoryDestination.forget()
+    """A copy of it, since a job may write into its folder."""
+    MemoryDestination.clear()
     job = shutil.copytree(JOB, tmp_path / JOB.name)
     runner = CliEntryBasedTestRunner(base, plugin_entry)
     result = runner.invoke(["run", str(job)])

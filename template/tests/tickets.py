@@ -1,4 +1,4 @@
-"""The data of the tests: files as the help desk exports them. TODO: make yours, without the network."""
+"""The data of the tests: files as the help desk exports them. TODO: your data, without the network."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Row = dict[str, object]
 
 
 def ticket(id: str, seconds: int | None) -> Row:
-    """A ticket that was changed so many seconds after the beginning; None: it does not say when."""
+    """A ticket that was changed so many seconds after the beginning; None: without a time."""
     time = None if seconds is None else BEGIN + dt.timedelta(seconds=seconds)
     return {"id": id, "title": f"Ticket {id}", "status": "open", "updated_time": time}
 
 
 def export(folder: Path, team: str, *tickets: Row) -> None:
-    """Writes a team's file, instead of the one that was there."""
+    """Write a team's file, in place of an existing one."""
     folder.mkdir(exist_ok=True)
-    lines = [json.dumps(one, default=dt.datetime.isoformat) + "\n" for one in tickets]
+    lines = [json.dumps(ticket, default=dt.datetime.isoformat) + "\n" for ticket in tickets]
     (folder / f"{team}.jsonl").write_text("".join(lines), "utf-8")

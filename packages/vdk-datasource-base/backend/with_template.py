@@ -1,7 +1,7 @@
-"""setuptools' build backend, which also packs the template for ``vdk datasource new`` (PEP 517, in-tree).
+"""The build backend of setuptools, which also packs the template for ``vdk datasource new`` (PEP 517, in-tree).
 
-The template is a folder of the repository, tested as it is. An installed package has it as one archive: as files
-they would be compiled, type-checked and imported along with the package. An editable installation reads the folder.
+The template is a folder of the repository. The wheel contains it as one archive, since loose files would be compiled
+and type-checked with the package. An editable installation reads the folder.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def build_sdist(directory: str, settings: Any = None) -> str:
 
 @contextmanager
 def packed() -> Iterator[None]:
-    """The archive is there meanwhile. An sdist brings it along."""
+    """The archive exists inside this context. An sdist already contains it."""
     if (PROJECT / "PKG-INFO").is_file():
         yield
         return
     if not (TEMPLATE / "rename.py").is_file():
         raise FileNotFoundError(
-            f"there is no template in {TEMPLATE}: build in a clone of vdk-sources, or from its sdist"
+            f"the template {TEMPLATE} does not exist: build in a clone of vdk-sources, or build from the sdist"
         )
     try:
         pack()
@@ -67,12 +67,12 @@ def packed() -> Iterator[None]:
 
 
 def pack() -> None:
-    """The same files give the same bytes: no times, no order of a file system, nothing that tools left behind."""
-    is_left_behind = runpy.run_path(str(TEMPLATE / "rename.py"))["is_left_behind"]
+    """Write the archive. The same files give the same bytes: it contains no times and no leftovers, and is sorted."""
+    is_leftover = runpy.run_path(str(TEMPLATE / "rename.py"))["is_leftover"]
     with zipfile.ZipFile(ARCHIVE, "w") as archive:
         for path in sorted(TEMPLATE.rglob("*")):
-            inside = path.relative_to(TEMPLATE)
-            if path.is_file() and not is_left_behind(inside):
-                entry = zipfile.ZipInfo(inside.as_posix())
+            name = path.relative_to(TEMPLATE)
+            if path.is_file() and not is_leftover(name):
+                entry = zipfile.ZipInfo(name.as_posix())
                 entry.external_attr = 0o644 << 16
                 archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)

@@ -76,14 +76,14 @@ class Forgiving(ShopConfig, forbid_unknown_fields=False):
     """Takes any option."""
 
 
-@found_by("test_secrets_are_in_no_log")
+@found_by("test_no_log_contains_a_secret")
 class Talkative(ShopSource):
     def connect(self, state: DataSourceState) -> None:
         log.debug("connecting with %s", self.config.password.reveal())
         super().connect(state)
 
 
-@found_by("test_secrets_are_in_no_error")
+@found_by("test_no_error_contains_a_secret")
 class Blaming(ShopSource):
     def connect(self, state: DataSourceState) -> None:
         if self.config.password.reveal() != PASSWORD:
@@ -91,13 +91,13 @@ class Blaming(ShopSource):
         super().connect(state)
 
 
-@found_by("test_secrets_are_in_no_repr")
+@found_by("test_no_repr_contains_a_secret")
 class Boasting(ShopSource):
     def __repr__(self) -> str:
         return f"Boasting({self.config.password.reveal()!r})"
 
 
-@found_by("test_secrets_are_in_no_state_and_no_payload")
+@found_by("test_no_state_or_payload_contains_a_secret")
 class Stamping(Orders):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         for one in super().read(state):

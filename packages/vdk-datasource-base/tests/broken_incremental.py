@@ -12,12 +12,12 @@ from broken import found_by
 from broken_states import Exact
 from reference_shop import LOOKBACK, Events, OrderPosition, Orders, Region, connected
 from vdk.plugin.datasource_base import DataSourcePayload, StateError, StreamPartition
-from vdk.plugin.datasource_base.testing.conformance.harness.payloads import rows_of
+from vdk.plugin.datasource_base.testing.conformance.harness.reading import rows_of
 
 _calls = count()
 
 
-@found_by("test_the_stream_leaves_a_state")
+@found_by("test_the_stream_yields_a_state")
 class Stateless(Orders):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         return (DataSourcePayload(one.data) for one in super().read({}))
@@ -126,7 +126,7 @@ class Dated(Orders):
                 yield one
 
 
-@found_by("test_a_row_from_the_far_future_hides_no_later_rows")
+@found_by("test_a_row_from_the_far_future_does_not_hide_later_rows")
 class Believing(Orders):
     def page(self, connection: sqlite3.Connection, after: tuple[int, int]) -> list[tuple[Any, ...]]:
         sql = "SELECT * FROM orders WHERE (changed, id) > (?, ?) ORDER BY changed, id LIMIT ?"
@@ -176,7 +176,7 @@ class OverlappingEvents(Events):
     region = Overlapping
 
 
-@found_by("test_a_failing_partition_leaves_the_others")
+@found_by("test_a_failing_partition_loses_nothing")
 class HandedOut(Events):
     """Takes a partition for done that was handed out once."""
 
@@ -199,7 +199,7 @@ class Closed(Events):
         return [part for part in super().partitions(state) if not state or part.id in state]
 
 
-@found_by("test_states_of_partitions_that_are_gone_are_ignored")
+@found_by("test_states_of_removed_partitions_are_ignored")
 class Strict(Events):
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
         found = list(super().partitions(state))

@@ -19,7 +19,7 @@ class Inclusive(Journal):
         return number - 1
 
 
-@found_by("test_one_more_row_of_a_log_is_read_alone")
+@found_by("test_only_the_new_row_of_a_log_is_read")
 class Skipping(Journal):
     def begin(self, number: int) -> int:
         return number + 1 if number else 0
@@ -40,7 +40,7 @@ class Restarting(Journal):
         yield from found or [DataSourcePayload(None, state=EventPosition().dump())]
 
 
-@found_by("test_a_deleted_row_is_gone_after_the_next_run")
+@found_by("test_a_deleted_row_is_deleted_by_the_next_run")
 class Clinging(SweptOrders):
     def sweep(self, connection: sqlite3.Connection) -> Iterator[DataSourcePayload]:
         return iter(())
@@ -60,7 +60,7 @@ class Resentful(SweptOrders):
         yield DataSourcePayload([{"id": id_} for id_ in sorted(ids - self.gone)], kind="keys")
 
 
-@found_by("test_a_sweep_deletes_nothing_that_is_there")
+@found_by("test_a_sweep_deletes_no_existing_row")
 class FirstPage(SweptOrders):
     def sweep(self, connection: sqlite3.Connection) -> Iterator[DataSourcePayload]:
         return islice(super().sweep(connection), 1)

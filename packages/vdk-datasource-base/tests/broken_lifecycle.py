@@ -24,13 +24,13 @@ class Eager(ShopSource):
             connection.execute("SELECT 1")
 
 
-@found_by("test_check_accepts_data_that_is_there")
+@found_by("test_check_accepts_existing_data")
 class Gloomy(ShopSource):
     def check(self) -> None:
         raise ConfigurationError("something is wrong")
 
 
-@found_by("test_check_refuses_data_that_is_not_there")
+@found_by("test_check_refuses_missing_data")
 class Cheerful(ShopSource):
     def check(self) -> None:
         return
@@ -42,7 +42,7 @@ class Patient(ShopSource):
         threading.Event().wait(3)
 
 
-@found_by("test_check_leaves_nothing_behind")
+@found_by("test_check_leaves_nothing_open")
 class Careless(ShopSource):
     def check(self) -> None:
         self.connection = connected(self.config)

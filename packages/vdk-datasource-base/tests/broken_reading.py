@@ -11,7 +11,7 @@ from typing import Any
 from broken import found_by
 from reference_shop import EventPosition, Events, Orders, Region, ShopConfig, Whole, connected
 from vdk.plugin.datasource_base import DataSourcePayload
-from vdk.plugin.datasource_base.testing.conformance.harness.payloads import rows_of
+from vdk.plugin.datasource_base.testing.conformance.harness.reading import rows_of
 
 
 class Buffer:
@@ -33,7 +33,7 @@ class Shared(Region):
                 )
 
 
-@found_by("test_partitions_can_be_read_in_turns")
+@found_by("test_partitions_can_be_read_alternately")
 class SharedEvents(Events):
     region = Shared
 
@@ -76,7 +76,7 @@ class ProgressingEvents(Events):
     region = Progressing
 
 
-@found_by("test_closing_a_reader_early_frees_what_it_held")
+@found_by("test_a_reader_that_is_closed_early_frees_its_resources")
 class Open(Whole):
     def __init__(self, config: ShopConfig, name: str) -> None:
         super().__init__(config, name)
@@ -136,7 +136,7 @@ class Collecting(Orders):
             yield payload
 
 
-@found_by("test_closing_in_the_middle_of_much_data_frees_what_it_held")
+@found_by("test_a_reader_that_is_closed_midway_frees_its_resources")
 class Spooling(Orders):
     """Uses a file from the fifth page on, and closes it when the last one has been read."""
 

@@ -19,7 +19,7 @@ from vdk.plugin.datasource_base import (
 )
 
 
-@found_by("test_a_server_that_is_away_is_a_failed_connection")
+@found_by("test_an_unreachable_server_is_a_failed_connection")
 class Accusing(LinesSource):
     def check(self) -> None:
         try:
@@ -28,7 +28,7 @@ class Accusing(LinesSource):
             raise ConfigurationError("host and port must be wrong") from error
 
 
-@found_by("test_reading_from_a_server_that_is_away_is_worth_a_retry")
+@found_by("test_reading_from_an_unreachable_server_is_retryable")
 class GivingUp(Lines):
     def connected(self) -> socket.socket:
         try:
@@ -37,7 +37,7 @@ class GivingUp(Lines):
             raise RuntimeError("cannot connect") from error
 
 
-@found_by("test_a_connection_that_breaks_is_worth_a_retry")
+@found_by("test_a_reset_connection_is_retryable")
 class Fragile(Lines):
     @contextmanager
     def asked(self, question: str) -> Iterator[Iterator[bytes]]:
@@ -49,7 +49,7 @@ class Fragile(Lines):
                 raise DataSourceError("the server is broken") from error
 
 
-@found_by("test_a_silent_server_is_not_waited_for")
+@found_by("test_a_silent_server_times_out")
 class Waiting(Lines):
     def connected(self) -> socket.socket:
         connection = super().connected()
@@ -57,7 +57,7 @@ class Waiting(Lines):
         return connection
 
 
-@found_by("test_a_server_that_talks_nonsense_is_told")
+@found_by("test_an_answer_that_is_not_data_is_an_error")
 class Polite(Lines):
     @contextmanager
     def asked(self, question: str) -> Iterator[Iterator[bytes]]:
@@ -84,7 +84,7 @@ class Misjudging(Lines):
             raise ConnectionFailedError("the server sent no numbers") from error
 
 
-@found_by("test_a_refused_secret_is_tried_once")
+@found_by("test_a_refused_secret_is_not_retried")
 class Insisting(Lines):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         try:
@@ -93,7 +93,7 @@ class Insisting(Lines):
             yield from super().read(state)
 
 
-@found_by("test_a_connection_cut_anywhere_gives_no_part_in_silence")
+@found_by("test_a_cut_connection_is_not_the_end_of_the_data")
 class Trusting(Lines):
     def numbers(self, answer: Iterator[bytes]) -> Iterator[int]:
         yield from super().numbers(chain(answer, [END]))

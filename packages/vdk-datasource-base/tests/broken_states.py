@@ -20,7 +20,7 @@ class Tupled(Orders):
         return super().read({name: value for name, value in state.items() if name != "note"})
 
 
-@found_by("test_states_say_their_version")
+@found_by("test_states_have_a_version")
 class Unversioned(Orders):
     def state(self, after: tuple[int, int], rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
         return {"changed": after[0], "id": after[1]}
@@ -36,13 +36,13 @@ class Exact(Orders):
         return (position.changed, position.id) if position.changed is not None else (-(2**62), -1)
 
 
-@found_by("test_a_state_gives_everything_after_it")
+@found_by("test_reading_from_a_state_gives_everything_after_it")
 class Ahead(Exact):
     def state(self, after: tuple[int, int], rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
         return super().state((after[0], after[1] + 1), rows)
 
 
-@found_by("test_stopping_behind_any_payload_loses_nothing")
+@found_by("test_stopping_after_any_payload_loses_nothing")
 class Satisfied(ShopSource):
     """Takes a stream that has a state for one that is done."""
 
@@ -80,7 +80,7 @@ class Repeating(Orders):
         return StreamSchema(found.fields, (), found.cursor) if found is not None else None
 
 
-@found_by("test_a_foreign_state_is_not_followed")
+@found_by("test_a_foreign_state_is_not_used")
 class Gullible(Orders):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         if state and "v" not in state:
@@ -88,13 +88,13 @@ class Gullible(Orders):
         return super().read(state)
 
 
-@found_by("test_a_state_of_another_version_is_not_followed")
+@found_by("test_a_state_of_another_version_is_not_used")
 class Timeless(Orders):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         return super().read({**state, "v": 1} if "v" in state else state)
 
 
-@found_by("test_a_damaged_state_is_not_followed")
+@found_by("test_a_damaged_state_is_not_used")
 class Forgiving(Orders):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         try:
@@ -106,7 +106,7 @@ class Forgiving(Orders):
         yield from super().read(state)
 
 
-@found_by("test_states_of_streams_that_are_gone_are_ignored")
+@found_by("test_states_of_removed_streams_are_ignored")
 class Surprised(ShopSource):
     def connect(self, state: DataSourceState) -> None:
         super().connect(state)
@@ -116,7 +116,7 @@ class Surprised(ShopSource):
                 raise KeyError(name)
 
 
-@found_by("test_a_new_stream_leaves_the_states_of_the_others")
+@found_by("test_a_new_stream_does_not_reset_the_others")
 class AllOrNothing(ShopSource):
     """Begins everything anew where one stream is new."""
 
@@ -134,7 +134,7 @@ class Anew(Orders):
         return super().read({})
 
 
-@found_by("test_a_failing_stream_leaves_the_others")
+@found_by("test_a_failing_stream_does_not_stop_the_others")
 class Offended(ShopSource):
     """Streams share a connection, and one that is closed early takes it with it."""
 

@@ -41,4 +41,4 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     FAULTS.pop(made.target, None)
     for name in made.scripts:
         SCRIPTS.pop(f"{made.target}/{name}", None)
-    MemoryDestination.forget(made.target)
+    MemoryDestination.clear(made.target)

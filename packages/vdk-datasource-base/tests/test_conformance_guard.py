@@ -30,7 +30,7 @@ SUITE = """
         def source(self):
             return lambda: Away(DataSourceConfig())
 """
-CHECK = "test_check_accepts_data_that_is_there"
+CHECK = "test_check_accepts_existing_data"
 FAILS = "raise ConnectionFailedError('nobody is there')"
 KNOWN = {CHECK: "the server is not built yet"}
 

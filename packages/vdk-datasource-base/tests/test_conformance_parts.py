@@ -38,7 +38,7 @@ def test_the_check_of_the_far_future_is_skipped_without_a_cursor(tmp_path: Path)
     database = tmp_path / "shop.db"
     make_shop(database)
     with Landing.fresh() as landing, pytest.raises(pytest.skip.Exception, match="the cursor is no time"):
-        ShopCase().test_a_row_from_the_far_future_hides_no_later_rows(
+        ShopCase().test_a_row_from_the_far_future_does_not_hide_later_rows(
             lambda: Cursorless(ShopConfig(database=database)), TimelessEditor(database), landing
         )
 

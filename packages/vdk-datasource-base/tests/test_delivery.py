@@ -332,7 +332,7 @@ def test_the_same_source_feeds_two_destinations_independently(lab: Lab) -> None:
         execute(flow, lab.environment())
         assert len(MemoryDestination.tables(f"{lab.target}-other")["t"]) == 5
     finally:
-        MemoryDestination.forget(f"{lab.target}-other")
+        MemoryDestination.clear(f"{lab.target}-other")
     assert lab.numbers("t") == list(range(5))
 
 

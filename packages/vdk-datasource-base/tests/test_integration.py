@@ -46,7 +46,7 @@ def _surroundings(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("VDK_VERSION_CHECK_DISABLED", "true")
     monkeypatch.setenv("VDK_DATASOURCE_RETRY_DELAY", "0.001")
     yield
-    MemoryDestination.forget("here")
+    MemoryDestination.clear("here")
     gc.collect()  # what is left open is reported now, and not in the middle of another test
 
 

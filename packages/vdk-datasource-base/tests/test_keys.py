@@ -49,9 +49,9 @@ class KeysSource(DataSource[KeysConfig]):
 
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
-    MemoryDestination.forget(TARGET)
+    MemoryDestination.clear(TARGET)
     yield
-    MemoryDestination.forget(TARGET)
+    MemoryDestination.clear(TARGET)
 
 
 def run(*payloads: DataSourcePayload, batch_rows: int = 50_000, **flow: Any) -> RunSummary:

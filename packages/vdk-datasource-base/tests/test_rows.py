@@ -201,7 +201,7 @@ class TestRejected:
             return rows
 
         for transform, expected in ((None, [9, 1, None]), (keep, [9, None])):
-            MemoryDestination.forget(lab.target)
+            MemoryDestination.clear(lab.target)
             entry: dict[str, Any] = {"transform": transform} if transform is not None else {}
             lab.run(Whole("t", read, KEYED), on_bad_record="reject", write_mode="upsert", **entry)
             apart = lab.tables["t__rejected"]

@@ -27,7 +27,7 @@ def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setenv("VDK_VERSION_CHECK_DISABLED", "true")
     monkeypatch.chdir(tmp_path)
     yield
-    MemoryDestination.forget("here")
+    MemoryDestination.clear("here")
 
 
 def answers() -> dict[str, str]:

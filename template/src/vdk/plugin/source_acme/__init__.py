@@ -1,1 +1,1 @@
-"""vdk-source-acme: TODO say in one line what is read."""
+"""vdk-source-acme: TODO what it reads, in one line."""

@@ -1,4 +1,4 @@
-"""What VDK loads on every command: nothing but a name, so that none waits for a client library."""
+"""VDK loads this module for every command: it registers the source by name and imports nothing heavy."""
 
 from __future__ import annotations
 

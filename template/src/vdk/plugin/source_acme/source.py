@@ -1,4 +1,4 @@
-"""Tickets of a help desk: a file per team, a line of JSON each. TODO: your data, and where it is documented."""
+"""Tickets of a help desk: a file for each team, a line of JSON for each ticket. TODO: your data, where documented."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from vdk.plugin import datasource_base as base
 
 Time = Annotated[dt.datetime, msgspec.Meta(tz=True)]
 NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
-UNFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class AcmeConfig(base.DataSourceConfig):
-    # TODO: what a flow file may set. A password or token is a `base.Secret`, no `str`.
-    folder: Annotated[Path, msgspec.Meta(description="Where the files are, <team>.jsonl each.")]
+    # TODO: the options of a flow file. A password or token is a `base.Secret`, never a `str`.
+    folder: Annotated[Path, msgspec.Meta(description="The folder with the files <team>.jsonl.")]
     lookback: Annotated[base.Duration, msgspec.Meta(description="How late changes come.")] = base.Duration(minutes=5)
     page_rows: Annotated[int, msgspec.Meta(ge=1, description="Rows per page.")] = 1000
 
@@ -29,7 +29,7 @@ class Changed(msgspec.Struct):
 
 
 class Ticket(msgspec.Struct):
-    # TODO: the columns. What may be missing is `| None`.
+    # TODO: the columns. A column that may be missing is `| None`.
     id: str
     title: str
     status: str
@@ -38,7 +38,7 @@ class Ticket(msgspec.Struct):
 
 class Position(base.PartitionState):
     reached: Time = dt.datetime.min.replace(tzinfo=dt.UTC)
-    # Unfit lines that will be read again: no primary key replaces them.
+    # Bad lines that will be read again: they have no primary key that would replace them.
     rejected: dict[str, Time] = msgspec.field(default_factory=dict)
 
 
@@ -47,41 +47,41 @@ class Team(base.StreamPartition):
         self.id, self.path, self.config = path.stem, path, config
 
     def read(self, state: Mapping[str, Any]) -> Iterator[base.DataSourcePayload]:
-        """What changed since `state`, oldest first: the last row of a page is a place to go on from."""
+        """Lines changed since `state`, oldest first, so that each page's last time is a place to resume from."""
         position, now = Position.load(state), dt.datetime.now(dt.UTC)
         reached, known = position.reached, position.rejected
         with self.path.open("rb") as file:
             changed = sorted(self.changed(file, reached))
             for first in range(0, len(changed), self.config.page_rows):
                 rows, page = [], changed[first : first + self.config.page_rows]
-                for time, place in page:
-                    file.seek(place)
+                for time, offset in page:
+                    file.seek(offset)
                     line = file.readline()
                     try:
                         rows.append(msgspec.structs.asdict(msgspec.json.decode(line, type=Ticket)))
-                    except UNFIT as error:  # raised from here, it would end the reading
+                    except DECODE_ERRORS as error:  # raising it would end the reading
                         if (digest := sha256(line).hexdigest()) not in known:
                             known |= {digest: time} if time < NEVER else {}
-                            row = {"line": line.decode("utf-8", "backslashreplace"), "byte": place}
-                            bad = base.BadRecordError(str(error), key=f"{self.path}, byte {place}")
+                            row = {"line": line.decode("utf-8", "backslashreplace"), "byte": offset}
+                            bad = base.BadRecordError(str(error), key=f"{self.path}, byte {offset}")
                             yield base.DataSourcePayload(base.RejectedRows([(row, bad)]))
-                # Times to come do not count: by one wrong clock, all that changes until then would be left out.
+                # A time in the future does not count: it would hide every change until then.
                 reached = max([reached, *(time for time, _ in page if time <= now)])
                 known = {line: time for line, time in known.items() if reached - time <= self.config.lookback}
                 counts = {"count:rows_null_cursor": sum(time == NEVER for time, _ in page)}
                 yield base.DataSourcePayload(rows, counts, Position(reached=reached, rejected=known).dump())
 
     def changed(self, file: BinaryIO, reached: dt.datetime) -> Iterator[tuple[dt.datetime, int]]:
-        """Times and places of lines. TODO: ask for what changed; in order and page by page, if you can."""
-        # Not behind `reached`: a change of that very time may have come since, and others come late. Tickets that
-        # come twice replace themselves, by the primary key. What never says a time comes each time.
-        while (place := file.tell()) < self.path.stat().st_size:
+        """Times and offsets of lines. TODO: request the changes only; ordered and page by page, if possible."""
+        # `reached` is included: a change of that very time may have come since, and others come late. A ticket that is
+        # read twice replaces itself, by its primary key. A line without a time is read in each run.
+        while (offset := file.tell()) < self.path.stat().st_size:
             try:
                 time = msgspec.json.decode(file.readline(), type=Changed).updated_time or NEVER
-            except UNFIT:
+            except DECODE_ERRORS:
                 time = NEVER
             if reached - time <= self.config.lookback:
-                yield time, place
+                yield time, offset
 
 
 class Tickets(base.DataSourceStream):
@@ -94,20 +94,20 @@ class Tickets(base.DataSourceStream):
         return base.StreamSchema.of(Ticket, primary_key=("id",), cursor="updated_time")
 
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterator[Team]:
-        """TODO: what is read side by side, each opening what it needs. Or put `read` here, and delete this."""
+        """TODO: the parts that are read in parallel, each opening what it needs. Or move `read` here."""
         return (Team(path, self.config) for path in sorted(self.config.folder.glob("*.jsonl")))
 
 
 @base.data_source(name="acme", config=AcmeConfig)
 class AcmeSource(base.DataSource[AcmeConfig]):
     def identity(self) -> str:
-        """TODO: which data this is, without secrets. A state of other data is refused."""
+        """TODO: which data this is, without secrets. Other data has other states."""
         return self.config.folder.resolve().as_uri()
 
     def check(self) -> None:
-        """TODO: reach the data, and say what is wrong in a way that tells what to do."""
+        """TODO: reach the data. The error says what is wrong, what was expected and what to do."""
         if not self.config.folder.is_dir():
-            raise base.ConfigurationError(f"folder: {self.config.folder} is no folder; name the one with the exports")
+            raise base.ConfigurationError(f"folder: {self.config.folder} is not a folder: use the one with the exports")
 
     def connect(self, state: base.DataSourceState) -> None:
         self.check()

@@ -55,7 +55,7 @@ class MemoryDestination(Destination):
         return cls(target).rows
 
     @classmethod
-    def forget(cls, target: str = "memory") -> None:
+    def clear(cls, target: str = "memory") -> None:
         """Empty a target."""
         cls._stores.pop(target, None)
 

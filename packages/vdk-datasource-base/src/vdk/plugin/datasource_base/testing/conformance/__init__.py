@@ -4,14 +4,13 @@ Each check is a method ``test_…`` whose name is the rule, whose docstring is t
 says what to do. Each has a broken source in the base's own tests that it, and it alone, finds.
 """
 
-from .checks.bad_rows import BadRow
 from .checks.deletes import DeletesConformance, DeletingEditor
-from .checks.incremental import IncrementalConformance
+from .checks.incremental import IncrementalConformance, StreamEditor
 from .checks.large import LargeDataConformance
 from .checks.log import LogConformance, LogEditor
 from .checks.partitions import PartitionConformance
 from .checks.remote import RemoteConformance
-from .editor import StreamEditor
+from .checks.rows import BadRow
 from .suite import DataSourceConformance
 
 __all__ = [

@@ -10,7 +10,7 @@ import pytest
 
 from .harness.cause import guard
 from .harness.landing import Landing
-from .harness.sources import MakeSource
+from .harness.reading import MakeSource
 
 _HERE = __name__.rpartition(".")[0]
 

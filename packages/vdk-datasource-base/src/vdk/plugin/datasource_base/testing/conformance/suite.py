@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from .checks.bad_rows import BadRowChecks
 from .checks.configuration import ConfigurationChecks
 from .checks.lifecycle import LifecycleChecks
 from .checks.reading import ReadingChecks, StreamChecks
-from .checks.rows import RowChecks
-from .checks.secrecy import SecrecyChecks
+from .checks.rows import BadRowChecks, RowChecks
+from .checks.secret_leaks import SecretLeakChecks
 from .checks.states import StateChecks
 
 
@@ -19,7 +18,7 @@ class DataSourceConformance(
     BadRowChecks,
     StateChecks,
     ReadingChecks,
-    SecrecyChecks,
+    SecretLeakChecks,
 ):
     """What every source has to do. Subclass it, call the class ``Test…``, and give the fixture ``source``.
 

@@ -14,9 +14,8 @@ from msgspec import inspect
 from ....contract import ConfigurationError, DataSourceConfig, Duration, Secret, decode_config
 from ....parts.describe import describe
 from ..base import Conformance
-from ..harness.child_process import NO_NETWORK, in_child
-from ..harness.payloads import error_of
-from ..harness.sources import MakeSource
+from ..harness.process import NO_NETWORK, in_child
+from ..harness.reading import MakeSource, error_of
 
 CANARY = "canary-4a6f7921"
 """What secrets are replaced by, to be looked for everywhere else."""

@@ -9,9 +9,9 @@ from typing import ClassVar
 import pytest
 
 from ..base import Conformance
-from ..editor import StreamEditor
 from ..harness.landing import Landing
-from ..harness.sources import MakeSource
+from ..harness.reading import MakeSource
+from .incremental import StreamEditor
 
 NEW = StreamEditor.NEW
 
@@ -34,7 +34,7 @@ class DeletesConformance(Conformance):
         """Changes the data that ``source`` reads."""
         pytest.fail(f"{type(self).__name__} must define the fixture `editor`: a DeletingEditor of one stream")
 
-    def test_a_deleted_row_is_gone_after_the_next_run(
+    def test_a_deleted_row_is_deleted_by_the_next_run(
         self, source: MakeSource, editor: DeletingEditor, landing: Landing
     ) -> None:
         """A customer who asked to be deleted is still in the reports."""
@@ -56,7 +56,7 @@ class DeletesConformance(Conformance):
         landing.run(source)
         assert NEW in _landed(editor, landing), "a row that is written again must land: yield rows after their deletes"
 
-    def test_a_sweep_deletes_nothing_that_is_there(
+    def test_a_sweep_deletes_no_existing_row(
         self, source: MakeSource, editor: DeletingEditor, landing: Landing
     ) -> None:
         """A list of keys that ends after a page deletes the rest of the table."""

@@ -1,20 +1,66 @@
-"""The checks for sources that read only what is new."""
+"""Incremental streams: the checks, and how a plugin lets the suite change the data that its source reads."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import ClassVar
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 import pytest
 
 from ....contract import DataSourcePayload
 from ..base import Conformance
-from ..editor import StreamEditor
 from ..harness.landing import STOPS, Landing
-from ..harness.payloads import plain_rows, read_tables
-from ..harness.sources import MakeSource, watched
+from ..harness.reading import MakeSource, plain_rows, read_tables, watched
+
+
+class StreamEditor(ABC):
+    """Writes rows into one incremental stream's data, as the system that owns the data would.
+
+    The suite knows rows by a *number*, which becomes the primary key, and their cursors by a *tick*: a step
+    in the cursor's own unit, such as a second. Tick 1 is above every cursor that is there at first, and the
+    first hundred thousand ticks are in the past. For a table of a database::
+
+        class Orders(StreamEditor):
+            stream = "orders"
+            page_rows = 3
+            null_cursor = "include"
+
+            def write(self, numbers, tick):
+                cursor = None if tick is None else f"{START + timedelta(seconds=tick):%Y-%m-%d %H:%M:%S}"
+                execute("INSERT OR REPLACE INTO orders (id, updated_time) VALUES (?, ?)",
+                        [(number, cursor) for number in numbers])
+    """
+
+    stream: str
+    """The name of the stream."""
+    page_rows: int
+    """How many rows the source asks for at once; configure few, groups of ties are made larger than this."""
+    number_column: str = "id"
+    """The column that holds a row's number."""
+    lookback: int = 0
+    """How many ticks below the highest cursor a row may still appear and be found, by the source's documentation."""
+    null_cursor: Literal["include", "exclude", "fail", "impossible"] = "impossible"
+    """What becomes of rows without a cursor; ``impossible``: every row has one."""
+    far_future: int | None = None
+    """A tick that is years ahead of now; None: the cursor is no time, so that no value is too high."""
+
+    NEW: ClassVar[int] = 1_000_000
+    """Numbers from here on are not in the data at first."""
+
+    @abstractmethod
+    def write(self, numbers: Sequence[int], tick: int | None) -> None:
+        """Insert the rows of these numbers with the cursor of ``tick``, or set the cursor of those there are.
+
+        None: without a cursor. What is written is committed when this returns.
+        """
+
+    def number(self, row: Mapping[str, Any]) -> int:
+        """The number that a row was written with."""
+        return int(row[self.number_column])
+
 
 NEW = StreamEditor.NEW
 
@@ -29,7 +75,7 @@ class IncrementalConformance(Conformance):
         """Changes the data that ``source`` reads."""
         pytest.fail(f"{type(self).__name__} must define the fixture `editor`: a StreamEditor of one incremental stream")
 
-    def test_the_stream_leaves_a_state(self, source: MakeSource, editor: StreamEditor, landing: Landing) -> None:
+    def test_the_stream_yields_a_state(self, source: MakeSource, editor: StreamEditor, landing: Landing) -> None:
         """Without a state every run is the first."""
         editor.write([NEW], 1)
         landing.run(source)
@@ -180,7 +226,7 @@ class IncrementalConformance(Conformance):
             "such rows by themselves, since a comparison leaves them out"
         )
 
-    def test_a_row_from_the_far_future_hides_no_later_rows(
+    def test_a_row_from_the_far_future_does_not_hide_later_rows(
         self, source: MakeSource, editor: StreamEditor, landing: Landing
     ) -> None:
         """One row from the year 2999 moves the state there, and nothing is ever new again."""

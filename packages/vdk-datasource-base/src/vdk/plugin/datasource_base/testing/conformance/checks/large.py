@@ -13,9 +13,8 @@ import pytest
 from ....contract import DataSourcePayload, StreamPartition
 from ....runtime.run.partition_reader import closing_early
 from ..base import Conformance
-from ..harness.payloads import opened, partitions_of
-from ..harness.resources import held, new_since
-from ..harness.sources import MakeSource
+from ..harness.process import held, new_since
+from ..harness.reading import MakeSource, opened, partitions_of
 
 PAYLOADS = 20
 """So many that a page is small beside them all."""
@@ -54,7 +53,7 @@ class LargeDataConformance(Conformance):
             f"reading takes {passed:,} bytes at its peak, and all rows at once {whole:,}: keep no row that was yielded"
         )
 
-    def test_closing_in_the_middle_of_much_data_frees_what_it_held(self, large_source: MakeSource) -> None:
+    def test_a_reader_that_is_closed_midway_frees_its_resources(self, large_source: MakeSource) -> None:
         """What fetches ahead of its reader goes on fetching, or waits for ever, when the reader has gone."""
         _read(large_source, _first_only)  # what is loaded once for the process is loaded now
         with opened(large_source) as source:

@@ -9,9 +9,8 @@ import pytest
 
 from ....contract import ConfigurationError, ConnectionFailedError, DataSourceState
 from ..base import Conformance
-from ..harness.payloads import error_of, opened, partitions_of, read, read_tables, tables_in
-from ..harness.resources import held, new_since, reached_for, within
-from ..harness.sources import MakeSource
+from ..harness.process import held, new_since, reached_for, within
+from ..harness.reading import MakeSource, error_of, opened, partitions_of, read, read_tables, tables_in
 from .rows import rows_by_table
 
 
@@ -43,12 +42,12 @@ class LifecycleChecks(Conformance):
         assert not left, f"__init__ opens {left}: move it to connect() or read()"
         del made
 
-    def test_check_accepts_data_that_is_there(self, source: MakeSource) -> None:
+    def test_check_accepts_existing_data(self, source: MakeSource) -> None:
         """`vdk datasource check` is what users try first; a false alarm there ends the trial."""
         error = error_of(source().check)
         assert error is None, f"check() must return where the data can be read; it raised {error!r}"
 
-    def test_check_refuses_data_that_is_not_there(self, bad_source: MakeSource | None) -> None:
+    def test_check_refuses_missing_data(self, bad_source: MakeSource | None) -> None:
         """A check that always says yes moves the failure into the night's run."""
         if bad_source is None:
             pytest.skip("no `bad_source` is given: a function that makes a source whose data is not there")
@@ -63,7 +62,7 @@ class LifecycleChecks(Conformance):
         ended, _ = within(self.patience, source().check)
         assert ended, f"check() did not end within {self.patience} s: give every request and connection a timeout"
 
-    def test_check_leaves_nothing_behind(self, source: MakeSource) -> None:
+    def test_check_leaves_nothing_open(self, source: MakeSource) -> None:
         """It is called on its own: nobody calls disconnect() after it."""
         source().check()
         made = source()

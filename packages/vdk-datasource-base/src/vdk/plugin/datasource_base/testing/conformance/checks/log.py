@@ -11,8 +11,7 @@ import pytest
 from ....contract import DataSourcePayload
 from ..base import Conformance
 from ..harness.landing import Landing
-from ..harness.payloads import opened, plain_rows, read, rows_of
-from ..harness.sources import MakeSource, watched
+from ..harness.reading import MakeSource, opened, plain_rows, read, rows_of, watched
 from .rows import counted
 
 
@@ -56,7 +55,7 @@ class LogConformance(Conformance):
         again = _read_by_run(source, log, landing)
         assert not again, f"a run without any change reads {again[:5]} again: begin behind the state's offset"
 
-    def test_one_more_row_of_a_log_is_read_alone(self, source: MakeSource, log: LogEditor, landing: Landing) -> None:
+    def test_only_the_new_row_of_a_log_is_read(self, source: MakeSource, log: LogEditor, landing: Landing) -> None:
         """The row behind the state is the first that an offset loses that is one too high."""
         log.append([NEW, NEW + 1])
         landing.run(source)

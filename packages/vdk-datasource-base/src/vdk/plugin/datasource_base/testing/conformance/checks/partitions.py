@@ -8,8 +8,7 @@ from typing import Any
 from ....contract import DataSource, DataSourcePayload, DataSourceStream, StreamPartition
 from ..base import Conformance
 from ..harness.landing import Landing
-from ..harness.payloads import opened, read, rows_of
-from ..harness.sources import MakeSource, Told, watched
+from ..harness.reading import MakeSource, Told, opened, read, rows_of, watched
 from .rows import counted, lost
 
 
@@ -55,7 +54,7 @@ class PartitionConformance(Conformance):
                             "something that does not change"
                         )
 
-    def test_a_failing_partition_leaves_the_others(self, source: MakeSource, landing: Landing) -> None:
+    def test_a_failing_partition_loses_nothing(self, source: MakeSource, landing: Landing) -> None:
         """A broker of five that is away must not make the others begin anew."""
         landing.run(source)
         for name, ids in _ids(source).items():
@@ -83,7 +82,7 @@ class PartitionConformance(Conformance):
                     rows = counted(rows_of(read(found[new])))
                 assert rows == whole[new], f"{name}: {new!r} must be read whole where it has no state, whoever else has"
 
-    def test_states_of_partitions_that_are_gone_are_ignored(self, source: MakeSource, landing: Landing) -> None:
+    def test_states_of_removed_partitions_are_ignored(self, source: MakeSource, landing: Landing) -> None:
         """A region that was closed leaves its state."""
         landing.run(source)
         for name in _ids(source):

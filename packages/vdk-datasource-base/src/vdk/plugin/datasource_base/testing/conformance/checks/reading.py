@@ -10,11 +10,9 @@ import pyarrow as pa
 from ....contract import JSON_TYPE, DataSourceStream, StreamSchema
 from ....parts import RESERVED_PREFIX
 from ..base import Conformance
-from ..harness.child_process import in_child
 from ..harness.landing import Landing
-from ..harness.payloads import error_of, opened, partitions_of, read, rows_of
-from ..harness.resources import held, new_since
-from ..harness.sources import MakeSource
+from ..harness.process import held, in_child, new_since
+from ..harness.reading import MakeSource, error_of, opened, partitions_of, read, rows_of
 from .rows import counted, lost
 
 _READ_ALL = """
@@ -28,7 +26,7 @@ print(f"payloads: {len(rows)}")
 class ReadingChecks(Conformance):
     """What the runtime does with readers: opens several, closes them early, sends them elsewhere."""
 
-    def test_partitions_can_be_read_in_turns(self, source: MakeSource) -> None:
+    def test_partitions_can_be_read_alternately(self, source: MakeSource) -> None:
         """The runtime reads several at once: what they share, they overwrite for each other."""
         with opened(source) as made:
             parts = [part for _, part in partitions_of(made)]
@@ -60,7 +58,7 @@ class ReadingChecks(Conformance):
                     "state it is given"
                 )
 
-    def test_closing_a_reader_early_frees_what_it_held(self, source: MakeSource) -> None:
+    def test_a_reader_that_is_closed_early_frees_its_resources(self, source: MakeSource) -> None:
         """A retry opens another reader; one that keeps its connection runs the server out of them."""
         with opened(source) as made:
             for stream, part in partitions_of(made):

@@ -10,10 +10,9 @@ import pytest
 
 from ....contract import AuthenticationError, ConnectionFailedError, DataSource, DataSourceError
 from ..base import Conformance
-from ..harness.payloads import Table, error_of, opened, partitions_of, read_tables
-from ..harness.resources import held, new_since, within
+from ..harness.process import held, new_since, within
+from ..harness.reading import MakeSource, Table, error_of, opened, partitions_of, read_tables
 from ..harness.servers import HOST, babbling, breaking, closed_port, proxied, served, silent
-from ..harness.sources import MakeSource
 
 SourceAt: TypeAlias = Callable[[str, int], DataSource[Any]]
 RefusedSource: TypeAlias = tuple[MakeSource, Callable[[], int]]
@@ -49,14 +48,14 @@ class RemoteConformance(Conformance):
         """Optional: the port on the loopback of a server with good data for ``source_at``, of several pages."""
         return None
 
-    def test_a_server_that_is_away_is_a_failed_connection(self, source_at: SourceAt) -> None:
+    def test_an_unreachable_server_is_a_failed_connection(self, source_at: SourceAt) -> None:
         """The runtime tries again after ConnectionFailedError, and gives up at once after any other error."""
         error = error_of(source_at(HOST, closed_port()).check)
         assert isinstance(error, ConnectionFailedError), (
             f"check() must raise ConnectionFailedError where nobody listens; it gave {error!r}"
         )
 
-    def test_reading_from_a_server_that_is_away_is_worth_a_retry(self, source_at: SourceAt) -> None:
+    def test_reading_from_an_unreachable_server_is_retryable(self, source_at: SourceAt) -> None:
         """A restart of the server takes a minute; a run that dies of it takes somebody's night."""
         port = closed_port()
         error = error_of(_read_something, source_at(HOST, port))
@@ -64,7 +63,7 @@ class RemoteConformance(Conformance):
             f"reading must raise ConnectionFailedError where nobody listens, not {error!r}"
         )
 
-    def test_a_connection_that_breaks_is_worth_a_retry(self, source_at: SourceAt) -> None:
+    def test_a_reset_connection_is_retryable(self, source_at: SourceAt) -> None:
         """Load balancers reset connections; the next one works."""
         with served(breaking) as port:
             error = error_of(_read_something, source_at(HOST, port))
@@ -72,14 +71,14 @@ class RemoteConformance(Conformance):
             f"a connection that is reset must be ConnectionFailedError, not {error!r}"
         )
 
-    def test_a_silent_server_is_not_waited_for(self, source_at: SourceAt) -> None:
+    def test_a_silent_server_times_out(self, source_at: SourceAt) -> None:
         """A request without a timeout waits for ever, and the job with it."""
         with served(silent) as port:
             ended, error = within(self.patience, lambda: _read_something(source_at(HOST, port)))
         assert ended, f"reading did not give up within {self.patience} s: give every request a timeout"
         assert isinstance(error, RETRYABLE_ERRORS), f"a timeout must be ConnectionFailedError, not {error!r}"
 
-    def test_a_server_that_talks_nonsense_is_told(self, source_at: SourceAt) -> None:
+    def test_an_answer_that_is_not_data_is_an_error(self, source_at: SourceAt) -> None:
         """A proxy's login page instead of data must be an error with a name, and never an empty table."""
         with served(babbling) as port:
             ended, error = within(self.patience, lambda: _read_something(source_at(HOST, port)))
@@ -107,7 +106,7 @@ class RemoteConformance(Conformance):
                 f"{what} must raise AuthenticationError where the secret is refused; it gave {error!r}"
             )
 
-    def test_a_refused_secret_is_tried_once(self, refused_source: RefusedSource | None) -> None:
+    def test_a_refused_secret_is_not_retried(self, refused_source: RefusedSource | None) -> None:
         """A few attempts with a wrong password lock the account, for everybody who uses it."""
         make, attempts = _given(refused_source)
         for what, work in (("check()", lambda: make().check()), ("reading", lambda: _read_something(make()))):
@@ -116,9 +115,7 @@ class RemoteConformance(Conformance):
             tried = attempts() - before
             assert tried == 1, f"{what} must try a secret that is refused once; it did so {tried} times"
 
-    def test_a_connection_cut_anywhere_gives_no_part_in_silence(
-        self, source_at: SourceAt, good_server: int | None
-    ) -> None:
+    def test_a_cut_connection_is_not_the_end_of_the_data(self, source_at: SourceAt, good_server: int | None) -> None:
         """An answer that ends early looks like a small table, and the run succeeds with half of the rows."""
         if good_server is None:
             pytest.skip("no `good_server` is given: the port of a server with good data")

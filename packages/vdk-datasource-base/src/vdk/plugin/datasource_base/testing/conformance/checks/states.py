@@ -11,8 +11,7 @@ import pytest
 from ....contract import DataSourcePayload, StateError
 from ..base import Conformance
 from ..harness.landing import STOPS, Landing
-from ..harness.payloads import error_of, opened, partitions_of, read, rows_of
-from ..harness.sources import MakeSource, Told, watched
+from ..harness.reading import MakeSource, Told, error_of, opened, partitions_of, read, rows_of, watched
 from .rows import counted, lost
 
 VERSIONS = ("v", "version")
@@ -30,14 +29,14 @@ class StateChecks(Conformance):
                 f"the state of {where} comes back as something else: use text keys, and lists instead of tuples"
             )
 
-    def test_states_say_their_version(self, source: MakeSource) -> None:
+    def test_states_have_a_version(self, source: MakeSource) -> None:
         """The next version of the plugin reads states of this one, and has to know that."""
         for where, state in _all_states(source):
             assert not state or any(isinstance(state.get(name), int) for name in VERSIONS), (
                 f'the state of {where} has no version: put {{"v": 1}} into it, or make it with PartitionState'
             )
 
-    def test_a_state_gives_everything_after_it(self, source: MakeSource) -> None:
+    def test_reading_from_a_state_gives_everything_after_it(self, source: MakeSource) -> None:
         """Reading from a payload's state gives every row that came behind the payload."""
         for where, part, payloads in _read_all(source):
             for number, payload in enumerate(payloads):
@@ -46,7 +45,7 @@ class StateChecks(Conformance):
                     missing = counted(behind) - counted(again)
                     assert not missing, f"{where}: reading from {payload.state} leaves out {list(missing)[:1]}"
 
-    def test_stopping_behind_any_payload_loses_nothing(self, source: MakeSource, landing: Landing) -> None:
+    def test_stopping_after_any_payload_loses_nothing(self, source: MakeSource, landing: Landing) -> None:
         """A state that is ahead of its rows loses them at the first Ctrl-C, and nobody notices."""
         landing.run(source)
         for number in range(1, _payloads_of(source) + 1):
@@ -82,14 +81,14 @@ class StateChecks(Conformance):
         assert not gone, f"a second run without any change removes {gone}: read the same rows, or only new ones"
         assert not new, f"a second run without any change adds {new}: go on behind the state, or declare a primary key"
 
-    def test_a_foreign_state_is_not_followed(self, source: MakeSource) -> None:
+    def test_a_foreign_state_is_not_used(self, source: MakeSource) -> None:
         """A source id that was used for something else before leaves its states behind."""
         for where, part, payloads in _read_all(source):
             if _has_state(payloads):
                 foreign = {"somebody": {"elses": ["position", 7]}}
                 _refused_or_whole(where, part, foreign, rows_of(payloads), "of another source")
 
-    def test_a_state_of_another_version_is_not_followed(self, source: MakeSource) -> None:
+    def test_a_state_of_another_version_is_not_used(self, source: MakeSource) -> None:
         """After an update of the plugin is taken back, its states are still there."""
         for where, part, payloads in _read_all(source):
             for state in [payload.state for payload in payloads if payload.state][-1:]:
@@ -98,7 +97,7 @@ class StateChecks(Conformance):
                     if other != state:
                         _refused_or_whole(where, part, other, rows_of(payloads), "of another version")
 
-    def test_a_damaged_state_is_not_followed(self, source: MakeSource) -> None:
+    def test_a_damaged_state_is_not_used(self, source: MakeSource) -> None:
         """Half a state that is read as a position is a position that nobody was at."""
         for where, part, payloads in _read_all(source):
             states = [(number, payload.state) for number, payload in enumerate(payloads) if payload.state]
@@ -107,14 +106,14 @@ class StateChecks(Conformance):
                 for damaged in _damaged(dict(state)):
                     _refused_or_whole(where, part, damaged, behind, "that is damaged")
 
-    def test_states_of_streams_that_are_gone_are_ignored(self, source: MakeSource, landing: Landing) -> None:
+    def test_states_of_removed_streams_are_ignored(self, source: MakeSource, landing: Landing) -> None:
         """A table that was dropped leaves its state; the others have to go on."""
         landing.run(source)
         landing.add_state(source, "a stream that is gone", {"v": 1, "position": 7})
         error = landing.attempt(source)
         assert error is None, f"a state of a stream that is not there any more must be ignored: {error}"
 
-    def test_a_new_stream_leaves_the_states_of_the_others(self, source: MakeSource, landing: Landing) -> None:
+    def test_a_new_stream_does_not_reset_the_others(self, source: MakeSource, landing: Landing) -> None:
         """A table that is added must be read whole, and the others must not begin anew for it."""
         landing.run(source)
         usual = {stream.stream: stream.rows_read for stream in landing.run(source).streams}
@@ -125,7 +124,7 @@ class StateChecks(Conformance):
             more = {name: rows for name, rows in read.items() if rows > usual[name]}
             assert not more, f"when {new!r} is added, other streams begin anew (rows read: {more}): let them go on"
 
-    def test_a_failing_stream_leaves_the_others(self, source: MakeSource, landing: Landing) -> None:
+    def test_a_failing_stream_does_not_stop_the_others(self, source: MakeSource, landing: Landing) -> None:
         """One table that cannot be read must not cost the night's run of a hundred."""
         landing.run(source)
         whole = {name: list(rows) for name, rows in landing.tables.items()}

@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 import pytest
 
 from ....contract import DataSourceState
-from .resources import within
-from .sources import MakeSource
+from .process import within
+from .reading import MakeSource
 
 PATIENCE = 10.0
 """Seconds that the source has for showing the cause once more."""

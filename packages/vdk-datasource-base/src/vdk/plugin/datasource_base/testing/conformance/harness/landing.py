@@ -18,8 +18,7 @@ from ....runtime import Environment, Options, RunSummary, execute
 from ...faults.injection import Injection
 from ...faults.kinds import Fail
 from ...memory import MemoryDestination
-from .payloads import error_of
-from .sources import MakeSource, watched
+from .reading import MakeSource, error_of, watched
 
 OPTIONS = Options(max_parallel_partitions=1, batch_rows=1, retry_attempts=1, retry_delay=0.001)
 """One partition after the other, each payload a commit of its own, and failures at once: nothing left to chance."""
@@ -44,7 +43,7 @@ class Landing:
         try:
             yield landing
         finally:
-            MemoryDestination.forget(landing.target)
+            MemoryDestination.clear(landing.target)
 
     def run(self, make: MakeSource, **options: Any) -> RunSummary:
         """One run of all streams, which has to succeed. ``options`` are the runtime's."""

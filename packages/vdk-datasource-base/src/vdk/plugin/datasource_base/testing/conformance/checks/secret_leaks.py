@@ -14,22 +14,21 @@ from ....contract import DataSource
 from ....parts.redact import secrets_in
 from ..base import Conformance
 from ..harness.landing import Landing
-from ..harness.payloads import error_of, opened, partitions_of, read
-from ..harness.sources import MakeSource
+from ..harness.reading import MakeSource, error_of, opened, partitions_of, read
 from .configuration import CANARY, is_secret, leaves, members, with_canaries
 
 SHORTEST = 8
 """A given secret that is shorter may well be somewhere by chance."""
 
 
-class SecrecyChecks(Conformance):
+class SecretLeakChecks(Conformance):
     """The secrets of the configuration, looked for where they must not be.
 
     Each check runs twice: with the configuration as it is given, whose secrets of eight characters and more are
     looked for, and with other values in every secret option.
     """
 
-    def test_secrets_are_in_no_log(
+    def test_no_log_contains_a_secret(
         self, source: MakeSource, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
     ) -> None:
         """Logs are copied into tickets, and DEBUG is switched on where something is wrong with the login."""
@@ -39,14 +38,14 @@ class SecrecyChecks(Conformance):
             assert not shows(caplog.text), "a secret is in the log: write what it is for, and not what it is"
             assert not shows("".join(capfd.readouterr())), "a secret is printed: a source prints nothing at all"
 
-    def test_secrets_are_in_no_error(self, source: MakeSource) -> None:
+    def test_no_error_contains_a_secret(self, source: MakeSource) -> None:
         """A refused login is the error that is shown to most people."""
         for make, shows in _suspects(source):
             for error in _errors_of_all(make):
                 printed = "".join(traceback.format_exception(error))
                 assert not shows(printed), f"a secret is in an error, {type(error).__name__}: say which option it is"
 
-    def test_secrets_are_in_no_repr(self, source: MakeSource) -> None:
+    def test_no_repr_contains_a_secret(self, source: MakeSource) -> None:
         """Debuggers and error trackers show every local variable."""
         for make, shows in _suspects(source):
             made = make()
@@ -56,7 +55,7 @@ class SecrecyChecks(Conformance):
                 "a secret is in a repr or in identity(): leave it a Secret"
             )
 
-    def test_secrets_are_in_no_state_and_no_payload(self, source: MakeSource) -> None:
+    def test_no_state_or_payload_contains_a_secret(self, source: MakeSource) -> None:
         """States and metadata are stored at the destination, for years and for everybody there."""
         for make, shows in _suspects(source):
             found: list[Any] = []

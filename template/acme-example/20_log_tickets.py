@@ -1,6 +1,6 @@
-"""A step in Python, after the rows have landed.
+"""A step in Python that runs once the rows have landed.
 
-TODO: work with them, where you keep them. What is in memory is for a first look and for tests.
+TODO: work with the rows in your destination. The one in memory is for a first look and for tests.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""vdk-source-acme: TODO what it reads, in one line."""
