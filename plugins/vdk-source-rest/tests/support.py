@@ -26,7 +26,7 @@ def source_of(base_url: str, *streams: Mapping[str, Any], kind: type[RestSource]
     """A source whose waits take no time."""
     raw = {"base_url": base_url, "streams": list(streams) or [{"name": "items"}], **config}
     source = kind(decode_config(raw, RestConfig, where="flow.toml: sources.api.config"))
-    source.client.sleep = lambda seconds: None
+    source.context.client.sleep = lambda seconds: None
     return source
 
 

@@ -303,8 +303,8 @@ def test_issued_tokens_are_remembered_in_bounded_memory(source: Make, tokens: To
     for _ in range(300):
         tokens.valid.clear()
         read(made)
-    assert len(list(made._issued())) <= 200
-    assert f"access-{len(tokens.asked)}" in made._issued()
+    assert len(list(made.context.issued_secrets())) <= 200
+    assert f"access-{len(tokens.asked)}" in made.context.issued_secrets()
 
 
 def test_the_clients_secret_follows_no_redirect(source: Make, tokens: Tokens) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from support import Scripted, answer, read
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError
-from vdk.plugin.source_rest.envelopes import error_in, place_of
+from vdk.plugin.source_rest.envelopes import error_in, locate_records
 
 Make = Callable[..., Any]
 ROW = {"id": 1, "v": "x"}
@@ -108,7 +108,7 @@ SHAPES: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize(("body", "place"), SHAPES.values(), ids=SHAPES)
 def test_lists_are_found_at_the_top_and_below(source: Make, body: Any, place: str) -> None:
     """The shapes of well-known APIs, up to two levels down."""
-    assert place_of(body, (), ["things"]) == place
+    assert locate_records(body, (), ["things"]) == place
     with Scripted(lambda request, number: answer(body)) as api:
         rows = read(source(api.url, {"name": "things"}), "things").rows
         assert rows == read(source(api.url, {"name": "things", "records": place}), "things").rows

@@ -21,8 +21,8 @@ from vdk.plugin.datasource_base.contract import (
     ConnectionFailedError,
     DataSourceError,
 )
-from vdk.plugin.source_rest.http.rate_limit import Pace
-from vdk.plugin.source_rest.http.urls import shown
+from vdk.plugin.source_rest.http.rate_limit import RateLimiter
+from vdk.plugin.source_rest.http.urls import mask_url
 
 Make = Callable[..., Any]
 GOOD = answer([{"id": 1}])
@@ -184,10 +184,10 @@ def test_the_server_says_how_long_to_wait(source: Make, headers: list[str], wait
     busy = answer(b"", *written, status=status)
     with Scripted(lambda request, number: busy if number == 0 else GOOD) as api:
         made = source(api.url, retry={"delay": "1ms"})
-        made.client.pace = Pace(None, clock=lambda: 0.0)
+        made.context.client.limiter = RateLimiter(None, clock=lambda: 0.0)
         slept: list[float] = []
-        made.client.sleep = slept.append
-        made.client.now = lambda: now
+        made.context.client.sleep = slept.append
+        made.context.client.now = lambda: now
         assert read(made).rows == [{"id": 1}]
     assert waited <= sum(slept) <= 2 * waited + 1
 
@@ -202,9 +202,9 @@ def test_a_quota_that_is_used_up_is_waited_for_beforehand(source: Make) -> None:
 
     with Scripted(serve) as api:
         made = source(api.url, {"name": "items", "records": "items || @"})
-        made.client.pace = Pace(None, clock=lambda: 0.0)
+        made.context.client.limiter = RateLimiter(None, clock=lambda: 0.0)
         slept: list[float] = []
-        made.client.sleep = slept.append
+        made.context.client.sleep = slept.append
         assert read(made).rows == [{"id": 0}, {"id": 1}]
     assert sum(slept) == 20
 
@@ -288,7 +288,7 @@ def test_an_answer_without_content_is_not_asked_for_again(source: Make, empty: b
         line = str(caught.value).partition("add ")[2].partition("; ")[0]
         landed = read(source(api.url, **tomllib.loads(line)))
     assert landed.rows == []
-    assert landed.counts["answers_ignored"] == 1
+    assert landed.counts["responses_ignored"] == 1
 
 
 def test_an_empty_answer_that_may_be_cut_off_is_not_asked_for_by_the_runtime_too(source: Make) -> None:
@@ -325,15 +325,15 @@ def test_a_url_is_shown_with_its_parameters(source: Make) -> None:
     """What was asked for helps to understand an error; what is called as secrets are is left out."""
     url = "https://u:p@x.example/a?q=to:me&since=2026-01-01T00:00:00Z&page_token=abc&n=5"
     plain = "https://x.example/a?q=to:me&since=2026-01-01T00:00:00Z&page_token=abc&n=5"
-    assert shown(url) == plain
-    assert shown(f"{url}&long={'y' * 81}") == f"{plain}&long=..."
-    assert shown(url + "&a=1" * 100_000).endswith("&a=1&...")
-    assert len(shown(url + "&a=1" * 100_000)) < 2100
+    assert mask_url(url) == plain
+    assert mask_url(f"{url}&long={'y' * 81}") == f"{plain}&long=..."
+    assert mask_url(url + "&a=1" * 100_000).endswith("&a=1&...")
+    assert len(mask_url(url + "&a=1" * 100_000)) < 2100
     names = ["token", "access_token", "apiKey", "X-Amz-Signature", "sig", "code", "client_secret", "password", "SID"]
     for name in names:
-        assert shown(f"https://x/?{name}=canary") == f"https://x/?{name}=***"
+        assert mask_url(f"https://x/?{name}=canary") == f"https://x/?{name}=***"
     for name in ["nextPageToken", "country_code", "cursor", "keyword", "monkey"]:
-        assert shown(f"https://x/?{name}=canary") == f"https://x/?{name}=canary"
+        assert mask_url(f"https://x/?{name}=canary") == f"https://x/?{name}=canary"
 
 
 @pytest.mark.parametrize("length", [0, 200])
@@ -365,9 +365,9 @@ def test_a_configured_rate_is_kept(source: Make) -> None:
 
     with Scripted(page) as api:
         made = source(api.url, requests_per_second=2)
-        made.client.pace = Pace(1 / made.client.pace.interval, clock=lambda: 0.0)
+        made.context.client.limiter = RateLimiter(1 / made.context.client.limiter.interval, clock=lambda: 0.0)
         slept: list[float] = []
-        made.client.sleep = slept.append
+        made.context.client.sleep = slept.append
         assert len(read(made).rows) == 5
     assert sum(slept) == 0.5 * (1 + 2 + 3 + 4)  # no time passes for the clock, so the waits add up
 

@@ -160,4 +160,4 @@ def test_answers_that_a_rule_drops_are_counted(source: Make, cursor: Any) -> Non
         stream = {"name": "items", "paginator": {"type": "page"}, "cursor": cursor}
         landed = read(source(server.url, stream, responses=[{"status": 404, "action": "ignore"}]))
     assert landed.rows == [{"id": 1}]
-    assert landed.counts["answers_ignored"] == 1
+    assert landed.counts["responses_ignored"] == 1

@@ -15,9 +15,10 @@ import pytest
 from support import Scripted, answer, read, source_of
 from vdk.plugin.datasource_base.contract import ConfigurationError, StateError
 from vdk.plugin.source_rest.auth.oauth2 import _lifetime
-from vdk.plugin.source_rest.cursors import Cursor, CursorConfig, Watermark, decode, encode
+from vdk.plugin.source_rest.cursors import Cursor, CursorConfig
 from vdk.plugin.source_rest.http.rate_limit import retry_after, until_reset
-from vdk.plugin.source_rest.http.urls import shown
+from vdk.plugin.source_rest.http.urls import mask_url
+from vdk.plugin.source_rest.incremental import Watermark, decode_state, encode_state
 
 Make = Callable[..., Any]
 TOTALS = ["1e999999999", "-1e999999999", "1e-999999999", "1e99999999999999999999", "9" * 5000, "1.5", "NaN"]
@@ -107,7 +108,7 @@ def test_an_epoch_with_more_digits_than_a_double_is_kept_in_the_state() -> None:
     with Scripted(lambda request, at: answer(body)) as api:
         landed = read(source_of(api.url, {"name": "items", "cursor": {"field": "at", "type": "epoch"}}))
     assert landed.states[""]["high"] == "1767225600.1234567890123"
-    mark = decode(landed.states[""], cursor, "items")
+    mark = decode_state(landed.states[""], cursor, "items")
     assert mark is not None
     assert cursor.parse(mark.high) == 1767225600123456
 
@@ -117,13 +118,13 @@ def test_an_epoch_with_more_digits_than_a_double_is_kept_in_the_state() -> None:
 def test_a_stored_watermark_of_another_kind_is_a_damaged_state(high: Any, kind: str) -> None:
     """Or, where it can be read, a watermark; a short error in any case."""
     cursor = Cursor(CursorConfig(field="at", type=kind))  # type: ignore[arg-type]
-    state = {**encode(Watermark(0), cursor), "high": high}
+    state = {**encode_state(Watermark(0), cursor), "high": high}
     good: dict[str, list[Any]] = {"integer": [5], "epoch": [5, 1.5], "datetime": []}
     if high in good[kind]:
-        assert decode(state, cursor, "items") is not None
+        assert decode_state(state, cursor, "items") is not None
         return
     with pytest.raises(StateError, match="its state is damaged") as raised:
-        decode(json.loads(json.dumps(state)), cursor, "items")
+        decode_state(json.loads(json.dumps(state)), cursor, "items")
     assert len(str(raised.value)) < 400
 
 
@@ -177,13 +178,13 @@ def test_a_token_too_long_for_a_url_is_refused(source: Make) -> None:
 def test_a_link_header_of_any_characters_is_read_at_once(unit: str) -> None:
     """64 kB of them are what HTTP takes; ``<`` alone took 44 seconds."""
     code = (
-        "import sys\nfrom vdk.plugin.source_rest.pagination.paginators import links\n"
-        "print(len(links(sys.argv[1] * 64_000)))"
+        "import sys\nfrom vdk.plugin.source_rest.pagination.paginators import parse_link_header\n"
+        "print(len(parse_link_header(sys.argv[1] * 64_000)))"
     )
     assert in_a_process(code, unit).isdigit()
 
 
 def test_a_long_url_is_shown_in_part() -> None:
     """Its beginning, without what is secret."""
-    assert len(shown("https://me:hunter2@host/" + "a" * 10**6 + "?b=" + "c" * 10**6)) < 2100
-    assert "hunter2" not in shown("https://me:hunter2" + "x" * 10**6 + "@host/")
+    assert len(mask_url("https://me:hunter2@host/" + "a" * 10**6 + "?b=" + "c" * 10**6)) < 2100
+    assert "hunter2" not in mask_url("https://me:hunter2" + "x" * 10**6 + "@host/")

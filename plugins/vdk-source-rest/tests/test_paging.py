@@ -14,7 +14,9 @@ from werkzeug import Response as Reply
 
 from support import JSON, Scripted, answer, read
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError
-from vdk.plugin.source_rest.pagination.links import links
+from vdk.plugin.source_rest import HttpRequest
+from vdk.plugin.source_rest.pagination.paginators import parse_link_header
+from vdk.plugin.source_rest.pagination.reader import MAX_RECENT, LoopGuard
 
 Make = Callable[..., Any]
 TOTAL = 25
@@ -81,7 +83,7 @@ def test_link_headers_are_followed(source: Make, httpserver: HTTPServer, paginat
 )
 def test_a_link_header_is_read_in_every_spelling(header: str, found: str | None) -> None:
     """As browsers and ``requests`` do: single quotes, no quotes and no brackets are read as well."""
-    assert links(header).get("next") == found
+    assert parse_link_header(header).get("next") == found
 
 
 @pytest.mark.parametrize(
@@ -472,14 +474,11 @@ def test_a_later_page_without_the_list_is_an_error(source: Make) -> None:
 
 def test_a_thousand_and_one_pages_cost_the_same_memory(source: Make) -> None:
     """A cycle that is longer than what is remembered is noticed all the same (Brent)."""
-    from vdk.plugin.source_rest.http.types import Request
-    from vdk.plugin.source_rest.pagination import reading as _guards
-
-    guard = _guards.Guard("s", max_pages=None, repeats=False)
-    cycle = _guards.RECENT + 5
-    requests = (Request("GET", f"http://x/{number % cycle}") for number in range(10 * cycle))
+    guard = LoopGuard("s", max_pages=None, allow_repeats=False)
+    cycle = MAX_RECENT + 5
+    requests = (HttpRequest("GET", f"http://x/{number % cycle}") for number in range(10 * cycle))
     with pytest.raises(DataSourceError, match="an earlier page"):
-        any(map(guard.asking, requests))
+        any(map(guard.before_request, requests))
     assert guard.pages < 5 * cycle
 
 

@@ -214,6 +214,6 @@ def test_partitions_travel(source: Make, forge: Forge) -> None:
     for partition in made.stream("issues").partitions({}):
         copy = pickle.loads(pickle.dumps(partition))
         rows = [row for payload in copy.read({}) for row in payload.data or ()]
-        copy.source.disconnect()
+        copy.context.disconnect()
         assert len(rows) == 2
         assert copy.id == partition.id

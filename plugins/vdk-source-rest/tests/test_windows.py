@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from support import Landed, Scripted, answer, read
-from vdk.plugin.source_rest import cursors as _state
+from vdk.plugin.source_rest import incremental
 
 Make = Callable[..., Any]
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
@@ -277,11 +277,11 @@ def test_records_beyond_what_a_state_knows_are_reported(
     source: Make, api: Readings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where more records share a boundary than are remembered, they repeat, none is lost, and a warning says so."""
-    monkeypatch.setattr("vdk.plugin.source_rest.incremental.REMEMBERED", 10)
+    monkeypatch.setattr("vdk.plugin.source_rest.incremental.MAX_REMEMBERED", 10)
     api.rows = [row(number, ago(hours=1)) for number in range(30)]
     made = source(api.server.url, stream(initial=ago(hours=3)))
     first = read(made)
     second = read(made, states=first.states)
     assert (len(second.rows), second.counts["rows_unchanged"]) == (20, 10)
     assert "more than 100000 records" in caplog.text
-    assert _state.REMEMBERED == 100_000
+    assert incremental.MAX_REMEMBERED == 100_000
