@@ -39,7 +39,7 @@ ERRORS: dict[str, Any] = {
 def test_an_error_with_status_200_is_not_a_record(source: Make, body: Any, key: str | None) -> None:
     """It would replace a good table by one row of an error message, or by none."""
     with Scripted(lambda request, number: answer(body)) as api:
-        with pytest.raises(DataSourceError, match="the answer begins") as caught:
+        with pytest.raises(DataSourceError, match="the response begins") as caught:
             read(source(api.url, {"name": "items", "primary_key": key}))
         assert len(api.requests) == 1
     assert "looks like an error" in str(caught.value)

@@ -65,7 +65,7 @@ def locate_records(
     if isinstance(body, list):
         return WHOLE_BODY
     if not isinstance(body, Mapping):
-        raise RecordsNotFound(f"a list of records was expected as the whole response, and it is {type_name(body)}")
+        raise RecordsNotFound(f"a list of records was expected as the whole response, not {type_name(body)}")
     lists = [candidate for candidate in _lists(body) if not _is_notice(candidate, names)]
     if key and _has_key(body, key):
         if rivals := [candidate for candidate in lists if _is_usual(candidate, names) and _is_keyed(candidate, key)]:
@@ -124,7 +124,7 @@ def words_of(name: str) -> str:
 def type_name(value: Any) -> str:
     """The type of a JSON value, for a message."""
     if value is None:
-        return "null, or missing"
+        return "null or a missing value"
     names = {str: "text", bool: "a truth value", int: "a number", float: "a number", list: "a list", dict: "an object"}
     return names.get(type(value), f"{value!r:.40}")
 

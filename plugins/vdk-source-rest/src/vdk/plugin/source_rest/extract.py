@@ -50,13 +50,13 @@ def records_in(body: Any, path: str | None, primary_key: Sequence[str] = (), nam
     if isinstance(value, Mapping) and not isinstance(path, LocatedPath):
         return [value]
     if not isinstance(value, list):
-        raise RecordsNotFound(f"a list of records was expected {place}, and it is {type_name(value)}")
+        raise RecordsNotFound(f"a list of records was expected {place}, not {type_name(value)}")
     for record in value if set(map(type, value)) - {dict} else ():
         if not isinstance(record, Mapping):
             objects = toml_text(f"{'' if path in (None, '@') else path}[].{{value: @}}")
             raise RecordsNotFound(
-                f"a list of records was expected {place}, and {type_name(record)} is in it; records are JSON objects. "
-                f"To make objects of plain values, set records = {objects}"
+                f"a list of records was expected {place}, not one with {type_name(record)} in it; records are JSON "
+                f"objects. To make objects of plain values, set records = {objects}"
             )
     return value
 
