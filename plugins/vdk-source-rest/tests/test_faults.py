@@ -62,9 +62,7 @@ def test_an_answer_that_was_cut_off_is_asked_for_again(source: Make, broken: byt
 
 
 @pytest.mark.parametrize("broken", CUT_OFF.values(), ids=CUT_OFF)
-def test_a_server_that_always_cuts_off_is_unreachable(
-    source: Make, broken: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_server_that_always_cuts_off_fails(source: Make, broken: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """After some attempts the partition fails with what the runtime retries later, and no row was delivered."""
     caplog.set_level(logging.INFO)
     with Scripted(lambda request, number: broken) as api:
