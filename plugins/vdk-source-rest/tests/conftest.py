@@ -20,5 +20,5 @@ def source() -> Iterator[Callable[..., Any]]:
         return made[-1]
 
     yield make
-    for one in made:
-        one.disconnect()
+    for rest_source in made:
+        rest_source.disconnect()

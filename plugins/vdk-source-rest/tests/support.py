@@ -26,12 +26,12 @@ def source_of(base_url: str, *streams: Mapping[str, Any], kind: type[RestSource]
     """A source whose waits take no time."""
     raw = {"base_url": base_url, "streams": list(streams) or [{"name": "items"}], **config}
     source = kind(decode_config(raw, RestConfig, where="flow.toml: sources.api.config"))
-    source.client.sleep = lambda seconds: None
+    source.context.client.sleep = lambda seconds: None
     return source
 
 
 class Landed:
-    """What a stream delivered, with the state behind it."""
+    """The records that a stream delivered, with their states."""
 
     def __init__(self) -> None:
         self.rows: list[Any] = []
@@ -121,7 +121,7 @@ class Scripted:
 
 
 def answer(body: Any, *headers: str, status: str = "200 OK") -> bytes:
-    """A whole HTTP answer; a body that is no bytes is JSON."""
+    """A whole HTTP response; a body that is not bytes is sent as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", "Connection: close", *(headers or (JSON,))]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + content

@@ -119,7 +119,7 @@ def test_a_key_in_the_query_is_there_once(source: Make, httpserver: HTTPServer) 
 
 @pytest.mark.parametrize("how", ["basic", "body"])
 def test_client_credentials_get_a_token(source: Make, tokens: Tokens, how: str) -> None:
-    """One token serves all requests; a server that grants fewer scopes is no error."""
+    """One token serves all requests; a server may grant fewer scopes."""
     made = source(tokens.url, auth=client(tokens, client_auth=how, scopes=["a", "b"], extra={"audience": "x"}))
     for _ in range(2):
         assert read(made).rows == ONE_PAGE
@@ -239,12 +239,12 @@ def test_processes_take_turns_with_one_refresh_token(tokens: Tokens, tmp_path: P
     auth = json.dumps(refreshing(tokens, token_file=str(tmp_path / "token.json")))
     arguments = [sys.executable, "-c", program, str(Path(__file__).parent), tokens.url, auth]
     running = [subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) for _ in range(4)]
-    assert [(one.communicate(timeout=100)[1], one.returncode) for one in running] == [("", 0)] * 4
+    assert [(process.communicate(timeout=100)[1], process.returncode) for process in running] == [("", 0)] * 4
     assert [form["refresh_token"] for form, _ in tokens.asked] == [f"refresh-{number}" for number in range(4)]
 
 
 def test_threads_go_on_after_a_token_server_that_failed(source: Make, tokens: Tokens) -> None:
-    """An error while a token is asked for leaves no lock behind, and every reading gets its token."""
+    """An error while a token is requested releases the lock, and every reading gets its token."""
     failures = iter(range(4))
 
     def issue(request: str, number: int) -> bytes:
@@ -303,8 +303,8 @@ def test_issued_tokens_are_remembered_in_bounded_memory(source: Make, tokens: To
     for _ in range(300):
         tokens.valid.clear()
         read(made)
-    assert len(list(made._issued())) <= 200
-    assert f"access-{len(tokens.asked)}" in made._issued()
+    assert len(list(made.context.issued_secrets())) <= 200
+    assert f"access-{len(tokens.asked)}" in made.context.issued_secrets()
 
 
 def test_the_clients_secret_follows_no_redirect(source: Make, tokens: Tokens) -> None:
@@ -322,14 +322,14 @@ def test_the_clients_secret_follows_no_redirect(source: Make, tokens: Tokens) ->
     ("reply", "error", "problem"),
     [
         (answer({"error": "invalid_client"}, status="401 No"), AuthenticationError, "invalid_client"),
-        (answer({"hello": 1}), ConfigurationError, "holds no token"),
-        (answer(b"<html>"), ConfigurationError, "holds no token"),
-        (answer([]), ConfigurationError, "holds no token"),
-        (answer(None), ConfigurationError, "holds no token"),
-        (answer({"access_token": None}), ConfigurationError, "holds no token"),
-        (answer({"access_token": {"a": 1}}), ConfigurationError, "holds no token"),
-        (answer({"access_token": "a", "scope": 5}), ConfigurationError, "holds no token"),
-        (answer(b"[" * 100_000), ConfigurationError, "holds no token"),
+        (answer({"hello": 1}), ConfigurationError, "contains no token"),
+        (answer(b"<html>"), ConfigurationError, "contains no token"),
+        (answer([]), ConfigurationError, "contains no token"),
+        (answer(None), ConfigurationError, "contains no token"),
+        (answer({"access_token": None}), ConfigurationError, "contains no token"),
+        (answer({"access_token": {"a": 1}}), ConfigurationError, "contains no token"),
+        (answer({"access_token": "a", "scope": 5}), ConfigurationError, "contains no token"),
+        (answer(b"[" * 100_000), ConfigurationError, "contains no token"),
         (answer(b"", status="503 Busy"), ConnectionFailedError, "answered 503"),
         (b"", ConnectionFailedError, "token server"),
     ],

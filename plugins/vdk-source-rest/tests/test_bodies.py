@@ -54,9 +54,9 @@ def test_numbers_are_read_exactly(literal: str, value: Any) -> None:
 
     Anything beyond is nothing that can be computed with.
     """
-    found = decode_json(f"[{literal}]".encode(), JSON, "exact")[0]
-    assert found == value
-    assert type(found) is type(value)
+    decoded = decode_json(f"[{literal}]".encode(), JSON, "exact")[0]
+    assert decoded == value
+    assert type(decoded) is type(value)
 
 
 @given(
@@ -65,9 +65,9 @@ def test_numbers_are_read_exactly(literal: str, value: Any) -> None:
 )
 def test_no_number_changes(literal: str) -> None:
     """Whatever comes out is, as it is written, the number that went in."""
-    found = JSON_NUMBERS["exact"](literal)
-    assert not isinstance(found, HugeNumber)
-    assert Decimal(repr(found) if isinstance(found, float) else found) == Decimal(literal)
+    decoded = JSON_NUMBERS["exact"](literal)
+    assert not isinstance(decoded, HugeNumber)
+    assert Decimal(repr(decoded) if isinstance(decoded, float) else decoded) == Decimal(literal)
 
 
 @pytest.mark.parametrize("numbers", ["exact", "decimal", "double"])
@@ -102,8 +102,8 @@ def test_numbers_may_be_decimals_or_doubles_all() -> None:
 )
 def test_json_that_others_refuse_is_read(content: bytes, type_: str) -> None:
     """Byte order marks, other encodings, half surrogate pairs, NaN; of a doubled name the last counts."""
-    found = decode_json(content, type_, "exact")
-    assert found in ({}, {"a": "é"}, {"a": "\ud83d"}, {"a": 2}) or math.isnan(found["a"])
+    decoded = decode_json(content, type_, "exact")
+    assert decoded in ({}, {"a": "é"}, {"a": "\ud83d"}, {"a": 2}) or math.isnan(decoded["a"])
 
 
 @pytest.mark.parametrize("size", [1, 3, 64, 100_000])
@@ -112,8 +112,8 @@ def test_lines_come_whole_however_they_are_cut(size: int, ending: bytes) -> None
     """Pieces of any size give the same records; blank lines, a byte order mark and separators do not count."""
     lines = [b"\xef\xbb\xbf" + b'{"id": 0}', b"", b'\x1e{"id": 1, "t": "\xc3\xa9"}', b'{"id": 2, "n": 1e400}']
     content = b"\n".join(lines) + ending
-    found = json_lines((content[index : index + size] for index in range(0, len(content), size)), "exact", 1000)
-    assert [row["id"] for rows in found for row in rows] == [0, 1, 2]
+    decoded = json_lines((content[index : index + size] for index in range(0, len(content), size)), "exact", 1000)
+    assert [row["id"] for rows in decoded for row in rows] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("size", [1, 7, 100_000])
@@ -122,10 +122,10 @@ def test_csv_comes_whole_however_it_is_cut(size: int) -> None:
     content = '\ufeffid;name\r\n1;"a;""b""\r\nc\u2028"\r\n2;ö\x0c\r\n\r\n3;-'.encode()
     config = CsvConfig(delimiter=";", null="-")
     pieces = (content[index : index + size] for index in range(0, len(content), size))
-    found = [row for rows in csv_rows(pieces, "text/csv", config, 1000) for row in rows]
-    names = [row["name"] for row in found]
+    decoded = [row for rows in csv_rows(pieces, "text/csv", config, 1000) for row in rows]
+    names = [row["name"] for row in decoded]
     assert names == ['a;"b"\r\nc\u2028', "ö\x0c", None]
-    assert [row["id"] for row in found] == ["1", "2", "3"]
+    assert [row["id"] for row in decoded] == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_csv_that_does_not_fit_is_an_error(source: Make, content: str, problem: 
     """A line of another length would put values into the wrong columns."""
     with (
         Scripted(lambda request, number: answer(content.encode("latin-1"), "Content-Type: text/csv")) as api,
-        pytest.raises(DataSourceError, match=problem or "no CSV in utf-8"),
+        pytest.raises(DataSourceError, match=problem or "not valid CSV in utf-8"),
     ):
         read(source(api.url))
 
@@ -173,7 +173,7 @@ def test_formats_are_told_by_what_the_answer_says(source: Make, body: bytes, hea
 
 
 def test_a_line_that_is_no_record_is_named(source: Make) -> None:
-    """The line's number is told."""
+    """The error names the line."""
     body = b'{"id": 1}\n{"id": }\n'
     with (
         Scripted(lambda request, number: answer(body, "Content-Type: application/x-ndjson")) as api,

@@ -1,4 +1,4 @@
-"""Mistakes in a configuration are told before anything connects: the place, the value, what to do."""
+"""The whole configuration is checked before any connection is opened; an error has place, value and remedy."""
 
 from __future__ import annotations
 
@@ -22,27 +22,33 @@ CURSOR: dict[str, Any] = {"field": "at"}
 @pytest.mark.parametrize(
     ("streams", "problem"),
     [
-        ([A, A], "streams: two are called 'a'"),
-        ([], "there is none"),
-        ([A, {**CHILD, "parent": {**CHILD["parent"], "stream": "aa"}}], r"streams\.b\.parent\.stream: .*'aa'; .*'a'"),
+        ([A, A], "streams: two have the name 'a'"),
+        ([], "streams: the list is empty"),
+        (
+            [A, {**CHILD, "parent": {**CHILD["parent"], "stream": "aa"}}],
+            r"streams\.b\.parent\.stream: stream 'aa' does not exist; did you mean 'a'",
+        ),
         ([{**CHILD, "parent": {**CHILD["parent"], "stream": "b"}}], "b -> b is a circle"),
         ([A, {**CHILD, "path": "a"}], r"'id' has a value, and no path.*\{id\}"),
-        ([{**A, "path": "x/{id}"}], r"streams\.a: nothing gives the placeholder \{id\} a value"),
+        ([{**A, "path": "x/{id}"}], r"streams\.a: the placeholder \{id\} has no value"),
         ([{**A, "params": {"q": "to:{id}"}}], r"placeholder \{id\}"),
         ([{**A, "path": "https://evil.example/x"}], "is a whole URL"),
         ([{**A, "path": "//evil.example/x"}], "is a whole URL"),
         ([{**A, "path": "x?key=1"}], "has a query"),
-        ([{**A, "records": "a["}], r"streams\.a\.records: 'a\[' is no JMESPath"),
+        ([{**A, "records": "a["}], r"streams\.a\.records: 'a\[' is not a JMESPath"),
         ([{**A, "paginator": {"type": "cursor", "param": "c"}}], "one of path and header"),
         ([{**A, "columns": {"x": "money"}}], r"streams\.a\.columns\.x: 'money' is not a column type.*decimal\(p,s\)"),
         ([{**A, "columns": {"x": "decimal(50,2)"}}], "is not a column type"),
-        ([{**A, "cursor": {**CURSOR, "initial": "soon"}}], r"streams\.a\.cursor\.initial: 'soon' is no datetime"),
-        ([{**A, "cursor": {**CURSOR, "timezone": "Mars"}}], "'Mars' is no time zone"),
+        (
+            [{**A, "cursor": {**CURSOR, "initial": "soon"}}],
+            r"streams\.a\.cursor\.initial: 'soon' is not a value of type datetime",
+        ),
+        ([{**A, "cursor": {**CURSOR, "timezone": "Mars"}}], "'Mars' is not a time zone"),
         ([{**A, "cursor": {**CURSOR, "step": "1d"}}], "windows need param, end_param and initial"),
         ([{**A, "cursor": {**CURSOR, "settle": "1d"}}], 'add their length, as in step = "30d"'),
         ([{**A, "cursor": {**CURSOR, "step_end": "inclusive"}}], 'add their length, as in step = "30d"'),
         ([{**A, "cursor": {**CURSOR, "type": "integer", "lookback": "1d"}}], "are for times"),
-        ([{**A, "cursor": {**CURSOR, "type": "integer", "end_param": "to"}}], "only times have a present"),
+        ([{**A, "cursor": {**CURSOR, "type": "integer", "end_param": "to"}}], "only times end at the present"),
         (
             [{**A, "cursor": {**CURSOR, "type": "integer", "param_format": "%d"}}],
             r"param_format: .*'integer'",
@@ -54,7 +60,7 @@ CURSOR: dict[str, Any] = {"field": "at"}
         ([{**A, "cursor": {**CURSOR, "type": "epoch", "format": "%Y"}}], r"cursor\.format: .*'epoch' have no format"),
         ([{**A, "cursor": {**CURSOR, "param": "p", "param_format": "iso"}}], r"'iso' is not a format; .*epoch_ms.*%Y"),
         ([{**A, "cursor": {**CURSOR, "format": "epoch"}}], r"format: 'epoch' is not a format; it is one as in"),
-        ([{**A, "cursor": {**CURSOR, "param_format": "%Y"}}], "no param or end_param"),
+        ([{**A, "cursor": {**CURSOR, "param_format": "%Y"}}], "param and end_param are missing"),
         (
             [{**A, "method": "POST", "body": {"q": [{}]}, "paginator": {"type": "page", "param": "body.q.1.page"}}],
             r"streams\.a\.paginator\.param: the parameter 'body\.q\.1\.page' leads into a list of 1 .* begin at 0",
@@ -63,12 +69,12 @@ CURSOR: dict[str, Any] = {"field": "at"}
             [{**A, "method": "POST", "body": {"q": "x"}, "cursor": {**CURSOR, "param": "body.q.since"}}],
             r"streams\.a\.cursor\.param: .* leads through 'x' in the body",
         ),
-        ([{**A, "slices": [{"x": 1}], "path": "{x}"}, A], "two are called"),
+        ([{**A, "slices": [{"x": 1}], "path": "{x}"}, A], "two have the name 'a'"),
         ([{**A, "path": "{x}", "slices": [{"x": 1}, {"x": 1, "y": 2}]}], "'y' has a value, and no path"),
     ],
 )
 def test_streams_that_do_not_fit_together(streams: list[Any], problem: str) -> None:
-    """What no single option shows is told with the stream and the option."""
+    """Options that do not fit each other are an error that names the stream and the option."""
     config = decode_config({"base_url": "http://x", "streams": streams}, RestConfig, where="f")
     with pytest.raises(ConfigurationError, match=problem):
         RestSource(config)

@@ -14,6 +14,7 @@ import pytest
 
 from vdk.plugin.datasource_base.contract import decode_config
 from vdk.plugin.datasource_base.testing import (
+    BadRow,
     DataSourceConformance,
     IncrementalConformance,
     LargeDataConformance,
@@ -48,7 +49,7 @@ class Shop(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A reader that hangs up is no error here."""
+        """A reader that hangs up is not an error here."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -73,9 +74,9 @@ class Handler(BaseHTTPRequestHandler):
         rows: list[dict[str, Any]] = list(self.server.orders.values()) if name == "orders" else []
         rows += self.server.lines.get(region, [])
         since = query.get("since", "")
-        found = [row for row in rows if row.get("at") is None or row["at"] >= since]
-        at, size = int(query.get("offset", 0)), int(query.get("limit", 3))
-        content = json.dumps({"items": found[at : at + size], "total": len(found)}).encode()
+        matching = [row for row in rows if row.get("at") is None or row["at"] >= since]
+        offset, size = int(query.get("offset", 0)), int(query.get("limit", 3))
+        content = json.dumps({"items": matching[offset : offset + size], "total": len(matching)}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
@@ -150,6 +151,12 @@ class TestRest(
     @pytest.fixture
     def other_source(self, shop: Shop) -> MakeSource:
         return lambda: source_at(f"{shop.url}/another")
+
+    @pytest.fixture
+    def with_bad_row(self, shop: Shop) -> BadRow:
+        others = len(shop.orders)
+        shop.orders[4711] = {"id": 4711, "price": 1.5, "at": "soon"}
+        return BadRow(lambda: source_at(shop.url), "orders", "4711", others)
 
     @pytest.fixture
     def editor(self, shop: Shop) -> Orders:

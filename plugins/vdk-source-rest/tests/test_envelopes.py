@@ -11,7 +11,7 @@ import pytest
 
 from support import Scripted, answer, read
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError
-from vdk.plugin.source_rest.envelopes import error_in, place_of
+from vdk.plugin.source_rest.envelopes import error_in, locate_records
 
 Make = Callable[..., Any]
 ROW = {"id": 1, "v": "x"}
@@ -39,7 +39,7 @@ ERRORS: dict[str, Any] = {
 def test_an_error_with_status_200_is_not_a_record(source: Make, body: Any, key: str | None) -> None:
     """It would replace a good table by one row of an error message, or by none."""
     with Scripted(lambda request, number: answer(body)) as api:
-        with pytest.raises(DataSourceError, match="the answer begins") as caught:
+        with pytest.raises(DataSourceError, match="the response begins") as caught:
             read(source(api.url, {"name": "items", "primary_key": key}))
         assert len(api.requests) == 1
     assert "looks like an error" in str(caught.value)
@@ -108,7 +108,7 @@ SHAPES: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize(("body", "place"), SHAPES.values(), ids=SHAPES)
 def test_lists_are_found_at_the_top_and_below(source: Make, body: Any, place: str) -> None:
     """The shapes of well-known APIs, up to two levels down."""
-    assert place_of(body, (), ["things"]) == place
+    assert locate_records(body, (), ["things"]) == place
     with Scripted(lambda request, number: answer(body)) as api:
         rows = read(source(api.url, {"name": "things"}), "things").rows
         assert rows == read(source(api.url, {"name": "things", "records": place}), "things").rows

@@ -21,8 +21,8 @@ from vdk.plugin.datasource_base.contract import (
     ConnectionFailedError,
     DataSourceError,
 )
-from vdk.plugin.source_rest.http.rate_limit import Pace
-from vdk.plugin.source_rest.http.urls import shown
+from vdk.plugin.source_rest.http.rate_limit import RateLimiter
+from vdk.plugin.source_rest.http.urls import mask_url
 
 Make = Callable[..., Any]
 GOOD = answer([{"id": 1}])
@@ -55,22 +55,22 @@ CUT_OFF_OR_EMPTY = {**CUT_OFF, "an empty body that the connection ends": head()}
 
 @pytest.mark.parametrize("broken", CUT_OFF_OR_EMPTY.values(), ids=CUT_OFF_OR_EMPTY)
 def test_an_answer_that_was_cut_off_is_asked_for_again(source: Make, broken: bytes) -> None:
-    """An answer without its end is no answer: the same page is asked for again, and comes once."""
+    """A response without its end is not used: the same page is requested again, and its records come once."""
     with Scripted(lambda request, number: broken if number < 2 else GOOD) as api:
         assert read(source(api.url)).rows == [{"id": 1}]
         assert len(api.requests) == 3
 
 
 @pytest.mark.parametrize("broken", CUT_OFF.values(), ids=CUT_OFF)
-def test_a_server_that_always_cuts_off_is_away(source: Make, broken: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_that_always_cuts_off_fails(source: Make, broken: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """After some attempts the partition fails with what the runtime retries later, and no row was delivered."""
     caplog.set_level(logging.INFO)
     with Scripted(lambda request, number: broken) as api:
         with pytest.raises(ConnectionFailedError, match=r"GET http://127\.0\.0\.1.*3 attempts"):
             read(source(api.url, retry={"attempts": 3}))
         assert len(api.requests) == 3
-    told = [record.getMessage() for record in caplog.records if "follows in" in record.getMessage()]
-    assert [one.count("GET http://127.0.0.1") for one in told] == [1, 1]
+    messages = [record.getMessage() for record in caplog.records if "follows in" in record.getMessage()]
+    assert [message.count("GET http://127.0.0.1") for message in messages] == [1, 1]
 
 
 def test_lines_that_are_cut_off_are_left_to_the_runtime(source: Make) -> None:
@@ -90,7 +90,7 @@ def test_gzip_lines_that_are_cut_off_are_noticed(source: Make) -> None:
     zipped = gzip.compress(b"".join(b'{"id": %d}\n' % number for number in range(5000)))[:-20]
     with (
         Scripted(lambda request, number: answer(zipped, "Content-Encoding: gzip", "Content-Type: text/x-jsonl")) as api,
-        pytest.raises(ConnectionFailedError, match="compressed answer was cut off"),
+        pytest.raises(ConnectionFailedError, match="compressed response was cut off"),
     ):
         read(source(api.url))
 
@@ -142,14 +142,14 @@ def test_a_server_that_says_nothing_is_left(source: Make) -> None:
 
     with Scripted(silent) as api:
         try:
-            with pytest.raises(ConnectionFailedError, match="no answer in time"):
+            with pytest.raises(ConnectionFailedError, match="no response in time"):
                 read(source(api.url, timeout={"read": "100ms"}, retry={"attempts": 1}))
         finally:
             given_up.set()
 
 
-def test_a_server_that_is_not_there_is_away(source: Make) -> None:
-    """A refused connection is told without the query, which may hold a key."""
+def test_a_server_that_does_not_listen_is_unreachable(source: Make) -> None:
+    """The error of a refused connection shows no query, which may contain a key."""
     key = {"type": "api_key", "name": "key", "value": "canary-4711", "in": "query"}
     with pytest.raises(ConnectionFailedError, match="refused") as caught:
         read(source("http://127.0.0.1:9", auth=key, params={"token": "canary-4712"}, retry={"attempts": 2}))
@@ -184,10 +184,10 @@ def test_the_server_says_how_long_to_wait(source: Make, headers: list[str], wait
     busy = answer(b"", *written, status=status)
     with Scripted(lambda request, number: busy if number == 0 else GOOD) as api:
         made = source(api.url, retry={"delay": "1ms"})
-        made.client.pace = Pace(None, clock=lambda: 0.0)
+        made.context.client.limiter = RateLimiter(None, clock=lambda: 0.0)
         slept: list[float] = []
-        made.client.sleep = slept.append
-        made.client.now = lambda: now
+        made.context.client.sleep = slept.append
+        made.context.client.now = lambda: now
         assert read(made).rows == [{"id": 1}]
     assert waited <= sum(slept) <= 2 * waited + 1
 
@@ -202,9 +202,9 @@ def test_a_quota_that_is_used_up_is_waited_for_beforehand(source: Make) -> None:
 
     with Scripted(serve) as api:
         made = source(api.url, {"name": "items", "records": "items || @"})
-        made.client.pace = Pace(None, clock=lambda: 0.0)
+        made.context.client.limiter = RateLimiter(None, clock=lambda: 0.0)
         slept: list[float] = []
-        made.client.sleep = slept.append
+        made.context.client.sleep = slept.append
         assert read(made).rows == [{"id": 0}, {"id": 1}]
     assert sum(slept) == 20
 
@@ -221,18 +221,34 @@ def test_a_wait_that_is_too_long_is_left_to_the_runtime(source: Make, status: st
     assert 'retry = { max_wait = "3600s" }' in str(caught.value)
 
 
-def test_a_wait_for_ages_is_told_in_words(source: Make) -> None:
+def test_a_wait_for_ages_names_the_option_that_bounds_it(source: Make) -> None:
     """A number of any size makes no message of any size."""
     with (
         Scripted(lambda request, number: answer(b"", f"Retry-After: {'9' * 300}", status="429 Slow")) as api,
-        pytest.raises(ConnectionFailedError, match="more than ten years") as caught,
+        pytest.raises(
+            ConnectionFailedError, match=r'more than 10 years, and retry\.max_wait = "300s" bounds'
+        ) as caught,
     ):
         read(source(api.url))
     assert len(str(caught.value)) < 300
 
 
+def test_a_wait_for_a_configured_rate_names_that_option(source: Make) -> None:
+    """A low requests_per_second delays a request for longer than max_wait: the server asks for nothing."""
+
+    def page(request: str, number: int) -> bytes:
+        return answer({"items": [{"id": number}], "next": f"/p{number}"})
+
+    with Scripted(page) as api:
+        made = source(api.url, requests_per_second=0.001)
+        with pytest.raises(ConnectionFailedError) as caught:
+            read(made)
+    assert "requests_per_second = 0.001 asks to wait for 1000 s, and retry.max_wait is 300 s" in str(caught.value)
+    assert "the server" not in str(caught.value)
+
+
 def test_a_quota_that_is_used_up_for_long_names_the_option(source: Make) -> None:
-    """Also where a good answer said it."""
+    """Also if it was a good response that asked to wait."""
     body = {"items": [{"id": 0}], "next": "/x"}
     limited = answer(body, JSON, "X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 7200")
     with (
@@ -288,7 +304,7 @@ def test_an_answer_without_content_is_not_asked_for_again(source: Make, empty: b
         line = str(caught.value).partition("add ")[2].partition("; ")[0]
         landed = read(source(api.url, **tomllib.loads(line)))
     assert landed.rows == []
-    assert landed.counts["answers_ignored"] == 1
+    assert landed.counts["responses_ignored"] == 1
 
 
 def test_an_empty_answer_that_may_be_cut_off_is_not_asked_for_by_the_runtime_too(source: Make) -> None:
@@ -298,6 +314,35 @@ def test_an_empty_answer_that_may_be_cut_off_is_not_asked_for_by_the_runtime_too
             read(source(api.url, retry={"attempts": 3}))
         assert not isinstance(caught.value, ConnectionFailedError)
         assert len(api.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("rule", "refused"),
+    [
+        ({"empty": True}, answer(b"")),
+        ({"status": 503}, answer(b"busy", status="503 Busy")),
+        ({"contains": "locked"}, answer(b"locked", status="423 Locked")),
+    ],
+    ids=["empty", "status", "contains"],
+)
+def test_the_retries_of_a_rule_are_counted_once(source: Make, rule: dict[str, Any], refused: bytes) -> None:
+    """After the attempts of the request the stream fails: the run does not multiply them by its own."""
+    with Scripted(lambda request, number: refused) as api:
+        with pytest.raises(DataSourceError, match=r"a rule retries such .*\(3 attempts\)") as caught:
+            read(source(api.url, retry={"attempts": 3}, responses=[{**rule, "action": "retry"}]))
+        assert len(api.requests) == 3
+    assert not isinstance(caught.value, ConnectionFailedError)
+    assert "set retry = { attempts = 6 }" in str(caught.value)
+
+
+def test_a_rule_that_retries_leaves_a_long_wait_to_the_run(source: Make) -> None:
+    """A refusal that asks for an hour is not an attempt that is used up."""
+    limited = answer(b"", "Retry-After: 3600", status="403 Limit")
+    with Scripted(lambda request, number: limited) as api:
+        with pytest.raises(ConnectionFailedError, match='max_wait = "3600s"') as caught:
+            read(source(api.url, responses=[{"status": 403, "action": "retry"}]))
+        assert len(api.requests) == 1
+    assert caught.value.retry_after == 3600
 
 
 @pytest.mark.parametrize(
@@ -317,7 +362,7 @@ def test_a_check_posts_nothing_unless_it_is_allowed_to(
     """A POST may create something. Where nothing is asked, a warning says so."""
     with Scripted(lambda request, number: GOOD) as api:
         source(api.url, *streams).check()
-        assert [one.partition(" HTTP")[0] for one in api.requests] == ([asked] if asked else [])
+        assert [request.partition(" HTTP")[0] for request in api.requests] == ([asked] if asked else [])
     assert ("check = true" in caplog.text) == (asked is None)
 
 
@@ -325,15 +370,15 @@ def test_a_url_is_shown_with_its_parameters(source: Make) -> None:
     """What was asked for helps to understand an error; what is called as secrets are is left out."""
     url = "https://u:p@x.example/a?q=to:me&since=2026-01-01T00:00:00Z&page_token=abc&n=5"
     plain = "https://x.example/a?q=to:me&since=2026-01-01T00:00:00Z&page_token=abc&n=5"
-    assert shown(url) == plain
-    assert shown(f"{url}&long={'y' * 81}") == f"{plain}&long=..."
-    assert shown(url + "&a=1" * 100_000).endswith("&a=1&...")
-    assert len(shown(url + "&a=1" * 100_000)) < 2100
+    assert mask_url(url) == plain
+    assert mask_url(f"{url}&long={'y' * 81}") == f"{plain}&long=..."
+    assert mask_url(url + "&a=1" * 100_000).endswith("&a=1&...")
+    assert len(mask_url(url + "&a=1" * 100_000)) < 2100
     names = ["token", "access_token", "apiKey", "X-Amz-Signature", "sig", "code", "client_secret", "password", "SID"]
     for name in names:
-        assert shown(f"https://x/?{name}=canary") == f"https://x/?{name}=***"
+        assert mask_url(f"https://x/?{name}=canary") == f"https://x/?{name}=***"
     for name in ["nextPageToken", "country_code", "cursor", "keyword", "monkey"]:
-        assert shown(f"https://x/?{name}=canary") == f"https://x/?{name}=canary"
+        assert mask_url(f"https://x/?{name}=canary") == f"https://x/?{name}=canary"
 
 
 @pytest.mark.parametrize("length", [0, 200])
@@ -365,9 +410,9 @@ def test_a_configured_rate_is_kept(source: Make) -> None:
 
     with Scripted(page) as api:
         made = source(api.url, requests_per_second=2)
-        made.client.pace = Pace(1 / made.client.pace.interval, clock=lambda: 0.0)
+        made.context.client.limiter = RateLimiter(1 / made.context.client.limiter.interval, clock=lambda: 0.0)
         slept: list[float] = []
-        made.client.sleep = slept.append
+        made.context.client.sleep = slept.append
         assert len(read(made).rows) == 5
     assert sum(slept) == 0.5 * (1 + 2 + 3 + 4)  # no time passes for the clock, so the waits add up
 
@@ -411,7 +456,7 @@ RULES = [
         ([answer(b"", status="404 Not")], []),
         ([answer(b"locked", status="423 Locked"), GOOD], [{"id": 1}]),
         ([answer({"error": {"code": "gone"}})], []),
-        ([answer({"error": "quota"})], "a rule says that this is an error"),
+        ([answer({"error": "quota"})], "a rule makes such responses an error"),
         ([answer([{"id": 7}], status="418 Teapot")], [{"id": 7}]),
         ([answer(b"x", status="400 Bad")], "400"),
     ],
@@ -431,33 +476,33 @@ def test_rules_say_what_answers_mean(source: Make, answers: list[bytes], outcome
     ("body", "problem"),
     [
         ({"items": None}, "'items' is null"),
-        (None, "null, or nothing"),
-        ("hello", "there is text"),
-        ([1, 2], "a number in it"),
+        (None, "not null or a missing value"),
+        ("hello", "as the whole response, not text"),
+        ([1, 2], "not one with a number in it"),
         ({"a": [{}], "b": []}, "several lists"),
-        (b"<html>Log in</html>", "it is no JSON"),
+        (b"<html>Log in</html>", "it is not valid JSON"),
         (b'{"a": 1} {"b": 2}', "Extra data"),
         (b"[" * 100_000, "nested too deeply"),
-        (b'[{"a": "\xff"}]', "cannot be read"),
+        (b'[{"a": "\xff"}]', "cannot be decoded"),
     ],
 )
 def test_an_answer_without_records_is_an_error_that_shows_it(source: Make, body: Any, problem: str) -> None:
-    """Null where a list was expected is no empty list; what came is shown."""
+    """Null in place of a list is not an empty list; the error shows the response."""
     with Scripted(lambda request, number: answer(body)) as api, pytest.raises(DataSourceError, match=problem) as caught:
         read(source(api.url, retry={"attempts": 1}))
-    assert "the answer begins" in str(caught.value)
+    assert "the response begins" in str(caught.value)
     assert "GET http://127.0.0.1" in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("headers", "options", "problem"),
     [
-        ([JSON, "Content-Encoding: br"], {}, "'br', which was not asked for"),
-        ([JSON], {"records": "length(@)"}, "does not fit the answer"),
-        ([JSON], {"responses": [{"when": "length(a)", "action": "fail"}]}, "does not fit the answer"),
+        ([JSON, "Content-Encoding: br"], {}, "'br', which was not requested"),
+        ([JSON], {"records": "length(@)"}, "does not fit the response"),
+        ([JSON], {"responses": [{"when": "length(a)", "action": "fail"}]}, "does not fit the response"),
     ],
 )
-def test_what_does_not_fit_an_answer_is_told_with_the_request(
+def test_an_error_about_a_response_names_the_request(
     source: Make, headers: list[str], options: Any, problem: str
 ) -> None:
     """An encoding or a path that fits no answer: which stream, which request, and what."""

@@ -26,13 +26,13 @@ PAGINATORS: list[dict[str, Any]] = [{"type": "page"}, {"type": "offset"}]
 @pytest.fixture
 def api(httpserver: HTTPServer) -> str:
     def page(asked: Asked) -> Reply:
-        at = int(asked.args["offset"]) if "offset" in asked.args else (int(asked.args["page"]) - 1) * 10
-        found: Any = ROWS[at : at + 10]
+        start = int(asked.args["offset"]) if "offset" in asked.args else (int(asked.args["page"]) - 1) * 10
+        result: Any = ROWS[start : start + 10]
         if asked.args.get("shape") == "envelope":
-            found = {"items": found}
+            result = {"items": result}
         if asked.args.get("shape") == "groups":
-            found = {"groups": [{"name": "g", "items": found[:4]}, {"name": "h", "items": found[4:]}]}
-        return Reply(json.dumps(found), content_type="application/json")
+            result = {"groups": [{"name": "g", "items": result[:4]}, {"name": "h", "items": result[4:]}]}
+        return Reply(json.dumps(result), content_type="application/json")
 
     httpserver.expect_request("/items").respond_with_handler(page)
     return httpserver.url_for("/")
@@ -123,8 +123,8 @@ def test_lists_of_lists_are_counted_by_their_records(source: Make, httpserver: H
 )
 def test_records_are_counted_before_any_filter(path: str, body: Any, count: int | None) -> None:
     """Whatever a JMESPath does with the list of an answer; None: it is about no list."""
-    found = unfiltered(body, path)
-    assert (None if found is None else len(found)) == count
+    result = unfiltered(body, path)
+    assert (None if result is None else len(result)) == count
 
 
 def test_equal_rests_of_different_pages_are_no_repetition(source: Make) -> None:
@@ -136,7 +136,7 @@ def test_equal_rests_of_different_pages_are_no_repetition(source: Make) -> None:
 
 
 def test_a_total_is_compared_with_what_came(source: Make) -> None:
-    """A filter is no sign that there are more pages."""
+    """A filter is not a sign of more pages."""
     with Scripted(lambda request, number: answer({"items": [{"v": 1}, {"v": 2}], "total": 2})) as server:
         landed = read(source(server.url, {"name": "items", "records": "items[?v==`1`]"}))
     assert landed.rows == [{"v": 1}]
@@ -160,4 +160,4 @@ def test_answers_that_a_rule_drops_are_counted(source: Make, cursor: Any) -> Non
         stream = {"name": "items", "paginator": {"type": "page"}, "cursor": cursor}
         landed = read(source(server.url, stream, responses=[{"status": 404, "action": "ignore"}]))
     assert landed.rows == [{"id": 1}]
-    assert landed.counts["answers_ignored"] == 1
+    assert landed.counts["responses_ignored"] == 1

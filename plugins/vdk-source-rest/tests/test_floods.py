@@ -108,6 +108,21 @@ def test_whatever_a_server_sends_is_counted(source: Make, flood: tuple[bytes, by
     assert sending.sent < 20_000_000  # what two sockets hold on their way included
 
 
+@pytest.mark.parametrize(
+    ("flood", "problem"),
+    [("headers", "headers have more than 1048576"), ("chunks of a byte", "body has more than 1000000")],
+)
+def test_the_part_that_is_too_large_is_named(source: Make, flood: str, problem: str) -> None:
+    """The headers or the body, and the number of bytes that it may have."""
+    sending = Flood(*FLOODS[flood])
+    with Scripted(sending) as api:
+        try:
+            error = outcome_of(source(api.url, max_response_bytes=1_000_000, retry={"attempts": 1}))
+        finally:
+            sending.over.set()
+    assert problem in str(error)
+
+
 @pytest.mark.parametrize("flood", ["100 Continue", "trailers", "members of gzip", "JSON", "chunks of a byte"])
 def test_a_token_server_is_counted_too(source: Make, flood: str) -> None:
     """What asks for a token has the limits of what asks for records."""

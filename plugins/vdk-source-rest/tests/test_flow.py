@@ -135,10 +135,10 @@ def test_numbers_with_many_digits_stay_exact_in_the_lake(
     write_flow(tmp_path, httpserver.url_for("/"), stream)
     done = vdk("run", "api.toml", API_KEY="x")
     assert done.returncode == 0, done.stdout + done.stderr
-    found = lake(tmp_path, "SELECT a::VARCHAR, b::VARCHAR FROM n")
+    rows = lake(tmp_path, "SELECT a::VARCHAR, b::VARCHAR FROM n")
     assert lake(tmp_path, "SELECT DISTINCT typeof(a), typeof(b) FROM n") == [(type_, "DECIMAL(38,0)")]
-    assert [Decimal(a) for a, _ in found] == [Decimal("0.5"), Decimal("0.1234567890123456789")]
-    assert [Decimal(b) for _, b in found] == [1, 123456789012345678901]
+    assert [Decimal(a) for a, _ in rows] == [Decimal("0.5"), Decimal("0.1234567890123456789")]
+    assert [Decimal(b) for _, b in rows] == [1, 123456789012345678901]
 
 
 def test_discover_prints_inferred_columns(vdk: Vdk, httpserver: HTTPServer, tmp_path: Path) -> None:
@@ -148,19 +148,19 @@ def test_discover_prints_inferred_columns(vdk: Vdk, httpserver: HTTPServer, tmp_
     write_flow(tmp_path, httpserver.url_for("/"), STREAMS)
     done = vdk("discover", "api.toml", "-o", "json", API_KEY="canary-4711")
     assert done.returncode == 0, done.stdout + done.stderr
-    found = {load["stream"]: load for load in json.loads(done.stdout)}
-    types = {one["name"]: one["type"] for one in found["orders"]["columns"]}
+    loads = {load["stream"]: load for load in json.loads(done.stdout)}
+    types = {column["name"]: column["type"] for column in loads["orders"]["columns"]}
     assert types["id"] == "int64"
     assert types["at"] == "string"
     assert types["total"] == "double"
     assert types["mixed"] == types["tags"] == types["who"] == "json"
-    assert (found["orders"]["primary_key"], found["orders"]["cursor"]) == (["id"], "at")
-    assert [one["name"] for one in found["lines"]["columns"]] == ["line", "text", "orders_id"]
-    assert found["lines"]["partitions"] == 2
+    assert (loads["orders"]["primary_key"], loads["orders"]["cursor"]) == (["id"], "at")
+    assert [column["name"] for column in loads["lines"]["columns"]] == ["line", "text", "orders_id"]
+    assert loads["lines"]["partitions"] == 2
 
 
-def test_check_tells_what_is_wrong(vdk: Vdk, httpserver: HTTPServer, tmp_path: Path) -> None:
-    """A refused key is told, without the key."""
+def test_check_reports_refused_credentials(vdk: Vdk, httpserver: HTTPServer, tmp_path: Path) -> None:
+    """The error about a refused key does not show the key."""
     httpserver.expect_request("/orders").respond_with_data("no", status=401)
     write_flow(tmp_path, httpserver.url_for("/"), STREAMS)
     done = vdk("check", "api.toml", API_KEY="canary-4711")
@@ -175,8 +175,8 @@ def test_day_windows_land_each_row_once_and_late_ones_too(vdk: Vdk, httpserver: 
     rows = [{"day": day, "number": number} for day in days[:4] for number in range(1200)]
 
     def answer(asked: Asked) -> Reply:
-        found = [row for row in rows if asked.args["from"] <= str(row["day"]) <= asked.args["to"]]
-        return Reply(json.dumps(found), content_type="application/json")
+        matching = [row for row in rows if asked.args["from"] <= str(row["day"]) <= asked.args["to"]]
+        return Reply(json.dumps(matching), content_type="application/json")
 
     httpserver.expect_request("/v1/visits").respond_with_handler(answer)
     streams = f"""
@@ -218,8 +218,8 @@ def test_the_summary_counts_what_was_left_out(vdk: Vdk, httpserver: HTTPServer, 
     """Rows that a path filters, and answers that a rule ignores, a single answer without any row as well."""
 
     def pages(asked: Asked) -> Reply:
-        at = int(asked.args["offset"])
-        return Reply(json.dumps([{"id": number, "kind": number // 10} for number in range(at, min(at + 10, 40))]))
+        start = int(asked.args["offset"])
+        return Reply(json.dumps([{"id": number, "kind": number // 10} for number in range(start, min(start + 10, 40))]))
 
     httpserver.expect_request("/n").respond_with_handler(pages)
     httpserver.expect_request("/gone").respond_with_data("gone", status=404)
@@ -237,4 +237,4 @@ def test_the_summary_counts_what_was_left_out(vdk: Vdk, httpserver: HTTPServer, 
     assert done.returncode == 0, done.stdout + done.stderr
     assert lake(tmp_path, "SELECT count(*), min(id) FROM n") == [(10, 20)]
     assert "filtered 30" in done.stdout + done.stderr
-    assert "answers_ignored 1" in done.stdout + done.stderr
+    assert "responses_ignored 1" in done.stdout + done.stderr

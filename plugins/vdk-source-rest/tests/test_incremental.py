@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from support import Landed, Scripted, answer, read
-from vdk.plugin.datasource_base.contract import BadRecordError, ConnectionFailedError, StateError
+from vdk.plugin.datasource_base import run_flows
+from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, DataSourceError, StateError
 from vdk.plugin.source_rest.cursors import Cursor, CursorConfig
 
 Make = Callable[..., Any]
@@ -34,10 +36,10 @@ class Issues:
         since, page = query.get("since", ""), int(query.get("page", "1"))
         if page == self.broken_page:
             return answer(b"", status="500 Oops")
-        found = [row for row in self.rows if "since" not in query or self.matches(row, since)]
-        last = page * 2 >= len(found)
+        matching = [row for row in self.rows if "since" not in query or self.matches(row, since)]
+        last = page * 2 >= len(matching)
         link = f"/items?page={page + 1}" + (f"&since={since}" if since else "")
-        return answer({"items": found[page * 2 - 2 : page * 2], "next": None if last else link})
+        return answer({"items": matching[page * 2 - 2 : page * 2], "next": None if last else link})
 
     def matches(self, row: dict[str, Any], since: str) -> bool:
         return row["at"] is None or (row["at"] >= since if self.inclusive else row["at"] > since)
@@ -88,7 +90,7 @@ def test_a_changed_row_at_the_boundary_lands(source: Make, api: Issues) -> None:
     assert read(made, states=first.states).rows == [minute(1, v=2)]
 
 
-def test_the_state_moves_behind_the_last_page_only(source: Make, api: Issues) -> None:
+def test_the_state_moves_after_the_last_page_only(source: Make, api: Issues) -> None:
     """Pages may come in any order, so a run that breaks off has no state."""
     api.rows = [minute(number) for number in (9, 1, 2, 3, 4)]
     api.broken_page = 3
@@ -119,8 +121,39 @@ def test_in_ascending_order_it_moves_with_every_page(source: Make, api: Issues) 
 def test_an_order_that_is_not_kept_is_an_error(source: Make, api: Issues) -> None:
     """A state that moved with a page of a wrong order would have lost rows."""
     api.rows = [minute(2), minute(1)]
-    with pytest.raises(BadRecordError, match="not in the order"):
+    with pytest.raises(ConfigurationError, match=r'not in the order .* Set cursor\.order = "any"'):
         read(source(api.server.url, stream(order="ascending")))
+
+
+@pytest.mark.parametrize(
+    ("option", "problem"), [('nulls = "fail"', "no value for the cursor"), ('order = "ascending"', "not in the order")]
+)
+def test_a_configured_check_gives_no_advice_to_plugin_authors(
+    api: Issues, tmp_path: Path, option: str, problem: str
+) -> None:
+    """A user who rejects bad records gets the option to change, and not the Python that a source would need."""
+    api.rows = [minute(2), minute(1), {"id": 3, "at": None}]
+    flow = tmp_path / "api.toml"
+    flow.write_text(
+        f"""
+        [sources.api]
+        name = "rest"
+        [sources.api.config]
+        base_url = "{api.server.url}"
+        streams = [{{ name = "items", cursor = {{ field = "at", {option} }} }}]
+        [destinations.lake]
+        method = "arrow"
+        target = "duckdb:///{tmp_path / "lake.duckdb"}"
+        [[flows]]
+        from = "api"
+        to = "lake"
+        on_bad_record = "reject"
+        """,
+        "utf-8",
+    )
+    with pytest.raises(DataSourceError, match=problem) as caught:
+        run_flows(None, flow)
+    assert "RejectedRows" not in str(caught.value)
 
 
 def test_in_descending_order_reading_ends_where_it_is_known(source: Make, api: Issues) -> None:
@@ -155,7 +188,7 @@ def test_rows_without_a_value_are_counted_and_follow_a_policy(
     api.rows = [minute(1), {"id": 2, "at": None}]
     made = source(api.server.url, stream(nulls=policy, param="since"))
     if landing is None:
-        with pytest.raises(BadRecordError, match="no value for the cursor"):
+        with pytest.raises(DataSourceError, match=r'no value for the cursor .* set cursor\.nulls = "include"'):
             read(made)
         return
     first = read(made)
@@ -164,15 +197,15 @@ def test_rows_without_a_value_are_counted_and_follow_a_policy(
     assert ids(read(made, states=first.states)) == second
 
 
-def test_a_cursor_that_no_record_has_is_told(source: Make, api: Issues, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_cursor_that_no_record_has_is_reported(source: Make, api: Issues, caplog: pytest.LogCaptureFixture) -> None:
     """All land in each run, as no state can be kept; a warning names the fields there are, once for all partitions."""
     api.rows = [{"id": 1, "changed": T.format(1)}]
     made = source(api.server.url, {**stream(), "slices": [{"region": "eu"}, {"region": "us"}], "path": "/{region}"})
     landed = read(made)
     assert (ids(landed), landed.states) == ([1, 1], {})
-    [told] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert "no record has a value for the cursor 'at'" in told
-    assert "'id', 'changed'" in told
+    [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "no record has a value for the cursor 'at'" in warning
+    assert "'id', 'changed'" in warning
 
 
 def test_a_value_of_the_future_hides_no_rows(source: Make, api: Issues) -> None:
@@ -263,7 +296,7 @@ def test_the_first_run_begins_at_initial(source: Make, api: Issues) -> None:
 
 
 def test_windows_are_read_one_after_the_other(source: Make) -> None:
-    """With step, each window is asked for by itself, and the state moves behind each."""
+    """With step, each window is requested by itself, and the state moves after each."""
     windows: list[tuple[str, str]] = []
     rows = [{"id": number, "at": f"2026-01-{number:02d}T00:00:00Z"} for number in range(1, 9)]
 
@@ -303,7 +336,7 @@ def test_windows_are_read_one_after_the_other(source: Make) -> None:
     ],
 )
 def test_a_foreign_state_is_refused(source: Make, api: Issues, state: Any, problem: str) -> None:
-    """A state of another version, cursor or making is told with what to do, and nothing is read."""
+    """A state of another version, cursor or source is an error with a remedy, and nothing is read."""
     with pytest.raises(StateError, match="state reset") as caught:
         read(source(api.server.url, stream()), states={"": state})
     assert problem in str(caught.value)
@@ -331,7 +364,7 @@ def test_rows_that_are_changed_once_they_are_delivered_are_recognised(source: Ma
 
 def test_the_state_stays_small(source: Make, api: Issues, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many rows share the highest value, the state knows so many; others repeat, none is lost."""
-    monkeypatch.setattr("vdk.plugin.source_rest.incremental.REMEMBERED", 1000)
+    monkeypatch.setattr("vdk.plugin.source_rest.incremental.MAX_REMEMBERED", 1000)
     with Scripted(lambda request, number: answer([minute(1, id=index) for index in range(5000)])) as many:
         made = source(many.url, stream())
         first = read(made)

@@ -146,16 +146,16 @@ def test_a_link_of_the_same_origin_is_followed_with_credentials(link: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("https://api.example.com", "https://API.example.COM:443/x"),
         ("http://api.example.com:80", "http://api.example.com"),
         ("https://bücher.example/", "https://xn--bcher-kva.example/x"),
     ],
 )
-def test_spellings_of_one_origin_are_one(one: str, other: str) -> None:
+def test_spellings_of_one_origin_are_one(first: str, second: str) -> None:
     """Case, default ports and international names make no difference."""
-    assert Origin.of(one) == Origin.of(other)
+    assert Origin.of(first) == Origin.of(second)
 
 
 def test_an_authentication_that_changes_the_origin_sends_nothing(evil: Scripted) -> None:
@@ -201,7 +201,7 @@ def test_a_netrc_adds_no_credentials(tmp_path: Any, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_loop_of_redirects_ends() -> None:
-    """A server that redirects to itself for ever is told so."""
+    """A server that redirects to itself is an error that says so."""
     with Scripted(lambda request, number: redirect(f"{api.url}/items?n={number}")) as api:
         source = source_of(api.url)
         with pytest.raises(ConfigurationError, match="more than 10 redirects"):

@@ -14,7 +14,9 @@ from werkzeug import Response as Reply
 
 from support import JSON, Scripted, answer, read
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError
-from vdk.plugin.source_rest.pagination.links import links
+from vdk.plugin.source_rest import HttpRequest
+from vdk.plugin.source_rest.pagination.paginators import parse_link_header
+from vdk.plugin.source_rest.pagination.reader import MAX_RECENT, LoopGuard
 
 Make = Callable[..., Any]
 TOTAL = 25
@@ -29,8 +31,8 @@ def serve(server: HTTPServer, handler: Callable[[Asked], Reply | dict[str, Any] 
     """Serves ``/items`` and everything below it."""
 
     def reply(asked: Asked) -> Reply:
-        found = handler(asked)
-        return found if isinstance(found, Reply) else Reply(json.dumps(found), content_type="application/json")
+        result = handler(asked)
+        return result if isinstance(result, Reply) else Reply(json.dumps(result), content_type="application/json")
 
     server.expect_request("/items").respond_with_handler(reply)
     return server.url_for("/").rstrip("/")
@@ -49,17 +51,17 @@ def test_link_headers_are_followed(source: Make, httpserver: HTTPServer, paginat
     """RFC 8288, as GitHub has it; found by itself, too."""
 
     def page(asked: Asked) -> Reply:
-        at = number_of(asked, "from")
-        more = f'<{httpserver.url_for("/items")}?from={at + 10}>; rel="next"' if at + 10 < TOTAL else ""
+        start = number_of(asked, "from")
+        more = f'<{httpserver.url_for("/items")}?from={start + 10}>; rel="next"' if start + 10 < TOTAL else ""
         header = ", ".join(filter(None, ['</items>; rel="first"; title="a, b"', more]))
-        return Reply(json.dumps(rows(at)), content_type="application/json", headers={"Link": header})
+        return Reply(json.dumps(rows(start)), content_type="application/json", headers={"Link": header})
 
     made = source(serve(httpserver, page), {"name": "items", **({"paginator": paginator} if paginator else {})})
     assert ids(read(made)) == IDS
 
 
 @pytest.mark.parametrize(
-    ("header", "found"),
+    ("header", "url"),
     [
         ('<http://x/?a=1;b=2>; rel="next"', "http://x/?a=1;b=2"),
         ('<http://x/?a=1,2>; title="a, <b>; rel=prev"; rel="prev NEXT"', "http://x/?a=1,2"),
@@ -79,9 +81,9 @@ def test_link_headers_are_followed(source: Make, httpserver: HTTPServer, paginat
         ("", None),
     ],
 )
-def test_a_link_header_is_read_in_every_spelling(header: str, found: str | None) -> None:
+def test_a_link_header_is_read_in_every_spelling(header: str, url: str | None) -> None:
     """As browsers and ``requests`` do: single quotes, no quotes and no brackets are read as well."""
-    assert links(header).get("next") == found
+    assert parse_link_header(header).get("next") == url
 
 
 @pytest.mark.parametrize(
@@ -100,18 +102,22 @@ def test_next_urls_and_known_tokens_are_found(source: Make, httpserver: HTTPServ
     """A URL in one of the usual fields is followed, absolute or relative, until it is null or missing."""
 
     def page(asked: Asked) -> dict[str, Any]:
-        at = number_of(asked, "from") or number_of(asked, "pageToken")
-        named = json.dumps(value).replace("{base}", base).replace("{at}", str(at + 10))
-        return {"items": rows(at), "total": TOTAL, field: json.loads(named) if at + 10 < TOTAL else None}
+        start = number_of(asked, "from") or number_of(asked, "pageToken")
+        named = json.dumps(value).replace("{base}", base).replace("{at}", str(start + 10))
+        return {"items": rows(start), "total": TOTAL, field: json.loads(named) if start + 10 < TOTAL else None}
 
     base = serve(httpserver, page)
     assert ids(read(source(base))) == IDS
 
 
 NESTED: dict[str, Callable[[int], dict[str, Any]]] = {
-    "OData 2": lambda at: {"d": {"results": rows(at), "__next": f"items?from={at + 10}" if at < 15 else None}},
-    "a wrapped URL": lambda at: {"result": {"items": rows(at), "next_url": f"?from={at + 10}" if at < 15 else ""}},
-    "a wrapped token": lambda at: {"data": {"list": rows(at), "next_token": at + 10 if at < 15 else 0}},
+    "OData 2": lambda start: {
+        "d": {"results": rows(start), "__next": f"items?from={start + 10}" if start < 15 else None}
+    },
+    "a wrapped URL": lambda start: {
+        "result": {"items": rows(start), "next_url": f"?from={start + 10}" if start < 15 else ""}
+    },
+    "a wrapped token": lambda n: {"data": {"list": rows(n), "next_token": n + 10 if n < 15 else 0}},
 }
 
 
@@ -125,11 +131,11 @@ def test_the_next_page_is_found_where_the_list_is(source: Make, httpserver: HTTP
 @pytest.mark.parametrize("end", [0, "0", "false", False, None, "", "null"])
 @pytest.mark.parametrize("paginator", [None, {"type": "cursor", "path": "next_cursor", "param": "cursor"}])
 def test_a_numeric_cursor_ends_at_each_marker(source: Make, httpserver: HTTPServer, paginator: Any, end: Any) -> None:
-    """A cursor may be a number; 0, "0" and "false" are no further page."""
+    """A cursor may be a number; 0, "0" and "false" end the pages."""
 
     def page(asked: Asked) -> dict[str, Any]:
-        at = number_of(asked, "cursor")
-        return {"items": rows(at), "next_cursor": at + 10 if at < 15 else end}
+        start = number_of(asked, "cursor")
+        return {"items": rows(start), "next_cursor": start + 10 if start < 15 else end}
 
     made = source(serve(httpserver, page), **({"paginator": paginator} if paginator else {}))
     assert ids(read(made)) == IDS
@@ -141,8 +147,8 @@ def test_more_path_says_no_in_every_spelling(source: Make, httpserver: HTTPServe
     """A text "false" is no. Where more_path says yes, a token of 0 is a token."""
 
     def page(asked: Asked) -> dict[str, Any]:
-        at = 20 - number_of(asked, "before", 30)
-        return {"data": [{"id": 20 - at - 10}], "more": "true" if at < 20 else no}
+        start = 20 - number_of(asked, "before", 30)
+        return {"data": [{"id": 20 - start - 10}], "more": "true" if start < 20 else no}
 
     paginator = {"type": "cursor", "path": "data[-1].id", "param": "before", "more_path": "more"}
     assert ids(read(source(serve(httpserver, page), paginator=paginator))) == [20, 10, 0, -10]
@@ -172,14 +178,14 @@ def test_the_last_record_may_be_number_zero(source: Make, httpserver: HTTPServer
 )
 def test_the_words_of_aws_are_known(source: Make, httpserver: HTTPServer, method: str, words: tuple[str, str]) -> None:
     """In the query of a GET and in the body of a POST; a last key is an object."""
-    said, asked_for = words
-    as_object = said == "LastEvaluatedKey"
+    token_name, param = words
+    as_object = token_name == "LastEvaluatedKey"
 
     def page(asked: Asked) -> dict[str, Any]:
-        token = asked.get_json().get(asked_for, 0) if method == "POST" else number_of(asked, asked_for)
-        at = int(token["id"]["N"]) if isinstance(token, dict) else int(token)
-        following: Any = {"id": {"N": str(at + 10)}} if as_object else str(at + 10)
-        return {"Items": rows(at), "IsTruncated": at < 15, **({said: following} if at < 15 else {})}
+        token = asked.get_json().get(param, 0) if method == "POST" else number_of(asked, param)
+        start = int(token["id"]["N"]) if isinstance(token, dict) else int(token)
+        following: Any = {"id": {"N": str(start + 10)}} if as_object else str(start + 10)
+        return {"Items": rows(start), "IsTruncated": start < 15, **({token_name: following} if start < 15 else {})}
 
     stream = {"name": "items", "method": method, **({"body": {"TableName": "t"}} if method == "POST" else {})}
     assert ids(read(source(serve(httpserver, page), stream))) == IDS
@@ -192,8 +198,8 @@ def test_a_parameter_reaches_into_a_list_of_the_body(source: Make, httpserver: H
         first, second = asked.get_json()["queries"]
         assert second == {"kind": "other"}
         assert first["kind"] == "all"
-        at = first.get("offset", 0)
-        return {"items": rows(at)}
+        start = first.get("offset", 0)
+        return {"items": rows(start)}
 
     stream = {
         "name": "items",
@@ -212,9 +218,9 @@ def test_a_total_that_only_the_first_page_has_is_kept(
     """Counting is dear, so some APIs do it once."""
 
     def page(asked: Asked) -> dict[str, Any]:
-        at = number_of(asked, "offset") if paginator["type"] == "offset" else (number_of(asked, "page") - 1) * 10
+        start = number_of(asked, "offset") if paginator["type"] == "offset" else (number_of(asked, "page") - 1) * 10
         total = TOTAL if paginator["type"] == "offset" else 3
-        return {"items": rows(at), **({"total": total} if at == 0 else later)}
+        return {"items": rows(start), **({"total": total} if start == 0 else later)}
 
     assert ids(read(source(serve(httpserver, page), paginator={**paginator, "total_path": "total"}))) == IDS
     assert len(httpserver.log) == 3
@@ -231,10 +237,10 @@ def test_a_token_in_the_body_goes_into_a_parameter(source: Make, httpserver: HTT
     """An empty page in the middle is not the end: the token says where that is."""
 
     def page(asked: Asked) -> dict[str, Any]:
-        at = number_of(asked, "after")
+        start = number_of(asked, "after")
         assert asked.args.get("limit") == "10"
         assert asked.args.get("kind") == "all"
-        return {"data": rows(at) if at != 10 else [], "meta": {"next": at + 10 if at + 10 < TOTAL else ""}}
+        return {"data": rows(start) if start != 10 else [], "meta": {"next": start + 10 if start + 10 < TOTAL else ""}}
 
     paginator = {"type": "cursor", "path": "meta.next", "param": "after", "size_param": "limit", "size": 10}
     made = source(serve(httpserver, page), {"name": "items", "paginator": paginator, "params": {"kind": "all"}})
@@ -245,9 +251,9 @@ def test_a_token_in_a_header_goes_into_a_parameter(source: Make, httpserver: HTT
     """Headers hold tokens, too."""
 
     def page(asked: Asked) -> Reply:
-        at = number_of(asked, "after")
-        headers = {"X-Next": str(at + 10)} if at + 10 < TOTAL else {}
-        return Reply(json.dumps(rows(at)), content_type="application/json", headers=headers)
+        start = number_of(asked, "after")
+        headers = {"X-Next": str(start + 10)} if start + 10 < TOTAL else {}
+        return Reply(json.dumps(rows(start)), content_type="application/json", headers=headers)
 
     made = source(serve(httpserver, page), paginator={"type": "cursor", "header": "X-Next", "param": "after"})
     assert ids(read(made)) == IDS
@@ -257,8 +263,8 @@ def test_the_last_record_is_a_token(source: Make, httpserver: HTTPServer) -> Non
     """As Stripe has it: the id of the last record, for as long as has_more is true."""
 
     def page(asked: Asked) -> dict[str, Any]:
-        at = number_of(asked, "starting_after", -1) + 1
-        return {"data": rows(at), "has_more": at + 10 < TOTAL}
+        start = number_of(asked, "starting_after", -1) + 1
+        return {"data": rows(start), "has_more": start + 10 < TOTAL}
 
     paginator = {"type": "cursor", "path": "data[-1].id", "param": "starting_after", "more_path": "has_more"}
     assert ids(read(source(serve(httpserver, page), paginator=paginator))) == IDS
@@ -270,9 +276,9 @@ def test_pages_are_numbered(source: Make, httpserver: HTTPServer, extra: dict[st
     """Up to the total, as long as there is more, or until a page is empty."""
 
     def page(asked: Asked) -> dict[str, Any]:
-        at = (number_of(asked, "p", -1) - first) * 10
+        start = (number_of(asked, "p", -1) - first) * 10
         assert number_of(asked, "size") == 10
-        return {"items": rows(at), "pages": 3, "more": at + 10 < TOTAL}
+        return {"items": rows(start), "pages": 3, "more": start + 10 < TOTAL}
 
     paginator = {"type": "page", "param": "p", "size_param": "size", "size": 10, "first": first, **extra}
     assert ids(read(source(serve(httpserver, page), paginator=paginator))) == IDS
@@ -284,8 +290,8 @@ def test_a_short_page_is_not_the_end(source: Make, httpserver: HTTPServer, extra
     """A server may filter a page after it was cut, or give less than it is asked for."""
 
     def page(asked: Asked) -> dict[str, Any]:
-        at = number_of(asked, "offset")
-        return {"items": rows(at, 4), "total": TOTAL}  # never the 100 that were asked for
+        start = number_of(asked, "offset")
+        return {"items": rows(start, 4), "total": TOTAL}  # never the 100 that were asked for
 
     assert ids(read(source(serve(httpserver, page), paginator={"type": "offset", **extra}))) == IDS
     assert len(httpserver.log) == (7 if extra else 8)
@@ -298,9 +304,9 @@ def test_pages_may_be_posted(source: Make, httpserver: HTTPServer) -> None:
         assert asked.method == "POST"
         variables = asked.get_json()["variables"]
         assert variables["kind"] == "all"
-        at = variables.get("after") or 0
-        info = {"endCursor": at + 10, "hasNextPage": at + 10 < TOTAL}
-        return {"data": {"nodes": rows(at), "pageInfo": info}}
+        start = variables.get("after") or 0
+        info = {"endCursor": start + 10, "hasNextPage": start + 10 < TOTAL}
+        return {"data": {"nodes": rows(start), "pageInfo": info}}
 
     stream = {
         "name": "items",
@@ -358,8 +364,8 @@ PARTIAL_HEADERS = ["X-Total-Count: 9", "X-Total: 9", "X-Next-Page: 2", "Content-
 
 
 @pytest.mark.parametrize("body", SUSPICIOUS)
-def test_one_page_of_several_is_not_taken_for_all(source: Make, body: Any) -> None:
-    """Where it shows that there is more, and not how to get it, that is an error, and no silence."""
+def test_one_page_of_several_is_not_the_full_result(source: Make, body: Any) -> None:
+    """If it shows that more pages exist, and not how to request them, that is an error."""
     with Scripted(lambda request, number: answer(body)) as api:
         with pytest.raises(ConfigurationError, match=r'looks like one page.*type = "none"'):
             read(source(api.url))
@@ -367,14 +373,14 @@ def test_one_page_of_several_is_not_taken_for_all(source: Make, body: Any) -> No
 
 
 @pytest.mark.parametrize("body", COMPLETE)
-def test_what_says_that_it_is_all_is_taken_for_all(source: Make, body: Any) -> None:
-    """A record's fields are no signs, nor are those that name no next page."""
+def test_a_full_result_is_read_as_one(source: Make, body: Any) -> None:
+    """The fields of a record do not count as signs, nor do those that name no next page."""
     with Scripted(lambda request, number: answer(body)) as api:
         assert read(source(api.url)).rows == body.get("items", [body])
 
 
 @pytest.mark.parametrize("header", PARTIAL_HEADERS)
-def test_a_header_that_tells_of_more_is_noticed(source: Make, header: str) -> None:
+def test_a_header_that_shows_more_is_noticed(source: Make, header: str) -> None:
     """One that names the next page, or says how many records there are."""
     with (
         Scripted(lambda request, number: answer([{"id": 1}], JSON, header)) as api,
@@ -383,7 +389,7 @@ def test_a_header_that_tells_of_more_is_noticed(source: Make, header: str) -> No
         read(source(api.url))
 
 
-def test_partial_content_is_not_taken_for_all(source: Make) -> None:
+def test_partial_content_is_not_the_full_result(source: Make) -> None:
     """PostgREST answers 206 to those who ask for a count and get a part."""
     with (
         Scripted(lambda request, number: answer([{"id": 1}], status="206 Partial Content")) as api,
@@ -406,7 +412,7 @@ def test_pages_in_a_circle_are_an_error(source: Make, cycle: int) -> None:
 
 
 def test_a_repeated_token_is_an_error(source: Make) -> None:
-    """A token that comes again would come for ever."""
+    """A token that comes again would come again and again."""
     with Scripted(lambda request, number: answer({"data": [{"id": number}], "cur": "same"})) as api:
         with pytest.raises(DataSourceError, match="never end"):
             read(source(api.url, paginator={"type": "cursor", "path": "cur", "param": "c"}))
@@ -424,7 +430,7 @@ def test_a_server_that_does_not_know_the_parameter_is_noticed(source: Make) -> N
 
 
 def test_endless_empty_pages_end(source: Make) -> None:
-    """New tokens and no records, for ever, are an error in the end."""
+    """Ever new tokens without records are an error in the end."""
     with (
         Scripted(lambda request, number: answer({"data": [], "cur": number + 1})) as api,
         pytest.raises(DataSourceError, match="1000 pages in a row"),
@@ -438,21 +444,21 @@ def test_an_offset_that_ends_before_its_total_is_an_error(source: Make) -> None:
     def page(request: str, number: int) -> bytes:
         return answer({"items": [{"id": 1}] if number == 0 else [], "total": 5})
 
-    with Scripted(page) as api, pytest.raises(ConfigurationError, match="that there are 5"):
+    with Scripted(page) as api, pytest.raises(ConfigurationError, match="there are 5 by 'total'"):
         read(source(api.url, paginator={"type": "offset", "total_path": "total"}))
 
 
 @pytest.mark.parametrize(
     ("paginator", "body", "problem"),
     [
-        ({"type": "next_url", "path": "next"}, {"items": [], "next": 5}, "no URL"),
-        ({"type": "cursor", "path": "next", "param": "p"}, {"items": [], "next": {"a": 1}}, "no token"),
+        ({"type": "next_url", "path": "next"}, {"items": [], "next": 5}, "not a URL"),
+        ({"type": "cursor", "path": "next", "param": "p"}, {"items": [], "next": {"a": 1}}, "not a token"),
         ({"type": "page", "total_path": "n"}, {"items": [], "n": "many"}, "not a whole number"),
         ({"type": "cursor", "path": "c", "param": "p", "more_path": "m"}, {"items": [{}], "m": True}, "no token"),
     ],
 )
 def test_what_cannot_be_a_next_page_is_an_error(source: Make, paginator: Any, body: Any, problem: str) -> None:
-    """An answer that does not fit its paginator is told with the request."""
+    """The error about a response that does not fit its paginator names the request."""
     with (
         Scripted(lambda request, number: answer(body)) as api,
         pytest.raises(ConfigurationError, match=f"GET http://127.*{problem}"),
@@ -472,14 +478,11 @@ def test_a_later_page_without_the_list_is_an_error(source: Make) -> None:
 
 def test_a_thousand_and_one_pages_cost_the_same_memory(source: Make) -> None:
     """A cycle that is longer than what is remembered is noticed all the same (Brent)."""
-    from vdk.plugin.source_rest.http.types import Request
-    from vdk.plugin.source_rest.pagination import reading as _guards
-
-    guard = _guards.Guard("s", max_pages=None, repeats=False)
-    cycle = _guards.RECENT + 5
-    requests = (Request("GET", f"http://x/{number % cycle}") for number in range(10 * cycle))
+    guard = LoopGuard("s", max_pages=None, allow_repeats=False)
+    cycle = MAX_RECENT + 5
+    requests = (HttpRequest("GET", f"http://x/{number % cycle}") for number in range(10 * cycle))
     with pytest.raises(DataSourceError, match="an earlier page"):
-        any(map(guard.asking, requests))
+        any(map(guard.before_request, requests))
     assert guard.pages < 5 * cycle
 
 

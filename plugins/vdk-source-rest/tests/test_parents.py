@@ -123,7 +123,7 @@ def test_a_parent_whose_cursor_cannot_be_read_has_children(source: Make, forge: 
 
 
 def test_states_of_parents_that_are_gone_are_forgotten(source: Make, forge: Forge) -> None:
-    """Else the states of all parents that ever were would be kept for ever."""
+    """Else the states of all parents that ever existed would be kept."""
     issues = {**ISSUES, "cursor": {"field": "at", "type": "integer"}}
     made = source(forge.url, REPOS, issues)
     first = read(made, "issues")
@@ -139,7 +139,7 @@ def test_states_stay_when_the_parents_cannot_be_read(source: Make, forge: Forge,
     forge.repos.append({"id": 3, "full_name": None})
     made = source(forge.url, REPOS, ISSUES)
     got: list[str] = []
-    with pytest.raises(DataSourceError, match=r"'full_name', which is no value.*\[\?full_name\]"):
+    with pytest.raises(DataSourceError, match=r"'full_name', which is not a value for .*\[\?full_name\]"):
         got.extend(partition.id for partition in made.stream("issues").partitions({"old": {"v": 1}}))
     assert "old" not in got
 
@@ -214,6 +214,6 @@ def test_partitions_travel(source: Make, forge: Forge) -> None:
     for partition in made.stream("issues").partitions({}):
         copy = pickle.loads(pickle.dumps(partition))
         rows = [row for payload in copy.read({}) for row in payload.data or ()]
-        copy.source.disconnect()
+        copy.context.disconnect()
         assert len(rows) == 2
         assert copy.id == partition.id

@@ -17,7 +17,7 @@ from werkzeug import Response as Reply
 
 from support import read
 from vdk.plugin.datasource_base.contract import ConfigurationError, data_source
-from vdk.plugin.source_rest import Page, Request, Response, RestConfig, RestSource, StreamConfig
+from vdk.plugin.source_rest import HttpRequest, HttpResponse, Page, RestConfig, RestSource, StreamConfig
 
 Make = Callable[..., Any]
 
@@ -37,11 +37,11 @@ class OddSource(RestSource):
     def authentication(self) -> AuthBase:
         return Signed()
 
-    def next_request(self, stream: StreamConfig, request: Request, page: Page) -> Request | None:
+    def next_request(self, stream: StreamConfig, request: HttpRequest, page: Page) -> HttpRequest | None:
         left = int(page.response.headers["x-pages-left"])
         return replace(request, params={**request.params, "part": page.number + 1}) if left else None
 
-    def parse(self, stream: StreamConfig, response: Response) -> Any:
+    def parse(self, stream: StreamConfig, response: HttpResponse) -> Any:
         return json.loads(base64.b64decode(response.content))
 
     def records(self, stream: StreamConfig, body: Any) -> Sequence[dict[str, Any]]:
@@ -67,7 +67,7 @@ def test_a_next_request_to_another_origin_is_refused(source: Make, httpserver: H
     """A subclass is held to the origin like any link."""
 
     class Astray(OddSource):
-        def next_request(self, stream: StreamConfig, request: Request, page: Page) -> Request | None:
+        def next_request(self, stream: StreamConfig, request: HttpRequest, page: Page) -> HttpRequest | None:
             return replace(request, url="http://127.0.0.2:9/x")
 
     httpserver.expect_request("/items").respond_with_handler(odd_api)

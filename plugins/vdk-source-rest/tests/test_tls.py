@@ -38,7 +38,7 @@ def secure(authority: trustme.CA) -> Iterator[HTTPServer]:
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(source: Make, secure: HTTPServer) -> None:
-    """At once, and not as a server that is away; nothing is sent."""
+    """At once, and not as an unreachable server; nothing is sent."""
     with pytest.raises(ConfigurationError, match=r"not trusted.*ca_bundle"):
         read(source(secure.url_for("/"), auth={"type": "bearer", "token": "t"}))
     assert secure.log == []
@@ -50,7 +50,7 @@ def test_an_authority_of_ones_own_may_be_named(source: Make, secure: HTTPServer,
     assert read(source(secure.url_for("/"), ca_bundle=str(tmp_path / "ca.pem"))).rows == [{"id": 1}]
 
 
-def test_a_bundle_that_is_missing_is_told(source: Make, secure: HTTPServer, tmp_path: Path) -> None:
+def test_a_missing_bundle_is_named(source: Make, secure: HTTPServer, tmp_path: Path) -> None:
     """The path is in the message."""
     with pytest.raises(ConfigurationError, match=r"nothing\.pem"):
         read(source(secure.url_for("/"), ca_bundle=str(tmp_path / "nothing.pem")))
@@ -81,7 +81,7 @@ class Counting(ThreadingHTTPServer):
         return super().get_request()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A reader that hangs up is no error here."""
+        """A reader that hangs up is not an error here."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -117,7 +117,7 @@ def counting() -> Iterator[Counting]:
 
 
 def test_a_connection_with_an_unread_answer_is_not_used_again(source: Make, counting: Counting) -> None:
-    """What is left of an answer that was too large would be taken for the next one."""
+    """The rest of a response that was too large would be read as the next one."""
     url = f"http://127.0.0.1:{counting.server_port}"
     made = source(url, {"name": "big"}, {"name": "items"}, max_response_bytes=1_000_000, retry={"attempts": 1})
     with pytest.raises(ConfigurationError, match="max_response_bytes"):

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from support import Landed, Scripted, answer, read
-from vdk.plugin.source_rest import cursors as _state
+from vdk.plugin.source_rest.incremental import MAX_REMEMBERED
 
 Make = Callable[..., Any]
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
@@ -31,7 +31,7 @@ class Readings:
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.asked: list[tuple[str, str]] = []
-        self.takes_part: Callable[[str, str, str], bool] = lambda since, at, until: since <= at <= until
+        self.takes_part: Callable[[str, str, str], bool] = lambda since, time, until: since <= time <= until
         self.replies: dict[int, bytes] = {}
         self.page = 1000
         self.server = Scripted(self.answer)
@@ -43,10 +43,10 @@ class Readings:
             self.asked.append((since, until))
         if number in self.replies:
             return self.replies[number]
-        found = [row for row in self.rows if self.takes_part(since, row["at"], until)]
+        matching = [row for row in self.rows if self.takes_part(since, row["at"], until)]
         after = begin + self.page
-        link = f"/items?since={since}&until={until}&begin={after}" if after < len(found) else None
-        return answer({"items": found[begin:after], "next": link})
+        link = f"/items?since={since}&until={until}&begin={after}" if after < len(matching) else None
+        return answer({"items": matching[begin:after], "next": link})
 
 
 @pytest.fixture
@@ -61,12 +61,12 @@ def stream(**cursor: Any) -> dict[str, Any]:
     return {"name": "items", "cursor": given}
 
 
-def row(id: Any, at: str, **more: Any) -> dict[str, Any]:
-    return {"id": id, "at": at, **more}
+def row(id: Any, time: str, **more: Any) -> dict[str, Any]:
+    return {"id": id, "at": time, **more}
 
 
 def ids(landed: Landed) -> list[Any]:
-    return [one["id"] for one in landed.rows]
+    return [record["id"] for record in landed.rows]
 
 
 def test_a_record_that_comes_hours_late_lands(source: Make, api: Readings) -> None:
@@ -122,7 +122,7 @@ def test_an_ignored_answer_is_not_an_empty_window(source: Make, api: Readings) -
 def test_an_api_that_ignores_the_end_does_not_move_the_state_past_a_window(source: Make, api: Readings) -> None:
     """A record above the window lands, and a run that breaks off afterwards goes on where the window ended."""
     api.rows = [row(1, ago(days=9.5)), row(2, ago(days=7.5)), row("stray", ago(days=2))]
-    api.takes_part = lambda since, at, until: since <= at <= until or (at == ago(days=2) and len(api.asked) == 1)
+    api.takes_part = lambda since, time, until: since <= time <= until or (time == ago(days=2) and len(api.asked) == 1)
     api.replies = {1: answer(b"", status="400 Oops")}
     made = source(api.server.url, stream(initial=ago(days=10)))
     landed = Landed()
@@ -143,11 +143,11 @@ def test_day_windows_of_an_inclusive_api_repeat_nothing(source: Make, api: Readi
         for day in days
         for number in range(1500)
     ]
-    api.takes_part = lambda since, at, until: since[:10] <= at[:10] <= until[:10]
+    api.takes_part = lambda since, time, until: since[:10] <= time[:10] <= until[:10]
     api.page = 10_000
     made = source(api.server.url, stream(type=kind, param_format="%Y-%m-%d", initial=days[0].strftime("%Y-%m-%d")))
     first = read(made)
-    assert sorted(ids(first)) == sorted(one["id"] for one in api.rows)
+    assert sorted(ids(first)) == sorted(record["id"] for record in api.rows)
     assert first.counts["rows_unchanged"] >= 3 * 1500
     assert ids(read(made, states=first.states)) == []
 
@@ -164,11 +164,48 @@ def test_step_end_inclusive_asks_for_each_day_once(source: Make, api: Readings) 
     assert api.asked == [(day[0], day[1]), (day[2], day[3]), (day[4], day[4])]
 
 
+def two_a_day(begin: dt.datetime, days: int) -> list[dict[str, Any]]:
+    """Two records on each day."""
+    return [row(number, (begin + number * 12 * HOUR).strftime("%Y-%m-%d")) for number in range(2 * days)]
+
+
+@pytest.mark.parametrize("step", ["1d", "2d", "3d"])
+@pytest.mark.parametrize("excludes", [True, False])
+def test_an_api_that_excludes_the_last_day_of_its_windows_is_noticed(
+    source: Make, api: Readings, caplog: pytest.LogCaptureFixture, step: str, excludes: bool
+) -> None:
+    """With step_end = "inclusive" those days would be lost silently: a warning names the option that reads them."""
+    begin = (NOW - 12 * DAY).replace(hour=0, minute=0, second=0)
+    api.rows = two_a_day(begin, 12)
+    if excludes:
+        api.takes_part = lambda since, time, until: since <= time < until
+    cursor = {"type": "date", "initial": begin.strftime("%Y-%m-%d"), "step_end": "inclusive"}
+    lossy = source(api.server.url, stream(step=step, **cursor), {**stream(step=step, **cursor), "name": "other"})
+    landed = read(lossy)
+    warned = "windows has a record on its last day. If the API excludes the day of 'until'"
+    assert (len(landed.rows) < len(api.rows)) == excludes
+    assert (warned in caplog.text) == excludes
+    if excludes:
+        assert len(read(source(api.server.url, stream(step=step, **{**cursor, "step_end": "shared"}))).rows) >= 22
+
+
+@pytest.mark.parametrize("days", [2, 10], ids=["few windows", "no records"])
+def test_few_windows_and_windows_without_records_raise_no_suspicion(
+    source: Make, api: Readings, caplog: pytest.LogCaptureFixture, days: int
+) -> None:
+    """A daily run reads a window or two, and a quiet week is not a mistake."""
+    begin = (NOW - days * DAY).replace(hour=0, minute=0, second=0)
+    cursor = {"type": "date", "initial": begin.strftime("%Y-%m-%d"), "step_end": "inclusive", "step": "2d"}
+    api.rows = two_a_day(begin, 1) if days == 2 else []
+    read(source(api.server.url, stream(**cursor)))
+    assert "last day" not in caplog.text
+
+
 def test_step_end_inclusive_loses_nothing_between_two_seconds(source: Make, api: Readings) -> None:
     """Windows of times share their boundary, since a record may lie between the last second and the next."""
     begin = NOW - 3 * DAY
-    at = [f"{begin + DAY - dt.timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}.5Z", text(begin + DAY)]
-    api.rows = [row(0, at[0]), row(1, at[1])]
+    time = [f"{begin + DAY - dt.timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}.5Z", text(begin + DAY)]
+    api.rows = [row(0, time[0]), row(1, time[1])]
     landed = read(source(api.server.url, stream(step_end="inclusive", initial=text(begin))))
     assert ids(landed) == [0, 1]
 
@@ -177,7 +214,7 @@ def test_a_step_shorter_than_the_parameter_can_say_is_as_long_as_that(source: Ma
     """An hour of an API that knows days is a day, and reading ends."""
     begin = NOW - 3 * DAY
     api.rows = [row(number, text(begin + number * DAY)) for number in range(3)]
-    api.takes_part = lambda since, at, until: since <= at[:10] <= until
+    api.takes_part = lambda since, time, until: since <= time[:10] <= until
     landed = read(source(api.server.url, stream(step="1h", param_format="%Y-%m-%d", initial=text(begin))))
     assert ids(landed) == [0, 1, 2]
     assert len(api.asked) <= 5
@@ -245,7 +282,7 @@ def test_the_hour_that_comes_twice_is_read_whole(source: Make, api: Readings) ->
 def test_windows_across_a_change_of_the_clock_are_complete(source: Make, api: Readings, step: str, change: str) -> None:
     """Local times, in an API that compares them as text: each window begins where the one before ended."""
     hours = [f"{change}T{hour:02d}:{minute:02d}:00" for hour in range(1, 8) for minute in (0, 10, 40)]
-    api.rows = [row(number, at) for number, at in enumerate(hours)]
+    api.rows = [row(number, time) for number, time in enumerate(hours)]
     made = source(
         api.server.url, stream(timezone="Europe/Vienna", step=step, initial=f"{change}T00:00:00", settle="0s")
     )
@@ -277,11 +314,11 @@ def test_records_beyond_what_a_state_knows_are_reported(
     source: Make, api: Readings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where more records share a boundary than are remembered, they repeat, none is lost, and a warning says so."""
-    monkeypatch.setattr("vdk.plugin.source_rest.incremental.REMEMBERED", 10)
+    monkeypatch.setattr("vdk.plugin.source_rest.incremental.MAX_REMEMBERED", 10)
     api.rows = [row(number, ago(hours=1)) for number in range(30)]
     made = source(api.server.url, stream(initial=ago(hours=3)))
     first = read(made)
     second = read(made, states=first.states)
     assert (len(second.rows), second.counts["rows_unchanged"]) == (20, 10)
     assert "more than 100000 records" in caplog.text
-    assert _state.REMEMBERED == 100_000
+    assert MAX_REMEMBERED == 100_000

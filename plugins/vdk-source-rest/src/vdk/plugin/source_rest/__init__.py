@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config import RestConfig, StreamConfig
-    from .http.types import Page, Request, Response
+    from .http.types import HttpRequest, HttpResponse, Page
     from .source import RestSource
 
 _MODULES = {
+    "HttpRequest": ".http.types",
+    "HttpResponse": ".http.types",
     "Page": ".http.types",
-    "Request": ".http.types",
-    "Response": ".http.types",
     "RestConfig": ".config",
     "RestSource": ".source",
     "StreamConfig": ".config",
 }
 
-__all__ = ["Page", "Request", "Response", "RestConfig", "RestSource", "StreamConfig"]
+__all__ = ["HttpRequest", "HttpResponse", "Page", "RestConfig", "RestSource", "StreamConfig"]
 
 
 def __getattr__(name: str) -> Any:

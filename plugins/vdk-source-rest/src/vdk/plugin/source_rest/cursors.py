@@ -1,39 +1,35 @@
-"""Cursors: fields that grow with every change, compared by their type and never as text that happens to sort."""
+"""Cursors: fields that grow with every change, compared by their type, and the windows that a history is read in."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
 import re
-from base64 import b64decode, b64encode
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
-from hashlib import blake2b
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Meta
 
-from vdk.plugin.datasource_base.contract import DataSourceConfig, Duration, StateError
+from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceConfig, Duration
 from vdk.plugin.datasource_base.parts import exact_decimal, whole_number
-
-from .http.types import canonical
 
 CursorType = Literal["datetime", "date", "epoch", "epoch_ms", "integer", "string"]
 TIMES = ("datetime", "date", "epoch", "epoch_ms")
 
 _UNITS = {"epoch": 1_000_000, "epoch_ms": 1_000}
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_DAY_ONE, _LAST_DAY = dt.datetime(1, 1, 2, tzinfo=dt.UTC), dt.datetime(9999, 12, 30, tzinfo=dt.UTC)
-_FIRST, _LAST = (int((day - _EPOCH).total_seconds()) * 1_000_000 for day in (_DAY_ONE, _LAST_DAY))
-"""What a bound is written as at the least and at the most: a lookback may lead out of the calendar, and a zone too."""
+_FIRST_DAY, _LAST_DAY = dt.datetime(1, 1, 2, tzinfo=dt.UTC), dt.datetime(9999, 12, 30, tzinfo=dt.UTC)
+_MIN_TIME, _MAX_TIME = (int((day - _EPOCH).total_seconds()) * 1_000_000 for day in (_FIRST_DAY, _LAST_DAY))
+"""The bounds of times that are written: a lookback may lead out of the calendar, and a time zone too."""
 _STYLE = re.compile(r"\d{4}-\d\d-\d\d(?P<blank>[T ])\d\d:\d\d(?P<seconds>:\d\d(?:[.,](?P<fraction>\d+))?)?(?P<zone>.*)")
+_DAY = dt.timedelta(days=1)
+_HALF_A_DAY = 12 * 3600 * 1_000_000
 
 
 class CursorConfig(DataSourceConfig):
-    """Which field tells what is new, and how the API is asked for it."""
+    """The field that shows which records are new, and how the API is asked for them."""
 
     field: Annotated[str, Meta(min_length=1, description="the field (JMESPath)")]
     type: Annotated[
@@ -42,18 +38,21 @@ class CursorConfig(DataSourceConfig):
     ] = "datetime"
     param: Annotated[
         str | None,
-        Meta(description="the parameter that asks for records from here on. Default: none, and they are filtered here"),
+        Meta(
+            description="the parameter for the first value to read. Default: none, all records are read and the known "
+            "ones filtered out"
+        ),
     ] = None
-    end_param: Annotated[str | None, Meta(description="the parameter that asks for records up to the present")] = None
+    end_param: Annotated[str | None, Meta(description="the parameter for the last value to read")] = None
     initial: Annotated[
-        str | int | None, Meta(description="where the first run begins. Default: at the first record")
+        str | int | None, Meta(description="the value that the first run starts at. Default: the first record's")
     ] = None
-    format: Annotated[str | None, Meta(description='how the field is written, as in "%d/%m/%Y". Default: ISO 8601')] = (
+    format: Annotated[str | None, Meta(description='the format of the field, as in "%d/%m/%Y". Default: ISO 8601')] = (
         None
     )
     param_format: Annotated[
         str | None,
-        Meta(description='how the parameter is written: epoch, epoch_ms or as in "%Y-%m-%d". Default: as the field'),
+        Meta(description='the format of the parameter: epoch, epoch_ms or as in "%Y-%m-%d". Default: the field\'s'),
     ] = None
     timezone: Annotated[str, Meta(description="the time zone of values that name none (an IANA name)")] = "UTC"
     lookback: Annotated[
@@ -69,14 +68,14 @@ class CursorConfig(DataSourceConfig):
     step_end: Annotated[
         Literal["shared", "inclusive"],
         Meta(
-            description="shared: the next window begins where one ends, and repeats are recognised; inclusive: the API "
-            "includes the whole day that end_param names, so the next window begins on the day after it"
+            description="shared: the next window starts where one ends, and repeats are recognised; inclusive: the API "
+            "includes the whole day that end_param names, so the next window starts on the day after it"
         ),
     ] = "shared"
     settle: Annotated[
         Duration | None,
         Meta(
-            description="how long after its end a window without records is asked for again, for records that appear "
+            description="how long after its end a window without records is requested again, for records that appear "
             "late; needs step. Default: 1d"
         ),
     ] = None
@@ -84,7 +83,7 @@ class CursorConfig(DataSourceConfig):
         Literal["any", "ascending", "descending"],
         Meta(
             description="how the API sorts records by the field; ascending: the state moves with every page, "
-            "descending: reading ends where known records begin"
+            "descending: reading ends at the first known record"
         ),
     ] = "any"
     nulls: Annotated[Literal["include", "exclude", "fail"], Meta(description="records without a value")] = "include"
@@ -97,11 +96,67 @@ class CursorConfig(DataSourceConfig):
 
     @property
     def settle_micros(self) -> int:
-        return (self.settle if self.settle is not None else dt.timedelta(days=1)) // dt.timedelta(microseconds=1)
+        return (self.settle if self.settle is not None else _DAY) // dt.timedelta(microseconds=1)
+
+
+def check_cursor(config: CursorConfig, location: str) -> None:
+    """Raise ``ConfigurationError`` for options that do not fit together. ``location`` is their path in the file."""
+    try:
+        ZoneInfo(config.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ConfigurationError(
+            f"{location}.timezone: {config.timezone!r} is not a time zone; it is an IANA name, as in "
+            'timezone = "Europe/Vienna"'
+        ) from None
+    if config.initial is not None:
+        try:
+            Cursor(config).parse(config.initial)
+        except (ValueError, TypeError) as error:
+            raise ConfigurationError(
+                f"{location}.initial: {config.initial!r} is not a value of type {config.type}: {error}"
+            ) from None
+    is_time = config.type in TIMES
+    if not is_time and (config.lookback is not None or config.step is not None):
+        raise ConfigurationError(f"{location}: lookback and step are for times, and the type is {config.type!r}")
+    if config.step is not None and None in (config.param, config.end_param, config.initial):
+        raise ConfigurationError(f"{location}.step: windows need param, end_param and initial")
+    if config.step is not None and not config.step:
+        raise ConfigurationError(f'{location}.step: a window needs a length, as in step = "30d"')
+    if config.step is None and (config.settle is not None or config.step_end != "shared"):
+        raise ConfigurationError(
+            f'{location}: settle and step_end are for windows; add their length, as in step = "30d"'
+        )
+    if config.end_param is not None and not is_time:
+        raise ConfigurationError(
+            f"{location}.end_param: only times end at the present, and the type is {config.type!r}"
+        )
+    _check_formats(config, location)
+
+
+def _check_formats(config: CursorConfig, location: str) -> None:
+    """An unused or wrong format would send the same parameter in each run."""
+    for option, known in (("format", ()), ("param_format", TIMES)):
+        value = getattr(config, option)
+        if value is None:
+            continue
+        if config.type not in TIMES or (option == "format" and config.type in _UNITS):
+            raise ConfigurationError(
+                f"{location}.{option}: values of type {config.type!r} have no format; remove it, or set type = "
+                '"datetime"'
+            )
+        if value not in known and not re.search(r"%[a-zA-Z]", value):
+            names = f"one of {', '.join(known)}, or " if known else ""
+            raise ConfigurationError(
+                f'{location}.{option}: {value!r} is not a format; it is {names}one as in {option} = "%Y-%m-%d"'
+            )
+    if config.param_format is not None and config.param is None and config.end_param is None:
+        raise ConfigurationError(
+            f'{location}.param_format: param and end_param are missing; add one, as in param = "since"'
+        )
 
 
 class Cursor:
-    """Values of one cursor: read, compared (as integers or text) and written."""
+    """Values of one cursor: parsed, compared (as integers or text) and written."""
 
     def __init__(self, config: CursorConfig) -> None:
         self.config = config
@@ -109,9 +164,9 @@ class Cursor:
         self._zone = ZoneInfo(config.timezone)
 
     def parse(self, value: Any) -> Any:
-        """A value as what it is compared as: microseconds since 1970 for times.
+        """A value in a form that compares: microseconds since 1970 for times.
 
-        :raises ValueError: for what is no value of the cursor's type.
+        :raises ValueError: for a value that is not of the cursor's type.
         """
         kind = self.config.type
         if kind == "datetime" and self.config.format is None and type(value) is str:  # the most common by far
@@ -119,7 +174,7 @@ class Cursor:
             return _micros(moment if moment.tzinfo is not None else moment.replace(tzinfo=self._zone))
         if kind == "string":
             if not isinstance(value, str):
-                raise ValueError("it is no text")
+                raise ValueError("it is not text")
             return value
         if kind == "integer":
             if not isinstance(value, (int, str)):
@@ -128,7 +183,7 @@ class Cursor:
         if kind in _UNITS:
             return _scaled(value, _UNITS[kind])
         if not isinstance(value, str):
-            raise ValueError("it is no text")
+            raise ValueError("it is not text")
         return _micros(self._moment(value))
 
     def _moment(self, text: str) -> dt.datetime:
@@ -141,48 +196,48 @@ class Cursor:
         return moment if moment.tzinfo is not None else moment.replace(tzinfo=self._zone)
 
     def write(self, value: Any, like: Any, *, as_param: bool = True) -> str | int:
-        """A compared value as the API writes it: as ``param_format`` says, else as the value ``like`` is written."""
+        """A compared value as the API writes it: in ``param_format``, else in the style of the value ``like``."""
         config = self.config
         if not self.is_time:
             written: str | int = value if isinstance(like, int) or config.type == "string" else str(value)
             return written
-        wanted = (config.param_format if as_param else None) or config.format or config.type
-        if wanted in _UNITS:
-            return int(value // _UNITS[wanted])
+        format_ = (config.param_format if as_param else None) or config.format or config.type
+        if format_ in _UNITS:
+            return int(value // _UNITS[format_])
         moment = _moment_of(value)
-        if wanted == "date":
+        if format_ == "date":
             return moment.astimezone(self._zone).date().isoformat()
-        if wanted != "datetime":
-            return moment.astimezone(self._zone).strftime(wanted)
+        if format_ != "datetime":
+            return moment.astimezone(self._zone).strftime(format_)
         return _in_style(moment, str(like), self._zone)
 
     def as_written(self, value: int, like: Any) -> int:
-        """The time that the API reads when ``value`` is written as a parameter: formats leave out the rest of a unit.
+        """The time that the API reads if ``value`` is written as a parameter: formats leave out the rest of a unit.
 
         It is never above ``value``: an hour that comes twice as the clock goes back is read as its first pass.
         """
         written, config = self.write(value, like), self.config
-        wanted = config.param_format or config.format or config.type
+        format_ = config.param_format or config.format or config.type
         try:
-            if wanted in _UNITS:
-                return min(value, _scaled(written, _UNITS[wanted]))
-            iso = wanted in ("date", "datetime")
-            moment = dt.datetime.fromisoformat(str(written)) if iso else dt.datetime.strptime(str(written), wanted)
+            if format_ in _UNITS:
+                return min(value, _scaled(written, _UNITS[format_]))
+            iso = format_ in ("date", "datetime")
+            moment = dt.datetime.fromisoformat(str(written)) if iso else dt.datetime.strptime(str(written), format_)
             return min(value, _micros(moment if moment.tzinfo is not None else moment.replace(tzinfo=self._zone)))
-        except ValueError:  # a format that can be written and not be read, such as the name of a weekday
+        except ValueError:  # a format that can be written but not parsed, such as the name of a weekday
             return value
 
     def later(self, value: int, span: dt.timedelta) -> int:
-        """``value`` and ``span``; days are those of the cursor's time zone, which may have 23 or 25 hours."""
-        if span % dt.timedelta(days=1):
+        """``value`` plus ``span``; days are those of the cursor's time zone, which may have 23 or 25 hours."""
+        if span % _DAY:
             return value + span // dt.timedelta(microseconds=1)
         try:
             return _micros(_moment_of(value).astimezone(self._zone) + span)
-        except OverflowError:  # after the last day of the calendar
+        except OverflowError:  # beyond the calendar
             return value + span // dt.timedelta(microseconds=1)
 
     def lower_of(self, high: Any) -> Any:
-        """Where to read from when ``high`` was the highest value."""
+        """The value to read from when ``high`` was the highest."""
         if not self.is_time:
             return high
         lower: int = high - self.config.lookback_micros
@@ -199,8 +254,8 @@ def micros_now() -> int:
 
 
 def _moment_of(value: int) -> dt.datetime:
-    """Microseconds since 1970 as a moment, no further out than every time zone can write it."""
-    return _EPOCH + dt.timedelta(microseconds=min(max(value, _FIRST), _LAST))
+    """Microseconds since 1970 as a moment, within the bounds that every time zone can write."""
+    return _EPOCH + dt.timedelta(microseconds=min(max(value, _MIN_TIME), _MAX_TIME))
 
 
 def _micros(moment: dt.datetime) -> int:
@@ -228,65 +283,52 @@ def _in_style(moment: dt.datetime, like: str, zone: dt.tzinfo) -> str:
     return f"{moment:%Y-%m-%d}{style['blank']}{moment:%H:%M}{seconds}{fraction}{style['zone']}"
 
 
-VERSION = 1
-REMEMBERED = 100_000
-"""Records that a state knows at most: about 1 MB. Further ones of the overlap are delivered again."""
-_SIZE = 8
-
-
 @dataclass(frozen=True, slots=True)
-class Watermark:
-    """How far a partition was read.
+class Window:
+    """One stretch of time that is requested by itself. Times are microseconds since 1970.
 
-    :param high: the highest value, as the API wrote it.
-    :param known: how often each record near it was delivered, by its digest.
+    :param start: None: the first record.
+    :param end: the start of the next window.
+    :param end_value: the value of ``end_param``.
+    :param last: it ends at the present.
+    :param last_day: the start of the day that ``end_param`` names, if the API must include all of that day; else None.
     """
 
-    high: str | int | float | Decimal
-    known: Counter[bytes] = field(default_factory=Counter)
+    start: Any
+    end: int
+    end_value: int
+    last: bool
+    last_day: int | None = None
 
 
-def encode(mark: Watermark, cursor: Cursor) -> dict[str, Any]:
-    known = b64encode(b"".join(sorted(mark.known.elements()))).decode()
-    return {
-        "v": VERSION,
-        "cursor": cursor.config.field,
-        "type": cursor.config.type,
-        "high": str(mark.high) if isinstance(mark.high, Decimal) else mark.high,
-        **({"overlap": known} if known else {}),
-    }
+def windows(cursor: Cursor, start: Any, like: Any, now: int) -> Iterator[Window]:
+    """Windows from ``start`` to ``now``; without ``step`` there is one.
 
-
-def decode(state: Mapping[str, Any], cursor: Cursor, stream: str) -> Watermark | None:
-    """A stored state; None for ``{}``.
-
-    :raises StateError: for a state of another version, making or cursor.
+    :param like: a value in the style of the parameters.
     """
-    if not state:
-        return None
-    remedy = f"Reset the state of stream {stream!r} (`vdk datasource state reset`) to read it from the start"
-    version, config = state.get("v"), cursor.config
-    if isinstance(version, int) and version > VERSION:
-        raise StateError(
-            f"stream {stream!r}: its state has version {version}, and this release knows {VERSION}: it was written by "
-            f"a newer release. Install that one again, or: {remedy}"
-        )
-    if version != VERSION or not {"cursor", "type", "high"} <= set(state):
-        raise StateError(f"stream {stream!r}: its state was not written by this source. {remedy}")
-    if (state["cursor"], state["type"]) != (config.field, config.type):
-        raise StateError(
-            f"stream {stream!r}: its state was written for the cursor {state['cursor']!r} ({state['type']}), and it is "
-            f"read by {config.field!r} ({config.type}) now. {remedy}; or set the cursor back"
-        )
-    try:
-        cursor.parse(state["high"])
-        packed = b64decode(state.get("overlap", ""), validate=True)
-    except (ValueError, TypeError) as error:
-        raise StateError(f"stream {stream!r}: its state is damaged ({error!r}). {remedy}") from None
-    known = Counter(packed[index : index + _SIZE] for index in range(0, len(packed), _SIZE))
-    return Watermark(state["high"], known)
+    step = cursor.config.step
+    while step is not None and (end := _window_end(cursor, start, step, like, now)) < now:
+        whole_days = cursor.as_written(end + _HALF_A_DAY, like) == end
+        if cursor.config.step_end == "inclusive" and whole_days:
+            yield Window(start, end, end - 1, last=False, last_day=cursor.later(end, -_DAY))
+        else:
+            # Windows of times share their boundary in any case: a record may lie between the last second of a
+            # window and the next one, and repeats are recognised.
+            yield Window(start, end, end, last=False)
+        start = end
+    present = now if start is None or not cursor.is_time else max(now, start)
+    yield Window(start, present, present, last=True)
 
 
-def digest(row: Mapping[str, Any]) -> bytes:
-    """Eight bytes that tell a record's values from others; the order of its fields does not matter."""
-    return blake2b(canonical(row), digest_size=_SIZE).digest()
+def _window_end(cursor: Cursor, start: int, step: dt.timedelta, like: Any, now: int) -> int:
+    """The end of a window that starts at ``start``, as the parameter can express it.
+
+    A parameter that is written as a day has no hours: the window is longer then, or reading would not advance.
+    """
+    while True:
+        if start + step // dt.timedelta(microseconds=1) >= now:
+            return now
+        end = cursor.as_written(cursor.later(start, step), like)
+        if end > start:
+            return end
+        step *= 2

@@ -1,4 +1,4 @@
-"""What VDK loads on every command: nothing but a name, so that no command waits for an HTTP client."""
+"""The entry point that VDK loads on every command: it registers a name and imports no HTTP client."""
 
 from __future__ import annotations
 

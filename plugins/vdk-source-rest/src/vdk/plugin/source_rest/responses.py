@@ -1,45 +1,48 @@
-"""What an answer comes to: records, nothing, try again, or an error that shows the request and the answer."""
+"""The response handler: a response becomes records, no records, a retry, or an error that shows both sides."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import responses as REASONS
 from typing import Any
 
 import requests
 
-from vdk.plugin.datasource_base.contract import AuthenticationError, ConfigurationError, DataSourceError
+from vdk.plugin.datasource_base.contract import (
+    AuthenticationError,
+    ConfigurationError,
+    ConnectionFailedError,
+    DataSourceError,
+)
 
 from .config import CsvConfig, StreamConfig
-from .decoders import Malformed, csv_rows, json_lines, kind_of
-from .http.body import Truncated, Unfit, pieces, whole
-from .http.client import EmptyAnswer, Unauthorized, lowered, retry_later
-from .http.connections import reader_of
-from .http.rate_limit import until_reset
-from .http.types import Request, Response, Row
-from .http.urls import shown
-from .response_rules import RETRIED, ResponseRule, rule_for
+from .context import StreamContext
+from .decoders import DecodeError, csv_rows, decode_json, format_of, json_lines
+from .http.body import IncompleteBody, UnacceptableBody, iter_body, read_body, reader_of
+from .http.client import RetriedHere, Unauthorized, lower_names
+from .http.rate_limit import retry_wait
+from .http.types import HttpRequest, HttpResponse, Row
+from .http.urls import mask_url
+from .response_rules import SEARCHED_BYTES, ResponseRule, find_rule, is_retryable
 
-START = 300
-"""Characters of an answer that an error shows."""
-_SEARCHED = 65536
-_RATE_LIMIT = re.compile(rb"rate.?limit|too.?many.?requests|throttl|quota.?exceeded|limit.?exceeded", re.IGNORECASE)
+SHOWN = 300
+"""Characters of a response that an error shows."""
 
 
 @dataclass(slots=True)
-class Answer:
-    """A good answer.
+class ParsedResponse:
+    """A successful response.
 
-    :param body: parsed; None where it is read line by line.
-    :param lines: its records, a list at a time, where it is read line by line.
-    :param ended: there are no records and no further pages.
-    :param ignored: it had a content, and a rule says that it has no records.
-    :param accepted: a rule says that it is a success, whatever it looks like.
+    :param body: parsed; None if it is read line by line.
+    :param lines: its records, a list at a time, if it is read line by line.
+    :param ended: it has no records, and no page follows.
+    :param ignored: it has content, and a rule ignores it.
+    :param accepted: a rule accepts it, even if it looks like an error.
     """
 
-    response: Response
+    response: HttpResponse
     body: Any = None
     lines: Iterator[Sequence[Row]] | None = None
     ended: bool = False
@@ -48,168 +51,169 @@ class Answer:
     close: Callable[[], None] = field(default=lambda: None)
 
 
-class Judge:
-    """Judges the answers of one stream.
+def parse_body(stream: StreamConfig, response: HttpResponse, limit: int) -> Any:
+    """The value of a body that was read whole; of lines, the list of their values."""
+    if format_in(stream, response) == "json":
+        return decode_json(response.content, _content_type(response), stream.numbers or "exact")
+    return [value for values in iter_rows(stream, response, [response.content], limit) for value in values]
 
-    :param parse: makes a value of a response.
-    :param redact: takes secrets out of a text.
-    """
 
-    def __init__(
-        self,
-        stream: StreamConfig,
-        *,
-        parse: Callable[[Response], Any],
-        redact: Callable[[str], str],
-        limit: int,
-        now: Callable[[], float],
-    ) -> None:
+def iter_rows(
+    stream: StreamConfig, response: HttpResponse, content: Iterator[bytes] | list[bytes], limit: int
+) -> Iterator[Sequence[Any]]:
+    """The records of a body with one a line, a list at a time."""
+    if format_in(stream, response) == "csv":
+        return csv_rows(content, _content_type(response), stream.csv or CsvConfig(), limit)
+    return json_lines(content, stream.numbers or "exact", limit)
+
+
+def format_in(stream: StreamConfig, response: HttpResponse) -> str:
+    configured = stream.format or "auto"
+    return format_of(_content_type(response)) if configured == "auto" else configured
+
+
+def _content_type(response: HttpResponse) -> str:
+    return response.headers.get("content-type", "")
+
+
+class ResponseHandler:
+    """Handles the responses of one stream."""
+
+    def __init__(self, context: StreamContext, stream: StreamConfig) -> None:
         self._stream = stream
         self._rules = stream.responses or []
-        self._parse = parse
-        self._redact = redact
-        self._limit = limit
-        self._now = now
+        self._hooks = context.hooks
+        self._redact = context.redact
+        self._limit = context.config.max_response_bytes
+        self._now = context.client.now
 
-    def __call__(self, request: Request, raw: requests.Response) -> Answer:
-        """:raises ConnectionFailedError: where the request may be repeated."""
-        response = Response(request, raw.url, raw.status_code, lowered(raw.headers))
-        handed_over = False
+    def handle(self, request: HttpRequest, raw: requests.Response) -> ParsedResponse:
+        """:raises ConnectionFailedError: if the request may be retried."""
+        response = HttpResponse(request, raw.url, raw.status_code, lower_names(raw.headers))
+        if self._is_streamed(response):
+            return ParsedResponse(response, lines=self._lines(raw, response), close=raw.close)
         try:
-            if self._streamed(response):
-                answer = Answer(response, lines=self._lines(raw, response), close=raw.close)
-                handed_over = True
-                return answer
-            response.content = whole(raw, self._limit)
-            return self._of_whole(response)
-        except Truncated as error:
-            raise Truncated(f"{self.named(response)}: {error}") from None
-        except Unfit as error:
-            raise ConfigurationError(f"{self.named(response)}: {error}") from None
+            with self._naming(response):
+                response.content = read_body(raw, self._limit)
+                return self._parsed(response)
         finally:
-            if not handed_over and not response.content:
+            if not response.content:
                 raw.close()
 
-    def kind(self, response: Response) -> str:
-        said = self._stream.format or "auto"
-        return kind_of(response.headers.get("content-type", "")) if said == "auto" else said
+    def error(self, response: HttpResponse, problem: str) -> DataSourceError:
+        """An error that shows the request and the start of the response."""
+        return DataSourceError(f"{self.subject(response)}: {self._redact(problem)}{self._start(response)}")
 
-    def error(self, response: Response, problem: str) -> DataSourceError:
-        """An error that shows the request and the start of the answer."""
-        return DataSourceError(f"{self.named(response)}: {self._redact(problem)}{self._start(response)}")
+    def subject(self, response: HttpResponse) -> str:
+        """The stream and the request, for messages."""
+        return self._redact(f"stream {self._stream.name!r}: {response.request.method} {mask_url(response.url)}")
 
-    def named(self, response: Response) -> str:
-        return self._redact(f"stream {self._stream.name!r}: {response.request.method} {shown(response.url)}")
-
-    def _streamed(self, response: Response) -> bool:
-        """Whether records are read as they come: a body whose content a rule looks at is read whole."""
-        lines = self.kind(response) != "json" and not self._stream.cache
-        return lines and response.status == 200 and not any(rule.by_content for rule in self._rules)
-
-    def _lines(self, raw: requests.Response, response: Response) -> Iterator[Sequence[Row]]:
+    @contextmanager
+    def _naming(self, response: HttpResponse) -> Iterator[None]:
+        """Put the request into errors about a body."""
         try:
-            for rows in self.rows(response, pieces(raw, pauses=True)):
-                if rows:
-                    reader_of(raw).allow_again()
-                yield rows
-        except Truncated as error:
-            raise Truncated(f"{self.named(response)}: {error}") from None
-        except Unfit as error:
-            raise ConfigurationError(f"{self.named(response)}: {error}") from None
+            yield
+        except IncompleteBody as error:
+            raise IncompleteBody(f"{self.subject(response)}: {error}") from None
+        except UnacceptableBody as error:
+            raise ConfigurationError(f"{self.subject(response)}: {error}") from None
+
+    def _is_streamed(self, response: HttpResponse) -> bool:
+        """Whether records are read as they come: if a rule needs the content, the body is read whole."""
+        has_lines = format_in(self._stream, response) != "json" and not self._stream.cache
+        return has_lines and response.status == 200 and not any(rule.by_content for rule in self._rules)
+
+    def _lines(self, raw: requests.Response, response: HttpResponse) -> Iterator[Sequence[Row]]:
+        try:
+            with self._naming(response):
+                for rows in iter_rows(self._stream, response, iter_body(raw, pauses=True), self._limit):
+                    if rows:
+                        reader_of(raw).allow_again()
+                    yield rows
+        except DecodeError as error:
+            if error.cut:
+                raise IncompleteBody(f"{self.subject(response)}: {error}") from None
+            raise self.error(response, str(error)) from None
         finally:
             raw.close()
 
-    def rows(self, response: Response, content: Iterator[bytes]) -> Iterator[Sequence[Row]]:
-        """The records of a body that has one a line."""
-        numbers, type_ = self._stream.numbers or "exact", response.headers.get("content-type", "")
-        try:
-            if self.kind(response) == "csv":
-                yield from csv_rows(content, type_, self._stream.csv or CsvConfig(), self._limit)
-            else:
-                yield from json_lines(content, numbers, self._limit)
-        except Malformed as error:
-            if error.cut:
-                raise Truncated(str(error)) from None
-            raise self.error(response, str(error)) from None
-
-    def _of_whole(self, response: Response) -> Answer:
+    def _parsed(self, response: HttpResponse) -> ParsedResponse:
         if response.status in (204, 205):
-            return Answer(response, ended=True)
-        body, malformed = self._parsed(response)
+            return ParsedResponse(response, ended=True)
+        body, problem = self._parse(response)
         try:
-            rule = rule_for(self._rules, response.status, response.content, body)
+            rule = find_rule(self._rules, response.status, response.content, body)
         except ConfigurationError as error:
-            raise ConfigurationError(f"{self.named(response)}: {error}") from None
+            raise ConfigurationError(f"{self.subject(response)}: {error}") from None
         if rule is not None:
             if rule.action == "ignore":
-                return Answer(response, body, ended=True, ignored=True)
+                return ParsedResponse(response, body, ended=True, ignored=True)
             self._apply(rule, response)
         else:
             self._check_status(response)
-        if malformed is None:
-            return Answer(response, body, accepted=rule is not None)
-        if malformed.cut and not response.content.strip() and response.headers:  # without any, those are cut off, too
+        if problem is None:
+            return ParsedResponse(response, body, accepted=rule is not None)
+        if problem.cut and not response.content.strip() and response.headers:  # without headers, those are missing too
             raise self._empty(response)
-        if malformed.cut:
-            raise Truncated(f"{malformed}{self._start(response)}")
-        raise self.error(response, str(malformed))
+        if problem.cut:
+            raise IncompleteBody(f"{problem}{self._start(response)}")
+        raise self.error(response, str(problem))
 
-    def _empty(self, response: Response) -> DataSourceError:
-        """The error for an answer without content, which may be cut off where it does not say how long it is."""
+    def _parse(self, response: HttpResponse) -> tuple[Any, DecodeError | None]:
+        """The body, or why it has no value; the body of an error need not be in the configured format."""
+        try:
+            return self._hooks.parse(self._stream, response), None
+        except DecodeError as error:
+            return None, error
+
+    def _empty(self, response: HttpResponse) -> DataSourceError:
+        """The error for a response without content, which may be cut off if it does not declare its length."""
         error = self.error(
             response,
             f"a list of records was expected, and the server answered {response.status} without any content. If this "
-            'means that there are none, add responses = [{ empty = true, action = "ignore" }]',
+            'means an empty list, add responses = [{ empty = true, action = "ignore" }]',
         )
-        return error if _is_whole(response) else EmptyAnswer(str(error))
+        return error if _declares_length(response) else RetriedHere(str(error))
 
-    def _parsed(self, response: Response) -> tuple[Any, Malformed | None]:
-        """The body, or why it is none; an error's body need not be of the kind that is read."""
-        try:
-            return self._parse(response), None
-        except Malformed as error:
-            return None, error
-
-    def _apply(self, rule: ResponseRule, response: Response) -> None:
+    def _apply(self, rule: ResponseRule, response: HttpResponse) -> None:
+        status = response.status
         if rule.action == "retry":
-            error = retry_later(response.status, response.headers, self._now())
-            error.args = (f"{self.named(response)}: {error} and a rule says to retry{self._start(response)}",)
-            raise error
+            problem = f"the server answered {status}, and a rule retries such responses"
+            raise RetriedHere(self._text(response, problem), retry_after=retry_wait(response.headers, self._now()))
         if rule.action == "fail":
-            raise self.error(response, f"the server answered {response.status}, and a rule says that this is an error")
+            raise self.error(response, f"the server answered {status}, and a rule makes such responses an error")
 
-    def _check_status(self, response: Response) -> None:
+    def _check_status(self, response: HttpResponse) -> None:
         status = response.status
         if 200 <= status < 300:
             return
-        if status in RETRIED or (status == 403 and self._is_rate_limit(response)):
-            error = retry_later(status, response.headers, self._now())
-            error.args = (f"{self.named(response)}: {error}{self._start(response)}",)
-            raise error
+        if is_retryable(response, self._now()):
+            wait = retry_wait(response.headers, self._now())
+            raise ConnectionFailedError(self._text(response, f"the server answered {status}"), retry_after=wait)
         if status == 401:
             raise Unauthorized
-        told = f"{self.named(response)}: the server answered {status} {REASONS.get(status, '')}".rstrip()
+        answered = f"the server answered {status} {REASONS.get(status, '')}".rstrip()
         if status == 403:
             raise AuthenticationError(
-                f"{told}: these credentials may not read this{self._start(response)}. If it is a rate limit, add "
-                'responses = [{ status = 403, action = "retry" }]'
+                self._text(response, f"{answered}: these credentials may not read this")
+                + '. If it is a rate limit, add responses = [{ status = 403, action = "retry" }]'
             )
         raise ConfigurationError(
-            f"{told}{self._start(response)}. If such answers are to be expected, say what they mean with responses"
+            self._text(response, answered)
+            + f'. If this means an empty list, add responses = [{{ status = {status}, action = "ignore" }}]'
         )
 
-    def _is_rate_limit(self, response: Response) -> bool:
-        """Whether a 403 means "later" (GitHub, Google and AWS answer so): by its headers, or by its text."""
-        if "retry-after" in response.headers or until_reset(response.headers, self._now()) is not None:
-            return True
-        return _RATE_LIMIT.search(response.content[:_SEARCHED]) is not None
+    def _text(self, response: HttpResponse, problem: str) -> str:
+        return f"{self.subject(response)}: {problem}{self._start(response)}"
 
-    def _start(self, response: Response) -> str:
-        """The beginning of a body, for a person; secrets are taken out before it is cut."""
-        text = self._redact(response.content[:_SEARCHED].decode("utf-8", "replace"))
-        return f"; the answer begins: {' '.join(text.split())[:START]!r}" if text.strip() else "; the answer is empty"
+    def _start(self, response: HttpResponse) -> str:
+        """The start of a body, for a person; secrets are masked before it is cut."""
+        text = self._redact(response.content[:SEARCHED_BYTES].decode("utf-8", "replace"))
+        return (
+            f"; the response begins: {' '.join(text.split())[:SHOWN]!r}" if text.strip() else "; the response is empty"
+        )
 
 
-def _is_whole(response: Response) -> bool:
-    """Whether the answer says where its end is (RFC 9112, section 6.3); else it may be cut off."""
+def _declares_length(response: HttpResponse) -> bool:
+    """Whether the response declares where it ends (RFC 9112, section 6.3); else it may be cut off."""
     return "content-length" in response.headers or "transfer-encoding" in response.headers

@@ -1,28 +1,29 @@
-"""Credentials: each kind puts them on a request. ``requests`` calls that an ``AuthBase``, and so do libraries."""
+"""Credentials: each kind puts them on a request, as a ``requests`` authentication (``AuthBase``)."""
 
 from __future__ import annotations
 
 from requests.auth import AuthBase
 
-from .oauth2 import Ask, OAuth2
-from .options import (
+from .credentials import (
+    ApiKey,
     ApiKeyAuth,
     AuthConfig,
+    Basic,
     BasicAuth,
+    Bearer,
     BearerAuth,
-    NoAuth,
     OAuth2ClientCredentials,
     OAuth2RefreshToken,
 )
-from .simple import ApiKey, Basic, Bearer
+from .oauth2 import OAuth2, PostForm
 
-__all__ = ["AuthConfig", "NoAuth", "OAuth2ClientCredentials", "OAuth2RefreshToken", "make_auth"]
+__all__ = ["make_auth"]
 
 
-def make_auth(config: AuthConfig, ask: Ask) -> AuthBase | None:
-    """What puts the configured credentials on requests.
+def make_auth(config: AuthConfig, post_form: PostForm) -> AuthBase | None:
+    """The authentication for the configured credentials; None for no credentials.
 
-    :param ask: how to post a form to a token server.
+    :param post_form: posts a form to a token server.
     """
     match config:
         case BasicAuth():
@@ -32,6 +33,6 @@ def make_auth(config: AuthConfig, ask: Ask) -> AuthBase | None:
         case ApiKeyAuth():
             return ApiKey(config)
         case OAuth2ClientCredentials() | OAuth2RefreshToken():
-            return OAuth2(config, ask)
+            return OAuth2(config, post_form)
         case _:
             return None

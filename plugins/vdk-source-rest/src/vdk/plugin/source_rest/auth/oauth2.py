@@ -1,4 +1,4 @@
-"""Refresh tokens that a server replaced: kept in a private file, so that the next run has the one that works."""
+"""OAuth 2.0: access tokens are requested, renewed before they expire, and refresh tokens kept for the next run."""
 
 from __future__ import annotations
 
@@ -25,170 +25,45 @@ from requests.utils import get_environ_proxies
 
 from vdk.plugin.datasource_base.contract import AuthenticationError, ConfigurationError, ConnectionFailedError
 
-from ..http.body import Unfit, whole
-from ..http.connections import Session, TooMuch
-from ..http.transport import Limits, trusted
+from ..http.body import LimitExceeded, UnacceptableBody, read_body
+from ..http.transport import LimitedSession, TransportLimits
 from ..http.urls import Origin
-from .options import BasicAuth, OAuth2ClientCredentials, OAuth2RefreshToken
-from .simple import Basic
+from .credentials import Basic, BasicAuth, OAuth2ClientCredentials, OAuth2RefreshToken
 
 log = logging.getLogger(__name__)
+RENEW_BEFORE = 30.0
+"""Seconds before it expires that a token is renewed: a request takes time, and clocks differ."""
+DEFAULT_LIFETIME = 3600.0
+MAX_LIFETIME = 365 * 86400.0
+MAX_REMEMBERED = 100
+"""Issued tokens that are masked in messages."""
+MAX_RESPONSE = 1024 * 1024
 LOCK_SECONDS = 60.0
 
 
-class TokenFile:
-    """One refresh token in one file, readable by its owner only, replaced at once or not at all.
-
-    The file knows which configured token its own descends from (by a hash): a new one in the
-    configuration counts, whatever the file holds.
-    """
-
-    def __init__(self, path: Path | None, *, token_url: str, client_id: str, configured: str) -> None:
-        self._descent = _digest(token_url, client_id, configured)
-        self._path = path or _state_folder() / f"{self._descent[:32]}.json"
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Alone with the file: of two processes that use one token at once, the second would use a dead one."""
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = FileLock(f"{self._path}.lock", timeout=LOCK_SECONDS, mode=0o600)
-            lock.acquire()
-        except Timeout:
-            raise ConnectionFailedError(f"{self._path}: another process has held the token for a minute") from None
-        except OSError as error:
-            raise ConfigurationError(
-                f"{self._path}: a refresh token that the server replaces could not be kept there ({error.strerror}); "
-                "name a file that can be written with auth.token_file"
-            ) from None
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def load(self) -> str | None:
-        """The token that replaced the configured one; None where none did."""
-        try:
-            content = json.loads(self._path.read_text("utf-8"))
-            return str(content["refresh_token"]) if content["descends_from"] == self._descent else None
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError(
-                f"{self._path}: the refresh token kept there cannot be read ({type(error).__name__}); delete the file "
-                "and configure a new token"
-            ) from None
-
-    def save(self, token: str) -> None:
-        """Durably, before the token is used: the one before is dead by now."""
-        try:
-            self._replace(token)
-        except OSError as error:
-            raise ConfigurationError(
-                f"{self._path}: the refresh token that the server issued could not be kept there ({error.strerror}), "
-                "and the one before may be dead: name a file that can be written with auth.token_file, and configure a "
-                "new refresh_token if the next run is refused"
-            ) from None
-        log.info("the server issued a new refresh token; it is kept in %s", self._path)
-
-    def _replace(self, token: str) -> None:
-        folder = self._path.parent
-        handle, name = tempfile.mkstemp(
-            dir=folder, prefix=f".{self._path.name}."
-        )  # mkstemp: readable by the owner only
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump({"descends_from": self._descent, "refresh_token": token}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, self._path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def _state_folder() -> Path:
-    """The user's state folder (XDG base directory specification)."""
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "vdk-source-rest"
-
-
-LARGEST = 1024 * 1024
-
-
-class TokenServer:
-    """Posts forms. A redirect is an error: what is posted holds secrets."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-
-    def __call__(self, url: str, form: str, auth: AuthBase | None) -> tuple[int, bytes]:
-        origin = Origin.of(url)
-        try:
-            with (
-                Session(self._limits.total, LARGEST) as session,
-                session.post(
-                    url,
-                    data=form,
-                    auth=auth,
-                    headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
-                    stream=True,
-                    timeout=(self._limits.connect, self._limits.read),
-                    allow_redirects=False,
-                    verify=trusted(self._limits),
-                    proxies=get_environ_proxies(url),
-                ) as response,
-            ):
-                if response.is_redirect:
-                    raise ConfigurationError(
-                        f"the token server {origin} redirects, and secrets are not sent on; name the right token_url"
-                    )
-                return response.status_code, whole(response, LARGEST, remedy=False)
-        except Unfit as error:
-            raise ConfigurationError(f"the token server {origin}: {error}; is token_url right?") from None
-        except (TooMuch, ConnectionFailedError) as error:
-            raise ConnectionFailedError(f"the token server {origin}: {error}") from None
-        except requests.exceptions.SSLError:
-            raise ConfigurationError(f"the token server {origin}: its certificate is not trusted") from None
-        except requests.RequestException as error:
-            raise ConnectionFailedError(f"the token server {origin}: {type(error).__name__}") from None
-
-
-EARLY = 30.0
-"""Seconds before its end that a token is renewed: a request takes time, and clocks differ."""
-USUAL = 3600.0
-LONGEST = 365 * 86400.0
-REMEMBERED = 100
-"""Tokens that are taken out of messages."""
-
-
-class Ask(Protocol):
-    """Posts a form and returns status and body; raises ``ConnectionFailedError`` where that fails."""
+class PostForm(Protocol):
+    """Posts a form and returns status and body; raises ``ConnectionFailedError`` if that fails."""
 
     def __call__(self, url: str, form: str, auth: AuthBase | None) -> tuple[int, bytes]: ...
 
 
 class OAuth2(AuthBase):
-    """Puts an access token on requests; asks ``token_url`` for one when there is none or it is about to end.
+    """Puts an access token on requests; requests one of ``token_url`` if it has none, or one that is about to expire.
 
-    :param ask: how to reach ``token_url``. It follows no redirect: the client's secret goes nowhere else.
+    :param post_form: posts to ``token_url``. It follows no redirect: the client's secret goes nowhere else.
     """
 
-    def __init__(self, config: OAuth2ClientCredentials | OAuth2RefreshToken, ask: Ask) -> None:
+    def __init__(self, config: OAuth2ClientCredentials | OAuth2RefreshToken, post_form: PostForm) -> None:
         self._config = config
-        self._ask = ask
+        self._post_form = post_form
         self._lock = threading.Lock()
         self._access: str | None = None
-        self._ends = 0.0
+        self._renew_at = 0.0
         self._refresh: str | None = None
         self._unsaved: str | None = None
-        """A refresh token that could not be written to its file; the one in there was replaced by it."""
+        """An issued refresh token that could not be written to its file; it replaced the one in there."""
         self._file: TokenFile | None = None
-        self._seen: deque[str] = deque(maxlen=REMEMBERED)
+        self._issued: deque[str] = deque(maxlen=MAX_REMEMBERED)
         if isinstance(config, OAuth2RefreshToken):
             self._file = TokenFile(
                 config.token_file,
@@ -210,11 +85,11 @@ class OAuth2(AuthBase):
 
     def secrets(self) -> list[str]:
         """The tokens that were issued last."""
-        return list(self._seen)
+        return list(self._issued)
 
     def _token(self) -> str:
         with self._lock:
-            if self._access is None or time.monotonic() >= self._ends:
+            if self._access is None or time.monotonic() >= self._renew_at:
                 with self._file.locked() if self._file is not None else contextlib.nullcontext():
                     self._obtain()
             assert self._access is not None
@@ -222,15 +97,15 @@ class OAuth2(AuthBase):
 
     def _obtain(self) -> None:
         client = BackendApplicationClient(self._config.client_id)
-        status, body = self._ask(self._config.token_url, self._form(client), self._client_auth())
+        status, body = self._post_form(self._config.token_url, self._form(client), self._client_auth())
         token = self._parsed(client, status, body)
         lifetime = _lifetime(token.get("expires_in"))
         self._access = str(token["access_token"])
-        self._ends = time.monotonic() + max(lifetime - EARLY, lifetime / 2)
-        self._seen.append(self._access)
+        self._renew_at = time.monotonic() + max(lifetime - RENEW_BEFORE, lifetime / 2)
+        self._issued.append(self._access)
         issued = token.get("refresh_token")
         if self._file is not None and isinstance(issued, str) and issued not in ("", self._refresh):
-            self._seen.append(issued)
+            self._issued.append(issued)
             self._refresh = self._unsaved = issued
             self._file.save(issued)
             self._unsaved = None
@@ -260,11 +135,11 @@ class OAuth2(AuthBase):
         if status == 429 or status >= 500:
             raise ConnectionFailedError(f"the token server {origin} answered {status}")
         no_token = ConfigurationError(
-            f"the answer of the token server {origin} ({status}) holds no token: is token_url right?"
+            f"the response of the token server {origin} ({status}) contains no token; check auth.token_url"
         )
         text, lifetime = _without_lifetime(body.decode("utf-8", "replace"))
         try:
-            # without scopes: a server may grant fewer than asked for, which the library takes for an error
+            # without scopes: a server may grant fewer than requested, which the library treats as an error
             token: dict[str, Any] = client.parse_request_body_response(text)
         except (MissingTokenError, ValueError, TypeError, AttributeError, RecursionError):
             raise no_token from None
@@ -279,21 +154,140 @@ class OAuth2(AuthBase):
 
 
 def _without_lifetime(text: str) -> tuple[str, Any]:
-    """An answer in JSON without ``expires_in``, and that: the library refuses a whole token for an odd one."""
+    """A JSON response without ``expires_in``, and that: the library refuses a whole token for an odd one."""
     try:
         fields = json.loads(text)
         lifetime = fields.pop("expires_in", None)
         return json.dumps(fields), lifetime
     except (ValueError, TypeError, AttributeError, RecursionError):
-        return text, None  # it is no JSON object, which the library looks at
+        return text, None  # not a JSON object: the library handles it
 
 
 def _lifetime(value: Any) -> float:
-    """Seconds that a token lives by ``expires_in`` (RFC 6749, section 5.1); an hour where that is not usable."""
+    """Seconds until a token expires by ``expires_in`` (RFC 6749, section 5.1); an hour if that is not usable."""
     if isinstance(value, bool):
-        return USUAL
+        return DEFAULT_LIFETIME
     try:
         seconds = float(value)
     except (TypeError, ValueError, OverflowError):
-        return USUAL
-    return min(seconds, LONGEST) if 0 < seconds < math.inf else USUAL
+        return DEFAULT_LIFETIME
+    return min(seconds, MAX_LIFETIME) if 0 < seconds < math.inf else DEFAULT_LIFETIME
+
+
+class TokenServer:
+    """Posts forms to a token server. A redirect is an error: the form contains secrets."""
+
+    def __init__(self, limits: TransportLimits) -> None:
+        self._limits = limits
+
+    def post_form(self, url: str, form: str, auth: AuthBase | None) -> tuple[int, bytes]:
+        origin = Origin.of(url)
+        try:
+            with (
+                LimitedSession(self._limits.total, MAX_RESPONSE) as session,
+                session.post(
+                    url,
+                    data=form,
+                    auth=auth,
+                    headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
+                    stream=True,
+                    timeout=(self._limits.connect, self._limits.read),
+                    allow_redirects=False,
+                    verify=self._limits.trusted(),
+                    proxies=get_environ_proxies(url),
+                ) as response,
+            ):
+                if response.is_redirect:
+                    raise ConfigurationError(
+                        f"the token server {origin} redirects, and secrets do not follow a redirect; set "
+                        "auth.token_url to the URL that it redirects to"
+                    )
+                return response.status_code, read_body(response, MAX_RESPONSE, hint=False)
+        except UnacceptableBody as error:
+            raise ConfigurationError(f"the token server {origin}: {error}; check auth.token_url") from None
+        except (LimitExceeded, ConnectionFailedError) as error:
+            raise ConnectionFailedError(f"the token server {origin}: {error}") from None
+        except requests.exceptions.SSLError:
+            raise ConfigurationError(
+                f"the token server {origin}: its certificate is not trusted. Name the certificate of its authority: "
+                'ca_bundle = "authority.pem"'
+            ) from None
+        except requests.RequestException as error:
+            raise ConnectionFailedError(f"the token server {origin}: {type(error).__name__}") from None
+
+
+class TokenFile:
+    """One refresh token in one file, readable by its owner only, replaced at once or not at all.
+
+    The file records (as a hash) which configured token its own descends from: when the configuration has a new one,
+    the token in the file is ignored.
+    """
+
+    def __init__(self, path: Path | None, *, token_url: str, client_id: str, configured: str) -> None:
+        self._descent = hashlib.sha256("\0".join((token_url, client_id, configured)).encode()).hexdigest()
+        self._path = path or _state_folder() / f"{self._descent[:32]}.json"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Exclude other processes: of two that use one token at once, the second would use a dead one."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = FileLock(f"{self._path}.lock", timeout=LOCK_SECONDS, mode=0o600)
+            lock.acquire()
+        except Timeout:
+            raise ConnectionFailedError(
+                f"{self._path}: another process has locked the refresh token for a minute"
+            ) from None
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self._path}: the refresh token that replaces the configured one cannot be stored here "
+                f'({error.strerror}). Name a writable file: auth.token_file = "/path/to/token.json"'
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def load(self) -> str | None:
+        """The token that replaced the configured one; None if none did."""
+        try:
+            content = json.loads(self._path.read_text("utf-8"))
+            return str(content["refresh_token"]) if content["descends_from"] == self._descent else None
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(
+                f"{self._path}: the stored refresh token cannot be read ({type(error).__name__}). Delete the file and "
+                "configure a new refresh_token"
+            ) from None
+
+    def save(self, token: str) -> None:
+        """Store the token durably, before it is used: the one before it is dead already."""
+        try:
+            self._replace(token)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self._path}: the issued refresh token cannot be stored here ({error.strerror}), and the one before "
+                'may be dead. Name a writable file: auth.token_file = "/path/to/token.json"; if the server refuses the '
+                "next run, configure a new refresh_token"
+            ) from None
+        log.info("the server issued a new refresh token; it is stored in %s", self._path)
+
+    def _replace(self, token: str) -> None:
+        folder, prefix = self._path.parent, f".{self._path.name}."
+        handle, name = tempfile.mkstemp(dir=folder, prefix=prefix)  # readable by the owner only
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump({"descends_from": self._descent, "refresh_token": token}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, self._path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def _state_folder() -> Path:
+    """The user's state folder (XDG base directory specification)."""
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "vdk-source-rest"

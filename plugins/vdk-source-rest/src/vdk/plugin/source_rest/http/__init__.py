@@ -1,1 +1,1 @@
-"""Requests and responses: the client, its connections, bodies, URLs and rate limits."""
+"""HTTP: requests and responses, how they are sent, and how fast."""

@@ -1,4 +1,4 @@
-"""Answers kept until a run ends, so that a parent stream is asked for once, however many streams hang on it."""
+"""The client: sends a request until it succeeds or may not be retried, no faster than allowed, and caches responses."""
 
 from __future__ import annotations
 
@@ -20,93 +20,42 @@ from requests.auth import AuthBase
 from vdk.plugin.datasource_base.contract import AuthenticationError, ConnectionFailedError, DataSourceError
 from vdk.plugin.datasource_base.parts import Backoff
 
-from .rate_limit import Pace, retry_after, until_reset
-from .transport import Transport
-from .types import Request, Response
-from .urls import shown
-
-
-class Cache:
-    """Responses by request, in files that only their owner can read."""
-
-    def __init__(self) -> None:
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._lock = threading.Lock()
-        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-
-    def lock(self, request: Request) -> threading.Lock:
-        """Held while a request is made, so that no other thread makes it too."""
-        with self._lock:
-            return self._locks[_name(request)]
-
-    def get(self, request: Request) -> Response | None:
-        path = self._path(request)
-        if not path.exists():
-            return None
-        url, status, headers, content = _FORM.decode(path.read_bytes())
-        return Response(request, url, status, headers, content)
-
-    def put(self, response: Response) -> None:
-        found = (response.url, response.status, dict(response.headers), response.content)
-        path = self._path(response.request)
-        draft = path.with_suffix(".draft")  # what is there is whole
-        draft.write_bytes(msgspec.msgpack.encode(found))
-        draft.replace(path)
-
-    def clear(self) -> None:
-        with self._lock:
-            if self._folder is not None:
-                self._folder.cleanup()
-            self._folder = None
-            self._locks.clear()
-
-    def _path(self, request: Request) -> Path:
-        with self._lock:
-            if self._folder is None:
-                self._folder = tempfile.TemporaryDirectory(prefix="vdk-source-rest-")
-            return Path(self._folder.name) / _name(request)
-
-
-def _name(request: Request) -> str:
-    return sha256(request.key()).hexdigest()
-
-
-_FORM = msgspec.msgpack.Decoder(tuple[str, int, dict[str, str], bytes])
-
+from .rate_limit import RateLimiter, until_reset
+from .transport import Transport, request_line
+from .types import HttpRequest, HttpResponse
+from .urls import mask_url
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Steps = Generator[None, None, T]
+Waiting = Generator[None, None, T]
+"""Yields None again and again while it waits, so that its caller may stop; returns a ``T``."""
 TICK = 0.5
-_LONGEST = 10 * 365 * 86400.0
+_TEN_YEARS = 10 * 365 * 86400.0
 
 
 class Unauthorized(Exception):
     """The server answered 401."""
 
 
-class RetryLater(ConnectionFailedError):
-    """The server asks to come again later."""
-
-
-class EmptyAnswer(ConnectionFailedError):
-    """An answer without content that may have been cut off: asked for again here, and not by the runtime as well."""
+class RetriedHere(ConnectionFailedError):
+    """Retried by the client only: when its attempts are used up, the run does not multiply them by its own."""
 
 
 class Client:
     """Sends requests through a transport, as often and as fast as it is allowed to.
 
+    :param per_second: requests at most; None: any number.
     :param delay: seconds of the first wait.
     :param max_wait: seconds that a server may ask to wait; more, and the request fails.
-    :param redact: takes secrets out of a text.
+    :param redact: masks the secrets in a text.
     """
 
     def __init__(
         self,
         transport: Transport,
         auth: AuthBase | None,
-        pace: Pace,
         *,
+        per_second: float | None,
         attempts: int,
         delay: float,
         max_wait: float,
@@ -114,7 +63,7 @@ class Client:
     ) -> None:
         self._transport = transport
         self._auth = auth
-        self.pace = pace
+        self.limiter = RateLimiter(per_second)
         self._attempts = attempts
         self._backoff = Backoff(delay)
         self._max_wait = max_wait
@@ -125,19 +74,19 @@ class Client:
     def close(self) -> None:
         self._transport.close()
 
-    def fetch(self, request: Request, judge: Callable[[requests.Response], T]) -> Steps[T]:
-        """What ``judge`` makes of the answer. It raises ``ConnectionFailedError`` for what may be asked again.
+    def fetch(self, request: HttpRequest, handle: Callable[[requests.Response], T]) -> Waiting[T]:
+        """The value that ``handle`` makes of the response. It raises ``ConnectionFailedError`` to have it retried.
 
-        :raises ConnectionFailedError: when it was asked often enough.
+        :raises ConnectionFailedError: when all attempts failed.
         :raises AuthenticationError: when the credentials were refused, again after they were renewed.
         """
         try:
-            return (yield from self._fetch(request, judge))
+            return (yield from self._fetch(request, handle))
         except DataSourceError as error:
             error.args = (self._redact(str(error)),)
             raise
 
-    def _fetch(self, request: Request, judge: Callable[[requests.Response], T]) -> Steps[T]:
+    def _fetch(self, request: HttpRequest, handle: Callable[[requests.Response], T]) -> Waiting[T]:
         failures, renewed = 0, False
         while True:
             yield from self._wait_for_turn(request)
@@ -145,18 +94,18 @@ class Client:
             try:
                 response = self._transport.open(request)
                 self._note(response)
-                return judge(response)
+                return handle(response)
             except Unauthorized:
                 assert response is not None
                 if renewed or not self._renew(response):
                     raise AuthenticationError(
-                        f"{_named(request)}: the server refused the credentials (401); check auth"
+                        f"{request_line(request)}: the server refused the credentials (401); check auth"
                     ) from None
                 renewed = True
             except ConnectionFailedError as error:
                 failures += 1
                 wait = self._wait_after(error, failures, request)
-                reason = self._redact(_told(request, error))
+                reason = self._redact(_with_request(request, error))
                 log.info("%s; attempt %d follows in %.1f s", reason, failures + 1, wait)
                 yield from self._pause(wait)
 
@@ -166,65 +115,111 @@ class Client:
         return renew is not None and bool(renew(response.request))
 
     def _note(self, response: requests.Response) -> None:
-        wait = until_reset(lowered(response.headers), self.now())
+        wait = until_reset(lower_names(response.headers), self.now())
         if wait:
-            self.pace.hold(wait)
+            self.limiter.pause(wait)
         if log.isEnabledFor(logging.DEBUG):
-            url = self._redact(shown(response.url))
+            url = self._redact(mask_url(response.url))
             log.debug("%s %s: %d", response.request.method, url, response.status_code)
 
-    def _wait_for_turn(self, request: Request) -> Steps[None]:
-        wait = self.pace.take()
+    def _wait_for_turn(self, request: HttpRequest) -> Waiting[None]:
+        wait = self.limiter.reserve()
         if wait > self._max_wait:
-            raise ConnectionFailedError(
-                f"{_named(request)}: the server's rate limit is used up{self._too_long(wait)}", retry_after=wait
-            )
+            line = request_line(request)
+            if not self.limiter.interval or self.limiter.server_wait() > self._max_wait:
+                problem = f"{line}: the server's rate limit is used up; {self._too_long('the server asks', wait)}"
+            else:
+                rate = f"requests_per_second = {1 / self.limiter.interval:g}"
+                problem = f"{line}: too many requests are due; {self._too_long(f'{rate} asks', wait)}"
+            raise ConnectionFailedError(problem, retry_after=wait)
         yield from self._pause(wait)
 
-    def _wait_after(self, error: ConnectionFailedError, failures: int, request: Request) -> float:
-        """Seconds until the next attempt. Exponential, spread by chance; the server's word is the least."""
-        said = error.retry_after or 0.0
-        if failures >= self._attempts or said > self._max_wait:
-            often = f" ({failures} attempts)" if failures > 1 else ""
-            often += self._too_long(said) if said > self._max_wait else ""
-            if isinstance(error, EmptyAnswer):
-                raise DataSourceError(f"{_told(request, error)}{often}") from None
-            raise ConnectionFailedError(f"{_told(request, error)}{often}", retry_after=error.retry_after) from None
-        return said + self._backoff.wait(failures)
+    def _wait_after(self, error: ConnectionFailedError, failures: int, request: HttpRequest) -> float:
+        """Seconds until the next attempt: exponential, with jitter, on top of the time that the server asks for."""
+        asked = error.retry_after or 0.0
+        text = _with_request(request, error) + (f" ({failures} attempts)" if failures > 1 else "")
+        if asked > self._max_wait:
+            problem = f"{text}; {self._too_long('the server asks', asked)}"
+            raise ConnectionFailedError(problem, retry_after=asked) from None
+        if failures >= self._attempts:
+            if isinstance(error, RetriedHere):
+                more = f"retry = {{ attempts = {2 * self._attempts} }}"
+                raise DataSourceError(f"{text}. For more attempts, set {more}") from None
+            raise ConnectionFailedError(text, retry_after=error.retry_after) from None
+        return asked + self._backoff.wait(failures)
 
-    def _too_long(self, wait: float) -> str:
-        """Says how long a server asks to wait, and names the option that allows it."""
-        if wait > _LONGEST:
-            return "; it asks to wait for more than ten years"
+    def _too_long(self, asking: str, wait: float) -> str:
+        """How long to wait, and the option that allows it."""
+        if wait > _TEN_YEARS:
+            return f'{asking} to wait for more than 10 years, and retry.max_wait = "{self._max_wait:.0f}s" bounds waits'
         return (
-            f"; it asks to wait for {wait:.0f} s, and retry.max_wait is {self._max_wait:.0f} s. To wait as long, set "
+            f"{asking} to wait for {wait:.0f} s, and retry.max_wait is {self._max_wait:.0f} s. To wait as long, set "
             f'retry = {{ max_wait = "{math.ceil(wait)}s" }}'
         )
 
-    def _pause(self, seconds: float) -> Steps[None]:
+    def _pause(self, seconds: float) -> Waiting[None]:
         while seconds > 0:
             self.sleep(min(seconds, TICK))
             seconds -= TICK
             yield
 
 
-def retry_later(status: int, headers: Mapping[str, str], now: float) -> RetryLater:
-    """The error for a status that says "later", with the time that the server gave."""
-    wait = retry_after(headers, now)
-    return RetryLater(
-        f"the server answered {status}", retry_after=wait if wait is not None else until_reset(headers, now)
-    )
-
-
-def lowered(headers: Mapping[str, str]) -> dict[str, str]:
+def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _told(request: Request, error: Exception) -> str:
-    """The error, with the request unless it names that itself."""
-    named = _named(request)
-    return str(error) if named in str(error) else f"{named}: {error}"
+def _with_request(request: HttpRequest, error: Exception) -> str:
+    """The error, with the request unless its text names that already."""
+    line = request_line(request)
+    return str(error) if line in str(error) else f"{line}: {error}"
 
 
-def _named(request: Request) -> str:
-    return f"{request.method} {shown(request.url)}"
+class ResponseCache:
+    """Responses by request, in files that only their owner can read.
+
+    A parent stream with ``cache = true`` is then requested once, however many child streams it has.
+    """
+
+    def __init__(self) -> None:
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._lock = threading.Lock()
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def lock(self, request: HttpRequest) -> threading.Lock:
+        """Held while a request is made, so that no other thread makes it too."""
+        with self._lock:
+            return self._locks[_file_name(request)]
+
+    def get(self, request: HttpRequest) -> HttpResponse | None:
+        path = self._path(request)
+        if not path.exists():
+            return None
+        url, status, headers, content = _CACHED.decode(path.read_bytes())
+        return HttpResponse(request, url, status, headers, content)
+
+    def put(self, response: HttpResponse) -> None:
+        cached = (response.url, response.status, dict(response.headers), response.content)
+        path = self._path(response.request)
+        draft = path.with_suffix(".draft")  # a file with the final name is whole
+        draft.write_bytes(msgspec.msgpack.encode(cached))
+        draft.replace(path)
+
+    def clear(self) -> None:
+        with self._lock:
+            if self._folder is not None:
+                self._folder.cleanup()
+            self._folder = None
+            self._locks.clear()
+
+    def _path(self, request: HttpRequest) -> Path:
+        with self._lock:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="vdk-source-rest-")
+            return Path(self._folder.name) / _file_name(request)
+
+
+def _file_name(request: HttpRequest) -> str:
+    return sha256(request.key()).hexdigest()
+
+
+_CACHED = msgspec.msgpack.Decoder(tuple[str, int, dict[str, str], bytes])

@@ -1,4 +1,4 @@
-"""How fast a server lets itself be asked: what it says in its answers, and what the configuration says."""
+"""Rate limits: the ones that a server states in its headers, and the configured one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ from email.utils import parsedate_to_datetime
 
 from vdk.plugin.datasource_base.parts import exact_decimal
 
-_EPOCH_BEGINS = 1e8
-"""A reset above this is a time since 1970, as GitHub's; below, it is seconds from now, as in the IETF's drafts."""
-_MILLISECONDS_BEGIN = 1e11
-_LONGEST = 1e9
+_MIN_EPOCH = 1e8
+"""A reset above this is a time since 1970, as GitHub sends it; below, it is seconds from now, as in IETF drafts."""
+_MIN_EPOCH_MS = 1e11
+_MAX_WAIT = 1e9
 """Seconds: more than any wait that is allowed, and less than what overflows a timer."""
 _REMAINING = ("ratelimit-remaining", "x-ratelimit-remaining", "x-rate-limit-remaining")
 _RESET = ("ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset")
+
+
+def retry_wait(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that the headers of a refusal ask to wait; None if they name none."""
+    wait = retry_after(headers, now)
+    return wait if wait is not None else until_reset(headers, now)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -30,15 +36,15 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     if not text:
         return None
     if (seconds := _seconds(text)) is not None:
-        return min(seconds, _LONGEST)
+        return min(seconds, _MAX_WAIT)
     try:
-        return min(max(0.0, parsedate_to_datetime(text).timestamp() - now), _LONGEST)
+        return min(max(0.0, parsedate_to_datetime(text).timestamp() - now), _MAX_WAIT)
     except (ValueError, TypeError, OverflowError):
         return None
 
 
 def until_reset(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds until a used up quota is filled again; None where there is some left, or nothing is said.
+    """Seconds until a used-up quota is refilled; None while some of it remains, or without such headers.
 
     Reads ``RateLimit-Remaining`` and ``-Reset`` and their ``X-`` forms, and the one ``RateLimit`` header of
     the later drafts (draft-ietf-httpapi-ratelimit-headers).
@@ -52,15 +58,15 @@ def until_reset(headers: Mapping[str, str], now: float) -> float | None:
     seconds = _seconds(reset)
     if seconds is None:
         return None
-    if seconds > _MILLISECONDS_BEGIN:
+    if seconds > _MIN_EPOCH_MS:
         seconds /= 1000
-    return min(max(0.0, seconds - now), _LONGEST) if seconds > _EPOCH_BEGINS else seconds
+    return min(max(0.0, seconds - now), _MAX_WAIT) if seconds > _MIN_EPOCH else seconds
 
 
 def _combined(value: str) -> tuple[str | None, str | None]:
     """``limit=10, remaining=0, reset=7`` (drafts 3 to 7) or ``"default";r=0;t=7`` (since draft 8)."""
-    found = dict(re.findall(r"\b(remaining|reset|r|t)\s*=\s*([\d.]+)", value.lower()))
-    return found.get("remaining", found.get("r")), found.get("reset", found.get("t"))
+    fields = dict(re.findall(r"\b(remaining|reset|r|t)\s*=\s*([\d.]+)", value.lower()))
+    return fields.get("remaining", fields.get("r")), fields.get("reset", fields.get("t"))
 
 
 def _seconds(text: str) -> float | None:
@@ -71,8 +77,8 @@ def _seconds(text: str) -> float | None:
     return seconds if 0 <= seconds < math.inf else None
 
 
-class Pace:
-    """When the next request may go, for all threads of a source together.
+class RateLimiter:
+    """When the next request may be sent, for all threads of a source together.
 
     :param per_second: requests at most; None: any number.
     """
@@ -81,18 +87,23 @@ class Pace:
         self.interval = 1 / per_second if per_second is not None else 0.0
         self._clock = clock
         self._next = 0.0
-        self._held = 0.0
+        self._resumes = 0.0
         self._lock = threading.Lock()
 
-    def take(self) -> float:
-        """Take a place in the line; returns the seconds until it is due."""
+    def reserve(self) -> float:
+        """Reserve the next turn; returns the seconds until it comes."""
         with self._lock:
             now = self._clock()
-            due = max(now, self._next, self._held)
-            self._next = due + self.interval
-            return due - now
+            turn = max(now, self._next, self._resumes)
+            self._next = turn + self.interval
+            return turn - now
 
-    def hold(self, seconds: float) -> None:
-        """Let no request go for some time: the server said so."""
+    def pause(self, seconds: float) -> None:
+        """Send nothing for some time: the server asks for it."""
         with self._lock:
-            self._held = max(self._held, self._clock() + seconds)
+            self._resumes = max(self._resumes, self._clock() + seconds)
+
+    def server_wait(self) -> float:
+        """Seconds that the server still asks to wait; the rest of a wait is that of ``per_second``."""
+        with self._lock:
+            return max(0.0, self._resumes - self._clock())

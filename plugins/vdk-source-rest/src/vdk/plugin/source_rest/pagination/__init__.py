@@ -1,1 +1,1 @@
-"""Which request comes after a page, and whether there is one."""
+"""Paging: which request comes after a page, and whether there is one."""

@@ -1,7 +1,7 @@
-"""The paginator that is not configured: found by what the first answer shows, and never by silence.
+"""The default paginator: finds the next page by what a response shows, and fails if it shows more pages in another way.
 
-Reading page 1 of many and calling it all is the worst a source can do. So an answer that looks like
-a page of more, in a way that is not known here, is an error that asks for the paginator.
+A source that reads page 1 of many as the full result loses data silently. So a response that looks like one page of
+several, in a way that ``auto`` does not know, is an error that asks for the paginator.
 """
 
 from __future__ import annotations
@@ -12,18 +12,24 @@ from typing import Any
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
-from ..extract import find
-from ..http.types import BODY, Page, Request
-from .links import links
-from .more_pages import homes_of, sign_of_more
-from .paginators import CursorPaginator, LinkHeaderPaginator, NextUrlPaginator, Paginator, is_end
+from ..extract import search
+from ..http.types import BODY_PREFIX, HttpRequest, Page
+from .more_pages import holders_of, sign_of_more_pages
+from .paginators import (
+    CursorPaginator,
+    LinkHeaderPaginator,
+    NextUrlPaginator,
+    Paginator,
+    is_end,
+    parse_link_header,
+)
 
-_URLS = (
+_URL_PATHS = (
     "next", "next_url", "nextUrl", "next_page_url", "nextLink", '"@odata.nextLink"', '"odata.nextLink"', "links.next",
     "links.next.href", "_links.next", "_links.next.href", "meta.next", "meta.next_url", "paging.next",
     "pagination.next", "pagination.next_url", "pagination.next_link", "paging.next.link", "next.href", "__next",
 )  # fmt: skip
-_TOKENS = {
+_TOKEN_PARAMS = {
     "nextPageToken": "pageToken",
     "next_page_token": "page_token",
     "next_cursor": "cursor",
@@ -34,63 +40,63 @@ _TOKENS = {
     "next_token": "next_token",
     "nextToken": "nextToken",
 }
-_AWS = {
+"""Path of a token → the parameter that it goes into."""
+_AWS_TOKEN_PARAMS = {
     "NextToken": "NextToken",
     "NextMarker": "Marker",
     "NextContinuationToken": "ContinuationToken",
     "LastEvaluatedKey": "ExclusiveStartKey",
     "LastEvaluatedTableName": "ExclusiveStartTableName",
 }
-"""These go into the body of a POST, as AWS' APIs of JSON want it."""
-
+"""These go into the body of a POST, as the JSON APIs of AWS require."""
 _RELATIVE = re.compile(r"[\w.%()'-]+\?\S+=", re.ASCII)
 """``Orders?$skiptoken=7``, as OData writes links."""
 
 
 class AutoPaginator(Paginator, tag="auto"):
-    """A ``Link`` header, a URL or a well-known token in the body; otherwise one page, if it does not look like more."""
+    """A ``Link`` header, a URL or a known token in the body; else one page, unless it looks like one of several."""
 
-    def next(self, request: Request, page: Page) -> Request | None:
-        found = _detected(request, page)
-        if found is not None:
-            return found.next(request, page)
-        if page.number == 1 and (sign := sign_of_more(page)):
+    def next(self, request: HttpRequest, page: Page) -> HttpRequest | None:
+        detected = _detect(request, page)
+        if detected is not None:
+            return detected.next(request, page)
+        if page.number == 1 and (sign := sign_of_more_pages(page)):
             raise ConfigurationError(
-                f"the answer looks like one page of several ({sign}), and how to ask for the next cannot be told from "
-                'it: name the paginator, or say paginator = { type = "none" } if this is all'
+                f"the response looks like one page of several ({sign}), and does not show how to request the next one. "
+                'Name the paginator, as in paginator = { type = "page" }, or set paginator = { type = "none" } if this '
+                "is the full result"
             )
         return None
 
 
-def _detected(request: Request, page: Page) -> Paginator | None:
-    if "next" in links(page.response.headers.get("link", "")):
+def _detect(request: HttpRequest, page: Page) -> Paginator | None:
+    if "next" in parse_link_header(page.response.headers.get("link", "")):
         return LinkHeaderPaginator()
     if not isinstance(page.body, Mapping):
         return None
-    homes = list(homes_of(page))
-    for prefix, home in homes:
-        for path in _URLS:
-            if _is_link(find(path, home)):
+    holders = list(holders_of(page))
+    for prefix, holder in holders:
+        for path in _URL_PATHS:
+            if _is_link(search(path, holder)):
                 return NextUrlPaginator(path=prefix + path)
-    for prefix, home in homes:
-        if (found := _token(request, home, prefix)) is not None:
-            return found
+    for prefix, holder in holders:
+        if (paginator := _token_paginator(request, holder, prefix)) is not None:
+            return paginator
     return None
 
 
-def _token(request: Request, home: Mapping[str, Any], prefix: str) -> Paginator | None:
-    """A token with a well-known name in an object. One of AWS may be an object itself, for a body only."""
-    for path, param in _TOKENS.items():
-        if _is_token(find(path, home)):
+def _token_paginator(request: HttpRequest, holder: Mapping[str, Any], prefix: str) -> Paginator | None:
+    """The paginator for a token with a well-known name. A token of AWS may be an object itself, for a body only."""
+    for path, param in _TOKEN_PARAMS.items():
+        if _is_token(search(path, holder)):
             return CursorPaginator(path=prefix + path, param=param)
-    posted = BODY if request.body is not None else ""
-    for name, param in _AWS.items():
-        token = home.get(name)
+    posted = BODY_PREFIX if request.body is not None else ""
+    for name, param in _AWS_TOKEN_PARAMS.items():
+        token = holder.get(name)
         if _is_token(token) or (posted and token and isinstance(token, Mapping)):
             return CursorPaginator(path=prefix + name, param=posted + param)
-    if home.get("IsTruncated") is True and _is_token(
-        home.get("Marker")
-    ):  # as IAM; S3 repeats the marker of the request
+    # as IAM has it; S3 repeats the marker of the request
+    if holder.get("IsTruncated") is True and _is_token(holder.get("Marker")):
         return CursorPaginator(path=f"{prefix}Marker", param=f"{posted}Marker", more_path=f"{prefix}IsTruncated")
     return None
 

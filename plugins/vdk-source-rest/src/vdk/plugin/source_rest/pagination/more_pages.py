@@ -1,43 +1,70 @@
-"""Signs in an answer that there is more than it holds.
+"""Signs of more pages: fields and headers which show that a response is not the full result.
 
 Names are compared by their words: ``nextRecordsUrl`` (Salesforce), ``next_page`` (Asana) and ``@odata.nextLink`` all
-have the word "next". Records are not looked into, since their fields say nothing of pages.
+have the word "next". Records are not searched, since their fields describe no pages.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from vdk.plugin.datasource_base.parts import whole_number
+from vdk.plugin.datasource_base.parts import HugeNumber, whole_number
 
-from ..envelopes import quote_path, words
+from ..envelopes import quote_path, words_of
 from ..http.types import Page
 from .paginators import is_end
 
-_MORE = {"more", "truncated"}
-_ENDS = {"done", "last", "is last", "is last page", "last page", "complete", "is complete", "completed"}
-_TOTALS = {
+_MORE_WORDS = {"more", "truncated"}
+_END_NAMES = {"done", "last", "is last", "is last page", "last page", "complete", "is complete", "completed"}
+_TOTAL_NAMES = {
     "total", "count", "num found", "total found", "total value",
-    *(f"total {one}" for one in ("count", "size", "items", "results", "records", "hits")),
+    *(f"total {noun}" for noun in ("count", "size", "items", "results", "records", "hits")),
 }  # fmt: skip
-_PAGES = {"total pages", "pages", "last page", "page count", "num pages"}
-_TOKENS = {"cursor", "offset", "after", "continuation", "continuation token", "resumption token", "marker", "bookmark"}
-_ECHOED = {"offset"}
-"""A number there repeats what was asked for."""
+_PAGE_COUNT_NAMES = {"total pages", "pages", "last page", "page count", "num pages"}
+_TOKEN_NAMES = {
+    "cursor", "offset", "after", "continuation", "continuation token", "resumption token", "marker", "bookmark",
+}  # fmt: skip
+_ECHOED_NAMES = {"offset"}
+"""A number with such a name repeats the one that was requested."""
 _ENVELOPE = re.compile(r"meta|pag|data|result|response|hits|info|list")
-"""Where totals are those of the answer; elsewhere they may be of a part of it, such as a facet's."""
-_DEPTH = 5
-_PLACE = 200
-"""Characters of a place that are kept: it is looked at for every field there."""
-_HOMES = 5
-_RANGE = re.compile(r"[^/]*/(\d+)")
+"""The objects whose totals are those of the response; elsewhere they may be of a part of it, such as a facet's."""
+_MAX_DEPTH = 5
+_MAX_PATH = 200
+"""Characters of a path that are kept: it is searched for every field below it."""
+_MAX_HOLDERS = 5
+_CONTENT_RANGE = re.compile(r"[^/]*/(\d+)")
+_POSITIVE = re.compile(r"\+?[0-9]+(\.[0-9]+)?(e\+?[0-9]+)?", re.IGNORECASE)
 
 
-def sign_of_more(page: Page) -> str | None:
-    """The first sign there is, in words; None: the answer looks like all there is."""
+def sign_of_more_pages(page: Page) -> str | None:
+    """The first sign, in words; None: the response looks like the full result."""
     return _in_headers(page) or next(_in_body(page, page.body, "", 1), None)
+
+
+def holders_of(page: Page) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The objects that may name the next page: the response, and those around the list of records.
+
+    Each with its path before a name: ``""``, ``"d."``.
+    """
+    holder: Any = page.body
+    path = _path_to(page.source, holder, _MAX_HOLDERS) or ()
+    for level in range(max(1, len(path))):
+        if isinstance(holder, Mapping):
+            yield "".join(f"{quote_path((name,))}." for name in path[:level]), holder
+            holder = holder[path[level]] if path else None
+
+
+def _path_to(source: Sequence[Any], holder: Any, levels: int) -> tuple[str, ...] | None:
+    """The names that lead to the very list that holds the records."""
+    for name, value in holder.items() if isinstance(holder, Mapping) else ():
+        if value is source:
+            return (name,)
+        if levels > 1 and (rest := _path_to(source, value, levels - 1)) is not None:
+            return (name, *rest)
+    return None
 
 
 def _in_headers(page: Page) -> str | None:
@@ -46,96 +73,81 @@ def _in_headers(page: Page) -> str | None:
         return "its status is 206 Partial Content"
     if headers.get("x-next-page"):
         return f"the header X-Next-Page is {headers['x-next-page']!r:.40}"
-    counted = _RANGE.fullmatch(headers.get("content-range", ""))
+    content_range = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
     totals = {name: headers.get(name.lower(), "") for name in ("X-Total-Count", "X-Total")}
-    totals["Content-Range"] = counted[1] if counted else ""
+    totals["Content-Range"] = content_range[1] if content_range else ""
     for name, total in totals.items():
-        if _number(total) > page.count:
-            return f"the header {name} is {headers[name.lower()]}, and it has {page.count} records"
+        if _exceeds(total, page.count):
+            return f"the header {name} is {headers[name.lower()]:.40}, and it has {page.count} records"
     return None
 
 
-def homes_of(page: Page) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The objects that may say where the next page is: the answer, and those around the list of records.
-
-    Each with its path in front of a name: ``""``, ``"d."``.
-    """
-    here: Any = page.body
-    path = _way_to(page.source, here, _HOMES) or ()
-    for level in range(max(1, len(path))):
-        if isinstance(here, Mapping):
-            yield "".join(f"{quote_path((name,))}." for name in path[:level]), here
-            here = here[path[level]] if path else None
-
-
-def _way_to(source: Sequence[Any], here: Any, levels: int) -> tuple[str, ...] | None:
-    """The names that lead to the very list that holds the records."""
-    for name, value in here.items() if isinstance(here, Mapping) else ():
-        if value is source:
-            return (name,)
-        if levels > 1 and (rest := _way_to(source, value, levels - 1)) is not None:
-            return (name, *rest)
-    return None
-
-
-def _in_body(page: Page, found: Any, place: str, depth: int) -> Iterator[str]:
-    if not isinstance(found, Mapping) or depth > _DEPTH or _is_record(found, page):
+def _in_body(page: Page, value: Any, path: str, depth: int) -> Iterator[str]:
+    if not isinstance(value, Mapping) or depth > _MAX_DEPTH or _is_record(value, page):
         return
-    counts = not place or _ENVELOPE.search(place.lower()) or any(value is page.source for value in found.values())
-    for name, value in found.items():
-        named, where = words(name), f"{place}.{name}" if place else name
-        if isinstance(value, Mapping):
-            yield from _in_object(page, value, named, where, depth)
-        elif _says_more(named, value):
-            yield f"{where} is {str(value).lower() if isinstance(value, bool) else repr(value):.40}"
-        elif counts:
-            yield from _counts_more(named, value, where, page.count)
+    has_totals = not path or _ENVELOPE.search(path.lower()) or any(inner is page.source for inner in value.values())
+    for name, inner in value.items():
+        words, inner_path = words_of(name), f"{path}.{name}" if path else name
+        if isinstance(inner, Mapping):
+            yield from _in_object(page, inner, words, inner_path, depth)
+        elif _shows_more(words, inner):
+            yield f"{inner_path} is {str(inner).lower() if isinstance(inner, bool) else repr(inner):.40}"
+        elif has_totals:
+            yield from _counts_more(words, inner, inner_path, page.count)
 
 
-def _in_object(page: Page, value: Mapping[str, Any], named: str, where: str, depth: int) -> Iterator[str]:
-    """An object called as the next page, a last key or a total is, or one that may hold more of the answer."""
-    if "next" in named.split():
-        yield from (f"{where}.{key} is {one!r:.40}" for key, one in value.items() if _leads_on(one))
-    elif named.startswith("last evaluated") and value:
-        yield f"{where} is {dict(value)!r:.40}"
-    elif named == "total":
-        yield from _counts_more("total value", value.get("value"), f"{where}.value", page.count)
+def _in_object(page: Page, value: Mapping[str, Any], words: str, path: str, depth: int) -> Iterator[str]:
+    """An object whose name is that of a next page, a last key or a total, or that may contain other fields."""
+    if "next" in words.split():
+        yield from (f"{path}.{name} is {inner!r:.40}" for name, inner in value.items() if _is_token(inner))
+    elif words.startswith("last evaluated") and value:
+        yield f"{path} is {dict(value)!r:.40}"
+    elif words == "total":
+        yield from _counts_more("total value", value.get("value"), f"{path}.value", page.count)
     else:
-        yield from _in_body(page, value, where[:_PLACE], depth + 1)
+        yield from _in_body(page, value, path[:_MAX_PATH], depth + 1)
 
 
-def _is_record(found: Mapping[str, Any], page: Page) -> bool:
-    """An answer that was taken for a record since it holds no other may still be a page, of plain values."""
-    is_one = any(found is record for record in page.records[:1])
-    return is_one and not (found is page.body and any(isinstance(value, list) for value in found.values()))
+def _is_record(value: Mapping[str, Any], page: Page) -> bool:
+    """A response that was read as a record, since it contains no other, may still be a page of plain values."""
+    is_only_record = any(value is record for record in page.records[:1])
+    return is_only_record and not (value is page.body and any(isinstance(inner, list) for inner in value.values()))
 
 
-def _leads_on(value: Any) -> bool:
+def _is_token(value: Any) -> bool:
     return isinstance(value, (str, int)) and not isinstance(value, bool) and not is_end(value)
 
 
-def _says_more(named: str, value: Any) -> bool:
-    each = set(named.split())
-    if "next" in each or named.startswith("last evaluated"):
-        return _leads_on(value) or value is True
-    if each & _MORE:
+def _shows_more(words: str, value: Any) -> bool:
+    each = set(words.split())
+    if "next" in each or words.startswith("last evaluated"):
+        return _is_token(value) or value is True
+    if each & _MORE_WORDS:
         return value is True or str(value).lower() == "true"
-    if named in _ENDS:
+    if words in _END_NAMES:
         return value is False or str(value).lower() == "false"
     is_number = isinstance(value, int) or (isinstance(value, str) and value.isdigit())
-    return named in _TOKENS and _leads_on(value) and not (is_number and named in _ECHOED)
+    return words in _TOKEN_NAMES and _is_token(value) and not (is_number and words in _ECHOED_NAMES)
 
 
-def _counts_more(named: str, value: Any, where: str, count: int) -> Iterator[str]:
-    if named in _PAGES and _number(value) > 1:
-        yield f"{where} is {value}"
-    elif named in _TOTALS and _number(value) > count:
-        yield f"{where} is {value}, and it has {count} records"
+def _counts_more(words: str, value: Any, path: str, count: int) -> Iterator[str]:
+    if words in _PAGE_COUNT_NAMES and _exceeds(value, 1):
+        yield f"{path} is {value!s:.40}"
+    elif words in _TOTAL_NAMES and _exceeds(value, count):
+        yield f"{path} is {value!s:.40}, and it has {count} records"
 
 
-def _number(value: Any) -> int:
-    """A whole number, maybe in a text; 0 for what is none."""
+def _exceeds(value: Any, count: int) -> bool:
+    """Whether a total, maybe in a text, is above a count; one that is too large to convert is, other values are not."""
     try:
-        return whole_number(value)
+        return whole_number(value) > count
     except ValueError:
-        return 0
+        return _is_huge(value)
+
+
+def _is_huge(value: Any) -> bool:
+    """Whether a value is a positive number with more digits than ``whole_number`` converts."""
+    text = value.text if isinstance(value, HugeNumber) else value
+    if isinstance(text, str):
+        return _POSITIVE.fullmatch(text.strip()) is not None and float(text) == math.inf
+    return isinstance(text, float) and text == math.inf

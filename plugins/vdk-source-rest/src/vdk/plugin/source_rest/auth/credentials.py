@@ -1,0 +1,162 @@
+"""The kinds of credentials: their options, and what puts those that never change on a request."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import msgspec
+import requests
+from msgspec import Meta
+from requests.auth import AuthBase
+
+from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceConfig, Secret
+
+from ..http.urls import Origin, mask_url
+
+_SET_BY_OPTION = {
+    "grant_type": 'it follows from auth.type, "oauth2_client_credentials" or "oauth2_refresh_token"',
+    "client_id": "set auth.client_id",
+    "client_secret": "set auth.client_secret",
+    "refresh_token": 'set auth.type = "oauth2_refresh_token" and auth.refresh_token',
+    "scope": 'set auth.scopes, as in scopes = ["read"]',
+}
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+
+class NoAuth(DataSourceConfig, tag_field="type", tag="none"):
+    """No credentials."""
+
+
+class BasicAuth(DataSourceConfig, tag_field="type", tag="basic"):
+    """A user name and a password (RFC 7617)."""
+
+    username: Annotated[str, Meta(description="the user's name")]
+    password: Annotated[Secret, Meta(description="the password")] = Secret("")
+
+
+class BearerAuth(DataSourceConfig, tag_field="type", tag="bearer"):
+    """A token in the ``Authorization`` header (RFC 6750)."""
+
+    token: Annotated[Secret, Meta(description="the token")]
+    scheme: Annotated[str, Meta(description="the word before the token")] = "Bearer"
+
+
+class ApiKeyAuth(DataSourceConfig, tag_field="type", tag="api_key"):
+    """A key in a header, in the query or in a cookie."""
+
+    name: Annotated[str, Meta(min_length=1, description="the name of the header, parameter or cookie")]
+    value: Annotated[Secret, Meta(description="the key")]
+    in_: Annotated[Literal["header", "query", "cookie"], Meta(description="the place of the key")] = msgspec.field(
+        default="header", name="in"
+    )
+
+
+class _OAuth2Options(DataSourceConfig):
+    """The options of both grants."""
+
+    token_url: Annotated[
+        str, Meta(min_length=1, description="the URL that issues tokens; the client's secret goes there only")
+    ]
+    client_id: Annotated[str, Meta(description="the client's id")]
+    client_secret: Annotated[Secret | None, Meta(description="the client's secret")] = None
+    client_auth: Annotated[
+        Literal["basic", "body"], Meta(description="how the client logs in: basic, or in the body of the request")
+    ] = "basic"
+    scopes: Annotated[list[str], Meta(description="the scopes to request")] = msgspec.field(default_factory=list)
+    extra: Annotated[dict[str, str], Meta(description="further parameters, such as audience")] = msgspec.field(
+        default_factory=dict
+    )
+
+
+class OAuth2ClientCredentials(_OAuth2Options, tag_field="type", tag="oauth2_client_credentials"):
+    """OAuth 2.0 for programs that act for themselves (RFC 6749, section 4.4)."""
+
+
+class OAuth2RefreshToken(_OAuth2Options, tag_field="type", tag="oauth2_refresh_token"):
+    """OAuth 2.0 with a refresh token that a person once obtained (RFC 6749, section 6)."""
+
+    refresh_token: Annotated[Secret, Meta(description="the refresh token")]
+    token_file: Annotated[
+        Path | None,
+        Meta(
+            description="the file for the refresh token that the server issues in place of the configured one. "
+            "Default: a file in the user's state folder"
+        ),
+    ] = None
+
+
+AuthConfig = NoAuth | BasicAuth | BearerAuth | ApiKeyAuth | OAuth2ClientCredentials | OAuth2RefreshToken
+
+
+def check_auth(auth: AuthConfig) -> None:
+    """Raise ``ConfigurationError`` for a token URL that secrets may not go to, and for doubled parameters."""
+    if not isinstance(auth, (OAuth2ClientCredentials, OAuth2RefreshToken)):
+        return
+    for name in auth.extra:
+        if (instead := _SET_BY_OPTION.get(name)) is not None:
+            raise ConfigurationError(f"auth.extra.{name}: the source sets {name} itself; {instead}")
+    try:
+        origin = Origin.of(auth.token_url)
+    except ValueError as error:
+        raise ConfigurationError(f"auth.token_url: {mask_url(auth.token_url)!r}: {error}") from None
+    if origin.scheme != "https" and origin.host not in _LOOPBACK:
+        raise ConfigurationError(
+            f"auth.token_url: {mask_url(auth.token_url)} is not https, and secrets are sent there (RFC 6749, section "
+            f'3.2). Set token_url = "https://{origin.host}/..."'
+        )
+
+
+class Basic(AuthBase):
+    """``Authorization: Basic``, in UTF-8 (RFC 7617, section 2.1)."""
+
+    def __init__(self, config: BasicAuth) -> None:
+        pair = f"{config.username}:{config.password.reveal()}"
+        self._value = f"Basic {b64encode(pair.encode()).decode()}"
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._value
+        return request
+
+    def secrets(self) -> list[str]:
+        return [self._value.removeprefix("Basic ")]
+
+
+class Bearer(AuthBase):
+    """``Authorization: Bearer``."""
+
+    def __init__(self, config: BearerAuth) -> None:
+        self._value = f"{config.scheme} {config.token.reveal()}".strip()
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._value
+        return request
+
+
+class ApiKey(AuthBase):
+    """A key in a header, a parameter or a cookie."""
+
+    def __init__(self, config: ApiKeyAuth) -> None:
+        self._name, self._key, self._in = config.name, config.value.reveal(), config.in_
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._in == "header":
+            request.headers[self._name] = self._key
+        elif self._in == "query":
+            request.url = self._with_parameter(request.url or "")
+        else:
+            cookies = [request.headers.get("Cookie", ""), f"{self._name}={self._key}"]
+            request.headers["Cookie"] = "; ".join(filter(None, cookies))
+        return request
+
+    def _with_parameter(self, url: str) -> str:
+        """The URL with the key, once: a next link may contain it already, or an empty one."""
+        parts = urlsplit(url)
+        pairs = parse_qsl(parts.query, keep_blank_values=True)
+        if not any(name == self._name for name, _ in pairs):
+            own = urlencode({self._name: self._key})
+            return urlunsplit(parts._replace(query=f"{parts.query}&{own}" if parts.query else own))
+        others = [pair for pair in pairs if pair[0] != self._name]
+        return urlunsplit(parts._replace(query=urlencode([*others, (self._name, self._key)])))
