@@ -63,17 +63,27 @@ def config(ctx: click.Context, name: str, output: str) -> None:
     type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
     help="Write what happened, stream by stream, to this file as JSON.",
 )
+@click.option(
+    "--follow",
+    metavar="DURATION",
+    help='Read every flow again after this time ("5s"), until SIGTERM or Ctrl-C.',
+)
 @OUTPUT
 @click.pass_context
-def run(ctx: click.Context, flow: Path, summary: Path | None, output: str) -> None:
+def run(ctx: click.Context, flow: Path, summary: Path | None, follow: str | None, output: str) -> None:
+    from ..contract import Duration
     from .environment import run_in_job
     from .flow_job import run_single
 
     console = console_of(ctx)
     ended: list[RunSummary] = []
+    try:
+        every = Duration.parse(follow) if follow is not None else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--follow") from None
 
     def step(job_input: IJobInput) -> None:
-        run_in_job(job_input, flow, summary=summary, on_summary=ended.append, draw=console.draws)
+        run_in_job(job_input, flow, summary=summary, on_summary=ended.append, draw=console.draws, follow=every)
 
     try:
         run_single(ctx.obj, flow, step)

@@ -16,7 +16,7 @@ from vdk.internal.core.errors import ResolvableBy
 from vdk.internal.core.statestore import CommonStoreKeys
 from vdk.internal.util.utils import parse_config_sequence
 
-from ..contract import ConfigurationError, FlowFailedError
+from ..contract import ConfigurationError, Duration, FlowFailedError
 from ..parts import Destination, Registry
 from ..parts.flow_file import DestinationEntry
 from ..parts.local_state import LocalFileStore, StateStore
@@ -65,14 +65,16 @@ def run_in_job(
     summary: Path | None = None,
     on_summary: Callable[[RunSummary], None] | None = None,
     draw: bool | None = None,
+    follow: Duration | None = None,
 ) -> RunSummary:
     """Run flows inside a VDK job; errors are classified the way VDK reports them.
 
     :param on_summary: gets the summary however the run ends; default: it is logged.
     :param draw: whether running streams are drawn; default: where standard error is a terminal.
+    :param follow: every flow follows its source; default: as the flows say.
     """
     surroundings = environment_of(job_input)
-    surroundings.draw = draw
+    surroundings.draw, surroundings.follow = draw, follow
     surroundings.on_summary = on_summary or surroundings.on_summary
     try:
         return execute(flow, surroundings, summary=summary)

@@ -60,13 +60,16 @@ class Progress:
         log.log(level, "%s.%s: reading into %s.%s", report.source, report.stream, report.destination, report.table)
 
     def _run(self) -> None:
+        logged: dict[int, int] = {}  # rows of those that follow: nothing is logged of a quiet one
         while not self._end.wait(self._seconds):
             running = [one for one in list(self._reports) if one.status == "running"]
             if self._live is not None:
                 self._draw(self._live, running)
             else:
                 for report in running:
-                    log.info("%s", line(report))
+                    if "rounds" not in report.counters or logged.get(id(report)) != report.rows_read:
+                        log.info("%s", line(report))
+                    logged[id(report)] = report.rows_read
 
     def _draw(self, live: Live, running: list[StreamReport]) -> None:
         """The running streams; of one that ended its log line stays above them."""

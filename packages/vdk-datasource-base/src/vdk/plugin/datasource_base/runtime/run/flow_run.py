@@ -64,6 +64,16 @@ class FlowRun:
             self.flow.interruption.begin()
             raise
 
+    @property
+    def streams(self) -> Sequence[StreamRun]:
+        return self._runs
+
+    def begin_round(self) -> Sequence[StreamRun]:
+        """Make the streams ready for ``run`` to read them once more."""
+        self._runs = [run.next_round() for run in self._runs]
+        self._ending.clear()
+        return self._runs
+
     def end(self, why: str = "the flow ended before this stream") -> None:
         """Disconnect the source, and tell of the streams that have not ended that they will not. Idempotent."""
         self.stop_the_rest(why)
@@ -218,7 +228,8 @@ class FlowRun:
             report.end("stopped", str(run.error) or "the run was stopped")
         else:
             report.end("failed", self.flow.redact(told_of(run.error)))
-        log.info(
+        log.log(
+            logging.DEBUG if report.is_round and report.error is None else logging.INFO,
             "%s.%s: %s, %d rows read, %d landed in %s.%s, %.1f s",
             report.source, report.stream, report.status, report.rows_read, report.rows_landed,
             report.destination, report.table, report.seconds,

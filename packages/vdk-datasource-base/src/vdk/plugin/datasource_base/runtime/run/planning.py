@@ -134,7 +134,7 @@ class Planning:
         report, mine = taken
         try:
             schema = self._flow.retrying(stream.schema)
-            incremental = _is_incremental(stream, schema, mine)
+            incremental = is_incremental(stream, schema, mine)
         except Exception as error:
             self._refused(report, error)
             return None
@@ -210,7 +210,7 @@ class Planning:
             )  # fmt: skip
 
 
-def _is_incremental(stream: DataSourceStream, schema: StreamSchema | None, stored: Mapping[str, StoredState]) -> bool:
+def is_incremental(stream: DataSourceStream, schema: StreamSchema | None, stored: Mapping[str, StoredState]) -> bool:
     """Whether a stream is read incrementally: by its own word, its cursor, or a stored state of it.
 
     A state that was reset is no sign: the stream may have lost its cursor since.

@@ -61,7 +61,7 @@ class StreamRun:
         self._specs: dict[str, TableSpec] = {}
         self.metadata_seen: set[str] = set()  # of the metadata columns, those that a payload had
         self._publication: Publication | None = None
-        self._landed_anything = self._begun = False
+        self._landed_anything = self._begun = self._warned_of_metadata = False
         self._shared = 0  # stagings of several partitions
         self._tally = Tally(report, Tolerance.parse(plan.options.max_rejected))
         self._lock = threading.Lock()
@@ -86,6 +86,15 @@ class StreamRun:
     def fail(self, error: BaseException) -> None:
         with self._lock:
             self.error = self.error or error
+
+    def next_round(self) -> StreamRun:
+        """The stream, ready to be read once more from the states that are stored by now, with a report of its own."""
+        report = StreamReport(self.report.source, self.report.destination, self.plan.name, self.plan.table)
+        run = StreamRun(self.plan, report, self.writer, self.stored, self._claims, self._retrying, self._on_stored)
+        # nothing is staged, the table is there, and what was said once is enough
+        run._begun, run._landed_anything, run._warned_of_metadata = self._begun, True, self._warned_of_metadata
+        report.is_round = True
+        return run
 
     # What follows runs in the writer's thread, as work on the destination.
 
@@ -290,7 +299,8 @@ class StreamRun:
     def finish(self, destination: Destination) -> None:
         """Every partition is read: make a replaced table visible, or see that an empty table exists."""
         self._retrying(lambda: self._finish(destination), what=f"destination {self.report.destination!r}")
-        if self.report.rows_read:
+        if self.report.rows_read and not self._warned_of_metadata:
+            self._warned_of_metadata = True
             warn_of_metadata(self.plan, self.metadata_seen)
 
     def _finish(self, destination: Destination) -> None:
