@@ -73,12 +73,13 @@ class MessageColumns:
     def payloads(self, messages: Sequence[Message], state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         """A chunk in one payload of each kind; the last one carries the state."""
         columns, errors = self._decoded(messages)
-        found = list(self._kinds(messages, columns, errors))
-        for position, (data, kind) in enumerate(found, 1):
-            last = position == len(found)
-            yield DataSourcePayload(data, state=state if last else None, kind=kind)
-        if not found:
-            yield DataSourcePayload(None, state=state)
+        parts = list(self._kinds(messages, columns, errors)) or [(None, "rows")]
+        for data, kind in parts[:-1]:
+            yield DataSourcePayload(data, kind=kind)
+        data, kind = parts[-1]
+        superseded = len(messages) - len(errors) - sum(part.num_rows for part, _ in parts if _is_batch(part))
+        counts = {"count:messages_superseded": superseded} if superseded else {}
+        yield DataSourcePayload(data, counts, state, kind=kind)
 
     def _kinds(
         self, messages: Sequence[Message], columns: dict[str, pa.Array], errors: dict[int, BadMessage]
@@ -184,6 +185,10 @@ class BadMessage(msgspec.Struct):
     part: str
     reason: str
     schema_id: int | None = None
+
+
+def _is_batch(data: Any) -> bool:
+    return isinstance(data, pa.RecordBatch)
 
 
 def _add(errors: dict[int, BadMessage], decoded: Decoded, part: str) -> None:

@@ -25,6 +25,7 @@ from .config import KafkaConfig
 from .decoding.registry import Schemas
 from .messages import MessageColumns
 from .offsets import Position, check_not_beyond, check_topic, find_bounds, position_of
+from .process import PerProcess
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +36,11 @@ POLL_SECONDS = 0.25
 """How long the client is waited for at a time: the runtime stops a reading between two payloads."""
 
 
-class RateLimit:
+class RateLimit(PerProcess):
     """A limit of messages a second that the partitions of a source share within a process."""
 
     def __init__(self, per_second: int | None) -> None:
+        super().__init__(per_second)
         self._per_second = per_second
         self._free_at = 0.0
         self._lock = threading.Lock()
@@ -51,9 +53,6 @@ class RateLimit:
             now = time.monotonic()
             self._free_at = max(self._free_at, now) + messages / self._per_second
             return self._free_at - now
-
-    def __reduce__(self) -> tuple[type[RateLimit], tuple[int | None]]:
-        return RateLimit, (self._per_second,)  # a lock cannot be pickled, so another process has a limit of its own
 
 
 class TopicPartitionReader(BoundedPartition):
@@ -102,8 +101,12 @@ class TopicPartitionReader(BoundedPartition):
         return Position(offset=max(until, begin), topic_id=topic_id, partitions=partitions).dump()
 
     def share(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> float | None:
-        last = Position.load(end).offset
-        return min(1.0, Position.load(state).offset / last) if last else 1.0
+        """Offsets begin far above 0 where old messages were deleted, so the way begins where this topic does."""
+        if self._begin is None:
+            return None
+        length = Position.load(end).offset - self._begin
+        done = Position.load(state).offset - self._begin if state else 0
+        return max(0.0, min(1.0, done / length)) if length > 0 else 1.0
 
     def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
         target = Position.load(end if end is not None else self.end(state))
@@ -130,7 +133,9 @@ class TopicPartitionReader(BoundedPartition):
         elif position is not None and not self._held_back:
             return
         yield DataSourcePayload(
-            None, {"count:messages_held_back": self._held_back} if self._held_back else {}, target.dump()
+            None,
+            {"count:messages_held_back": self._held_back} if self._held_back else {},
+            target.dump() if position != target else None,  # what is stored already costs no commit
         )
 
     def _first_offset(self) -> int:

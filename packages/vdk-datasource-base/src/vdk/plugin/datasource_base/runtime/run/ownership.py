@@ -68,6 +68,7 @@ class Claims:
             for other in owners:
                 if other != owner:
                     _check_shared(plan, table, mode, other, *owners[other])
+                    _check_needs(plan, table, other)
             if mode == "upsert" and owner not in owners and owners:
                 log.warning(
                     "%s: streams %r and %r land in one table, %r: a row of one replaces a row of the other that has "
@@ -83,6 +84,15 @@ class Claims:
                 one != (plan.where, plan.source_id, plan.name)
                 for one in self._tables.get(self._key(destination, table), {})
             )
+
+
+def _check_needs(plan: StreamPlan, table: str, other: Owner) -> None:
+    """Refuse to share a table with rows that could not be distinguished there from those of another stream."""
+    if plan.stream.sharing_needs is not None:
+        raise ConfigurationError(
+            f"{plan.where}: streams {other[2]!r} and {plan.name!r} share table {table!r}, and rows of the one can "
+            f"replace rows of the other; {plan.stream.sharing_needs}"
+        )
 
 
 def _check_shared(
