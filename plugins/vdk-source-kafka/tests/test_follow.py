@@ -19,8 +19,7 @@ import duckdb
 import msgspec
 import pytest
 
-from support import Broker
-from test_outages import KILLS, flow_of, landed
+from support import KILLS, Broker, flow_of, landed
 from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.datasource_base.testing.faults import injected, run_killed
 
