@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
 import noida_db  # type: ignore[import-untyped]
 import pyarrow as pa
@@ -28,6 +29,8 @@ from vdk.plugin.source_kafka.source import KafkaSource
 BINARY = Path(noida_db.__file__).with_name("noida-db")
 SECONDS = 30
 _names = itertools.count(1)
+KILLS = int(os.environ.get("VDK_SOURCE_KAFKA_KILLS", "10"))
+"""Kills at random instants: a handful in the suite, 200 in a night."""
 
 
 class Broker:
@@ -203,3 +206,17 @@ def offsets(states: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
 def without_facts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows without the columns that this source adds."""
     return [{name: value for name, value in row.items() if not name.startswith("_kafka_")} for row in rows]
+
+
+def flow_of(broker: Broker, topic: str, folder: Path, **config: Any) -> dict[str, Any]:
+    given = {"bootstrap_servers": broker.address, "topics": [topic], "timeout": "10s", **config}
+    return {
+        "sources": {"kafka": {"name": "kafka", "config": given}},
+        "destinations": {"lake": {"method": "arrow", "target": f"duckdb:///{folder}/lake.duckdb"}},
+        "flows": [{"from": "kafka", "to": "lake", "batch_rows": 500, "write_mode": "append"}],
+    }
+
+
+def landed(topic: str, folder: Path) -> list[int]:
+    with duckdb.connect(str(folder / "lake.duckdb")) as lake:
+        return [number for (number,) in lake.execute(f'SELECT id FROM "{topic}" ORDER BY id').fetchall()]

@@ -137,7 +137,7 @@ def test_refused_credentials_end_a_reading_at_once(
     broker.send(topic, {"id": 1})
     part = partition_of(source(topic, timeout="10m"))
     monkeypatch.setattr(FailureWatch, "refused", lambda _: AuthenticationError("refused"))
-    monkeypatch.setattr("vdk.plugin.source_kafka.partition._Reading._chunk", lambda *_: ([], False))
+    monkeypatch.setattr("vdk.plugin.source_kafka.partition._Reading._chunk", lambda *_: (None, False))
     with pytest.raises(AuthenticationError, match="refused"):
         list(part.read({}))
 

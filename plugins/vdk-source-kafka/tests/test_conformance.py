@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import pytest
 
 from support import Broker, config_of
-from vdk.plugin.datasource_base.testing import DataSourceConformance, PartitionConformance
+from vdk.plugin.datasource_base.testing import DataSourceConformance, LogConformance, LogEditor, PartitionConformance
 from vdk.plugin.source_kafka.source import KafkaSource
 
 Make = Callable[[], KafkaSource]
@@ -38,10 +38,25 @@ class Case(DataSourceConformance, PartitionConformance):
         return lambda: KafkaSource(config_of(broker.address, "no-such-topic", **self.options))
 
 
-class TestLog(Case):
+class Appending(LogEditor):
+    """Sends messages to the partitions of a topic by turns."""
+
+    def __init__(self, broker: Broker, topic: str) -> None:
+        self._broker, self.stream = broker, topic
+
+    def append(self, numbers: Sequence[int]) -> None:
+        for partition in range(3):
+            self._broker.send(self.stream, *({"id": n} for n in numbers if n % 3 == partition), partition=partition)
+
+
+class TestLog(Case, LogConformance):
     """Each message is a row."""
 
     options: ClassVar[dict[str, Any]] = {"columns": ["key", "headers"]}
+
+    @pytest.fixture
+    def log(self, broker: Broker, topics: list[str]) -> LogEditor:
+        return Appending(broker, topics[0])
 
 
 class TestTable(Case):

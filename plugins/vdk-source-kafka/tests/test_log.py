@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import pickle
 import time
+from pathlib import Path
 
+import duckdb
 import pytest
 
-from support import Broker, MakeSource, offsets, partition_of, read_partition, read_topic, without_facts
-from vdk.plugin.datasource_base import ConfigurationError, StateError
+from support import Broker, MakeSource, flow_of, offsets, partition_of, read_partition, read_topic, without_facts
+from vdk.plugin.datasource_base import ConfigurationError, StateError, run_flows
 
 
 def test_every_message_is_a_row_with_its_place(broker: Broker, source: MakeSource) -> None:
@@ -204,6 +206,52 @@ def test_a_reading_between_two_states_can_be_repeated(broker: Broker, source: Ma
     assert part.share({"v": 1, "offset": 1, "topic_id": None, "partitions": 1}, end) == 0.5
     with pytest.raises(StateError, match="the end 2 lies before the state 3"):
         read_partition(part, {"v": 1, "offset": 3, "topic_id": None, "partitions": 1}, end)
+
+
+def test_the_share_that_is_done_counts_from_the_oldest_message_that_is_kept(broker: Broker, source: MakeSource) -> None:
+    """Offsets of an old topic begin far above 0: half of what is there is half."""
+    topic = broker.topic()
+    broker.send(topic, *({"id": number} for number in range(100)))
+    broker.delete_records(topic, 90)
+    part = partition_of(source(topic))
+    end = part.end({})
+    shares = [part.share({**end, "offset": offset}, end) for offset in (90, 95, 100)]
+    assert shares == [0.0, 0.5, 1.0]
+    assert part.share({}, end) == 0.0
+    assert part.share({**end, "offset": 40}, end) == 0.0, "a state that retention has passed"
+    assert part.share({}, {**end, "offset": 90}) == 1.0, "there is nothing to read"
+
+
+@pytest.mark.parametrize("mode", ["log", "table"])
+def test_topics_that_share_a_table_need_the_topic_as_a_column(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Their partitions and offsets are the same, so the rows of one topic would replace those of the other."""
+    monkeypatch.chdir(tmp_path)
+    topics = [broker.topic(), broker.topic()]
+    for topic in topics:
+        broker.send(topic, (topic, {"id": 1}))
+    flow = flow_of(broker, topics[0], tmp_path, topics=topics, mode=mode)
+    flow["flows"] = [{"from": "kafka", "to": "lake", "destination_table": "all", "shared_table": True}]
+    with pytest.raises(ConfigurationError, match=r"share table 'all', .*; add columns = \[\"topic\"\] to the config"):
+        run_flows(None, flow)
+    flow["sources"]["kafka"]["config"]["columns"] = ["topic"]
+    run_flows(None, flow)
+    with duckdb.connect(str(tmp_path / "lake.duckdb")) as lake:
+        assert [name for (name,) in lake.execute('SELECT _kafka_topic FROM "all" ORDER BY 1').fetchall()] == topics
+
+
+def test_partitions_in_another_process_share_a_limit_and_a_cache(broker: Broker, source: MakeSource) -> None:
+    """A cluster pickles each of them by itself."""
+    topic = broker.topic(2)
+    made = source(topic, messages_per_second=5)
+    pickled = [pickle.dumps(part) for stream in made.streams() for part in stream.partitions({})]
+    first, second = (pickle.loads(part) for part in pickled)
+    assert first._limit is second._limit
+    assert first._limit._per_second == 5
+    assert first._schemas is second._schemas
+    again = list(made.streams())
+    assert again[0]._limit is made.streams()[0]._limit  # type: ignore[attr-defined]
 
 
 def test_the_limit_of_messages_per_second_is_kept(broker: Broker, source: MakeSource) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import signal
 import threading
 import time
@@ -12,17 +11,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
-from support import Broker, MakeSource, offsets, partition_of, read_topic
+from support import KILLS, Broker, MakeSource, flow_of, landed, offsets, partition_of, read_topic
 from vdk.plugin.datasource_base import ConnectionFailedError, StateError, run_flows
 from vdk.plugin.datasource_base.testing.faults import run_killed
 
 pytestmark = pytest.mark.heavy
-
-KILLS = int(os.environ.get("VDK_SOURCE_KAFKA_KILLS", "5"))
-"""Kills at random instants: a handful in the suite, 200 in a night."""
 
 
 @contextmanager
@@ -113,20 +108,6 @@ def test_messages_that_are_deleted_while_they_are_read_are_a_gap(
         with pytest.raises(ConnectionFailedError, match="offset 10 is not there"):
             list(part.read(state))
     assert len([payload for payload in part.read(state) if payload.metadata.get("count:offsets_lost") == 5]) == 1
-
-
-def flow_of(broker: Broker, topic: str, folder: Path, **config: Any) -> dict[str, Any]:
-    given = {"bootstrap_servers": broker.address, "topics": [topic], "timeout": "10s", **config}
-    return {
-        "sources": {"kafka": {"name": "kafka", "config": given}},
-        "destinations": {"lake": {"method": "arrow", "target": f"duckdb:///{folder}/lake.duckdb"}},
-        "flows": [{"from": "kafka", "to": "lake", "batch_rows": 500, "write_mode": "append"}],
-    }
-
-
-def landed(topic: str, folder: Path) -> list[int]:
-    with duckdb.connect(str(folder / "lake.duckdb")) as lake:
-        return [number for (number,) in lake.execute(f'SELECT id FROM "{topic}" ORDER BY id').fetchall()]
 
 
 def test_a_broker_that_restarts_in_mid_run_is_read_on(

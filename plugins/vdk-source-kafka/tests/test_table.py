@@ -24,6 +24,7 @@ def test_the_last_message_of_a_key_is_its_row(broker: Broker, source: MakeSource
     result = read_topic(source(topic, mode="table"))
     assert [(row["_kafka_key"], row["n"]) for row in result.rows] == [("a", 3), ("c", 4)]
     assert result.deletes == [{"_kafka_key": "b"}]
+    assert result.counts == {"count:messages_superseded": 3}
     (stream,) = source(topic, mode="table").streams()
     schema = stream.schema()
     assert schema is not None

@@ -190,7 +190,9 @@ class Cluster:
 
     def _result(self, future: Any, what: str) -> Any:
         try:
-            return future.result(timeout=self._seconds + 5)
+            result = future.result(timeout=self._seconds + 5)
+            self._failures.clear()
+            return result
         except KafkaException as error:
             raise self._error(error, what) from None
         except TimeoutError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -35,6 +36,30 @@ KEY, VALUE, TOPIC, HEADERS, TIMESTAMP_TYPE = (
     "_kafka_timestamp_type",
 )
 _TIMESTAMP_TYPE = pa.timestamp("ms", tz="UTC")
+
+
+class Chunk:
+    """Messages that follow each other in a partition, and what is asked of all of them."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages = messages
+        # map calls the methods of confluent-kafka without a frame of Python's for each message
+        self.values: list[bytes | None] = list(map(Message.value, messages))
+        self.offsets: list[int] = list(map(Message.offset, messages))  # type: ignore[arg-type]  # a message has one
+
+    @cached_property
+    def keys(self) -> list[bytes | None]:
+        return list(map(Message.key, self.messages))
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest value."""
+        return max(map(len, filter(None, self.values)), default=0)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the values."""
+        return sum(map(len, filter(None, self.values)))
 
 
 class MessageColumns:
@@ -70,56 +95,58 @@ class MessageColumns:
         is_open = isinstance(self._value, JsonDecoder) or self._config.value_format.format == "avro"
         return StreamSchema(pa.schema([*keys, *values, *facts]), primary_key=primary, open=is_open)
 
-    def payloads(self, messages: Sequence[Message], state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+    def payloads(self, chunk: Chunk, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         """A chunk in one payload of each kind; the last one carries the state."""
-        columns, errors = self._decoded(messages)
-        found = list(self._kinds(messages, columns, errors))
-        for position, (data, kind) in enumerate(found, 1):
-            last = position == len(found)
-            yield DataSourcePayload(data, state=state if last else None, kind=kind)
-        if not found:
-            yield DataSourcePayload(None, state=state)
+        columns, errors = self._decoded(chunk)
+        parts = list(self._kinds(chunk, columns, errors)) or [(None, "rows")]
+        for data, kind in parts[:-1]:
+            yield DataSourcePayload(data, kind=kind)
+        data, kind = parts[-1]
+        superseded = len(chunk.messages) - len(errors) - sum(part.num_rows for part, _ in parts if _is_batch(part))
+        counts = {"count:messages_superseded": superseded} if superseded else {}
+        yield DataSourcePayload(data, counts, state, kind=kind)
 
     def _kinds(
-        self, messages: Sequence[Message], columns: dict[str, pa.Array], errors: dict[int, BadMessage]
+        self, chunk: Chunk, columns: dict[str, pa.Array], errors: dict[int, BadMessage]
     ) -> Iterator[tuple[Any, Any]]:
         if errors:
-            yield RejectedRows([self._rejected(messages[index], bad) for index, bad in sorted(errors.items())]), "rows"
+            yield (
+                RejectedRows([self._rejected(chunk.messages[index], bad) for index, bad in sorted(errors.items())]),
+                "rows",
+            )
         batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
         if not self._table:
             good = _without(batch, errors) if errors else batch
             if good.num_rows:
                 yield good, "rows"
             return
-        rows, deletes = _last_operations(messages, errors, self._identities(messages, columns))
+        rows, deletes = _last_operations(chunk.values, errors, self._identities(chunk, columns))
         if rows:
             yield batch.take(pa.array(rows, pa.int64())), "rows"
         if deletes:
             yield batch.select(self._key_columns).take(pa.array(deletes, pa.int64())), "deletes"
 
-    def _identities(self, messages: Sequence[Message], columns: Mapping[str, pa.Array]) -> Sequence[Any]:
+    def _identities(self, chunk: Chunk, columns: Mapping[str, pa.Array]) -> Sequence[Any]:
         """What tells the row of each message from others: two texts of one JSON key are one row."""
         key = self._config.key_format
         if key.columns is None and key.format != "avro":
-            return [message.key() for message in messages]
+            return chunk.keys
         return list(zip(*(columns[name].to_pylist() for name in self._key_columns), strict=True))
 
-    def _decoded(self, messages: Sequence[Message]) -> tuple[dict[str, pa.Array], dict[int, BadMessage]]:
+    def _decoded(self, chunk: Chunk) -> tuple[dict[str, pa.Array], dict[int, BadMessage]]:
         errors: dict[int, BadMessage] = {}
         columns: dict[str, pa.Array] = {}
-        values = self._value.decode([message.value() for message in messages])
+        values = self._value.decode(chunk.values)
         if self._key is not None:
-            keys = self._key.decode([message.key() for message in messages])
+            keys = self._key.decode(chunk.keys)
             columns |= {name: keys.columns[name] for name in self._key_columns}
             _add(errors, keys, "key")
-            self._check_keys(messages, keys, values, errors)
+            self._check_keys(chunk, keys, values, errors)
         columns |= {name: column for name, column in values.columns.items() if name not in columns}
         _add(errors, values, "value")
-        return columns | self._facts(messages), errors
+        return columns | self._facts(chunk), errors
 
-    def _check_keys(
-        self, messages: Sequence[Message], keys: Decoded, values: Decoded, errors: dict[int, BadMessage]
-    ) -> None:
+    def _check_keys(self, chunk: Chunk, keys: Decoded, values: Decoded, errors: dict[int, BadMessage]) -> None:
         """A row needs a whole key, and a field of the value with the name of a key column says the same."""
         for name in set(keys.columns) - set(self._key_columns):
             for index in pc.indices_nonzero(keys.columns[name].is_valid()).to_pylist():
@@ -134,27 +161,30 @@ class MessageColumns:
             other = values.columns.get(name)
             if other is not None:
                 for index, (key, field) in enumerate(zip(column.to_pylist(), other.to_pylist(), strict=True)):
-                    if messages[index].value() is not None and field is not None and field != key:
+                    if chunk.values[index] is not None and field is not None and field != key:
                         errors.setdefault(
                             index, BadMessage("value", f"the field {name!r} is {field!r}, and the key says {key!r}")
                         )
 
-    def _facts(self, messages: Sequence[Message]) -> dict[str, pa.Array]:
-        stamps = [message.timestamp() for message in messages]
+    def _facts(self, chunk: Chunk) -> dict[str, pa.Array]:
+        messages = chunk.messages
+        times = pa.array([time for _, time in map(Message.timestamp, messages)], pa.int64())
+        if pc.min(times).as_py() < 0:  # -1: the message has none
+            times = pc.if_else(pc.less(times, 0), None, times)
         facts = {
-            PARTITION: pa.array([message.partition() for message in messages], pa.int32()),
-            OFFSET: pa.array([message.offset() for message in messages], pa.int64()),
-            TIMESTAMP: pa.array(
-                [time if kind != TIMESTAMP_NOT_AVAILABLE else None for kind, time in stamps], pa.int64()
-            ).cast(_TIMESTAMP_TYPE),
+            PARTITION: pa.repeat(pa.scalar(messages[0].partition(), pa.int32()), len(messages)),
+            OFFSET: pa.array(chunk.offsets, pa.int64()),
+            TIMESTAMP: times.cast(_TIMESTAMP_TYPE),
         }
         extra = self._config.columns
         if "topic" in extra:
-            facts[TOPIC] = pa.array([self._topic] * len(messages), pa.string())
+            facts[TOPIC] = pa.repeat(pa.scalar(self._topic, pa.string()), len(messages))
         if "timestamp_type" in extra:
-            facts[TIMESTAMP_TYPE] = pa.array([_timestamp_type(kind) for kind, _ in stamps], pa.string())
+            facts[TIMESTAMP_TYPE] = pa.array(
+                [_timestamp_type(kind) for kind, _ in map(Message.timestamp, messages)], pa.string()
+            )
         if "key" in extra and not self._table:
-            facts[KEY] = pa.array([message.key() for message in messages], pa.binary())
+            facts[KEY] = pa.array(chunk.keys, pa.binary())
         if "headers" in extra:
             texts = pa.array([_headers(message) for message in messages], pa.string())
             facts[HEADERS] = pa.ExtensionArray.from_storage(JSON_TYPE, texts)
@@ -186,24 +216,29 @@ class BadMessage(msgspec.Struct):
     schema_id: int | None = None
 
 
+def _is_batch(data: Any) -> bool:
+    return isinstance(data, pa.RecordBatch)
+
+
 def _add(errors: dict[int, BadMessage], decoded: Decoded, part: str) -> None:
     for index, reason in decoded.errors.items():
         errors.setdefault(index, BadMessage(part, reason, decoded.schema_ids.get(index)))
 
 
 def _last_operations(
-    messages: Sequence[Message], errors: Mapping[int, Any], identities: Sequence[Any]
+    values: Sequence[bytes | None], errors: Mapping[int, Any], identities: Sequence[Any]
 ) -> tuple[list[int], list[int]]:
     """Indexes of the rows and of the deletes that are left when each key keeps its last message.
 
     What is left has each key once, so rows and deletes can be delivered one after the other.
     """
-    last = {identity: index for index, identity in enumerate(identities) if index not in errors}
-    rows: list[int] = []
-    deletes: list[int] = []
-    for index in last.values():
-        (deletes if messages[index].value() is None else rows).append(index)
-    return sorted(rows), sorted(deletes)
+    if errors:
+        last = {identity: index for index, identity in enumerate(identities) if index not in errors}
+    else:
+        last = dict(zip(identities, range(len(values)), strict=True))
+    left = sorted(last.values())
+    rows = [index for index in left if values[index] is not None]
+    return rows, [index for index in left if values[index] is None] if len(rows) < len(left) else []
 
 
 def _without(batch: pa.RecordBatch, errors: Mapping[int, Any]) -> pa.RecordBatch:

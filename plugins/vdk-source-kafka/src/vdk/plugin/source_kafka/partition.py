@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -23,8 +25,9 @@ from vdk.plugin.datasource_base import (
 from .client import Cluster, FailureWatch, as_error, client_options
 from .config import KafkaConfig
 from .decoding.registry import Schemas
-from .messages import MessageColumns
+from .messages import Chunk, MessageColumns
 from .offsets import Position, check_not_beyond, check_topic, find_bounds, position_of
+from .process import PerProcess
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +38,11 @@ POLL_SECONDS = 0.25
 """How long the client is waited for at a time: the runtime stops a reading between two payloads."""
 
 
-class RateLimit:
+class RateLimit(PerProcess):
     """A limit of messages a second that the partitions of a source share within a process."""
 
     def __init__(self, per_second: int | None) -> None:
+        super().__init__(per_second)
         self._per_second = per_second
         self._free_at = 0.0
         self._lock = threading.Lock()
@@ -51,9 +55,6 @@ class RateLimit:
             now = time.monotonic()
             self._free_at = max(self._free_at, now) + messages / self._per_second
             return self._free_at - now
-
-    def __reduce__(self) -> tuple[type[RateLimit], tuple[int | None]]:
-        return RateLimit, (self._per_second,)  # a lock cannot be pickled, so another process has a limit of its own
 
 
 class TopicPartitionReader(BoundedPartition):
@@ -102,8 +103,12 @@ class TopicPartitionReader(BoundedPartition):
         return Position(offset=max(until, begin), topic_id=topic_id, partitions=partitions).dump()
 
     def share(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> float | None:
-        last = Position.load(end).offset
-        return min(1.0, Position.load(state).offset / last) if last else 1.0
+        """Offsets begin far above 0 where old messages were deleted, so the way begins where this topic does."""
+        if self._begin is None:
+            return None
+        length = Position.load(end).offset - self._begin
+        done = Position.load(state).offset - self._begin if state else 0
+        return max(0.0, min(1.0, done / length)) if length > 0 else 1.0
 
     def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
         target = Position.load(end if end is not None else self.end(state))
@@ -130,7 +135,9 @@ class TopicPartitionReader(BoundedPartition):
         elif position is not None and not self._held_back:
             return
         yield DataSourcePayload(
-            None, {"count:messages_held_back": self._held_back} if self._held_back else {}, target.dump()
+            None,
+            {"count:messages_held_back": self._held_back} if self._held_back else {},
+            target.dump() if position != target else None,  # what is stored already costs no commit
         )
 
     def _first_offset(self) -> int:
@@ -164,14 +171,14 @@ class _Reading:
             consumer.assign([TopicPartition(self._topic, self._number, self._next)])
             quiet_since = time.monotonic()
             while self._next < self._target.offset:
-                messages, ended = self._chunk(consumer)
-                if messages:
+                chunk, ended = self._chunk(consumer)
+                if chunk is not None:
                     state = self._reached()
-                    yield from self._columns.payloads(messages, state)
-                    yield from self._pause(len(messages))
+                    yield from self._columns.payloads(chunk, state)
+                    yield from self._pause(len(chunk.messages))
                 if ended:
                     return
-                if messages:
+                if chunk is not None:
                     quiet_since = time.monotonic()
                     continue
                 self._check_alive(quiet_since)
@@ -200,29 +207,40 @@ class _Reading:
         except KafkaException as error:
             raise ConfigurationError(f"options: {error.args[0].str()}") from None
 
-    def _chunk(self, consumer: Consumer) -> tuple[list[Message], bool]:
+    def _chunk(self, consumer: Consumer) -> tuple[Chunk | None, bool]:
         """The next messages, and whether the end was reached. ``consume`` alone would wait for a full chunk."""
         first = consumer.poll(POLL_SECONDS)
         if first is None:
-            return [], False
+            return None, False
         count = max(1, min(MAX_MESSAGES, int(MAX_BYTES / self._size)))
+        messages, ended = self._before_end([first, *consumer.consume(count - 1, 0)] if count > 1 else [first])
+        if not messages:
+            return None, ended
+        chunk = Chunk(messages)
+        if chunk.offsets[-1] >= self._target.offset:  # a read that was sent earlier may bring more
+            messages = messages[: bisect_left(chunk.offsets, self._target.offset)]
+            if not messages:
+                return None, True
+            chunk = Chunk(messages)
+            ended = True
+        self._next = chunk.offsets[-1] + 1
+        self._failures.clear()
+        self._size = max(1.0, (self._size + chunk.size / len(messages)) / 2, chunk.largest / 16)
+        return chunk, ended or self._next >= self._target.offset
+
+    def _before_end(self, events: list[Message]) -> tuple[list[Message], bool]:
+        """The messages up to the event that says that the end is reached, if there is one. Raises other events."""
+        errors = list(map(Message.error, events))
+        if set(map(type, errors)) == {NoneType}:
+            return events, False
         messages: list[Message] = []
-        for message in [first, *consumer.consume(count - 1, 0)] if count > 1 else [first]:
-            if message.error() is not None:
-                if self._is_end(message):
-                    return messages, True
-            elif _offset(message) >= self._target.offset:
+        for event, error in zip(events, errors, strict=True):
+            if error is None:
+                messages.append(event)
+                self._next = _offset(event) + 1
+            elif self._is_end(event):
                 return messages, True
-            else:
-                messages.append(message)
-                self._next = _offset(message) + 1
-        if messages:
-            self._failures.clear()
-            total = sum(len(message.value() or b"") + len(message.key() or b"") for message in messages)
-            self._size = max(
-                1.0, (self._size + total / len(messages)) / 2, max(len(one.value() or b"") for one in messages) / 16
-            )
-        return messages, self._next >= self._target.offset
+        return messages, False
 
     def _is_end(self, message: Message) -> bool:
         """Whether an event says that the end is reached. Raises what it says otherwise."""

@@ -29,6 +29,8 @@ class KafkaSource(DataSource[KafkaConfig]):
         check_config(config)
         super().__init__(config)
         self._cluster: Cluster | None = None
+        self._limit = RateLimit(config.messages_per_second)
+        self._schemas = Schemas(config.schema_registry, config.timeout.total_seconds())
         self._lock = threading.Lock()
 
     def _connected(self) -> Cluster:
@@ -55,10 +57,8 @@ class KafkaSource(DataSource[KafkaConfig]):
 
     def streams(self) -> Sequence[DataSourceStream]:
         cluster = self._connected()
-        limit = RateLimit(self.config.messages_per_second)
-        schemas = Schemas(self.config.schema_registry, self.config.timeout.total_seconds())
         names = matching_topics(self.config.topics, list(cluster.topics()), self.config.bootstrap_servers)
-        return [TopicStream(self.config, name, cluster, limit, schemas) for name in names]
+        return [TopicStream(self.config, name, cluster, self._limit, self._schemas) for name in names]
 
     def committed(self, stream: str, states: Mapping[str, Mapping[str, Any]]) -> None:
         """Set the offsets of ``group_id``, so that a monitor of lag sees what has landed."""

@@ -30,6 +30,8 @@ class TopicStream(DataSourceStream):
     def __init__(self, config: KafkaConfig, topic: str, cluster: Cluster, limit: RateLimit, schemas: Schemas) -> None:
         self.name = topic
         self._config, self._cluster, self._limit, self._schemas = config, cluster, limit, schemas
+        if "topic" not in config.columns:
+            self.sharing_needs = 'add columns = ["topic"] to the config of the source'
 
     def schema(self, table: str | None = None) -> StreamSchema:
         return MessageColumns(self._config, self.name, self._schemas).schema()

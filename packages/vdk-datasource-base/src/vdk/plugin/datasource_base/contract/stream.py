@@ -128,6 +128,11 @@ class DataSourceStream(StreamPartition):
     """True: the configuration selects a range of the rows, which is read without a state. They are added to the table:
     a flow that would replace the table is refused."""
 
+    sharing_needs: str | None = None
+    """What to change in the configuration before rows of this stream and of another one share a table; None: nothing.
+
+    A run that would land both in one table is refused with this text."""
+
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         reads = cls.read is not DataSourceStream.read

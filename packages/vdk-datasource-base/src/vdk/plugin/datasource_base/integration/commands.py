@@ -64,17 +64,29 @@ def config(ctx: click.Context, name: str, output: str) -> None:
     type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
     help="Write the summary of the run, stream by stream, to this file as JSON.",
 )
+@click.option(
+    "--follow",
+    metavar="DURATION",
+    help='Read every flow again after this time ("5s"), until SIGTERM or Ctrl-C.',
+)
 @OUTPUT
 @click.pass_context
-def run(ctx: click.Context, flow: Path, summary: Path | None, output: str) -> None:
+def run(ctx: click.Context, flow: Path, summary: Path | None, follow: str | None, output: str) -> None:
+    from ..contract import Duration
     from .flow_job import run_flow_job
     from .job_environment import run_in_job
 
     console = console_of(ctx)
     summaries: list[RunSummary] = []
+    try:
+        every = Duration.parse(follow) if follow is not None else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--follow") from None
 
     def step(job_input: IJobInput) -> None:
-        run_in_job(job_input, flow, summary=summary, on_summary=summaries.append, draw=console.draws_progress)
+        run_in_job(
+            job_input, flow, summary=summary, on_summary=summaries.append, draw=console.draws_progress, follow=every
+        )
 
     try:
         run_flow_job(ctx.obj, flow, step)

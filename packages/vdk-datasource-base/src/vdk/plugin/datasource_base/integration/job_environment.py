@@ -16,7 +16,7 @@ from vdk.internal.core.errors import ResolvableBy
 from vdk.internal.core.statestore import CommonStoreKeys
 from vdk.internal.util.utils import parse_config_sequence
 
-from ..contract import ConfigurationError, FlowFailedError
+from ..contract import ConfigurationError, Duration, FlowFailedError
 from ..parts import Destination, Registry
 from ..parts.flow_file import DestinationEntry
 from ..parts.local_state import LocalFileStore, StateStore
@@ -58,14 +58,16 @@ def run_in_job(
     summary: Path | None = None,
     on_summary: Callable[[RunSummary], None] | None = None,
     draw: bool | None = None,
+    follow: Duration | None = None,
 ) -> RunSummary:
     """Run a flow file inside a VDK job. VDK learns who can resolve an error: the user or the platform.
 
     :param on_summary: gets the summary, whether the run succeeds or not; default: it is logged.
     :param draw: whether running streams are drawn; default: if standard error is a terminal.
+    :param follow: every flow follows its source, and is read again after this time; default: as the flows specify.
     """
     environment = environment_of(job_input)
-    environment.draw = draw
+    environment.draw, environment.follow = draw, follow
     environment.on_summary = on_summary or environment.on_summary
     try:
         return execute(flow, environment, summary=summary)

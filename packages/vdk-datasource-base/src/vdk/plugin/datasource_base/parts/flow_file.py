@@ -61,6 +61,9 @@ class FlowEntry(DataSourceConfig):
     transform: Any = None
     retry_attempts: Positive | None = None
     retry_for: Duration | None = None
+    follow: Duration | None = None
+    idle_timeout: Duration | None = None
+    deadline: Duration | None = None
 
 
 class FlowFile(DataSourceConfig):

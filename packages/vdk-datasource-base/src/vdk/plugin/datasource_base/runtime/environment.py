@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..contract import ConfigurationError, DataSource
+from ..contract import ConfigurationError, DataSource, Duration
 from ..parts import Destination
 from ..parts.flow_file import DestinationEntry, LoadedFlow
 from ..parts.references import Lookup, environment
@@ -32,6 +32,8 @@ class Environment:
     a source, a transform or a destination does. Otherwise what hangs is abandoned in a thread of its own."""
     draw: bool | None = None
     """Whether running streams are drawn on the terminal; None: if standard error is one."""
+    follow: Duration | None = None
+    """Every flow follows its source, and is read again after this time; None: as the flows specify."""
     on_summary: Callable[[RunSummary], None] = log_summary
     """Gets the summary of a run, whether it succeeds, fails or is interrupted."""
 

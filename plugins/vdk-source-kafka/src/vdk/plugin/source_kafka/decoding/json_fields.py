@@ -1,16 +1,15 @@
 """JSON objects as columns, without a dict per message once their fields are known.
 
 The fields of a topic are learned from its messages: each has a kind, and all of them together are a msgspec struct
-that forbids others. A chunk in which a message has a new field, or a value of another kind, is read again field by
-field; that finds the same values, and widens the struct. Both ways give the same columns.
+that forbids others. A message with a new field, or with a value of another kind, is read field by field, which widens
+the struct, and the chunk is read again. Both ways give the same columns.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import decimal
-import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -49,8 +48,22 @@ _DECLARED: list[tuple[Any, Any]] = [
 _EXACT = 2**53
 
 
-class _Misfit(Exception):
-    """A chunk that the struct does not fit."""
+LEARNINGS = 4
+"""How often a chunk widens the struct before it is read field by field as a whole."""
+SAMPLE = 100
+"""Messages that the struct is first made from."""
+TINY = 1e-80
+"""Smaller numbers may have an exponent of three digits; those with more than 15 digits are found by these."""
+_DIGITS = bytes(
+    ord("0") if chr(byte) in "0123456789." else ord("e") if chr(byte) in "eE" else byte for byte in range(256)
+)
+
+
+class _MisfitError(Exception):
+    """Messages, by their indexes in the chunk, that the struct does not fit."""
+
+    def __init__(self, indexes: Sequence[int]) -> None:
+        self.indexes = indexes
 
 
 class JsonDecoder:
@@ -65,6 +78,7 @@ class JsonDecoder:
         self._struct_decoder: msgspec.json.Decoder[Any] | None = None
         self._fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
         self._empty: Any = None
+        self._transposed: Callable[[Sequence[Any]], Sequence[list[Any]]] = lambda rows: ()
         if declared:
             self._learn({})
 
@@ -72,35 +86,70 @@ class JsonDecoder:
         return [pa.field(name, type_) for name, type_ in self._declared.items()]
 
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
-        try:
-            return self._by_struct(values)
-        except (_Misfit, msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
-            return self._field_by_field(values)
+        errors: dict[int, str] = {}
+        rest = list(values)
+        for _ in range(LEARNINGS):
+            try:
+                return Decoded(self._by_struct(rest), errors)
+            except _MisfitError as misfit:
+                if not self._learn_from(rest, misfit.indexes, errors):
+                    break
+            except (ValueError, OverflowError):  # Arrow's, of a declared column
+                break
+        return self._field_by_field(values)
 
-    def _by_struct(self, values: Sequence[bytes | None]) -> Decoded:
-        if self._struct_decoder is None:
-            raise _Misfit
-        decode, empty = self._struct_decoder.decode, self._empty
-        rows = [empty if value is None else decode(value) for value in values]
+    def _learn_from(self, values: list[bytes | None], indexes: Sequence[int], errors: dict[int, str]) -> bool:
+        """Widen the struct so that it fits these messages, and take out those that are bad. Returns whether that
+        changed anything."""
+        kinds = dict(self._kinds)
+        bad = self._field_by_field([values[index] for index in indexes]).errors
+        for number, reason in bad.items():
+            errors[indexes[number]] = reason
+            values[indexes[number]] = None
+        return bool(bad) or kinds != self._kinds
+
+    def _by_struct(self, values: Sequence[bytes | None]) -> dict[str, pa.Array]:
         typed = self._typed()
+        rows = self._structs(values)
         columns = {}
-        for (name, (_, arrow)), column in zip(typed.items(), _transposed(rows, len(typed)), strict=True):
+        for (name, (_, arrow)), column in zip(typed.items(), self._transposed(rows), strict=True):
             columns[name] = _json_texts(column) if arrow == JSON_TYPE else pa.array(column, arrow)
-        self._check_digits(values)
-        return Decoded(columns)
+        self._check_digits(values, columns)
+        return columns
 
-    def _check_digits(self, values: Sequence[bytes | None]) -> None:
-        """Raise ``_Misfit`` where a message has a number with more digits than the double of its column keeps."""
+    def _structs(self, values: Sequence[bytes | None]) -> list[Any]:
+        """A struct for each message. Raises ``_MisfitError`` with the indexes of the messages that it does not fit."""
+        if self._struct_decoder is None:
+            raise _MisfitError([index for index, value in enumerate(values) if value is not None][:SAMPLE])
+        decode, empty = self._struct_decoder.decode, self._empty
+        try:
+            return list(map(decode, values))  # type: ignore[arg-type]  # None is a TypeError, of which most chunks have none
+        except (TypeError, msgspec.MsgspecError, ValueError, RecursionError):
+            rows, misfits = [], []
+        for index, value in enumerate(values):
+            try:
+                rows.append(empty if value is None else decode(value))
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                misfits.append(index)
+        if misfits:
+            raise _MisfitError(misfits)
+        return rows
+
+    def _check_digits(self, values: Sequence[bytes | None], columns: Mapping[str, pa.Array]) -> None:
+        """Raise ``_MisfitError`` where a message has a number with more digits than the double of its column keeps."""
         names = [name for name, kind in self._kinds.items() if kind == "float"]
-        if not names:
+        if not names or not _may_be_long(values, [columns[name] for name in names]):
             return
         long = pc.match_substring_regex(pa.array(values, pa.binary()), LONG_NUMBER)
+        misfits = []
         for index in pc.indices_nonzero(long.fill_null(False)).to_pylist():
             value = values[index]
             assert value is not None  # only a value has digits
             raws = self._fields_decoder.decode(value)
             if not all(_is_double(_value(raws[name])) for name in names if name in raws):
-                raise _Misfit
+                misfits.append(index)
+        if misfits:
+            raise _MisfitError(misfits)
 
     def _typed(self) -> dict[str, tuple[Any, pa.DataType]]:
         """Name to the msgspec type and the Arrow type, declared fields first."""
@@ -124,6 +173,7 @@ class JsonDecoder:
         names = {f"f{index}": name for index, name in enumerate(typed)}
         struct = msgspec.defstruct("Message", members, rename=names, forbid_unknown_fields=True, gc=False)
         self._struct_decoder, self._empty = msgspec.json.Decoder(struct), struct()
+        self._transposed = _transposing(len(members))
 
     def _field_by_field(self, values: Sequence[bytes | None]) -> Decoded:
         rows: list[Mapping[str, Any]] = []
@@ -186,13 +236,24 @@ class WholeJsonDecoder:
         return [pa.field(self._column, JSON_TYPE)]
 
 
-def _transposed(rows: Sequence[Any], width: int) -> list[tuple[Any, ...]]:
-    """The attributes of structs as columns; one call for each row is twice as fast as one for each value."""
-    names = [f"f{index}" for index in range(width)]
-    if not names or not rows:
-        return [() for _ in names]
-    values = map(operator.attrgetter(*names), rows)
-    return [tuple(values)] if width == 1 else list(zip(*values, strict=True))
+def _transposing(width: int) -> Callable[[Sequence[Any]], Sequence[list[Any]]]:
+    """A function that returns the attributes of structs as columns.
+
+    It is compiled, as those of named tuples are: an attribute with a fixed name is read four times as fast as one whose
+    name is a variable.
+    """
+    columns = "".join(f"[row.f{index} for row in rows]," for index in range(width))
+    made: Callable[[Sequence[Any]], Sequence[list[Any]]] = eval(f"lambda rows: ({columns})")
+    return made
+
+
+def _may_be_long(values: Sequence[bytes | None], columns: Sequence[pa.Array]) -> bool:
+    """Whether some message may have a number with more digits than a double keeps, from all bytes at once."""
+    text = b"\n".join([value for value in values if value is not None]).translate(_DIGITS)
+    if b"0" * 16 in text:
+        return True
+    smallest = (pc.min(pc.abs(column)).as_py() for column in columns)
+    return any(value is not None and value < TINY for value in smallest) and b"e-000" in text
 
 
 def _python_type(arrow: pa.DataType) -> Any:

@@ -19,6 +19,7 @@ import msgspec
 from vdk.plugin.datasource_base import AuthenticationError, ConfigurationError, ConnectionFailedError
 
 from ..config import Format, SchemaRegistry
+from ..process import PerProcess
 
 MAX_BYTES = 16 * 2**20
 """The largest answer of a registry that is read."""
@@ -42,22 +43,20 @@ class _Answer(msgspec.Struct):
     references: list[dict[str, Any]] = []
 
 
-class Schemas:
-    """The schemas of a source. Thread-safe; a copy in another process fetches its own.
+class Schemas(PerProcess):
+    """The schemas of a source. Thread-safe; another process fetches each once for all of its partitions.
 
     :param seconds: how long the registry may not answer.
     """
 
     def __init__(self, registry: SchemaRegistry | None, seconds: float) -> None:
+        super().__init__(registry, seconds)
         self._registry, self._seconds = registry, seconds
         self._writers: dict[int, Schema | str] = {}
         self._readers: dict[str, Schema] = {}
         self._lock = threading.Lock()
         if registry is not None:
             self._opener = urllib.request.build_opener(_NoRedirects())
-
-    def __reduce__(self) -> tuple[type[Schemas], tuple[SchemaRegistry | None, float]]:
-        return Schemas, (self._registry, self._seconds)
 
     @property
     def has_registry(self) -> bool:

@@ -60,13 +60,16 @@ class Progress:
         log.log(level, "%s.%s: reading into %s.%s", report.source, report.stream, report.destination, report.table)
 
     def _run(self) -> None:
+        logged: dict[int, int] = {}  # report → rows: a stream that follows and is quiet logs nothing
         while not self._end.wait(self._seconds):
             running = [report for report in list(self._reports) if report.status == "running"]
             if self._live is not None:
                 self._draw(self._live, running)
             else:
                 for report in running:
-                    log.info("%s", progress_line(report))
+                    if "rounds" not in report.counters or logged.get(id(report)) != report.rows_read:
+                        log.info("%s", progress_line(report))
+                    logged[id(report)] = report.rows_read
 
     def _draw(self, live: Live, running: list[StreamReport]) -> None:
         """Draw the running streams. The log line of a stream that ended stays above them."""

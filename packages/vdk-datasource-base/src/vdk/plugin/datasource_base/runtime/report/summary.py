@@ -21,7 +21,7 @@ from ...parts.redact import Redactor
 log = logging.getLogger(__name__)
 
 Status = Literal["running", "succeeded", "failed", "stopped"]
-RunStatus = Literal["succeeded", "failed", "interrupted"]
+RunStatus = Literal["running", "succeeded", "failed", "interrupted", "stopped"]
 
 
 _JSON_FIELDS = (
@@ -52,6 +52,8 @@ class StreamReport:
     state_before: dict[str, State] = field(default_factory=dict)
     state_after: dict[str, State] = field(default_factory=dict)
     error: str | None = None
+    is_round: bool = False
+    """Whether this is one of many rounds, whose counts are added to another report."""
     started: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -89,7 +91,10 @@ _HEADERS = ["stream", "table", "status", "read", "landed", "deleted", "rejected"
 
 @dataclass(slots=True)
 class RunSummary:
-    """The outcome of a run. ``status`` is "succeeded" if every stream succeeded, "interrupted" after a signal."""
+    """The outcome of a run. ``status`` is "succeeded" if every stream succeeded, "interrupted" after a signal.
+
+    A run that follows is "running" between its rounds, and "stopped" after a signal, which is how it ends.
+    """
 
     status: RunStatus
     seconds: float
@@ -174,5 +179,5 @@ class RunSummary:
 
 def log_summary(summary: RunSummary) -> None:
     """Log what landed; at WARNING if the run did not succeed."""
-    level = logging.INFO if summary.status == "succeeded" else logging.WARNING
+    level = logging.INFO if summary.status in ("succeeded", "stopped") else logging.WARNING
     log.log(level, "%s; what landed:\n%s", summary.status, summary.table())

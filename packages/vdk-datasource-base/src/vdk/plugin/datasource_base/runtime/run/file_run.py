@@ -20,6 +20,7 @@ from ..retry import Retry
 from ..signals import Interruption, signals_raise
 from .flow import Flow
 from .flow_run import FlowRun
+from .follow import Following, check_streams, with_follow, write_whole
 from .ownership import TableOwners
 from .writer import Writer
 
@@ -43,7 +44,7 @@ def execute(
         It has the ``summary``, too.
     :raises KeyboardInterrupt: on Ctrl-C, after complete rows have landed; ``SystemExit(143)`` on SIGTERM.
     """
-    loaded = load_flow(flow, environment.lookups)
+    loaded = with_follow(load_flow(flow, environment.lookups), environment.follow)
     redact = Redactor.of(loaded.resolved)
     with redacted_logs(redact):
         try:
@@ -92,6 +93,7 @@ class FileRun:
             )
             for number, source in enumerate(sources)
         ]
+        self._following = Following(self._flows, environment.stop, failed=self._fail, on_round=self._write_round)
 
     def run(self) -> RunSummary:
         environment = self._environment
@@ -102,14 +104,17 @@ class FileRun:
                     self._plan()
                     for flow in self._flows:
                         self._run_flow(flow, progress.stream_started)
+                    self._following.run([run for run, _ in self._failures])
                 self._close()
-            except BaseException:
+            except BaseException as error:
                 self._interruption.begin()
+                following = self._following.interrupted_by(error)
                 for flow in self._flows:
                     flow.end()
                 self._close()
-                self._write(self._summary("interrupted"))
-                raise
+                if not following:
+                    self._write(self._summary("interrupted"))
+                    raise
             return self._finish()
 
     def _plan(self) -> None:
@@ -119,6 +124,7 @@ class FileRun:
                 return
             try:
                 run.plan(self._writer(run.flow.entry.to))
+                check_streams(run)
             except Exception as error:
                 self._fail(run, error)
                 # refused credentials are not a mistake in the file: the other flows may be valid
@@ -151,7 +157,8 @@ class FileRun:
             return
         try:
             run.run(on_stream_started)
-            run.end()
+            if run.flow.entry.follow is None:
+                run.end()
         except Exception as error:  # the flows after it may be valid
             self._fail(run, error)
 
@@ -188,17 +195,26 @@ class FileRun:
         self._environment.on_summary(summary)
         try:
             if self._summary_file is not None:
-                summary.write(self._summary_file)
+                (write_whole if self._following.is_on else RunSummary.write)(summary, self._summary_file)
         except ConfigurationError as error:
             log.error("%s", error)
             return error
         return None
 
+    def _write_round(self) -> None:
+        """Write the summary of what has landed so far. A summary file that cannot be written does not end the run."""
+        try:
+            if self._summary_file is not None and not self._summary_file.is_fifo():
+                write_whole(self._summary("running"), self._summary_file)
+        except ConfigurationError as error:
+            log.warning("%s", error)
+
     def _finish(self) -> RunSummary:
         """Write the summary, and raise if a stream, a flow or the summary file failed."""
-        summary = self._summary("succeeded")
+        summary = self._summary("stopped" if self._following.stopped else "succeeded")
         stopped = {id(report) for run in self._failed_runs for report in run.reports if report.status == "stopped"}
-        failed = [stream for stream in summary.streams if stream.status != "succeeded" and id(stream) not in stopped]
+        ends = ("succeeded", summary.status)
+        failed = [stream for stream in summary.streams if stream.status not in ends and id(stream) not in stopped]
         if failed or self._failures:
             summary.status = "failed"
         unwritten = self._write(summary)

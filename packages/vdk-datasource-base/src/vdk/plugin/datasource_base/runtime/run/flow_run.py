@@ -84,6 +84,16 @@ class FlowRun:
             self._end_interrupted(readers)
             raise
 
+    @property
+    def streams(self) -> Sequence[StreamRun]:
+        return self._runs
+
+    def begin_round(self) -> Sequence[StreamRun]:
+        """Prepare the streams for another ``run``."""
+        self._runs = [run.next_round() for run in self._runs]
+        self._endings.clear()
+        return self._runs
+
     def end(self, reason: str = "the flow ended before this stream") -> None:
         """Disconnect the source, and report the streams that have not ended as stopped. Idempotent."""
         for report in self.reports:
@@ -206,7 +216,8 @@ class FlowRun:
             report.end("stopped", str(run.error) or "the run was stopped")
         else:
             report.end("failed", self.flow.redact(format_error(run.error)))
-        log.info(
+        log.log(
+            logging.DEBUG if report.is_round and report.error is None else logging.INFO,
             "%s.%s: %s, %d rows read, %d landed in %s.%s, %.1f s",
             report.source, report.stream, report.status, report.rows_read, report.rows_landed,
             report.destination, report.table, report.seconds,

@@ -67,6 +67,7 @@ class TableOwners:
             for other, (other_mode, other_shared) in owners.items():
                 if other != owner:
                     _check_shared(plan, table, mode, other, other_mode, other_shared)
+                    _check_needs(plan, table, other)
             if mode == "upsert" and owner not in owners and owners:
                 log.warning(
                     "%s: streams %r and %r land in one table, %r: a row of one replaces a row of the other with the "
@@ -84,6 +85,15 @@ class TableOwners:
     def _key(self, destination: str, table: str) -> tuple[str, str]:
         fold = self._folds.get(destination)
         return destination, fold(table) if fold is not None else table
+
+
+def _check_needs(plan: StreamPlan, table: str, other: Owner) -> None:
+    """Refuse to share a table with rows that could not be distinguished there from those of another stream."""
+    if plan.stream.sharing_needs is not None:
+        raise ConfigurationError(
+            f"{plan.location}: streams {other[2]!r} and {plan.name!r} share table {table!r}, and rows of the one can "
+            f"replace rows of the other; {plan.stream.sharing_needs}"
+        )
 
 
 def _check_shared(

@@ -128,7 +128,7 @@ class Planning:
         flow, entry = self._flow, self._entry
         try:
             schema = flow.with_retries(stream.schema)
-            incremental = _is_incremental(stream, schema, states)
+            incremental = is_incremental(stream, schema, states)
         except Exception as error:
             self._fail(report, error)
             return None
@@ -220,7 +220,7 @@ class Planning:
             )  # fmt: skip
 
 
-def _is_incremental(stream: DataSourceStream, schema: StreamSchema | None, stored: Mapping[str, StoredState]) -> bool:
+def is_incremental(stream: DataSourceStream, schema: StreamSchema | None, stored: Mapping[str, StoredState]) -> bool:
     """Whether a stream is incremental: it declares so, has a cursor, or has a stored state.
 
     A state that was reset does not count: the stream may have lost its cursor since.

@@ -56,7 +56,7 @@ class StreamRun:
         self._specs: dict[str, TableSpec] = {}
         self.metadata_seen: set[str] = set()  # the metadata columns that a payload has filled
         self._publication: Publication | None = None
-        self._committed_once = self._begun = False
+        self._committed_once = self._begun = self._warned_of_metadata = False
         self._shared = 0  # how often several partitions were staged together
         self._counters = RowCounters(report, RejectLimit.parse(plan.options.max_rejected))
         self._lock = threading.Lock()
@@ -81,6 +81,15 @@ class StreamRun:
     def fail(self, error: BaseException) -> None:
         with self._lock:
             self.error = self.error or error
+
+    def next_round(self) -> StreamRun:
+        """The stream for another round: from the states that are stored now, with a report of its own."""
+        report = StreamReport(self.report.source, self.report.destination, self.plan.name, self.plan.table)
+        run = StreamRun(self._flow, self.plan, report, self.writer, self.stored, self._on_stored)
+        # nothing is staged, the table exists, and one warning is enough
+        run._begun, run._committed_once, run._warned_of_metadata = self._begun, True, self._warned_of_metadata
+        report.is_round = True
+        return run
 
     # The methods below run in the writer's thread, as work on the destination.
 
@@ -290,7 +299,8 @@ class StreamRun:
     def finish(self, destination: Destination) -> None:
         """Every partition is read: publish a replaced table, or create a table that got no rows."""
         self._flow.with_retries(lambda: self._finish(destination), what=f"destination {self.report.destination!r}")
-        if self.report.rows_read:
+        if self.report.rows_read and not self._warned_of_metadata:
+            self._warned_of_metadata = True
             _warn_of_metadata(self.plan, self.metadata_seen)
 
     def _finish(self, destination: Destination) -> None:
