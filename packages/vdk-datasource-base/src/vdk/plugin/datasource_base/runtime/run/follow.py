@@ -68,7 +68,7 @@ def check_streams(run: FlowRun) -> None:
             )
         if not is_incremental(plan.stream, plan.schema, stream.stored):
             raise ConfigurationError(
-                f"{location}.follow: stream {plan.name!r} is not incremental, so every round would read all of it again; "
+                f"{location}.follow: stream {plan.name!r} is not incremental: every round would read all of it; "
                 f'leave it out: streams = ["*", "!{plan.name}"]'
             )
         if plan.write_mode == "replace":
