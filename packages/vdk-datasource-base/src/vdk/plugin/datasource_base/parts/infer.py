@@ -8,12 +8,13 @@ midnight. Anything else that mixes kinds is JSON text, which keeps apart what pl
 
 from __future__ import annotations
 
+import array
 import datetime as dt
 import decimal
 import json
 import math
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -117,16 +118,32 @@ def infer_array(values: Sequence[Any]) -> pa.Array:
     return json_array(values)
 
 
-def json_array(values: Iterable[Any]) -> pa.Array:
+def json_array(values: Sequence[Any]) -> pa.Array:
     """Each value as JSON text; None stays NULL.
 
+    The texts are encoded into the array's own memory, so that a large value has no other copy.
     JSON has an escape for half a surrogate pair, but databases refuse it, and so do readers of files
     (RFC 8259, section 8.2, calls the behaviour of software that receives it unpredictable).
 
-    :raises UnencodableValueError: for that, and for what is nested too deeply.
+    :raises UnencodableValueError: for that, for what is nested too deeply, and for 2 GiB of text.
     """
-    texts = [None if value is None else _strict_json(value) for value in values]
-    return pa.ExtensionArray.from_storage(JSON_TYPE, pa.array(texts, pa.string()))
+    texts, ends = bytearray(), array.array("i", [0])
+    try:
+        for value in values:
+            if value is not None:
+                _ENCODER.encode_into(_finite(value), texts, -1)
+            ends.append(len(texts))
+    except UnicodeEncodeError:
+        raise UnencodableValueError("a text contains half of a surrogate pair, which is not a character") from None
+    except RecursionError:
+        raise UnencodableValueError("the value is nested too deeply") from None
+    except OverflowError:
+        raise UnencodableValueError("the values of a column are 2 GiB of JSON or more, which is the limit") from None
+    valid = None
+    if any(value is None for value in values):
+        valid = pa.array([value is not None for value in values], pa.bool_()).buffers()[1]
+    storage = pa.Array.from_buffers(pa.string(), len(values), [valid, pa.py_buffer(ends), pa.py_buffer(texts)])
+    return pa.ExtensionArray.from_storage(JSON_TYPE, storage)
 
 
 def to_json(value: Any) -> str:
@@ -137,8 +154,10 @@ def to_json(value: Any) -> str:
     :raises UnencodableValueError: for what is nested too deeply, and for a number of more than ``MAX_DIGITS`` digits.
     """
     try:
-        return _encoded(value)
-    except UnicodeEncodeError:  # half a surrogate pair is no UTF-8, but JSON has an escape for it
+        return str(_ENCODER.encode(_finite(value)), "utf-8")
+    except RecursionError:
+        raise UnencodableValueError("the value is nested too deeply") from None
+    except UnicodeEncodeError:  # half a surrogate pair is not UTF-8, but JSON has an escape for it
         return json.dumps(_finite(value), default=_ENCODER.enc_hook)
 
 
@@ -168,20 +187,6 @@ def _spelled(value: Any, depth: int = 0) -> Any:
 
 def _spelled_key(key: Any) -> str:
     return key if isinstance(key, str) else str(_spelled(key, _DEPTH))
-
-
-def _strict_json(value: Any) -> str:
-    try:
-        return _encoded(value)
-    except UnicodeEncodeError:
-        raise UnencodableValueError("a text has half of a surrogate pair in it, which is no character") from None
-
-
-def _encoded(value: Any) -> str:
-    try:
-        return str(_ENCODER.encode(_finite(value)), "utf-8")
-    except RecursionError:
-        raise UnencodableValueError("the value is nested too deeply") from None
 
 
 def encodable(

@@ -149,39 +149,58 @@ class PartitionReader:
         if self._run.mode != "replace" and buffer.has_state:
             self._commit(attempt, buffer)
         if buffer.full:
-            runs, state, size = buffer.take_covered()  # only under replace, where states wait for the end
-            rest, _ = buffer.take_open()
-            attempt.state = state if state is not None else attempt.state
+            self._stage(attempt, buffer)
+
+    def _commit(self, attempt: _Attempt, buffer: Buffer) -> None:
+        with self._room(attempt, buffer.size) as size:
+            runs, state, _ = buffer.take_covered()
+            batches, read = self._batches(runs)
+            attempt.staged = False  # lands with this unit
+            self._submit_unit(attempt, self._unit(attempt, "commit", batches, state, read), size)
+
+    def _stage(self, attempt: _Attempt, buffer: Buffer) -> None:
+        with self._room(attempt, buffer.size) as size:
+            runs, state = _take_all(buffer)
+            attempt.state = state if state is not None else attempt.state  # under replace, states wait for the end
             attempt.staged = True
-            batches, read = self._batches([*runs, *rest])
+            batches, read = self._batches(runs)
             self._submit(
                 attempt, lambda destination: self._run.stage(destination, self._partition.id, batches, read), size
             )
 
-    def _commit(self, attempt: _Attempt, buffer: Buffer) -> None:
-        runs, state, size = buffer.take_covered()
-        batches, read = self._batches(runs)
-        del runs  # the rows, of which the batches are a copy
-        attempt.staged = False  # lands with this unit
-        self._submit_unit(attempt, self._unit(attempt, "commit", batches, state, read), size)
-
     def _end(self, attempt: _Attempt, buffer: Buffer) -> None:
         """The partition is read: its last unit lands, or waits for the other partitions."""
-        size = buffer.size
-        runs, state, _ = buffer.take_covered()
-        rest, _ = buffer.take_open()
-        batches, read = self._batches([*runs, *rest])
-        del runs, rest
-        if self._run.mode == "replace":
-            last = state if state is not None else attempt.state
-            self._submit_unit(attempt, self._unit(attempt, "hold", batches, last, read, ended=True), size)
-        elif batches or state is not None or attempt.staged:
-            self._submit_unit(attempt, self._unit(attempt, "commit", batches, state, read, ended=True), size)
+        with self._room(attempt, buffer.size) as size:
+            runs, state = _take_all(buffer)
+            batches, read = self._batches(runs)
+            if self._run.mode == "replace":
+                last = state if state is not None else attempt.state
+                self._submit_unit(attempt, self._unit(attempt, "hold", batches, last, read, ended=True), size)
+            elif batches or state is not None or attempt.staged:
+                self._submit_unit(attempt, self._unit(attempt, "commit", batches, state, read, ended=True), size)
+            else:
+                self._run.writer.release(size)
+
+    @contextmanager
+    def _room(self, attempt: _Attempt, size: int) -> Iterator[int]:
+        """Wait for room in the writer's queue, before rows are converted. It is given back where nothing is queued."""
+        attempt.check()
+        writer = self._run.writer
+        writer.reserve(size)
+        try:
+            attempt.check()
+            yield size
+        except BaseException:
+            writer.release(size)
+            raise
 
     def _batches(self, runs: list[Run]) -> tuple[list[TableBatch], int]:
-        """The batches, and how many rows were read for them."""
+        """The batches, and how many rows were read for them. The list is emptied: the rows, of which the batches are
+        a copy, are freed before the destination works."""
         read = sum(run.count for run in runs if run.kind == "rows")
-        return build_batches(self._run.plan, runs, self._run.mode), read
+        batches = build_batches(self._run.plan, runs, self._run.mode)
+        runs.clear()
+        return batches, read
 
     def _unit(
         self,
@@ -223,8 +242,7 @@ class PartitionReader:
     def _queue(
         self, attempt: _Attempt, work: Callable[[Destination], None], size: int, unit: PendingUnit | None = None
     ) -> None:
-        attempt.check()
-        attempt.pending = [one for one in attempt.pending if not one.done()]
+        attempt.pending = [future for future in attempt.pending if not future.done()]
         attempt.pending.append(self._run.writer.submit(work, size, owner=self._run, lane=self._partition.id, unit=unit))
 
     def _wait(self, attempt: _Attempt) -> None:
@@ -236,6 +254,13 @@ class PartitionReader:
         """Wait until nothing of an attempt is under way any more."""
         for one in attempt.pending:
             one.exception()
+
+
+def _take_all(buffer: Buffer) -> tuple[list[Run], State | None]:
+    """What the last state covers and what came after it, and that state."""
+    covered, state, _ = buffer.take_covered()
+    rest, _ = buffer.take_open()
+    return [*covered, *rest], state
 
 
 @contextmanager

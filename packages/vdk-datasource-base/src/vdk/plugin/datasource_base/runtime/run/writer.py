@@ -10,6 +10,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import pyarrow as pa
+
 from ...parts import Destination
 from .commit_groups import MOST_TOGETHER, PendingUnit
 
@@ -40,8 +42,8 @@ class _Waiting:
 class Writer:
     """Carries work out on a destination, in the order of its submission, in a thread of its own.
 
-    What waits is bounded in bytes: ``submit`` stands still above the bound, which is what keeps a
-    fast source from filling the memory in front of a slow destination.
+    What waits is bounded in bytes: ``reserve`` blocks above the bound, which keeps a fast source from filling the
+    memory in front of a slow destination.
     """
 
     def __init__(self, destination: Destination, *, name: str, max_bytes: int) -> None:
@@ -63,24 +65,40 @@ class Writer:
         lane: str = "",
         unit: PendingUnit | None = None,
     ) -> Future[T]:
-        """Queue work that holds ``size`` bytes; blocks while too many bytes wait. Work that holds none never blocks: it
-        is how the main thread ends a stream.
+        """Queue work; never blocks.
 
+        :param size: the bytes that the work holds, which are reserved and are released when it is done.
         :param owner: what the work belongs to. :param lane: work of one owner and lane keeps its order.
         :param unit: what the work lands, where the owner can land it together with units of other lanes.
         """
         future: Future[T] = Future()
         with self._changed:
-            # what is larger than the bound alone goes in when nothing else waits
-            self._changed.wait_for(
-                lambda: self._closed or not size or not self._bytes or self._bytes + size <= self._max_bytes
-            )
-            if self._closed:
-                raise RuntimeError("the writer is closed")
+            self._check_open()
             self._waiting.append(_Waiting(work, future, size, owner, lane, unit))
-            self._bytes += size
             self._changed.notify_all()
         return future
+
+    def reserve(self, size: int) -> None:
+        """Block until ``size`` bytes more may wait, and count them as waiting. Rows are converted afterwards: before,
+        they would be in memory twice while they wait.
+
+        :raises RuntimeError: the writer is closed.
+        """
+        with self._changed:
+            # what is larger than the bound alone goes in when nothing else waits
+            self._changed.wait_for(lambda: self._closed or not self._bytes or self._bytes + size <= self._max_bytes)
+            self._check_open()
+            self._bytes += size
+
+    def release(self, size: int) -> None:
+        """Give back bytes that were reserved, when their work is done or is not submitted after all."""
+        with self._changed:
+            self._bytes -= size
+            self._changed.notify_all()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("the writer is closed")
 
     def call(self, work: Work[T]) -> T:
         """Carry work out behind everything that waits, and return what it returns."""
@@ -99,10 +117,11 @@ class Writer:
             while items := self._next():
                 self._carry_out(items)
                 size = sum(item.size for item in items)
-                items.clear()  # rows are freed before the next wait
-                with self._changed:
-                    self._bytes -= size
-                    self._changed.notify_all()
+                items.clear()  # rows are freed before others are converted
+                if size > self._max_bytes // 2:
+                    # Arrow's allocator keeps freed memory for a while, several times the size of the largest rows
+                    pa.default_memory_pool().release_unused()
+                self.release(size)
         finally:
             self._close()
 
