@@ -69,7 +69,7 @@ CURSOR: dict[str, Any] = {"field": "at"}
 )
 def test_streams_that_do_not_fit_together(streams: list[Any], problem: str) -> None:
     """What no single option shows is told with the stream and the option."""
-    config = decode_config({"base_url": "http://x", "streams": streams}, RestConfig, where="f")
+    config = decode_config({"base_url": "http://x", "streams": streams}, RestConfig, location="f")
     with pytest.raises(ConfigurationError, match=problem):
         RestSource(config)
 
