@@ -140,7 +140,7 @@ def config_of(servers: str, topics: str | Sequence[str], **options: Any) -> Kafk
     """The configuration as a flow file gives it."""
     names = [topics] if isinstance(topics, str) else list(topics)
     config = {"bootstrap_servers": servers, "topics": names, "timeout": "20s", **options}
-    return decode_config(config, KafkaConfig, where="test")
+    return decode_config(config, KafkaConfig, location="test")
 
 
 MakeSource = Callable[..., KafkaSource]

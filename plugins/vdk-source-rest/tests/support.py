@@ -25,7 +25,7 @@ JSON = "Content-Type: application/json"
 def source_of(base_url: str, *streams: Mapping[str, Any], kind: type[RestSource] = RestSource, **config: Any) -> Any:
     """A source whose waits take no time."""
     raw = {"base_url": base_url, "streams": list(streams) or [{"name": "items"}], **config}
-    source = kind(decode_config(raw, RestConfig, where="flow.toml: sources.api.config"))
+    source = kind(decode_config(raw, RestConfig, location="flow.toml: sources.api.config"))
     source.context.client.sleep = lambda seconds: None
     return source
 

@@ -75,7 +75,7 @@ CURSOR: dict[str, Any] = {"field": "at"}
 )
 def test_streams_that_do_not_fit_together(streams: list[Any], problem: str) -> None:
     """Options that do not fit each other are an error that names the stream and the option."""
-    config = decode_config({"base_url": "http://x", "streams": streams}, RestConfig, where="f")
+    config = decode_config({"base_url": "http://x", "streams": streams}, RestConfig, location="f")
     with pytest.raises(ConfigurationError, match=problem):
         RestSource(config)
 

@@ -129,7 +129,7 @@ def source_at(url: str, size: int = 3, **config: Any) -> RestSource:
     ]
     auth = {"type": "bearer", "token": TOKEN}
     given = {"base_url": url, "streams": streams, "auth": auth, **config}
-    return RestSource(decode_config(given, RestConfig, where="config"))
+    return RestSource(decode_config(given, RestConfig, location="config"))
 
 
 class TestRest(

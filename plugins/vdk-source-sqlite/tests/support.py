@@ -49,7 +49,7 @@ def rows_of(database: Path, sql: str) -> list[tuple[Any, ...]]:
 
 
 def source_of(database: Path, state: Mapping[str, Any] | None = None, **config: Any) -> SqliteSource:
-    source = SqliteSource(decode_config({"database": str(database), **config}, SqliteConfig, where="config"))
+    source = SqliteSource(decode_config({"database": str(database), **config}, SqliteConfig, location="config"))
     source.connect(DataSourceState(state))
     return source
 
