@@ -404,6 +404,19 @@ class TestBatches:
         assert (column.type, column.to_pylist()) == (type_, values)
         assert normalize_types(pa.table({"x": array}).slice(0, 0)).column("x").type == type_
 
+    @pytest.mark.parametrize(
+        ("array", "type_"),
+        [
+            (pa.array([1], pa.int8()), pa.int8()),
+            (pa.array([1], pa.timestamp("ns", "UTC")), pa.timestamp("ns", "UTC")),
+            (pa.array(["a"], pa.large_string()), pa.string()),
+            (pa.array(["a"]).dictionary_encode(), pa.string()),
+            (pa.array([[1, 2]]), JSON_TYPE),
+        ],
+    )
+    def test_arrow_scalars_in_rows_become_scalar_types_too(self, array: pa.Array, type_: pa.DataType) -> None:
+        assert infer_array([array[0], None]).type == type_
+
 
 class TestKeys:
     @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_a_table_of_two_streams_is_not_swept(lake: Lake, landing: Destination) -
     other = StateKey("t", "there", "items", "", "items")
     landing.commit(CommitUnit(other, [TableBatch(spec(), "rows", rows(8))], {"n": 1}, 0, "run"))
     landing.stage(KEY, [TableBatch(spec(), "keys", keys(1))], "run")
-    with pytest.raises(DestinationError, match="table of its own"):
+    with pytest.raises(DestinationError, match="its own destination_table"):
         landing.commit(CommitUnit(KEY, [], {"n": 2}, 1, "run"))
     landing.close()
     assert landed(lake) == [(1,), (2,), (3,), (4,), (8,)]

@@ -103,9 +103,9 @@ def _check(destination: Destination) -> None:
 @pytest.mark.parametrize(
     ("prepare", "said"),
     [
-        (_revoke_connect, "may not connect to this database"),
-        (_nothing, "may not do this: grant it"),
-        (_read_only, "takes no writes"),
+        (_revoke_connect, "grant the user of the target CONNECT"),
+        (_nothing, "lacks a privilege: grant it"),
+        (_read_only, "the server is read-only"),
     ],
 )
 def test_a_postgresql_user_without_rights_is_refused_at_once(

@@ -162,7 +162,7 @@ def test_a_damaged_state_is_told_and_left(lake: Lake, destination: Destination) 
 def test_a_foreign_table_of_that_name_is_told_and_left(lake: Lake, destination: Destination) -> None:
     query(lake, "CREATE TABLE _vdk_datasource_state (id INTEGER)")
     for use in (lambda: destination.load_states("shop"), lambda: destination.commit(unit(ROW))):
-        with pytest.raises(StateError, match="made by something else"):
+        with pytest.raises(StateError, match="another program or version created it"):
             use()
     assert tables(lake) == []
 

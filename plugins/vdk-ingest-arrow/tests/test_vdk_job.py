@@ -191,7 +191,7 @@ def test_a_missing_target_is_the_configurations_fault(ingester: ArrowIngester, t
 
 
 def test_a_missing_table_is_an_error(ingester: ArrowIngester, lake: Path) -> None:
-    with pytest.raises(ConfigurationError, match="need a destination_table"):
+    with pytest.raises(ConfigurationError, match="need a table: pass destination_table="):
         ingester.ingest_payload(payload=[{"id": 1}], destination_table=None, target=f"duckdb:///{lake}")
 
 

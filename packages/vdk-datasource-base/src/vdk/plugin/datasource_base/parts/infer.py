@@ -254,10 +254,18 @@ def _of_one_kind(values: Sequence[Any], kind: type) -> pa.Array:
     if kind is decimal.Decimal:
         return _decimals(values)
     if issubclass(kind, pa.Scalar) and len({v.type for v in values if v is not None}) == 1:
-        return pa.array(values)
+        array = pa.array(values)
+        return array if _is_normalized(array.type) else infer_array(array.to_pylist())
     if kind is uuid.UUID:
         return pa.array([None if v is None else str(v) for v in values], pa.string())
     return json_array(values)
+
+
+def _is_normalized(type_: pa.DataType) -> bool:
+    """Whether a destination gets columns of this type; see ``normalize_types``."""
+    if pa.types.is_primitive(type_):
+        return not pa.types.is_float16(type_)
+    return pa.types.is_decimal(type_) or type_ in (pa.string(), pa.binary(), pa.null(), JSON_TYPE)
 
 
 def _midnight(day: dt.date) -> dt.datetime:

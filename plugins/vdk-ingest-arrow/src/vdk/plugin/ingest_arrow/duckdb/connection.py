@@ -38,6 +38,9 @@ from ..filesystem import (
 from ..sql.database import Database, constraint_error
 from ..values import RefusedValueError
 
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
 _MAGIC = b"DUCK"
 """Bytes 8 to 12 of a DuckDB file (https://duckdb.org/docs/stable/internals/storage)."""
 _HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
@@ -107,10 +110,6 @@ def lock_holder(path: Path, error: duckdb.Error) -> str | None:
     if "different configuration" in text:
         return f"this process already has {path} open, read-only or with another configuration"
     return None
-
-
-log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 class FileLockPair:

@@ -29,6 +29,9 @@ from ..sql.database import Database, SerializationConflict, constraint_error
 from ..values import RefusedValueError
 from .url import PostgresqlUrl
 
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
 _CONFLICTS = frozenset({"40001", "40P01", "55P03", "42P06", "42P07"})
 """Serialization, deadlock, lock timeout, and tables or schemas that another session created at the same moment."""
 _UNREACHABLE = re.compile(r"08|57P0[123]|53300")
@@ -129,9 +132,6 @@ def server_message(error: Error) -> str:
     text = " ".join(text.split())
     return text if len(text) <= 600 else f"{text[:600]}…"
 
-
-log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 # How values are written as text, whatever the settings of the server, database or user.
 _SESSION = {

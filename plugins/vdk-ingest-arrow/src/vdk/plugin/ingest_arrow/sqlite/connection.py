@@ -23,6 +23,21 @@ from ..sql.database import Database, constraint_error
 from ..values import RefusedValueError
 from .values import CAST, cast
 
+T = TypeVar("T")
+OLDEST = (3, 35)
+"""UPDATE … FROM came with 3.33, RETURNING and DROP COLUMN with 3.35 (2021-03-12)."""
+_SETTINGS = (
+    # A commit that returned survives a power cut.
+    "synchronous = FULL",
+    # 32 MiB of pages, so that a batch is written once and not in pieces.
+    "cache_size = -32768",
+    # When a table takes the place of another, the views of that one must not be rewritten.
+    "legacy_alter_table = ON",
+    "foreign_keys = OFF",
+)
+# The journal mode belongs to the file and is not changed, so WAL stays WAL. A new file has a rollback journal: it is a
+# single file after the run, and works in shared folders, where WAL does not.
+
 _MAGIC = b"SQLite format 3\0"
 """The first 16 bytes of a database (https://www.sqlite.org/fileformat2.html, section 1.3)."""
 
@@ -62,22 +77,6 @@ def check_file(path: Path) -> None:
     """Raises ``ConfigurationError`` for a file that is not an SQLite database. An empty one is, and a missing one."""
     if read_header(path, len(_MAGIC), "SQLite") not in (None, b"", _MAGIC):
         raise not_a_database(path, "is not an SQLite database")
-
-
-T = TypeVar("T")
-OLDEST = (3, 35)
-"""UPDATE … FROM came with 3.33, RETURNING and DROP COLUMN with 3.35 (2021-03-12)."""
-_SETTINGS = (
-    # A commit that returned survives a power cut.
-    "synchronous = FULL",
-    # 32 MiB of pages, so that a batch is written once and not in pieces.
-    "cache_size = -32768",
-    # When a table takes the place of another, the views of that one must not be rewritten.
-    "legacy_alter_table = ON",
-    "foreign_keys = OFF",
-)
-# The journal mode belongs to the file and is not changed, so WAL stays WAL. A new file has a rollback journal: it is a
-# single file after the run, and works in shared folders, where WAL does not.
 
 
 class SqliteConnection(Database):
