@@ -17,7 +17,7 @@ import pytest
 
 from support import Broker, MakeSource, offsets, partition_of, read_topic
 from vdk.plugin.datasource_base import ConnectionFailedError, StateError, run_flows
-from vdk.plugin.datasource_base.testing.faults import run_killed
+from vdk.plugin.datasource_base.testing.faults import run_with_random_kills
 
 KILLS = int(os.environ.get("VDK_SOURCE_KAFKA_KILLS", "5"))
 """Kills at random instants: a handful in the suite, 200 in a night."""
@@ -165,6 +165,8 @@ def test_kill_9_loses_no_message_and_doubles_none(
     more(0)
     begin = time.monotonic()
     run_flows(None, flow)
-    run_killed(run_flows, None, flow, kills=KILLS, within=time.monotonic() - begin, since="read", between=more)
+    run_with_random_kills(
+        run_flows, None, flow, kills=KILLS, within=time.monotonic() - begin, since="read", between=more
+    )
     run_flows(None, flow)
     assert landed(topic, tmp_path) == list(range(sent))
