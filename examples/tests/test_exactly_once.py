@@ -17,7 +17,7 @@ from vdk.internal import cli_entry
 
 from conftest import Vdk
 from values import differences
-from vdk.plugin.datasource_base.testing.faults import run_killed
+from vdk.plugin.datasource_base.testing.faults import run_with_random_kills
 
 pytestmark = pytest.mark.heavy
 
@@ -70,7 +70,9 @@ def test_no_row_is_lost_or_doubled_by_kill_9(shop: Path, vdk: Vdk, flow: Callabl
 
     days = itertools.count(1)
     run = ["datasource", "run", str(path)]
-    run_killed(vdk_here, *run, kills=KILLS, within=at_work / 2, since="read", between=change, environment=SETTINGS)
+    run_with_random_kills(
+        vdk_here, *run, kills=KILLS, within=at_work / 2, since="read", between=change, environment=SETTINGS
+    )
 
     done = vdk("datasource", "run", str(path))
     assert done.returncode == 0, done.stderr

@@ -58,7 +58,7 @@ class ShopCase(DataSourceConformance, IncrementalConformance, PartitionConforman
     """Everything but the network, for a source over the shop's database."""
 
     shop: ClassVar[type[ShopSource]] = ShopSource
-    patience = 0.3
+    time_limit = 0.3
 
     @pytest.fixture
     def database(self, tmp_path: Path) -> Path:
@@ -109,7 +109,7 @@ class LinesCase(RemoteConformance):
     """What a remote source does on a bad day."""
 
     lines: ClassVar[type[LinesSource]] = LinesSource
-    patience = 2.0
+    time_limit = 2.0
 
     @pytest.fixture
     def source_at(self) -> Callable[[str, int], LinesSource]:

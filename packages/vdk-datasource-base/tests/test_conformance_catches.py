@@ -22,7 +22,7 @@ import broken_states
 from broken import BROKEN
 from conformance_cases import JournalCase, LinesCase, ShopCase, SweptCase
 from reference_lines import LinesSource
-from vdk.plugin.datasource_base.testing.conformance.base import checks_of, described
+from vdk.plugin.datasource_base.testing.conformance.base import checks_of, reason_of
 
 pytestmark = pytest.mark.heavy
 
@@ -99,7 +99,7 @@ def test_the_check_finds_its_broken_source(check: str, outcomes: dict[str, tuple
 @pytest.mark.parametrize("check", sorted(CHECKS))
 def test_the_check_is_explained(check: str) -> None:
     """Its name is a sentence, and its docstring says why it is there."""
-    reason = described(CHECKS[check])
+    reason = reason_of(CHECKS[check])
     assert len(check.split("_")) >= 4
     assert reason.endswith(".")
     assert "\n" not in reason

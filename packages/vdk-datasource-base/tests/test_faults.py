@@ -1,4 +1,4 @@
-"""The fault harness itself: what it is asked for happens, there and then, and a test notices when it does not."""
+"""The faults themselves: each strikes at its instant, and a test fails if it never strikes."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from vdk.plugin.datasource_base.testing.faults import (
     When,
     assert_at_least_once,
     assert_exactly_once,
-    files_up_to,
+    file_size_limit,
     injected,
     run_child,
-    run_killed,
+    run_with_random_kills,
     small_disk,
 )
 
@@ -37,7 +37,7 @@ ROWS = numbers(0, 30)
 
 
 def without_states(state: State) -> list[DataSourcePayload]:
-    """A stream that is read whole each time."""
+    """A stream that is read completely each time."""
     return [payload(*ROWS[start : start + 7]) for start in range(0, 30, 7)]
 
 
@@ -69,14 +69,14 @@ class TestFaults:
         assert_exactly_once(ROWS, lab.tables["t"])
         assert not lab.staged
 
-    def test_half_of_a_batch_lands_where_there_are_no_transactions(self, lab: Lab) -> None:
+    def test_half_of_a_batch_lands_without_transactions(self, lab: Lab) -> None:
         """The rows repeat, and nothing is lost."""
         with injected(Fail("commit", nth=2, when="half")):
             lab.run(Whole("t", counting(30)), method="AppendOnly")
         assert assert_at_least_once(ROWS, lab.tables["t"]) == 5
 
     def test_half_of_a_transaction_is_refused(self, lab: Lab) -> None:
-        """It would test what cannot happen; the error says what to do."""
+        """It cannot happen; the error says what to do instead."""
         with (
             pytest.raises(ValueError, match="one of its own functions as the instant"),
             injected(Fail("commit", when="half")),
@@ -84,15 +84,15 @@ class TestFaults:
             lab.run(Whole("t", counting(30)))
 
     def test_any_function_is_an_instant(self, lab: Lab) -> None:
-        """And is itself again afterwards."""
-        method = MemoryDestination._swap
-        with injected(Fail(f"{MemoryDestination.__module__}:MemoryDestination._swap", nth=2)):
+        """The function is restored afterwards."""
+        method = MemoryDestination._store_state
+        with injected(Fail(f"{MemoryDestination.__module__}:MemoryDestination._store_state", nth=2)):
             lab.run(Whole("t", counting(30)))
         assert_exactly_once(ROWS, lab.tables["t"])
-        assert MemoryDestination._swap is method
+        assert MemoryDestination._store_state is method
 
-    def test_what_hangs_is_released(self, lab: Lab) -> None:
-        """Meanwhile nothing else is lost."""
+    def test_a_call_that_hangs_can_be_released(self, lab: Lab) -> None:
+        """No row is lost."""
         with injected(Hang("commit", nth=2)) as injection:
             timer = threading.Timer(0.1, injection.release)
             timer.start()
@@ -100,14 +100,14 @@ class TestFaults:
             timer.join()
         assert_exactly_once(ROWS, lab.tables["t"])
 
-    def test_what_hangs_for_a_time_comes_back(self, lab: Lab) -> None:
+    def test_a_call_that_hangs_for_a_time_returns(self, lab: Lab) -> None:
         """By itself."""
         with injected(Hang("read", nth=5, seconds=0.01)):
             lab.run(Whole("t", counting(30)))
         assert_exactly_once(ROWS, lab.tables["t"])
 
     def test_a_payload_is_replaced(self, lab: Lab) -> None:
-        """By whatever the test wants to be yielded."""
+        """By any object of the test."""
         with pytest.raises(FlowFailedError, match="yielded str"), injected(Garble("read", nth=3, payload="garbage")):
             lab.run(Whole("t", counting(30)))
         assert_exactly_once(ROWS[:2], lab.tables["t"])
@@ -121,7 +121,7 @@ class TestFaults:
         destination.open()
 
     def test_a_fault_that_never_struck_fails_the_test(self, lab: Lab) -> None:
-        """It tells how often its instant was passed."""
+        """The error says how often its instant was passed."""
         with (
             pytest.raises(AssertionError, match=r"Fail\(instant='commit', nth=99.*never struck.* 3 times"),
             injected(Fail("commit", nth=99)),
@@ -136,18 +136,18 @@ class TestFaults:
             (lambda: Hang("commit", when="half"), "twice"),
             (lambda: Fail("commit", nth=0), "count from 1"),
             (lambda: Fail("commit", every=0), "count from 1"),
-            (lambda: Garble("commit", payload=5), "only what is read"),
+            (lambda: Garble("commit", payload=5), "yields no payload"),
         ],
     )
-    def test_a_fault_that_makes_no_sense_is_refused(self, make: Callable[[], Fault], message: str) -> None:
+    def test_an_impossible_fault_is_refused(self, make: Callable[[], Fault], message: str) -> None:
         """When it is made."""
         with pytest.raises(ValueError, match=message):
             make()
 
     @pytest.mark.parametrize("point", ["os:path", "os:nothing"])
-    def test_an_instant_that_is_no_function_is_refused(self, point: str) -> None:
+    def test_an_instant_that_is_not_a_function_is_refused(self, point: str) -> None:
         """With its name."""
-        with pytest.raises(ValueError, match="is no function"), injected(Fail(point)):
+        with pytest.raises(ValueError, match="is not a function"), injected(Fail(point)):
             pass
 
     def test_faults_can_be_pickled(self) -> None:
@@ -158,38 +158,38 @@ class TestFaults:
 
 class TestChildren:
     def test_a_child_ends_by_itself(self) -> None:
-        """With what it printed, and with the environment that it was given."""
-        ended = run_child(_print, "hello", environment={"GREETED": "world"})
-        assert (ended.exitcode, ended.killed, ended.output) == (0, False, "hello world\n")
+        """The result has its output; the child has the given environment."""
+        result = run_child(_print, "hello", environment={"GREETED": "world"})
+        assert (result.exitcode, result.killed, result.output) == (0, False, "hello world\n")
 
-    def test_an_error_in_a_child_is_told(self) -> None:
+    def test_an_error_in_a_child_is_reported(self) -> None:
         """The traceback is in its output."""
-        ended = run_child(_raise)
-        assert ended.exitcode == 1
-        assert "LookupError: broken" in ended.output
+        result = run_child(_raise)
+        assert result.exitcode == 1
+        assert "LookupError: broken" in result.output
 
     def test_a_child_is_killed_at_an_instant(self) -> None:
-        """Here when it opens a folder's listing for the second time."""
-        ended = run_child(_list_twice, faults=[Kill(f"{__name__}:_list", nth=2)])
-        assert ended.killed
-        assert ended.exitcode == -signal.SIGKILL
-        assert ended.output == "listed\n"
+        """Here at the second call of a function."""
+        result = run_child(_list_twice, faults=[Kill(f"{__name__}:_list", nth=2)])
+        assert result.killed
+        assert result.exitcode == -signal.SIGKILL
+        assert result.output == "listed\n"
 
     def test_a_child_can_get_any_signal(self) -> None:
         """Such as SIGTERM, after an instant."""
-        ended = run_child(_list_twice, faults=[Kill(f"{__name__}:_list", when="after", signal=signal.SIGTERM)])
-        assert ended.exitcode == -signal.SIGTERM
+        result = run_child(_list_twice, faults=[Kill(f"{__name__}:_list", when="after", signal=signal.SIGTERM)])
+        assert result.exitcode == -signal.SIGTERM
 
     def test_a_child_is_killed_after_a_time(self) -> None:
-        """From outside, so that it may be anywhere."""
+        """From outside, so at any point."""
         assert run_child(time.sleep, 60, kill_after=0.01).killed
 
     def test_the_time_can_be_counted_from_an_instant(self) -> None:
-        """Whatever comes before it takes as long as it takes."""
-        ended = run_child(_list_and_wait, kill_after=0.01, since=f"{__name__}:_list")
-        assert (ended.killed, ended.output) == (True, "listed\n")
+        """What comes before the instant does not count."""
+        result = run_child(_list_and_wait, kill_after=0.01, since=f"{__name__}:_list")
+        assert (result.killed, result.output) == (True, "listed\n")
 
-    def test_a_child_that_does_not_end_is_killed_and_told(self) -> None:
+    def test_a_child_that_does_not_end_is_killed_and_reported(self) -> None:
         """After the timeout."""
         with pytest.raises(TimeoutError, match=r"did not end within 0\.2 s"):
             run_child(time.sleep, 60, timeout=0.2)
@@ -199,26 +199,26 @@ class TestChildren:
     ) -> None:
         """The seed is printed."""
         monkeypatch.setenv("VDK_DATASOURCE_FAULTS_SEED", "7")
-        seen: list[int] = []
-        run_killed(time.sleep, 0.1, kills=3, within=0.2, between=seen.append)
-        assert seen[0] == 0
-        assert seen[-1] == 2
+        counts: list[int] = []
+        run_with_random_kills(time.sleep, 0.1, kills=3, within=0.2, between=counts.append)
+        assert counts[0] == 0
+        assert counts[-1] == 2
         assert "SEED=7" in capsys.readouterr().out
 
-    def test_a_run_that_fails_by_itself_is_no_kill(self) -> None:
-        """It is told, with its output."""
+    def test_a_run_that_fails_is_not_a_kill(self) -> None:
+        """The error has its output."""
         with pytest.raises(AssertionError, match="LookupError: broken"):
-            run_killed(_raise, kills=3, within=30.0)
+            run_with_random_kills(_raise, kills=3, within=30.0)
 
-    def test_runs_that_are_too_quick_to_be_killed_are_told(self) -> None:
-        """Nothing was tested."""
+    def test_runs_that_are_too_short_to_be_killed_are_an_error(self) -> None:
+        """They test nothing."""
         with pytest.raises(AssertionError, match="only 0 of 5 runs"):
-            run_killed(_nothing, kills=1, within=10.0)
+            run_with_random_kills(_nothing, kills=1, within=10.0)
 
 
 class TestComparing:
-    def test_the_same_rows_in_any_order_are_right(self) -> None:
-        """However often they ought to be there."""
+    def test_the_same_rows_in_any_order_pass(self) -> None:
+        """Repeated rows as well, if they are expected so often."""
         assert_exactly_once([{"a": 1, "b": [2]}, (3,), (3,)], [(3,), {"b": [2], "a": 1}, (3,)])
 
     @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ class TestComparing:
             ([(1,), (3,)], r"1 rows are lost, such as \(2,\); 1 rows are not in the source"),
         ],
     )
-    def test_what_is_wrong_is_told(self, landed: list[tuple[int]], message: str) -> None:
+    def test_the_error_shows_the_difference(self, landed: list[tuple[int]], message: str) -> None:
         """With some of the rows."""
         with pytest.raises(AssertionError, match=message):
             assert_exactly_once([(1,), (2,)], landed)
@@ -244,13 +244,13 @@ class TestComparing:
 
 class TestDisks:
     def test_files_may_not_grow(self, tmp_path: Path) -> None:
-        """In a child, and in this process only meanwhile."""
-        ended = run_child(_write, tmp_path / "file", 2**20)
-        assert "File too large" in ended.output
+        """In the child process only."""
+        result = run_child(_write, tmp_path / "file", 2**20)
+        assert "File too large" in result.output
         assert (tmp_path / "file").stat().st_size <= 2**20
         (tmp_path / "file").write_bytes(bytes(2**21))
 
-    def test_a_small_disk_is_full_and_gone_afterwards(self, tmp_path: Path) -> None:
+    def test_a_small_disk_gets_full_and_is_unmounted(self, tmp_path: Path) -> None:
         """It is a file system of its own."""
         try:
             with small_disk(tmp_path / "disk", 2**20) as disk:
@@ -290,5 +290,5 @@ def _list_and_wait() -> None:
 
 
 def _write(path: Path, size: int) -> None:
-    with files_up_to(size):
+    with file_size_limit(size):
         path.write_bytes(bytes(2 * size))

@@ -44,7 +44,7 @@ class Grouping(FaultyDestination):
 
     def commit_group(self, units: Sequence[CommitUnit], batches: Sequence[TableBatch]) -> list[int]:
         self._called("group", [unit.key.partition for unit in units])
-        kept: list[Any] = [self.rows, self.states, self.versions, self.staged, self._mine]
+        kept: list[Any] = [self.rows, self.states, self.versions, self.staged, self._staged_counts]
         before = copy.deepcopy(kept)
         try:
             first, *others = units

@@ -24,11 +24,11 @@ from vdk.plugin.datasource_base.parts.local_state import LocalFileStore
 from vdk.plugin.datasource_base.runtime import Environment, execute
 from vdk.plugin.datasource_base.testing.faults import (
     Kill,
-    Passed,
+    PassedInstant,
     assert_at_least_once,
     injected,
     run_child,
-    run_killed,
+    run_with_random_kills,
 )
 
 ALL = os.environ.get("FAULTS") == "all"
@@ -115,7 +115,7 @@ def expected(upto: int) -> list[tuple[int, int]]:
     return [(part, n) for part in range(2) for n in range(upto)]
 
 
-def instants(passed: Sequence[Passed]) -> list[Passed]:
+def instants(passed: Sequence[PassedInstant]) -> list[PassedInstant]:
     if ALL:
         return list(passed)
     chance = random.Random(4)
@@ -130,7 +130,7 @@ def test_a_process_killed_at_any_instant_repeats_only_what_no_state_covers(tmp_p
     (tmp_path / "clean").mkdir()
     with injected(watch=[WRITE, RENAME]) as clean:
         run(tmp_path / "clean")
-    halves = [Passed("commit", "half", 2), Passed("commit", "half", 3)]
+    halves = [PassedInstant("commit", "half", 2), PassedInstant("commit", "half", 3)]
     for number, instant in enumerate([*instants(clean.passed), *halves]):
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -145,7 +145,7 @@ def test_processes_killed_at_random_lose_nothing_and_repeat_only_what_no_state_c
     """Kill after kill, each going on from what the one before it left."""
     repeats = Counter[str]()
     run(tmp_path, 6)
-    run_killed(
+    run_with_random_kills(
         run, tmp_path, ENDLESS, kills=KILLS, within=0.5, between=lambda kill: repeats.update(rows=uncovered(tmp_path))
     )
     repeats.update(rows=uncovered(tmp_path))

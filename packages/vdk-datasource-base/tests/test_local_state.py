@@ -23,7 +23,7 @@ from vdk.plugin.datasource_base import ConnectionFailedError, StateError
 from vdk.plugin.datasource_base.contract import ConcurrentRunError
 from vdk.plugin.datasource_base.parts import StateKey, local_state
 from vdk.plugin.datasource_base.parts.local_state import LocalFileStore
-from vdk.plugin.datasource_base.testing.faults import files_up_to, run_child
+from vdk.plugin.datasource_base.testing.faults import file_size_limit, run_child
 
 NOBODY = 65534
 
@@ -247,7 +247,7 @@ def test_a_process_killed_while_it_writes_leaves_a_whole_file(store: LocalFileSt
 
 
 def save_on_a_full_disk(path: Path) -> None:
-    with files_up_to(100):
+    with file_size_limit(100):
         LocalFileStore(path, "lake").save(key(), {"n": 2, "filler": "x" * 1000}, version=1, run_id="r")
 
 

@@ -18,7 +18,7 @@ from vdk.plugin.datasource_base.contract import ConcurrentRunError
 from vdk.plugin.datasource_base.parts import StateKey
 from vdk.plugin.datasource_base.parts.local_state import LocalFileStore
 from vdk.plugin.datasource_base.parts.logged_document import SMALL
-from vdk.plugin.datasource_base.testing.faults import files_up_to, run_child
+from vdk.plugin.datasource_base.testing.faults import file_size_limit, run_child
 
 FILLER = "x" * 200
 MANY = 500
@@ -182,7 +182,7 @@ def test_a_log_that_is_damaged_or_missing_is_refused_and_kept(
 
 def fill_on_a_full_disk(path: Path, limit: int) -> None:
     store = LocalFileStore(path, "lake")
-    with files_up_to(limit):
+    with file_size_limit(limit):
         for turn in range(10_000):
             store.save(key(0), {"n": turn, "filler": FILLER}, version=1 + turn, run_id="r")
 

@@ -12,7 +12,7 @@ import pytest
 from test_kills import KINDS, Kind, flow, kind, new
 from ticks import all_rows
 from vdk.plugin.datasource_base import run_flows
-from vdk.plugin.datasource_base.testing.faults import assert_exactly_once, files_up_to, run_child, small_disk
+from vdk.plugin.datasource_base.testing.faults import assert_exactly_once, file_size_limit, run_child, small_disk
 
 pytestmark = pytest.mark.heavy
 
@@ -23,7 +23,7 @@ TOLD = re.compile(r"FlowFailedError: 1 of 1 streams failed: src\.ticks: Destinat
 
 
 def fill(flow: dict[str, Any], size: int) -> None:
-    with files_up_to(size):
+    with file_size_limit(size):
         run_flows(None, flow)
 
 

@@ -22,11 +22,11 @@ from ticks import all_rows
 from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.datasource_base.testing.faults import (
     Kill,
-    Passed,
+    PassedInstant,
     assert_exactly_once,
     injected,
     run_child,
-    run_killed,
+    run_with_random_kills,
 )
 
 pytestmark = pytest.mark.heavy
@@ -129,7 +129,7 @@ def flow(kind: Kind, folder: Path, mode: str, partitions: int, upto: int = UPTO)
     }
 
 
-def instants(passed: Sequence[Passed], inside: str, chance: random.Random) -> list[Passed]:
+def instants(passed: Sequence[PassedInstant], inside: str, chance: random.Random) -> list[PassedInstant]:
     """All of them, or one for each kind of work."""
     if ALL:
         return list(passed)
@@ -175,7 +175,7 @@ def test_processes_killed_at_random_neither_lose_nor_double_a_row(kind: Kind, ne
     """One after the other, each going on from what the kill before it left; there is more to read than they can."""
     folder = new()
     run_flows(None, flow(kind, folder, "append", 2))
-    run_killed(run_flows, None, flow(kind, folder, "append", 2, upto=ENDLESS), kills=KILLS, within=0.5)
+    run_with_random_kills(run_flows, None, flow(kind, folder, "append", 2, upto=ENDLESS), kills=KILLS, within=0.5)
     upto = max(identity % ENDLESS for identity, _ in kind.landed(folder)) + 10
     run_flows(None, flow(kind, folder, "append", 2, upto))
     assert_exactly_once(all_rows(upto, 2), kind.landed(folder))

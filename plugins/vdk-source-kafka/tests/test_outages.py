@@ -15,7 +15,7 @@ import pytest
 
 from support import KILLS, Broker, MakeSource, flow_of, landed, offsets, partition_of, read_topic
 from vdk.plugin.datasource_base import ConnectionFailedError, StateError, run_flows
-from vdk.plugin.datasource_base.testing.faults import run_killed
+from vdk.plugin.datasource_base.testing.faults import run_with_random_kills
 
 pytestmark = pytest.mark.heavy
 
@@ -148,6 +148,8 @@ def test_kill_9_loses_no_message_and_doubles_none(
     more(0)
     begin = time.monotonic()
     run_flows(None, flow)
-    run_killed(run_flows, None, flow, kills=KILLS, within=time.monotonic() - begin, since="read", between=more)
+    run_with_random_kills(
+        run_flows, None, flow, kills=KILLS, within=time.monotonic() - begin, since="read", between=more
+    )
     run_flows(None, flow)
     assert landed(topic, tmp_path) == list(range(sent))

@@ -1,4 +1,4 @@
-"""What the tests of a plugin need: a destination that keeps rows in memory, and the conformance suite.
+"""For the tests of a plugin: a destination that keeps rows in memory, the conformance suite, and faults.
 
 ::
 
@@ -7,8 +7,8 @@
         def source(self, tmp_path):
             return lambda: AcmeSource(AcmeConfig(folder=tmp_path))
 
-``docs/conformance.md`` lists the checks. The suite needs pytest (``vdk-datasource-base[testing]``), the
-destination does not.
+``docs/conformance.md`` lists the checks. The suite needs pytest (``vdk-datasource-base[testing]``), the destination
+does not.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _SUITE = f"{__name__}.conformance"
 
 
 def _rewrite_asserts() -> None:
-    """Let pytest show the values in the suite's asserts; by itself it does so in the tests' own files only."""
+    """Let pytest show the values in the suite's asserts; by default it does so only in the files of the tests."""
     try:
         import pytest
     except ModuleNotFoundError as error:
@@ -64,7 +64,7 @@ def _rewrite_asserts() -> None:
 
 
 if sys.modules.get("pytest") is not None and _SUITE not in sys.modules:
-    _rewrite_asserts()  # before anything of the suite is imported, by whichever way
+    _rewrite_asserts()  # before any module of the suite is imported
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""A destination that keeps everything in memory: small, transactional, and forgetful on purpose."""
+"""A transactional destination that keeps its tables in memory, for tests."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Row = dict[str, Any]
 
 
 class MemoryDestination(Destination):
-    """Tables as lists of rows, one store per target name for as long as the process lives.
+    """Tables as lists of rows, one store for each target name, until the process ends.
 
-    ``MemoryDestination.tables("memory")`` gives what landed; ``schemas`` has the types it landed with. Use it in the
-    tests of a source; use a database to keep data.
+    ``MemoryDestination.tables("memory")`` returns the rows that landed, ``schemas`` their types. Use it in the tests of
+    a source; use a database to keep data.
     """
 
     write_modes: frozenset[WriteMode] = frozenset({"append", "upsert", "replace"})
@@ -47,16 +47,16 @@ class MemoryDestination(Destination):
         self.states: dict[StateKey, StoredState] = first.states if first is not self else {}
         self.versions: dict[StateKey, int] = first.versions if first is not self else {}
         self.staged: dict[StateKey, list[TableBatch]] = first.staged if first is not self else {}
-        self._mine: dict[StateKey, int] = {}  # how many batches this run has staged
+        self._staged_counts: dict[StateKey, int] = {}  # how many batches this run has staged
 
     @classmethod
     def tables(cls, target: str = "memory") -> dict[str, list[Row]]:
-        """The tables of a target: name → rows."""
+        """The rows of a target, by table."""
         return cls(target).rows
 
     @classmethod
     def clear(cls, target: str = "memory") -> None:
-        """Empty a target."""
+        """Delete the tables and states of a target."""
         cls._stores.pop(target, None)
 
     def identity(self) -> str:
@@ -70,12 +70,12 @@ class MemoryDestination(Destination):
 
     def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
         self.staged.setdefault(key, []).extend(batches)
-        self._mine[key] = max(0, self._mine.get(key, 0)) + len(batches)
+        self._staged_counts[key] = max(0, self._staged_counts.get(key, 0)) + len(batches)
 
     def discard(self, key: StateKey) -> None:
-        for one in {*self.staged, *self._mine}:
-            if one == key or (key.partition == "*" and _stream(one) == _stream(key)):
-                self._forget(one)
+        for staged in {*self.staged, *self._staged_counts}:
+            if staged == key or (key.partition == "*" and _stream(staged) == _stream(key)):
+                self._unstage(staged)
 
     def has_staged(self, key: StateKey, run_id: str) -> bool:
         return key in self.staged
@@ -83,68 +83,71 @@ class MemoryDestination(Destination):
     def commit(self, unit: CommitUnit) -> int:
         rows = copy.deepcopy(self.rows)
         self.rows_swept = 0
-        for one in _together([*self._staged(unit.key), *unit.batches]):
-            before = len(rows.setdefault(one.table.name, []))
-            _land(rows[one.table.name], one)
-            self._learn(one.table, one.data.schema if one.kind == "rows" else None)
-            self.rows_swept += before - len(rows[one.table.name]) if one.kind == "keys" else 0
-        version = self._swap(unit)
-        self._take(rows)
-        self._forget(unit.key)
+        for batch in _merge_keys([*self._staged_batches(unit.key), *unit.batches]):
+            before = len(rows.setdefault(batch.table.name, []))
+            _land(rows[batch.table.name], batch)
+            self._update_schema(batch.table, batch.data.schema if batch.kind == "rows" else None)
+            self.rows_swept += before - len(rows[batch.table.name]) if batch.kind == "keys" else 0
+        version = self._store_state(unit)
+        self._replace_rows(rows)
+        self._unstage(unit.key)
         return version
 
     def publish(self, snapshot: TableSnapshot) -> list[int]:
         rows = {**self.rows, **{table.name: [] for table in snapshot.tables}}
         for table in snapshot.tables:
-            self._learn(table, None)
+            self._update_schema(table, None)
         for unit in snapshot.units:
-            for one in self._staged(unit.key):
-                rows[one.table.name].extend(rows_of(one.data))
-                self._learn(one.table, one.data.schema)
-        versions = [self._swap(unit) for unit in snapshot.units]
-        self._take(rows)
+            for batch in self._staged_batches(unit.key):
+                rows[batch.table.name].extend(rows_of(batch.data))
+                self._update_schema(batch.table, batch.data.schema)
+        versions = [self._store_state(unit) for unit in snapshot.units]
+        self._replace_rows(rows)
         for unit in snapshot.units:
             if self.staged.pop(unit.key, None):
-                self._mine[unit.key] = -1  # the same snapshot again is refused, not published empty
+                self._staged_counts[unit.key] = -1  # publishing the same snapshot again is refused, and not empty
         return versions
 
-    def _learn(self, table: TableSpec, landed: pa.Schema | None) -> None:
-        """The columns of a table so far, and what type each had last. Arrow's null type is that of a column which
-        waits for a value, so any other one stands before it.
+    def _update_schema(self, table: TableSpec, landed: pa.Schema | None) -> None:
+        """Add the columns to the schema of a table, each with its latest type. Arrow's null type is that of a column
+        without a value, so any other type replaces it, and it replaces no other.
         """
         schemas = (self.schemas.get(table.name), table.schema, landed)
-        known: dict[str, pa.Field] = {}
-        for one in (field for schema in schemas for field in schema or ()):
-            if one.name not in known or not pa.types.is_null(one.type):
-                known[one.name] = one
-        self.schemas[table.name] = pa.schema(list(known.values()))
+        fields: dict[str, pa.Field] = {}
+        for field in (field for schema in schemas for field in schema or ()):
+            if field.name not in fields or not pa.types.is_null(field.type):
+                fields[field.name] = field
+        self.schemas[table.name] = pa.schema(list(fields.values()))
 
-    def _staged(self, key: StateKey) -> list[TableBatch]:
-        """What this run staged, unless another run of the same flow has meddled with it."""
+    def _staged_batches(self, key: StateKey) -> list[TableBatch]:
+        """The batches that this run staged. Raises ``ConcurrentRunError`` if another run has changed them."""
         staged = self.staged.get(key, [])
-        if len(staged) != self._mine.get(key, 0):
-            raise ConcurrentRunError(f"what this run staged for {key} was changed by another run at the same time")
+        if len(staged) != self._staged_counts.get(key, 0):
+            raise ConcurrentRunError(f"another run changed the rows that this run staged for {key}: run it again")
         return staged
 
-    def _forget(self, key: StateKey) -> None:
+    def _unstage(self, key: StateKey) -> None:
         self.staged.pop(key, None)
-        self._mine.pop(key, None)
+        self._staged_counts.pop(key, None)
 
-    def _take(self, rows: dict[str, list[Row]]) -> None:
+    def _replace_rows(self, rows: dict[str, list[Row]]) -> None:
         self.rows.clear()
         self.rows.update(rows)
 
-    def _swap(self, unit: CommitUnit) -> int:
+    def _store_state(self, unit: CommitUnit) -> int:
         stored = self.states.get(unit.key)
         version = stored.version if stored is not None else 0
         if version != unit.version:
-            raise ConcurrentRunError(f"state of {unit.key} has version {version}, this run had read {unit.version}")
+            raise ConcurrentRunError(
+                f"the state of {unit.key} has version {version}, expected {unit.version} as this run has read: run it "
+                "again"
+            )
         if unit.state is None:
             return version
         if not unit.state and not unit.reset:
             self.states.pop(unit.key, None)
             return 0
-        new = self.versions[unit.key] = self.versions.get(unit.key, 0) + 1  # goes on where a forgotten state ended
+        new = self.versions[unit.key] = self.versions.get(unit.key, 0) + 1  # continues the count of a deleted state
         self.states[unit.key] = StoredState(unit.key, new, unit.state, unit.run_id)
         return new
 
@@ -153,40 +156,40 @@ def _stream(key: StateKey) -> tuple[str, str, str]:
     return key.source_id, key.stream, key.table
 
 
-def _together(batches: list[TableBatch]) -> list[TableBatch]:
-    """Consecutive keys of one table as one slice."""
-    joined: list[TableBatch] = []
+def _merge_keys(batches: list[TableBatch]) -> list[TableBatch]:
+    """Merge consecutive batches of keys of one table."""
+    merged: list[TableBatch] = []
     for batch in batches:
-        if joined and batch.kind == "keys" == joined[-1].kind and batch.table.name == joined[-1].table.name:
-            batch = TableBatch(batch.table, "keys", pa.concat_tables([joined.pop().data, batch.data]))
-        joined.append(batch)
-    return joined
+        if merged and batch.kind == "keys" == merged[-1].kind and batch.table.name == merged[-1].table.name:
+            batch = TableBatch(batch.table, "keys", pa.concat_tables([merged.pop().data, batch.data]))
+        merged.append(batch)
+    return merged
 
 
-def _land(rows: list[Row], one: TableBatch) -> None:
-    data, spec = rows_of(one.data), one.table
-    if one.kind == "keys":
-        there = {_key(row, spec) for row in data}
-        _delete(rows, [row for row in rows if _key(row, spec) not in there and not row.get(DELETED_AT)], spec)
+def _land(rows: list[Row], batch: TableBatch) -> None:
+    data, spec = rows_of(batch.data), batch.table
+    if batch.kind == "keys":
+        keys = {_key(row, spec) for row in data}
+        _delete(rows, [row for row in rows if _key(row, spec) not in keys and not row.get(DELETED_AT)], spec)
         return
-    if one.kind == "deletes":
+    if batch.kind == "deletes":
         _delete(rows, data, spec)
         return
     if spec.write_mode == "upsert":
         keys = {_key(row, spec) for row in data}
         rows[:] = [row for row in rows if _key(row, spec) not in keys]
     elif spec.write_mode == "replace":
-        raise DestinationError("a replaced table is published, not committed")
+        raise DestinationError(f"{spec.name} has the write mode replace, so it is published and not committed")
     rows.extend(data)
 
 
 def _delete(rows: list[Row], keys: list[Row], spec: TableSpec) -> None:
-    gone = {_key(row, spec) for row in keys}
+    deleted = {_key(row, spec) for row in keys}
     if not spec.soft_deletes:
-        rows[:] = [row for row in rows if _key(row, spec) not in gone]
+        rows[:] = [row for row in rows if _key(row, spec) not in deleted]
         return
     for row in rows:
-        if _key(row, spec) in gone:
+        if _key(row, spec) in deleted:
             row[DELETED_AT] = dt.datetime.now(dt.UTC)
 
 

@@ -1,7 +1,7 @@
-"""The conformance suite: what every source has to do, as tests that a plugin inherits.
+"""The conformance suite: what every source must do, as tests that a plugin inherits.
 
-Each check is a method ``test_…`` whose name is the rule, whose docstring is the reason, and whose message
-says what to do. Each has a broken source in the base's own tests that it, and it alone, finds.
+Each check is a method ``test_…``: its name is the rule, its docstring the reason, and its message says what is wrong,
+what was expected and what to do. For each check the tests of the base have a broken source that fails it.
 """
 
 from .checks.deletes import DeletesConformance, DeletingEditor

@@ -1,4 +1,4 @@
-"""The checks that every source has to pass, put together."""
+"""The checks that every source must pass."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class DataSourceConformance(
     ReadingChecks,
     SecretLeakChecks,
 ):
-    """What every source has to do. Subclass it, call the class ``Test…``, and give the fixture ``source``.
+    """What every source must do. Subclass it, call the class ``Test…``, and define the fixture ``source``.
 
-    Fixtures: ``source``; optional ``expected`` (rows by stream), ``bad_source`` (a source whose data is not
-    there), ``other_source`` (one over other data), ``with_bad_row`` (a ``BadRow``: one whose data has a row that cannot
-    land) and ``fingerprint`` (tells whether the data was changed). ``patience`` is how long ``check`` may take.
+    Fixtures: ``source``; optional ``expected`` (rows by stream), ``bad_source`` (a source whose data is missing),
+    ``other_source`` (a source of other data), ``with_bad_row`` (a ``BadRow``: a source with a row that cannot land) and
+    ``fingerprint`` (a value that changes with the data). ``time_limit`` is how many seconds ``check`` may take.
     """

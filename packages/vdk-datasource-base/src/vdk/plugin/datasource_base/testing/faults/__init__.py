@@ -1,10 +1,10 @@
 """Faults for the tests of sources and destinations: failures, hangs, garbage, full disks, and kills at any instant.
 
-A test of a source, with its real flow into a real destination::
+A test of a source, with its real flow and a real destination::
 
     from vdk.plugin.datasource_base.testing.faults import Fail, Kill, assert_exactly_once, injected, run_child
 
-    def test_a_commit_that_landed_though_its_answer_was_lost(flow, rows, landed):
+    def test_a_commit_whose_result_is_lost(flow, rows, landed):
         with injected(Fail("commit", nth=2, when="after")):
             run_flows(None, flow)
         assert_exactly_once(rows(), landed())
@@ -14,33 +14,33 @@ A test of a source, with its real flow into a real destination::
         run_flows(None, flow)
         assert_exactly_once(rows(), landed())
 
-Of anything that this process does not make through a flow: ``Injection(...).into_destination(destination)``.
+For a destination without a flow: ``Injection(...).into_destination(destination)``.
 """
 
 from .assertions import assert_at_least_once, assert_exactly_once
-from .child_process import Ended, run_child, run_killed
-from .disk import files_up_to, small_disk
-from .injection import Injection, Passed, injected
+from .child_process import ChildResult, run_child, run_with_random_kills
+from .disk import file_size_limit, small_disk
+from .injection import Injection, PassedInstant, injected
 from .kinds import GARBAGE, INSTANTS, Fail, Fault, Garble, Hang, Kill, UnprintableError, When
 
 __all__ = [
     "GARBAGE",
     "INSTANTS",
-    "Ended",
+    "ChildResult",
     "Fail",
     "Fault",
     "Garble",
     "Hang",
     "Injection",
     "Kill",
-    "Passed",
+    "PassedInstant",
     "UnprintableError",
     "When",
     "assert_at_least_once",
     "assert_exactly_once",
-    "files_up_to",
+    "file_size_limit",
     "injected",
     "run_child",
-    "run_killed",
+    "run_with_random_kills",
     "small_disk",
 ]

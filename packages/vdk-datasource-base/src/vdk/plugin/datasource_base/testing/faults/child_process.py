@@ -1,4 +1,4 @@
-"""Runs in processes of their own, which may be killed."""
+"""Runs in child processes, which may be killed."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SEED = "VDK_DATASOURCE_FAULTS_SEED"
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a child ended. ``exitcode`` is minus the signal's number where a signal ended it."""
+class ChildResult:
+    """How a child process ended. ``exitcode`` is minus the number of the signal that ended it, if any."""
 
     exitcode: int
     output: str
@@ -42,43 +42,43 @@ def run_child(
     since: str | None = None,
     environment: Mapping[str, str] | None = None,
     timeout: float = 120.0,
-) -> Ended:
-    """Call a function in a process of its own, and wait until it ended or was killed.
+) -> ChildResult:
+    """Call a function in a child process, and wait until it has ended or was killed.
 
-    The process is forked from one that has imported everything, so that it takes milliseconds to begin (on
-    Windows: seconds). An exception of the function makes the exit code 1, with the traceback in ``output``.
+    The process is forked from one that has imported everything, so that it starts in milliseconds (on Windows:
+    seconds). If the function raises, the exit code is 1, and ``output`` has the traceback.
 
-    :param function: one that can be pickled, such as ``run_flows``, with ``args`` that can.
-    :param faults: what strikes there; see ``injected``.
-    :param kill_after: seconds from the call to SIGKILL. :param since: seconds from the first time that this instant
-        is passed, instead.
-    :raises TimeoutError: it did not end; it is killed, and the error has its output.
+    :param function: a function that can be pickled, such as ``run_flows``, with ``args`` that can be pickled.
+    :param faults: the faults in the child; see ``injected``.
+    :param kill_after: seconds until SIGKILL, from the call on.
+    :param since: count ``kill_after`` from the first passing of this instant instead.
+    :raises TimeoutError: the process did not end in time and was killed; the error contains its output.
     """
     context = _context()
-    begun, begins = context.Pipe(duplex=False)
-    with tempfile.TemporaryDirectory() as folder, begun:
+    started, starts = context.Pipe(duplex=False)
+    with tempfile.TemporaryDirectory() as folder, started:
         log = Path(folder) / "output"
         process = context.Process(
-            target=_child, args=(begins, since, str(log), dict(environment or {}), faults, function, args)
+            target=_child, args=(starts, since, str(log), dict(environment or {}), faults, function, args)
         )
         process.start()
-        begins.close()
-        if kill_after is not None and begun.poll(timeout):
+        starts.close()
+        if kill_after is not None and started.poll(timeout):
             process.join(kill_after)
             process.kill()
         process.join(timeout)
-        late = process.is_alive()
-        if late:
+        timed_out = process.is_alive()
+        if timed_out:
             process.kill()
             process.join()
         output = log.read_text("utf-8", "replace") if log.exists() else ""
-        if late:
+        if timed_out:
             raise TimeoutError(f"{function} did not end within {timeout:g} s: {output}")
         assert process.exitcode is not None
-        return Ended(process.exitcode, output)
+        return ChildResult(process.exitcode, output)
 
 
-def run_killed(
+def run_with_random_kills(
     function: Callable[..., object],
     *args: Any,
     kills: int,
@@ -87,51 +87,50 @@ def run_killed(
     between: Callable[[int], object] = lambda kill: None,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Call a function in processes that are killed at random instants, until so many were.
+    """Call a function in child processes that are killed at random times, until this number of them was killed.
 
-    The seed of the chance is printed, and is taken from ``VDK_DATASOURCE_FAULTS_SEED`` where that is set.
+    The random seed is printed. ``VDK_DATASOURCE_FAULTS_SEED`` sets it.
 
-    :param within: seconds that a call takes, or what it does ``since`` an instant; shortened where it turns out to
-        take less.
-    :param between: called with the number of kills so far before each run, to give it something to do.
+    :param within: the seconds that a call takes, or what follows ``since`` an instant; shortened if a call takes less.
+    :param between: called before each run, with the number of kills so far, to give the run something to do.
     :raises AssertionError: a run failed instead, or too many ended before they could be killed.
     """
     seed = int(os.environ.get(SEED) or random.SystemRandom().randrange(10**9))
     print(f"{kills} random kills of {function}: {SEED}={seed}")
-    chance, killed = random.Random(seed), 0
+    generator, killed = random.Random(seed), 0
     for _ in range(5 * kills):
         between(killed)
-        after = chance.uniform(0, within)
-        ended = run_child(function, *args, kill_after=after, since=since, environment=environment)
-        assert ended.killed or ended.exitcode == 0, f"a run failed instead of being killed: {ended.output}"
-        killed += ended.killed
-        within *= 1 if ended.killed else 0.7
+        after = generator.uniform(0, within)
+        result = run_child(function, *args, kill_after=after, since=since, environment=environment)
+        assert result.killed or result.exitcode == 0, f"a run failed instead of being killed: {result.output}"
+        killed += result.killed
+        within *= 1 if result.killed else 0.7
         if killed == kills:
             return
-    raise AssertionError(f"only {killed} of {5 * kills} runs were at work when they should be killed")
+    raise AssertionError(f"only {killed} of {5 * kills} runs were still running when they were killed: lower `within`")
 
 
 def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    # before its first process: what is forked has imported what this process has of ours
+    # Before the first process: a forked process has then imported the modules that this process has imported.
     context.set_forkserver_preload([name for name in sys.modules if name.startswith("vdk.")])
     return context
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Begun(Fault):
-    """Tells the parent."""
+class _NotifyParent(Fault):
+    """Sends the parent a message when the instant is passed."""
 
-    begins: Connection
+    starts: Connection
 
     def strike(self, released: threading.Event) -> None:
-        self.begins.send(None)
+        self.starts.send(None)
 
 
 def _child(
-    begins: Connection,
+    starts: Connection,
     since: str | None,
     log: str,
     environment: dict[str, str],
@@ -142,10 +141,10 @@ def _child(
     os.environ.update(environment)
     _redirect(log)
     if since is not None:
-        faults = [*faults, _Begun(since, begins=begins)]
+        faults = [*faults, _NotifyParent(since, starts=starts)]
     with injected(*faults):
         if since is None:
-            begins.send(None)
+            starts.send(None)
         function(*args)
 
 
@@ -153,7 +152,7 @@ def _redirect(log: str) -> None:
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(file, stream.fileno())
-        # Line by line, so that what was printed before a kill is there.
+        # Line by line, so that the file contains all that was printed before a kill.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)
     os.close(file)

@@ -1,4 +1,4 @@
-"""Disks that are full."""
+"""Full disks."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 
 @contextmanager
-def files_up_to(size: int) -> Iterator[None]:
-    """No file that this process writes may grow over ``size`` bytes meanwhile: a write says EFBIG.
+def file_size_limit(size: int) -> Iterator[None]:
+    """Inside the block no file that this process writes may grow over ``size`` bytes: a write raises EFBIG.
 
-    It is what a full disk is to a program, and works for everybody on every POSIX system (setrlimit(2),
-    RLIMIT_FSIZE). It holds for the whole process, so use it in a child.
+    To a program it looks like a full disk, and every user of a POSIX system may set it (setrlimit(2), RLIMIT_FSIZE).
+    The limit applies to the whole process, so use it in a child process.
     """
-    import resource  # of POSIX systems only
+    import resource  # exists on POSIX systems only
 
-    # Python itself ignores SIGXFSZ, which would end the process instead.
+    # Python ignores SIGXFSZ, which would otherwise end the process.
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -28,20 +28,21 @@ def files_up_to(size: int) -> Iterator[None]:
 
 @contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[Path]:
-    """A file system of its own in ``folder``, of ``size`` bytes, that really is full (ENOSPC) at its end.
+    """A file system of ``size`` bytes in ``folder``, which becomes full (ENOSPC).
 
-    :raises OSError: this user may not mount one (Linux, and the capability CAP_SYS_ADMIN); the message is a reason
-        to skip a test.
+    :raises OSError: permission to mount a file system is denied (it needs Linux and the capability CAP_SYS_ADMIN). Use
+    the
+        message as the reason to skip a test.
     """
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", "") or str(error)
-        raise OSError(f"a small file system cannot be mounted here: {said.strip()}") from error
+        message = getattr(error, "stderr", "") or str(error)
+        raise OSError(f"a small file system cannot be mounted: {message.strip()}") from error
     try:
         yield folder
     finally:
-        # lazily: a process that was killed may not have let go of it yet
+        # Lazily: a killed process may not have released it yet.
         subprocess.run(["umount", "--lazy", str(folder)], check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""Faults, put into what a run uses."""
+"""The injection of faults into the sources and destinations of a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OF_DESTINATION = ("open", "load_states", "discard", "stage", "commit", "publish"
 OF_SOURCE = ("connect", "disconnect")
 
 
-class Passed(NamedTuple):
+class PassedInstant(NamedTuple):
     """An instant that a run has passed, for the ``nth`` time."""
 
     instant: str
@@ -28,43 +28,43 @@ class Passed(NamedTuple):
 
 
 class Injection:
-    """Notes the instants that are passed, and lets the faults strike at theirs.
+    """Records the instants that a run passes, and lets the faults strike at theirs.
 
-    ``passed`` is what a test needs to try every instant that there is::
+    With ``passed`` a test can try every instant of a run::
 
         with injected() as clean:
             run_flows(None, flow)
         for instant, when, nth in clean.passed:
-            ended = run_child(run_flows, None, flow, faults=[Kill(instant, when=when, nth=nth)])
+            result = run_child(run_flows, None, flow, faults=[Kill(instant, when=when, nth=nth)])
     """
 
     def __init__(self, *faults: Fault) -> None:
         self.faults = faults
-        self.passed: list[Passed] = []
+        self.passed: list[PassedInstant] = []
         self.struck: list[Fault] = []
         self._released = threading.Event()
         self._times: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def release(self) -> None:
-        """Let everything that hangs come back, and nothing hang any more."""
+        """Let every call that hangs return, and let no further call hang."""
         self._released.set()
 
     def into_destination(self, destination: Destination) -> None:
-        """Make a destination faulty. Its methods are replaced in the object; it stays what it is.
+        """Make a destination faulty by replacing methods of the object.
 
-        :raises ValueError: a fault wants half of a commit of one that commits whole or not at all.
+        :raises ValueError: a fault strikes at half of a commit, and the destination commits in transactions.
         """
         halves = [fault for fault in self.faults if fault.when == "half"]
         if halves and destination.transactional:
             raise ValueError(
-                f"{destination.identity()} has no half of a {halves[0].instant}, it lands whole or not at all: name "
+                f"{destination.identity()} has no half of a {halves[0].instant}, since it is transactional: use "
                 "one of its own functions as the instant, such as the one that executes a statement"
             )
         for name in OF_DESTINATION:
             self._replace(destination, name, _HALVES.get(name))
         destination.commit_group = self._around_group(destination.commit_group)  # type: ignore[method-assign]  # on purpose
-        if (store := getattr(destination, "_store", None)) is not None:  # of an ingestion plugin
+        if (store := getattr(destination, "_store", None)) is not None:  # of a destination over an ingestion plugin
             self._replace(store, "save")
 
     def into_source(self, source: DataSource[Any]) -> None:
@@ -77,53 +77,56 @@ class Injection:
     def around(
         self, instant: str, call: Callable[..., Any], half: Callable[..., object] | None = None
     ) -> Callable[..., Any]:
-        """The function, with the instant before and after it. ``half`` does half of its work."""
+        """The function with an instant before and after it. ``half`` does half of its work."""
 
         def called(*args: Any, **kwargs: Any) -> Any:
             nth = self.next(instant)
-            self.strike(Passed(instant, "before", nth))
-            if half is not None and self._faults_at(Passed(instant, "half", nth)):
+            self.strike(PassedInstant(instant, "before", nth))
+            if half is not None and self._faults_at(PassedInstant(instant, "half", nth)):
                 half(call, *args, **kwargs)
-                self.strike(Passed(instant, "half", nth))
+                self.strike(PassedInstant(instant, "half", nth))
             result = call(*args, **kwargs)
-            self.strike(Passed(instant, "after", nth))
+            self.strike(PassedInstant(instant, "after", nth))
             return result
 
         return called
 
     def _around_group(self, commit_group: Callable[..., list[int]]) -> Callable[..., list[int]]:
-        """A commit of several units passes the instant ``commit`` once for each: how many units land together
-        depends on how fast they come, and the number of instants must not."""
+        """A commit of several units passes the instant ``commit`` once for each unit: the size of a group depends on
+        timing, and the number of instants must not."""
 
         def called(units: Sequence[CommitUnit], batches: Sequence[TableBatch]) -> list[int]:
-            passings = [self.next("commit") for _ in units]
-            for nth in passings:
-                self.strike(Passed("commit", "before", nth))
+            numbers = [self.next("commit") for _ in units]
+            for nth in numbers:
+                self.strike(PassedInstant("commit", "before", nth))
             versions = commit_group(units, batches)
-            for nth in passings:
-                self.strike(Passed("commit", "after", nth))
+            for nth in numbers:
+                self.strike(PassedInstant("commit", "after", nth))
             return versions
 
         return called
 
     def next(self, instant: str) -> int:
-        """How many times it has been passed with this one."""
+        """Count a passing of the instant, and return its number."""
         with self._lock:
             self._times[instant] = self._times.get(instant, 0) + 1
             return self._times[instant]
 
-    def strike(self, now: Passed) -> list[Fault]:
-        """Pass an instant; returns the faults that it had, where they let us go on."""
-        faults = self._faults_at(now)
-        self.passed.append(now)
+    def strike(self, passed: PassedInstant) -> list[Fault]:
+        """Pass an instant. Returns the faults that have struck, unless they raise or kill."""
+        faults = self._faults_at(passed)
+        self.passed.append(passed)
         for fault in faults:
             self.struck.append(fault)
             fault.strike(self._released)
         return faults
 
-    def _faults_at(self, now: Passed) -> list[Fault]:
-        at = (now.instant, now.when)
-        return [fault for fault in self.faults if (fault.instant, fault.when) == at and fault.strikes(now.nth)]
+    def _faults_at(self, passed: PassedInstant) -> list[Fault]:
+        return [
+            fault
+            for fault in self.faults
+            if (fault.instant, fault.when) == (passed.instant, passed.when) and fault.strikes(passed.nth)
+        ]
 
     def _replace(self, owner: object, name: str, half: Callable[..., object] | None = None) -> None:
         setattr(owner, name, self.around(name, getattr(owner, name), half))
@@ -141,7 +144,7 @@ _HALVES: Mapping[str, Callable[..., object]] = {"commit": _half_commit, "stage":
 
 
 def _half(batches: Sequence[TableBatch]) -> list[TableBatch]:
-    """The first half of the rows, of each slice."""
+    """The first half of the rows of each batch."""
     return [replace(batch, data=batch.data.slice(0, batch.data.num_rows // 2)) for batch in batches]
 
 
@@ -159,9 +162,9 @@ class _FaultyPartition(StreamPartition):
         try:
             while True:
                 nth = self._injection.next("read")
-                faults = self._injection.strike(Passed("read", "before", nth))
+                faults = self._injection.strike(PassedInstant("read", "before", nth))
                 payload = next(payloads, _END)
-                faults += self._injection.strike(Passed("read", "after", nth))
+                faults += self._injection.strike(PassedInstant("read", "after", nth))
                 if payload is _END:
                     return
                 yield next((fault.payload for fault in faults if isinstance(fault, Garble)), payload)
@@ -187,13 +190,14 @@ class _FaultyStream(DataSourceStream):
 
 @contextmanager
 def injected(*faults: Fault, watch: Sequence[str] = ()) -> Iterator[Injection]:
-    """Every source and destination of the flows that this process runs meanwhile has these faults.
+    """Inject these faults into every source and destination of the flows that this process runs inside the block.
 
-    The flows are the real ones, and are run as always: by ``run_flows``, or by ``vdk`` within this process.
+    The flows are real ones, run by ``run_flows`` or by ``vdk`` in this process.
 
     :param watch: functions (``"package.module:Class.method"``) that become instants without a fault, to be counted.
-    :raises AssertionError: at the end, if all else went well, for a fault that never struck: a test that waits for
-        the fifth commit of three tests nothing.
+    :raises AssertionError: at the end of a block without an error, for a fault that never struck: a test that waits for
+    the
+        fifth commit of three tests nothing.
     """
     injection = Injection(*faults)
     with ExitStack() as undo:
@@ -207,10 +211,8 @@ def injected(*faults: Fault, watch: Sequence[str] = ()) -> Iterator[Injection]:
             setattr(owner, name, injection.around(point, getattr(owner, name)))
         yield injection
     for fault in faults:
-        times = len(
-            [passed for passed in injection.passed if (passed.instant, passed.when) == (fault.instant, fault.when)]
-        )
-        assert fault in injection.struck, f"{fault} never struck: the run passed its instant {times} times"
+        times = [(passed.instant, passed.when) for passed in injection.passed].count((fault.instant, fault.when))
+        assert fault in injection.struck, f"{fault} never struck: the run passed its instant {times} times, lower nth"
 
 
 def _beginning(injection: Injection) -> Any:
@@ -227,12 +229,12 @@ def _beginning(injection: Injection) -> Any:
 
 
 def _owner(point: str) -> tuple[Any, str]:
-    """What has the function, and its name there. Raises ``ValueError`` where there is no such function."""
+    """The module or class of the function, and its name. Raises ``ValueError`` if the function does not exist."""
     module, _, path = point.partition(":")
     *parents, name = path.split(".")
     owner: Any = importlib.import_module(module)
     for parent in parents:
         owner = getattr(owner, parent)
     if not inspect.isfunction(inspect.getattr_static(owner, name, None)):
-        raise ValueError(f"{point!r} is no function, and no method of a class")
+        raise ValueError(f"{point!r} is not a function: use package.module:function or package.module:Class.method")
     return owner, name

@@ -1,4 +1,4 @@
-"""What can go wrong, and when: the faults themselves."""
+"""The kinds of faults, and the instants at which they strike."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ INSTANTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Fault(ABC):
-    """Something that happens when a run passes an instant for the ``nth`` time.
+    """A fault that strikes when a run passes an instant for the ``nth`` time.
 
-    :param instant: one of ``INSTANTS``: a method of the source, the destination, the state store (``save``), or
-        ``read``, which is one payload, or the word that there are no more. Or any function, as
-        ``"package.module:Class.method"``: that is how to strike in the middle of a transaction.
+    :param instant: one of ``INSTANTS``: a method of the source, of the destination or of the state store (``save``), or
+        ``read``, which is one payload, or the end of the payloads. Or any function, as
+        ``"package.module:Class.method"``, to strike in the middle of a transaction.
     :param nth: 1 is the first time, counted over all sources, destinations and threads of the process.
-    :param every: also each time that this many more have passed: ``nth=2, every=3`` is 2, 5, 8 …
-    :param when: before the call; after it has done its work, so that only its answer is lost; or ``"half"``, after
-        half of the rows of a ``commit`` or ``stage`` were delivered, of a destination without transactions.
+    :param every: strike again each time that this many more have passed: ``nth=2, every=3`` is 2, 5, 8 …
+    :param when: before the call; after it has done its work, so that only its result is lost; or ``"half"``, after half
+    of
+        the rows of a ``commit`` or ``stage`` were delivered, for a destination without transactions.
     """
 
     instant: str = field(kw_only=False)
@@ -43,35 +44,35 @@ class Fault(ABC):
 
     def __post_init__(self) -> None:
         if self.instant not in INSTANTS and ":" not in self.instant:
-            raise ValueError(f"unknown instant {self.instant!r}: one of {', '.join(INSTANTS)}, or module:function")
+            raise ValueError(f"unknown instant {self.instant!r}: use one of {', '.join(INSTANTS)}, or module:function")
         if self.when == "half" and self.instant not in ("commit", "stage"):
-            raise ValueError(f"{self.instant!r} has no half: a commit and a stage have")
+            raise ValueError(f'{self.instant!r} has no half: use when="half" with "commit" or "stage"')
         if self.nth < 1 or (self.every is not None and self.every < 1):
             raise ValueError(f"nth={self.nth}, every={self.every}: both count from 1")
 
     def strikes(self, number: int) -> bool:
-        """Whether it happens the ``number``-th time."""
+        """Whether the fault strikes the ``number``-th time."""
         if self.every is None:
             return number == self.nth
         return number >= self.nth and (number - self.nth) % self.every == 0
 
     @abstractmethod
     def strike(self, released: threading.Event) -> None:
-        """Let it happen; ``released`` ends what would wait for ever."""
+        """Cause the fault; ``released`` ends a fault that would otherwise wait forever."""
 
 
-def _away() -> BaseException:
-    return ConnectionFailedError("a fault that was asked for")
+def _connection_failed() -> BaseException:
+    return ConnectionFailedError("an injected fault")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fail(Fault):
-    """Raises an error; by default the one that says a system is away, which is retried.
+    """Raises an error, by default ``ConnectionFailedError``, which is retried.
 
-    :param error: makes the error, a new one each time: a class or a function without arguments.
+    :param error: makes a new error each time: a class or a function without arguments.
     """
 
-    error: Callable[[], BaseException] = _away
+    error: Callable[[], BaseException] = _connection_failed
 
     def strike(self, released: threading.Event) -> None:
         raise self.error()
@@ -79,14 +80,16 @@ class Fail(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class Hang(Fault):
-    """Does not come back before ``Injection.release()`` is called, or ``seconds`` have passed."""
+    """Does not return until ``Injection.release()`` is called, or ``seconds`` have passed."""
 
     seconds: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.when == "half":
-            raise ValueError("what hangs goes on in the end, and would land the half twice: hang before or after")
+            raise ValueError(
+                'a call that hangs continues in the end, and would land the half twice: use when="before" or "after"'
+            )
 
     def strike(self, released: threading.Event) -> None:
         released.wait(self.seconds)
@@ -94,7 +97,7 @@ class Hang(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class Kill(Fault):
-    """Sends this process a signal: by default the one that no process survives or notices."""
+    """Sends this process a signal, by default SIGKILL."""
 
     signal: int = field(default_factory=lambda: signal.SIGKILL)
 
@@ -104,17 +107,17 @@ class Kill(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class Garble(Fault):
-    """Puts something else in the place of the payload; ``instant`` is ``"read"``. ``GARBAGE`` has a collection."""
+    """Replaces the payload by something else; ``instant`` is ``"read"``. ``GARBAGE`` has a collection."""
 
     payload: Any
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.instant != "read":
-            raise ValueError(f"only what is read can be garbled, not {self.instant!r}")
+            raise ValueError(f'{self.instant!r} yields no payload: use the instant "read"')
 
     def strike(self, released: threading.Event) -> None:
-        """Nothing happens but that ``Injection`` hands the other payload on."""
+        """Do nothing; ``Injection`` yields the other payload."""
 
 
 class Unprintable:
@@ -125,7 +128,7 @@ class Unprintable:
 
 
 class UnprintableError(Exception):
-    """An error whose message cannot be had, as of a library that formats it too late."""
+    """An error whose message cannot be formatted, as of a library that formats it too late."""
 
     def __str__(self) -> str:
         raise RuntimeError("this cannot be printed")
@@ -144,29 +147,29 @@ def _payload(data: Any, **others: Any) -> Any:
 
 
 GARBAGE: Mapping[str, Any] = {
-    "no payload": {"n": 1},
-    "None for a payload": None,
-    "a number for data": _payload(5),
-    "text for data": _payload("text"),
-    "a list of no rows": _payload([{"n": 1}, 2]),
+    "a row instead of a payload": {"n": 1},
+    "None instead of a payload": None,
+    "a number as data": _payload(5),
+    "a text as data": _payload("text"),
+    "a list with a number": _payload([{"n": 1}, 2]),
     "a list of lists": _payload([[1, 2]]),
-    "a column that is no text": _payload({1: 2}),
+    "a column name that is a number": _payload({1: 2}),
     "a reserved column": _payload({"_vdk_x": 1}),
     "two columns of one name": _payload(pa.table([[1], [2]], names=["n", "n"])),
     "a value that cannot be printed": _payload({"n": Unprintable()}),
     "a value that contains itself": _payload({"n": _endless()}),
-    "a column named by half of a character": _payload({"\ud800": 1}),
+    "a column name with half a character": _payload({"\ud800": 1}),
     "an unknown kind": _payload({"n": 1}, kind="upserts"),
-    "keys that are deleted, without a key": _payload({"n": 1}, kind="deletes"),
-    "a table that is no text": _payload({"n": 1}, destination_table=5),
+    "deletes without a primary key": _payload({"n": 1}, kind="deletes"),
+    "a table that is a number": _payload({"n": 1}, destination_table=5),
     "a reserved table": _payload({"n": 1}, destination_table="_vdk_datasource_state"),
-    "metadata that is no mapping": _payload({"n": 1}, metadata=5),
-    "a state that is no mapping": _payload({"n": 1}, state=5),
-    "a state with a key that is no text": _payload({"n": 1}, state={1: 2}),
+    "metadata that is a number": _payload({"n": 1}, metadata=5),
+    "a state that is a number": _payload({"n": 1}, state=5),
+    "a state with a key that is a number": _payload({"n": 1}, state={1: 2}),
     "a state with an object": _payload({"n": 1}, state={"n": object()}),
     "a state that cannot be printed": _payload({"n": 1}, state={"n": Unprintable()}),
-    "a state that is not a number": _payload({"n": 1}, state={"n": math.nan}),
+    "a state with NaN": _payload({"n": 1}, state={"n": math.nan}),
     "a state that contains itself": _payload({"n": 1}, state={"n": _endless()}),
-    "a state with half of a character": _payload({"n": 1}, state={"n": "\ud800"}),
+    "a state with half a character": _payload({"n": 1}, state={"n": "\ud800"}),
 }
-"""Payloads that a runtime must refuse, each alone, with an error that names the stream."""
+"""Payloads that a runtime must refuse, with an error that names the stream."""

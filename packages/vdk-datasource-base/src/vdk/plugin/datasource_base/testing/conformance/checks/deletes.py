@@ -1,4 +1,4 @@
-"""The checks for streams that tell which rows are gone."""
+"""Deletes: streams that follow the deletes of their data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEW = StreamEditor.NEW
 
 
 class DeletingEditor(StreamEditor):
-    """A ``StreamEditor`` that can delete rows, too."""
+    """A ``StreamEditor`` that can also delete rows."""
 
     @abstractmethod
     def delete(self, numbers: Sequence[int]) -> None:
@@ -25,9 +25,9 @@ class DeletingEditor(StreamEditor):
 
 
 class DeletesConformance(Conformance):
-    """What a stream that follows deletes has to do. Fixtures: ``source`` and ``editor``, a ``DeletingEditor``."""
+    """A stream that follows deletes. Fixtures: ``source`` and ``editor``, a ``DeletingEditor``."""
 
-    yours: ClassVar[tuple[str, ...]] = ("editor",)
+    overridable: ClassVar[tuple[str, ...]] = ("editor",)
 
     @pytest.fixture
     def editor(self) -> DeletingEditor:
@@ -42,24 +42,26 @@ class DeletesConformance(Conformance):
         landing.run(source)
         editor.delete([NEW])
         landing.run(source)
-        assert NEW not in _landed(editor, landing), 'a deleted row must be gone: yield kind="deletes" or kind="keys"'
+        assert NEW not in _landed(editor, landing), (
+            'a deleted row is still in the table: yield its key with kind="deletes", or all others with kind="keys"'
+        )
 
     def test_a_deleted_row_comes_back_when_it_is_written_again(
         self, source: MakeSource, editor: DeletingEditor, landing: Landing
     ) -> None:
-        """A source that remembers what it has seen deleted leaves the new row out."""
+        """A source that remembers deleted keys skips the new row."""
         editor.write([NEW, NEW + 1], 1)
         landing.run(source)
         editor.delete([NEW])
         landing.run(source)
         editor.write([NEW], 2 + editor.lookback)
         landing.run(source)
-        assert NEW in _landed(editor, landing), "a row that is written again must land: yield rows after their deletes"
+        assert NEW in _landed(editor, landing), "a row that was written again did not land: yield rows after deletes"
 
     def test_a_sweep_deletes_no_existing_row(
         self, source: MakeSource, editor: DeletingEditor, landing: Landing
     ) -> None:
-        """A list of keys that ends after a page deletes the rest of the table."""
+        """A list of keys that ends after one page deletes the rest of the table."""
         numbers = range(NEW, NEW + 3 * editor.page_rows + 1)
         editor.write(numbers, 1)
         landing.run(source)
@@ -67,7 +69,7 @@ class DeletesConformance(Conformance):
         for _ in range(2):
             landing.run(source)
         missing = sorted((before | set(numbers)) - _landed(editor, landing))
-        assert not missing, f"{len(missing)} rows that are there were deleted: yield the keys of all pages"
+        assert not missing, f"{len(missing)} existing rows were deleted: yield the keys of all pages"
 
 
 def _landed(editor: StreamEditor, landing: Landing) -> set[int]:

@@ -1,4 +1,4 @@
-"""The checks that need more data than a test can look at row by row."""
+"""Large data: pages, bounded memory, and readers that are closed midway."""
 
 from __future__ import annotations
 
@@ -13,56 +13,60 @@ import pytest
 from ....contract import DataSourcePayload, StreamPartition
 from ....runtime.run.partition_reader import closing_early
 from ..base import Conformance
-from ..harness.process import held, new_since
+from ..harness.process import open_resources, opened_since
 from ..harness.reading import MakeSource, opened, partitions_of
 
 PAYLOADS = 20
-"""So many that a page is small beside them all."""
+"""The least number of payloads, so that one is small compared with all of them."""
 
 
 class LargeDataConformance(Conformance):
-    """What a source does with more data than it should hold at once. Fixture: ``large_source``."""
+    """More data than a source may keep in memory. Fixture: ``large_source``."""
 
-    yours: ClassVar[tuple[str, ...]] = ("large_source",)
+    overridable: ClassVar[tuple[str, ...]] = ("large_source",)
 
     @pytest.fixture
     def large_source(self) -> MakeSource:
-        """Makes a source over some 5,000 rows or more, whose largest partition is read in 20 payloads or more."""
+        """Makes a source over about 5,000 rows or more, whose largest partition is read in 20 payloads or more."""
         pytest.fail(f"{type(self).__name__} must define the fixture `large_source`: a function that makes a source")
 
     def test_many_rows_come_in_many_payloads(self, large_source: MakeSource) -> None:
-        """A payload is the least that can land: a source that yields one holds its whole data at once."""
+        """A payload is the smallest unit that lands: a source that yields only one keeps all its data in memory."""
         with opened(large_source) as source:
-            count = max(sum(1 for _ in one.read({})) for _, one in partitions_of(source))
-        assert count >= PAYLOADS, f"{count} payloads at most: yield pages as they are read, {PAYLOADS} or more here"
+            count = max(sum(1 for _ in part.read({})) for _, part in partitions_of(source))
+        assert count >= PAYLOADS, (
+            f"{count} payloads at most, expected {PAYLOADS} or more: yield each page as it is read"
+        )
 
     def test_the_first_rows_come_before_the_last_are_read(self, large_source: MakeSource) -> None:
-        """The destination can work while the source is read, and memory holds, only if rows come as they are read."""
-        _read(large_source, _first_only)  # what is loaded once for the process is loaded now
-        whole, first = _read(large_source, _kept_all), _read(large_source, _first_only)
+        """The destination can work while the source is read only if rows are yielded as they are read."""
+        _peak_memory(large_source, _take_first)  # load what a process loads once
+        whole, first = _peak_memory(large_source, _keep_all), _peak_memory(large_source, _take_first)
         assert first < whole / 2, (
-            f"to give its first payload the source takes {first:,} bytes of the {whole:,} that all rows take: read "
-            "page by page, and yield each page before the next is asked for"
+            f"the first payload takes {first:,} bytes, and all rows {whole:,}: read page by page, and yield each page "
+            "before the next is requested"
         )
 
     def test_memory_is_bounded(self, large_source: MakeSource) -> None:
-        """A table of a hundred million rows fits into no worker."""
-        _read(large_source, _first_only)
-        whole, passed = _read(large_source, _kept_all), _read(large_source, _dropped)
-        assert passed < whole / 2, (
-            f"reading takes {passed:,} bytes at its peak, and all rows at once {whole:,}: keep no row that was yielded"
+        """No worker can keep a table of a hundred million rows in memory."""
+        _peak_memory(large_source, _take_first)
+        whole, peak = _peak_memory(large_source, _keep_all), _peak_memory(large_source, _drop_each)
+        assert peak < whole / 2, (
+            f"reading takes {peak:,} bytes at its peak, and all rows together {whole:,}: keep no row that was yielded"
         )
 
     def test_a_reader_that_is_closed_midway_frees_its_resources(self, large_source: MakeSource) -> None:
-        """What fetches ahead of its reader goes on fetching, or waits for ever, when the reader has gone."""
-        _read(large_source, _first_only)  # what is loaded once for the process is loaded now
+        """A source that fetches ahead continues to fetch, or waits forever, after its reader was closed."""
+        _peak_memory(large_source, _take_first)  # load what a process loads once
         with opened(large_source) as source:
             for stream, part in partitions_of(source):
                 _read_half(part)
-                before = held()  # with the connections that the source keeps for its next reader
+                before = open_resources()  # including connections that the source keeps for its next reader
                 _read_half(part)
-                left = new_since(before)
-                assert not left, f"a reader of {stream.name!r} that was closed half way keeps {left}: free in `finally`"
+                left = opened_since(before)
+                assert not left, (
+                    f"a reader of {stream.name!r} that was closed midway keeps {left} open: close them in `finally`"
+                )
 
 
 def _read_half(part: StreamPartition) -> None:
@@ -72,37 +76,37 @@ def _read_half(part: StreamPartition) -> None:
             pass
 
 
-def _kept_all(payloads: Iterator[DataSourcePayload], memory: _Memory) -> None:
+def _keep_all(payloads: Iterator[DataSourcePayload], memory: _Memory) -> None:
     kept = list(payloads)
-    memory.look()
+    memory.measure()
     del kept
 
 
-def _first_only(payloads: Iterator[DataSourcePayload], memory: _Memory) -> None:
+def _take_first(payloads: Iterator[DataSourcePayload], memory: _Memory) -> None:
     first = next(payloads, None)
-    memory.look()
+    memory.measure()
     del first
 
 
-def _dropped(payloads: Iterator[DataSourcePayload], memory: _Memory) -> None:
+def _drop_each(payloads: Iterator[DataSourcePayload], memory: _Memory) -> None:
     for payload in payloads:
-        memory.look()
+        memory.measure()
         del payload
 
 
-def _read(make: MakeSource, how: Callable[[Iterator[DataSourcePayload], _Memory], None]) -> int:
-    """Bytes that reading the largest partition takes at its peak."""
+def _peak_memory(make: MakeSource, consume: Callable[[Iterator[DataSourcePayload], _Memory], None]) -> int:
+    """The bytes that reading the largest partition takes at its peak."""
     peaks = []
     with opened(make) as source:
         for _, part in partitions_of(source):
             with _Memory() as memory:
-                how(iter(part.read({})), memory)
+                consume(iter(part.read({})), memory)
             peaks.append(memory.peak)
     return max(peaks)
 
 
 class _Memory:
-    """What is taken of Python's memory, and of Arrow's whenever somebody looks."""
+    """The peak of Python's memory, and of Arrow's whenever it is measured."""
 
     peak = 0
 
@@ -112,7 +116,7 @@ class _Memory:
         tracemalloc.start()
         return self
 
-    def look(self) -> None:
+    def measure(self) -> None:
         self._arrow = max(self._arrow, pa.total_allocated_bytes() - self._before)
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""The checks for append-only logs: offsets, no ties, no updates."""
+"""Append-only logs: rows have offsets, no ties and no updates."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ NEW = LogEditor.NEW
 
 
 class LogConformance(Conformance):
-    """What a stream over an append-only log has to do. Fixtures: ``source`` and ``log``, over the same data."""
+    """A stream over an append-only log. Fixtures: ``source`` and ``log``, over the same data."""
 
-    yours: ClassVar[tuple[str, ...]] = ("log",)
+    overridable: ClassVar[tuple[str, ...]] = ("log",)
 
     @pytest.fixture
     def log(self) -> LogEditor:
@@ -49,51 +49,53 @@ class LogConformance(Conformance):
         pytest.fail(f"{type(self).__name__} must define the fixture `log`: a LogEditor of one stream over a log")
 
     def test_a_second_run_of_a_log_reads_nothing(self, source: MakeSource, log: LogEditor, landing: Landing) -> None:
-        """A log without keys has each row twice where its last row is read again."""
+        """If a row of a log without keys is read again, it lands twice."""
         log.append([NEW, NEW + 1, NEW + 2])
         landing.run(source)
-        again = _read_by_run(source, log, landing)
-        assert not again, f"a run without any change reads {again[:5]} again: begin behind the state's offset"
+        numbers = _numbers_read(source, log, landing)
+        assert not numbers, f"a run without any change reads {numbers[:5]} again: start after the offset in the state"
 
     def test_only_the_new_row_of_a_log_is_read(self, source: MakeSource, log: LogEditor, landing: Landing) -> None:
-        """The row behind the state is the first that an offset loses that is one too high."""
+        """An offset that is one too high loses the first row after the state."""
         log.append([NEW, NEW + 1])
         landing.run(source)
         log.append([NEW + 2])
-        found = _read_by_run(source, log, landing)
-        assert found == [NEW + 2], f"a run after one more row must read that row alone; it reads {found[:5]}"
+        numbers = _numbers_read(source, log, landing)
+        assert numbers == [NEW + 2], (
+            f"a run after one more row reads {numbers[:5]}, expected [{NEW + 2}]: start at the offset after the state's"
+        )
 
     def test_a_state_of_a_log_continues_right_after_its_row(self, source: MakeSource, log: LogEditor) -> None:
-        """An offset has no ties: one too low doubles a row, and one too high loses it."""
+        """An offset has no ties: one too low repeats a row, and one too high loses it."""
         log.append(range(NEW, NEW + 10))
         with opened(source) as made:
-            stream = next(one for one in made.streams() if one.name == log.stream)
+            stream = next(stream for stream in made.streams() if stream.name == log.stream)
             for part in stream.partitions({}):
                 payloads = read(part)
                 for number, payload in enumerate(payloads):
                     if payload.state:
-                        behind, found = rows_of(payloads[number + 1 :]), rows_of(read(part, payload.state))
-                        assert counted(found) == counted(behind), (
-                            f"{log.stream}: reading from {payload.state} must give the {len(behind)} rows behind it; "
-                            f"it gives {len(found)}"
+                        following, rows = rows_of(payloads[number + 1 :]), rows_of(read(part, payload.state))
+                        assert counted(rows) == counted(following), (
+                            f"{log.stream}: reading from {payload.state} gave {len(rows)} rows, expected the "
+                            f"{len(following)} after it: use the offset after the payload's last row"
                         )
 
     def test_states_of_a_log_never_go_back(self, source: MakeSource, log: LogEditor, landing: Landing) -> None:
-        """A run that finds nothing and writes down where the log begins makes the next one read all of it."""
+        """A run that finds nothing and stores the beginning of the log makes the next run read all of it."""
         log.append([NEW, NEW + 1])
         for _ in range(2):
             landing.run(source)
-        again = _read_by_run(source, log, landing)
-        assert not again, f"after a run that found nothing, the next one reads {again[:5]} again: leave the state there"
+        numbers = _numbers_read(source, log, landing)
+        assert not numbers, f"after a run without new rows, the next run reads {numbers[:5]} again: keep the state"
 
 
-def _read_by_run(source: MakeSource, log: LogEditor, landing: Landing) -> list[int]:
-    """The numbers of the rows that a further run reads."""
-    found: list[int] = []
+def _numbers_read(source: MakeSource, log: LogEditor, landing: Landing) -> list[int]:
+    """The numbers of the rows that one more run reads."""
+    numbers: list[int] = []
 
-    def told(stream: str, partition: str, payload: DataSourcePayload) -> None:
+    def on_payload(stream: str, partition: str, payload: DataSourcePayload) -> None:
         if stream == log.stream:
-            found.extend(log.number(row) for row in plain_rows(payload))
+            numbers.extend(log.number(row) for row in plain_rows(payload))
 
-    landing.run(watched(source, told))
-    return found
+    landing.run(watched(source, on_payload))
+    return numbers

@@ -1,4 +1,4 @@
-"""The checks for sources that reach their data over a network."""
+"""Remote sources: what happens when the server is unreachable, silent, wrong or refuses the secret."""
 
 from __future__ import annotations
 
@@ -10,158 +10,171 @@ import pytest
 
 from ....contract import AuthenticationError, ConnectionFailedError, DataSource, DataSourceError
 from ..base import Conformance
-from ..harness.process import held, new_since, within
+from ..harness.process import open_resources, opened_since, within
 from ..harness.reading import MakeSource, Table, error_of, opened, partitions_of, read_tables
-from ..harness.servers import HOST, babbling, breaking, closed_port, proxied, served, silent
+from ..harness.servers import HOST, closed_port, meaningless, proxied, resetting, served, silent
 
 SourceAt: TypeAlias = Callable[[str, int], DataSource[Any]]
+"""Makes a source whose server is at a host and a port."""
 RefusedSource: TypeAlias = tuple[MakeSource, Callable[[], int]]
+"""Makes a source whose secret the server refuses, and counts the attempts at the server."""
 CUTS = 20
-"""At how many places of one whole reading the connection is cut."""
+"""The number of places at which the connection is cut, spread over a full read."""
 RETRYABLE_ERRORS = (ConnectionFailedError, ConnectionError, TimeoutError)
-"""What the runtime tries again after."""
+"""The errors after which the runtime retries."""
 
 
 class RemoteConformance(Conformance):
-    """What a source does when the other side is away, silent or broken.
+    """A source that reads over a network.
 
-    Fixtures: ``source_at``; optional ``refused_source`` (what makes a source whose secret the server refuses, and
-    a function that counts the attempts at the server) and ``good_server`` (the port of a server with good data).
+    Fixtures: ``source_at``; optional ``refused_source`` (a function that makes a source whose secret the server
+    refuses, and one that counts the attempts at the server) and ``good_server`` (the port of a server with good data).
     """
 
-    yours: ClassVar[tuple[str, ...]] = ("source_at", "refused_source", "good_server", "patience")
-    patience: float = 30.0
-    """Seconds within which a reader has to give up on a server that says nothing."""
+    overridable: ClassVar[tuple[str, ...]] = ("source_at", "refused_source", "good_server", "time_limit")
+    time_limit: float = 30.0
+    """Seconds within which a reader must give up on a silent server."""
 
     @pytest.fixture
     def source_at(self) -> SourceAt:
-        """Makes a source whose server is at a host and port, with timeouts of at most a second."""
+        """Makes a source whose server is at a host and a port, with timeouts of at most a second."""
         pytest.fail(f"{type(self).__name__} must define the fixture `source_at`: (host, port) -> a configured source")
 
     @pytest.fixture
     def refused_source(self) -> RefusedSource | None:
-        """Optional: what makes a source whose secret is refused, and what counts the attempts at the server."""
+        """Optional: makes a source whose secret is refused, and counts the attempts at the server."""
         return None
 
     @pytest.fixture
     def good_server(self) -> int | None:
-        """Optional: the port on the loopback of a server with good data for ``source_at``, of several pages."""
+        """Optional: the port of a server on the loopback with several pages of good data for ``source_at``."""
         return None
 
     def test_an_unreachable_server_is_a_failed_connection(self, source_at: SourceAt) -> None:
-        """The runtime tries again after ConnectionFailedError, and gives up at once after any other error."""
+        """The runtime retries after ConnectionFailedError, and gives up at once after any other error."""
         error = error_of(source_at(HOST, closed_port()).check)
         assert isinstance(error, ConnectionFailedError), (
-            f"check() must raise ConnectionFailedError where nobody listens; it gave {error!r}"
+            f"check() gave {error!r} at a port without a server, expected ConnectionFailedError: raise it from the "
+            "error of your client"
         )
 
     def test_reading_from_an_unreachable_server_is_retryable(self, source_at: SourceAt) -> None:
-        """A restart of the server takes a minute; a run that dies of it takes somebody's night."""
+        """A restart of the server takes a minute; a run that fails because of it takes somebody's night."""
         port = closed_port()
-        error = error_of(_read_something, source_at(HOST, port))
+        error = error_of(_read_first_rows, source_at(HOST, port))
         assert isinstance(error, RETRYABLE_ERRORS), (
-            f"reading must raise ConnectionFailedError where nobody listens, not {error!r}"
+            f"reading gave {error!r} at a port without a server, expected ConnectionFailedError: raise it from the "
+            "error of your client"
         )
 
     def test_a_reset_connection_is_retryable(self, source_at: SourceAt) -> None:
-        """Load balancers reset connections; the next one works."""
-        with served(breaking) as port:
-            error = error_of(_read_something, source_at(HOST, port))
+        """Load balancers reset connections, and the next connection works."""
+        with served(resetting) as port:
+            error = error_of(_read_first_rows, source_at(HOST, port))
         assert isinstance(error, RETRYABLE_ERRORS), (
-            f"a connection that is reset must be ConnectionFailedError, not {error!r}"
+            f"reading gave {error!r} when the connection was reset, expected ConnectionFailedError: raise it from the "
+            "error of your client"
         )
 
     def test_a_silent_server_times_out(self, source_at: SourceAt) -> None:
-        """A request without a timeout waits for ever, and the job with it."""
+        """A request without a timeout waits forever, and so does the job."""
         with served(silent) as port:
-            ended, error = within(self.patience, lambda: _read_something(source_at(HOST, port)))
-        assert ended, f"reading did not give up within {self.patience} s: give every request a timeout"
-        assert isinstance(error, RETRYABLE_ERRORS), f"a timeout must be ConnectionFailedError, not {error!r}"
+            ended, error = within(self.time_limit, lambda: _read_first_rows(source_at(HOST, port)))
+        assert ended, f"reading did not give up within {self.time_limit} s: give every request a timeout"
+        assert isinstance(error, RETRYABLE_ERRORS), (
+            f"reading gave {error!r} after a timeout, expected ConnectionFailedError: raise it from the client's error"
+        )
 
     def test_an_answer_that_is_not_data_is_an_error(self, source_at: SourceAt) -> None:
-        """A proxy's login page instead of data must be an error with a name, and never an empty table."""
-        with served(babbling) as port:
-            ended, error = within(self.patience, lambda: _read_something(source_at(HOST, port)))
-        assert ended, f"reading did not end within {self.patience} s: give every request a timeout"
+        """A proxy's login page instead of data must be an error, and never an empty table."""
+        with served(meaningless) as port:
+            ended, error = within(self.time_limit, lambda: _read_first_rows(source_at(HOST, port)))
+        assert ended, f"reading did not end within {self.time_limit} s: give every request a timeout"
         assert isinstance(error, (DataSourceError, *RETRYABLE_ERRORS)), (
-            f"an answer that is not understood must be a DataSourceError that shows it; it gave {error!r}"
+            f"reading gave {error!r} for an answer without meaning, expected a DataSourceError: raise one that shows "
+            "the answer"
         )
 
     def test_failed_connections_leave_nothing_open(self, source_at: SourceAt) -> None:
-        """A source that retries all night with a socket left open each time ends at the limit."""
-        with served(breaking) as port:
-            error_of(_read_something, source_at(HOST, port))
-            before = held()
+        """A source that retries all night and leaves a socket open each time runs out of descriptors."""
+        with served(resetting) as port:
+            error_of(_read_first_rows, source_at(HOST, port))
+            before = open_resources()
             made = source_at(HOST, port)
-            error = error_of(_read_something, made)
-            left = [one for one in new_since(before) if not one.startswith("thread conformance")]
-            assert not left, f"after a failed connection there are still {left}: close them where it fails ({error})"
+            error = error_of(_read_first_rows, made)
+            left = [name for name in opened_since(before) if not name.startswith("thread conformance")]
+            assert not left, f"a failed connection ({error}) leaves {left} open: close them when it fails"
 
     def test_a_refused_secret_is_an_authentication_error(self, refused_source: RefusedSource | None) -> None:
-        """Whoever gets this error looks at the login, and not at the network or the data."""
-        make, _ = _given(refused_source)
-        for what, work in (("check()", lambda: make().check()), ("reading", lambda: _read_something(make()))):
+        """This error makes people look at the login, and not at the network or the data."""
+        make, _ = _required(refused_source)
+        for action, work in (("check()", lambda: make().check()), ("reading", lambda: _read_first_rows(make()))):
             error = error_of(work)
             assert isinstance(error, AuthenticationError), (
-                f"{what} must raise AuthenticationError where the secret is refused; it gave {error!r}"
+                f"{action} gave {error!r} when the secret was refused, expected AuthenticationError: raise it for the "
+                "answers that refuse a secret, such as 401"
             )
 
     def test_a_refused_secret_is_not_retried(self, refused_source: RefusedSource | None) -> None:
         """A few attempts with a wrong password lock the account, for everybody who uses it."""
-        make, attempts = _given(refused_source)
-        for what, work in (("check()", lambda: make().check()), ("reading", lambda: _read_something(make()))):
+        make, attempts = _required(refused_source)
+        for action, work in (("check()", lambda: make().check()), ("reading", lambda: _read_first_rows(make()))):
             before = attempts()
             error_of(work)
-            tried = attempts() - before
-            assert tried == 1, f"{what} must try a secret that is refused once; it did so {tried} times"
+            count = attempts() - before
+            assert count == 1, (
+                f"{action} sent a refused secret {count} times, expected once: do not retry, and turn off the retries "
+                "of your client"
+            )
 
     def test_a_cut_connection_is_not_the_end_of_the_data(self, source_at: SourceAt, good_server: int | None) -> None:
         """An answer that ends early looks like a small table, and the run succeeds with half of the rows."""
         if good_server is None:
-            pytest.skip("no `good_server` is given: the port of a server with good data")
-        whole, size = self._read_through(source_at, good_server, None)
-        assert whole, "the source at `good_server` must give rows: without them nothing shows that some are missing"
+            pytest.skip("define the fixture `good_server`: the port of a server with good data")
+        expected, size = self._read_through(source_at, good_server, None)
+        assert expected, "the source at `good_server` gave no rows, expected some: add data to the server"
         for after in sorted({size * step // CUTS for step in range(CUTS)}):
-            found, _ = self._read_through(source_at, good_server, after)
-            assert found is None or found == whole, (
-                f"a read whose connection was cut after {after} of {size} bytes must raise or give all rows; it ended "
-                f"without an error, missing {_few(whole - found)}, too many {_few(found - whole)}"
+            rows, _ = self._read_through(source_at, good_server, after)
+            assert rows is None or rows == expected, (
+                f"reading ended without an error when the connection was cut after {after} of {size} bytes, missing "
+                f"{_first_of(expected - rows)}, added {_first_of(rows - expected)}: compare the length with the "
+                "announced one, or wait for the end mark, and raise ConnectionFailedError"
             )
 
     def _read_through(self, source_at: SourceAt, server: int, cut_after: int | None) -> tuple[Counter[str] | None, int]:
-        """The rows (None where the read raised) and how many bytes the proxy passed."""
+        """The rows (None if reading raised), and the number of bytes that the proxy passed."""
         tables: list[dict[str, Table]] = []
         with proxied(server, cut_after) as (port, proxy):
             work = lambda: tables.append(read_tables(lambda: source_at(HOST, port)))  # noqa: E731
-            ended, error = within(self.patience, work)
-        assert ended, f"reading did not end within {self.patience} s, cut after {cut_after} bytes: set a timeout"
-        assert error is None or cut_after is not None, f"the source at `good_server` must be readable: {error!r}"
+            ended, error = within(self.time_limit, work)
+        assert ended, f"reading did not end within {self.time_limit} s, cut after {cut_after} bytes: set a timeout"
+        assert error is None or cut_after is not None, f"the source at `good_server` cannot be read: {error!r}"
         return (_counted(tables[0]) if tables else None), proxy.passed
 
 
-def _given(refused_source: RefusedSource | None) -> RefusedSource:
+def _required(refused_source: RefusedSource | None) -> RefusedSource:
     if refused_source is None:
         pytest.skip(
-            "no `refused_source` is given: a function that makes a source whose secret is refused, and one that "
+            "define the fixture `refused_source`: a function that makes a source whose secret is refused, and one that "
             "counts the attempts at the server"
         )
     return refused_source
 
 
 def _counted(tables: dict[str, Table]) -> Counter[str]:
-    """Each row of each table, as text; a row that has a key may come twice, for it lands once."""
-    found: Counter[str] = Counter()
+    """Each row of each table, as text. A row with a key is counted once, since it lands once."""
+    counts: Counter[str] = Counter()
     for name, table in tables.items():
         rows = [f"{name}: {sorted(row.items())}" for row in table.rows]
-        found.update(set(rows) if table.keys else rows)
-    return found
+        counts.update(set(rows) if table.keys else rows)
+    return counts
 
 
-def _few(rows: Counter[str]) -> str:
+def _first_of(rows: Counter[str]) -> str:
     return ", ".join(list(rows)[:3]) or "nothing"
 
 
-def _read_something(source: DataSource[Any]) -> None:
+def _read_first_rows(source: DataSource[Any]) -> None:
     with opened(lambda: source) as made:
         for _, part in partitions_of(made):
             for _ in part.read({}):

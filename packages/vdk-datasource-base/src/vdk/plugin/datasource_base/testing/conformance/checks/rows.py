@@ -27,127 +27,130 @@ def rows_by_table(tables: Mapping[str, Table]) -> dict[str, Counter[str]]:
 
 
 def lost(tables: Mapping[str, Sequence[Row]], whole: Mapping[str, Sequence[Row]]) -> list[str]:
-    """Rows of ``whole`` that ``tables`` lack, with their tables, a few of them."""
+    """The first rows of ``whole`` that ``tables`` lack, with their tables."""
     return [f"{name}: {row}" for name, rows in whole.items() for row in _missing(tables.get(name, ()), rows)][:5]
 
 
-def _missing(rows: Sequence[Row], wanted: Sequence[Row]) -> Counter[str]:
-    return counted(wanted) - counted(rows)
+def _missing(rows: Sequence[Row], expected: Sequence[Row]) -> Counter[str]:
+    return counted(expected) - counted(rows)
 
 
-def unlike(landed: Sequence[Row], given: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """Rows of ``given`` that did not land as they are, and rows that landed and were not given."""
-    rest = list(landed)
+def differences(landed: Sequence[Row], expected: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """The rows of ``expected`` that did not land unchanged, and the rows that landed and are not expected."""
+    unexpected = list(landed)
     missing = []
-    for row in given:
-        found = next((index for index, one in enumerate(rest) if _same_row(row, one)), None)
-        if found is None:
+    for row in expected:
+        index = next((index for index, other in enumerate(unexpected) if _is_same_row(row, other)), None)
+        if index is None:
             missing.append(row)
         else:
-            del rest[found]
-    return missing, rest
+            del unexpected[index]
+    return missing, unexpected
 
 
-def _same_row(given: Row, landed: Row) -> bool:
-    return all(_same(given.get(name), landed.get(name)) for name in {*given, *landed})
+def _is_same_row(expected: Row, landed: Row) -> bool:
+    return all(_is_same(expected.get(name), landed.get(name)) for name in {*expected, *landed})
 
 
-def _same(given: Any, landed: Any) -> bool:
-    """Whether a value landed as it was given: equal, or in the one other form that keeps all of it."""
-    if isinstance(given, dt.datetime) and isinstance(landed, dt.datetime):
-        return (given.tzinfo is None) == (landed.tzinfo is None) and given == landed
-    if isinstance(given, float) and isinstance(landed, decimal.Decimal):
-        return decimal.Decimal(repr(given)) == landed
-    if isinstance(given, str) and isinstance(landed, (dt.date, dt.time)):
-        return _same(type(landed).fromisoformat(given), landed)
-    if isinstance(given, bool) != isinstance(landed, bool):
+def _is_same(expected: Any, landed: Any) -> bool:
+    """Whether a value landed unchanged: it is equal, or has another form that keeps all of it."""
+    if isinstance(expected, dt.datetime) and isinstance(landed, dt.datetime):
+        return (expected.tzinfo is None) == (landed.tzinfo is None) and expected == landed
+    if isinstance(expected, float) and isinstance(landed, decimal.Decimal):
+        return decimal.Decimal(repr(expected)) == landed
+    if isinstance(expected, str) and isinstance(landed, (dt.date, dt.time)):
+        return _is_same(type(landed).fromisoformat(expected), landed)
+    if isinstance(expected, bool) != isinstance(landed, bool):
         return False
-    if given == landed or (given != given and landed != landed):
+    if expected == landed or (expected != expected and landed != landed):
         return True
-    return isinstance(landed, str) and given is not None and landed in (str(given), to_json(given))
+    return isinstance(landed, str) and expected is not None and landed in (str(expected), to_json(expected))
 
 
 class RowChecks(Conformance):
-    """Rows, against what the schema says and against what is known of them."""
+    """Rows, compared with the schema and with the rows that are expected."""
 
-    yours: ClassVar[tuple[str, ...]] = ("fingerprint",)
+    overridable: ClassVar[tuple[str, ...]] = ("fingerprint",)
 
     @pytest.fixture
     def fingerprint(self) -> Callable[[], Any] | None:
-        """Optional: gives something that differs once the data was changed, such as a file's hash."""
+        """Optional: returns a value that changes with the data, such as the hash of a file."""
         return None
 
     def test_every_stream_lands(self, source: MakeSource, landing: Landing) -> None:
-        """The plainest run there is: every row fits its column, and every stream ends."""
+        """The simplest run: every row fits its column, and every stream ends."""
         error = landing.attempt(source, batch_rows=1000)
-        assert error is None, f"a run of all streams must succeed: {error}"
+        assert error is None, f"a run of all streams failed: yield values of the declared types ({error})"
 
     def test_rows_have_declared_columns_only(self, source: MakeSource) -> None:
-        """A column that is not declared appears at the destination one day, with the type of its first value."""
+        """An undeclared column appears at the destination one day, with the type of its first value."""
         for name, table in read_tables(source).items():
             if table.schema is not None and not table.schema.open:
                 extra = sorted({column for row in table.rows for column in row} - set(table.schema.fields.names))
-                assert not extra, f"{name}: declare the columns {extra}, or do not yield them"
+                assert not extra, f"{name}: rows have the undeclared columns {extra}: declare them or do not yield them"
 
     def test_keys_are_never_null(self, source: MakeSource) -> None:
-        """A row without a key cannot be found again, so it lands once more with each change."""
+        """A row without a key cannot be found again, so each change adds it once more."""
         for name, table in read_tables(source).items():
             missing = [key for key in table.keys if None in key]
-            assert not missing, f"{name}: {len(missing)} rows have no primary key ({missing[0]}): choose another key"
+            assert not missing, f"{name}: {len(missing)} rows have the key {missing[0]} with nulls: choose another key"
 
     def test_keys_are_unique(self, source: MakeSource) -> None:
-        """Of two rows of one key the destination keeps the last: the other is lost without a word."""
+        """Of two rows with one key the destination keeps the last, and loses the other without an error."""
         for name, table in read_tables(source).items():
             doubled = [key for key, count in Counter(map(repr, table.keys)).items() if count > 1]
-            assert not doubled, f"{name}: the key {doubled[0]} is on several rows: name a column that tells them apart"
+            assert not doubled, f"{name}: several rows have the key {doubled[0]}: add a column that distinguishes them"
 
     def test_values_land_as_they_were_read(self, source: MakeSource, landing: Landing) -> None:
-        """A time without a zone in a column that has one lands as UTC, hours away from what was meant."""
+        """A time without a zone in a column with one lands as UTC, which is hours off."""
         landing.run(source, batch_rows=1000)
         for name, table in read_tables(source).items():
-            changed, other = unlike(landing.tables.get(name, []), table.rows)
+            changed, other = differences(landing.tables.get(name, []), table.rows)
             assert not changed, (
-                f"{name}: the row {changed[0]} landed as {other[:1]}: yield values of the columns' own types, and "
-                "times with their zone"
+                f"{name}: the row {changed[0]} landed as {other[:1]}: yield values of the declared types, and times "
+                "with a zone"
             )
 
     def test_the_expected_rows_land(
         self, source: MakeSource, expected: Mapping[str, list[Row]] | None, landing: Landing
     ) -> None:
-        """Nothing but the rows themselves shows that a source rounds, cuts off or leaves out."""
+        """Only the rows show that a source rounds, truncates or skips."""
         if expected is None:
-            pytest.skip("no `expected` is given: the rows of each stream")
+            pytest.skip("define the fixture `expected`: the rows of each stream")
         landing.run(source, batch_rows=1000)
         for stream, rows in expected.items():
-            missing, other = unlike(landing.tables.get(stream, []), rows)
-            assert not missing, f"{stream}: {len(missing)} rows did not land as expected: {missing[0]}, but {other[:1]}"
-            assert not other, f"{stream}: {len(other)} rows landed that nobody expected: {other[0]}"
+            missing, other = differences(landing.tables.get(stream, []), rows)
+            assert not missing, (
+                f"{stream}: {len(missing)} rows did not land as expected, such as {missing[0]}; instead landed "
+                f"{other[:1]}: yield the values unchanged"
+            )
+            assert not other, f"{stream}: {len(other)} unexpected rows landed, such as {other[0]}: yield each row once"
 
     def test_an_empty_stream_lands_an_empty_table(
         self, source: MakeSource, expected: Mapping[str, list[Row]] | None, landing: Landing
     ) -> None:
-        """Every table is empty on its first day; a query over it must not fail for that."""
+        """Every table is empty on its first day; a query of it must not fail."""
         empty = [name for name, rows in (expected or {}).items() if not rows]
         if not empty:
-            pytest.skip("no stream of `expected` is empty: add one, such as a table without rows")
+            pytest.skip("`expected` has no empty stream: add one, such as a table without rows")
         for _ in range(2):
             error = landing.attempt(source)
-            assert error is None, f"a stream without rows must end like any other: {error}"
+            assert error is None, f"a run with a stream without rows failed: end the stream without an error ({error})"
         missing = [name for name in empty if not landing.store.schemas.get(name)]
-        assert not missing, f"{missing} left no table with columns: declare a schema, so that an empty one can be made"
+        assert not missing, f"the empty streams {missing} landed no table with columns: declare a schema"
 
     def test_the_source_is_only_read(
         self, source: MakeSource, fingerprint: Callable[[], Any] | None, landing: Landing
     ) -> None:
-        """A source that marks what it read, or cleans up, destroys data that others need."""
+        """A source that marks or deletes what it has read destroys data that others need."""
         before = fingerprint() if fingerprint is not None else None
         rows = rows_by_table(read_tables(source))
         for _ in range(2):
             landing.run(source)
         after = fingerprint() if fingerprint is not None else None
-        assert before == after, "the data is not what it was before it was read: read without writing"
+        assert before == after, "the data changed while it was read: open the connection for reading only"
         assert rows == rows_by_table(read_tables(source)), (
-            "the source gives other rows after it was read: read without writing, and keep nothing between readings"
+            "the source yields other rows after it was read: read without writing, and keep nothing between reads"
         )
 
 
@@ -157,8 +160,8 @@ class BadRow:
 
     :param source: makes the source.
     :param stream: the stream, and table, of the row.
-    :param key: what finds the row, such as its primary key or its line number, as an error has to show it.
-    :param others: how many other rows the stream has.
+    :param key: the text that identifies the row in an error, such as its primary key or its line number.
+    :param others: the number of other rows in the stream.
     """
 
     source: MakeSource
@@ -168,43 +171,43 @@ class BadRow:
 
 
 class BadRowChecks(Conformance):
-    """What becomes of a row that cannot land, and of the others."""
+    """A row that cannot land, and the rows beside it."""
 
-    yours: ClassVar[tuple[str, ...]] = ("with_bad_row",)
+    overridable: ClassVar[tuple[str, ...]] = ("with_bad_row",)
 
     @pytest.fixture
     def with_bad_row(self) -> BadRow | None:
-        """Optional: a source with one row that cannot land. None: there can be no such row."""
+        """Optional: a source with one row that cannot land. None: not possible."""
         return None
 
     def test_a_row_that_cannot_land_is_named(self, with_bad_row: BadRow | None, landing: Landing) -> None:
-        """An error that does not say which of a million rows it is about sends somebody to look for it."""
-        bad = _given(with_bad_row)
+        """If the error does not say which of a million rows is wrong, somebody has to search for it."""
+        bad = _required(with_bad_row)
         error = landing.attempt(bad.source, batch_rows=1000)
-        assert error is not None, f"the row {bad.key} cannot land, and the run must fail: do not leave the row out"
+        assert error is not None, f"the run succeeded although the row {bad.key} cannot land: do not skip the row"
         assert bad.key in str(error), (
-            f"the error must name the row {bad.key}: yield RejectedRows with BadRecordError(reason, key=…); it was "
+            f"the error does not name the row {bad.key}: yield RejectedRows with BadRecordError(reason, key=…). It is "
             f"{type(error).__name__}: {error}"
         )
 
     def test_a_row_that_cannot_land_is_rejected_alone(self, with_bad_row: BadRow | None, landing: Landing) -> None:
-        """One poison row must not stop the others, and must not vanish."""
-        bad = _given(with_bad_row)
+        """One bad row must not stop the others, and must not disappear."""
+        bad = _required(with_bad_row)
         error = landing.attempt(bad.source, batch_rows=1000, on_bad_record="reject", max_rejected=1)
         assert error is None, (
-            'with on_bad_record = "reject" the run must succeed: yield RejectedRows, since a generator that raised '
-            f"cannot go on; it ended with {type(error).__name__}: {error}"
+            'the run failed with on_bad_record = "reject": yield RejectedRows, since a generator that raised cannot '
+            f"continue. The error is {type(error).__name__}: {error}"
         )
         rejected = landing.tables.get(f"{bad.stream}__rejected", [])
         landed = landing.tables.get(bad.stream, [])
-        assert len(rejected) == 1, f"{len(rejected)} rows are rejected, and one cannot land: yield it in RejectedRows"
-        assert bad.key in repr(rejected[0]), f"the rejected row must be {bad.key}; it is {rejected[0]}"
+        assert len(rejected) == 1, f"{len(rejected)} rows were rejected, expected 1: yield the bad row in RejectedRows"
+        assert bad.key in repr(rejected[0]), f"{rejected[0]} was rejected, expected {bad.key}: reject only the bad row"
         assert len(landed) == bad.others, (
             f"{len(landed)} of {bad.others} other rows landed: reject the row that cannot land, and no other"
         )
 
 
-def _given(bad: BadRow | None) -> BadRow:
+def _required(bad: BadRow | None) -> BadRow:
     if bad is None:
-        pytest.skip("no `with_bad_row` is given: a BadRow, a source of which one row cannot land")
+        pytest.skip("define the fixture `with_bad_row`: a BadRow, a source of which one row cannot land")
     return bad

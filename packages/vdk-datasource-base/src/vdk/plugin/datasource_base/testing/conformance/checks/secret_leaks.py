@@ -1,4 +1,4 @@
-"""Secrets: nowhere but where they are used."""
+"""Secrets: no log, error, repr, state or payload contains one."""
 
 from __future__ import annotations
 
@@ -18,93 +18,96 @@ from ..harness.reading import MakeSource, error_of, opened, partitions_of, read
 from .configuration import CANARY, is_secret, leaves, members, with_canaries
 
 SHORTEST = 8
-"""A given secret that is shorter may well be somewhere by chance."""
+"""A shorter secret may occur in a text by chance."""
 
 
 class SecretLeakChecks(Conformance):
-    """The secrets of the configuration, looked for where they must not be.
+    """Searches for the secrets of the configuration in everything that is shown or stored.
 
-    Each check runs twice: with the configuration as it is given, whose secrets of eight characters and more are
-    looked for, and with other values in every secret option.
+    Each check runs twice: with the configuration of ``source``, whose secrets of eight characters and more are searched
+    for, and with another value in every secret option.
     """
 
     def test_no_log_contains_a_secret(
         self, source: MakeSource, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Logs are copied into tickets, and DEBUG is switched on where something is wrong with the login."""
+        """Logs are copied into tickets, and DEBUG is turned on when something is wrong with the login."""
         caplog.set_level(logging.DEBUG)
-        for make, shows in _suspects(source):
+        for make, leaks in _sources_with_secrets(source):
             _errors_of_all(make)
-            assert not shows(caplog.text), "a secret is in the log: write what it is for, and not what it is"
-            assert not shows("".join(capfd.readouterr())), "a secret is printed: a source prints nothing at all"
+            assert not leaks(caplog.text), "a log line contains a secret: log the name of the option instead"
+            assert not leaks("".join(capfd.readouterr())), "the output contains a secret: print nothing in a source"
 
     def test_no_error_contains_a_secret(self, source: MakeSource) -> None:
-        """A refused login is the error that is shown to most people."""
-        for make, shows in _suspects(source):
+        """Most people see the error of a refused login some day."""
+        for make, leaks in _sources_with_secrets(source):
             for error in _errors_of_all(make):
-                printed = "".join(traceback.format_exception(error))
-                assert not shows(printed), f"a secret is in an error, {type(error).__name__}: say which option it is"
+                text = "".join(traceback.format_exception(error))
+                assert not leaks(text), f"a {type(error).__name__} contains a secret: name the option instead"
 
     def test_no_repr_contains_a_secret(self, source: MakeSource) -> None:
         """Debuggers and error trackers show every local variable."""
-        for make, shows in _suspects(source):
+        for make, leaks in _sources_with_secrets(source):
             made = make()
-            found = [made, made.config, made.identity()]
-            error_of(_visit, made, found.append)
-            assert not any(shows(f"{one!r} {one}") for one in found), (
-                "a secret is in a repr or in identity(): leave it a Secret"
+            values = [made, made.config, made.identity()]
+            error_of(_visit, made, values.append)
+            assert not any(leaks(f"{value!r} {value}") for value in values), (
+                "a repr or identity() contains a secret: keep it a Secret until it is used"
             )
 
     def test_no_state_or_payload_contains_a_secret(self, source: MakeSource) -> None:
-        """States and metadata are stored at the destination, for years and for everybody there."""
-        for make, shows in _suspects(source):
-            found: list[Any] = []
-            error_of(_read_everything, make, found.append)
-            assert not any(shows(repr(one)) for one in found), "a secret is in a payload or its state: yield data only"
+        """States and metadata are stored at the destination, for years and for all its users."""
+        for make, leaks in _sources_with_secrets(source):
+            payloads: list[Any] = []
+            error_of(_read_everything, make, payloads.append)
+            assert not any(leaks(repr(payload)) for payload in payloads), (
+                "a payload or its state contains a secret: yield data only"
+            )
 
 
-def _suspects(source: MakeSource) -> Iterator[tuple[MakeSource, Callable[[str], bool]]]:
+def _sources_with_secrets(source: MakeSource) -> Iterator[tuple[MakeSource, Callable[[str], bool]]]:
+    """Functions that make sources, each with one that searches a text for the secrets of those sources."""
     config = source().config
-    given = [value for value in secrets_in(config) if len(value) >= SHORTEST]
-    if not given and any(is_secret(member) for _, type_ in leaves(type(config)) for member in members(type_)):
-        pytest.skip(f"no secret option is set in `source`: set one to {SHORTEST} characters or more, to be looked for")
-    yield source, _finder(given)
+    secrets = [value for value in secrets_in(config) if len(value) >= SHORTEST]
+    if not secrets and any(is_secret(member) for _, type_ in leaves(type(config)) for member in members(type_)):
+        pytest.skip(f"no secret option is set in `source`: set one to {SHORTEST} characters or more")
+    yield source, _search_for(secrets)
 
     def make() -> DataSource[Any]:
         made = source()
         return type(made)(with_canaries(made.config))
 
-    yield make, _finder([CANARY])
+    yield make, _search_for([CANARY])
 
 
 def _errors_of_all(make: MakeSource) -> list[Exception]:
-    """The errors of everything that a user does with a source."""
+    """The errors of ``check``, of reading and of a run."""
     with Landing.fresh() as landing:
         errors = [error_of(lambda: make().check()), error_of(_read_everything, make), landing.attempt(make)]
     return [error for error in errors if error is not None]
 
 
-def _read_everything(make: MakeSource, told: Callable[[Any], Any] = lambda payload: None) -> None:
+def _read_everything(make: MakeSource, on_payload: Callable[[Any], Any] = lambda payload: None) -> None:
     with opened(make) as made:
         for _, part in partitions_of(made):
             for payload in read(part):
-                told(payload)
+                on_payload(payload)
 
 
-def _visit(source: DataSource[Any], told: Callable[[Any], Any]) -> None:
+def _visit(source: DataSource[Any], visit: Callable[[Any], Any]) -> None:
     for stream, part in partitions_of(source):
-        told(stream)
-        told(part)
+        visit(stream)
+        visit(part)
 
 
-def _finder(secrets: Sequence[str]) -> Callable[[str], bool]:
-    """Tells whether one of the secrets is in a text, as it is or in Base64, as HTTP sends passwords (RFC 7617)."""
-    spelled = [form for secret in secrets for form in (secret, *_in_base64(secret.encode()))]
-    return lambda text: any(form in text for form in spelled)
+def _search_for(secrets: Sequence[str]) -> Callable[[str], bool]:
+    """A function that searches a text for the secrets, plain or in Base64, as HTTP sends passwords (RFC 7617)."""
+    forms = [form for secret in secrets for form in (secret, *_in_base64(secret.encode()))]
+    return lambda text: any(form in text for form in forms)
 
 
 def _in_base64(secret: bytes) -> Iterator[str]:
-    """What all Base64 texts that hold the secret have in common, for each of the three places it can begin at."""
+    """The part that all Base64 texts with the secret share, for each of the three offsets at which it can begin."""
     for before in range(3):
         encoded = base64.b64encode(b"x" * before + secret).decode()
         yield encoded[(before * 8 + 5) // 6 : (before + len(secret)) * 8 // 6]

@@ -1,4 +1,4 @@
-"""One cause behind many failures: the first check that meets it names it, and the others are skipped."""
+"""One cause of many failures: the first check that meets it names it, and the others are skipped."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from ....contract import DataSourceState
 from .process import within
 from .reading import MakeSource
 
-PATIENCE = 10.0
-"""Seconds that the source has for showing the cause once more."""
+PROBE_SECONDS = 10.0
+"""How long the source may take to show the cause once more."""
 FAILURES = (Exception, pytest.fail.Exception)
 
 
-GIVEN = ("source", "large_source", "with_bad_row")
-"""Fixtures whose sources connect. A source of ``source_at`` is one that must not."""
+FIXTURES = ("source", "large_source", "with_bad_row")
+"""Fixtures whose sources can connect. The sources of ``source_at`` must not."""
 
-_first: WeakKeyDictionary[type, dict[str, str]] = WeakKeyDictionary()
-"""Class → cause → the first check that met it; for each class by itself, whatever it inherits."""
+_first_checks: WeakKeyDictionary[type, dict[str, str]] = WeakKeyDictionary()
+"""For each class, without those it inherits from: the first check that met each cause."""
 
 
 def guard(request: pytest.FixtureRequest) -> None:
-    """Let a check that uses a source of the plugin's fail or be skipped for the cause, where it fails because of one.
+    """If a check fails because its source cannot be made or connected, report that cause, or skip the check.
 
-    The check runs as it is. Only when it has failed, a new source is made and connected, so a check that passes
-    without a connection still passes, and a good source is asked for nothing.
+    A new source is made and connected only after the check has failed. So a check that passes without a connection
+    still passes, and a source that works gets no further calls.
     """
-    makes = {name: _made(request, name) for name in GIVEN if name in request.fixturenames}
+    makes = {name: _maker(request, name) for name in FIXTURES if name in request.fixturenames}
     if not makes:
         return
     check = request.node.obj
@@ -44,26 +44,26 @@ def guard(request: pytest.FixtureRequest) -> None:
             check(*arguments, **options)
         except FAILURES as failure:
             for name, make in makes.items():
-                found = _cause(name, make) if make is not None else None
-                if found is not None and _shows(failure, found[1]):
-                    _report(request, name, *found)
+                cause = _cause(name, make) if make is not None else None
+                if cause is not None and _mentions(failure, cause[1]):
+                    _report(request, name, *cause)
             raise
 
     request.node.obj = guarded
 
 
-def _made(request: pytest.FixtureRequest, name: str) -> MakeSource | None:
-    """What makes the sources of a fixture; None where the plugin gives none."""
+def _maker(request: pytest.FixtureRequest, name: str) -> MakeSource | None:
+    """The function of a fixture that makes sources; None if the plugin does not define the fixture."""
     try:
-        given = request.getfixturevalue(name)
+        value = request.getfixturevalue(name)
     except FAILURES as error:
         _report(request, name, f"the fixture `{name}` raises", error)
-    make: MakeSource | None = getattr(given, "source", given)
+    make: MakeSource | None = getattr(value, "source", value)
     return make
 
 
 def _cause(name: str, make: MakeSource) -> tuple[str, BaseException] | None:
-    """What a new source raises before anything is read from it, and where."""
+    """What a new source raises before it is read, and in which step."""
     step = f"the function of the fixture `{name}` raises"
 
     def probe() -> None:
@@ -77,9 +77,9 @@ def _cause(name: str, make: MakeSource) -> tuple[str, BaseException] | None:
         except BaseException:
             _quietly(made.disconnect)
             raise
-        _quietly(made.disconnect)  # a check of its own is about disconnect()
+        _quietly(made.disconnect)  # disconnect() has a check of its own
 
-    ended, error = within(PATIENCE, probe)
+    ended, error = within(PROBE_SECONDS, probe)
     return (step, error) if ended and isinstance(error, FAILURES) else None
 
 
@@ -90,24 +90,24 @@ def _quietly(work: Callable[[], Any]) -> None:
         return
 
 
-def _shows(failure: BaseException, error: BaseException) -> bool:
-    """Whether a failure is about the error: it may well have a reason of its own."""
+def _mentions(failure: BaseException, error: BaseException) -> bool:
+    """Whether a failure is about the error, and not about something else."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return _plain(lines[0]) in _plain("".join(traceback.format_exception(failure)))
+    return _without_numbers(lines[0]) in _without_numbers("".join(traceback.format_exception(failure)))
 
 
-def _plain(text: str) -> str:
+def _without_numbers(text: str) -> str:
     """The text without addresses, times and counts, which differ each time."""
     return re.sub(r"0x[0-9a-f]+|\d+", "…", text)
 
 
-def _report(request: pytest.FixtureRequest, name: str, what: str, error: BaseException) -> NoReturn:
-    cause = f"{what} {type(error).__name__}: {str(error).strip() or 'without a text'}"
+def _report(request: pytest.FixtureRequest, name: str, step: str, error: BaseException) -> NoReturn:
+    cause = f"{step} {type(error).__name__}: {str(error).strip() or 'without a text'}"
     check = request.node.name
-    first = _first.setdefault(request.cls, {}).setdefault(_plain(cause), check)
+    first = _first_checks.setdefault(request.cls, {}).setdefault(_without_numbers(cause), check)
     if first != check:
         pytest.skip(f"skipped, since {first} failed: {cause}")
     raise pytest.fail.Exception(
-        f"{cause}. Other checks need it, too, and are skipped: look at the traceback of {type(error).__name__}, and at "
-        f"the configuration and the data that the fixture `{name}` gives"
+        f"{cause}. Other checks depend on it and are skipped: look at the traceback of {type(error).__name__}, and at "
+        f"the configuration and the data of the fixture `{name}`"
     ) from error

@@ -1,4 +1,4 @@
-"""Sources landed by the real runtime, in a memory of their own."""
+"""Runs of a source by the real runtime, into a memory destination of its own."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from ...memory import MemoryDestination
 from .reading import MakeSource, error_of, watched
 
 OPTIONS = Options(max_parallel_partitions=1, batch_rows=1, retry_attempts=1, retry_delay=0.001)
-"""One partition after the other, each payload a commit of its own, and failures at once: nothing left to chance."""
+"""One partition after another, a commit for each payload, and no retries, so that every run is the same."""
 STOPS = 40
-"""Payloads of a small set of data that a run is stopped behind, one run each; further ones are let be."""
+"""The number of payloads after which a run is stopped, in a run for each."""
 
 Row = dict[str, Any]
 
 
 class Landing:
-    """Runs sources into one memory: a flow that is run again and again."""
+    """Runs sources into one memory destination, as a flow that is run again and again."""
 
     def __init__(self) -> None:
         self.target = f"conformance-{uuid.uuid4().hex}"
@@ -38,7 +38,7 @@ class Landing:
     @classmethod
     @contextmanager
     def fresh(cls) -> Iterator[Landing]:
-        """Another one, forgotten at the end."""
+        """A new landing, which is cleared at the end."""
         landing = cls()
         try:
             yield landing
@@ -46,35 +46,35 @@ class Landing:
             MemoryDestination.clear(landing.target)
 
     def run(self, make: MakeSource, **options: Any) -> RunSummary:
-        """One run of all streams, which has to succeed. ``options`` are the runtime's."""
+        """One run of all streams, which must succeed. ``options`` are those of the runtime."""
         __tracebackhide__ = True
         try:
             return self._execute(make, **options)
         except Exception as error:
             pytest.fail(
-                f"the source has to be run for this, and the run failed: {type(error).__name__}: {error}", False
+                f"the check needs a run of the source, and the run failed: {type(error).__name__}: {error}", False
             )
 
     def attempt(self, make: MakeSource, **options: Any) -> Exception | None:
-        """One run, and the error it ended with, if it did."""
+        """One run, and the error that it ended with, if any."""
         return error_of(self._execute, make, **options)
 
-    def stop(self, make: MakeSource, *, behind: int, stream: str | None = None) -> Exception | None:
-        """A run that is stopped, as by Ctrl-C, behind so many payloads, of one stream or of all.
+    def stop(self, make: MakeSource, *, after: int, stream: str | None = None) -> Exception | None:
+        """A run that is stopped, as by Ctrl-C, after this number of payloads, of one stream or of all.
 
-        None: there are fewer, so it was not.
+        None: the source has fewer payloads, so the run was not stopped.
         """
-        stop, more = threading.Event(), iter(range(1, behind))
+        stop, remaining = threading.Event(), iter(range(1, after))
 
-        def told(name: str, partition: str, payload: DataSourcePayload) -> None:
-            if stream in (None, name) and next(more, None) is None:
+        def on_payload(name: str, partition: str, payload: DataSourcePayload) -> None:
+            if stream in (None, name) and next(remaining, None) is None:
                 stop.set()
 
-        return self.attempt(watched(make, told), stop=stop)
+        return self.attempt(watched(make, on_payload), stop=stop)
 
-    def crash(self, make: MakeSource, *, at: int, half: bool) -> Exception | None:
-        """A run whose destination dies at a commit: before it, or with half of its rows and without its state."""
-        return self.attempt(make, destination=_crashing(at, half))
+    def crash(self, make: MakeSource, *, commit: int, half: bool) -> Exception | None:
+        """A run whose destination fails at a commit: before it, or with half of its rows and without its state."""
+        return self.attempt(make, destination=_crashing(commit, half))
 
     def _execute(
         self,
@@ -84,10 +84,10 @@ class Landing:
         stop: threading.Event | None = None,
         **options: Any,
     ) -> RunSummary:
-        environment = Environment(_Given(make, destination), options=replace(OPTIONS, **options))
+        environment = Environment(_FixedRegistry(make, destination), options=replace(OPTIONS, **options))
         environment.stop = stop or environment.stop
         flow = {
-            "sources": {"source": {"name": "given"}},
+            "sources": {"source": {"name": "fixed"}},
             "destinations": {"memory": {"method": "memory", "target": self.target}},
             "flows": [{"from": "source", "to": "memory"}],
         }
@@ -108,44 +108,44 @@ class Landing:
 
     @property
     def states(self) -> dict[tuple[str, str], State]:
-        """(stream, partition) → state, as stored."""
+        """The stored states, by stream and partition."""
         return {(key.stream, key.partition): state.state for key, state in self.store.states.items()}
 
     def add_state(self, make: MakeSource, stream: str, state: State, partition: str = "") -> None:
-        """A state that an earlier run left behind."""
+        """Add a state, as if an earlier run had stored it."""
         key = StateKey("source", make().identity(), stream, partition, stream)
         self.store.states[key] = StoredState(key, 1, state, "an earlier run")
 
 
-class _Given(Registry):
-    """Leads to the source that a test gives, whatever the flow calls it."""
+class _FixedRegistry(Registry):
+    """Resolves every name to the source and the destination of a test."""
 
     def __init__(self, make: Callable[[], DataSource[Any]], destination: type[Destination]) -> None:
         super().__init__(installed=False)
         self._make = make
-        self._given = destination
+        self._destination = destination
 
     def source(self, name: str, *, location: str = "") -> type[DataSource[Any]]:
         make = self._make
 
-        class Given(DataSource[DataSourceConfig]):
+        class Made(DataSource[DataSourceConfig]):
             def __new__(cls, config: DataSourceConfig) -> Any:
                 return make()
 
-        return Given
+        return Made
 
     def destination(self, method: str) -> type[Destination]:
-        return self._given
+        return self._destination
 
 
-def _crashing(at: int, half: bool) -> type[MemoryDestination]:
+def _crashing(commit: int, half: bool) -> type[MemoryDestination]:
     faults = [
-        Fail("commit", nth=at, when="half" if half else "before", error=_dead),
-        Fail("publish", nth=at, error=_dead),
+        Fail("commit", nth=commit, when="half" if half else "before", error=_crash),
+        Fail("publish", nth=commit, error=_crash),
     ]
 
     class Crashing(MemoryDestination):
-        """Lands rows first and then the state, as most destinations do."""
+        """Lands the rows first and the state after them, as most destinations do."""
 
         transactional = False
 
@@ -156,5 +156,5 @@ def _crashing(at: int, half: bool) -> type[MemoryDestination]:
     return Crashing
 
 
-def _dead() -> DestinationError:
-    return DestinationError("the destination dies here, says the test")
+def _crash() -> DestinationError:
+    return DestinationError("the check makes the destination fail at this commit")

@@ -17,24 +17,24 @@ from functools import cache
 from typing import Any
 
 GRACE = 2.0
-"""Seconds that threads have to come to their end."""
+"""Seconds in which threads must end."""
 
 
-def held() -> Counter[str]:
-    """Open files and sockets, and the threads that run. Sockets and threads are counted, whichever they are: a pool
-    may replace one by another."""
-    names = [*_descriptors(), *(f"thread {one.name}" for one in threading.enumerate())]
+def open_resources() -> Counter[str]:
+    """Open files and sockets, and running threads. Sockets and threads are only counted, since a pool may replace one
+    by another."""
+    names = [*_descriptors(), *(f"thread {thread.name}" for thread in threading.enumerate())]
     return Counter(name if name.startswith("/") else re.sub(r"\d+", "…", name) for name in names)
 
 
-def new_since(before: Counter[str]) -> list[str]:
-    """What is held now and was not before, once threads had time to end."""
+def opened_since(before: Counter[str]) -> list[str]:
+    """What is open now and was not before, once threads had time to end."""
     deadline = time.monotonic() + GRACE
-    found = held() - before
-    while any(one.startswith("thread ") for one in found) and time.monotonic() < deadline:
+    opened = open_resources() - before
+    while any(name.startswith("thread ") for name in opened) and time.monotonic() < deadline:
         time.sleep(0.01)
-        found = held() - before
-    return sorted(found.elements())
+        opened = open_resources() - before
+    return sorted(opened.elements())
 
 
 def _descriptors() -> Iterator[str]:
@@ -42,39 +42,39 @@ def _descriptors() -> Iterator[str]:
     for name in os.listdir(folder) if os.path.isdir(folder) else []:
         try:
             target = os.readlink(f"{folder}/{name}")
-        except FileNotFoundError:  # the one that lists the folder
+        except FileNotFoundError:  # the descriptor that lists the folder
             continue
-        except OSError:  # a system that does not say what is open
+        except OSError:  # a system that does not show what is open
             target = f"descriptor {name}"
         if target != f"/proc/{os.getpid()}/fd":
             yield target
 
 
-_REACHING = ("socket.", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "sqlite3.connect", "open", "os.")
+_IO_EVENTS = ("socket.", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "sqlite3.connect", "open", "os.")
 _HARMLESS = ("os.putenv", "os.unsetenv", "socket.gethostname")
-_watching: list[list[str]] = []
+_recordings: list[list[str]] = []
 
 
 @contextmanager
-def reached_for() -> Iterator[list[str]]:
-    """Files, databases, sockets and processes that are reached for inside the block.
+def recorded_io() -> Iterator[list[str]]:
+    """The files, databases, sockets and processes that the block opens.
 
-    Python tells of them by audit events (PEP 578), which no library can keep quiet but one that leaves Python.
+    Python reports them as audit events (PEP 578), which only code outside Python can avoid.
     """
-    _install()
-    found: list[str] = []
-    _watching.append(found)
+    _install_hook()
+    events: list[str] = []
+    _recordings.append(events)
     try:
-        yield found
+        yield events
     finally:
-        _watching.remove(found)
+        _recordings.remove(events)
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    if _watching and event.startswith(_REACHING) and event not in _HARMLESS:
+    if _recordings and event.startswith(_IO_EVENTS) and event not in _HARMLESS:
         text = f"{event}({', '.join(map(_shown, arguments))})"
-        for found in _watching:
-            found.append(text)
+        for events in _recordings:
+            events.append(text)
 
 
 def _shown(value: Any) -> str:
@@ -82,13 +82,13 @@ def _shown(value: Any) -> str:
 
 
 @cache
-def _install() -> None:
-    """A hook stays for the life of the process, so it is set once."""
+def _install_hook() -> None:
+    """A hook stays until the process ends, so it is set once."""
     sys.addaudithook(_hook)
 
 
 def within(seconds: float, work: Callable[[], Any]) -> tuple[bool, BaseException | None]:
-    """Whether ``work`` came to its end in time, and what it raised. Work that did not goes on in its thread."""
+    """Whether ``work`` ended in time, and what it raised. Work that did not end continues in its thread."""
     raised: list[BaseException] = []
 
     def guarded() -> None:
@@ -105,23 +105,23 @@ def within(seconds: float, work: Callable[[], Any]) -> tuple[bool, BaseException
 
 _PREAMBLE = """
 import sys, pickle, base64
-path, given = pickle.loads(base64.b64decode(sys.stdin.read()))
-sys.path[:] = path  # before what is given, which is imported from there
-given = pickle.loads(given)
+path, argument = pickle.loads(base64.b64decode(sys.stdin.read()))
+sys.path[:] = path  # first, since the argument is imported from it
+argument = pickle.loads(argument)
 """
 NO_NETWORK = """
 def refuse(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
-        raise OSError(f"{event}{arguments!r}: there is no network here")
+        raise OSError(f"{event}{arguments!r}: this process has no network")
 sys.addaudithook(refuse)
 """
 
 
-def in_child(code: str, given: Any) -> tuple[int, str]:
-    """Run code that finds ``given``; its exit code, and the end of what it wrote, errors included."""
-    sent = base64.b64encode(pickle.dumps((sys.path, pickle.dumps(given))))
+def run_in_fresh_process(code: str, argument: Any) -> tuple[int, str]:
+    """Run code that uses the variable ``argument``. Returns its exit code, and the end of its output and errors."""
+    pickled = base64.b64encode(pickle.dumps((sys.path, pickle.dumps(argument))))
     done = subprocess.run(
         [sys.executable, "-c", _PREAMBLE + code],
-        input=sent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=60,
+        input=pickled, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=60,
     )  # fmt: skip
     return done.returncode, done.stdout.decode(errors="replace")[-3000:]

@@ -22,28 +22,29 @@ from ....contract import (
 from ....runtime.run.partition_reader import closing_early
 
 MakeSource: TypeAlias = Callable[[], DataSource[Any]]
-"""Gives a new, configured source each time; not connected."""
+"""Makes a new source each time, configured and not connected."""
 
 
-Told = Callable[[str, str, DataSourcePayload], None]
-"""Called with stream, partition and payload before the payload goes on; what it raises, the source raises."""
+OnPayload = Callable[[str, str, DataSourcePayload], None]
+"""Called with stream, partition and payload before the payload is yielded. The source raises what it raises."""
 
 
-def watched(make: MakeSource, told: Told = lambda *_: None, *, hidden: Collection[str] = ()) -> MakeSource:
-    """Makes sources that tell of their payloads, and lack the streams of the ``hidden`` names."""
-    return lambda: _Watched(make(), told, hidden)
+def watched(make: MakeSource, on_payload: OnPayload = lambda *_: None, *, hidden: Collection[str] = ()) -> MakeSource:
+    """Makes sources that call ``on_payload`` for each payload and leave out the streams named in ``hidden``."""
+    return lambda: _WatchedSource(make(), on_payload, hidden)
 
 
-class _Watched(DataSource[Any]):
-    def __init__(self, source: DataSource[Any], told: Told, hidden: Collection[str]) -> None:
+class _WatchedSource(DataSource[Any]):
+    def __init__(self, source: DataSource[Any], on_payload: OnPayload, hidden: Collection[str]) -> None:
         super().__init__(source.config)
-        self._source, self._told, self._hidden = source, told, hidden
+        self._source, self._on_payload, self._hidden = source, on_payload, hidden
 
     def connect(self, state: DataSourceState) -> None:
         self._source.connect(state)
 
     def streams(self) -> list[DataSourceStream]:
-        return [_Stream(stream, self._told) for stream in self._source.streams() if stream.name not in self._hidden]
+        streams = self._source.streams()
+        return [_WatchedStream(stream, self._on_payload) for stream in streams if stream.name not in self._hidden]
 
     def identity(self) -> str:
         return self._source.identity()
@@ -55,28 +56,29 @@ class _Watched(DataSource[Any]):
         self._source.disconnect()
 
 
-class _Stream(DataSourceStream):
-    def __init__(self, stream: DataSourceStream, told: Told) -> None:
+class _WatchedStream(DataSourceStream):
+    def __init__(self, stream: DataSourceStream, on_payload: OnPayload) -> None:
         self.name, self.incremental, self.backfill = stream.name, stream.incremental, stream.backfill
-        self._stream, self._told = stream, told
+        self._stream, self._on_payload = stream, on_payload
 
     def schema(self, table: str | None = None) -> StreamSchema | None:
         return self._stream.schema(table)
 
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
-        return (_Partition(self.name, partition, self._told) for partition in self._stream.partitions(state))
+        partitions = self._stream.partitions(state)
+        return (_WatchedPartition(self.name, partition, self._on_payload) for partition in partitions)
 
 
-class _Partition(StreamPartition):
-    def __init__(self, stream: str, partition: StreamPartition, told: Told) -> None:
+class _WatchedPartition(StreamPartition):
+    def __init__(self, stream: str, partition: StreamPartition, on_payload: OnPayload) -> None:
         self.id = partition.id
-        self._stream, self._partition, self._told = stream, partition, told
+        self._stream, self._partition, self._on_payload = stream, partition, on_payload
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         payloads = iter(self._partition.read(state))
         with closing_early(payloads):
             for payload in payloads:
-                self._told(self._stream, self.id, payload)
+                self._on_payload(self._stream, self.id, payload)
                 yield payload
 
 
@@ -85,14 +87,14 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class Table:
-    """What was read for one table."""
+    """The rows that were read for one table, and its schema."""
 
     schema: StreamSchema | None
     rows: list[Row] = field(default_factory=list)
 
     @property
     def keys(self) -> list[tuple[Any, ...]]:
-        """The primary keys of the rows; none where there is no primary key."""
+        """The primary keys of the rows; empty without a primary key."""
         key = self.schema.primary_key if self.schema is not None else ()
         return [tuple(row.get(name) for name in key) for row in self.rows] if key else []
 
@@ -114,12 +116,12 @@ def partitions_of(source: DataSource[Any]) -> list[tuple[DataSourceStream, Strea
 
 
 def read(partition: StreamPartition, state: Mapping[str, Any] | None = None) -> list[DataSourcePayload]:
-    """Everything after ``state``, which is handed over as it would come out of a store."""
+    """Everything after ``state``, which is passed as a store would return it."""
     return list(partition.read(json.loads(json.dumps(dict(state or {})))))
 
 
 def tables_in(source: DataSource[Any]) -> dict[str, Table]:
-    """Every table of a connected source, read from the beginning; a stream without rows has its own."""
+    """Every table of a connected source, read from the beginning, including the table of a stream without rows."""
     tables: dict[str, Table] = {}
     for stream in source.streams():
         tables.setdefault(stream.name, Table(stream.schema()))
@@ -143,7 +145,7 @@ def rows_of(payloads: Sequence[DataSourcePayload]) -> list[Row]:
 
 
 def plain_rows(payload: DataSourcePayload) -> list[Row]:
-    """The rows of a payload, rejected ones too; deleted keys are none."""
+    """The rows of a payload, including rejected ones; keys that are deleted are not rows."""
     data = payload.data
     if data is None or payload.kind != "rows":
         return []
@@ -155,7 +157,7 @@ def plain_rows(payload: DataSourcePayload) -> list[Row]:
 
 
 def error_of(work: Callable[..., Any], *arguments: Any, **options: Any) -> Exception | None:
-    """What ``work`` raises; None where it returns."""
+    """The exception that ``work`` raises; None if it returns."""
     try:
         work(*arguments, **options)
     except Exception as error:

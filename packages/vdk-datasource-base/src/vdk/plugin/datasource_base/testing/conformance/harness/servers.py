@@ -1,4 +1,4 @@
-"""Servers as they are on a bad day, on the loopback."""
+"""Broken servers on the loopback, and a proxy that cuts connections."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ HOST = "127.0.0.1"
 
 
 def closed_port() -> int:
-    """A port where nobody listens."""
+    """A port without a server."""
     with closing(socket.create_server((HOST, 0))) as server:
         return int(server.getsockname()[1])
 
 
 @contextmanager
 def served(handle: Handler) -> Iterator[int]:
-    """A port behind which every connection is handed to ``handle``; all are closed at the end."""
-    taken: list[socket.socket] = []
+    """The port of a server that passes every connection to ``handle``, and closes all of them at the end."""
+    connections: list[socket.socket] = []
     with closing(socket.create_server((HOST, 0))) as server:
         server.settimeout(0.05)  # so that the thread sees the end
         ended = threading.Event()
@@ -33,7 +33,7 @@ def served(handle: Handler) -> Iterator[int]:
                     connection, _ = server.accept()
                 except TimeoutError:
                     continue
-                taken.append(connection)
+                connections.append(connection)
                 handle(connection)
 
         thread = threading.Thread(target=accept, name="conformance server", daemon=True)
@@ -43,25 +43,25 @@ def served(handle: Handler) -> Iterator[int]:
         finally:
             ended.set()
             thread.join()
-            for connection in taken:
+            for connection in connections:
                 connection.close()
 
 
 def silent(connection: socket.socket) -> None:
-    """Takes the request and never answers."""
+    """Accept the request and never answer."""
 
 
-def breaking(connection: socket.socket) -> None:
-    """Resets the connection once there is a request, as a load balancer does that has lost its server."""
-    connection.settimeout(0.5)  # a client may well wait for the server to speak first
+def resetting(connection: socket.socket) -> None:
+    """Reset the connection on the first byte, as a load balancer does that has lost its server."""
+    connection.settimeout(0.5)  # a client may wait for the server to begin
     with suppress(OSError):
         connection.recv(1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
 
-def babbling(connection: socket.socket) -> None:
-    """Answers what no protocol knows, and hangs up."""
+def meaningless(connection: socket.socket) -> None:
+    """Answer with bytes of no protocol, and close the connection."""
     connection.settimeout(5)
     try:
         connection.recv(1)
@@ -70,28 +70,28 @@ def babbling(connection: socket.socket) -> None:
         while connection.recv(65536):  # closing with unread data would reset the connection before it is read
             pass
     except OSError:
-        pass  # the other side has gone
+        pass  # the client has closed the connection
     connection.close()
 
 
 class Proxy:
-    """Passes bytes between clients and a server; cuts the connection over which byte ``cut_after`` is due.
+    """Passes bytes between clients and a server, and cuts the connection that would pass byte ``cut_after``.
 
-    Later connections pass whole, so that a source which connects again shows where it goes on. The cut is a plain
-    end of the connection: a reader that takes it for the end of the data gives a part in silence.
+    Later connections pass completely, which shows where a source that connects again resumes. The cut is a normal end
+    of the connection: a reader that treats it as the end of the data yields a part without an error.
     """
 
     def __init__(self, server_port: int, cut_after: int | None = None) -> None:
         self.passed = 0
-        """Bytes of answers that came through, over all connections."""
+        """Bytes of answers that were passed, over all connections."""
         self._server_port = server_port
         self._cut_after = cut_after
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def take(self, client: socket.socket) -> None:
-        """Serves a connection in a thread of its own: a client may hold several."""
+    def accept(self, client: socket.socket) -> None:
+        """Serve a connection in a thread of its own, since a client may open several."""
         thread = threading.Thread(target=self._forward, args=(client,), name="conformance proxy", daemon=True)
         self._threads.append(thread)
         thread.start()
@@ -103,21 +103,21 @@ class Proxy:
 
     def _forward(self, client: socket.socket) -> None:
         with client, suppress(OSError), socket.create_connection((HOST, self._server_port), 5) as server:
-            watched = [client, server]
+            sockets = [client, server]
             while not self._ended.is_set():
-                ready = select.select(watched, [], [], 0.05)[0]  # so that the thread sees the end
+                ready = select.select(sockets, [], [], 0.05)[0]  # so that the thread sees the end
                 if client in ready:
-                    if question := client.recv(65536):
-                        server.sendall(question)
-                    else:  # it has asked everything, and may still read
-                        watched.remove(client)
+                    if request := client.recv(65536):
+                        server.sendall(request)
+                    else:  # the client sends no more, and may still read
+                        sockets.remove(client)
                         server.shutdown(socket.SHUT_WR)
-                if server in ready and not self._answered(client, server.recv(65536)):
+                if server in ready and not self._pass_on(client, server.recv(65536)):
                     client.shutdown(socket.SHUT_WR)
                     return
 
-    def _answered(self, client: socket.socket, answer: bytes) -> bool:
-        """Passes an answer; False where the connection ends here."""
+    def _pass_on(self, client: socket.socket, answer: bytes) -> bool:
+        """Pass an answer on; False if the connection ends with it."""
         with self._lock:
             left = None if self._cut_after is None else self._cut_after - self.passed
             cut = left is not None and len(answer) > left
@@ -130,9 +130,9 @@ class Proxy:
 
 @contextmanager
 def proxied(server_port: int, cut_after: int | None = None) -> Iterator[tuple[int, Proxy]]:
-    """The port of a proxy in front of a server on the loopback, and the proxy."""
+    """The port of a proxy for a server on the loopback, and the proxy."""
     proxy = Proxy(server_port, cut_after)
-    with served(proxy.take) as port:
+    with served(proxy.accept) as port:
         try:
             yield port, proxy
         finally:
