@@ -21,7 +21,7 @@ import pytest
 
 from support import KILLS, Broker, flow_of, landed
 from vdk.plugin.datasource_base import run_flows
-from vdk.plugin.datasource_base.testing.faults import injected, run_killed
+from vdk.plugin.datasource_base.testing.faults import injected, run_with_random_kills
 
 
 def following(broker: Broker, topic: str, folder: Path, config: dict[str, Any] | None = None, **entry: Any) -> Any:
@@ -172,7 +172,7 @@ def test_kill_9_while_following_loses_no_message_and_doubles_none(
     topic = broker.topic(3)
     with Sender(broker, topic, 3) as sender:
         flow = following(broker, topic, tmp_path)
-        run_killed(run_flows, None, flow, kills=KILLS, within=1.5, since="read")
+        run_with_random_kills(run_flows, None, flow, kills=KILLS, within=1.5, since="read")
     run_flows(None, flow_of(broker, topic, tmp_path))
     assert landed(topic, tmp_path) == list(range(sender.sent))
 
