@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from vdk.plugin.datasource_base.parts import quoted
 from vdk.plugin.source_sqlite.sql._expression import (
     ONE,
     Expression,
@@ -15,7 +16,6 @@ from vdk.plugin.source_sqlite.sql._expression import (
     count,
     names_in,
     negated,
-    quoted,
     value,
     written,
 )
