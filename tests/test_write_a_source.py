@@ -1,4 +1,4 @@
-"""docs/write-a-source.md works, word for word."""
+"""Every block of docs/write-a-source.md works."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PAGE = (ROOT / "docs" / "write-a-source.md").read_text("utf-8")
 
 @pytest.mark.heavy
 def test_a_newcomer_can_follow_the_page(machine: Machine, tmp_path: Path) -> None:
-    """Every block is done in order, in an empty folder, and prints what the page says."""
+    """The blocks are run in order, in an empty folder, and print the output on the page."""
     (folder := tmp_path / "empty").mkdir()
     try:
         for step in steps(PAGE):
             if isinstance(step, File):
                 step.write(folder)
                 continue
-            # both outputs as a terminal shows them, and where a "cd" has led
+            # Both outputs, as a terminal shows them, and the folder that a "cd" has led to.
             script = f'exec 2>&1\n{step.line}\npwd > "{tmp_path}/pwd"'
             printed = machine("bash", "-euc", script, cwd=folder).stdout
             assert step.fits(printed), f"$ {step.line}\n{printed}\nThe page says:\n{step.output}"
@@ -34,7 +34,7 @@ def test_a_newcomer_can_follow_the_page(machine: Machine, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("said", "printed", "fits"),
+    ("output", "printed", "fits"),
     [
         ("a\nb", "a\nb\n", True),
         ("a\nb", "a\nc\n", False),
@@ -47,19 +47,19 @@ def test_a_newcomer_can_follow_the_page(machine: Machine, tmp_path: Path) -> Non
         ("", "anything", True),
     ],
 )
-def test_what_a_command_prints_is_compared(said: str, printed: str, fits: bool) -> None:
-    """Dots are any text, or any lines; all else is as it is written."""
-    assert Command("", said).fits(printed) is fits
+def test_the_output_of_a_command_is_compared(output: str, printed: str, fits: bool) -> None:
+    """Dots are any text, or any lines; everything else must be equal."""
+    assert Command("", output).fits(printed) is fits
 
 
-def test_a_block_that_nobody_could_follow_is_an_error() -> None:
-    """Code on the page belongs to a file, or it is not tested."""
+def test_a_block_without_a_file_is_an_error() -> None:
+    """Code on the page belongs to a file; otherwise it is not tested."""
     with pytest.raises(ValueError, match="names no file"):
         list(steps("```python\nprint(1)\n```\n"))
 
 
 def test_a_block_can_be_a_class_of_a_file(tmp_path: Path) -> None:
-    """The rest of the file stays."""
+    """The rest of the file is unchanged."""
     (tmp_path / "a.py").write_text("x = 1\n\n\nclass A:\n    pass\n\n\nclass B:\n    pass\n", "utf-8")
     (block,) = steps("```python\n# a.py, in place of class A\nclass C:\n    pass\n```\n")
     assert isinstance(block, File)

@@ -1,4 +1,4 @@
-"""A page of the docs as a program: its blocks, in order, as a reader would follow them."""
+"""A page of the documentation as a program: its blocks, in the order in which a reader follows them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE = re.compile(r"# (?P<path>[\w./-]+\.\w+)(, in place of class (?P<name>\w+))
 
 @dataclass(frozen=True)
 class Command:
-    """A line behind ``$``, and what it prints; ``...`` is any text, or any lines. Without a word on it: anything."""
+    """A line after ``$``, and its output; ``...`` is any text, or any lines. Without an output: anything."""
 
     line: str
     output: str
@@ -29,7 +29,7 @@ class Command:
 
 @dataclass(frozen=True)
 class File:
-    """A block that begins with the name of a file is that file, or a class of it."""
+    """A block that begins with the name of a file contains that file, or a class of it."""
 
     path: str
     text: str
@@ -38,25 +38,28 @@ class File:
     def write(self, folder: Path) -> None:
         path = folder / self.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.text if self.class_name is None else self.replaced(path.read_text("utf-8")), "utf-8")
+        path.write_text(self.text if self.class_name is None else self.replace_class(path.read_text("utf-8")), "utf-8")
 
-    def replaced(self, text: str) -> str:
-        """``text`` with this in place of the class."""
-        (found,) = (
+    def replace_class(self, text: str) -> str:
+        """``text`` with this block in place of the class."""
+        (existing,) = (
             node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == self.class_name
         )
         lines = text.splitlines(keepends=True)
-        return "".join([*lines[: found.lineno - 1], self.text, *lines[found.end_lineno :]])
+        return "".join([*lines[: existing.lineno - 1], self.text, *lines[existing.end_lineno :]])
 
 
 def steps(page: str) -> Iterator[Command | File]:
-    """What to do, in order. Raises ``ValueError`` for a block that nobody could follow."""
+    """The steps of a page, in order. Raises ``ValueError`` for a block that a reader cannot follow."""
     for language, text in BLOCK.findall(page):
         if language == "console":
             for command in re.split(r"(?m)^\$ ", text)[1:]:
                 line, _, output = command.partition("\n")
                 yield Command(line, output)
-        elif found := FILE.match(text):
-            yield File(found["path"], text[found.end() :], found["name"])
+        elif header := FILE.match(text):
+            yield File(header["path"], text[header.end() :], header["name"])
         else:
-            raise ValueError(f"this block is no console and names no file: {text}")
+            raise ValueError(
+                f"a block of {language} names no file: begin it with a line such as '# src/source.py', or make it a "
+                f"console block: {text}"
+            )

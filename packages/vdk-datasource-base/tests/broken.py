@@ -1,4 +1,4 @@
-"""The register of broken sources: each is wrong in one way, and is found by one check."""
+"""The registry of broken sources: each has one mistake, and one check catches it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from reference_shop import Events, Orders, ShopConfig, ShopSource, Whole
 
 Broken = type[ShopSource] | type[LinesSource]
 BROKEN: dict[str, Broken] = {}
-"""Check → the source that it finds."""
+"""The broken source of each check."""
 
 T = TypeVar("T", bound=type)
 
 
-class found_by:
-    """Registers a source under the check that finds it; a stream or a configuration makes a source of its own."""
+class caught_by:
+    """Registers a source under the check that catches it; a stream or a configuration is put into a source."""
 
     def __init__(self, check: str) -> None:
-        assert check not in BROKEN, f"{check} has a broken source already"
+        assert check not in BROKEN, f"{check} already has a broken source"
         self._check = check
 
     def __call__(self, cls: T) -> T:
@@ -40,7 +40,7 @@ def _source_with(cls: type) -> Broken:
         ShopConfig: (ShopSource, "config_type"),
         Lines: (LinesSource, "lines"),
     }
-    owner, attribute = next(found for base, found in parts.items() if issubclass(cls, base))
+    owner, attribute = next(part for base, part in parts.items() if issubclass(cls, base))
     made: Broken = type(f"{cls.__name__}Source", (owner,), {attribute: cls, "__module__": cls.__module__})
-    setattr(sys.modules[cls.__module__], made.__name__, made)  # where a pickle of it looks
+    setattr(sys.modules[cls.__module__], made.__name__, made)  # where unpickling looks for it
     return made

@@ -1,4 +1,4 @@
-"""Sources whose options are wrong, or that do not keep them to themselves."""
+"""Sources whose options are wrong, or that leak them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from broken import found_by
+from broken import caught_by
 from broken_import import AskingConfig
 from reference_shop import PASSWORD, Orders, ShopConfig, ShopSource
 from vdk.plugin.datasource_base import AuthenticationError, DataSourcePayload, DataSourceState
@@ -18,42 +18,42 @@ from vdk.plugin.datasource_base import AuthenticationError, DataSourcePayload, D
 log = logging.getLogger(__name__)
 
 
-@found_by("test_the_source_is_declared")
+@caught_by("test_the_source_is_declared")
 class Undeclared(ShopSource):
     source_name = ""
 
 
-found_by("test_the_configuration_is_importable_without_network")(AskingConfig)
+caught_by("test_the_configuration_is_importable_without_network")(AskingConfig)
 
 
-@found_by("test_every_option_is_described")
+@caught_by("test_every_option_is_described")
 class Mute(ShopConfig):
     colour: str = "red"
 
 
 class Colour:
-    """What no flow file can hold."""
+    """A type that a flow file cannot contain."""
 
 
-@found_by("test_every_option_can_be_configured")
+@caught_by("test_every_option_can_be_configured")
 class Strange(ShopConfig):
     colour: Annotated[Colour | None, Meta(description="the colour of the shop")] = None
 
 
-@found_by("test_secret_options_are_secrets")
+@caught_by("test_secret_options_are_secrets")
 class Open(ShopConfig):
     api_token: Annotated[str, Meta(description="the token")] = ""
 
 
-@found_by("test_the_given_configuration_is_valid")
+@caught_by("test_the_given_configuration_is_valid")
 class Unwritable(ShopSource):
-    """Works with what Python code can make, and no flow file may say."""
+    """Accepts a value from Python that a flow file may not contain."""
 
     def __init__(self, config: ShopConfig) -> None:
         super().__init__(msgspec.structs.replace(config, page_rows=0) if config.page_rows == 3 else config)
 
 
-@found_by("test_a_missing_option_is_named")
+@caught_by("test_a_missing_option_is_named")
 class Guessing(ShopConfig):
     database: Annotated[Path | None, Meta(description="the shop's database")] = None  # type: ignore[assignment]
 
@@ -62,7 +62,7 @@ class Guessing(ShopConfig):
             raise KeyError("path")
 
 
-@found_by("test_a_mistyped_value_is_named")
+@caught_by("test_a_mistyped_value_is_named")
 class Lax(ShopConfig):
     page_rows: Annotated[Any, Meta(description="rows that are read at once")] = 3
 
@@ -71,19 +71,19 @@ class Lax(ShopConfig):
             raise AttributeError("bit_length")
 
 
-@found_by("test_an_unknown_option_is_refused")
+@caught_by("test_an_unknown_option_is_refused")
 class Forgiving(ShopConfig, forbid_unknown_fields=False):
-    """Takes any option."""
+    """Accepts any option."""
 
 
-@found_by("test_no_log_contains_a_secret")
+@caught_by("test_no_log_contains_a_secret")
 class Talkative(ShopSource):
     def connect(self, state: DataSourceState) -> None:
         log.debug("connecting with %s", self.config.password.reveal())
         super().connect(state)
 
 
-@found_by("test_no_error_contains_a_secret")
+@caught_by("test_no_error_contains_a_secret")
 class Blaming(ShopSource):
     def connect(self, state: DataSourceState) -> None:
         if self.config.password.reveal() != PASSWORD:
@@ -91,14 +91,14 @@ class Blaming(ShopSource):
         super().connect(state)
 
 
-@found_by("test_no_repr_contains_a_secret")
+@caught_by("test_no_repr_contains_a_secret")
 class Boasting(ShopSource):
     def __repr__(self) -> str:
         return f"Boasting({self.config.password.reveal()!r})"
 
 
-@found_by("test_no_state_or_payload_contains_a_secret")
+@caught_by("test_no_state_or_payload_contains_a_secret")
 class Stamping(Orders):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
-        for one in super().read(state):
-            yield DataSourcePayload(one.data, {"login": self.config.password.reveal()}, one.state)
+        for payload in super().read(state):
+            yield DataSourcePayload(payload.data, {"login": self.config.password.reveal()}, payload.state)

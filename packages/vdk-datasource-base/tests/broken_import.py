@@ -1,4 +1,4 @@
-"""A configuration whose module asks the network when it is imported."""
+"""A configuration whose module uses the network when it is imported."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ with contextlib.suppress(ConnectionRefusedError):
 
 
 class AskingConfig(ShopConfig):
-    """Its options are those of the shop."""
+    """Has the options of the shop."""

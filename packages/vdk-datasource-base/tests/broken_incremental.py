@@ -1,4 +1,4 @@
-"""Sources that lose rows at the edges of what they have read, as others were seen to do."""
+"""Sources that lose rows at the boundary of what they have read, as other frameworks do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import closing
 from itertools import count
 from typing import Any
 
-from broken import found_by
+from broken import caught_by
 from broken_states import Exact
 from reference_shop import LOOKBACK, Events, OrderPosition, Orders, Region, connected
 from vdk.plugin.datasource_base import DataSourcePayload, StateError, StreamPartition
@@ -17,21 +17,21 @@ from vdk.plugin.datasource_base.testing.conformance.harness.reading import rows_
 _calls = count()
 
 
-@found_by("test_the_stream_yields_a_state")
+@caught_by("test_the_stream_yields_a_state")
 class Stateless(Orders):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
-        return (DataSourcePayload(one.data) for one in super().read({}))
+        return (DataSourcePayload(payload.data) for payload in super().read({}))
 
 
-@found_by("test_a_rerun_reads_only_the_overlap_again")
+@caught_by("test_a_rerun_reads_only_the_overlap_again")
 class FromTheBeginning(Orders):
     def begin(self, position: OrderPosition) -> tuple[int, int]:
         return (-(2**62), -1)
 
 
-@found_by("test_a_rerun_after_one_more_row_reads_that_row_and_the_overlap")
+@caught_by("test_a_rerun_after_one_more_row_reads_that_row_and_the_overlap")
 class Excitable(Orders):
-    """Begins at the start as soon as there is something new."""
+    """Starts over as soon as a row is new."""
 
     def begin(self, position: OrderPosition) -> tuple[int, int]:
         with closing(connected(self.config)) as connection:
@@ -39,48 +39,48 @@ class Excitable(Orders):
         return super().begin(position if high == position.changed else OrderPosition())
 
 
-@found_by("test_a_tie_group_larger_than_a_page_lands_whole")
+@caught_by("test_a_tie_group_larger_than_a_page_lands_whole")
 class Tieless(Orders):
     def page(self, connection: sqlite3.Connection, after: tuple[int, int]) -> list[tuple[Any, ...]]:
         return super().page(connection, (after[0], 2**62) if after[1] >= 0 else after)
 
 
-@found_by("test_stopping_within_a_tie_group_loses_nothing")
+@caught_by("test_stopping_within_a_tie_group_loses_nothing")
 class BetweenTies(Exact):
-    """Orders by the key within a tie, and forgets it in the state."""
+    """Orders by the key within a tie, and omits the key from the state."""
 
     def begin(self, position: OrderPosition) -> tuple[int, int]:
         after, _ = super().begin(position)
         return after, 2**62
 
 
-@found_by("test_a_new_row_at_the_exact_boundary_lands")
+@caught_by("test_a_new_row_at_the_exact_boundary_lands")
 class BehindTheLast(Exact):
-    """Goes on behind (cursor, key), and not at the cursor: a new row with a lower key is behind it already."""
+    """Reads after (cursor, key) instead of at the cursor, so it skips a new row with a lower key."""
 
 
-@found_by("test_a_late_row_inside_the_lookback_lands")
+@caught_by("test_a_late_row_inside_the_lookback_lands")
 class Punctual(Orders):
     def begin(self, position: OrderPosition) -> tuple[int, int]:
         return (position.changed, -1) if position.changed is not None else (-(2**62), -1)
 
 
-@found_by("test_a_changed_row_lands_again")
+@caught_by("test_a_changed_row_lands_again")
 class NewOnly(Orders):
-    """Reads rows with a higher key, as if rows were only ever added."""
+    """Reads rows with a higher key, as if rows were only added."""
 
     def state(self, after: tuple[int, int], rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
         return OrderPosition(changed=after[0], id=max(row[0] for row in rows)).dump()
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         known = OrderPosition.load(state).id if state else -1
-        for one in super().read(state):
-            yield DataSourcePayload([row for row in rows_of([one]) if row["id"] > known], state=one.state)
+        for payload in super().read(state):
+            yield DataSourcePayload([row for row in rows_of([payload]) if row["id"] > known], state=payload.state)
 
 
-@found_by("test_rows_written_during_a_run_land_in_the_next")
+@caught_by("test_rows_written_during_a_run_land_in_the_next")
 class LookingBack(Orders):
-    """Lists the keys first, and asks at the end how far the data goes: it has gone further meanwhile."""
+    """Lists the keys first, and reads the end of the data last, when it has moved."""
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         low = self.begin(OrderPosition.load(state))[0]
@@ -97,9 +97,9 @@ class LookingBack(Orders):
         yield DataSourcePayload(None, state=OrderPosition(changed=high + LOOKBACK + 1).dump())
 
 
-@found_by("test_rows_written_between_a_stop_and_the_next_run_land")
+@caught_by("test_rows_written_between_a_stop_and_the_next_run_land")
 class ForgettingItsEnd(Orders):
-    """Its first run goes by key; after a stop it goes on by key, and takes the data's end of then for its own."""
+    """Reads its first run by key, also after a stop, and then stores the new end of the data as the end of the run."""
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         position = OrderPosition.load(state)
@@ -116,24 +116,24 @@ class ForgettingItsEnd(Orders):
         yield DataSourcePayload(None, state=OrderPosition(changed=high + LOOKBACK + 1).dump())
 
 
-@found_by("test_rows_without_a_cursor_follow_the_policy")
+@caught_by("test_rows_without_a_cursor_follow_the_policy")
 class Dated(Orders):
-    """Leaves rows without a time out once it has a state, as a comparison in SQL does."""
+    """Skips rows without a time once it has a state, as a comparison in SQL does."""
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
-        for one in super().read(state):
-            if one.state is not None or not state:
-                yield one
+        for payload in super().read(state):
+            if payload.state is not None or not state:
+                yield payload
 
 
-@found_by("test_a_row_from_the_far_future_does_not_hide_later_rows")
+@caught_by("test_a_row_from_the_far_future_does_not_hide_later_rows")
 class Believing(Orders):
     def page(self, connection: sqlite3.Connection, after: tuple[int, int]) -> list[tuple[Any, ...]]:
         sql = "SELECT * FROM orders WHERE (changed, id) > (?, ?) ORDER BY changed, id LIMIT ?"
         return connection.execute(sql, (*after, self.config.page_rows)).fetchall()
 
 
-@found_by("test_a_stream_is_split")
+@caught_by("test_a_stream_is_split")
 class Unsplit(Events):
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
         return list(super().partitions(state))[:1]
@@ -149,7 +149,7 @@ class Nameless(Region):
         self.region = value
 
 
-@found_by("test_partition_ids_are_unique")
+@caught_by("test_partition_ids_are_unique")
 class NamelessEvents(Events):
     region = Nameless
 
@@ -160,7 +160,7 @@ class Numbered(Region):
         self.id = f"{region} {next(_calls)}"
 
 
-@found_by("test_partition_ids_are_stable")
+@caught_by("test_partition_ids_are_stable")
 class NumberedEvents(Events):
     region = Numbered
 
@@ -171,14 +171,14 @@ class Overlapping(Region):
         yield from Region(self.config, "north").read({})
 
 
-@found_by("test_a_row_belongs_to_one_partition")
+@caught_by("test_a_row_belongs_to_one_partition")
 class OverlappingEvents(Events):
     region = Overlapping
 
 
-@found_by("test_a_failing_partition_loses_nothing")
+@caught_by("test_a_failing_partition_loses_nothing")
 class HandedOut(Events):
-    """Takes a partition for done that was handed out once."""
+    """Treats a partition as done after it was listed once."""
 
     given: set[str] = set()  # noqa: RUF012 - this is the mistake
 
@@ -191,19 +191,19 @@ class HandedOut(Events):
                 yield part
 
 
-@found_by("test_a_new_partition_is_read_from_its_beginning")
+@caught_by("test_a_new_partition_is_read_from_its_beginning")
 class Closed(Events):
-    """Reads the partitions that it knows."""
+    """Reads only the partitions that have a state."""
 
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
         return [part for part in super().partitions(state) if not state or part.id in state]
 
 
-@found_by("test_states_of_removed_partitions_are_ignored")
+@caught_by("test_states_of_removed_partitions_are_ignored")
 class Strict(Events):
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
-        found = list(super().partitions(state))
+        partitions = list(super().partitions(state))
         for id in state:
-            if id not in {part.id for part in found}:
-                raise StateError(f"the partition {id!r} is gone")
-        return found
+            if id not in {part.id for part in partitions}:
+                raise StateError(f"the partition {id!r} was removed")
+        return partitions

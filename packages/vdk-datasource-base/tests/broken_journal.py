@@ -1,4 +1,4 @@
-"""Sources that lose their place in a log, and that delete too little or too much."""
+"""Sources that lose their position in a log, and that delete too little or too much."""
 
 from __future__ import annotations
 
@@ -7,60 +7,60 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from broken import found_by
+from broken import caught_by
 from reference_journal import Journal, SweptOrders
 from reference_shop import EventPosition
 from vdk.plugin.datasource_base import DataSourcePayload
 
 
-@found_by("test_a_second_run_of_a_log_reads_nothing")
+@caught_by("test_a_second_run_of_a_log_reads_nothing")
 class Inclusive(Journal):
     def begin(self, number: int) -> int:
         return number - 1
 
 
-@found_by("test_only_the_new_row_of_a_log_is_read")
+@caught_by("test_only_the_new_row_of_a_log_is_read")
 class Skipping(Journal):
     def begin(self, number: int) -> int:
         return number + 1 if number else 0
 
 
-@found_by("test_a_state_of_a_log_continues_right_after_its_row")
+@caught_by("test_a_state_of_a_log_continues_right_after_its_row")
 class OneTooHigh(Journal):
     def state(self, number: int) -> dict[str, Any]:
         return super().state(number + 1)
 
 
-@found_by("test_states_of_a_log_never_go_back")
+@caught_by("test_states_of_a_log_never_go_back")
 class Restarting(Journal):
-    """Writes down where the log begins when it has found nothing."""
+    """Stores the beginning of the log when no row is new."""
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
-        found = list(super().read(state))
-        yield from found or [DataSourcePayload(None, state=EventPosition().dump())]
+        payloads = list(super().read(state))
+        yield from payloads or [DataSourcePayload(None, state=EventPosition().dump())]
 
 
-@found_by("test_a_deleted_row_is_deleted_by_the_next_run")
+@caught_by("test_a_deleted_row_is_deleted_by_the_next_run")
 class Clinging(SweptOrders):
     def sweep(self, connection: sqlite3.Connection) -> Iterator[DataSourcePayload]:
         return iter(())
 
 
-@found_by("test_a_deleted_row_comes_back_when_it_is_written_again")
+@caught_by("test_a_deleted_row_comes_back_when_it_is_written_again")
 class Resentful(SweptOrders):
-    """Leaves out what was deleted once."""
+    """Skips a key that was deleted before."""
 
     seen: set[int] = set()  # noqa: RUF012 - this is the mistake
-    gone: set[int] = set()  # noqa: RUF012 - this is the mistake
+    deleted: set[int] = set()  # noqa: RUF012 - this is the mistake
 
     def sweep(self, connection: sqlite3.Connection) -> Iterator[DataSourcePayload]:
-        ids = {one for (one,) in connection.execute("SELECT id FROM orders")}
-        self.gone.update(self.seen - ids)
+        ids = {id for (id,) in connection.execute("SELECT id FROM orders")}
+        self.deleted.update(self.seen - ids)
         self.seen.update(ids)
-        yield DataSourcePayload([{"id": id_} for id_ in sorted(ids - self.gone)], kind="keys")
+        yield DataSourcePayload([{"id": id_} for id_ in sorted(ids - self.deleted)], kind="keys")
 
 
-@found_by("test_a_sweep_deletes_no_existing_row")
+@caught_by("test_a_sweep_deletes_no_existing_row")
 class FirstPage(SweptOrders):
     def sweep(self, connection: sqlite3.Connection) -> Iterator[DataSourcePayload]:
         return islice(super().sweep(connection), 1)

@@ -1,4 +1,4 @@
-"""Sources that do the wrong thing at the wrong time."""
+"""Sources with mistakes between construction and disconnecting."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import closing
 from itertools import count
 from typing import Any
 
-from broken import found_by
+from broken import caught_by
 from reference_shop import ShopConfig, ShopSource, connected
 from vdk.plugin.datasource_base import ConfigurationError, DataSourceState, DataSourceStream
 
 _calls = count()
 
 
-@found_by("test_construction_does_no_io")
+@caught_by("test_construction_does_no_io")
 class Eager(ShopSource):
     def __init__(self, config: ShopConfig) -> None:
         super().__init__(config)
@@ -24,50 +24,50 @@ class Eager(ShopSource):
             connection.execute("SELECT 1")
 
 
-@found_by("test_check_accepts_existing_data")
+@caught_by("test_check_accepts_existing_data")
 class Gloomy(ShopSource):
     def check(self) -> None:
         raise ConfigurationError("something is wrong")
 
 
-@found_by("test_check_refuses_missing_data")
+@caught_by("test_check_refuses_missing_data")
 class Cheerful(ShopSource):
     def check(self) -> None:
         return
 
 
-@found_by("test_check_ends_in_time")
+@caught_by("test_check_ends_in_time")
 class Patient(ShopSource):
     def check(self) -> None:
         threading.Event().wait(3)
 
 
-@found_by("test_check_leaves_nothing_open")
+@caught_by("test_check_leaves_nothing_open")
 class Careless(ShopSource):
     def check(self) -> None:
         self.connection = connected(self.config)
         self.connection.execute("SELECT count(*) FROM orders").fetchall()
 
 
-@found_by("test_connecting_again_changes_nothing")
+@caught_by("test_connecting_again_changes_nothing")
 class Adding(ShopSource):
     def __init__(self, config: ShopConfig) -> None:
         super().__init__(config)
-        self.found: list[DataSourceStream] = []
+        self.connected_streams: list[DataSourceStream] = []
 
     def connect(self, state: DataSourceState) -> None:
         super().connect(state)
-        self.found += super().streams()
+        self.connected_streams += super().streams()
 
     def streams(self) -> Sequence[DataSourceStream]:
-        return self.found
+        return self.connected_streams
 
     def disconnect(self) -> None:
-        self.found = []
+        self.connected_streams = []
 
 
 class Connected(ShopSource):
-    """Holds a connection between connect and disconnect."""
+    """Keeps a connection between connect and disconnect."""
 
     connection: Any = None
 
@@ -81,7 +81,7 @@ class Connected(ShopSource):
             self.connection.close()
 
 
-@found_by("test_disconnecting_is_idempotent")
+@caught_by("test_disconnecting_is_idempotent")
 class Once(Connected):
     def disconnect(self) -> None:
         if self.connection is not None:
@@ -89,7 +89,7 @@ class Once(Connected):
         super().disconnect()
 
 
-@found_by("test_a_source_reconnects")
+@caught_by("test_a_source_reconnects")
 class Finished(ShopSource):
     ended = False
 
@@ -100,25 +100,25 @@ class Finished(ShopSource):
         self.ended = True
 
 
-@found_by("test_nothing_is_left_open")
+@caught_by("test_nothing_is_left_open")
 class Holding(Connected):
     def disconnect(self) -> None:
         return
 
 
-@found_by("test_the_identity_is_stable")
+@caught_by("test_the_identity_is_stable")
 class Restless(ShopSource):
     def identity(self) -> str:
         return f"{super().identity()}?call={next(_calls)}"
 
 
-@found_by("test_the_identity_does_not_depend_on_the_working_directory")
+@caught_by("test_the_identity_does_not_depend_on_the_working_directory")
 class Local(ShopSource):
     def identity(self) -> str:
         return os.path.relpath(self.config.database)
 
 
-@found_by("test_two_sets_of_data_have_two_identities")
+@caught_by("test_two_sets_of_data_have_two_identities")
 class Impersonal(ShopSource):
     def identity(self) -> str:
         return "the shop"

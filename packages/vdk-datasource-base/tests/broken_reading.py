@@ -1,4 +1,4 @@
-"""Sources whose readers are in each other's way, hold what they should not, or hold too much."""
+"""Sources whose readers disturb each other, keep resources open, or keep too much in memory."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from broken import found_by
+from broken import caught_by
 from reference_shop import EventPosition, Events, Orders, Region, ShopConfig, Whole, connected
 from vdk.plugin.datasource_base import DataSourcePayload
 from vdk.plugin.datasource_base.testing.conformance.harness.reading import rows_of
 
 
 class Buffer:
-    """What all readers share."""
+    """A buffer that all readers share."""
 
     number = 0
 
@@ -33,13 +33,13 @@ class Shared(Region):
                 )
 
 
-@found_by("test_partitions_can_be_read_alternately")
+@caught_by("test_partitions_can_be_read_alternately")
 class SharedEvents(Events):
     region = Shared
 
 
 class Exclusive(Region):
-    """Gives nothing where another thread reads: it has the one connection there is."""
+    """Yields nothing while another thread reads with the only connection."""
 
     lock = threading.RLock()
     refused = threading.Event()
@@ -55,13 +55,13 @@ class Exclusive(Region):
             self.lock.release()
 
 
-@found_by("test_reading_in_parallel_equals_reading_in_sequence")
+@caught_by("test_reading_in_parallel_equals_reading_in_sequence")
 class ExclusiveEvents(Events):
     region = Exclusive
 
 
 class Progressing(Region):
-    """Goes on where it was the last time, whatever it is told."""
+    """Resumes where it was the last time, whatever state it receives."""
 
     number = 0
 
@@ -71,12 +71,12 @@ class Progressing(Region):
             yield payload
 
 
-@found_by("test_reading_twice_gives_the_same")
+@caught_by("test_reading_twice_gives_the_same")
 class ProgressingEvents(Events):
     region = Progressing
 
 
-@found_by("test_a_reader_that_is_closed_early_frees_its_resources")
+@caught_by("test_a_reader_that_is_closed_early_frees_its_resources")
 class Open(Whole):
     def __init__(self, config: ShopConfig, name: str) -> None:
         super().__init__(config, name)
@@ -97,7 +97,7 @@ class Connected(Region):
         self.file = config.database.open("rb")
 
 
-@found_by("test_a_partition_opens_nothing_before_it_is_read")
+@caught_by("test_a_partition_opens_nothing_before_it_is_read")
 class ConnectedEvents(Events):
     region = Connected
 
@@ -108,12 +108,12 @@ class Unpicklable(Region):
         self.convert: Callable[[Any], Any] = lambda value: value
 
 
-@found_by("test_partitions_can_be_pickled")
+@caught_by("test_partitions_can_be_pickled")
 class UnpicklableEvents(Events):
     region = Unpicklable
 
 
-@found_by("test_many_rows_come_in_many_payloads")
+@caught_by("test_many_rows_come_in_many_payloads")
 class OnePage(Orders):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         pages = list(super().read(state))
@@ -121,13 +121,13 @@ class OnePage(Orders):
             yield DataSourcePayload(rows_of(pages), state=pages[-1].state)
 
 
-@found_by("test_the_first_rows_come_before_the_last_are_read")
+@caught_by("test_the_first_rows_come_before_the_last_are_read")
 class Hoarding(Orders):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         yield from list(super().read(state))
 
 
-@found_by("test_memory_is_bounded")
+@caught_by("test_memory_is_bounded")
 class Collecting(Orders):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         seen = []
@@ -136,9 +136,9 @@ class Collecting(Orders):
             yield payload
 
 
-@found_by("test_a_reader_that_is_closed_midway_frees_its_resources")
+@caught_by("test_a_reader_that_is_closed_midway_frees_its_resources")
 class Spooling(Orders):
-    """Uses a file from the fifth page on, and closes it when the last one has been read."""
+    """Opens a file for the fifth page, and closes it only after the last page."""
 
     opened: list[Any] = []  # noqa: RUF012 - this is the mistake
 
@@ -147,5 +147,5 @@ class Spooling(Orders):
             if number == 5:
                 self.opened.append(self.config.database.open("rb"))
             yield payload
-        for one in self.opened:
-            one.close()
+        for file in self.opened:
+            file.close()

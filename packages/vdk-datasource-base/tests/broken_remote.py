@@ -1,4 +1,4 @@
-"""Remote sources that do not know what a bad day is."""
+"""Remote sources that cannot handle a broken server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
-from broken import found_by
+from broken import caught_by
 from reference_lines import END, Lines, LinesSource
 from vdk.plugin.datasource_base import (
     AuthenticationError,
@@ -19,7 +19,7 @@ from vdk.plugin.datasource_base import (
 )
 
 
-@found_by("test_an_unreachable_server_is_a_failed_connection")
+@caught_by("test_an_unreachable_server_is_a_failed_connection")
 class Accusing(LinesSource):
     def check(self) -> None:
         try:
@@ -28,7 +28,7 @@ class Accusing(LinesSource):
             raise ConfigurationError("host and port must be wrong") from error
 
 
-@found_by("test_reading_from_an_unreachable_server_is_retryable")
+@caught_by("test_reading_from_an_unreachable_server_is_retryable")
 class GivingUp(Lines):
     def connected(self) -> socket.socket:
         try:
@@ -37,7 +37,7 @@ class GivingUp(Lines):
             raise RuntimeError("cannot connect") from error
 
 
-@found_by("test_a_reset_connection_is_retryable")
+@caught_by("test_a_reset_connection_is_retryable")
 class Fragile(Lines):
     @contextmanager
     def asked(self, question: str) -> Iterator[Iterator[bytes]]:
@@ -49,7 +49,7 @@ class Fragile(Lines):
                 raise DataSourceError("the server is broken") from error
 
 
-@found_by("test_a_silent_server_times_out")
+@caught_by("test_a_silent_server_times_out")
 class Waiting(Lines):
     def connected(self) -> socket.socket:
         connection = super().connected()
@@ -57,7 +57,7 @@ class Waiting(Lines):
         return connection
 
 
-@found_by("test_an_answer_that_is_not_data_is_an_error")
+@caught_by("test_an_answer_that_is_not_data_is_an_error")
 class Polite(Lines):
     @contextmanager
     def asked(self, question: str) -> Iterator[Iterator[bytes]]:
@@ -65,7 +65,7 @@ class Polite(Lines):
             yield chain((line for line in answer if line.strip().isdigit()), [END])
 
 
-@found_by("test_failed_connections_leave_nothing_open")
+@caught_by("test_failed_connections_leave_nothing_open")
 class Leaking(Lines):
     opened: list[socket.socket] = []  # noqa: RUF012 - this is the mistake
 
@@ -75,7 +75,7 @@ class Leaking(Lines):
         return connection
 
 
-@found_by("test_a_refused_secret_is_an_authentication_error")
+@caught_by("test_a_refused_secret_is_an_authentication_error")
 class Misjudging(Lines):
     def numbers(self, answer: Iterator[bytes]) -> Iterator[int]:
         try:
@@ -84,7 +84,7 @@ class Misjudging(Lines):
             raise ConnectionFailedError("the server sent no numbers") from error
 
 
-@found_by("test_a_refused_secret_is_not_retried")
+@caught_by("test_a_refused_secret_is_not_retried")
 class Insisting(Lines):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         try:
@@ -93,7 +93,7 @@ class Insisting(Lines):
             yield from super().read(state)
 
 
-@found_by("test_a_cut_connection_is_not_the_end_of_the_data")
+@caught_by("test_a_cut_connection_is_not_the_end_of_the_data")
 class Trusting(Lines):
     def numbers(self, answer: Iterator[bytes]) -> Iterator[int]:
         yield from super().numbers(chain(answer, [END]))

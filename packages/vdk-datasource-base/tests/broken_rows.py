@@ -1,4 +1,4 @@
-"""Sources whose streams and rows are not what they say."""
+"""Sources whose streams and rows contradict their schemas."""
 
 from __future__ import annotations
 
@@ -11,85 +11,85 @@ from typing import Any
 
 import pyarrow as pa
 
-from broken import found_by
+from broken import caught_by
 from reference_shop import Orders, ShopSource, Whole
 from vdk.plugin.datasource_base import BadRecordError, DataSourcePayload, DataSourceStream, StreamSchema
 
 _calls = count()
 
 
-@found_by("test_stream_names_are_unique")
+@caught_by("test_stream_names_are_unique")
 class Alike(ShopSource):
     def streams(self) -> Sequence[DataSourceStream]:
         return [*super().streams(), Whole(self.config, "Prices")]
 
 
-@found_by("test_streams_are_the_same_each_time")
+@caught_by("test_streams_are_the_same_each_time")
 class Shuffled(ShopSource):
     def streams(self) -> Sequence[DataSourceStream]:
-        found = super().streams()
-        return found if next(_calls) % 2 else found[::-1]
+        streams = super().streams()
+        return streams if next(_calls) % 2 else streams[::-1]
 
 
-@found_by("test_keys_and_cursors_can_be_compared")
+@caught_by("test_keys_and_cursors_can_be_compared")
 class ByTruth(Orders):
     def schema(self, table: str | None = None) -> StreamSchema | None:
-        found = super().schema(table)
-        return replace(found, cursor="paid") if found is not None else None
+        schema = super().schema(table)
+        return replace(schema, cursor="paid") if schema is not None else None
 
 
-@found_by("test_column_names_can_land")
+@caught_by("test_column_names_can_land")
 class Loud(Whole):
     def schema(self, table: str | None = None) -> StreamSchema | None:
         return StreamSchema(pa.schema([("article", pa.string()), ("cents", pa.int64()), ("CENTS", pa.int64())]))
 
 
-@found_by("test_every_stream_lands")
+@caught_by("test_every_stream_lands")
 class Misfit(Whole):
-    def row(self, found: tuple[Any, ...]) -> dict[str, Any]:
-        return {"article": found[0], "cents": "many"}
+    def row(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        return {"article": values[0], "cents": "many"}
 
 
-@found_by("test_rows_have_declared_columns_only")
+@caught_by("test_rows_have_declared_columns_only")
 class Surprising(Whole):
-    def row(self, found: tuple[Any, ...]) -> dict[str, Any]:
-        return {**super().row(found), "margin": 0.5}
+    def row(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        return {**super().row(values), "margin": 0.5}
 
 
-@found_by("test_keys_are_never_null")
+@caught_by("test_keys_are_never_null")
 class Keyless(Whole):
-    def row(self, found: tuple[Any, ...]) -> dict[str, Any]:
-        return {"article": None, "cents": found[1]}
+    def row(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        return {"article": None, "cents": values[1]}
 
 
-@found_by("test_keys_are_unique")
+@caught_by("test_keys_are_unique")
 class Merging(Orders):
     def schema(self, table: str | None = None) -> StreamSchema | None:
-        found = super().schema(table)
-        return replace(found, primary_key=("changed",)) if found is not None else None
+        schema = super().schema(table)
+        return replace(schema, primary_key=("changed",)) if schema is not None else None
 
 
-@found_by("test_values_land_as_they_were_read")
+@caught_by("test_values_land_as_they_were_read")
 class Local(Orders):
-    def row(self, found: tuple[Any, ...]) -> dict[str, Any]:
-        row = super().row(found)
+    def row(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        row = super().row(values)
         return {**row, "changed": row["changed"] and row["changed"].replace(tzinfo=None)}
 
 
-@found_by("test_the_expected_rows_land")
+@caught_by("test_the_expected_rows_land")
 class Rounding(Whole):
-    def row(self, found: tuple[Any, ...]) -> dict[str, Any]:
-        article, cents = found
+    def row(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        article, cents = values
         return {"article": article, "cents": int(float(cents)) if cents is not None else None}
 
 
-@found_by("test_an_empty_stream_lands_an_empty_table")
+@caught_by("test_an_empty_stream_lands_an_empty_table")
 class Undefined(Whole):
     def schema(self, table: str | None = None) -> StreamSchema | None:
         return None
 
 
-@found_by("test_the_source_is_only_read")
+@caught_by("test_the_source_is_only_read")
 class Marking(Whole):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         yield from super().read(state)
@@ -98,25 +98,25 @@ class Marking(Whole):
             connection.commit()
 
 
-@found_by("test_a_stream_with_states_declares_that_it_is_incremental")
+@caught_by("test_a_stream_with_states_declares_that_it_is_incremental")
 class Undeclared(Orders):
     def schema(self, table: str | None = None) -> StreamSchema | None:
-        found = super().schema(table)
-        return replace(found, cursor=None) if found is not None else None
+        schema = super().schema(table)
+        return replace(schema, cursor=None) if schema is not None else None
 
 
-@found_by("test_a_row_that_cannot_land_is_named")
+@caught_by("test_a_row_that_cannot_land_is_named")
 class Anonymous(Whole):
-    def row(self, found: tuple[Any, ...]) -> dict[str, Any]:
-        article, cents = found
+    def row(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        article, cents = values
         return {"article": article, "cents": int(cents) if cents is not None else None}
 
 
-@found_by("test_a_row_that_cannot_land_is_rejected_alone")
+@caught_by("test_a_row_that_cannot_land_is_rejected_alone")
 class Stumbling(Whole):
-    """Raises for a row, and a generator that raised is over."""
+    """Raises for a row, which ends the generator."""
 
-    def row(self, found: tuple[Any, ...]) -> dict[str, Any]:
-        if isinstance(found[1], str):
-            raise BadRecordError("this is no number", key=found[0], value=found[1])
-        return super().row(found)
+    def row(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        if isinstance(values[1], str):
+            raise BadRecordError("this is not a number", key=values[0], value=values[1])
+        return super().row(values)

@@ -1,4 +1,4 @@
-"""Sources that lose rows by their states, or do not notice that a state is not theirs."""
+"""Sources that lose rows by their states, or use states of other sources."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from broken import found_by
+from broken import caught_by
 from reference_shop import OrderPosition, Orders, ShopSource
 from vdk.plugin.datasource_base import DataSourcePayload, DataSourceState, DataSourceStream, StateError, StreamSchema
 
 
-@found_by("test_states_are_json")
+@caught_by("test_states_are_json")
 class Tupled(Orders):
     def state(self, after: tuple[int, int], rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
         return {**super().state(after, rows), "note": after}
@@ -20,7 +20,7 @@ class Tupled(Orders):
         return super().read({name: value for name, value in state.items() if name != "note"})
 
 
-@found_by("test_states_have_a_version")
+@caught_by("test_states_have_a_version")
 class Unversioned(Orders):
     def state(self, after: tuple[int, int], rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
         return {"changed": after[0], "id": after[1]}
@@ -30,21 +30,21 @@ class Unversioned(Orders):
 
 
 class Exact(Orders):
-    """Goes on right behind its state, without a lookback: right, where rows never come late."""
+    """Reads exactly after its state, without a lookback: correct if rows never come late."""
 
     def begin(self, position: OrderPosition) -> tuple[int, int]:
         return (position.changed, position.id) if position.changed is not None else (-(2**62), -1)
 
 
-@found_by("test_reading_from_a_state_gives_everything_after_it")
+@caught_by("test_reading_from_a_state_gives_everything_after_it")
 class Ahead(Exact):
     def state(self, after: tuple[int, int], rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
         return super().state((after[0], after[1] + 1), rows)
 
 
-@found_by("test_stopping_after_any_payload_loses_nothing")
+@caught_by("test_stopping_after_any_payload_loses_nothing")
 class Satisfied(ShopSource):
-    """Takes a stream that has a state for one that is done."""
+    """Treats a stream with a state as done."""
 
     done: frozenset[str] = frozenset()
 
@@ -56,9 +56,9 @@ class Satisfied(ShopSource):
         return [stream for stream in super().streams() if stream.name not in self.done]
 
 
-@found_by("test_a_crash_at_any_commit_loses_nothing")
+@caught_by("test_a_crash_at_any_commit_loses_nothing")
 class Remembering(Exact):
-    """Keeps its own position, which moves when rows are handed over."""
+    """Keeps a position of its own, which moves when rows are yielded."""
 
     mine: dict[str, tuple[int, int]] = {}  # noqa: RUF012 - this is the mistake
 
@@ -71,16 +71,16 @@ class Remembering(Exact):
         return super().state(after, rows)
 
 
-@found_by("test_a_second_run_changes_nothing")
+@caught_by("test_a_second_run_changes_nothing")
 class Repeating(Orders):
-    """Reads a lookback again, and says no key by which the rows could be known."""
+    """Reads a lookback again, without a primary key to match the rows."""
 
     def schema(self, table: str | None = None) -> StreamSchema | None:
-        found = super().schema(table)
-        return StreamSchema(found.fields, (), found.cursor) if found is not None else None
+        schema = super().schema(table)
+        return StreamSchema(schema.fields, (), schema.cursor) if schema is not None else None
 
 
-@found_by("test_a_foreign_state_is_not_used")
+@caught_by("test_a_foreign_state_is_not_used")
 class Gullible(Orders):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         if state and "v" not in state:
@@ -88,13 +88,13 @@ class Gullible(Orders):
         return super().read(state)
 
 
-@found_by("test_a_state_of_another_version_is_not_used")
+@caught_by("test_a_state_of_another_version_is_not_used")
 class Timeless(Orders):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         return super().read({**state, "v": 1} if "v" in state else state)
 
 
-@found_by("test_a_damaged_state_is_not_used")
+@caught_by("test_a_damaged_state_is_not_used")
 class Forgiving(Orders):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         try:
@@ -106,7 +106,7 @@ class Forgiving(Orders):
         yield from super().read(state)
 
 
-@found_by("test_states_of_removed_streams_are_ignored")
+@caught_by("test_states_of_removed_streams_are_ignored")
 class Surprised(ShopSource):
     def connect(self, state: DataSourceState) -> None:
         super().connect(state)
@@ -116,9 +116,9 @@ class Surprised(ShopSource):
                 raise KeyError(name)
 
 
-@found_by("test_a_new_stream_does_not_reset_the_others")
+@caught_by("test_a_new_stream_does_not_reset_the_others")
 class AllOrNothing(ShopSource):
-    """Begins everything anew where one stream is new."""
+    """Starts all streams over if one is new."""
 
     def connect(self, state: DataSourceState) -> None:
         super().connect(state)
@@ -134,9 +134,9 @@ class Anew(Orders):
         return super().read({})
 
 
-@found_by("test_a_failing_stream_does_not_stop_the_others")
+@caught_by("test_a_failing_stream_does_not_stop_the_others")
 class Offended(ShopSource):
-    """Streams share a connection, and one that is closed early takes it with it."""
+    """Streams share a connection, which a stream that is closed early closes for the others."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)

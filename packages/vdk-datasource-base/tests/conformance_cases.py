@@ -1,4 +1,4 @@
-"""The suite's classes filled in for the reference sources; not collected by itself."""
+"""The classes of the suite with fixtures for the reference sources; pytest does not collect this module."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class OrderEditor(StreamEditor):
 
 
 class ShopCase(DataSourceConformance, IncrementalConformance, PartitionConformance, LargeDataConformance):
-    """Everything but the network, for a source over the shop's database."""
+    """Everything except the network, for a source over the shop's database."""
 
     shop: ClassVar[type[ShopSource]] = ShopSource
     time_limit = 0.3
@@ -106,7 +106,7 @@ class ShopCase(DataSourceConformance, IncrementalConformance, PartitionConforman
 
 
 class LinesCase(RemoteConformance):
-    """What a remote source does on a bad day."""
+    """Everything for a remote source."""
 
     lines: ClassVar[type[LinesSource]] = LinesSource
     time_limit = 2.0
@@ -135,7 +135,7 @@ class LinesCase(RemoteConformance):
 
 
 class LineServer(socketserver.ThreadingTCPServer):
-    """Numbers from 1 to 20 for whoever knows the password."""
+    """Serves the numbers from 1 to 20 to clients with the password."""
 
     daemon_threads = True
 

@@ -26,7 +26,7 @@ class Journal(DataSourceStream):
             sql = "SELECT number, what FROM events WHERE region = 'north' AND number > ? ORDER BY number LIMIT 3"
             while rows := connection.execute(sql, (number,)).fetchall():
                 number = rows[-1][0]
-                yield DataSourcePayload([{"id": one, "what": what} for one, what in rows], state=self.state(number))
+                yield DataSourcePayload([{"id": id, "what": what} for id, what in rows], state=self.state(number))
 
     def begin(self, number: int) -> int:
         return number
@@ -43,7 +43,7 @@ class JournalSource(ShopSource):
 
 
 class SweptOrders(Orders):
-    """Says all the keys that are there at the end of each read."""
+    """Yields all existing keys at the end of each read."""
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         yield from super().read(state)
@@ -53,7 +53,7 @@ class SweptOrders(Orders):
     def sweep(self, connection: sqlite3.Connection) -> Iterator[DataSourcePayload]:
         cursor = connection.execute("SELECT id FROM orders ORDER BY id")
         while ids := cursor.fetchmany(3):
-            yield DataSourcePayload([{"id": one} for (one,) in ids], kind="keys")
+            yield DataSourcePayload([{"id": id} for (id,) in ids], kind="keys")
 
 
 class SweptSource(ShopSource):

@@ -1,4 +1,4 @@
-"""A correct remote source: numbers, one a line and `end` after the last, from a server that is given where to begin."""
+"""A correct remote source: a number on each line and `end` after the last, from a server that starts at a position."""
 
 from __future__ import annotations
 

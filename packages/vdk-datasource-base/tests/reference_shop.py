@@ -1,4 +1,4 @@
-"""A correct source, small enough to be read at once: the one that the conformance suite is tried on.
+"""A correct source, small enough to be read at once: the conformance suite is tested with it.
 
 A shop's SQLite database. ``orders`` is incremental by a time with ties, late rows and NULLs; ``events`` is split
 by region; ``prices`` and ``audit`` are read whole, and ``audit`` is empty. ``broken_shops.py`` breaks it.
@@ -85,7 +85,7 @@ def connected(config: ShopConfig) -> sqlite3.Connection:
 
 
 class Orders(DataSourceStream):
-    """Read by (changed, id); rows without a time come in each run, rows of the future when it has come."""
+    """Read by (changed, id); rows without a time are read in each run, rows of the future once their time has come."""
 
     name = "orders"
 
@@ -101,7 +101,7 @@ class Orders(DataSourceStream):
         position = OrderPosition.load(state)
         with closing(connected(self.config)) as connection:
             if undated := connection.execute("SELECT * FROM orders WHERE changed IS NULL").fetchall():
-                yield DataSourcePayload([self.row(one) for one in undated])
+                yield DataSourcePayload([self.row(values) for values in undated])
             after = self.begin(position)
             while rows := self.page(connection, after):
                 after = (rows[-1][1], rows[-1][0])
@@ -117,8 +117,8 @@ class Orders(DataSourceStream):
     def state(self, after: tuple[int, int], rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
         return OrderPosition(changed=after[0], id=after[1]).dump()
 
-    def row(self, found: tuple[Any, ...]) -> dict[str, Any]:
-        id, changed, total, paid, note = found
+    def row(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        id, changed, total, paid, note = values
         return {
             "id": id,
             "changed": dt.datetime.fromtimestamp(changed, dt.UTC) if changed is not None else None,
@@ -165,7 +165,7 @@ class Events(DataSourceStream):
 
 
 class Whole(DataSourceStream):
-    """A table that is read whole each time."""
+    """A table that is read completely each time."""
 
     def __init__(self, config: ShopConfig, name: str) -> None:
         self.config, self.name = config, name
@@ -179,8 +179,8 @@ class Whole(DataSourceStream):
             while rows := cursor.fetchmany(self.config.page_rows):
                 yield DataSourcePayload([self.row(row) for row in rows])
 
-    def row(self, found: tuple[Any, ...]) -> dict[str, Any]:
-        return dict(zip(("article", "cents"), found, strict=True))
+    def row(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        return dict(zip(("article", "cents"), values, strict=True))
 
 
 @data_source(name="shop", config=ShopConfig)
@@ -205,9 +205,9 @@ class ShopSource(DataSource[ShopConfig]):
 
 
 def expected_rows() -> dict[str, list[dict[str, Any]]]:
-    """What has to land of the data that ``make_shop`` makes."""
+    """The rows that must land of the data of ``make_shop``."""
     return {
-        "orders": [Orders.row(Orders.__new__(Orders), one) for one in ORDERS],
+        "orders": [Orders.row(Orders.__new__(Orders), values) for values in ORDERS],
         "events": [{"region": region, "number": number, "what": what} for region, number, what in EVENTS],
         "prices": [{"article": article, "cents": cents} for article, cents in PRICES],
         "audit": [],

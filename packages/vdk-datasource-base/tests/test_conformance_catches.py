@@ -1,4 +1,4 @@
-"""Every check of the conformance suite can fail: each finds a source that is wrong in the way it is about."""
+"""Every check of the conformance suite can fail: each catches a source with the mistake that it is about."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ FILE = "from test_conformance_catches import classes\n\nglobals().update(classes
 
 
 def classes(module: str) -> dict[str, type]:
-    """A test class for each broken source, called like the check that has to find it."""
-    found: dict[str, type] = {}
+    """A test class for each broken source, named after the check that must catch it."""
+    cases: dict[str, type] = {}
     for check, source in BROKEN.items():
-        case = next(one for one in CASES if check in checks_of(one))
+        case = next(base for base in CASES if check in checks_of(base))
         part = "lines" if issubclass(source, LinesSource) else "shop"
         name = f"Test_{check}"
-        found[name] = type(name, (case,), {part: source, "__module__": module})
-    return found
+        cases[name] = type(name, (case,), {part: source, "__module__": module})
+    return cases
 
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]:
-    """What became of each check of its broken source, run by pytest in a process of its own: outcome and report."""
+    """The outcome and the report of each check with its broken source, run by pytest in a child process."""
     folder = tmp_path_factory.mktemp("broken")
     (folder / "test_broken.py").write_text(FILE)
     names = [f"test_broken.py::Test_{check}::{check}" for check in sorted(BROKEN)]
@@ -84,13 +84,13 @@ def _outcome(case: ElementTree.Element) -> tuple[str, str]:
 
 
 def test_every_check_has_a_broken_source() -> None:
-    """A check that nothing was ever seen to fail may be one that cannot fail."""
+    """A check that never failed may be unable to fail."""
     assert set(CHECKS) == set(BROKEN)
 
 
 @pytest.mark.parametrize("check", sorted(CHECKS))
-def test_the_check_finds_its_broken_source(check: str, outcomes: dict[str, tuple[str, str]]) -> None:
-    """It fails itself, rather than by an error in it, and says in one sentence what to do."""
+def test_the_check_catches_its_broken_source(check: str, outcomes: dict[str, tuple[str, str]]) -> None:
+    """The check itself fails, rather than with an error, and says in one sentence what to do."""
     outcome, report = outcomes[check]
     assert outcome == "failure", report or "it passed"
     assert re.match(r"(AssertionError|Failed): \S.*(: | must )", report), report
@@ -98,7 +98,7 @@ def test_the_check_finds_its_broken_source(check: str, outcomes: dict[str, tuple
 
 @pytest.mark.parametrize("check", sorted(CHECKS))
 def test_the_check_is_explained(check: str) -> None:
-    """Its name is a sentence, and its docstring says why it is there."""
+    """Its name is a sentence, and its docstring gives the reason."""
     reason = reason_of(CHECKS[check])
     assert len(check.split("_")) >= 4
     assert reason.endswith(".")
@@ -107,6 +107,6 @@ def test_the_check_is_explained(check: str) -> None:
 
 @pytest.mark.skipif(not DOCS.exists(), reason="the docs are in the repository, not in a distribution")
 def test_the_documentation_has_every_check() -> None:
-    """Each check is explained once, in the order in which one looks for it; and nothing else is."""
+    """The page has each check once, and no other."""
     named = re.findall(r"^\| `(test_\w+)` \| \S.*\.? \| \S.* \|$", DOCS.read_text("utf-8"), re.MULTILINE)
     assert sorted(named) == sorted(CHECKS)

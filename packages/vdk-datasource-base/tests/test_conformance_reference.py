@@ -1,4 +1,4 @@
-"""Correct sources pass the whole suite: no check asks for more than the contract says."""
+"""Correct sources pass the whole suite: no check requires more than the contract."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ class TestJournal(JournalCase):
 
 
 class TestSwept(SweptCase):
-    """A source that says which rows are there."""
+    """A source that yields all existing keys."""

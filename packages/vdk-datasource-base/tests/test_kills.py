@@ -1,4 +1,4 @@
-"""kill -9 on the way to a destination that knows no transactions: nothing is lost, and little comes again.
+"""kill -9 during a delivery to a destination without transactions: nothing is lost, and few rows are repeated.
 
 The ordinary suite tries some instants around each kind of work, the environment ``faults`` of tox each time that any
 is passed.
@@ -54,7 +54,7 @@ class Lines:
 
 
 class LineDestination(IngestionPluginDestination):
-    """The same, as the edge makes a destination of it, with its states in a local file."""
+    """The ingestion plugin as a destination, with its states in a local file."""
 
     def __init__(self, target: str | None, *, folder: Path) -> None:
         home = Path(target or "")
@@ -73,7 +73,7 @@ class LineDestination(IngestionPluginDestination):
 
 
 def reading(part: int, upto: int) -> Callable[[State], Iterator[DataSourcePayload]]:
-    """Pages of three rows, with a state behind every other one."""
+    """Pages of three rows, every second one with a state."""
 
     def read(state: State) -> Iterator[DataSourcePayload]:
         for start in range(int(str(state.get("next", 0))), upto, 3):
@@ -104,7 +104,7 @@ def landed(folder: Path) -> list[tuple[int, int]]:
 
 
 def uncovered(folder: Path) -> int:
-    """How many of the rows that are there lie behind the stored states, and will come again."""
+    """How many rows have landed after the stored states, and will be delivered again."""
     stored = {
         one.key.partition: one.state["next"] for one in LocalFileStore(folder / "state.json", "lines").load("src")
     }
@@ -126,7 +126,7 @@ def instants(passed: Sequence[PassedInstant]) -> list[PassedInstant]:
 
 
 def test_a_process_killed_at_any_instant_repeats_only_what_no_state_covers(tmp_path: Path) -> None:
-    """Rows that landed in front of the last stored state never come again, and none is lost."""
+    """Rows that landed before the last stored state are never repeated, and none is lost."""
     (tmp_path / "clean").mkdir()
     with injected(watch=[WRITE, RENAME]) as clean:
         run(tmp_path / "clean")
@@ -142,7 +142,7 @@ def test_a_process_killed_at_any_instant_repeats_only_what_no_state_covers(tmp_p
 
 
 def test_processes_killed_at_random_lose_nothing_and_repeat_only_what_no_state_covers(tmp_path: Path) -> None:
-    """Kill after kill, each going on from what the one before it left."""
+    """Kill after kill, each run resumes from the states of the one before."""
     repeats = Counter[str]()
     run(tmp_path, 6)
     run_with_random_kills(
