@@ -24,7 +24,7 @@ _FIRST_DAY, _LAST_DAY = dt.datetime(1, 1, 2, tzinfo=dt.UTC), dt.datetime(9999, 1
 _MIN_TIME, _MAX_TIME = (int((day - _EPOCH).total_seconds()) * 1_000_000 for day in (_FIRST_DAY, _LAST_DAY))
 """The bounds of times that are written: a lookback may lead out of the calendar, and a time zone too."""
 _STYLE = re.compile(r"\d{4}-\d\d-\d\d(?P<blank>[T ])\d\d:\d\d(?P<seconds>:\d\d(?:[.,](?P<fraction>\d+))?)?(?P<zone>.*)")
-_DAY = dt.timedelta(days=1)
+DAY = dt.timedelta(days=1)
 _HALF_A_DAY = 12 * 3600 * 1_000_000
 
 
@@ -96,7 +96,7 @@ class CursorConfig(DataSourceConfig):
 
     @property
     def settle_micros(self) -> int:
-        return (self.settle if self.settle is not None else _DAY) // dt.timedelta(microseconds=1)
+        return (self.settle if self.settle is not None else DAY) // dt.timedelta(microseconds=1)
 
 
 def check_cursor(config: CursorConfig, location: str) -> None:
@@ -229,7 +229,7 @@ class Cursor:
 
     def later(self, value: int, span: dt.timedelta) -> int:
         """``value`` plus ``span``; days are those of the cursor's time zone, which may have 23 or 25 hours."""
-        if span % _DAY:
+        if span % DAY:
             return value + span // dt.timedelta(microseconds=1)
         try:
             return _micros(_moment_of(value).astimezone(self._zone) + span)
@@ -310,7 +310,7 @@ def windows(cursor: Cursor, start: Any, like: Any, now: int) -> Iterator[Window]
     while step is not None and (end := _window_end(cursor, start, step, like, now)) < now:
         whole_days = cursor.as_written(end + _HALF_A_DAY, like) == end
         if cursor.config.step_end == "inclusive" and whole_days:
-            yield Window(start, end, end - 1, last=False, last_day=cursor.later(end, -_DAY))
+            yield Window(start, end, end - 1, last=False, last_day=cursor.later(end, -DAY))
         else:
             # Windows of times share their boundary in any case: a record may lie between the last second of a
             # window and the next one, and repeats are recognised.

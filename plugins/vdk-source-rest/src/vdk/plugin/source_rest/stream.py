@@ -25,7 +25,7 @@ from vdk.plugin.datasource_base.parts import column_type
 
 from .config import ParentConfig, StreamConfig
 from .context import StreamContext
-from .cursors import Cursor, Window, micros_now, windows
+from .cursors import DAY, Cursor, Window, micros_now, windows
 from .extract import search
 from .http.types import HttpRequest, Row
 from .http.urls import fill, fill_path, join_path, url_text
@@ -35,6 +35,7 @@ from .pagination.reader import PageReader
 _HEARTBEAT = DataSourcePayload(None)
 """Yielded while waiting, so that the runtime can stop, or commit the rows that it has."""
 _SUSPICIOUS_WINDOWS = 3
+"""Windows without their last day that are not a coincidence."""
 
 Values = dict[str, Any]
 """Placeholder → value, or column → value."""
@@ -208,7 +209,7 @@ class RestPartition(StreamPartition):
         incremental = IncrementalFilter(
             cursor, watermark, stream=stream.name, filtering=filtering, keyed=keyed, now=now
         )
-        last_days = _LastDays()
+        last_days = _LastDays(cursor, is_only_partition=not self._values)
         for window in windows(cursor, incremental.lower, incremental.like, now):
             incremental.start_window(window)
             pages = PageReader(self.context, stream)
@@ -224,8 +225,8 @@ class RestPartition(StreamPartition):
             self.context.warn_once(stream.name, _no_cursor_warning(stream, incremental.row_without_value))
         if incremental.overflowed:
             self.context.warn_once(f"{stream.name} overlap", _overflow_warning(stream))
-        if last_days.are_suspicious:
-            self.context.warn_once(f"{stream.name} step_end", _last_days_warning(stream, last_days.windows))
+        if last_days.are_missing:
+            self.context.warn_once(f"{stream.name} step_end", _last_days_warning(stream, last_days.ended_early))
 
     def _read_window(
         self, incremental: IncrementalFilter, cursor: Cursor, pages: PageReader, window: Window
@@ -280,31 +281,33 @@ def _counters(counts: Counter[str]) -> dict[str, int]:
 
 
 class _LastDays:
-    """Whether ``step_end = "inclusive"`` fits the API: one that excludes the day of ``end_param`` never returns it."""
+    """Whether ``step_end = "inclusive"`` fits the API: one that excludes the day of ``end_param`` never returns it.
 
-    def __init__(self) -> None:
-        self.windows = 0
-        self._have_records = False
-        self._one_day_long = True
+    Records on the day before the last one in several windows, and on the last day in none, are the sign. Windows of
+    one day would all be empty; a partition of several may have no records at all, so these count for a single one.
+    """
+
+    def __init__(self, cursor: Cursor, *, is_only_partition: bool) -> None:
+        self._cursor = cursor
+        self._is_only_partition = is_only_partition
         self._any_on_last_day = False
+        self.ended_early = 0
+        """Windows whose records end a day before the window does."""
 
     def add(self, window: Window, highest: Any) -> None:
         """:param highest: the highest value of the window; None: it has no record."""
         if window.last_day is None:
             return
-        self.windows += 1
-        self._one_day_long &= window.start is not None and window.start >= window.last_day
-        self._have_records |= highest is not None
-        self._any_on_last_day |= highest is not None and highest >= window.last_day
+        if highest is None:
+            self.ended_early += self._is_only_partition and window.start >= window.last_day
+        elif highest >= window.last_day:
+            self._any_on_last_day = True
+        else:
+            self.ended_early += highest >= self._cursor.later(window.last_day, -DAY)
 
     @property
-    def are_suspicious(self) -> bool:
-        """Several windows, and none has a record on its last day. Windows of a day would have no record at all."""
-        return (
-            self.windows >= _SUSPICIOUS_WINDOWS
-            and not self._any_on_last_day
-            and (self._have_records or self._one_day_long)
-        )
+    def are_missing(self) -> bool:
+        return self.ended_early >= _SUSPICIOUS_WINDOWS and not self._any_on_last_day
 
 
 def _no_cursor_warning(stream: StreamConfig, row: Row) -> str:
@@ -332,7 +335,7 @@ def _overflow_warning(stream: StreamConfig) -> str:
 def _last_days_warning(stream: StreamConfig, count: int) -> str:
     assert stream.cursor is not None
     return (
-        f"stream {stream.name!r}: none of {count} windows has a record on its last day. If the API excludes the day of "
+        f"stream {stream.name!r}: {count} windows have no record on their last day. If the API excludes the day of "
         f'{stream.cursor.end_param!r}, cursor.step_end = "inclusive" loses that day of each window: set '
         'cursor.step_end = "shared" and reset the state of the stream (`vdk datasource state reset`)'
     )
