@@ -7,6 +7,10 @@ import pyarrow.compute as pc
 
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import to_json
+from vdk.plugin.datasource_base.parts.infer import is_valid_json
+
+LARGE_VALUE = 64 * 1024
+"""Bytes above which copies of a value matter."""
 
 
 class UnfitValueError(DestinationError):
@@ -66,6 +70,16 @@ def plain_type(type_: pa.DataType) -> pa.DataType:
 def is_json(type_: pa.DataType) -> bool:
     """Whether it is Arrow's canonical JSON type, over whichever form of text."""
     return isinstance(type_, pa.JsonType)
+
+
+def is_checked_json(column: pa.ChunkedArray) -> bool:
+    """Whether a column is JSON of large values, all of which are valid. A database that parses them again, to check
+    them, holds several copies of each; for small ones its own check is quicker.
+    """
+    if not is_json(column.type) or column.nbytes <= len(column) * LARGE_VALUE:
+        return False
+    texts = (text for chunk in column.chunks for text in chunk.storage if text.is_valid)
+    return all(is_valid_json(memoryview(text.as_buffer())) for text in texts)
 
 
 def json_text(column: pa.ChunkedArray) -> pa.ChunkedArray:

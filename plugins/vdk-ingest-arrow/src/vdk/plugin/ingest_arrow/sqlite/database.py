@@ -19,6 +19,7 @@ from ..sql.database import Database
 from ..sql.incoming import Incoming
 from ..sql.names import STAGED_PREFIX, check_name, check_table, folded, leads, quoted
 from ..sql.types import Columns
+from ..values import is_checked_json
 from .columns import stored
 from .connection import SqliteConnection
 from .values import SqliteTypes
@@ -32,8 +33,8 @@ _QUOTED = re.compile(
     r'"(?:[^"]|"")*"|\'(?:[^\']|\'\')*\'|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL
 )
 _KEY_INDEX = "_vdk_key_"
-_ROWS_AT_ONCE = 10_000
-"""Of which Python objects are in memory."""
+_ROWS_AT_ONCE, _BYTES_AT_ONCE = 10_000, 16 * 1024 * 1024
+"""Of which Python objects are in memory, unless a single row is larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,10 @@ class SqliteDatabase(Database):
             super().insert(incoming, table, names, columns)
             return
         values = [
-            self._checked(incoming.types[name], columns[name]) if name in incoming.types else "?" for name in names
+            self._parameter(incoming.types[name], columns[name], incoming.arrow.column(name))
+            if name in incoming.types
+            else "?"
+            for name in names
         ]
         self._fill(self.path(table), names, values, incoming.arrow)
 
@@ -211,17 +215,19 @@ class SqliteDatabase(Database):
     def _fill(self, path: str, names: Sequence[str], values: Sequence[str], table: pa.Table) -> None:
         """Insert a plain table's rows; ``values`` is the SQL for each of ``names``."""
         sql = f"INSERT INTO {path} ({', '.join(map(quoted, names))}) VALUES ({', '.join(values)})"
-        for start in range(0, table.num_rows, _ROWS_AT_ONCE):
-            part = table.slice(start, _ROWS_AT_ONCE)
+        row = table.nbytes // max(table.num_rows, 1)
+        count = min(_ROWS_AT_ONCE, _BYTES_AT_ONCE // max(row, 1)) or 1
+        for start in range(0, table.num_rows, count):
+            part = table.slice(start, count)
             columns = [
                 stored(part.column(name), name) if name in part.schema.names else [None] * part.num_rows
                 for name in names
             ]
             self.connection.execute_many(sql, zip(*columns, strict=True))
 
-    def _checked(self, source: str, target: str) -> str:
-        """SQL for a parameter of one type as another. Text that is no JSON does not become JSON."""
-        if source == target == self.types.json:
+    def _parameter(self, source: str, target: str, column: pa.ChunkedArray) -> str:
+        """SQL for a parameter of one type as another. Text that is not JSON does not become JSON."""
+        if source == target == self.types.json and not is_checked_json(column):
             return "(SELECT value FROM (SELECT ? AS value) WHERE value IS NULL OR json_type(value) IS NOT NULL)"
         return self.types.converted("?", source, target)
 
