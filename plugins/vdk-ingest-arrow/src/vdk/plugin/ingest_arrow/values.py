@@ -13,11 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vdk.plugin.datasource_base.contract import DestinationError
-from vdk.plugin.datasource_base.parts import RefusedRow, RefusedRowsError, TableBatch
+from vdk.plugin.datasource_base.parts import RefusedRow, RefusedRowsError, TableBatch, is_valid_json
 
 MAX_REFUSED = 100
 """Rows that are searched for at once; a caller that leaves them out and tries again learns of the next."""
 _MAX_COLUMNS = 200
+
+LARGE_VALUE = 64 * 1024
+"""Bytes above which copies of a value matter."""
 
 
 class RefusedValueError(DestinationError):
@@ -82,6 +85,16 @@ def _within_a_day(column: pa.ChunkedArray) -> bool:
     bounds = pc.min_max(column.cast(pa.int32() if pa.types.is_time32(column.type) else pa.int64())).as_py()
     day = 86_400 * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
     return bounds["min"] is None or (bounds["min"] >= 0 and bounds["max"] <= day)
+
+
+def is_checked_json(column: pa.ChunkedArray) -> bool:
+    """Whether a column is JSON of large values, all of which are valid. A database that parses them again, to check
+    them, holds several copies of each; for small ones its own check is quicker.
+    """
+    if not is_json(column.type) or column.nbytes <= len(column) * LARGE_VALUE:
+        return False
+    texts = (text for chunk in column.chunks for text in chunk.storage if text.is_valid)
+    return all(is_valid_json(memoryview(text.as_buffer())) for text in texts)
 
 
 def _fit(column: pa.ChunkedArray, location: str) -> pa.ChunkedArray:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         TableSpec,
         WriteMode,
     )
-    from .infer import infer_table, to_json
+    from .infer import infer_table, is_valid_json, to_json
     from .logged_document import LoggedDocument, sync_folder, write_synced
     from .numbers import JSON_NUMBERS, HugeNumber, exact_decimal, json_integer, whole_number
     from .redact import Redactor
@@ -41,7 +41,7 @@ _OUTSIDE_DESTINATION = {
     "..contract.remedies": ("closest", "did_you_mean"),
     ".backoff": ("Backoff",),
     ".column_types": ("column_type",),
-    ".infer": ("infer_table", "to_json"),
+    ".infer": ("infer_table", "is_valid_json", "to_json"),
     ".logged_document": ("LoggedDocument", "sync_folder", "write_synced"),
     ".numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
     ".redact": ("Redactor",),
@@ -77,6 +77,7 @@ __all__ = [
     "did_you_mean",
     "exact_decimal",
     "infer_table",
+    "is_valid_json",
     "json_integer",
     "literal",
     "quoted",

@@ -24,6 +24,8 @@ from ..contract import JSON_TYPE, BadRecordError
 from .numbers import MAX_DIGITS, HugeNumber, is_bounded
 from .rows import scalar_text
 
+Buffer = bytes | bytearray | memoryview
+
 _EXACT = 2**53
 """Every integer up to here is a double (IEEE 754 binary64 has 53 bits of significand)."""
 
@@ -144,6 +146,15 @@ def json_array(values: Sequence[Any]) -> pa.Array:
         valid = pa.array([value is not None for value in values], pa.bool_()).buffers()[1]
     storage = pa.Array.from_buffers(pa.string(), len(values), [valid, pa.py_buffer(ends), pa.py_buffer(texts)])
     return pa.ExtensionArray.from_storage(JSON_TYPE, storage)
+
+
+def is_valid_json(text: Buffer) -> bool:
+    """Whether UTF-8 text is JSON, found without a copy of it; False also for what is nested too deeply to say."""
+    try:
+        _VALIDATOR.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 def to_json(value: Any) -> str:
@@ -347,4 +358,5 @@ def _encodable(value: Any) -> str:
     return scalar_text(value) if isinstance(value, pa.Scalar) else str(value)
 
 
+_VALIDATOR = msgspec.json.Decoder(msgspec.Raw)
 _ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=_encodable)

@@ -41,6 +41,7 @@ from ..values import RefusedValueError
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+MIB = 1 << 20
 _MAGIC = b"DUCK"
 """Bytes 8 to 12 of a DuckDB file (https://duckdb.org/docs/stable/internals/storage)."""
 _HOLDER = re.compile(r"held in (.*?) ?\(PID (\d+)\)")
@@ -48,6 +49,9 @@ _REFUSED = re.compile(r"Permission denied|Operation not permitted|Read-only file
 """The system's messages for EACCES, EPERM and EROFS: a retry would not change them."""
 _DISK = re.compile(r"Cannot open file|Could not (?:open|read|write|sync|truncate|remove|move)|fsync failed")
 """DuckDB wraps what the disk refuses within a COMMIT in the error of a lost race between transactions."""
+_MEMORY = re.compile(r"failed to (?:pin|allocate) |could not allocate ")
+_DURABLE = "COMMIT succeeded and is durable"
+"""DuckDB's fatal error where the checkpoint after a COMMIT fails."""
 _FULL = re.compile(r"No space left|Disk quota exceeded|File too large|disk is full", re.IGNORECASE)
 
 
@@ -58,7 +62,7 @@ def translate_error(error: duckdb.Error, path: Path) -> DataSourceError:
         return DestinationError(f"{path}: the disk is full, or the file may not grow: make room, and run again: {text}")
     if _REFUSED.search(text):
         return permission_denied(path, text)
-    if isinstance(error, duckdb.OutOfMemoryException):
+    if is_out_of_memory(error):
         return DestinationError(
             f"{path}: DuckDB's memory limit is too small for this: raise the target's option 'memory_limit' "
             f"('?memory_limit=2GB'). DuckDB says: {text}"
@@ -83,6 +87,11 @@ def is_conflict(error: duckdb.TransactionException) -> bool:
     """Whether another writer was faster, so that a retry may succeed at once."""
     text = str(error)
     return not any(pattern.search(text) for pattern in (_REFUSED, _FULL, _DISK))
+
+
+def is_out_of_memory(error: duckdb.Error) -> bool:
+    """Whether the memory limit is too low; in a COMMIT or a checkpoint only the text says so."""
+    return isinstance(error, duckdb.OutOfMemoryException) or _MEMORY.search(str(error)) is not None
 
 
 def is_full(error: duckdb.Error) -> bool:
@@ -159,7 +168,16 @@ def _locks_of(path: Path) -> FileLockPair:
 FIRST_LIMIT = 128
 """MiB that DuckDB may use to begin with. It fills what it is given with pages it may need again, so this is what
 keeps memory flat however large the table. Hundreds of columns need more (256 KiB for each of a row group's
-columns, at least), and get it when DuckDB says so."""
+columns, at least), and get it when DuckDB says so. Large rows get it before: to write one row of a vector, in a commit
+or a checkpoint, DuckDB pins the vector's other rows, and a checkpoint that fails invalidates the database."""
+_LARGE_ROW = 16 * 1024
+"""Bytes of a row above which a vector of them exceeds a quarter of ``FIRST_LIMIT``."""
+_VECTOR = 2048
+"""Rows of a vector (``STANDARD_VECTOR_SIZE``)."""
+_SPARE = 32 * MIB
+_NO_CHECKPOINTS = "SET GLOBAL checkpoint_threshold = '1TB'"
+_LOG_SIZE = 16 * MIB
+"""Bytes of the write-ahead log after which DuckDB checkpoints."""
 
 
 class DuckDBConnection(Database):
@@ -178,6 +196,8 @@ class DuckDBConnection(Database):
         self._may_grow = memory_limit is None
         self._mebibytes = FIRST_LIMIT
         self._memory_limit = memory_limit or f"{FIRST_LIMIT}MiB"
+        self._pinned = 0  # bytes of the large rows that one vector may hold
+        self._largest = 0  # bytes of the largest batch of such rows
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._file: FileId | None = None
         self._locks = _locks_of(path)
@@ -220,9 +240,12 @@ class DuckDBConnection(Database):
             # The session's zone decides how zoned times are rendered. Extensions are never downloaded: those that are
             # needed are part of the library.
             connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET enable_progress_bar = false")  # it is drawn on the standard output after 2 s
             connection.execute("SET GLOBAL autoinstall_known_extensions = false")
             connection.execute("SET GLOBAL autoload_known_extensions = false")
             connection.execute("SET GLOBAL memory_limit = ?", [self._memory_limit])
+            if self._pinned:
+                connection.execute(_NO_CHECKPOINTS)
             self._file = opened_file_id(self.path)
         except duckdb.Error as error:
             connection.close()
@@ -233,22 +256,44 @@ class DuckDBConnection(Database):
         self._connection = connection
 
     def close(self) -> None:
-        """Write what is in the write-ahead log into the file, and let go of it. Idempotent."""
+        """Write what is in the write-ahead log into the file, and close it. Idempotent."""
         self._disconnect()
         self._file = None
+        self._pinned = self._largest = 0
 
     def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
+        if self._connection is None:
             return
         try:
-            # Others of this process may be in a transaction of their own: then the last one to close does it.
-            with self._locks.writing, suppress(duckdb.TransactionException):
-                connection.execute("CHECKPOINT")
+            self._checkpoint(self._connection)
+            if self._pinned:
+                self._connection.execute("RESET GLOBAL checkpoint_threshold")
         except duckdb.Error as error:
-            # What was committed is safe in the log beside the file; the next one to open it carries it over.
-            log.warning("%s keeps its write-ahead log: %s", self.path, error)
+            self._close()
+            if not (is_out_of_memory(error) and self._may_grow and self._carried_over()):
+                # What was committed is safe in the log beside the file; the next one to open it carries it over.
+                log.warning("%s keeps its write-ahead log: %s", self.path, error)
         finally:
+            self._close()
+
+    def _checkpoint(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._make_room(self._largest)
+        # Others of this process may be in a transaction of their own: then the last one to close does it.
+        with self._locks.writing, suppress(duckdb.TransactionException):
+            connection.execute("CHECKPOINT")
+
+    def _carried_over(self) -> bool:
+        """Whether DuckDB can carry the log over with as much memory as it takes by default."""
+        try:
+            with self._locks.opening:
+                duckdb.connect(str(self.path)).close()
+        except duckdb.Error:
+            return False
+        return True
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
             with self._locks.opening, suppress(duckdb.Error):
                 connection.close()
 
@@ -271,6 +316,7 @@ class DuckDBConnection(Database):
             self.open()
         assert self._connection is not None
         connection = self._connection
+        self._expect(tables)
         names = []
         try:
             for table in tables:
@@ -293,8 +339,13 @@ class DuckDBConnection(Database):
             try:
                 result = self._attempt(work)
                 self._check_same_file()
+                self._checkpoint_if_due()
                 return result
             except duckdb.TransactionException as error:
+                if is_out_of_memory(error):
+                    if not self._grown():
+                        raise translate_error(error, self.path) from error
+                    continue
                 if not is_conflict(error):  # the write-ahead log could not be written
                     self._disconnect()
                     raise translate_error(error, self.path) from error
@@ -319,15 +370,64 @@ class DuckDBConnection(Database):
         if self._file is not None:
             check_same_file(self.path, self._file)
 
+    def _commit(self) -> None:
+        try:
+            self.execute("COMMIT")
+        except duckdb.FatalException as error:
+            if _DURABLE not in str(error):
+                raise
+            self._recover(error)
+
+    def _expect(self, tables: Sequence[pa.Table]) -> None:
+        """Make room for the large rows of tables. With them, checkpoints are made here, between transactions: one
+        within a COMMIT would hold a batch in memory twice."""
+        for table in tables:
+            row = table.nbytes // max(table.num_rows, 1)
+            if row > _LARGE_ROW:
+                if not self._pinned:
+                    self.execute(_NO_CHECKPOINTS)
+                self._largest = max(self._largest, table.nbytes)
+                self._pinned = max(self._pinned, min(self._pinned + table.nbytes, row * _VECTOR))
+        self._make_room()
+
+    def _make_room(self, more: int = 0) -> None:
+        """Raise the memory limit to what the vector of the large rows takes."""
+        needed = (self._pinned + more + _SPARE) // MIB if self._pinned else 0
+        if self._may_grow and needed > self._mebibytes:
+            self._set_limit(min(needed, max(_half_of_memory(), self._mebibytes)))
+
+    def _checkpoint_if_due(self) -> None:
+        if not self._pinned or self._connection is None:
+            return
+        try:
+            size = self.path.with_name(f"{self.path.name}.wal").stat().st_size
+            if size >= max(_LOG_SIZE, self._largest * 3 // 2):
+                self._checkpoint(self._connection)
+        except OSError:  # no log
+            return
+        except duckdb.Error as error:
+            self._recover(error)
+
+    def _recover(self, error: duckdb.Error) -> None:
+        """After a checkpoint that failed, DuckDB takes nothing until the file is opened again; the log has it all."""
+        self._close()
+        log.warning("%s is opened again, since its checkpoint failed: %s", self.path, translate_error(error, self.path))
+        if self._may_grow and self._mebibytes * 2 <= _half_of_memory():
+            self._mebibytes *= 2
+            self._memory_limit = f"{self._mebibytes}MiB"
+
     def _grown(self) -> bool:
-        """Allow DuckDB twice the memory, unless a person has set the limit or half of the machine's is used."""
+        """Allow DuckDB twice the memory, unless the user has set the limit or half of the machine's is used."""
         if not self._may_grow or self._mebibytes * 2 > _half_of_memory():
             return False
-        self._mebibytes *= 2
-        self._memory_limit = f"{self._mebibytes}MiB"
+        self._set_limit(self._mebibytes * 2)
         log.info("%s: DuckDB needs more memory for this table: its limit is now %s", self.path, self._memory_limit)
-        self.execute("SET GLOBAL memory_limit = ?", [self._memory_limit])
         return True
+
+    def _set_limit(self, mebibytes: int) -> None:
+        self._mebibytes = mebibytes
+        self._memory_limit = f"{mebibytes}MiB"
+        self.execute("SET GLOBAL memory_limit = ?", [self._memory_limit])
 
     def _attempt(self, work: Callable[[], T]) -> T:
         if not self._locks.writing.acquire(timeout=self._lock_timeout):
@@ -340,7 +440,7 @@ class DuckDBConnection(Database):
             try:
                 self._check_same_file()
                 result = work()
-                self.execute("COMMIT")
+                self._commit()
             except BaseException:
                 with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
                     self.execute("ROLLBACK")
@@ -351,7 +451,7 @@ class DuckDBConnection(Database):
 
 
 def _half_of_memory() -> int:
-    """MiB; a gigabyte's worth where the system does not tell."""
+    """MiB; 1024 where the system does not say."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**21
     except (AttributeError, ValueError, OSError):

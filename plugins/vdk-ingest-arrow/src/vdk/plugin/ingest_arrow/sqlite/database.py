@@ -23,6 +23,7 @@ from ..sql.database import Incoming, LoadedRows
 from ..sql.target import SqlTarget
 from ..sql.types import Columns
 from ..targets import TargetUrl, path_identity
+from ..values import is_checked_json
 from .connection import SqliteConnection
 from .values import SqliteTypes, encode_column
 
@@ -34,8 +35,8 @@ _QUOTED = re.compile(
     r'"(?:[^"]|"")*"|\'(?:[^\']|\'\')*\'|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL
 )
 _KEY_INDEX = "_vdk_key_"
-_ROWS_AT_ONCE = 10_000
-"""That are in memory as Python objects."""
+_ROWS_AT_ONCE, _BYTES_AT_ONCE = 10_000, 16 * 1024 * 1024
+"""The rows, and their bytes, that are in memory as Python objects at once; a single larger row is alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,10 @@ class SqliteDatabase(SqliteConnection):
             super().insert(incoming, table, names, columns)
             return
         values = [
-            self._checked(incoming.types[name], columns[name]) if name in incoming.types else "?" for name in names
+            self._parameter(incoming.types[name], columns[name], incoming.arrow.column(name))
+            if name in incoming.types
+            else "?"
+            for name in names
         ]
         self._fill(self.qualified(table), names, values, incoming.arrow)
 
@@ -193,17 +197,19 @@ class SqliteDatabase(SqliteConnection):
     def _fill(self, path: str, names: Sequence[str], values: Sequence[str], table: pa.Table) -> None:
         """Insert the rows of an Arrow table; ``values`` is the SQL for each of ``names``."""
         sql = f"INSERT INTO {path} ({', '.join(map(quoted, names))}) VALUES ({', '.join(values)})"
-        for start in range(0, table.num_rows, _ROWS_AT_ONCE):
-            part = table.slice(start, _ROWS_AT_ONCE)
+        row = table.nbytes // max(table.num_rows, 1)
+        count = min(_ROWS_AT_ONCE, _BYTES_AT_ONCE // max(row, 1)) or 1
+        for start in range(0, table.num_rows, count):
+            part = table.slice(start, count)
             columns = [
                 encode_column(part.column(name), name) if name in part.schema.names else [None] * part.num_rows
                 for name in names
             ]
             self.execute_many(sql, zip(*columns, strict=True))
 
-    def _checked(self, source: str, target: str) -> str:
+    def _parameter(self, source: str, target: str, column: pa.ChunkedArray) -> str:
         """SQL for a parameter of one type as another. Text that is not JSON does not become JSON."""
-        if source == target == self.types.json:
+        if source == target == self.types.json and not is_checked_json(column):
             return "(SELECT value FROM (SELECT ? AS value) WHERE value IS NULL OR json_type(value) IS NOT NULL)"
         return self.types.cast_sql("?", source, target)
 

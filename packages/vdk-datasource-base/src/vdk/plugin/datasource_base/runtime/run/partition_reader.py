@@ -108,7 +108,10 @@ class PartitionReader:
                     if not keys:
                         self._run.report.count(rows_read=rows)
                     if buffer.full:
+                        large = buffer.size > plan.options.batch_bytes * 9 // 8
                         self._flush(attempt, buffer)
+                        if large:  # rows this large are in memory one at a time
+                            self._run.writer.wait_until_idle()
                     attempt.check()
                     if self._stop.is_set():
                         raise RunCancelled

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -90,6 +92,11 @@ class Writer:
             self._check_open()
             self._bytes += size
 
+    def wait_until_idle(self) -> None:
+        """Block until no bytes wait, or the writer is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not self._bytes)
+
     def release(self, size: int) -> None:
         """Give back bytes that were reserved, when their work is done or is not submitted after all."""
         with self._changed:
@@ -118,9 +125,8 @@ class Writer:
                 self._carry_out(items)
                 size = sum(item.size for item in items)
                 items.clear()  # rows are freed before others are converted
-                if size > self._max_bytes // 2:
-                    # Arrow's allocator keeps freed memory for a while, several times the size of the largest rows
-                    pa.default_memory_pool().release_unused()
+                if size > self._max_bytes * 9 // 16:  # rows larger than a batch, as a batch is half of what may wait
+                    _return_freed_memory()
                 self.release(size)
         finally:
             self._close()
@@ -175,3 +181,10 @@ class Writer:
                 lanes.add(one.lane)
         self._waiting = left
         return taken
+
+
+def _return_freed_memory() -> None:
+    """Allocators keep freed memory for a while: after large rows several times the size of one."""
+    pa.default_memory_pool().release_unused()
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:  # glibc's
+        trim(0)

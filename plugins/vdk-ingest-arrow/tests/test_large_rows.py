@@ -1,0 +1,84 @@
+"""Rows of 50 MiB: how much memory a run takes for one, on each target."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from lakes import Lake, any_target
+from processes import run
+
+ROW = 50 * 2**20
+MOST = 6
+"""Times the size of a row: itself, as Arrow has it, and what the target's library needs to write it."""
+
+RUN = """
+import os, sys, types
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vdk.plugin.datasource_base import DataSource, DataSourceConfig, DataSourcePayload, DataSourceStream, data_source
+from vdk.plugin.datasource_base.parts.registry import Registry
+from vdk.plugin.datasource_base.runtime import Environment, execute
+
+target, kind = sys.argv[1:3]
+
+
+def value(size: int) -> Any:
+    if kind == "binary":
+        return os.urandom(1024) * (size // 1024)
+    if kind == "text":
+        return os.urandom(512).hex() * (size // 1024)
+    return {f"k{number}": os.urandom(512).hex() for number in range(size // 1100)}
+
+
+class Config(DataSourceConfig):
+    size: int
+
+
+class Documents(DataSourceStream):
+    name = "documents"
+    incremental = True
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        for number in range(state.get("next", 0), 3):
+            yield DataSourcePayload({"id": number, "document": value(self._size)}, state={"next": number + 1})
+
+
+@data_source(name="documents", config=Config)
+class Source(DataSource[Config]):
+    def streams(self) -> list[DataSourceStream]:
+        return [Documents(self.config.size)]
+
+
+def land(name: str, size: int) -> int:
+    flow = {
+        "sources": {name: {"name": "documents", "config": {"size": size}}},
+        "destinations": {"lake": {"method": "arrow", "target": target}},
+        "flows": [{"from": name, "to": "lake", "write_mode": "append", "destination_table": name}],
+    }
+    registry = Registry()
+    registry.add("documents", "__main__:Source")
+    assert execute(flow, Environment(registry=registry)).streams[0].rows_landed == 3
+    # Not ru_maxrss, which begins with the size of the process that started this one.
+    peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    return int(peak.split()[1]) * 1024
+
+
+before = land("small", 2048)
+print(land("large", int(sys.argv[3])) - before)
+"""
+
+
+@any_target
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+@pytest.mark.parametrize("kind", ["text", "binary", "json"])
+def test_a_row_is_in_memory_six_times_at_most(lake: Lake, kind: str) -> None:
+    ended = run(RUN, lake.target(), kind, ROW)
+    assert ended.returncode == 0, ended.stderr
+    assert int(ended.stdout) < MOST * ROW
+    assert "write-ahead log" not in ended.stderr
