@@ -1,1 +1,1 @@
-""""""
+"""The checks of the suite, a module for each subject."""

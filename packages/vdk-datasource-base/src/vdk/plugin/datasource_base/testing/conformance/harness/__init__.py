@@ -1,1 +1,1 @@
-""""""
+"""What the checks use: runs of a source, its payloads, broken servers, and the resources of the process."""
