@@ -283,8 +283,8 @@ def _counters(counts: Counter[str]) -> dict[str, int]:
 class _LastDays:
     """Whether ``step_end = "inclusive"`` fits the API: one that excludes the day of ``end_param`` never returns it.
 
-    Records on the day before the last one in several windows, and on the last day in none, are the sign. Windows of
-    one day would all be empty; a partition of several may have no records at all, so these count for a single one.
+    The sign is records on the day before the last one in several windows, and on the last day in none. Windows of one
+    day are all empty then; they count only if the stream is one partition, since one of several may have no records.
     """
 
     def __init__(self, cursor: Cursor, *, is_only_partition: bool) -> None:

@@ -219,8 +219,8 @@ class TokenServer:
 class TokenFile:
     """One refresh token in one file, readable by its owner only, replaced at once or not at all.
 
-    The file records (as a hash) which configured token its own descends from: when the configuration has a new one,
-    the token in the file is ignored.
+    The file has a hash of the configured token that its own replaced: once a new token is configured, the one in the
+    file is ignored.
     """
 
     def __init__(self, path: Path | None, *, token_url: str, client_id: str, configured: str) -> None:
