@@ -15,8 +15,9 @@ from lakes import DuckDBLake, Lake, ParquetLake, PostgresqlLake, SqliteLake, any
 from landing import APPEND, KEY, REPLACE, UPSERT, opened, query, rows, unit
 from vdk.plugin.datasource_base import DataSource, DataSourceConfig, DataSourcePayload, DataSourceStream, data_source
 from vdk.plugin.datasource_base.contract import DestinationError, FlowFailedError
-from vdk.plugin.datasource_base.parts import Registry, TableSnapshot, TableSpec
+from vdk.plugin.datasource_base.parts import Destination, Registry, TableSnapshot, TableSpec
 from vdk.plugin.datasource_base.runtime import Environment, execute
+from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 pytestmark = pytest.mark.heavy
 
@@ -50,10 +51,9 @@ class PagesSource(DataSource[PagesConfig]):
 
 def run(lake: Lake, monkeypatch: pytest.MonkeyPatch, action: Callable[[], None], *, whole: bool = False) -> None:
     """Run a flow of one row a commit; the action comes after the second commit (or staging)."""
-    from vdk.plugin.ingest_arrow.destination import Destination
-
+    target_class = type(arrow_destination(lake.target(), folder=Path()))
     name = "stage" if whole else "commit"
-    real, calls = getattr(Destination, name), []
+    real, calls = getattr(target_class, name), []
 
     def acting(self: Destination, *args: Any) -> Any:
         result = real(self, *args)
@@ -62,7 +62,7 @@ def run(lake: Lake, monkeypatch: pytest.MonkeyPatch, action: Callable[[], None],
             action()
         return result
 
-    monkeypatch.setattr(Destination, name, acting)
+    monkeypatch.setattr(target_class, name, acting)
     registry = Registry()
     registry.add("pages", f"{__name__}:PagesSource")
     execute(
