@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from ...contract import ConfigurationError
 from ...parts import Destination, WriteMode
+from ...parts.columns import rejected_name
 from .plan import StreamPlan
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class Claims:
         self._streams: dict[tuple[str, str, str, str, str], str] = {}
         self._tables: dict[tuple[str, str], dict[Owner, tuple[WriteMode, bool]]] = {}
         self._spelled: dict[tuple[str, str], str] = {}
+        self._rejections: dict[tuple[str, str], Owner] = {}
         self._lock = threading.Lock()
         self._folds: dict[str, Callable[[str], str]] = {}
 
@@ -76,6 +78,22 @@ class Claims:
                 )  # fmt: skip
             owners[owner] = mode, plan.shared
 
+    def rejections(self, plan: StreamPlan, destination: str) -> None:
+        """Take the table of the rows that a stream rejects, where its flow rejects rows.
+
+        :raises SameTableError: where another stream lands its rows there, or rejects rows into this one's table.
+        """
+        aside = rejected_name(plan.table)
+        with self._lock:
+            owner = (plan.where, plan.source_id, plan.name)
+            if plan.options.on_bad_record == "reject":
+                self._rejections[self._key(destination, aside)] = owner
+                for other in self._tables.get(self._key(destination, aside), {}):
+                    raise _collision(plan.where, aside, other, owner)
+            other = self._rejections.get(self._key(destination, plan.table), owner)
+            if other != owner:
+                raise _collision(plan.where, plan.table, owner, other)
+
     def of_another(self, plan: StreamPlan, destination: str, table: str) -> bool:
         """Whether another stream has taken a table."""
         with self._lock:
@@ -83,6 +101,14 @@ class Claims:
                 one != (plan.where, plan.source_id, plan.name)
                 for one in self._tables.get(self._key(destination, table), {})
             )
+
+
+def _collision(where: str, table: str, lands: Owner, rejects: Owner) -> SameTableError:
+    return SameTableError(
+        f"{where}: stream {lands[2]!r} lands its rows in table {table!r}, which is the table of the rows that stream "
+        f"{rejects[2]!r} rejects. Give stream {lands[2]!r} another table, with a [[flows]] entry of its own:\n"
+        f'streams = ["{lands[2]}"]\ndestination_table = "{table}_rows"'
+    )
 
 
 def _check_shared(

@@ -93,6 +93,7 @@ class Planning:
         try:
             self._flow.claims.fold_as(destination)
             self._flow.claims.table(run.plan, destination.identity(), run.plan.table, run.plan.write_mode)
+            self._flow.claims.rejections(run.plan, destination.identity())
         except SameTableError as error:
             self._refused(run.report, error)
             return False

@@ -15,7 +15,7 @@ from ...contract import ConcurrentRunError, DataSourceError, DestinationError, S
 from ...parts import CommitUnit, Destination, RefusedRowsError, StateKey, StoredState, TableBatch, TableSpec, WriteMode
 from ..report.summary import StreamReport
 from ..retry import RETRYABLE_ERRORS
-from .batching import without_refused
+from .batching import UndeclaredKeys, without_refused
 from .commit_groups import FEWEST_STAGED, SHARED, PendingUnit, merged_batches
 from .counters import Tally, Tolerance
 from .ownership import Claims
@@ -59,6 +59,7 @@ class StreamRun:
         self.fed = False  # every partition was handed to a reader
         self._finished: list[CommitUnit] = []  # partitions that wait for the whole stream to succeed
         self._specs: dict[str, TableSpec] = {}
+        self.undeclared_keys = UndeclaredKeys()
         self.metadata_seen: set[str] = set()  # of the metadata columns, those that a payload had
         self._publication: Publication | None = None
         self._landed_anything = self._begun = False
