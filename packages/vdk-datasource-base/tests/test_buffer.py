@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vdk.plugin.datasource_base import DataSourceError, DataSourcePayload
+from vdk.plugin.datasource_base import BadRecordError, DataSourceError, DataSourcePayload, RejectedRows
 from vdk.plugin.datasource_base.runtime.options import Options
 from vdk.plugin.datasource_base.runtime.run.buffer import Buffer
 
@@ -57,3 +57,16 @@ def test_a_state_that_is_none_is_refused_with_nothing_taken_in() -> None:
         buffer.add(DataSourcePayload({"a": 2}, state={"n": object()}))  # type: ignore[dict-item]
     ((run,), state, _) = buffer.take_covered()
     assert (run.rows, state) == ([{"a": 1}], {"n": 1})
+
+
+def test_rejected_rows_count_like_others() -> None:
+    """Else a source that rejects all it reads would fill the memory."""
+    buffer = Buffer(Options(batch_bytes=100_000), stream="s")
+    rejected = [({"text": "x" * 1000}, BadRecordError("no good"))] * 10
+    count = 0
+    while not buffer.full and count < 100:
+        buffer.add(DataSourcePayload(RejectedRows(rejected)))
+        count += 1
+    assert count == 10
+    _, size = buffer.take_open()
+    assert 100_000 < size < 120_000

@@ -186,8 +186,30 @@ class TestRejected:
         """It is not taken for rows that the other stream has rejected."""
         streams = [Whole(name, lambda state: [payload({"n": 2})]) for name in ("t__rejected", "t")]
         for _ in range(2):
-            lab.run(*streams, on_bad_record="reject", write_mode="replace", max_parallel_partitions=1)
+            lab.run(*streams, write_mode="replace", max_parallel_partitions=1)
             assert lab.tables["t__rejected"] == [{"n": 2}]
+
+    @pytest.mark.parametrize("names", [("t__rejected", "t"), ("t", "t__rejected")])
+    def test_a_stream_that_lands_where_another_one_rejects_rows_is_refused(
+        self, lab: Lab, names: tuple[str, str]
+    ) -> None:
+        """Before a row is read: later, rejected rows would be among its own. The line to write is in the error."""
+        streams = [Whole(name, lambda state: [payload({"n": 2})]) for name in names]
+        with pytest.raises(FlowFailedError, match=r"^1 of 2 streams failed") as caught:
+            lab.run(*streams, on_bad_record="reject")
+        assert "stream 't__rejected' lands its rows in table 't__rejected'" in str(caught.value)
+        assert 'streams = ["t__rejected"]\ndestination_table = "t__rejected_rows"' in str(caught.value)
+        assert set(lab.tables) == {names[0]}
+
+    def test_the_keys_that_no_schema_declares_are_counted_for_each_table_of_a_run(self, lab: Lab) -> None:
+        """Each becomes a column, whichever batch brings it."""
+
+        def read(state: Any) -> Any:
+            for batch in range(30):
+                yield payload({f"key{batch}_{number}": 1 for number in range(100)}, state={"batch": batch})
+
+        with pytest.raises(FlowFailedError, match="there are 2,100 different keys"):
+            lab.run(Whole("t", read), write_mode="append", batch_rows=1)
 
     def test_rows_are_rejected_alike_wherever_they_are_found_unfit(self, lab: Lab) -> None:
         """By the source, by conversion, for want of a key, and behind a transform: the row, why, whence and when."""

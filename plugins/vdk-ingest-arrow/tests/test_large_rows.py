@@ -30,7 +30,8 @@ def value(size: int) -> Any:
         return os.urandom(1024) * (size // 1024)
     if kind == "text":
         return os.urandom(512).hex() * (size // 1024)
-    return {f"k{number}": os.urandom(512).hex() for number in range(size // 1100)}
+    texts = [os.urandom(512).hex() for _ in range(1000)]
+    return {f"k{number}": f"{number:6}{texts[number % 1000]}" for number in range(size // 1100)}
 
 
 class Config(DataSourceConfig):

@@ -76,11 +76,12 @@ def column_names(rows: Sequence[Mapping[str, Any]], declared: Collection[str] = 
     found = [name for name in names if name not in declared]
     for name in found:
         _check_name(name)
-    _check_number(len(found))
+    check_column_count(len(found))
     return found
 
 
-def _check_number(count: int) -> None:
+def check_column_count(count: int) -> None:
+    """Raises ``UnencodableValueError`` for more columns than ``MAX_COLUMNS``."""
     if count > MAX_COLUMNS:
         raise UnencodableValueError(
             f"there are {count:,} different keys, and each would become a column of the table, which has at most "
@@ -217,7 +218,7 @@ def encodable(
 def _unwritable(row: Mapping[str, Any], declared: Collection[str]) -> tuple[str | None, str] | None:
     """The first column with such a value, and the reason."""
     try:
-        _check_number(sum(name not in declared for name in row) if len(row) > MAX_COLUMNS else 0)
+        check_column_count(sum(name not in declared for name in row) if len(row) > MAX_COLUMNS else 0)
     except UnencodableValueError as error:
         return None, error.reason
     for name, value in row.items():

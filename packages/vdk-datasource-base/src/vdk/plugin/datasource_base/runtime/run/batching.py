@@ -7,7 +7,8 @@ slice costs more than what it does for a thousand rows.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from ...parts.convert import Converted, convert_batch, convert_rows
 from ...parts.deduplicate import Operations, in_turns, joined, last_operations, last_per_key, without_key
 from ...parts.destination import BatchKind
 from ...parts.framework_columns import TIMESTAMP, add_columns, check_names, rejected_spec, rejected_table
+from ...parts.infer import check_column_count
 from ...parts.rows import rows_of
 from ...parts.transform import Data
 from .buffer import Run
@@ -34,6 +36,25 @@ class RejectedBatch(TableBatch):
 Rejected = list[tuple[Mapping[str, Any], BadRecordError]]
 Pieces = list[tuple[int, Data]]
 """Rows or batches, each with a number that tells their order in the section."""
+
+
+class UndeclaredKeys:
+    """The keys that no schema declares, which the rows of a run have brought to each table: each becomes a column.
+
+    Batches of several partitions are built at once.
+    """
+
+    def __init__(self) -> None:
+        self._keys: dict[str, set[str]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, table: str, keys: Collection[str]) -> None:
+        """Raises ``BadRecordError`` where the table gets more of them than rows can bring."""
+        with self._lock:
+            known = self._keys.setdefault(table, set())
+            if not known.issuperset(keys):
+                known.update(keys)
+                check_column_count(len(known))
 
 
 @dataclass(slots=True)
@@ -70,10 +91,12 @@ def _most_pieces(run: Run) -> int:
     return len(run.batches) + 1
 
 
-def build_batches(plan: StreamPlan, runs: Sequence[Run], mode: WriteMode) -> list[TableBatch]:
+def build_batches(
+    plan: StreamPlan, runs: Sequence[Run], mode: WriteMode, keys: UndeclaredKeys | None = None
+) -> list[TableBatch]:
     """The runs as batches. Those of one table are in its order, and reduced to the last operation per key.
 
-    :param mode: the stream's write mode.
+    :param mode: the stream's write mode. :param keys: those of earlier batches of the run.
     :raises BadRecordError: for a row that does not fit, unless the flow rejects such rows.
     """
     sections: list[_Section] = []
@@ -87,15 +110,16 @@ def build_batches(plan: StreamPlan, runs: Sequence[Run], mode: WriteMode) -> lis
             section = last[spec.name] = _Section(spec, sweep=run.kind == "keys")
             sections.append(section)
         section.runs.append(run)
-    return [batch for section in sections for batch in _batches(plan, section)]
+    keys = keys or UndeclaredKeys()
+    return [batch for section in sections for batch in _batches(plan, section, keys)]
 
 
-def _batches(plan: StreamPlan, section: _Section) -> list[TableBatch]:
+def _batches(plan: StreamPlan, section: _Section, keys: UndeclaredKeys) -> list[TableBatch]:
     spec = section.spec
     if section.sweep:
         return [TableBatch(spec, "keys", _all_keys(plan, section))]
     rejected: Rejected = []
-    parts = [*_rows(plan, section, rejected), *_deletes(plan, section, rejected)]
+    parts = [*_rows(plan, section, rejected, keys), *_deletes(plan, section, rejected)]
     facts = {**plan.run_metadata, "synced_at": dt.datetime.now(dt.UTC)}
     metadata = [run.metadata for run in section.runs for _ in range(_most_pieces(run))]
     batches = []
@@ -132,9 +156,10 @@ def _reduced(part: Operations, spec: TableSpec) -> Operations:
     return part if last is None else part.take(last)
 
 
-def _rows(plan: StreamPlan, section: _Section, rejected: Rejected) -> list[Operations]:
+def _rows(plan: StreamPlan, section: _Section, rejected: Rejected, keys: UndeclaredKeys) -> list[Operations]:
     """The section's rows: one part for each shape of them."""
     pieces: dict[str | None, Pieces] = {}
+    with_rows = {run.table for run in section.runs if run.rows}  # Arrow tables bring as many columns as they have
     for turn, run in section.turns("rows"):
         rejected.extend(run.rejected)
         pieces.setdefault(run.table, []).extend(enumerate(_transformed(plan, run), turn))
@@ -144,8 +169,14 @@ def _rows(plan: StreamPlan, section: _Section, rejected: Rejected) -> list[Opera
     for table, given in pieces.items():
         for one in _converted(given, schemas[table], rejected, stream=plan.name, loose=loose):
             check_names(one.data, stream=plan.name)
+            if table in with_rows:
+                keys.add(section.spec.name, set(one.data.schema.names) - _declared_names(schemas[table]))
             parts.append(_keyed(one, section.spec, rejected, stream=plan.name))
     return parts
+
+
+def _declared_names(schema: StreamSchema | None) -> set[str]:
+    return set(schema.fields.names) if schema is not None else set()
 
 
 def _keyed(part: Operations, spec: TableSpec, rejected: Rejected, *, stream: str) -> Operations:

@@ -265,4 +265,5 @@ class Buffer:
 
 
 def _size(run: Run) -> int:
-    return sum(int(batch.nbytes) for batch in run.batches) + rows_size(run.rows)
+    rejected = rows_size([row for row, _ in run.rejected]) if run.rejected else 0
+    return sum(int(batch.nbytes) for batch in run.batches) + rows_size(run.rows) + rejected

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from ...contract import ConfigurationError
 from ...parts import Destination, WriteMode
+from ...parts.framework_columns import rejected_name
 from .plan import StreamPlan
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class TableOwners:
         self._states: dict[tuple[str, str, str, str, str], str] = {}
         self._tables: dict[tuple[str, str], dict[Owner, tuple[WriteMode, bool]]] = {}
         self._spellings: dict[tuple[str, str], str] = {}
+        self._rejections: dict[tuple[str, str], Owner] = {}
         self._folds: dict[str, Callable[[str], str]] = {}
         self._lock = threading.Lock()
 
@@ -76,6 +78,22 @@ class TableOwners:
                 )  # fmt: skip
             owners[owner] = mode, plan.shared_table
 
+    def claim_rejected(self, plan: StreamPlan, destination: str) -> None:
+        """Claim the table of the rows that a stream rejects, if its flow rejects rows.
+
+        :raises SameTableError: if another stream lands its rows there, or rejects rows into this one's table.
+        """
+        rejected = rejected_name(plan.table)
+        owner = (plan.location, plan.source_id, plan.name)
+        with self._lock:
+            if plan.options.on_bad_record == "reject":
+                self._rejections[self._key(destination, rejected)] = owner
+                for other in self._tables.get(self._key(destination, rejected), {}):
+                    raise _collision(plan.location, rejected, other, owner)
+            other = self._rejections.get(self._key(destination, plan.table), owner)
+            if other != owner:
+                raise _collision(plan.location, plan.table, owner, other)
+
     def owned_by_other(self, plan: StreamPlan, destination: str, table: str) -> bool:
         """Whether another stream has claimed a table."""
         with self._lock:
@@ -94,6 +112,14 @@ def _check_needs(plan: StreamPlan, table: str, other: Owner) -> None:
             f"{plan.location}: streams {other[2]!r} and {plan.name!r} share table {table!r}, and rows of the one can "
             f"replace rows of the other; {plan.stream.sharing_needs}"
         )
+
+
+def _collision(location: str, table: str, lands: Owner, rejects: Owner) -> SameTableError:
+    return SameTableError(
+        f"{location}: stream {lands[2]!r} lands its rows in table {table!r}, the table of the rows that stream "
+        f"{rejects[2]!r} rejects. Give stream {lands[2]!r} another table, with a [[flows]] entry of its own:\n"
+        f'streams = ["{lands[2]}"]\ndestination_table = "{table}_rows"'
+    )
 
 
 def _check_shared(

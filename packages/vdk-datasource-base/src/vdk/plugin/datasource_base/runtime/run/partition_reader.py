@@ -201,7 +201,7 @@ class PartitionReader:
         """The batches, and how many rows were read for them. The list is emptied: the rows, of which the batches are
         a copy, are freed before the destination works."""
         read = sum(run.count for run in runs if run.kind == "rows")
-        batches = build_batches(self._run.plan, runs, self._run.mode)
+        batches = build_batches(self._run.plan, runs, self._run.mode, self._run.undeclared_keys)
         runs.clear()
         return batches, read
 

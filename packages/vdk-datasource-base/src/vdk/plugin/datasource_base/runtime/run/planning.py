@@ -167,6 +167,7 @@ class Planning:
         try:
             owners.add_destination(self._destination)
             owners.claim_table(plan, self._destination.identity(), plan.table, plan.write_mode)
+            owners.claim_rejected(plan, self._destination.identity())
         except SameTableError as error:
             self._fail(run.report, error)
             return False

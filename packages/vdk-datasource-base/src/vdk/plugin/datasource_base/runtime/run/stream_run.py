@@ -15,7 +15,7 @@ from ...contract import ConcurrentRunError, DataSourceError, DestinationError, S
 from ...parts import CommitUnit, Destination, RefusedRowsError, StateKey, StoredState, TableBatch, TableSpec, WriteMode
 from ..report.summary import StreamReport
 from ..retry import RETRYABLE_ERRORS
-from .batching import without_refused
+from .batching import UndeclaredKeys, without_refused
 from .commit_groups import FEWEST_STAGED, SHARED, PendingUnit, merged_batches
 from .counters import RejectLimit, RowCounters
 from .flow import Flow
@@ -54,6 +54,7 @@ class StreamRun:
         self.all_partitions_started = False
         self._finished: list[CommitUnit] = []  # partitions that are read, and wait for the whole stream
         self._specs: dict[str, TableSpec] = {}
+        self.undeclared_keys = UndeclaredKeys()
         self.metadata_seen: set[str] = set()  # the metadata columns that a payload has filled
         self._publication: Publication | None = None
         self._committed_once = self._begun = self._warned_of_metadata = False
