@@ -17,6 +17,8 @@ from vdk.plugin.datasource_base import ConfigurationError
 from vdk.plugin.source_kafka.decoding import json_fields
 from vdk.plugin.source_kafka.decoding.json_fields import JsonDecoder, WholeJsonDecoder
 
+pytestmark = pytest.mark.heavy
+
 NUMBERS = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
 SCALARS = st.none() | st.booleans() | NUMBERS | st.text(st.characters(codec="utf-8"), max_size=5)
 VALUES = SCALARS | st.lists(SCALARS, max_size=2) | st.dictionaries(st.sampled_from("xy"), SCALARS, max_size=2)
