@@ -9,6 +9,7 @@ from pathlib import Path
 import big
 import commits
 import growth
+import kafka
 import payloads
 import redaction
 import rest
@@ -27,6 +28,7 @@ JOBS: dict[str, Job] = {
     "redaction": redaction.measure,
     "commits": commits.measure,
     "rest": rest.measure,
+    "kafka": kafka.measure,
     "startup": startup.measure,
 }
 

@@ -6,9 +6,11 @@ import itertools
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -208,15 +210,28 @@ def without_facts(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if not name.startswith("_kafka_")} for row in rows]
 
 
-def flow_of(broker: Broker, topic: str, folder: Path, **config: Any) -> dict[str, Any]:
+TARGETS = {
+    "duckdb": "duckdb:///{folder}/lake.duckdb",
+    "sqlite": "sqlite:///{folder}/lake.sqlite",
+    "parquet": "parquet:///{folder}/lake",
+}
+
+
+def flow_of(broker: Broker, topic: str, folder: Path, *, target: str = "duckdb", **config: Any) -> dict[str, Any]:
     given = {"bootstrap_servers": broker.address, "topics": [topic], "timeout": "10s", **config}
     return {
         "sources": {"kafka": {"name": "kafka", "config": given}},
-        "destinations": {"lake": {"method": "arrow", "target": f"duckdb:///{folder}/lake.duckdb"}},
+        "destinations": {"lake": {"method": "arrow", "target": TARGETS[target].format(folder=folder)}},
         "flows": [{"from": "kafka", "to": "lake", "batch_rows": 500, "write_mode": "append"}],
     }
 
 
-def landed(topic: str, folder: Path) -> list[int]:
-    with duckdb.connect(str(folder / "lake.duckdb")) as lake:
-        return [number for (number,) in lake.execute(f'SELECT id FROM "{topic}" ORDER BY id').fetchall()]
+def landed(topic: str, folder: Path, target: str = "duckdb") -> list[int]:
+    """The ids that are in the target, in order."""
+    if target == "sqlite":
+        with closing(sqlite3.connect(folder / "lake.sqlite")) as database:
+            return [number for (number,) in database.execute(f'SELECT id FROM "{topic}" ORDER BY id')]
+    database = "" if target == "parquet" else str(folder / "lake.duckdb")
+    table = f"read_parquet('{folder}/lake/{topic}/*.parquet')" if target == "parquet" else f'"{topic}"'
+    with duckdb.connect(database) as lake:
+        return [number for (number,) in lake.execute(f"SELECT id FROM {table} ORDER BY id").fetchall()]

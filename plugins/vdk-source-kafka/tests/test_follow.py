@@ -23,6 +23,8 @@ from support import KILLS, Broker, flow_of, landed
 from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.datasource_base.testing.faults import injected, run_with_random_kills
 
+pytestmark = pytest.mark.heavy
+
 
 def following(broker: Broker, topic: str, folder: Path, config: dict[str, Any] | None = None, **entry: Any) -> Any:
     flow = flow_of(broker, topic, folder, **(config or {}))

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from support import KILLS, Broker, MakeSource, flow_of, landed, offsets, partition_of, read_topic
+from support import KILLS, TARGETS, Broker, MakeSource, flow_of, landed, offsets, partition_of, read_topic
 from vdk.plugin.datasource_base import ConnectionFailedError, StateError, run_flows
 from vdk.plugin.datasource_base.testing.faults import run_with_random_kills
+
+pytestmark = pytest.mark.heavy
 
 pytestmark = pytest.mark.heavy
 
@@ -129,8 +131,9 @@ def test_a_broker_that_restarts_in_mid_run_is_read_on(
     assert landed(topic, tmp_path) == list(range(5_000))
 
 
+@pytest.mark.parametrize("target", TARGETS)
 def test_kill_9_loses_no_message_and_doubles_none(
-    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
     """At random instants, by appending, while messages come between the runs."""
     monkeypatch.chdir(tmp_path)
@@ -144,7 +147,7 @@ def test_kill_9_loses_no_message_and_doubles_none(
             broker.send(topic, *({"id": number} for number in itertools.islice(numbers, 3_000)), partition=partition)
         sent += 9_000
 
-    flow = flow_of(broker, topic, tmp_path)
+    flow = flow_of(broker, topic, tmp_path, target=target)
     more(0)
     begin = time.monotonic()
     run_flows(None, flow)
@@ -152,4 +155,4 @@ def test_kill_9_loses_no_message_and_doubles_none(
         run_flows, None, flow, kills=KILLS, within=time.monotonic() - begin, since="read", between=more
     )
     run_flows(None, flow)
-    assert landed(topic, tmp_path) == list(range(sent))
+    assert landed(topic, tmp_path, target) == list(range(sent))

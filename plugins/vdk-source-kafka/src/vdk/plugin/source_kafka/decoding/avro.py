@@ -6,7 +6,10 @@ https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-d
 from __future__ import annotations
 
 import base64
+import itertools
 import math
+import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from typing import Any
@@ -18,9 +21,12 @@ from vdk.plugin.datasource_base import ConfigurationError
 from vdk.plugin.datasource_base.contract import JSON_TYPE
 
 from ..config import Format
+from .avro_blocks import AvroBlocks, plain_fields
 from .base import Decoded, build_column
 from .registry import Schema, Schemas, import_fastavro, named_types
 
+MISSES = 3
+"""Chunks with bad messages after which the rest is decoded one by one: polars prints each to standard error."""
 HEADER_BYTES = 5
 """A zero and the schema's id, big-endian."""
 _PRIMITIVES: dict[str, pa.DataType] = {
@@ -45,6 +51,7 @@ _LOGICAL: dict[tuple[str, str], pa.DataType] = {
     ("long", "local-timestamp-micros"): pa.timestamp("us"),
     ("string", "uuid"): pa.string(),
 }
+_ADDRESS = re.compile(r"<_io\.BytesIO object at 0x[0-9a-f]+>")
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -64,6 +71,7 @@ class AvroDecoder:
     ) -> None:
         self._schemas, self._part, self._subject, self._name, self._whole = schemas, part, subject, name, whole
         self._read = import_fastavro().schemaless_reader
+        self._misses = 0
         self._use(schemas.reader(part, subject))
 
     def _use(self, reader: Schema) -> None:
@@ -74,6 +82,8 @@ class AvroDecoder:
             self._fields = {self._name(one["name"]): one["name"] for one in reader.parsed["fields"]}
         else:
             self._types, self._fields = {self._name(None): _arrow(reader.parsed, named)}, {}
+        plain = plain_fields(reader.parsed, list(self._types.values())) if self._fields else None
+        self._blocks = AvroBlocks(plain, self._fields, self._types) if plain is not None else None
         for name in self._fields.values():
             if name.startswith("_kafka_"):
                 raise ConfigurationError(f"subject {self._subject!r}: the field {name!r} begins with '_kafka_'")
@@ -83,6 +93,9 @@ class AvroDecoder:
 
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
         self._follow_registry(values)
+        together = self._together(values)
+        if together is not None:
+            return Decoded(together)
         errors: dict[int, str] = {}
         ids: dict[int, int] = {}
         rows: list[Any] = []
@@ -91,11 +104,31 @@ class AvroDecoder:
                 rows.append(None if value is None else self._one(value))
             except Exception as error:  # fastavro raises what its readers come across: EOFError, IndexError, ...
                 rows.append(None)
-                errors[index] = str(error) if isinstance(error, _BadBytes) else f"not valid Avro: {error!r}"[:500]
+                errors[index] = str(error) if isinstance(error, _BadBytes) else _reason(error)
                 if (schema_id := _schema_id(value)) is not None and self._schemas.has_registry:
                     ids[index] = schema_id
         columns = {name: self._column(name, rows, errors) for name in self._types}
         return Decoded(columns, errors, ids)
+
+    def _together(self, values: Sequence[bytes | None]) -> dict[str, pa.Array] | None:
+        """The columns of messages that all have the reader's schema, a plain one; None: decode them one by one."""
+        if self._blocks is None or self._misses >= MISSES:
+            return None
+        bodies = [value for value in values if value is not None]
+        if self._schemas.has_registry:
+            if self._reader.id is None:
+                return None  # the file's schema is not the one that they were written with
+            header = b"\x00" + self._reader.id.to_bytes(4, "big")
+            if not all(map(operator.methodcaller("startswith", header), bodies)):
+                return None
+            bodies = [body[HEADER_BYTES:] for body in bodies]
+        columns = self._blocks.decode(bodies) if bodies else None
+        self._misses += bool(bodies) and columns is None
+        if columns is None or len(bodies) == len(values):
+            return columns
+        numbers = itertools.count()
+        places = pa.array([None if value is None else next(numbers) for value in values], pa.int64())
+        return {name: column.take(places) for name, column in columns.items()}
 
     def _follow_registry(self, values: Sequence[bytes | None]) -> None:
         """Take a newer schema of the subject when a message was written with one, so that no new field is left out."""
@@ -144,6 +177,11 @@ class AvroDecoder:
                 value if value is None else str(value) for value in values
             ]  # UUIDs, and decimals too long for Arrow
         return build_column(name, values, type_, errors)
+
+
+def _reason(error: Exception) -> str:
+    """What fastavro says, without the address of its stream, which is another one in each run."""
+    return f"not valid Avro: {_ADDRESS.sub('the message', repr(error))}"[:500]
 
 
 def _schema_id(value: bytes | None) -> int | None:

@@ -1,0 +1,46 @@
+"""Reading a Kafka topic, against a bare loop over confluent-kafka that decodes each message to a dict."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from bench import Bench
+from measure import Measured, MeasuringError, Run
+from report import Comparison, Target
+
+MESSAGES = 300_000
+LIMIT, LOOP, LOG, AVRO, TABLE, FLOW = (
+    "consume, and drop",
+    "bare loop: consume, msgspec to dicts",
+    "log of JSON, to Arrow",
+    "log of Avro, to Arrow",
+    "table, a fifth of it deletes",
+    "a flow: log of JSON into DuckDB",
+)
+
+
+def measure(bench: Bench) -> list[Comparison]:
+    """All contenders take turns in one process: a broker and a page cache that are warm are warm for all of them."""
+    python = bench.environments.ours("kafka", "noida-db==0.2.3", "fastavro", "polars") / "python"
+    script, space = Path(__file__).with_name("kafka_read.py"), bench.space("kafka")
+    command = [str(python), str(script), str(space), str(MESSAGES), str(bench.runs)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise MeasuringError(f"{command} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    taken: dict[str, list[Run]] = {}
+    for line in done.stdout.splitlines():
+        name, wall, cpu = json.loads(line)
+        taken.setdefault(name, []).append(Run(wall, cpu, 0))
+    measured = {name: Measured(name, runs, MESSAGES) for name, runs in taken.items()}
+    loop, log = measured[LOOP], measured[LOG]
+    targets = [
+        Target("messages a second of processor time, log of JSON / bare loop", loop.cpu / log.cpu, 0.6, least=True),
+        Target("the same, flow into DuckDB / bare loop", loop.cpu / measured[FLOW].cpu, 0.6, least=True),
+        Target("messages a second, flow into DuckDB / bare loop", loop.wall / measured[FLOW].wall, 0.6, least=True),
+        Target("the same, Avro / JSON", log.cpu / measured[AVRO].cpu, 1.0, least=True),
+        Target("messages a second, table", MESSAGES / measured[TABLE].wall, 100_000, least=True),
+    ]
+    title = f"A Kafka topic, {MESSAGES:,} messages of 200 bytes, one partition"
+    return [Comparison(title, list(measured.values()), LOOP, targets)]
