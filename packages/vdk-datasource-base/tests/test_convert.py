@@ -458,7 +458,7 @@ class TestKeys:
             ("a", {"a": None, "b": "y"}),
             ("b", {"a": 3, "b": None}),
         ]
-        with pytest.raises(BadRecordError, match="column is missing"):
+        with pytest.raises(BadRecordError, match="the column of the primary key is missing"):
             without_key(table, ["c"], stream="s")
 
     @settings(max_examples=100, deadline=None)

@@ -175,7 +175,7 @@ class TestCommands:
         result = Vdk(Broken())("datasource", "config", "other")
         assert result.exit_code == 1
         assert "unknown source 'other'" in result.stderr
-        assert "could not register what it has: ImportError: no module named client" in result.stderr
+        assert "could not register its sources and destinations: ImportError: no module named client" in result.stderr
 
     def test_config_tells_the_options_of_a_source(self) -> None:
         """Names, types, defaults and meanings."""
