@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vdk.api.plugin.hook_markers import hookspec
 
-from ..parts.registry import Entries
+if TYPE_CHECKING:
+    from ..parts.registry import Entries
 
 log = logging.getLogger(__name__)
-E = TypeVar("E", bound=Entries)
+E = TypeVar("E", bound="Entries")
 
 
 def with_plugins(entries: E, plugin_registry: Any) -> E:
