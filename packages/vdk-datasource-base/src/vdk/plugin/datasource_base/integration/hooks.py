@@ -10,7 +10,7 @@ from vdk.api.plugin.hook_markers import hookspec
 from ..parts.entries import Entries
 
 log = logging.getLogger(__name__)
-E = TypeVar("E", bound=Entries)
+E = TypeVar("E", bound="Entries")
 
 
 def with_plugins(entries: E, plugin_registry: Any) -> E:

@@ -59,6 +59,6 @@ class PropertiesStore:
             content = json.loads(text)
         except (TypeError, ValueError) as error:
             raise StateError(
-                f"the job's property {PROPERTY!r} is not valid JSON ({error}); remove it to read from the beginning"
+                f"the job's property {PROPERTY!r} is damaged ({error}); remove it to read from the beginning"
             ) from None
         return check_records(content, f"the job's property {PROPERTY!r}")
