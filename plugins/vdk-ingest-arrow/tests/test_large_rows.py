@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
 from lakes import Lake, any_target
+from landing import APPEND, opened, query, rows, unit
 from processes import run
 
 ROW = 50 * 2**20
@@ -83,3 +87,30 @@ def test_a_row_is_in_memory_six_times_at_most(lake: Lake, kind: str) -> None:
     assert ended.returncode == 0, ended.stderr
     assert int(ended.stdout) < MOST * ROW
     assert "write-ahead log" not in ended.stderr
+
+
+@pytest.mark.parametrize(("size", "limit", "warnings"), [(10, 16, True), (100, 32, False)])
+def test_duckdb_gets_the_memory_that_its_checkpoints_take(
+    tmp_path: Path,
+    size: int,
+    limit: int,
+    warnings: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It pins up to 2,048 rows at once, those of earlier commits among them, and a checkpoint that fails invalidates
+    the database. For large rows the limit is raised before; for others the file is opened again."""
+    monkeypatch.setattr("vdk.plugin.ingest_arrow.duckdb.connection.FIRST_LIMIT", limit)
+    path = tmp_path / "lake.duckdb"
+    destination = opened(path)
+    count = 6400 // size
+    version = 0
+    with caplog.at_level(logging.WARNING):
+        for number in range(10):
+            texts = [os.urandom(size * 512).hex() for _ in range(count // 4)]
+            data = rows(APPEND, {"id": [number] * len(texts), "text": texts})
+            version = destination.commit(unit(data, state={"n": number}, version=version))
+        destination.close()
+    assert query(path, "SELECT count(*) FROM orders") == [(10 * (count // 4),)]
+    assert [state for _, _, state in query(path, "SELECT 1, 2, state FROM _vdk_datasource_state")] == ['{"n": 9}']
+    assert warnings or not caplog.records
