@@ -312,7 +312,7 @@ def test_a_limit_of_following_needs_follow(lab: Lab, option: str) -> None:
     """Else it would do nothing, in silence."""
     lab.script(Whole("t", counting(3)))
     with pytest.raises(ConfigurationError, match=rf'{option}: the flow does not follow; add follow = "5s"'):
-        lab.run(**{option: "5s"})
+        execute(lab.flow(**{option: "5s"}), lab.environment())
 
 
 def test_the_environment_makes_every_flow_follow(lab: Lab) -> None:

@@ -231,7 +231,7 @@ def landed(topic: str, folder: Path, target: str = "duckdb") -> list[int]:
     if target == "sqlite":
         with closing(sqlite3.connect(folder / "lake.sqlite")) as database:
             return [number for (number,) in database.execute(f'SELECT id FROM "{topic}" ORDER BY id')]
-    database = "" if target == "parquet" else str(folder / "lake.duckdb")
+    file = "" if target == "parquet" else str(folder / "lake.duckdb")
     table = f"read_parquet('{folder}/lake/{topic}/*.parquet')" if target == "parquet" else f'"{topic}"'
-    with duckdb.connect(database) as lake:
+    with duckdb.connect(file) as lake:
         return [number for (number,) in lake.execute(f"SELECT id FROM {table} ORDER BY id").fetchall()]
