@@ -249,14 +249,14 @@ class PartitionReader:
         attempt.pending.append(self._run.writer.submit(work, size, owner=self._run, lane=self._partition.id, unit=unit))
 
     def _wait(self, attempt: _Attempt) -> None:
-        for one in attempt.pending:
-            one.result()
+        for future in attempt.pending:
+            future.result()
         attempt.check()
 
     def _settle(self, attempt: _Attempt) -> None:
         """Wait until nothing of an attempt is under way any more."""
-        for one in attempt.pending:
-            one.exception()
+        for future in attempt.pending:
+            future.exception()
 
 
 def _take_all(buffer: Buffer) -> tuple[list[Run], State | None]:

@@ -108,7 +108,7 @@ class Writer:
             raise RuntimeError("the writer is closed")
 
     def call(self, work: Work[T]) -> T:
-        """Carry work out behind everything that waits, and return what it returns."""
+        """Carry work out after everything that waits, and return what it returns."""
         return self.submit(work).result()
 
     def close(self, timeout: float | None = None) -> bool:
@@ -141,11 +141,11 @@ class Writer:
             errors = first.owner.land_together(self.destination, units)
         except BaseException as error:  # the submitting thread decides what it means
             errors = [error] * len(items)
-        for one, failed in zip(items, errors, strict=True):
-            if failed is None:
-                one.future.set_result(None)
+        for item, failure in zip(items, errors, strict=True):
+            if failure is None:
+                item.future.set_result(None)
             else:
-                one.future.set_exception(failed)
+                item.future.set_exception(failure)
 
     def _close(self) -> None:
         try:
