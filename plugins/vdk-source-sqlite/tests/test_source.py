@@ -128,7 +128,7 @@ def test_identity_is_the_path_with_links_resolved(database: Path, tmp_path: Path
 
 
 def test_streams_come_without_an_explicit_connect(database: Path) -> None:
-    source = SqliteSource(decode_config({"database": str(database)}, SqliteConfig, where="config"))
+    source = SqliteSource(decode_config({"database": str(database)}, SqliteConfig, location="config"))
     assert [stream.name for stream in source.streams()] == ["plain", "t"]
     source.check()
     source.disconnect()
@@ -184,7 +184,7 @@ def test_options_that_name_what_is_not_there(database: Path, config: dict[str, A
 def test_options_that_do_not_exist(config: dict[str, Any], message: str) -> None:
     """Found before anything connects."""
     with pytest.raises(ConfigurationError, match=message):
-        decode_config(config, SqliteConfig, where="flow.toml: sources.shop.config")
+        decode_config(config, SqliteConfig, location="flow.toml: sources.shop.config")
 
 
 class TestOptions:
