@@ -258,7 +258,9 @@ class TestCursorFormat:
 
     def test_a_duration_for_a_cursor_of_plain_numbers_is_refused(self, tmp_path: Path) -> None:
         path = self.table(tmp_path / "t.db", 1, 2)
-        with pytest.raises(ConfigurationError, match=r"tables\.t\.lookback: the cursor is of type 'number', which has no duration"):
+        with pytest.raises(
+            ConfigurationError, match=r"tables\.t\.lookback: the cursor is of type 'number', which has no duration"
+        ):
             run(stream_of(path, options={"lookback": "5m"}))
         assert run(stream_of(path, lookback="5m")).column("id") == [1, 2]
 

@@ -32,6 +32,14 @@ class Backend(Connector, ExpressionBuilder, Protocol):
     def check_keys(self, session: SqlSession, query: TableQuery, kinds: Mapping[str, Kind]) -> None:
         """Raises ``BadRecordError`` for primary keys that differ in the database and are equal once they land."""
 
+    def safe_upper(self, session: SqlSession, query: TableQuery, high: Any) -> Any:
+        """The highest cursor up to which no further row will be committed; None if the database cannot know.
+
+        :param high: the high watermark of the last pass.
+
+        Called outside a transaction; the snapshot that is read begins afterwards.
+        """
+
     def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
         """Format, maximum and NULLs of the query's cursor, in the session's snapshot.
 

@@ -60,10 +60,15 @@ class BulkPage:
 
 @dataclass(frozen=True, slots=True)
 class RowPage:
-    """Some rows, and where to continue after them; None: not here, rows with this cursor are left."""
+    """Some rows.
+
+    :param resume: where to continue after them; None: not here, rows with this cursor are left.
+    :param has_cursor: False: no row has a cursor that can be compared.
+    """
 
     rows: list[Row]
     resume: ResumePoint | None
+    has_cursor: bool = True
 
 
 class PageSizer:
@@ -120,7 +125,7 @@ class PageReader:
     def nulls(self, start: ResumePoint | None) -> Iterator[RowPage | BulkPage]:
         """Rows without a cursor."""
         query = self._query
-        is_null: list[Condition] = [query.cursor.is_(None)]
+        is_null: list[Condition] = [query.lacks_cursor]
         if query.key is not None and query.index_level != "cursor":
             return self._key_pages("nulls", is_null, start)
         if start is not None and start.key is not None and query.key is not None:
@@ -210,7 +215,7 @@ class PageReader:
                 rows = self._fetch(after_key, limit, self._values(None, key))
             if rows:
                 key = self._key(rows[-1])
-                yield RowPage(rows, ResumePoint(order, None, key, self._upper))
+                yield RowPage(rows, ResumePoint(order, None, key, self._upper), order != "nulls")
             if len(rows) < limit:
                 return
             if order == "key":
@@ -232,7 +237,8 @@ class PageReader:
         query = self._query
         self._session.begin()
         for rows in self._session.stream(query.rows(*conditions).order_by(*query.keys), self._page_sizer):
-            yield RowPage(rows, ResumePoint("nulls", None, self._key(rows[-1]), self._upper) if query.keys else None)
+            resume = ResumePoint("nulls", None, self._key(rows[-1]), self._upper) if query.keys else None
+            yield RowPage(rows, resume, has_cursor=False)
 
     def _fetch(self, statement: Statement, limit: int, values: Mapping[str, Any] | None = None) -> list[Row]:
         """A page in a transaction of its own, or the one that is held."""

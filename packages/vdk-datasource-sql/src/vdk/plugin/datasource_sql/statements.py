@@ -33,11 +33,17 @@ class ExpressionBuilder(Protocol):
     def exact(self, column: Expression) -> Expression:
         """``column`` so that values are equal only if all their bytes are."""
 
-    def cursor_expression(self, column: Expression, cursor_format: str) -> Expression:
+    def selected(self, column: Expression, declared: str) -> Expression:
+        """``column`` as it is read."""
+
+    def cursor_expression(self, column: Expression, declared: str, cursor_format: str) -> Expression:
         """The cursor as the database orders it by its bytes or number. ``column`` itself where an index may serve.
 
         :raises ConfigurationError: for a ``cursor_format`` that is not known.
         """
+
+    def has_cursor(self, cursor: Expression, declared: str) -> Expression:
+        """The condition for a cursor that can be compared: it is neither NULL nor an infinity. Never NULL itself."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,16 @@ class TableQuery:
             schema=None if plan.table.schema is None else quoted_name(plan.table.schema, True),
         )
 
+    @property
+    def _cursor_type(self) -> str:
+        return self.plan.table.columns[self.plan.cursor[0]]
+
     def column(self, name: str) -> Expression:
         return self._table.c[name]
+
+    def read_column(self, name: str) -> Expression:
+        """A column as it is read."""
+        return self._builder.selected(self.column(name), self.plan.table.columns[name])
 
     def bound(self, value: Any) -> Expression:
         """A value as it is compared with a column."""
@@ -90,7 +104,15 @@ class TableQuery:
     @cached_property
     def cursor(self) -> Expression:
         """The cursor as it is compared."""
-        return self._builder.cursor_expression(self.stored_cursor, self.plan.cursor_format)
+        return self._builder.cursor_expression(self.stored_cursor, self._cursor_type, self.plan.cursor_format)
+
+    @cached_property
+    def has_cursor(self) -> Expression:
+        return self._builder.has_cursor(self.cursor, self._cursor_type)
+
+    @property
+    def lacks_cursor(self) -> Expression:
+        return sa.not_(self.has_cursor)
 
     @cached_property
     def keys(self) -> tuple[Expression, ...]:
@@ -109,7 +131,7 @@ class TableQuery:
         """The columns that land, then what only the reading needs."""
         is_computed = bool(self.plan.cursor) and self.cursor_index == len(self._column_indexes)
         computed = [self.cursor.label("_vdk_cursor")] if is_computed else []
-        return (*(self.column(name) for name in self._column_indexes), *computed)
+        return (*(self.read_column(name) for name in self._column_indexes), *computed)
 
     @cached_property
     def _column_indexes(self) -> dict[str, int]:
@@ -168,7 +190,13 @@ class TableQuery:
 
     def all_rows(self, *columns: Expression) -> Statement:
         """``columns`` of every row of the table."""
-        return sa.select(*columns).select_from(self._table)
+        statement = sa.select(*columns).select_from(self._table)
+        hint = self.plan.table.hint
+        return statement.with_hint(self._table, hint) if hint else statement
+
+    def highest(self, *conditions: Condition) -> Statement:
+        """The highest cursor among the rows that meet ``conditions``; no row if none does."""
+        return self.select(self.cursor).where(self.has_cursor, *conditions).order_by(self.cursor.desc()).limit(1)
 
     @cached_property
     def _filter(self) -> tuple[Condition, ...]:
@@ -192,7 +220,7 @@ class TableQuery:
         return (*present, user_condition(condition.sql, condition.params))
 
     def between(self, cursors: CursorRange) -> list[Condition]:
-        """Conditions for cursors in the range; with no bound at all: for cursors that are not NULL."""
+        """Conditions for cursors in the range."""
         conditions: list[Condition] = []
         if cursors.lower is not None:
             conditions.append(self.cursor >= self.bound(cursors.lower))
@@ -200,7 +228,7 @@ class TableQuery:
             conditions.append(self.cursor <= self.bound(cursors.upper))
         if cursors.end is not None:
             conditions.append(self.cursor < self.bound(cursors.end))
-        return conditions or [self.cursor.is_not(None)]
+        return conditions if cursors.lower is not None else [self.has_cursor, *conditions]
 
     def after(self, cursor: Any, key: tuple[Any, ...] | None) -> Expression:
         """Rows after (cursor, key); ``key`` None: after every row with that cursor."""

@@ -34,6 +34,7 @@ class TableInfo:
     :param problem: why it cannot be read, if it cannot.
     :param schema: the schema that the table is in; None: the database has none, or the default one is meant.
     :param table: the table's own name, if the stream has another one.
+    :param hint: SQLAlchemy's hint for the table in each statement, such as PostgreSQL's ``ONLY``.
     """
 
     name: str
@@ -46,6 +47,7 @@ class TableInfo:
     problem: str | None = None
     schema: str | None = None
     table: str = ""
+    hint: str = ""
 
     @property
     def table_name(self) -> str:

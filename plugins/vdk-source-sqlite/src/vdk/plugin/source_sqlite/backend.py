@@ -191,7 +191,16 @@ class SqliteBackend:
     def kind(self, declared: str, sample: Sequence[Any]) -> Kind:
         return kind_of(declared, sample)
 
-    def cursor_expression(self, column: Expression, cursor_format: str) -> Expression:
+    def selected(self, column: Expression, declared: str) -> Expression:
+        return column
+
+    def has_cursor(self, cursor: Expression, declared: str) -> Expression:
+        return cursor.is_not(None)
+
+    def safe_upper(self, session: SqlSession, query: TableQuery, high: Any) -> Any:
+        return None
+
+    def cursor_expression(self, column: Expression, declared: str, cursor_format: str) -> Expression:
         return cursor_expression(column, cursor_format)
 
     def bulk_reader(self, query: TableQuery, kinds: Mapping[str, Kind]) -> BulkReader | None:

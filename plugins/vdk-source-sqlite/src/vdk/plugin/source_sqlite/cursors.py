@@ -170,12 +170,12 @@ def _number_format(
     if not _is_number(lowest):
         return by_highest
     cursor = query.cursor
-    bounds = {unit: bound for unit, bound in UNITS.items() if bound[0] <= highest}
-    if any(low <= lowest and highest < high for low, high in bounds.values()):
+    ranges = {unit: limits for unit, limits in UNITS.items() if limits[0] <= highest}
+    if any(low <= lowest and highest < high for low, high in ranges.values()):
         return by_highest
     used = [
         unit
-        for unit, (low, high) in bounds.items()
+        for unit, (low, high) in ranges.items()
         if session.all(query.select(ONE).where(cursor >= bound(low), cursor < bound(high)).limit(1))
     ]
     if len(used) > 1:

@@ -37,8 +37,20 @@ class UpperBound:
     held_back: int = 0
 
 
-def upper_bound(session: SqlSession, query: TableQuery, info: CursorInfo, now: dt.datetime) -> UpperBound:
-    """The highest cursor in the snapshot, but none later than ``now - safety_lag`` where cursors are times."""
+def upper_bound(session: SqlSession, query: TableQuery, info: CursorInfo, now: dt.datetime, safe: Any) -> UpperBound:
+    """The highest cursor in the snapshot, but none above ``safe``, and none later than ``now - safety_lag`` where
+    cursors are times.
+
+    :param safe: see ``Backend.safe_upper``.
+    """
+    if info.maximum is not None and safe is not None and safe < info.maximum:
+        info = CursorInfo(info.format, _highest(session, query, query.cursor <= query.bound(safe)), info.nulls)
+        above = sa.and_(query.has_cursor, query.cursor > query.bound(safe))
+        held_back = session.one(query.select(sa.func.count()).where(above))[0]
+        if info.maximum is None:
+            return UpperBound(None, held_back)
+        upper = upper_bound(session, query, info, now, None)
+        return UpperBound(upper.value, upper.held_back + held_back)
     cursor_format, lag = info.format, query.plan.options.safety_lag or NOTHING
     if cursor_format is None or not cursor_format.is_time:
         return UpperBound(info.maximum)
@@ -46,7 +58,7 @@ def upper_bound(session: SqlSession, query: TableQuery, info: CursorInfo, now: d
     if cursor_format.instant(info.maximum) <= limit:
         return UpperBound(info.maximum)
     bound = query.bound(cursor_format.bound(limit + 1))
-    highest = session.one(query.select(sa.func.max(query.cursor)).where(query.cursor < bound))[0]
+    highest = _highest(session, query, query.cursor < bound)
     held = session.one(query.select(sa.func.count()).where(query.cursor >= bound))[0]
     late = cursor_format.instant(info.maximum) - micros(now)
     if late > micros_of(SKEW):
@@ -56,6 +68,11 @@ def upper_bound(session: SqlSession, query: TableQuery, info: CursorInfo, now: d
             query.plan.name, held, info.maximum, query.plan.zone, query.plan.config_path,
         )  # fmt: skip
     return UpperBound(highest, held)
+
+
+def _highest(session: SqlSession, query: TableQuery, condition: sa.ColumnElement[Any]) -> Any:
+    rows = session.all(query.highest(condition))
+    return rows[0][0] if rows else None
 
 
 def check_state(

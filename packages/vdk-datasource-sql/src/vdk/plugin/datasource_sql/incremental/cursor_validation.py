@@ -37,7 +37,7 @@ class CursorValidator:
         query = self._query
         if not info.nulls or query.plan.options.null_cursor != "fail":
             return
-        row = self._session.one(query.rows(query.cursor.is_(None)).limit(1))
+        row = self._session.one(query.rows(query.lacks_cursor).limit(1))
         raise BadRecordError(
             f'{info.nulls} rows have no cursor, and {query.plan.config_path}.null_cursor is "fail"',
             stream=query.plan.name,

@@ -48,6 +48,7 @@ class IncrementalReader:
         self._page_sizer = PageSizer(query.plan.page_rows)
         self._last_state: Mapping[str, Any] = {}
         self._unchanged = 0
+        self._safe_upper: Any = None
         self._is_behind = False
         self._shape = shape_of({name: self._plan.table.columns[name] for name in query.names})
 
@@ -62,7 +63,7 @@ class IncrementalReader:
             yield from self._read_pass(info, progress, progress.resume, progress.resume.upper)
             yield from self._finish(progress, {})
         info = self._refresh_cursor_info(progress)
-        upper = upper_bound(self._session, self._query, info, self._now)
+        upper = upper_bound(self._session, self._query, info, self._now, self._safe_upper)
         self._validator.check_nulls(info)
         warn_of_numbers(self._plan, info, upper)
         self._is_behind = is_behind(info, progress, upper)
@@ -111,6 +112,7 @@ class IncrementalReader:
     def _refresh_cursor_info(self, progress: StreamProgress) -> CursorInfo:
         """The cursor in a new snapshot, which the next page is read in too."""
         self._session.end()
+        self._safe_upper = self._backend.safe_upper(self._session, self._query, progress.high)
         self._session.begin()
         if progress.high is None and self._query.keys and self._bulk is not None:
             self._bulk.should_use(self._session)  # starts meanwhile
@@ -142,8 +144,9 @@ class IncrementalReader:
                 last_key = self._last_key(page.rows, high) or last_key
                 yield self._bulk_payload(page, info, progress, window)
                 continue
-            self._validator.check_rows(info.format, page.rows)
-            fresh = self._fresh(page.rows, progress, window)
+            if page.has_cursor:
+                self._validator.check_rows(info.format, page.rows)
+            fresh = self._fresh(page, progress, window)
             if page.rows and high is not None and page.rows[-1][self._query.cursor_index] == high:
                 last_key = tuple(page.rows[-1][index] for index in self._query.key_indexes)
             progress.resume = page.resume
@@ -234,17 +237,18 @@ class IncrementalReader:
             and (order == "key" or (order == "auto" and query.index_level == "none"))
         )
 
-    def _fresh(self, rows: list[Row], progress: StreamProgress, window: Any) -> list[Row]:
+    def _fresh(self, page: RowPage, progress: StreamProgress, window: Any) -> list[Row]:
         """The rows that were not delivered as they are; those near the pass's end are remembered."""
-        index, high = self._query.cursor_index, progress.high
+        rows, index, high = page.rows, self._query.cursor_index, progress.high
+        if not page.has_cursor:
+            return [row for row in rows if self._is_new(row, None, progress, window)]
         cursors = [row[index] for row in rows]
         # Most pages lie between what was delivered and what is remembered.
         if cursors and None not in cursors and (high is None or high < min(cursors)) and max(cursors) < window:
             return rows
-        return [row for row in rows if self._is_new(row, progress, window)]
+        return [row for row, cursor in zip(rows, cursors, strict=True) if self._is_new(row, cursor, progress, window)]
 
-    def _is_new(self, row: Row, progress: StreamProgress, window: Any) -> bool:
-        cursor = row[self._query.cursor_index]
+    def _is_new(self, row: Row, cursor: Any, progress: StreamProgress, window: Any) -> bool:
         known = cursor is None or (progress.high is not None and cursor <= progress.high)
         remember = cursor is None or (window is not None and cursor >= window)
         if not known and not remember:

@@ -66,7 +66,7 @@ def check_behind(session: SqlSession, query: TableQuery, progress: StreamProgres
 
 def oldest_rows(session: SqlSession, query: TableQuery) -> Oldest:
     """The rows with the lowest cursors, in the session's snapshot."""
-    statement = query.select(*query.order).where(query.cursor.is_not(None))
+    statement = query.select(*query.order).where(query.has_cursor)
     rows = session.all(statement.order_by(*query.order).limit(REMEMBERED))
     return [(cursor, tuple(key)) for cursor, *key in rows]
 
