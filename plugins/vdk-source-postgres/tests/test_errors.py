@@ -95,6 +95,18 @@ def test_a_connection_that_is_cut_is_retried(server: Server) -> None:
         list(reading)
 
 
+def test_a_connection_that_is_cut_between_pages_is_retried(server: Server) -> None:
+    """Whichever statement meets it first."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, updated_at timestamptz)")
+    server.query("shop", "CREATE INDEX ON t (updated_at, id)")
+    server.query("shop", "INSERT INTO t SELECT n, now() FROM generate_series(1, 1000) n")
+    reading = stream_of(server, page_rows=100).read({})
+    next(reading)
+    server.query("shop", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'reader'")
+    with pytest.raises(ConnectionFailedError):
+        list(reading)
+
+
 def test_the_identity_has_no_secret(server: Server) -> None:
     """And names host, port and database."""
     assert source_of(server).identity() == f"postgresql://127.0.0.1:{server.port}/shop"

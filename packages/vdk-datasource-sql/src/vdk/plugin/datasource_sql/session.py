@@ -78,7 +78,8 @@ class SqlSession:
         """Release the snapshot, so that writers do not wait."""
         if self._in_transaction:
             self._in_transaction = False
-            self.connection.rollback()
+            with self._translated():
+                self.connection.rollback()
 
     def all(self, statement: Statement, values: Mapping[str, Any] = NO_VALUES) -> list[Row]:
         pages = self._pages(statement, lambda: 10_000, values, streaming=False, release=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,10 +64,11 @@ class PostgresBackend:
             raise refused(error, self.name) from None  # its traceback has the connection string
         read_as_text(connection)
         try:
-            connection.execute(self._settings(is_local=False))
-        except psycopg.Error as error:
+            with self._translated():
+                connection.execute(self._settings(is_local=False))
+        except BaseException:
             connection.close()
-            raise translated(error, self.name) or error from error
+            raise
         return connection
 
     def _settings(self, *, is_local: bool) -> str:
@@ -90,7 +92,20 @@ class PostgresBackend:
         return False
 
     def tables(self, session: SqlSession) -> Sequence[TableInfo]:
-        return reflect(session, self.schemas)
+        with self._translated():
+            return reflect(session, self.schemas)
+
+    def is_in_recovery(self, session: SqlSession) -> bool:
+        """Whether the server is a standby."""
+        with self._translated():
+            return bool(session.connection.execute("SELECT pg_is_in_recovery()").fetchone()[0])
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            raise translated(error, self.name) or error from error
 
     def kinds(self, session: SqlSession, query: TableQuery) -> dict[str, Kind]:
         columns = query.plan.table.columns
@@ -126,10 +141,8 @@ class PostgresBackend:
     def safe_upper(self, session: SqlSession, query: TableQuery, high: Any) -> Any:
         if self.is_standby or query.plan.table.kind == "view":
             return None
-        try:
+        with self._translated():
             return safe_upper(session, query, high, self.late_commit_wait)
-        except psycopg.Error as error:
-            raise translated(error, self.name) or error from error
 
     def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
         return cursor_info(session, query)

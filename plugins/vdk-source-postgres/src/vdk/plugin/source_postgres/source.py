@@ -99,7 +99,7 @@ class PostgresSource(DataSource[PostgresConfig]):
         with SqlSession(self._backend) as session:
             session.begin()
             tables = self._backend.tables(session)
-            is_standby = bool(session.connection.execute("SELECT pg_is_in_recovery()").fetchone()[0])
+            is_standby = self._backend.is_in_recovery(session)
         if not tables:
             log.warning("%s has no table in the schemas %s", self.identity(), ", ".join(self.config.schemas))
         backend = replace(self._backend, is_standby=is_standby)
