@@ -1,6 +1,6 @@
 """A PostgreSQL server in a process of its own, for as long as the example runs.
 
-PostgreSQL refuses to run as root, so there it runs as the user nobody, from a copy of its programs that this user can read.
+PostgreSQL refuses to run as root. Then it runs as the user nobody, from a copy of its programs that this user can read.
 """
 
 from __future__ import annotations
