@@ -10,7 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 BASE = "datasource_base"
-PUBLIC = {BASE, f"{BASE}/contract", f"{BASE}/parts", f"{BASE}/testing"}
+SQL = "datasource_sql"
+PUBLIC = {BASE, f"{BASE}/contract", f"{BASE}/parts", f"{BASE}/testing", SQL, f"{SQL}/cursors"}
 MODULES = {
     path.relative_to(source / "vdk" / "plugin").as_posix(): path
     for source in [*ROOT.glob("packages/*/src"), *ROOT.glob("plugins/*/src")]

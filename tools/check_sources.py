@@ -11,7 +11,11 @@ from pathlib import Path
 import distributions as d
 
 BASE = "vdk.plugin.datasource_base"
-PUBLIC = {BASE, f"{BASE}.contract", f"{BASE}.parts", f"{BASE}.testing", f"{BASE}.testing.faults"}
+SQL = "vdk.plugin.datasource_sql"
+PUBLIC = {
+    *(BASE, f"{BASE}.contract", f"{BASE}.parts", f"{BASE}.testing", f"{BASE}.testing.faults"),
+    *(SQL, f"{SQL}.cursors", f"{SQL}.kinds"),
+}
 """The modules of this repository that other distributions import; a plugin has none below its own package."""
 LICENCE = "Apache-2.0"
 LICENCE_LINE = f"# SPDX-License-Identifier: {LICENCE}"

@@ -67,3 +67,11 @@ def test_topics_are_read_as_a_log_and_as_a_table(tmp_path: Path) -> None:
     done = run_copied("kafka-topic", job, "kafka_demo.py")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The second run landed the new messages and no others." in done.stdout
+
+
+def test_a_postgresql_database_is_read_without_losing_a_late_commit(tmp_path: Path) -> None:
+    """The demo of the PostgreSQL source lands what changed between two runs, and what was committed late."""
+    job = tmp_path / "postgres"
+    done = run_copied("postgres-to-duckdb", job, "postgres_demo.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The second run landed the changed rows and the late one, and no others." in done.stdout

@@ -22,10 +22,9 @@ from vdk.plugin.datasource_base.contract import (
     RejectedRows,
     decode_config,
 )
-from vdk.plugin.source_sqlite import _reader
-from vdk.plugin.source_sqlite._sqlite import _bulk
+from vdk.plugin.datasource_sql import SqlStream
+from vdk.plugin.source_sqlite import bulk, bulk_process
 from vdk.plugin.source_sqlite.source import SqliteConfig, SqliteSource
-from vdk.plugin.source_sqlite.sql import SqlStream
 
 NOW = dt.datetime(2026, 11, 1, 12, 0, tzinfo=dt.UTC)
 
@@ -145,7 +144,7 @@ class ReaderInThread:
 
     def _run(self, asked: BinaryIO, answer: BinaryIO) -> None:
         with asked, suppress(BrokenPipeError), closing(answer), suppress(EOFError):
-            _reader.serve(asked, answer)
+            bulk_process.serve(asked, answer)
 
     def kill(self) -> None:
         self.stdin.close()
@@ -157,8 +156,8 @@ class ReaderInThread:
 
 def in_bulk(patch: pytest.MonkeyPatch) -> None:
     """Read even the smallest table in bulk from its second page on, in this process."""
-    patch.setattr(_bulk, "WORTHWHILE_ROWS", 0)
-    patch.setattr(_bulk.SqliteBulk, "_start", lambda self: setattr(self, "_process", ReaderInThread()))
+    patch.setattr(bulk, "MIN_BULK_ROWS", 0)
+    patch.setattr(bulk.SqliteBulkReader, "_start", lambda self: setattr(self, "_process", ReaderInThread()))
 
 
 def payloads(stream: SqlStream, state: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:

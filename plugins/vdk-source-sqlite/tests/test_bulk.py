@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from support import Landed, execute, in_bulk, run, stream_of
-from vdk.plugin.source_sqlite._sqlite import _bulk
-from vdk.plugin.source_sqlite.sql._bulk import Proven
+from vdk.plugin.source_sqlite import bulk
+from vdk.plugin.source_sqlite.verified_page import VerifiedPage
 
 pytestmark = pytest.mark.heavy
 
@@ -115,13 +115,13 @@ def test_text_that_is_no_utf8(texts: list[bytes], declared: str) -> None:
 def proven(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the pages that were read in bulk."""
     sizes: list[int] = []
-    take = Proven.__init__
+    take = VerifiedPage.__init__
 
-    def counting(self: Proven, *arguments: Any) -> None:
+    def counting(self: VerifiedPage, *arguments: Any) -> None:
         take(self, *arguments)
         sizes.append(len(self))
 
-    monkeypatch.setattr(Proven, "__init__", counting)
+    monkeypatch.setattr(VerifiedPage, "__init__", counting)
     return sizes
 
 
@@ -129,14 +129,14 @@ def proven(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
     """The processes that were begun."""
     found: list[subprocess.Popen[bytes]] = []
-    start = _bulk.SqliteBulk._start
+    start = bulk.SqliteBulkReader._start
 
-    def remembering(self: _bulk.SqliteBulk) -> None:
+    def remembering(self: bulk.SqliteBulkReader) -> None:
         start(self)
         assert self._process is not None
         found.append(self._process)
 
-    monkeypatch.setattr(_bulk.SqliteBulk, "_start", remembering)
+    monkeypatch.setattr(bulk.SqliteBulkReader, "_start", remembering)
     return found
 
 
@@ -172,7 +172,7 @@ def test_a_backfill_of_a_large_table_is_read_by_a_process(large: Path, proven: l
 def test_without_the_driver_rows_are_read_one_by_one(
     large: Path, proven: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_bulk, "find_spec", lambda name: None)
+    monkeypatch.setattr(bulk, "find_spec", lambda name: None)
     assert len(run(stream_of(large)).rows) == 120_000
     assert proven == []
 
@@ -205,7 +205,7 @@ def test_not_for_ever_are_processes_begun_that_give_up(large: Path, begun: list[
     execute(large, "UPDATE t SET note = x'00' WHERE id % 1000 = 0")
     landed = run(stream_of(large, page_rows=5_000))
     assert len(landed.rows) == 119_880
-    assert len(begun) == _bulk.ATTEMPTS
+    assert len(begun) == bulk.ATTEMPTS
 
 
 def test_a_closed_reading_ends_its_process(large: Path, begun: list[subprocess.Popen[bytes]]) -> None:
@@ -224,12 +224,12 @@ def test_a_process_whose_asker_is_killed_ends(large: Path) -> None:
         from pathlib import Path
         sys.path.append(sys.argv[2])
         from support import stream_of
-        from vdk.plugin.source_sqlite._sqlite import _bulk
-        start = _bulk.SqliteBulk._start
+        from vdk.plugin.source_sqlite import bulk
+        start = bulk.SqliteBulkReader._start
         def told(self):
             start(self)
             print(self._process.pid, flush=True)
-        _bulk.SqliteBulk._start = told
+        bulk.SqliteBulkReader._start = told
         reading = stream_of(Path(sys.argv[1])).read({})
         next(reading), next(reading)
         time.sleep(60)

@@ -10,9 +10,7 @@ import pytest
 
 from support import NOW, execute, run, stream_of
 from vdk.plugin.datasource_base.contract import ConfigurationError
-from vdk.plugin.source_sqlite.sql import CursorFormat
-from vdk.plugin.source_sqlite.sql._formats import IsoText, detect_text
-from vdk.plugin.source_sqlite.sql._numbers import Epoch, JulianDay, detect_number
+from vdk.plugin.datasource_sql.cursors import CursorFormat, Epoch, IsoText, JulianDay, detect_number, detect_text
 
 BASE = dt.datetime(2026, 10, 1, 10, 0, tzinfo=dt.UTC)
 
@@ -260,7 +258,9 @@ class TestCursorFormat:
 
     def test_a_duration_for_a_cursor_of_plain_numbers_is_refused(self, tmp_path: Path) -> None:
         path = self.table(tmp_path / "t.db", 1, 2)
-        with pytest.raises(ConfigurationError, match=r"tables\.t\.lookback: the cursor holds no times but 'number'"):
+        with pytest.raises(
+            ConfigurationError, match=r"tables\.t\.lookback: the cursor is of type 'number', which has no duration"
+        ):
             run(stream_of(path, options={"lookback": "5m"}))
         assert run(stream_of(path, lookback="5m")).column("id") == [1, 2]
 

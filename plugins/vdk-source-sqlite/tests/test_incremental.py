@@ -14,7 +14,7 @@ from support import NOW, execute, interrupted, payloads, rows_of, run, source_of
 from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.datasource_base.contract import BadRecordError, ConfigurationError, StateError
 from vdk.plugin.datasource_base.testing import MemoryDestination
-from vdk.plugin.source_sqlite.sql import _incremental, _overlap
+from vdk.plugin.datasource_sql.incremental import reader, seen_rows
 
 AT = "2026-10-{:02} 00:00:00"
 
@@ -372,12 +372,13 @@ class TestBackfill:
 
 def test_pages_with_limit_use_the_index_from_the_middle(database: Path) -> None:
     """A keyset condition that made SQLite sort or scan would cost the whole rest of the table for each page."""
-    from vdk.plugin.source_sqlite.sql._query import Query, Range
+    from vdk.plugin.datasource_sql import TableQuery, compile_statement
+    from vdk.plugin.datasource_sql.statements import CursorRange
 
     stream = stream_of(database)
-    query = Query(stream.plan, stream._dialect)
-    behind = query.rows(*query.between(Range("a", "z")), query.after("b", (5,)))
-    sql, _ = behind.order_by(query.cursor, *query.keys).limit(3).compiled()
+    query = TableQuery(stream.plan, stream._backend)
+    behind = query.rows(*query.between(CursorRange("a", "z")), query.after("b", (5,)))
+    sql = compile_statement(behind.order_by(*query.order).limit(3), stream._backend.dialect).sql
     plan = rows_of(database, "EXPLAIN QUERY PLAN " + re.sub(r"\?", "1", sql))
     assert [row[3] for row in plan] == ["SEARCH t USING INDEX i (updated_at>? AND updated_at<?)"]
 
@@ -387,8 +388,8 @@ class TestMoreRowsAtTheBoundaryThanAreRememberedOneByOne:
 
     @pytest.fixture
     def database(self, database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        monkeypatch.setattr(_incremental, "CAP", 3)
-        monkeypatch.setattr(_overlap, "GROUPS", 4)
+        monkeypatch.setattr(reader, "CAP", 3)
+        monkeypatch.setattr(seen_rows, "GROUPS", 4)
         execute(
             database,
             "UPDATE t SET updated_at = '2026-10-10 00:00:00'",
@@ -433,14 +434,14 @@ class TestMoreRowsAtTheBoundaryThanAreRememberedOneByOne:
     ) -> None:
         """Its group was the same when it was surveyed, and was passed over for that."""
         first = run(stream_of(database))
-        survey = _overlap.Overlap.survey
+        survey = seen_rows.SeenRows.verify
 
         def surveyed(overlap: Any, now: Any) -> None:
             survey(overlap, now)
             execute(database, "UPDATE t SET v = 'meanwhile' WHERE id = 23")
 
         with monkeypatch.context() as patch:
-            patch.setattr(_overlap.Overlap, "survey", surveyed)
+            patch.setattr(seen_rows.SeenRows, "verify", surveyed)
             second = run(stream_of(database), first.state)
         third = run(stream_of(database), second.state)
         assert "meanwhile" in second.column("v") + third.column("v")

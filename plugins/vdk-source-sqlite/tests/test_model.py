@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import Landed, in_bulk, interrupted, rows_of, run, stream_of
-from vdk.plugin.source_sqlite.sql import _incremental
+from vdk.plugin.datasource_sql.incremental import reader
 
 pytestmark = pytest.mark.heavy
 
@@ -124,7 +124,7 @@ def test_every_history_lands(bulk: bool, table: str, steps: list[Step], page_row
     is there, exactly once unless more rows lie at the boundary than are remembered one by one; a run without
     changes yields no rows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_incremental, "CAP", cap)
+        patch.setattr(reader, "CAP", cap)
         if bulk:
             in_bulk(patch)
         check_history(table, steps, page_rows, exactly_once=cap > 2)

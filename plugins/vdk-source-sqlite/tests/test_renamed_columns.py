@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from support import Landed, execute, interrupted, run, stream_of
-from vdk.plugin.source_sqlite.sql import _incremental, _overlap
+from vdk.plugin.datasource_sql.incremental import reader, seen_rows
 
 AT = "2026-10-01 00:00:{:02}"
 
@@ -29,7 +29,7 @@ def database(tmp_path: Path) -> Path:
 def of_the_first_release(monkeypatch: pytest.MonkeyPatch, database: Path, **options: Any) -> Landed:
     """A run whose state has hashes of values alone."""
     with monkeypatch.context() as patch:
-        patch.setattr(_incremental, "shape_of", lambda columns: "")
+        patch.setattr(reader, "shape_of", lambda columns: "")
         return run(stream_of(database, **options))
 
 
@@ -70,8 +70,8 @@ def test_a_pass_that_was_interrupted_before_a_rename_loses_nothing(database: Pat
 def test_a_state_of_the_first_release_is_read_once_as_it_was_written(
     database: Path, monkeypatch: pytest.MonkeyPatch, cap: int
 ) -> None:
-    monkeypatch.setattr(_incremental, "CAP", cap)
-    monkeypatch.setattr(_overlap, "CAP", cap)
+    monkeypatch.setattr(reader, "CAP", cap)
+    monkeypatch.setattr(seen_rows, "CAP", cap)
     first = of_the_first_release(monkeypatch, database)
     assert "shape" not in first.state["overlap"]
     execute(
@@ -87,7 +87,7 @@ def test_a_state_of_the_first_release_is_read_once_as_it_was_written(
 
 def test_an_interrupted_pass_of_the_first_release_is_finished(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(_incremental, "shape_of", lambda columns: "")
+        patch.setattr(reader, "shape_of", lambda columns: "")
         half = interrupted(stream_of(database, page_rows=2), 1)
     rest = run(stream_of(database, page_rows=2), half.state)
     assert half.column("id") + rest.column("id") == [*range(5)]

@@ -161,7 +161,7 @@ def test_a_composite_key_pages_and_resumes(database: Path, suffix: str) -> None:
 
 def test_a_table_without_rowid_gives_the_order_of_cursor_and_key(database: Path) -> None:
     """Its indexes end with the primary key."""
-    from vdk.plugin.source_sqlite.sql._query import Query
+    from vdk.plugin.datasource_sql.statements import TableQuery
 
     execute(
         database,
@@ -172,7 +172,7 @@ def test_a_table_without_rowid_gives_the_order_of_cursor_and_key(database: Path)
         "CREATE INDEX j ON u (updated_at)",
         "CREATE INDEX k ON v (updated_at) WHERE updated_at > '2026'",
     )
-    levels = [Query(stream.plan, stream._dialect).index_level for stream in source_of(database).streams()]
+    levels = [TableQuery(stream.plan, stream._backend).index_level for stream in source_of(database).streams()]
     assert levels == ["full", "cursor", "none"]
 
 
@@ -390,17 +390,17 @@ def test_nothing_is_ever_written(database: Path) -> None:
     before = database.read_bytes(), sorted(path.name for path in database.parent.iterdir())
     run(stream_of(database))
     assert before == (database.read_bytes(), sorted(path.name for path in database.parent.iterdir()))
-    with closing(stream_of(database)._dialect.connect()) as connection, pytest.raises(Exception, match="readonly"):
+    with closing(stream_of(database)._backend.connect()) as connection, pytest.raises(Exception, match="readonly"):
         connection.execute("DELETE FROM t")
     assert rows_of(database, "SELECT count(*) FROM t") == [(1,)]
 
 
 def test_many_columns_share_a_page_of_bounded_bytes(database: Path) -> None:
     """Wide rows make shorter pages: memory is bounded by bytes, not by rows."""
-    from vdk.plugin.source_sqlite.sql._pages import PAGE_BYTES, Pace
+    from vdk.plugin.datasource_sql.paging import PAGE_BYTES, PageSizer
 
-    pace = Pace(20_000)
-    pace.saw(5_000, 5_000 * 1_000_000)
-    assert pace() == PAGE_BYTES // 1_000_000
-    pace.saw(60, 6_000)
-    assert pace() == 20_000
+    page_sizer = PageSizer(20_000)
+    page_sizer.record_page(5_000, 5_000 * 1_000_000)
+    assert page_sizer() == PAGE_BYTES // 1_000_000
+    page_sizer.record_page(60, 6_000)
+    assert page_sizer() == 20_000

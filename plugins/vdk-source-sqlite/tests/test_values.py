@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from support import execute, in_bulk, run, stream_of
-from vdk.plugin.source_sqlite._sqlite._types import kind_of
+from vdk.plugin.source_sqlite.declared_types import kind_of
 
 UTC_TIME = pa.timestamp("us", "UTC")
 

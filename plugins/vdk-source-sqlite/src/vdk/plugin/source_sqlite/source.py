@@ -10,9 +10,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, DataSourceState, Duration, data_source
+from vdk.plugin.datasource_sql import SqlConfig, SqlSession, SqlStream, TableInfo, plan_streams
 
-from ._sqlite import SqliteDialect
-from .sql import Session, SqlConfig, SqlStream, TableInfo, plan_streams
+from .backend import SqliteBackend
 
 log = logging.getLogger(__name__)
 
@@ -32,29 +32,29 @@ class SqliteSource(DataSource[SqliteConfig]):
 
     def __init__(self, config: SqliteConfig) -> None:
         super().__init__(config)
-        self._dialect = SqliteDialect(_absolute(config.database), config.lock_timeout.total_seconds())
+        self._backend = SqliteBackend(_absolute(config.database), config.lock_timeout.total_seconds())
         self._streams: list[SqlStream] | None = None
 
     def identity(self) -> str:
         """``sqlite:///`` and the file's absolute path, links resolved."""
-        return self._dialect.identity()
+        return self._backend.identity()
 
     def connect(self, state: DataSourceState) -> None:
         """Looks at the database once; each stream opens its own connection when it is read."""
-        if self._dialect.is_blank():
+        if self._backend.is_blank():
             tables: Sequence[TableInfo] = ()
             log.warning(
                 "the SQLite database %r has 0 bytes, and so no table: no stream is read. Check that database names the "
                 "right file, and that what writes it has written it",
-                str(self._dialect.path),
+                str(self._backend.path),
             )
         else:
-            with Session(self._dialect) as session:
+            with SqlSession(self._backend) as session:
                 session.begin()
-                tables = self._dialect.tables(session)
+                tables = self._backend.tables(session)
             if not tables:
-                log.warning("the SQLite database %r has no table to read, so no stream", str(self._dialect.path))
-        self._streams = plan_streams(tables, self.config, self._dialect, state)
+                log.warning("the SQLite database %r has no table to read, so no stream", str(self._backend.path))
+        self._streams = plan_streams(tables, self.config, self._backend, state)
 
     def streams(self) -> Sequence[SqlStream]:
         if self._streams is None:
@@ -66,11 +66,11 @@ class SqliteSource(DataSource[SqliteConfig]):
 
 
 def _absolute(database: Path) -> Path:
-    """With links resolved. Raises ``ConfigurationError`` for what no file can be called."""
+    """With links resolved. Raises ``ConfigurationError`` for what cannot be the name of a file."""
     try:
         path = database.expanduser().resolve()
         path.is_file()
     except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL character, or links in a circle
-        why = error.strerror if isinstance(error, OSError) else error
-        raise ConfigurationError(f"database: {str(database)!r} is not the path of a file: {why}") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(f"database: {str(database)!r} is not the path of a file: {reason}") from None
     return path

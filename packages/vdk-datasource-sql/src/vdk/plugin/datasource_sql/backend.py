@@ -1,0 +1,55 @@
+"""What one database does its own way, in one protocol that a plugin implements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from vdk.plugin.datasource_base.contract import ConfigurationError
+
+from .bulk import BulkReader
+from .kinds import Kind
+from .session import Connector, SqlSession
+from .statements import ExpressionBuilder, TableQuery
+from .table_info import CursorInfo, TableInfo
+
+
+class Backend(Connector, ExpressionBuilder, Protocol):
+    """One database: how it is connected to, described, and read."""
+
+    def identity(self) -> str:
+        """The database as a URL without secrets; stable."""
+
+    def tables(self, session: SqlSession) -> Sequence[TableInfo]:
+        """Every table and view that holds a user's data, in a stable order."""
+
+    def kinds(self, session: SqlSession, query: TableQuery) -> dict[str, Kind]:
+        """How each column of the plan lands. A kind that ``waits`` is resolved by ``kind`` when a value arrives."""
+
+    def kind(self, declared: str, sample: Sequence[Any]) -> Kind:
+        """How a column lands, by its declared type and by some of its values (none of them None)."""
+
+    def check_keys(self, session: SqlSession, query: TableQuery, kinds: Mapping[str, Kind]) -> None:
+        """Raises ``BadRecordError`` for primary keys that differ in the database and are equal once they land."""
+
+    def safe_upper(self, session: SqlSession, query: TableQuery, high: Any) -> Any:
+        """The highest cursor up to which no further row will be committed; None if the database cannot know.
+
+        :param high: the high watermark of the last pass.
+
+        Called outside a transaction; the snapshot that is read begins afterwards.
+        """
+
+    def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
+        """Format, maximum and NULLs of the query's cursor, in the session's snapshot.
+
+        :param known: the tag of the stored state's format. With it and an index, no more than the index is
+            read; without, one pass over the table.
+        :raises ConfigurationError: for formats that are mixed or do not sort, with how many of each.
+        """
+
+    def cursor_error(self, session: SqlSession, query: TableQuery) -> ConfigurationError:
+        """The error for cursors that are not of the format that ``cursor_info`` found."""
+
+    def bulk_reader(self, query: TableQuery, kinds: Mapping[str, Kind]) -> BulkReader | None:
+        """Reads large spans of the query's table faster; None if there is no other way."""

@@ -1,0 +1,16 @@
+"""Cursor columns: what their values mean, and how bounds are written."""
+
+from .formats import CursorFormat, IsoText, detect_text
+from .numbers import UNITS, Epoch, JulianDay, Opaque, detect_number, named_format
+
+__all__ = [
+    "UNITS",
+    "CursorFormat",
+    "Epoch",
+    "IsoText",
+    "JulianDay",
+    "Opaque",
+    "detect_number",
+    "detect_text",
+    "named_format",
+]

@@ -1,0 +1,1 @@
+"""Reading a table by its cursor: bounds, state, the rows seen before, and key sweeps."""

@@ -1,0 +1,291 @@
+"""Reading a table by its cursor: finish an unfinished pass, then make a new one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, DataSourcePayload
+
+from ..backend import Backend
+from ..bulk import ArrowRows, BulkReader
+from ..paging import BulkPage, PageReader, PageSizer, ResumePoint, RowPage
+from ..payload_builder import PayloadBuilder
+from ..planning import TablePlan
+from ..session import Row, SqlSession
+from ..statements import CursorRange, TableQuery
+from ..table_info import CursorInfo
+from .bounds import check_state, lower_bound, upper_bound, warn_of_numbers, window_start
+from .cursor_validation import CursorValidator
+from .seen_rows import CAP, SeenRows, shape_of
+from .source_behind import check_behind, is_behind, oldest_rows
+from .state import StreamProgress, decode, encode
+from .sweep import all_keys, is_due
+
+log = logging.getLogger(__name__)
+
+
+class IncrementalReader:
+    """One read of a table by its cursor: an unfinished pass is finished, then a new one is made."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        session: SqlSession,
+        query: TableQuery,
+        payload_builder: PayloadBuilder,
+        now: dt.datetime,
+        bulk: BulkReader | None = None,
+    ) -> None:
+        self._backend, self._session, self._query = backend, session, query
+        self._payload_builder, self._now = payload_builder, now
+        self._bulk, self._validator = bulk, CursorValidator(backend, session, query)
+        self._plan: TablePlan = query.plan
+        self._page_sizer = PageSizer(query.plan.page_rows)
+        self._last_state: Mapping[str, Any] = {}
+        self._unchanged = 0
+        self._safe_upper: Any = None
+        self._is_behind = False
+        self._shape = shape_of({name: self._plan.table.columns[name] for name in query.names})
+
+    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        """Payloads after ``state``, in the order of the cursor, each with the state after it."""
+        progress = decode(state, self._plan.name, self._plan.cursor, self._key, self._plan.primary_key)
+        self._forget_other_shapes(progress)
+        self._last_state = dict(state)
+        yield from self._sweep(progress)
+        if progress.resume is not None:
+            info = self._refresh_cursor_info(progress)
+            yield from self._read_pass(info, progress, progress.resume, progress.resume.upper)
+            yield from self._finish(progress, {})
+        info = self._refresh_cursor_info(progress)
+        upper = upper_bound(self._session, self._query, info, self._now, self._safe_upper)
+        self._validator.check_nulls(info)
+        warn_of_numbers(self._plan, info, upper)
+        self._is_behind = is_behind(info, progress, upper)
+        if self._is_behind:
+            check_behind(self._session, self._query, progress, upper)
+        elif upper.value is not None and (not progress.oldest or upper.value != progress.high):  # else nothing is new
+            progress.oldest = oldest_rows(self._session, self._query)
+        yield from self._read_pass(info, progress, None, upper.value)
+        counts = {"rows_null_cursor": info.nulls, "rows_held_back": upper.held_back, "rows_unchanged": self._unchanged}
+        yield from self._finish(progress, counts)
+
+    def _sweep(self, progress: StreamProgress) -> Iterator[DataSourcePayload]:
+        """All keys of the table, if a sweep is due; if nothing has landed yet, there is nothing to sweep."""
+        every = self._plan.sweep
+        if every is None or not (self._last_state == {} or is_due(progress, every, self._now, self._plan.name)):
+            return
+        progress.swept = self._now.isoformat()
+        if self._last_state:
+            yield from all_keys(self._session, self._query, self._payload_builder)
+            self._last_state = self._encode(progress)
+            yield DataSourcePayload(None, state=self._last_state)
+
+    def backfill(self) -> Iterator[DataSourcePayload]:
+        """Rows with ``initial_value <= cursor < end_value``; no payload has a state."""
+        plan = self._plan
+        info = self._refresh_cursor_info(StreamProgress())
+        if info.format is None:
+            self._session.end()
+            return
+        options = plan.options
+        lower = None
+        if options.initial_value is not None:
+            lower = info.format.configured(options.initial_value, f"{plan.config_path}.initial_value")
+        cursors = CursorRange(lower, None, info.format.configured(options.end_value, f"{plan.config_path}.end_value"))
+        for page in PageReader(self._session, self._query, self._page_sizer, None, bulk=self._bulk).by_cursor(
+            cursors, None
+        ):
+            if isinstance(page, BulkPage):
+                self._validator.check_arrow(info.format, page.rows)
+                yield DataSourcePayload(page.rows.table)
+                continue
+            self._validator.check_rows(info.format, page.rows)
+            if page.rows:
+                yield from self._pack(page.rows, None)
+
+    def _refresh_cursor_info(self, progress: StreamProgress) -> CursorInfo:
+        """The cursor in a new snapshot, which the next page is read in too."""
+        self._session.end()
+        self._safe_upper = self._backend.safe_upper(self._session, self._query, progress.high)
+        self._session.begin()
+        if progress.high is None and self._query.keys and self._bulk is not None:
+            self._bulk.should_use(self._session)  # starts meanwhile
+        info = self._backend.cursor_info(self._session, self._query, progress.type)
+        check_state(self._plan, progress, info.format, self._now)
+        return info
+
+    def _read_pass(
+        self, info: CursorInfo, progress: StreamProgress, start: ResumePoint | None, upper: Any
+    ) -> Iterator[DataSourcePayload]:
+        """The rows up to ``upper``; ``progress`` is the state after them, at every payload and at the end."""
+        self._unchanged = 0
+        if start is None:
+            known, progress.rows = progress.rows, SeenRows(cap=CAP, shape=self._shape)
+            if known.is_summed and known.verify(self._known_hashes(info, progress, known)) and upper == progress.high:
+                known.end_verification()  # all is as it was, and nothing is newer
+                progress.rows, self._unchanged = known, known.size
+                return
+            progress.before = known
+        progress.type = info.format.tag if info.format is not None else progress.type
+        high = progress.high if upper is None or (progress.high is not None and progress.high > upper) else upper
+        window = None if info.format is None or high is None else window_start(self._plan, info.format, high)
+        last_key = progress.high_key
+        pages = PageReader(
+            self._session, self._query, self._page_sizer, upper, bulk=self._bulk, known=progress.high, window=window
+        )
+        for page in self._span(pages, info, progress, start, upper):
+            if isinstance(page, BulkPage):
+                last_key = self._last_key(page.rows, high) or last_key
+                yield self._bulk_payload(page, info, progress, window)
+                continue
+            if page.has_cursor:
+                self._validator.check_rows(info.format, page.rows)
+            fresh = self._fresh(page, progress, window)
+            if page.rows and high is not None and page.rows[-1][self._query.cursor_index] == high:
+                last_key = tuple(page.rows[-1][index] for index in self._query.key_indexes)
+            progress.resume = page.resume
+            if _is_past(page.resume, progress.high):
+                self._forget_before(progress)
+            if fresh or (page.resume is not None and not page.rows):
+                yield from self._pack(fresh, self._encode(progress) if page.resume is not None else None)
+        self._forget_before(progress)
+        if progress.rows.is_summed:
+            log.warning(
+                "stream %r: more than %d rows lie within lookback of the highest cursor, or have no cursor. They are "
+                "remembered in groups: when one changes, unchanged rows of its group are delivered again with it",
+                self._plan.name, CAP,
+            )  # fmt: skip
+        progress.high, progress.high_key = high, last_key
+        progress.resume = None
+
+    def _bulk_payload(
+        self, page: BulkPage, info: CursorInfo, progress: StreamProgress, window: Any
+    ) -> DataSourcePayload:
+        """A page of rows that are all new."""
+        self._validator.check_arrow(info.format, page.rows)
+        for row in page.rows.rows_from(window):
+            progress.rows.add(progress.rows.hash(row))
+        progress.resume = page.resume
+        if _is_past(page.resume, progress.high):
+            self._forget_before(progress)
+        self._last_state = self._encode(progress)
+        return DataSourcePayload(page.rows.table, state=self._last_state)
+
+    def _last_key(self, rows: ArrowRows, high: Any) -> tuple[Any, ...] | None:
+        if rows.value(-1, self._query.cursor_index) != high:
+            return None
+        return tuple(rows.value(-1, index) for index in self._query.key_indexes)
+
+    def _span(
+        self, pages: PageReader, info: CursorInfo, progress: StreamProgress, start: ResumePoint | None, upper: Any
+    ) -> Iterator[RowPage | BulkPage]:
+        if start is None or start.order == "nulls":
+            if (start is not None or info.nulls) and self._plan.options.null_cursor in (None, "include"):
+                yield from pages.nulls(start)
+            start = None
+        if info.format is None or upper is None:
+            self._session.end()
+            return
+        continues = start is not None and start.order == "cursor"
+        cursors = CursorRange(None if continues else lower_bound(self._plan, info.format, progress), upper)
+        by_key = start.order == "key" if start is not None else self._first_by_key(progress)
+        yield from pages.by_key(cursors, start) if by_key else pages.by_cursor(cursors, start)
+
+    def _known_hashes(self, info: CursorInfo, progress: StreamProgress, known: SeenRows) -> Iterator[int]:
+        """The hashes of the rows that may have been delivered, as they are now."""
+        pages = PageReader(self._session, self._query, self._page_sizer, progress.high)
+        for page in self._span(pages, info, progress, None, progress.high):
+            if isinstance(page, RowPage):  # nothing is read in bulk here
+                yield from map(known.hash, page.rows)
+
+    def _forget_other_shapes(self, progress: StreamProgress) -> None:
+        """Rows that landed with other columns are delivered again.
+
+        Not those of a state that does not name its columns: they are assumed to be the present ones once.
+        """
+        for name in ("rows", "before"):
+            known: SeenRows = getattr(progress, name)
+            if known.size and known.shape in ("", self._shape):
+                continue
+            if known.size:
+                log.warning(
+                    "stream %r: its columns or their declared types have changed since the last run. The rows at the "
+                    "end of the last run land again; older ones keep what they landed with until they change. To land "
+                    "them all, reset the state of the stream (`vdk datasource state reset FLOW --stream %s`)",
+                    self._plan.name, self._plan.name,
+                )  # fmt: skip
+            setattr(progress, name, SeenRows(cap=CAP, shape=self._shape))
+
+    def _forget_before(self, progress: StreamProgress) -> None:
+        """The pass is past the rows that an earlier one delivered."""
+        progress.before.finish(progress.rows)
+        if self._is_behind:
+            progress.rows.keep(progress.before)  # they must not land twice if they come back
+        progress.before = SeenRows(shape=self._shape)
+
+    def _first_by_key(self, progress: StreamProgress) -> bool:
+        order, query = self._plan.options.order or "auto", self._query
+        return (
+            progress.high is None
+            and bool(query.keys)
+            and (order == "key" or (order == "auto" and query.index_level == "none"))
+        )
+
+    def _fresh(self, page: RowPage, progress: StreamProgress, window: Any) -> list[Row]:
+        """The rows that were not delivered as they are; those near the pass's end are remembered."""
+        rows, index, high = page.rows, self._query.cursor_index, progress.high
+        if not page.has_cursor:
+            return [row for row in rows if self._is_new(row, None, progress, window)]
+        cursors = [row[index] for row in rows]
+        # Most pages lie between what was delivered and what is remembered.
+        if cursors and None not in cursors and (high is None or high < min(cursors)) and max(cursors) < window:
+            return rows
+        return [row for row, cursor in zip(rows, cursors, strict=True) if self._is_new(row, cursor, progress, window)]
+
+    def _is_new(self, row: Row, cursor: Any, progress: StreamProgress, window: Any) -> bool:
+        known = cursor is None or (progress.high is not None and cursor <= progress.high)
+        remember = cursor is None or (window is not None and cursor >= window)
+        if not known and not remember:
+            return True
+        if remember:
+            progress.rows.add(progress.rows.hash(row))
+        if known and progress.before.size and progress.before.consume(progress.before.hash(row)):
+            self._unchanged += 1
+            return False
+        return True
+
+    def _pack(self, rows: Sequence[Row], state: Mapping[str, Any] | None) -> Iterator[DataSourcePayload]:
+        for payload in self._payload_builder.payloads(rows, state):
+            if isinstance(payload.data, pa.Table):
+                self._page_sizer.record_page(payload.data.num_rows, payload.data.nbytes)
+            if payload.state is not None:
+                self._last_state = dict(payload.state)
+            yield payload
+
+    def _finish(self, progress: StreamProgress, counts: Mapping[str, int]) -> Iterator[DataSourcePayload]:
+        """What a pass ends with: its state, if it differs from the last one delivered, and its counters."""
+        metadata = {COUNTER_PREFIX + name: count for name, count in counts.items() if count}
+        state = self._encode(progress)
+        is_new = bool(self._last_state) or progress.high is not None or progress.rows.size > 0
+        moved = is_new and state != self._last_state
+        self._last_state = state
+        if moved or metadata:
+            yield DataSourcePayload(None, metadata=metadata, state=state if moved else None)
+
+    @property
+    def _key(self) -> tuple[str, ...]:
+        return self._query.key.columns if self._query.key is not None else ()
+
+    def _encode(self, progress: StreamProgress) -> dict[str, Any]:
+        return encode(progress, self._plan.cursor, self._key, self._plan.primary_key)
+
+
+def _is_past(resume: ResumePoint | None, high: Any) -> bool:
+    """Whether a pass by cursor has come beyond the previous high watermark."""
+    return resume is not None and resume.order == "cursor" and high is not None and bool(resume.cursor > high)

@@ -1,0 +1,79 @@
+"""A table whose highest cursor lies below the state: a backup that was restored, or another database.
+
+Rows at and above the watermark of the last run are gone, and new ones may come below it, which no run reads.
+Each run warns of it. It is an error if the database is another one, which its oldest rows show: those with the
+lowest cursors have not changed for the longest time, so a backup still has them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import sqlalchemy as sa
+
+from vdk.plugin.datasource_base.contract import StateError
+
+from ..expressions import ONE
+from ..session import SqlSession
+from ..statements import TableQuery
+from ..table_info import CursorInfo
+from .bounds import UpperBound
+from .state import StreamProgress, remedy
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 8
+"""Fewer rows prove nothing: an update may have moved each of them."""
+Oldest = list[tuple[Any, tuple[Any, ...]]]
+"""Cursor and key of some rows."""
+
+
+def is_behind(info: CursorInfo, progress: StreamProgress, upper: UpperBound) -> bool:
+    """Whether the highest cursor is below that of the last run. False if rows are held back, or if no row has a
+    cursor, as in a table that is emptied now and then."""
+    if info.format is None or upper.value is None or progress.high is None or upper.held_back:
+        return False
+    return bool(upper.value < progress.high)
+
+
+def check_behind(session: SqlSession, query: TableQuery, progress: StreamProgress, upper: UpperBound) -> None:
+    """Warn of a table that lies behind its state.
+
+    :raises StateError: if ``on_source_behind`` is ``fail``, or is unset and none of the remembered rows exists.
+    """
+    plan, policy = query.plan, query.plan.options.on_source_behind
+    problem = (
+        f"stream {plan.name!r}: the highest cursor is {upper.value!r}, and the last run had come to {progress.high!r}"
+    )
+    if policy is None and len(progress.oldest) == REMEMBERED and not _any_exists(session, query, progress.oldest):
+        raise StateError(
+            f"{problem}; none of the {len(progress.oldest)} rows that the state remembers exists, so it was written "
+            f"for another database. {remedy(plan.name)}; or give the source another id under [sources]; or, if it is "
+            f'the same database, set {plan.config_path}.on_source_behind = "warn"'
+        )
+    if policy == "fail":
+        raise StateError(
+            f"{problem}. If the table was put back to an earlier time, rows that come below {progress.high!r} are not "
+            f'read. {remedy(plan.name)}, or accept that with {plan.config_path}.on_source_behind = "warn"'
+        )
+    log.warning(
+        "%s. If the table was put back to an earlier time, its rows are not read until they pass that. %s; or have "
+        'such a run fail with %s.on_source_behind = "fail"',
+        problem, remedy(plan.name), plan.config_path,
+    )  # fmt: skip
+
+
+def oldest_rows(session: SqlSession, query: TableQuery) -> Oldest:
+    """The rows with the lowest cursors, in the session's snapshot."""
+    statement = query.select(*query.order).where(query.has_cursor)
+    rows = session.all(statement.order_by(*query.order).limit(REMEMBERED))
+    return [(cursor, tuple(key)) for cursor, *key in rows]
+
+
+def _any_exists(session: SqlSession, query: TableQuery, oldest: Oldest) -> bool:
+    same = [
+        sa.and_(*(column == query.bound(value) for column, value in zip(query.order, (cursor, *key), strict=False)))
+        for cursor, key in oldest
+    ]
+    return bool(session.all(query.select(ONE).where(sa.or_(*same)).limit(1)))

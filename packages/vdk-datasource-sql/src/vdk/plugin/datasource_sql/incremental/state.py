@@ -1,0 +1,193 @@
+"""The state of an incremental stream, and its JSON.
+
+``{"v": 1, "cursor": column, "type": tag, "key": [column, …], "primary_key": [column, …],
+"high_watermark": {"cursor": …, "key": […]} | null,
+"resume": {"order": "cursor"|"key"|"nulls", "cursor": …, "key": […], "upper": …} | null,
+"overlap": {"rows": base64, "shape": hex, "before": base64, "before_shape": hex},
+"oldest": [[cursor, [key, …]], …], "swept": ISO 8601 time}``
+
+``high_watermark`` is the highest cursor of a finished pass, ``resume`` is the position of an
+unfinished pass. ``overlap.rows`` knows the rows delivered at and above ``high_watermark - lookback`` and
+those without a cursor; while a pass is unfinished, ``overlap.before`` has what the pass before left.
+``oldest`` has some of the rows with the lowest cursors, by which another database is recognised.
+The shapes are those of the columns that the hashes cover; without one they cover values only, as the first release did.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vdk.plugin.datasource_base.contract import StateError
+
+from ..kinds import is_undecodable, raw_bytes
+from ..paging import ResumePoint
+from .seen_rows import SeenRows
+
+VERSION = 1
+
+
+@dataclass(slots=True)
+class StreamProgress:
+    """A state, decoded."""
+
+    type: str | None = None
+    high: Any = None
+    high_key: tuple[Any, ...] = ()
+    resume: ResumePoint | None = None
+    rows: SeenRows = field(default_factory=SeenRows)
+    before: SeenRows = field(default_factory=SeenRows)
+    swept: str | None = None
+    oldest: list[tuple[Any, tuple[Any, ...]]] = field(default_factory=list)
+
+
+def encode(
+    progress: StreamProgress, cursor: Sequence[str], key: Sequence[str], primary_key: Sequence[str] = ()
+) -> dict[str, Any]:
+    """``progress`` as JSON."""
+    high = None
+    if progress.high is not None:
+        high = {"cursor": _out(progress.high), "key": [_out(value) for value in progress.high_key]}
+    overlap = {}
+    for name, shape, known in (("rows", "shape", progress.rows), ("before", "before_shape", progress.before)):
+        if known.size:
+            overlap[name] = known.encode()
+            overlap |= {shape: known.shape} if known.shape else {}
+    return {
+        "v": VERSION,
+        "cursor": _column(cursor),
+        "type": progress.type,
+        "key": list(key),
+        "high_watermark": high,
+        "resume": _encode_resume(progress.resume),
+        "overlap": overlap,
+        "primary_key": list(primary_key),
+        **(
+            {"oldest": [[_out(value), list(map(_out, key))] for value, key in progress.oldest]}
+            if progress.oldest
+            else {}
+        ),
+        **({"swept": progress.swept} if progress.swept is not None else {}),
+    }
+
+
+def decode(
+    state: Mapping[str, Any],
+    stream: str,
+    cursor: Sequence[str],
+    key: Sequence[str],
+    primary_key: Sequence[str] | None = None,
+) -> StreamProgress:
+    """A stored state as the progress of a stream that is now read by ``cursor`` and ``key``.
+
+    :raises StateError: for a state of another version, source or cursor, or in the middle
+        of a pass by another key.
+    """
+    if not state:
+        return StreamProgress()
+    _check_version(state, stream)
+    if state.get("cursor") != _column(cursor):
+        raise StateError(
+            f"stream {stream!r}: its state was written for the cursor {state.get('cursor')!r}, and it is read by "
+            f"{_column(cursor)!r} now. {remedy(stream)}; or set tables.{stream}.cursor back"
+        )
+    landed_by = state.get("primary_key")
+    if primary_key is not None and landed_by is not None and landed_by != list(primary_key):
+        raise StateError(
+            f"stream {stream!r}: its rows landed by the primary key {landed_by!r}, and it is {list(primary_key)!r} "
+            f"now, so they would not be matched again. {remedy(stream)}, into another destination_table or after the "
+            f"table at the destination is dropped; or name the old key with tables.{stream}.primary_key"
+        )
+    if state.get("resume") is not None and state.get("key") != list(key):
+        raise StateError(
+            f"stream {stream!r}: its last run stopped in the middle, in the order of the key {state.get('key')!r}; "
+            f"the key is {list(key)!r} now. {remedy(stream)}"
+        )
+    try:
+        return _decode(state)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StateError(f"stream {stream!r}: its state is damaged ({error!r:.200}). {remedy(stream)}") from error
+
+
+def remedy(stream: str) -> str:
+    """What to do about a state that a run cannot continue from."""
+    return f"Reset the state of stream {stream!r} (`vdk datasource state reset`) to read it from the start"
+
+
+def _check_version(state: Mapping[str, Any], stream: str) -> None:
+    version = state.get("v")
+    if isinstance(version, int) and version > VERSION:
+        raise StateError(
+            f"stream {stream!r}: its state has version {version}, and this release knows {VERSION}: it was written by "
+            f"a newer release. Install that one again, or: {remedy(stream)}"
+        )
+    if version != VERSION or "cursor" not in state:
+        raise StateError(f"stream {stream!r}: its state was not written by this source. {remedy(stream)}")
+
+
+def _decode(state: Mapping[str, Any]) -> StreamProgress:
+    progress = StreamProgress(type=state["type"])
+    if (high := state["high_watermark"]) is not None:
+        progress.high = _in(high["cursor"])
+        progress.high_key = _key(high["key"])
+    if (resume := state["resume"]) is not None:
+        if resume["order"] not in ("cursor", "key", "nulls"):
+            raise ValueError(resume["order"])
+        key = None if resume["key"] is None else _key(resume["key"])
+        progress.resume = ResumePoint(resume["order"], _in(resume.get("cursor")), key, _in(resume["upper"]))
+    progress.swept = state.get("swept")
+    progress.oldest = [(_in(value), tuple(map(_in, key))) for value, key in state.get("oldest", ())]
+    overlap = state["overlap"]
+    progress.rows = SeenRows.decode(overlap.get("rows", ""), overlap.get("shape", ""))
+    progress.before = SeenRows.decode(overlap.get("before", ""), overlap.get("before_shape", ""))
+    return progress
+
+
+def _encode_resume(resume: ResumePoint | None) -> dict[str, Any] | None:
+    if resume is None:
+        return None
+    key = None if resume.key is None else [_out(value) for value in resume.key]
+    encoded = {"order": resume.order, "key": key, "upper": _out(resume.upper)}
+    return {**encoded, "cursor": _out(resume.cursor)} if resume.order == "cursor" else encoded
+
+
+def _column(cursor: Sequence[str]) -> str | list[str]:
+    return cursor[0] if len(cursor) == 1 else list(cursor)
+
+
+def _out(value: Any) -> Any:
+    """A stored value as JSON; what JSON cannot express is wrapped."""
+    if isinstance(value, bytes):
+        return {"bytes": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, str) and not value.isascii() and is_undecodable(value):
+        return {"text": base64.b64encode(raw_bytes(value)).decode("ascii")}
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return {"float": repr(value)}
+    return value
+
+
+def _in(value: Any) -> Any:
+    """A value of a state as the database stores it. Raises ``ValueError`` for what it cannot store."""
+    if isinstance(value, Mapping) and "text" in value:
+        return base64.b64decode(value["text"], validate=True).decode("utf-8", "surrogateescape")
+    if isinstance(value, Mapping):
+        value = base64.b64decode(value["bytes"], validate=True) if "bytes" in value else float(value["float"])
+    elif isinstance(value, str):
+        value.encode()
+    elif isinstance(value, bool) or not (value is None or isinstance(value, (int, float))):
+        raise ValueError(f"a value is {_shown(value)}")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"an integer of {value.bit_length()} bits, and the database's have 64")
+    return value
+
+
+def _shown(value: Any) -> str:
+    return f"of type {type(value).__name__}" if isinstance(value, (int, list, dict)) else f"{value!r:.80}"
+
+
+def _key(values: Any) -> tuple[Any, ...]:
+    if not isinstance(values, list):
+        raise ValueError(f"a key is {_shown(values)}")
+    return tuple(map(_in, values))

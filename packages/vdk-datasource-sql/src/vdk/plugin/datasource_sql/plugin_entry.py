@@ -1,0 +1,1 @@
+"""What VDK loads on every command. It imports nothing, so that no command waits for SQLAlchemy."""

@@ -1,0 +1,201 @@
+"""A table as a stream."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from vdk.plugin.datasource_base.contract import (
+    ConfigurationError,
+    DataSourcePayload,
+    DataSourceState,
+    DataSourceStream,
+    StateError,
+    StreamSchema,
+)
+from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
+
+from .backend import Backend
+from .config import SqlConfig
+from .expressions import ONE
+from .incremental.reader import IncrementalReader
+from .incremental.state import remedy
+from .kinds import Kind
+from .names import find_name, hint
+from .paging import PageSizer
+from .payload_builder import PayloadBuilder, schema_of
+from .planning import TablePlan, make_plan
+from .session import SqlSession
+from .statements import TableQuery
+from .table_info import TableInfo
+from .unused_options import unused_options
+
+log = logging.getLogger(__name__)
+
+
+def utc_now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+class SqlStream(DataSourceStream):
+    """One table or view, and its own only partition.
+
+    With a cursor it is read incrementally; without one it is read whole, in one snapshot, with no state.
+    """
+
+    def __init__(
+        self,
+        plan: TablePlan,
+        backend: Backend,
+        *,
+        lost_cursor: str | None = None,
+        now: Callable[[], dt.datetime] = utc_now,
+    ) -> None:
+        self.name = plan.name
+        self.plan = plan
+        self.backfill = plan.backfill
+        self.now = now
+        self._backend = backend
+        self._lost_cursor = lost_cursor
+        self._kinds: Mapping[str, Kind] | None = None
+
+    def schema(self, table: str | None = None) -> StreamSchema:
+        """The table's columns: types by declaration, and by some values where that is not enough."""
+        self._check()
+        with SqlSession(self._backend) as session:
+            kinds = self._cached_kinds(session)
+        cursor = self.plan.cursor[0] if self.plan.cursor else None
+        return StreamSchema(schema_of(self.plan, kinds), self.plan.primary_key, cursor)
+
+    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        self._check()
+        if state and not self.plan.cursor:
+            raise self._cursor_is_gone(str(state.get("cursor")))
+        with SqlSession(self._backend) as session:
+            kinds = dict(self._cached_kinds(session))  # a kind that waits for a value is resolved while reading
+            session.begin()
+            query = TableQuery(self.plan, self._backend, keyed=self._is_keyed(session))
+            if self.plan.cursor:
+                self._backend.check_keys(session, query, kinds)
+            if not state:
+                self._check_unique(session, query)
+            payload_builder = PayloadBuilder(self.plan, kinds, query, self._backend.kind)
+            if not self.plan.cursor:
+                yield from _read_whole(session, query, payload_builder)
+                return
+            bulk = self._backend.bulk_reader(query, kinds)
+            reader = IncrementalReader(self._backend, session, query, payload_builder, self.now(), bulk)
+            try:
+                yield from reader.backfill() if self.plan.backfill else reader.read(state)
+            finally:
+                if bulk is not None:
+                    bulk.close()
+
+    def _check(self) -> None:
+        if self.plan.table.problem is not None:
+            raise ConfigurationError(
+                f"stream {self.name!r} cannot be read: {self.plan.table.problem}. "
+                f'Leave it out: streams = ["*", "!{self.name}"]'
+            )
+        if self._lost_cursor is not None:
+            raise self._cursor_is_gone(self._lost_cursor)
+
+    def _cursor_is_gone(self, cursor: str) -> StateError:
+        return StateError(
+            f"stream {self.name!r}: its state was written for the cursor {cursor!r}, and the table has no cursor now. "
+            f"{remedy(self.name)}; or name the cursor with {self.plan.config_path}.cursor"
+        )
+
+    def _check_unique(self, session: SqlSession, query: TableQuery) -> None:
+        """Refuse a configured primary key that rows share: only the last of them would land."""
+        names = self.plan.primary_key
+        unique = any(set(key.columns) <= set(names) for key in self.plan.table.keys)
+        if not names or unique or not self.plan.cursor:
+            return
+        key = [query.exact(query.column(name)) for name in names]
+        is_full = [query.column(name).is_not(None) for name in names]
+        shared = query.select(*key, sa.func.count()).where(*is_full).group_by(*key).having(sa.func.count() > ONE)
+        if rows := session.all(shared.limit(1)):
+            *values, count = rows[0]
+            raise ConfigurationError(
+                f"{self.plan.config_path}.primary_key: {count} rows of stream {self.name!r} have the key "
+                f"{values[0] if len(values) == 1 else tuple(values)!r}, so it does not identify a row; name more "
+                "columns"
+            )
+
+    def _is_keyed(self, session: SqlSession) -> bool:
+        """Whether the order key currently tells all rows apart: if it may hold NULLs, the table is queried."""
+        key = self.plan.order_key
+        if key is None or not self.plan.cursor:
+            return False
+        if not key.nullable:
+            return True
+        query = TableQuery(self.plan, self._backend)
+        is_null = sa.or_(*(query.column(name).is_(None) for name in key.columns))
+        return not session.all(query.all_rows(ONE).where(is_null).limit(1))
+
+    def _cached_kinds(self, session: SqlSession) -> Mapping[str, Kind]:
+        if self._kinds is None:
+            session.begin()
+            self._kinds = self._backend.kinds(session, TableQuery(self.plan, self._backend, keyed=False))
+            session.end()
+        return self._kinds
+
+
+def _read_whole(session: SqlSession, query: TableQuery, payload_builder: PayloadBuilder) -> Iterator[DataSourcePayload]:
+    """Every row, in one snapshot."""
+    page_sizer = PageSizer(query.plan.page_rows)
+    for rows in session.stream(query.rows(), page_sizer):
+        for payload in payload_builder.payloads(rows):
+            if isinstance(payload.data, pa.Table):
+                page_sizer.record_page(payload.data.num_rows, payload.data.nbytes)
+            if payload.data is not None:
+                yield payload
+
+
+def plan_streams(
+    tables: Sequence[TableInfo], config: SqlConfig, backend: Backend, state: DataSourceState
+) -> list[SqlStream]:
+    """A stream for each table, and for each view that is asked for. Warns of options for all tables that no table
+    uses.
+
+    :raises ConfigurationError: for options of a table, or globs of views, that match nothing.
+    """
+    known = {table.name: table for table in tables}
+    if reserved := [name for name in config.tables if name.lower().startswith(RESERVED_PREFIX)]:
+        raise ConfigurationError(
+            f"tables: {reserved[0]!r} is not read: tables whose names begin with {RESERVED_PREFIX} are the "
+            "framework's, which a destination leaves beside the tables it lands"
+        )
+    own = {
+        find_name(name, known, config_path="tables", what="a table or view of the database"): options
+        for name, options in config.tables.items()
+    }
+    views = [table.name for table in tables if table.kind == "view"]
+    for pattern in config.views:
+        if not any(fnmatchcase(name, pattern) for name in views):
+            raise ConfigurationError(f"views: {pattern!r} matches no view{hint(pattern, views)}")
+    selected = [
+        table
+        for table in tables
+        if table.kind == "table" or any(fnmatchcase(table.name, pattern) for pattern in config.views)
+    ]
+    if unread := sorted(set(own) - {table.name for table in selected}):
+        raise ConfigurationError(f"tables: {unread} are views that are not read; name them in views")
+    plans = [make_plan(table, config, own.get(table.name)) for table in selected]
+    for message in unused_options(config, plans):
+        log.warning("%s", message)
+    streams = []
+    for plan in plans:
+        table = plan.table
+        before = state.of(table.name)
+        explicit = own.get(table.name) is not None and own[table.name].cursor is not None
+        lost = str(before.get("cursor")) if before and not plan.cursor and not explicit else None
+        streams.append(SqlStream(plan, backend, lost_cursor=lost))
+    return streams

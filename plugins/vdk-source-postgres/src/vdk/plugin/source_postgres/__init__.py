@@ -1,0 +1,1 @@
+"""The source "postgres": tables of a PostgreSQL database."""

