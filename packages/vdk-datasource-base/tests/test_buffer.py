@@ -1,4 +1,4 @@
-"""The short way of a row that comes alone leads where the long one does."""
+"""A buffer has the same content whether a row is appended alone or added like any payload."""
 
 from __future__ import annotations
 
@@ -23,31 +23,33 @@ PAYLOADS = st.builds(
 )
 
 
-def filled(payloads: list[DataSourcePayload], *, columns: tuple[str, ...], apart: bool, short: bool) -> list[Any]:
-    """All there is to see of a buffer, after each payload and at the end."""
-    buffer = Buffer(Options(), stream="s", metadata_columns=columns, apart=apart)
+def filled(
+    payloads: list[DataSourcePayload], *, columns: tuple[str, ...], split_by_table: bool, short: bool
+) -> list[Any]:
+    """The public content of a buffer, after each payload and at the end."""
+    buffer = Buffer(Options(), stream="s", metadata_columns=columns, split_by_table=split_by_table)
     seen: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
         if not short:
-            patch.setattr(Buffer, "_is_one_more", lambda self, payload: False)
+            patch.setattr(Buffer, "_append_row", lambda self, payload: False)
         for payload in payloads:
             seen.append((buffer.add(payload), buffer.rows, buffer.size, buffer.has_state, dict(buffer.counters)))
     covered, state, size = buffer.take_covered()
-    rest, left = buffer.take_open()
+    rest, left = buffer.take_uncovered()
     return [seen, _plain(covered), state, size, _plain(rest), left]
 
 
-def _plain(runs: Any) -> list[Any]:
-    return [(run.table, run.kind, run.metadata, run.rows) for run in runs]
+def _plain(groups: Any) -> list[Any]:
+    return [(group.table, group.kind, group.metadata, group.rows) for group in groups]
 
 
 @given(st.lists(PAYLOADS, max_size=12), st.sampled_from([(), ("origin",)]), st.booleans())
 def test_a_row_alone_is_taken_in_like_any_payload(
-    payloads: list[DataSourcePayload], columns: tuple[str, ...], apart: bool
+    payloads: list[DataSourcePayload], columns: tuple[str, ...], split_by_table: bool
 ) -> None:
-    """Runs, order, sizes, states and counters are the same."""
-    quickly = filled(payloads, columns=columns, apart=apart, short=True)
-    assert quickly == filled(payloads, columns=columns, apart=apart, short=False)
+    """Groups, order, sizes, states and counters are the same."""
+    quickly = filled(payloads, columns=columns, split_by_table=split_by_table, short=True)
+    assert quickly == filled(payloads, columns=columns, split_by_table=split_by_table, short=False)
 
 
 def test_a_state_that_is_none_is_refused_with_nothing_taken_in() -> None:
@@ -55,8 +57,8 @@ def test_a_state_that_is_none_is_refused_with_nothing_taken_in() -> None:
     buffer.add(DataSourcePayload({"a": 1}, state={"n": 1}))
     with pytest.raises(DataSourceError, match="yielded a state with"):
         buffer.add(DataSourcePayload({"a": 2}, state={"n": object()}))  # type: ignore[dict-item]
-    ((run,), state, _) = buffer.take_covered()
-    assert (run.rows, state) == ([{"a": 1}], {"n": 1})
+    ((group,), state, _) = buffer.take_covered()
+    assert (group.rows, state) == ([{"a": 1}], {"n": 1})
 
 
 def test_rejected_rows_count_like_others() -> None:
@@ -68,5 +70,5 @@ def test_rejected_rows_count_like_others() -> None:
         buffer.add(DataSourcePayload(RejectedRows(rejected)))
         count += 1
     assert count == 10
-    _, size = buffer.take_open()
+    _, size = buffer.take_uncovered()
     assert 100_000 < size < 120_000

@@ -124,12 +124,12 @@ class TestInference:
         assert "half of a surrogate pair" in str(error) or "nested too deeply" in str(error)
 
     def test_a_rejected_row_is_told_with_half_a_surrogate_pair(self) -> None:
-        """It is no UTF-8, but it is what the source has, and JSON has an escape for it."""
+        """It is not valid UTF-8, but it is what the source has, and JSON has an escape for it."""
         assert json.loads(to_json({"x": "a\ud800"})) == {"x": "a\ud800"}
 
     def test_a_name_that_is_no_text_is_refused(self) -> None:
         """With what it is."""
-        with pytest.raises(BadRecordError, match="a column is named 5"):
+        with pytest.raises(BadRecordError, match="the column name 5 is not a string"):
             infer_table([{"a": 1}, {5: 1}])  # type: ignore[dict-item]
 
     scalars = st.one_of(

@@ -153,7 +153,7 @@ class TestRows:
         converted = convert_rows([{"id": 1, name: 1}, {"id": 2}], schema, stream="s")
         [(_, error)] = converted.rejected
         assert error.key == {"id": 1}
-        assert "a column is named" in error.reason
+        assert "the column name" in error.reason
         assert converted.table.to_pylist() == [{"id": 2}]
 
     def test_half_a_surrogate_in_a_primary_key_is_a_bad_record(self) -> None:

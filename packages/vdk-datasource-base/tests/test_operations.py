@@ -292,7 +292,7 @@ def test_a_bad_key_of_a_sweep_is_never_set_aside(lab: Lab) -> None:
 @pytest.mark.parametrize("kind", ["deletes", "keys"])
 def test_a_batch_of_keys_without_the_key_names_the_column(lab: Lab, kind: Any) -> None:
     """Not with an error of Arrow's."""
-    with pytest.raises(FlowFailedError, match=r"primary key's column is missing"):
+    with pytest.raises(FlowFailedError, match=r"column of the primary key is missing"):
         run(lab, DataSourcePayload(pa.table({"other": [1]}), kind=kind, state={"n": 1}))
 
 

@@ -1,8 +1,7 @@
-"""Rows and batches as tables of the types a destination takes, checked value by value where needed.
+"""Converts rows and batches to tables of the types that a destination accepts.
 
-The rule is that no value changes silently. Arrow's own conversion is not enough: it takes ``1.5``
-for an int64 column and stores 1, and takes bytes for text. So a column is first inferred, which
-cannot lie, and only cast where the cast is exact.
+No value changes silently. Arrow's own conversion does not ensure this: it stores ``1.5`` in an int64 column as 1, and
+accepts bytes as text. So each column is first inferred, which loses nothing, and then cast only if the cast is exact.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -23,23 +22,23 @@ from .numbers import exact_decimal
 from .rows import rows_of, values_of
 
 Row = Mapping[str, Any]
-MISFIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError, TypeError)
-"""What Arrow raises for a value that a type cannot hold."""
+MISFIT_ERRORS = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError, TypeError)
+"""Arrow and Python raise one of these for a value that a type cannot hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A table, and the rows that did not fit with the reason for each."""
+    """A table, and the rows that do not fit, each with the reason."""
 
     table: pa.Table
-    rejected: Sequence[tuple[Row, BadRecordError]] = field(default_factory=tuple)
+    rejected: Sequence[tuple[Row, BadRecordError]] = ()
 
 
 def convert_rows(rows: Sequence[Row], schema: StreamSchema | None, *, stream: str, loose: bool = False) -> Converted:
-    """Rows as a table. Declared columns come first and with their declared types; further keys follow, inferred.
+    """Convert rows to a table: the declared columns first, with their declared types, then the others, inferred.
 
-    :param loose: a declared type is a preference: a column that does not fit it is inferred instead.
-        This is how rows are read that a transform has changed.
+    :param loose: infer the type of a column that does not fit its declared type, as rows that a transform has changed
+        may not.
     """
     try:
         return _converted(rows, schema, stream, loose)
@@ -55,13 +54,13 @@ def _converted(rows: Sequence[Row], schema: StreamSchema | None, stream: str, lo
         return Converted(infer_table(rows))
     undeclared = column_names(rows, set(schema.fields.names))
     try:
-        columns = [_declared(rows, one, loose) for one in schema.fields]
+        columns = [_declared_column(rows, field, loose) for field in schema.fields]
     except BadRecordError:
-        good, bad = _sorted_out(rows, schema, stream)
+        good, bad = _split_misfits(rows, schema, stream)
         if bad:
             return Converted(_converted(good, schema, stream, False).table, bad)
-        columns = [_one_by_one(rows, one) for one in schema.fields]
-    fields = [pa.field(one.name, column.type) for one, column in zip(schema.fields, columns, strict=True)]
+        columns = [_convert_each(rows, field) for field in schema.fields]
+    fields = [pa.field(field.name, column.type) for field, column in zip(schema.fields, columns, strict=True)]
     for name in undeclared:
         column = infer_array([row.get(name) for row in rows])
         columns.append(column)
@@ -72,125 +71,131 @@ def _converted(rows: Sequence[Row], schema: StreamSchema | None, stream: str, lo
 def convert_batch(
     batch: pa.Table | pa.RecordBatch, schema: StreamSchema | None, *, stream: str, loose: bool = False
 ) -> Converted:
-    """An Arrow batch as a table of plain types; declared columns are cast where that is exact."""
+    """Convert an Arrow batch to a table of normalized types, with the declared columns cast to their declared types."""
     table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
     table = normalize_types(table)
     if schema is None:
         return Converted(table)
     if not loose and _lacks_values(table, schema):
         return convert_rows(rows_of(table), schema, stream=stream)
-    for index, one in enumerate(table.schema):
-        position = schema.fields.get_field_index(one.name)
-        if position < 0 or (wanted := normalized_type(schema.fields.field(position).type)) == one.type:
+    for index, field in enumerate(table.schema):
+        position = schema.fields.get_field_index(field.name)
+        if position < 0 or (target := normalized_type(schema.fields.field(position).type)) == field.type:
             continue
         try:
-            column = cast_exactly(table.column(index), wanted)
-            table = table.set_column(index, pa.field(one.name, column.type), column)
+            column = cast_exactly(table.column(index), target)
+            table = table.set_column(index, pa.field(field.name, column.type), column)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             if not loose:
-                # row by row: finds the value that does not fit, and keeps the rows that do
+                # row by row, which rejects only the rows that do not fit
                 return convert_rows(rows_of(table), schema, stream=stream)
     return Converted(table)
 
 
 def _lacks_values(table: pa.Table, schema: StreamSchema) -> bool:
-    """Whether a column that is declared not null has no value somewhere."""
-    positions = [table.schema.get_field_index(one.name) for one in schema.fields if not one.nullable]
-    return any(table.num_rows if at < 0 else table.column(at).null_count for at in positions)
+    """Whether a column that is declared not null is missing, or has a NULL."""
+    indexes = [table.schema.get_field_index(field.name) for field in schema.fields if not field.nullable]
+    return any(table.num_rows if index < 0 else table.column(index).null_count for index in indexes)
 
 
-def cast_exactly(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    """A cast that changes no value. Raises ``pa.ArrowInvalid`` where that cannot be."""
-    if column.type == wanted or pa.types.is_null(wanted):
+def cast_exactly(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
+    """Cast a column without changing any value.
+
+    :raises pa.ArrowInvalid: if a value does not fit the target type.
+    """
+    if column.type == target or pa.types.is_null(target):
         return column
-    if wanted == JSON_TYPE:
+    if target == JSON_TYPE:
         return pa.chunked_array([json_array(values_of(column))])
-    if any(one(column.type) and one(wanted) for one in (pa.types.is_floating, pa.types.is_decimal)):
-        return _there_and_back(column, wanted)
-    if not _castable(column.type, wanted):
-        raise pa.ArrowInvalid(f"{column.type} is no {wanted}")
-    return column.cast(wanted, safe=True)
+    if any(is_kind(column.type) and is_kind(target) for is_kind in (pa.types.is_floating, pa.types.is_decimal)):
+        return _cast_and_compare(column, target)
+    if not _casts_exactly(column.type, target):
+        raise pa.ArrowInvalid(f"{column.type} does not convert to {target} without loss")
+    return column.cast(target, safe=True)
 
 
-def _there_and_back(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
-    """A cast that is checked: Arrow's safe one rounds floats, and lets decimals overflow when their scale grows."""
-    cast = column.cast(wanted, safe=True)
+def _cast_and_compare(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
+    """Cast a column, and cast the result back to compare.
+
+    Arrow's safe cast rounds floats, and lets decimals overflow when their scale grows.
+    """
+    cast = column.cast(target, safe=True)
     back = cast.cast(column.type, safe=True)
     same = pc.equal(back, column)
-    if pa.types.is_floating(wanted):
+    if pa.types.is_floating(target):
         same = pc.or_(same, pc.and_(pc.is_nan(back), pc.is_nan(column)))
     if not pc.all(same, min_count=0).as_py():
-        raise pa.ArrowInvalid(f"a {column.type} is no {wanted}")
+        raise pa.ArrowInvalid(f"a value of type {column.type} does not fit {target}")
     return cast
 
 
-def _castable(given: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether Arrow's safe cast between two types refuses every value it would change.
+def _casts_exactly(source: pa.DataType, target: pa.DataType) -> bool:
+    """Whether Arrow's safe cast between two types refuses every value that it would change.
 
-    It does not for decimals to doubles, doubles to decimals, text to numbers, or a time with a zone
-    to one without.
+    It changes values without an error from decimals to doubles, from doubles to decimals, from text to numbers, and
+    from a time with a zone to a time without one.
     """
-    is_ = pa.types
-    if is_.is_null(given):
+    types = pa.types
+    if types.is_null(source):
         return True
-    if is_.is_integer(given):
-        return bool(is_.is_integer(wanted) or is_.is_floating(wanted) or is_.is_decimal(wanted))
-    if is_.is_floating(given):
-        return bool(is_.is_integer(wanted))
-    if is_.is_decimal(given):
-        return bool(is_.is_integer(wanted))
-    if is_.is_date(given):
-        return bool(is_.is_date(wanted) or (is_.is_timestamp(wanted) and wanted.tz is None))
-    if is_.is_timestamp(given):
-        return bool(is_.is_timestamp(wanted) and (given.tz is None or wanted.tz is not None))
-    return any(one(given) and one(wanted) for one in (is_.is_time, is_.is_duration))
+    if types.is_integer(source):
+        return bool(types.is_integer(target) or types.is_floating(target) or types.is_decimal(target))
+    if types.is_floating(source):
+        return bool(types.is_integer(target))
+    if types.is_decimal(source):
+        return bool(types.is_integer(target))
+    if types.is_date(source):
+        return bool(types.is_date(target) or (types.is_timestamp(target) and target.tz is None))
+    if types.is_timestamp(source):
+        return bool(types.is_timestamp(target) and (source.tz is None or target.tz is not None))
+    return any(is_kind(source) and is_kind(target) for is_kind in (types.is_time, types.is_duration))
 
 
-def _declared(rows: Sequence[Row], one: pa.Field, loose: bool) -> pa.Array:
-    values = [row.get(one.name) for row in rows]
-    wanted = normalized_type(one.type)
-    if not one.nullable and not loose and any(value is None for value in values):
-        raise BadRecordError("a value is missing in a column declared not null", column=one.name)
+def _declared_column(rows: Sequence[Row], field: pa.Field, loose: bool) -> pa.Array:
+    values = [row.get(field.name) for row in rows]
+    target = normalized_type(field.type)
+    if not field.nullable and not loose and any(value is None for value in values):
+        raise BadRecordError("a value is missing in a column declared not null", column=field.name)
     try:
-        return typed_array(values, wanted)
-    except MISFIT:
+        return typed_array(values, target)
+    except MISFIT_ERRORS:
         if loose:
             return infer_array(values)
-        raise BadRecordError(f"a value does not fit {wanted}", column=one.name) from None
+        raise BadRecordError(f"a value does not fit {target}", column=field.name) from None
 
 
-def typed_array(values: Sequence[Any], wanted: pa.DataType) -> pa.Array:
-    """Python values as ``wanted``, exactly; raises where one does not fit."""
-    if wanted == JSON_TYPE:
+def typed_array(values: Sequence[Any], target: pa.DataType) -> pa.Array:
+    """Convert Python values to an array of type ``target``, exactly. Raises one of ``MISFIT_ERRORS``."""
+    if target == JSON_TYPE:
         return json_array(values)
-    if pa.types.is_decimal(wanted):
-        return pa.array([_scaled(_decimal(value), wanted.scale) for value in values], wanted)
+    if pa.types.is_decimal(target):
+        return pa.array([_scaled(_decimal(value), target.scale) for value in values], target)
     inferred = infer_array(values)
-    if inferred.type == wanted or pa.types.is_null(wanted):
+    if inferred.type == target or pa.types.is_null(target):
         return inferred
     if inferred.type == pa.null():
-        return pa.nulls(len(values), wanted)
-    if pa.types.is_temporal(wanted) and not pa.types.is_temporal(inferred.type):
-        return _times(values, wanted)
-    return cast_exactly(pa.chunked_array([inferred]), wanted).combine_chunks()
+        return pa.nulls(len(values), target)
+    if pa.types.is_temporal(target) and not pa.types.is_temporal(inferred.type):
+        return _parse_times(values, target)
+    return cast_exactly(pa.chunked_array([inferred]), target).combine_chunks()
 
 
-def _times(values: Sequence[Any], wanted: pa.DataType) -> pa.Array:
-    """ISO 8601 text as times; a number is refused, for its unit is not known."""
+def _parse_times(values: Sequence[Any], target: pa.DataType) -> pa.Array:
+    """Parse ISO 8601 texts. Numbers are refused, because their unit is not known."""
     texts = pa.array(values)
     if texts.type != pa.string():
-        raise pa.ArrowInvalid(f"{texts.type} is no {wanted}")
-    if pa.types.is_time(wanted):  # which Arrow does not parse
+        raise pa.ArrowInvalid(f"{texts.type} does not convert to {target}: times are ISO 8601 text")
+    if pa.types.is_time(target):  # Arrow does not parse times of day
         times = pa.array([None if value is None else _nanoseconds(value) for value in values], pa.time64("ns"))
-        return cast_exactly(pa.chunked_array([times]), wanted).combine_chunks()
-    return pc.cast(texts, wanted, safe=True)
+        return cast_exactly(pa.chunked_array([times]), target).combine_chunks()
+    return pc.cast(texts, target, safe=True)
 
 
 def _nanoseconds(text: str) -> int:
-    """A time of day since midnight. Python reads it too, but drops what is finer than a microsecond."""
+    """Parse a time of day as nanoseconds since midnight. Python's own parser drops digits after the microseconds."""
     time = dt.time.fromisoformat(text)
     if time.tzinfo is not None:
-        raise ValueError(f"{text!r} has a zone, which Arrow's times have not")
+        raise ValueError(f"{text!r} has a time zone: Arrow's times have none")
     fraction = text.replace(",", ".").partition(".")[2].rstrip("0")
     if len(fraction) > 9:
         raise ValueError(f"{text!r} is finer than a nanosecond")
@@ -207,9 +212,11 @@ def _decimal(value: Any) -> decimal.Decimal | None:
 
 
 def _scaled(value: decimal.Decimal | None, scale: int) -> decimal.Decimal | None:
-    """The value with at most ``scale`` digits behind the point, if it has no others.
+    """The value with at most ``scale`` digits after the point.
 
-    Arrow checks this too, but where more than 38 digits are too many it rounds to zero instead.
+    Arrow checks this, too, but rounds a value to zero if it has over 38 digits too many.
+
+    :raises ValueError: if the value has further digits.
     """
     if value is None:
         return None
@@ -218,20 +225,20 @@ def _scaled(value: decimal.Decimal | None, scale: int) -> decimal.Decimal | None
         return value
     kept = len(digits) - (-exponent - scale)
     if any(digits[max(kept, 0) :]):
-        raise ValueError(f"{value} has more than {scale} digits behind the point")
+        raise ValueError(f"{value} has more than {scale} digits after the point")
     return decimal.Decimal((sign, digits[: max(kept, 0)] or (0,), -scale))
 
 
-def _one_by_one(rows: Sequence[Row], one: pa.Field) -> pa.Array:
-    """A column whose values fit alone but not together, as one aware and one naive time do."""
-    wanted = normalized_type(one.type)
-    return pa.concat_arrays([typed_array([row.get(one.name)], wanted) for row in rows])
+def _convert_each(rows: Sequence[Row], field: pa.Field) -> pa.Array:
+    """Convert each value by itself. A time with a zone and a time without one fit alone, but not together."""
+    target = normalized_type(field.type)
+    return pa.concat_arrays([typed_array([row.get(field.name)], target) for row in rows])
 
 
-def _sorted_out(
+def _split_misfits(
     rows: Sequence[Row], schema: StreamSchema, stream: str
 ) -> tuple[list[Row], list[tuple[Row, BadRecordError]]]:
-    """The rows that fit, and the others with what is wrong with each."""
+    """The rows that fit, and the other rows, each with its error."""
     good: list[Row] = []
     bad: list[tuple[Row, BadRecordError]] = []
     for row in rows:
@@ -245,19 +252,19 @@ def _sorted_out(
 
 def _first_misfit(row: Row, schema: StreamSchema, stream: str) -> BadRecordError | None:
     key = {name: row.get(name) for name in schema.primary_key} or None
-    for one in schema.fields:
-        value = row.get(one.name)
+    for field in schema.fields:
+        value = row.get(field.name)
         if value is None:
-            if not one.nullable:
-                return BadRecordError("the column is declared not null", stream=stream, column=one.name, key=key)
+            if not field.nullable:
+                return BadRecordError("the column is declared not null", stream=stream, column=field.name, key=key)
             continue
         try:
-            typed_array([value], normalized_type(one.type))
-        except MISFIT:
+            typed_array([value], normalized_type(field.type))
+        except MISFIT_ERRORS:
             return BadRecordError(
-                f"the value does not fit the column's type {one.type}",
+                f"the value does not fit the column's type {field.type}",
                 stream=stream,
-                column=one.name,
+                column=field.name,
                 key=key,
                 value=value,
             )

@@ -1,9 +1,9 @@
-"""Columns for rows that declare none: Python values as Arrow, without losing one.
+"""Infers the types of undeclared columns: converts Python values to Arrow arrays, and to JSON text, without loss.
 
-A column of one kind gets that kind's type. Integers and floats together are doubles where every
-integer survives the trip. Dates and times without a zone together are timestamps, a date being its
-midnight. Anything else that mixes kinds is JSON text, which keeps apart what plain text would merge
-(``1`` and ``"1"``). Text stays text: what looks like a time is not made one.
+A column whose values have one type gets the matching Arrow type. Integers mixed with floats become doubles if a double
+holds every integer exactly. Dates mixed with naive datetimes become timestamps, a date at its midnight. Any other mix
+becomes JSON text, which distinguishes what plain text would not (``1`` and ``"1"``). Text is never parsed: a text that
+looks like a time stays text.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from ..contract import JSON_TYPE, BadRecordError
 from .numbers import MAX_DIGITS, HugeNumber, is_bounded
 from .rows import scalar_text
 
-Buffer = bytes | bytearray | memoryview
+Bytes = bytes | bytearray | memoryview
 
-_EXACT = 2**53
-"""Every integer up to here is a double (IEEE 754 binary64 has 53 bits of significand)."""
+_MAX_EXACT_INTEGER = 2**53
+"""A double holds every integer up to this one (IEEE 754 binary64 has 53 bits of significand)."""
 
-_WIDEST = 127
-"""Bits of the largest integer that a decimal of 38 digits can hold, and some that it cannot."""
-_DEPTH = 50
-"""Levels of a value that no JSON reader refuses."""
+_MAX_DECIMAL_BITS = 127
+"""No integer with more bits fits a decimal of 38 digits; some with as many do not, either."""
+_MAX_DEPTH = 50
+"""Every JSON reader accepts this many levels of nesting."""
 
 MAX_COLUMNS = 2000
-"""Columns that rows can bring by themselves. SQLite has as many, and PostgreSQL 1,600; adding columns one by one takes
-DuckDB a time that is quadratic in them."""
+"""The largest number of undeclared columns. SQLite allows as many columns, PostgreSQL 1,600; in DuckDB, the time to add
+columns one by one is quadratic in their number."""
 
-_ONE_KIND: dict[type, pa.DataType] = {
+_ARROW_TYPES: dict[type, pa.DataType] = {
     bool: pa.bool_(),
     int: pa.int64(),
     float: pa.float64(),
@@ -51,11 +51,11 @@ _ONE_KIND: dict[type, pa.DataType] = {
 
 
 class UnencodableValueError(BadRecordError):
-    """A value that neither a column nor JSON can hold, wherever in it that is."""
+    """A value, or a part of it, fits neither a column nor JSON."""
 
 
 def infer_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """The rows as a table with every key that any row has, in the order of first appearance.
+    """Convert rows to a table with a column for every key, in the order of first appearance.
 
     A column whose values are all None has Arrow's null type. Raises ``UnencodableValueError``.
     """
@@ -66,53 +66,53 @@ def infer_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 def column_names(rows: Sequence[Mapping[str, Any]], declared: Collection[str] = ()) -> list[str]:
-    """Every key of the rows that is not declared, in the order of first appearance.
+    """List the undeclared keys of the rows, in the order of first appearance.
 
-    :raises UnencodableValueError: for a key that is not text, and for more than ``MAX_COLUMNS`` of them.
+    :raises UnencodableValueError: for a key that is not text, and for more than ``MAX_COLUMNS`` keys.
     """
     names: dict[str, None] = {}
     for row in rows:
         names.update(dict.fromkeys(row))
-    found = [name for name in names if name not in declared]
-    for name in found:
+    undeclared = [name for name in names if name not in declared]
+    for name in undeclared:
         _check_name(name)
-    check_column_count(len(found))
-    return found
+    check_column_count(len(undeclared))
+    return undeclared
 
 
 def check_column_count(count: int) -> None:
-    """Raises ``UnencodableValueError`` for more columns than ``MAX_COLUMNS``."""
+    """Raise ``UnencodableValueError`` for more columns than ``MAX_COLUMNS``."""
     if count > MAX_COLUMNS:
         raise UnencodableValueError(
             f"there are {count:,} different keys, and each would become a column of the table, which has at most "
-            f"{MAX_COLUMNS:,} that no schema declares. Where the keys are values (ids, dates), make rows of them, or "
-            'keep the object in one column of JSON, with a transform: return {"id": row["id"], "data": row}'
+            f"{MAX_COLUMNS:,} undeclared columns. If the keys are values (ids, dates), turn them into rows, or keep "
+            'the object in one JSON column with a transform: return {"id": row["id"], "data": row}'
         )
 
 
 def _check_name(name: Any) -> None:
     if not isinstance(name, str):
-        raise UnencodableValueError(f"a column is named {name!r:.80}: names are text")
+        raise UnencodableValueError(f"the column name {name!r:.80} is not a string")
     if not name.isascii():
         try:
             name.encode()
         except UnicodeEncodeError:
             raise UnencodableValueError(
-                f"a column is named {name!r:.80}: half of a surrogate pair is not a character"
+                f"the column name {name!r:.80} contains half of a surrogate pair, which is not a character"
             ) from None
 
 
 def infer_array(values: Sequence[Any]) -> pa.Array:
-    """Python values as an Arrow array of the narrowest type that loses nothing. Raises ``UnencodableValueError``."""
+    """Convert Python values to an array of the narrowest lossless type. Raises ``UnencodableValueError``."""
     kinds = set(map(type, values)) - {type(None)}
-    if not kinds <= _KNOWN:
+    if not kinds <= _KNOWN_TYPES:
         values = [builtin(value) for value in values]
         kinds = set(map(type, values)) - {type(None)}
     if not kinds:
         return pa.nulls(len(values))
     if len(kinds) == 1:
         return _of_one_kind(values, kinds.pop())
-    if kinds == {int, float} and all(type(v) is not int or abs(v) <= _EXACT for v in values):
+    if kinds == {int, float} and all(type(v) is not int or abs(v) <= _MAX_EXACT_INTEGER for v in values):
         return pa.array(values, pa.float64())
     if kinds <= {int, decimal.Decimal}:
         return _decimals(values)
@@ -122,26 +122,26 @@ def infer_array(values: Sequence[Any]) -> pa.Array:
 
 
 def json_array(values: Sequence[Any]) -> pa.Array:
-    """Each value as JSON text; None stays NULL.
+    """Convert each value to JSON text; None stays NULL.
 
-    The texts are encoded into the array's own memory, so that a large value has no other copy.
-    JSON has an escape for half a surrogate pair, but databases refuse it, and so do readers of files
-    (RFC 8259, section 8.2, calls the behaviour of software that receives it unpredictable).
+    The texts are encoded into the array's own memory, so a large value is never copied. JSON has an escape for half of
+    a surrogate pair, but databases and file readers refuse it (RFC 8259, section 8.2, calls the behaviour of software
+    that receives it unpredictable).
 
-    :raises UnencodableValueError: for that, for what is nested too deeply, and for 2 GiB of text.
+    :raises UnencodableValueError: for half of a surrogate pair, a value that is nested too deeply, and 2 GiB of text.
     """
     texts, ends = bytearray(), array.array("i", [0])
     try:
         for value in values:
             if value is not None:
-                _ENCODER.encode_into(_finite(value), texts, -1)
+                _ENCODER.encode_into(_json_value(value), texts, -1)
             ends.append(len(texts))
     except UnicodeEncodeError:
         raise UnencodableValueError("a text contains half of a surrogate pair, which is not a character") from None
     except RecursionError:
         raise UnencodableValueError("the value is nested too deeply") from None
     except OverflowError:
-        raise UnencodableValueError("the values of a column are 2 GiB of JSON or more, which is the limit") from None
+        raise UnencodableValueError("the values of a column are 2 GiB of JSON or more; the limit is 2 GiB") from None
     valid = None
     if any(value is None for value in values):
         valid = pa.array([value is not None for value in values], pa.bool_()).buffers()[1]
@@ -149,8 +149,8 @@ def json_array(values: Sequence[Any]) -> pa.Array:
     return pa.ExtensionArray.from_storage(JSON_TYPE, storage)
 
 
-def is_valid_json(text: Buffer) -> bool:
-    """Whether UTF-8 text is JSON, found without a copy of it; False also for what is nested too deeply to say."""
+def is_valid_json(text: Bytes) -> bool:
+    """Whether UTF-8 text is valid JSON, checked without a copy; False, too, if it is nested too deeply to check."""
     try:
         _VALIDATOR.decode(text)
     except (msgspec.DecodeError, RecursionError):
@@ -159,64 +159,66 @@ def is_valid_json(text: Buffer) -> bool:
 
 
 def to_json(value: Any) -> str:
-    """A value as JSON text. Times are ISO 8601, bytes base64; numbers keep all their digits.
+    """Convert a value to JSON text. Times become ISO 8601, bytes base64; numbers keep all their digits.
 
-    JSON has no NaN and no infinities (RFC 8259, section 6): they are the strings Python calls them.
+    JSON lacks NaN and infinities (RFC 8259, section 6): they become the strings that Python prints for them.
 
-    :raises UnencodableValueError: for what is nested too deeply, and for a number of more than ``MAX_DIGITS`` digits.
+    :raises UnencodableValueError: for a value that is nested too deeply, and for a number of more than ``MAX_DIGITS``
+        digits.
     """
     try:
-        return str(_ENCODER.encode(_finite(value)), "utf-8")
+        return str(_ENCODER.encode(_json_value(value)), "utf-8")
     except RecursionError:
         raise UnencodableValueError("the value is nested too deeply") from None
-    except UnicodeEncodeError:  # half a surrogate pair is not UTF-8, but JSON has an escape for it
-        return json.dumps(_finite(value), default=_ENCODER.enc_hook)
+    except UnicodeEncodeError:  # half of a surrogate pair is not UTF-8, but JSON has an escape for it
+        return json.dumps(_json_value(value), default=_ENCODER.enc_hook)
 
 
 def any_json(value: Any) -> str:
-    """JSON text of what ``to_json`` refuses, too: huge numbers are texts, and so is what is nested too deeply."""
+    """Convert any value to JSON text: what ``to_json`` refuses (huge numbers, levels too deep) becomes a string."""
     try:
         return to_json(value)
     except UnencodableValueError:
-        return to_json(_spelled(value))
+        return to_json(_printable(value))
 
 
-def _spelled(value: Any, depth: int = 0) -> Any:
+def _printable(value: Any, depth: int = 0) -> Any:
     if isinstance(value, HugeNumber):
         return value.text
     if isinstance(value, int) and not is_bounded(value):
         return hex(value)  # in linear time, unlike a decimal text
     if isinstance(value, decimal.Decimal) and value.is_finite() and not is_bounded(value):
         return str(value)
-    if isinstance(value, (Mapping, list, tuple)) and depth >= _DEPTH:
+    if isinstance(value, (Mapping, list, tuple)) and depth >= _MAX_DEPTH:
         return f"a {type(value).__name__} that is nested too deeply"
     if isinstance(value, Mapping):
-        return {_spelled_key(key): _spelled(one, depth + 1) for key, one in value.items()}
+        return {_printable_key(key): _printable(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_spelled(one, depth + 1) for one in value]
+        return [_printable(item, depth + 1) for item in value]
     return value
 
 
-def _spelled_key(key: Any) -> str:
-    return key if isinstance(key, str) else str(_spelled(key, _DEPTH))
+def _printable_key(key: Any) -> str:
+    return key if isinstance(key, str) else str(_printable(key, _MAX_DEPTH))
 
 
 def encodable(
     rows: Sequence[Mapping[str, Any]], primary_key: Sequence[str], stream: str, declared: Collection[str] = ()
 ) -> tuple[list[Mapping[str, Any]], list[tuple[Mapping[str, Any], BadRecordError]]]:
-    """The rows without ``UnencodableValueError`` values, and the others with what is wrong with each."""
+    """Split rows into those that are encodable, and the others, each with its error."""
     good, bad = [], []
     for row in rows:
-        if (found := _unwritable(row, declared)) is None:
+        if (problem := _first_unencodable(row, declared)) is None:
             good.append(row)
         else:
-            key = {one: row.get(one) for one in primary_key} or None
-            bad.append((row, BadRecordError(found[1], stream=stream, column=found[0], key=key)))
+            column, reason = problem
+            key = {name: row.get(name) for name in primary_key} or None
+            bad.append((row, BadRecordError(reason, stream=stream, column=column, key=key)))
     return good, bad
 
 
-def _unwritable(row: Mapping[str, Any], declared: Collection[str]) -> tuple[str | None, str] | None:
-    """The first column with such a value, and the reason."""
+def _first_unencodable(row: Mapping[str, Any], declared: Collection[str]) -> tuple[str | None, str] | None:
+    """The first column with a value that is not encodable, and the reason; None: all values are."""
     try:
         check_column_count(sum(name not in declared for name in row) if len(row) > MAX_COLUMNS else 0)
     except UnencodableValueError as error:
@@ -231,13 +233,13 @@ def _unwritable(row: Mapping[str, Any], declared: Collection[str]) -> tuple[str 
 
 
 def builtin(value: Any) -> Any:
-    """The same value as one of Python's own types: NumPy's scalars, enumerations and other subclasses."""
-    if type(value) in _KNOWN:
+    """Convert NumPy scalars, enumeration members and instances of other subclasses to Python's built-in types."""
+    if type(value) in _KNOWN_TYPES:
         return value
     if type(value).__module__ == "numpy" and getattr(getattr(value, "dtype", None), "kind", "") in ("b", "i", "u", "f"):
         return value.item() if value.ndim == 0 else value.tolist()
     if isinstance(value, str):
-        return str.__str__(value)  # str() of an enumeration's member would be its name
+        return str.__str__(value)  # str() of an enumeration member returns its name
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     for base in (int, float):
@@ -256,7 +258,7 @@ def _of_one_kind(values: Sequence[Any], kind: type) -> pa.Array:
             return _decimals(values)
     if kind is dt.time and any(v is not None and v.tzinfo is not None for v in values):
         return json_array(values)  # Arrow would drop the zone
-    if (arrow := _ONE_KIND.get(kind)) is not None:
+    if (arrow := _ARROW_TYPES.get(kind)) is not None:
         try:
             return pa.array(values, arrow)
         except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError):
@@ -274,7 +276,7 @@ def _of_one_kind(values: Sequence[Any], kind: type) -> pa.Array:
 
 
 def _is_normalized(type_: pa.DataType) -> bool:
-    """Whether a destination gets columns of this type; see ``normalize_types``."""
+    """Whether ``normalize_types`` leaves a column of this type unchanged."""
     if pa.types.is_primitive(type_):
         return not pa.types.is_float16(type_)
     return pa.types.is_decimal(type_) or type_ in (pa.string(), pa.binary(), pa.null(), JSON_TYPE)
@@ -292,12 +294,12 @@ def _datetimes(values: Sequence[dt.datetime | None]) -> pa.Array:
 
 
 def _decimals(values: Sequence[decimal.Decimal | int | None]) -> pa.Array:
-    """A decimal column wide enough for all; JSON text where 38 digits are not, or for NaN."""
+    """Convert numbers to a decimal column; to JSON text if 38 digits are not enough, or for NaN."""
     whole = scale = 0
     for value in values:
         if value is None:
             continue
-        if isinstance(value, int) and value.bit_length() > _WIDEST:
+        if isinstance(value, int) and value.bit_length() > _MAX_DECIMAL_BITS:
             return json_array(values)
         digits = decimal.Decimal(value).as_tuple()
         if not isinstance(digits.exponent, int):
@@ -306,12 +308,12 @@ def _decimals(values: Sequence[decimal.Decimal | int | None]) -> pa.Array:
         whole = max(whole, len(digits.digits) + digits.exponent)
     if whole + scale > 38:
         return json_array(values)
-    # 38 digits from the start, so that later and larger values fit without a change of type
+    # always 38 digits, so that larger values of later batches fit without a change of type
     return pa.array([None if v is None else decimal.Decimal(v) for v in values], pa.decimal128(38, scale))
 
 
-def _finite(value: Any) -> Any:
-    """The value with what JSON has no form for as text. What needs no change is not copied, however large it is."""
+def _json_value(value: Any) -> Any:
+    """Replace NaN, infinities and keys that are not strings by text. A value that needs no change is not copied."""
     kind = type(value)
     if kind is str or kind is bool or value is None:
         return value
@@ -320,23 +322,23 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (int, decimal.Decimal, HugeNumber)):
         return _bounded(value)
     if isinstance(value, float):
-        return _finite(float(value))
+        return _json_value(float(value))
     if isinstance(value, Mapping):
-        return _finite_mapping(value)
+        return _json_mapping(value)
     if isinstance(value, (list, tuple)):
-        changed = {index: new for index, one in enumerate(value) if (new := _finite(one)) is not one}
-        return [changed.get(index, one) for index, one in enumerate(value)] if changed else value
+        changed = {index: new for index, item in enumerate(value) if (new := _json_value(item)) is not item}
+        return [changed.get(index, item) for index, item in enumerate(value)] if changed else value
     return value
 
 
-def _finite_mapping(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    changed = {key: new for key, one in value.items() if (new := _finite(one)) is not one}
+def _json_mapping(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    changed = {key: new for key, item in value.items() if (new := _json_value(item)) is not item}
     texts = all(isinstance(key, str) for key in value)
     if texts and not changed and type(value) is dict:
         return value
-    copied = {_key_text(key): changed.get(key, one) for key, one in value.items()}
+    copied = {_key_text(key): changed.get(key, item) for key, item in value.items()}
     if len(copied) < len(value):
-        raise UnencodableValueError("two keys of a value are the same text")
+        raise UnencodableValueError("two keys of an object have the same text")
     return copied
 
 
@@ -352,7 +354,7 @@ def _bounded(value: int | decimal.Decimal | HugeNumber) -> int | decimal.Decimal
     return value
 
 
-_KNOWN = {type(None), *_ONE_KIND, dt.datetime, decimal.Decimal, uuid.UUID, dict, list}
+_KNOWN_TYPES = {type(None), *_ARROW_TYPES, dt.datetime, decimal.Decimal, uuid.UUID, dict, list}
 
 
 def _encodable(value: Any) -> str:

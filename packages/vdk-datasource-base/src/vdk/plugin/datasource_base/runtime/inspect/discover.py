@@ -15,7 +15,7 @@ from ...parts import Destination
 from ...parts.column_types import normalize_types, normalized_type
 from ...parts.infer import infer_table
 from ..environment import Environment
-from ..run.buffer import Buffer, Run
+from ..run.buffer import Buffer, PayloadGroup
 from ..run.plan import table_name
 from ..run.stream_run import StreamRun
 from .inspector import TIMEOUT, FlowInspector, ReadOnlyDestination
@@ -126,10 +126,12 @@ def _describe(stream: DiscoveredStream, run: StreamRun, rows: int, seconds: floa
             "its rows have states, but it is not declared as incremental, so a run fails. Set `incremental = True` on "
             "the stream's class, or write_mode in the flow"
         )
-    return [_routed_table(stream, run, routed, payloads) for routed, payloads in tables.items()]
+    return [_routed_table(stream, run, routed, groups) for routed, groups in tables.items()]
 
 
-def _routed_table(stream: DiscoveredStream, run: StreamRun, routed: str, payloads: Sequence[Run]) -> DiscoveredStream:
+def _routed_table(
+    stream: DiscoveredStream, run: StreamRun, routed: str, groups: Sequence[PayloadGroup]
+) -> DiscoveredStream:
     """A table that payloads of the stream name."""
     plan = run.plan
     other = DiscoveredStream(
@@ -145,7 +147,7 @@ def _routed_table(stream: DiscoveredStream, run: StreamRun, routed: str, payload
     if schema is not None:
         _declare(other, schema)
     else:
-        _infer(other, payloads)
+        _infer(other, groups)
     return other
 
 
@@ -166,12 +168,12 @@ class _Sample:
             self.stateful |= payload.state is not None
             return self._buffer.rows >= self._rows
 
-    def tables(self) -> dict[str, list[Run]]:
+    def tables(self) -> dict[str, list[PayloadGroup]]:
         """The sampled rows by the table that they name."""
-        tables: dict[str, list[Run]] = {}
+        tables: dict[str, list[PayloadGroup]] = {}
         with self._lock:
-            for run in [*self._buffer.take_covered()[0], *self._buffer.take_open()[0]]:
-                tables.setdefault(self._name if run.table is None else run.table, []).append(run)
+            for group in [*self._buffer.take_covered()[0], *self._buffer.take_uncovered()[0]]:
+                tables.setdefault(self._name if group.table is None else group.table, []).append(group)
         return tables
 
 
@@ -180,13 +182,13 @@ def _declare(stream: DiscoveredStream, schema: StreamSchema) -> None:
     stream.columns = [_column(field, schema.primary_key) for field in schema.fields]
 
 
-def _infer(stream: DiscoveredStream, runs: Sequence[Run]) -> None:
+def _infer(stream: DiscoveredStream, groups: Sequence[PayloadGroup]) -> None:
     """Columns in order of appearance; the type of a column comes from its first value that is not null."""
     stream.inferred = True
     fields: dict[str, pa.Field] = {}
     count = 0
-    for run in runs:
-        for table in [*map(normalize_types, run.batches), *([infer_table(run.rows)] if run.rows else [])]:
+    for group in groups:
+        for table in [*map(normalize_types, group.batches), *([infer_table(group.rows)] if group.rows else [])]:
             count += int(table.num_rows)
             for column in table.schema:
                 if column.name not in fields or pa.types.is_null(fields[column.name].type):

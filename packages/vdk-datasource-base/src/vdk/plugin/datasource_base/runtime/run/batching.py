@@ -1,7 +1,7 @@
-"""Runs of payloads as batches: transformed, converted, checked, with the framework's columns.
+"""Builds batches from payloads: transforms, converts and checks rows, and adds the framework's columns.
 
-Payloads of one table are converted together, however often rows and deletes alternate: what a destination does for a
-slice costs more than what it does for a thousand rows.
+Payloads of one table are converted together, however often rows and deletes alternate: a batch costs a destination
+more than a thousand rows do.
 """
 
 from __future__ import annotations
@@ -23,132 +23,129 @@ from ...parts.framework_columns import TIMESTAMP, add_columns, check_names, reje
 from ...parts.infer import check_column_count
 from ...parts.rows import rows_of
 from ...parts.transform import Data
-from .buffer import Run
+from .buffer import PayloadGroup
 from .plan import StreamPlan
 
 
 class RejectedBatch(TableBatch):
-    """Rows for ``<table>__rejected``; a table of a source may well have such a name, too."""
+    """Rows for ``<table>__rejected``. Their own class, because a source may have a table of such a name, too."""
 
     __slots__ = ()
 
 
 Rejected = list[tuple[Mapping[str, Any], BadRecordError]]
 Pieces = list[tuple[int, Data]]
-"""Rows or batches, each with a number that tells their order in the section."""
+"""Rows or batches, each with its turn: a number that orders them in the section."""
 
 
-class UndeclaredKeys:
-    """The keys that no schema declares, which the rows of a run have brought to each table: each becomes a column.
-
-    Batches of several partitions are built at once.
-    """
+class UndeclaredColumns:
+    """The undeclared columns that the rows of a run have added to each table. Several threads add to it."""
 
     def __init__(self) -> None:
-        self._keys: dict[str, set[str]] = {}
+        self._columns: dict[str, set[str]] = {}
         self._lock = threading.Lock()
 
-    def add(self, table: str, keys: Collection[str]) -> None:
-        """Raises ``BadRecordError`` where the table gets more of them than rows can bring."""
+    def add(self, table: str, columns: Collection[str]) -> None:
+        """Add columns of a table. Raises ``BadRecordError`` if the table has more than ``MAX_COLUMNS`` of them."""
         with self._lock:
-            known = self._keys.setdefault(table, set())
-            if not known.issuperset(keys):
-                known.update(keys)
+            known = self._columns.setdefault(table, set())
+            if not known.issuperset(columns):
+                known.update(columns)
                 check_column_count(len(known))
 
 
 @dataclass(slots=True)
 class _Section:
-    """Rows and deletes for one table between two sweeps of it, in their order; or a sweep, all keys there are."""
+    """Rows and deletes of one table between two sweeps, in their order; or a sweep, which is all keys of the table."""
 
     spec: TableSpec
     sweep: bool
-    runs: list[Run] = field(default_factory=list)
+    groups: list[PayloadGroup] = field(default_factory=list)
 
-    def turns(self, kind: BatchKind) -> Iterator[tuple[int, Run]]:
-        """The runs of a kind, each with the number of its first piece among those of all runs."""
+    def turns(self, kind: BatchKind) -> Iterator[tuple[int, PayloadGroup]]:
+        """Yield the groups of a kind, each with the turn of its first piece."""
         turn = 0
-        for run in self.runs:
-            if run.kind == kind:
-                yield turn, run
-            turn += _most_pieces(run)
+        for group in self.groups:
+            if group.kind == kind:
+                yield turn, group
+            turn += _max_pieces(group)
 
-    def takes(self, run: Run, spec: TableSpec) -> bool:
-        """Whether a run belongs to it; where its payloads declare other columns, the section gets those, too."""
-        if self.sweep != (run.kind == "keys") or replace(spec, schema=self.spec.schema) != self.spec:
+    def add(self, group: PayloadGroup, spec: TableSpec) -> bool:
+        """Add a group, and the columns that it declares. Returns False if the group needs a section of its own."""
+        if self.sweep != (group.kind == "keys") or replace(spec, schema=self.spec.schema) != self.spec:
             return False
         if spec.schema != self.spec.schema:
             try:
-                schema = pa.unify_schemas([one for one in (self.spec.schema, spec.schema) if one is not None])
+                unified = pa.unify_schemas([schema for schema in (self.spec.schema, spec.schema) if schema is not None])
             except (pa.ArrowInvalid, pa.ArrowTypeError):
                 return False
-            self.spec = replace(self.spec, schema=schema)
+            self.spec = replace(self.spec, schema=unified)
+        self.groups.append(group)
         return True
 
 
-def _most_pieces(run: Run) -> int:
-    """Its batches, which may be of different shapes, and its rows."""
-    return len(run.batches) + 1
+def _max_pieces(group: PayloadGroup) -> int:
+    """The largest number of pieces of a group: its batches, which may differ in their schemas, and its rows."""
+    return len(group.batches) + 1
 
 
 def build_batches(
-    plan: StreamPlan, runs: Sequence[Run], mode: WriteMode, keys: UndeclaredKeys | None = None
+    plan: StreamPlan, groups: Sequence[PayloadGroup], mode: WriteMode, undeclared: UndeclaredColumns | None = None
 ) -> list[TableBatch]:
-    """The runs as batches. Those of one table are in its order, and reduced to the last operation per key.
+    """Build batches from groups. The batches of one table are in order, with only the last operation of each key.
 
-    :param mode: the stream's write mode. :param keys: those of earlier batches of the run.
+    :param mode: the stream's write mode. :param undeclared: the undeclared columns of earlier batches of the run.
     :raises BadRecordError: for a row that does not fit, unless the flow rejects such rows.
     """
     sections: list[_Section] = []
     last: dict[str, _Section] = {}
-    for run in runs:
-        spec = plan.table_spec(run.table, mode)
-        if run.kind != "rows":
-            _check_deletes(plan, run, spec, mode)
+    for group in groups:
+        spec = plan.table_spec(group.table, mode)
+        if group.kind != "rows":
+            _check_deletes(plan, group, spec, mode)
         section = last.get(spec.name)
-        if section is None or not section.takes(run, spec):
-            section = last[spec.name] = _Section(spec, sweep=run.kind == "keys")
+        if section is None or not section.add(group, spec):
+            section = last[spec.name] = _Section(spec, group.kind == "keys", [group])
             sections.append(section)
-        section.runs.append(run)
-    keys = keys or UndeclaredKeys()
-    return [batch for section in sections for batch in _batches(plan, section, keys)]
+    undeclared = undeclared or UndeclaredColumns()
+    return [batch for section in sections for batch in _batches(plan, section, undeclared)]
 
 
-def _batches(plan: StreamPlan, section: _Section, keys: UndeclaredKeys) -> list[TableBatch]:
+def _batches(plan: StreamPlan, section: _Section, undeclared: UndeclaredColumns) -> list[TableBatch]:
     spec = section.spec
     if section.sweep:
         return [TableBatch(spec, "keys", _all_keys(plan, section))]
     rejected: Rejected = []
-    parts = [*_rows(plan, section, rejected, keys), *_deletes(plan, section, rejected)]
-    facts = {**plan.run_metadata, "synced_at": dt.datetime.now(dt.UTC)}
-    metadata = [run.metadata for run in section.runs for _ in range(_most_pieces(run))]
+    parts = [*_rows(plan, section, rejected, undeclared), *_deletes(plan, section, rejected)]
+    run_metadata = {**plan.run_metadata, "synced_at": dt.datetime.now(dt.UTC)}
+    metadata = [group.metadata for group in section.groups for _ in range(_max_pieces(group))]
     batches = []
-    for one in ordered(parts, spec):
-        data = one.data
-        if one.kind == "rows":
-            data = add_columns(data, plan.metadata_columns, facts, metadata, one.turns)
-        batches.append(TableBatch(spec, one.kind, data))
+    for part in ordered(parts, spec):
+        data = part.data
+        if part.kind == "rows":
+            data = add_columns(data, plan.metadata_columns, run_metadata, metadata, part.turns)
+        batches.append(TableBatch(spec, part.kind, data))
     if rejected:
         batches.append(_rejected(plan, spec, rejected))
     return batches
 
 
 def ordered(parts: list[Operations], spec: TableSpec) -> list[Operations]:
-    """The parts as they land: few, with what was done to each key last, or everything in its order."""
+    """The parts as they land: of a table with a primary key only the last operation of each key, joined if possible."""
     if not parts:
         return []
     if not spec.primary_key:
         whole = joined(parts)
         return [whole] if whole is not None else [piece for _, piece in in_turns(parts)]
     reduced = last_operations(parts, spec.primary_key, keep_deleted=spec.soft_deletes)
-    if reduced is None:  # a transform has changed the type of a key
+    if reduced is None:  # a transform has changed the type of a key column
         return [_reduced(piece, spec) for _, piece in in_turns(parts)]
-    rows, deletes = ([one for one in reduced if one.kind == kind] for kind in ("rows", "deletes"))
-    found = []
-    for same in (rows, deletes):
-        whole = joined(same) if same else None
-        found += [whole] if whole is not None else same
-    return found
+    rows, deletes = ([part for part in reduced if part.kind == kind] for kind in ("rows", "deletes"))
+    result = []
+    for operations in (rows, deletes):
+        whole = joined(operations) if operations else None
+        result += [whole] if whole is not None else operations
+    return result
 
 
 def _reduced(part: Operations, spec: TableSpec) -> Operations:
@@ -156,22 +153,23 @@ def _reduced(part: Operations, spec: TableSpec) -> Operations:
     return part if last is None else part.take(last)
 
 
-def _rows(plan: StreamPlan, section: _Section, rejected: Rejected, keys: UndeclaredKeys) -> list[Operations]:
-    """The section's rows: one part for each shape of them."""
+def _rows(plan: StreamPlan, section: _Section, rejected: Rejected, undeclared: UndeclaredColumns) -> list[Operations]:
+    """Convert the section's rows: one part for each schema."""
     pieces: dict[str | None, Pieces] = {}
-    with_rows = {run.table for run in section.runs if run.rows}  # Arrow tables bring as many columns as they have
-    for turn, run in section.turns("rows"):
-        rejected.extend(run.rejected)
-        pieces.setdefault(run.table, []).extend(enumerate(_transformed(plan, run), turn))
+    # only tables with such rows have a limit of columns: Arrow batches may have any number
+    with_rows = {group.table for group in section.groups if group.rows}
+    for turn, group in section.turns("rows"):
+        rejected.extend(group.rejected)
+        pieces.setdefault(group.table, []).extend(enumerate(_transformed(plan, group), turn))
     schemas = {table: plan.schema_of(table) for table in pieces}
     loose = plan.transform is not None
     parts = []
-    for table, given in pieces.items():
-        for one in _converted(given, schemas[table], rejected, stream=plan.name, loose=loose):
-            check_names(one.data, stream=plan.name)
+    for table, table_pieces in pieces.items():
+        for part in _converted(table_pieces, schemas[table], rejected, stream=plan.name, loose=loose):
+            check_names(part.data, stream=plan.name)
             if table in with_rows:
-                keys.add(section.spec.name, set(one.data.schema.names) - _declared_names(schemas[table]))
-            parts.append(_keyed(one, section.spec, rejected, stream=plan.name))
+                undeclared.add(section.spec.name, set(part.data.schema.names) - _declared_names(schemas[table]))
+            parts.append(_keyed(part, section.spec, rejected, stream=plan.name))
     return parts
 
 
@@ -180,7 +178,7 @@ def _declared_names(schema: StreamSchema | None) -> set[str]:
 
 
 def _keyed(part: Operations, spec: TableSpec, rejected: Rejected, *, stream: str) -> Operations:
-    """The operations that have a key, where there has to be one."""
+    """Reject operations that lack a key, if the table has a primary key."""
     if not spec.primary_key:
         return part
     kept, keyless = without_key(part.data, spec.primary_key, stream=stream)
@@ -188,19 +186,19 @@ def _keyed(part: Operations, spec: TableSpec, rejected: Rejected, *, stream: str
     return part if kept is None else part.take(kept)
 
 
-def _transformed(plan: StreamPlan, run: Run) -> list[Data]:
-    """A run's rows as the flow's transform gives them. Batches of one shape become one table before."""
-    given: list[Data] = [pa.concat_tables(group) for group in _by_schema(run.batches)]
-    if run.rows:
-        given.append(run.rows)
+def _transformed(plan: StreamPlan, group: PayloadGroup) -> list[Data]:
+    """Apply the flow's transform to a group's rows. Consecutive batches of one schema are transformed as one table."""
+    pieces: list[Data] = [pa.concat_tables(batches) for batches in _by_schema(group.batches)]
+    if group.rows:
+        pieces.append(group.rows)
     if plan.transform is None:
-        return given
-    changed = [plan.transform(data, stream=plan.name) for data in given]
-    return [one for one in changed if one is not None]
+        return pieces
+    transformed = [plan.transform(data, stream=plan.name) for data in pieces]
+    return [data for data in transformed if data is not None]
 
 
 def _by_schema(batches: Sequence[pa.Table]) -> list[list[pa.Table]]:
-    """Consecutive batches of one schema together."""
+    """Group consecutive batches of one schema."""
     groups: list[list[pa.Table]] = []
     for batch in batches:
         if groups and groups[-1][-1].schema.equals(batch.schema):
@@ -213,45 +211,45 @@ def _by_schema(batches: Sequence[pa.Table]) -> list[list[pa.Table]]:
 def _converted(
     pieces: Pieces, schema: StreamSchema | None, rejected: Rejected, *, stream: str, loose: bool
 ) -> list[Operations]:
-    """Pieces as tables: rows as one, and batches as one for each of their schemas."""
+    """Convert pieces to tables: one for all rows, and one for each schema of batches."""
     groups: dict[pa.Schema | None, Pieces] = {}
     for turn, data in pieces:
         groups.setdefault(data.schema if isinstance(data, pa.Table) else None, []).append((turn, data))
-    found: list[Operations] = []
-    for given, group in groups.items():
-        if given is None:
+    result: list[Operations] = []
+    for arrow_schema, group in groups.items():
+        if arrow_schema is None:
             rows = [row for _, data in group for row in data]
             converted = convert_rows(rows, schema, stream=stream, loose=loose)
             turns = _turns_of_rows(group, converted)
         else:
             converted = convert_batch(pa.concat_tables([data for _, data in group]), schema, stream=stream, loose=loose)
             turns = _turns_of_batches(group, converted)
-        if turns is None:  # which of them were rejected is known from one at a time
-            for one in group:
-                found += _converted([one], schema, rejected, stream=stream, loose=loose)
+        if turns is None:  # converted one by one, so that the turn of each row is known
+            for piece in group:
+                result += _converted([piece], schema, rejected, stream=stream, loose=loose)
             continue
         rejected.extend(converted.rejected)
         if converted.table.num_columns:
-            found.append(Operations("rows", converted.table, turns))
-    return found
+            result.append(Operations("rows", converted.table, turns))
+    return result
 
 
 def _turns_of_rows(group: Pieces, converted: Converted) -> pa.Array | None:
-    """The turn of each row of the table; None: not known. Rejected rows are the very ones that were given."""
-    bad = {id(row) for row, _ in converted.rejected}
-    turns = [turn for turn, rows in group for row in rows if not bad or id(row) not in bad]
+    """The turn of each row of the table; None: unknown. Rejected rows are the same objects as the given ones."""
+    rejected = {id(row) for row, _ in converted.rejected}
+    turns = [turn for turn, rows in group for row in rows if not rejected or id(row) not in rejected]
     if len(turns) == converted.table.num_rows:
         return pa.array(turns, pa.int64())
-    return _turns_of_one(group, converted)
+    return _turns_of_single_piece(group, converted)
 
 
 def _turns_of_batches(group: Pieces, converted: Converted) -> pa.Array | None:
     if len(group) == 1 or converted.rejected:
-        return _turns_of_one(group, converted)
+        return _turns_of_single_piece(group, converted)
     return pa.concat_arrays([pa.repeat(pa.scalar(turn, pa.int64()), len(data)) for turn, data in group])
 
 
-def _turns_of_one(group: Pieces, converted: Converted) -> pa.Array | None:
+def _turns_of_single_piece(group: Pieces, converted: Converted) -> pa.Array | None:
     return pa.repeat(pa.scalar(group[0][0], pa.int64()), converted.table.num_rows) if len(group) == 1 else None
 
 
@@ -263,32 +261,32 @@ def _rejected(plan: StreamPlan, spec: TableSpec, rejected: Rejected) -> Rejected
 
 
 def without_refused(plan: StreamPlan, batches: Sequence[TableBatch], error: RefusedRowsError) -> list[TableBatch]:
-    """The batches without the rows that the destination refuses, which are set aside like others that do not fit.
+    """The batches without the rows that the destination refuses; these are rejected, as rows are that do not fit.
 
-    :raises BadRecordError: unless the flow rejects such rows; and for deletes, which cannot be.
-    :raises RefusedRowsError: for rows that are rejected already.
+    :raises BadRecordError: unless the flow rejects such rows; always for deletes, which cannot be rejected.
+    :raises RefusedRowsError: if the destination refuses a row of the table of rejected rows.
     """
     kept: list[TableBatch] = []
-    for number, batch in enumerate(batches):
-        refused = {each.row: each for each in error.rows if each.batch == number}
+    for index, batch in enumerate(batches):
+        refused = {refusal.row: refusal for refusal in error.rows if refusal.batch == index}
         if not refused:
             kept.append(batch)
             continue
         if isinstance(batch, RejectedBatch):
             raise error
-        rejected = [_refusal(plan, batch, each) for each in refused.values()]
+        rejected = [_rejected_row(plan, batch, refusal) for refusal in refused.values()]
         if batch.kind != "rows":
             raise rejected[0][1]
-        stay = pa.array([row for row in range(batch.data.num_rows) if row not in refused], pa.int64())
-        kept += [TableBatch(batch.table, batch.kind, batch.data.take(stay)), _rejected(plan, batch.table, rejected)]
+        accepted = pa.array([row for row in range(batch.data.num_rows) if row not in refused], pa.int64())
+        kept += [TableBatch(batch.table, batch.kind, batch.data.take(accepted)), _rejected(plan, batch.table, rejected)]
     return kept
 
 
-def _refusal(plan: StreamPlan, one: TableBatch, refused: RefusedRow) -> tuple[Mapping[str, Any], BadRecordError]:
-    names = [name for name in one.data.schema.names if not name.startswith(RESERVED_PREFIX)]
-    row = {name: _shown(one.data.select([name]).slice(refused.row, 1)) for name in names}
+def _rejected_row(plan: StreamPlan, batch: TableBatch, refused: RefusedRow) -> tuple[Mapping[str, Any], BadRecordError]:
+    names = [name for name in batch.data.schema.names if not name.startswith(RESERVED_PREFIX)]
+    row = {name: _python_value(batch.data.select([name]).slice(refused.row, 1)) for name in names}
     declared = plan.schema.primary_key if plan.schema is not None else ()
-    key = {name: row.get(name) for name in one.table.primary_key or declared if name in row}
+    key = {name: row.get(name) for name in batch.table.primary_key or declared if name in row}
     error = BadRecordError(
         refused.reason,
         stream=plan.name,
@@ -299,8 +297,9 @@ def _refusal(plan: StreamPlan, one: TableBatch, refused: RefusedRow) -> tuple[Ma
     return row, error
 
 
-def _shown(value: pa.Table) -> Any:
-    """The one value of a table; where Python has none for it, text as its bytes, and a date or time as its number."""
+def _python_value(value: pa.Table) -> Any:
+    """The value of a table of one row and column. Text that is not UTF-8 is shown as bytes, a date or time beyond
+    Python's range as a number."""
     try:
         return next(iter(rows_of(value)[0].values()))
     except (ValueError, OverflowError):  # UnicodeDecodeError is a ValueError
@@ -310,29 +309,32 @@ def _shown(value: pa.Table) -> Any:
         return column.cast(pa.int64() if column.type.bit_width == 64 else pa.int32())[0].as_py()
 
 
-def _check_deletes(plan: StreamPlan, run: Run, spec: TableSpec, mode: WriteMode) -> None:
-    """Raises ``DataSourceError`` for deleted keys, or all keys there are, where nothing can be done with them."""
-    schema = plan.schema_of(run.table)
+def _check_deletes(plan: StreamPlan, group: PayloadGroup, spec: TableSpec, mode: WriteMode) -> None:
+    """Raise ``DataSourceError`` for deletes, or for a sweep, that the table cannot apply."""
+    schema = plan.schema_of(group.table)
     if mode == "replace":
-        raise DataSourceError(f"stream {plan.name!r} yielded {run.kind}, which a table that is replaced cannot take")
+        raise DataSourceError(
+            f"stream {plan.name!r} yielded {group.kind}, which cannot be applied to a table that is replaced; yield "
+            f'rows only, or write write_mode = "upsert" in {plan.location}'
+        )
     if schema is None or not schema.primary_key:
         raise DataSourceError(
-            f"stream {plan.name!r} yielded {run.kind} but declares no primary key to find the rows by"
+            f"stream {plan.name!r} yielded {group.kind} but declares no primary key, by which the rows are found"
         )
-    if run.kind == "keys" and plan.transform is not None:
+    if group.kind == "keys" and plan.transform is not None:
         raise DataSourceError(
             f"stream {plan.name!r} yielded all its keys, to delete the other rows of {spec.name!r}, and transform "
-            f"{plan.transform.name} may have changed the keys of those; leave out one of the two"
+            f"{plan.transform.name} may have changed their keys; remove the transform, or let the source yield no keys"
         )
-    if run.kind == "keys" and spec.write_mode == "append":
+    if group.kind == "keys" and spec.write_mode == "append":
         raise DataSourceError(
             f"stream {plan.name!r} yielded all its keys, to delete the other rows of {spec.name!r}, and rows are only "
-            'appended there; use write_mode = "upsert"'
+            f'appended there; write write_mode = "upsert" in {plan.location}'
         )
 
 
 def _deletes(plan: StreamPlan, section: _Section, rejected: Rejected) -> list[Operations]:
-    """The section's deleted keys; where rows are only appended they are rows that say so."""
+    """The section's deletes; for an appended table, rows with ``DELETED_AT``."""
     parts = _keys(plan, section, "deletes", rejected)
     if section.spec.write_mode != "append":
         return [_keyed(part, section.spec, rejected, stream=plan.name) for part in parts]
@@ -344,38 +346,38 @@ def _deletes(plan: StreamPlan, section: _Section, rejected: Rejected) -> list[Op
 
 
 def _all_keys(plan: StreamPlan, section: _Section) -> pa.Table:
-    """The keys of a sweep. One that is missing would delete its row, so a bad one fails the stream in any case."""
-    bad: Rejected = []
-    parts = [_keyed(key, section.spec, bad, stream=plan.name) for key in _keys(plan, section, "keys", bad)]
-    if bad:
-        raise bad[0][1]
+    """The keys of a sweep. An invalid key fails the stream: a sweep without it would delete its row."""
+    rejected: Rejected = []
+    parts = [_keyed(part, section.spec, rejected, stream=plan.name) for part in _keys(plan, section, "keys", rejected)]
+    if rejected:
+        raise rejected[0][1]
     keys = pa.concat_tables([part.data for part in parts])
     last = last_per_key(keys, section.spec.primary_key)
     return keys if last is None else keys.take(last)
 
 
 def _keys(plan: StreamPlan, section: _Section, kind: BatchKind, rejected: Rejected) -> list[Operations]:
-    """The keys that came as a kind, of the types that the rows' keys have."""
+    """Convert the keys of one kind of payload to the declared types of the primary key."""
     pieces: dict[str | None, Pieces] = {}
-    for turn, run in section.turns(kind):
-        given: list[Data] = [*run.batches, *([run.rows] if run.rows else [])]
-        pieces.setdefault(run.table, []).extend(enumerate(given, turn))
+    for turn, group in section.turns(kind):
+        data: list[Data] = [*group.batches, *([group.rows] if group.rows else [])]
+        pieces.setdefault(group.table, []).extend(enumerate(data, turn))
     parts = []
-    for table, mine in pieces.items():
+    for table, table_pieces in pieces.items():
         schema = plan.schema_of(table)
-        assert schema is not None  # checked before
+        assert schema is not None  # see _check_deletes
         key = schema.primary_key
-        only = StreamSchema(pa.schema([schema.fields.field(name) for name in key]), key)
-        keys: Pieces = [(turn, _only_keys(data, key, plan.name)) for turn, data in mine]
-        for one in _converted(keys, only, rejected, stream=plan.name, loose=False):
-            parts.append(replace(one, kind="deletes"))
+        key_schema = StreamSchema(pa.schema([schema.fields.field(name) for name in key]), key)
+        keys: Pieces = [(turn, _select_key(piece, key, plan.name)) for turn, piece in table_pieces]
+        for part in _converted(keys, key_schema, rejected, stream=plan.name, loose=False):
+            parts.append(replace(part, kind="deletes"))
     return parts
 
 
-def _only_keys(data: Data, key: Sequence[str], stream: str) -> Data:
+def _select_key(data: Data, key: Sequence[str], stream: str) -> Data:
     if not isinstance(data, pa.Table):
         return [{name: row.get(name) for name in key} for row in data]
     for name in key:
         if name not in data.schema.names:
-            raise BadRecordError("the primary key's column is missing in the rows", stream=stream, column=name)
+            raise BadRecordError("the column of the primary key is missing in the rows", stream=stream, column=name)
     return data.select(list(key))

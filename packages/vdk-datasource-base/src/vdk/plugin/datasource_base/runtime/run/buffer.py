@@ -1,4 +1,4 @@
-"""How many bytes rows hold, estimated: what bounds a batch."""
+"""Collects payloads until their rows, their estimated bytes or the time passed make a batch."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from ..options import Options
 from ..states import copy_state
 
 SAMPLE = 8
+"""About as many rows are measured to estimate the size of a list."""
 
 
 def rows_size(rows: Sequence[Mapping[str, Any]]) -> int:
-    """Bytes of all; of many rows, a few are measured."""
+    """Estimate the bytes of rows, from a sample of them."""
     sample = rows[:: max(1, len(rows) // SAMPLE)]
     return sum(map(row_size, sample)) * len(rows) // len(sample) if sample else 0
 
 
 def row_size(row: Mapping[str, Any]) -> int:
+    """Estimate the bytes of one row."""
     return 64 + sum(map(_value_size, row.values()))
 
 
@@ -40,8 +42,8 @@ KINDS = get_args(BatchKind)
 
 
 @dataclass(slots=True)
-class Run:
-    """Consecutive payloads for one table, of one kind and one form, waiting as they came."""
+class PayloadGroup:
+    """Consecutive payloads for one table that have the same kind, the same form and the same metadata."""
 
     table: str | None
     kind: BatchKind
@@ -50,7 +52,8 @@ class Run:
     batches: list[pa.Table] = field(default_factory=list)
     rejected: list[Any] = field(default_factory=list)
 
-    def joins(self, other: Run) -> bool:
+    def accepts(self, other: PayloadGroup) -> bool:
+        """Whether the payloads of another group can be appended to this one."""
         return (
             self.table == other.table
             and self.kind == other.kind
@@ -60,131 +63,137 @@ class Run:
 
     @property
     def count(self) -> int:
-        """Its rows, or keys."""
+        """The number of its rows, or of its keys."""
         return len(self.rows) + sum(int(batch.num_rows) for batch in self.batches) + len(self.rejected)
 
-    def extend(self, other: Run) -> None:
+    def extend(self, other: PayloadGroup) -> None:
         self.rows += other.rows
         self.batches += other.batches
         self.rejected += other.rejected
 
 
-class Runs:
-    """Runs in an order that keeps that of every table: a payload joins the last run of its table, if it can.
+class PayloadGroups:
+    """Groups in an order that preserves the order of each table's payloads.
 
-    :param apart: whether payloads that name different tables land in different ones.
+    :param split_by_table: whether payloads that name different tables land in different tables.
     """
 
-    def __init__(self, *, apart: bool) -> None:
-        self.all: list[Run] = []
-        self._apart = apart
-        self._last: dict[str | None, Run] = {}
+    def __init__(self, *, split_by_table: bool) -> None:
+        self.groups: list[PayloadGroup] = []
+        self._split_by_table = split_by_table
+        self._last: dict[str | None, PayloadGroup] = {}
 
-    def append(self, run: Run) -> None:
-        # destinations may tell names apart by more than their case, or not
-        table = run.table.lower() if self._apart and run.table is not None else None
+    def append(self, group: PayloadGroup) -> None:
+        """Extend the last group of the same table if it accepts the payloads, or else append the group."""
+        # names that differ in their case only are one table in some destinations
+        table = group.table.lower() if self._split_by_table and group.table is not None else None
         last = self._last.get(table)
-        if last is not None and last.joins(run):
-            last.extend(run)
+        if last is not None and last.accepts(group):
+            last.extend(group)
         else:
-            self.all.append(run)
-            self._last[table] = run
+            self.groups.append(group)
+            self._last[table] = group
 
-    def take(self) -> list[Run]:
-        taken, self.all, self._last = self.all, [], {}
+    def take(self) -> list[PayloadGroup]:
+        """Remove all groups, and return them."""
+        taken, self.groups, self._last = self.groups, [], {}
         return taken
 
 
 class Buffer:
-    """Collects payloads until rows, bytes or time make a batch.
+    """Collects the payloads of one partition.
 
-    What a state covers and what came after the last state are kept apart: only the former can be
-    committed, since a state must never run ahead of its rows nor rows behind an older state.
+    The last state covers the payloads up to it: they are committed together with it. Later payloads are uncovered:
+    they wait for the next state.
     """
 
     def __init__(
-        self, options: Options, *, stream: str, metadata_columns: Sequence[str] = (), apart: bool = True
+        self, options: Options, *, stream: str, metadata_columns: Sequence[str] = (), split_by_table: bool = True
     ) -> None:
         self._options = options
         self._stream = stream
         self._columns = metadata_columns
-        self._covered = Runs(apart=apart)
-        self._open = Runs(apart=apart)
+        self._covered = PayloadGroups(split_by_table=split_by_table)
+        self._uncovered = PayloadGroups(split_by_table=split_by_table)
         self._state: State | None = None
         self.rows = self.size = 0
-        self._since = 0.0
+        self._started = 0.0
         self.counters: dict[str, int] = {}
         self.metadata_seen: set[str] = set()
-        self._in_inventory = False
+        self._in_sweep = False
 
     def add(self, payload: DataSourcePayload) -> int:
-        """Take a payload in; returns its number of rows. Raises ``DataSourceError`` for garbage."""
-        if self._is_one_more(payload):
+        """Add a payload, and return its number of rows. Raises ``DataSourceError`` for an invalid payload."""
+        if self._append_row(payload):
             return 1
-        run, rows, size = self._run_of(payload)
-        # Whatever can be wrong is found before anything is taken in: what is complete by then lands, and rows of
-        # a refused payload among it would come again.
+        group, rows, size = self._group_of(payload)
+        # Every check precedes every change: after an error the covered payloads still land, and rows of the refused
+        # payload among them would be delivered again.
         counters = self._counters_of(payload)
         state = copy_state(payload.state, stream=self._stream) if payload.state is not None else None
-        self._check_inventory(payload)
+        self._check_sweep(payload)
         if rows:
             if not self.rows:
-                self._since = time.monotonic()
-            self._open.append(run)
+                self._started = time.monotonic()
+            self._uncovered.append(group)
             self.rows += rows
             self.size += size
-        elif run.batches:
-            self._open.append(run)  # an empty table says that it exists
+        elif group.batches:
+            self._uncovered.append(group)  # an empty Arrow table still creates its table
         if state is not None:
-            for one in self._open.take():
-                self._covered.append(one)
+            for uncovered in self._uncovered.take():
+                self._covered.append(uncovered)
             self._state = state
         for name, amount in counters.items():
             self.counters[name] = self.counters.get(name, 0) + amount
         return rows
 
-    def _is_one_more(self, payload: DataSourcePayload) -> bool:
-        """Take in what a simple source yields most: one row with a state, behind others of its kind. It is half of
-        the work to see that it is no more than that."""
-        run = self._covered.all[-1] if self._covered.all else None
+    def _append_row(self, payload: DataSourcePayload) -> bool:
+        """Append a single row with a state to the last group. Returns False for every other payload.
+
+        This is the short way for what a simple source yields most; ``add`` would have the same result.
+        """
+        group = self._covered.groups[-1] if self._covered.groups else None
         if (
-            run is None
+            group is None
             or type(payload) is not DataSourcePayload
             or type(payload.data) is not dict
             or payload.state is None
             or payload.metadata
-            or payload.kind != run.kind
-            or payload.destination_table != run.table
-            or not run.rows
-            or run.metadata
-            or self._open.all
-            or self._in_inventory
+            or payload.kind != group.kind
+            or payload.destination_table != group.table
+            or not group.rows
+            or group.metadata
+            or self._uncovered.groups
+            or self._in_sweep
         ):
             return False
         self._state = copy_state(payload.state, stream=self._stream)
-        run.rows.append(payload.data)
+        group.rows.append(payload.data)
         self.rows += 1
         self.size += row_size(payload.data)
         return True
 
-    def _check_inventory(self, payload: DataSourcePayload) -> None:
-        """Keys must come together: a part of them would delete the rows of the others."""
-        if self._in_inventory and payload.kind != "keys" and payload.data is not None:
+    def _check_sweep(self, payload: DataSourcePayload) -> None:
+        """A sweep must contain all keys of the table: a part of them would delete the rows of the others."""
+        if self._in_sweep and payload.kind != "keys" and payload.data is not None:
             raise DataSourceError(
-                f"stream {self._stream!r} yielded {payload.kind} among its keys: all keys follow each other, and the "
-                "last payload of them carries the state"
+                f"stream {self._stream!r} yielded {payload.kind} among its keys; yield all keys one after the other, "
+                "and the state with the last payload of keys"
             )
-        self._in_inventory = (self._in_inventory or payload.kind == "keys") and payload.state is None
+        self._in_sweep = (self._in_sweep or payload.kind == "keys") and payload.state is None
 
     def _check(self, payload: DataSourcePayload) -> None:
         table, kind, metadata = payload.destination_table, payload.kind, payload.metadata
         if kind not in KINDS:
-            raise DataSourceError(f"stream {self._stream!r} yielded the kind {kind!r}: it is {' or '.join(KINDS)}")
+            raise DataSourceError(f"stream {self._stream!r} yielded the kind {kind!r}: it must be {' or '.join(KINDS)}")
         if table is not None and not isinstance(table, str):
-            raise DataSourceError(f"stream {self._stream!r} yielded rows for the table {table!r}: a name is text")
+            raise DataSourceError(
+                f"stream {self._stream!r} yielded rows for the table {table!r}: the name must be a string"
+            )
         if not isinstance(metadata, Mapping):
             raise DataSourceError(
-                f"stream {self._stream!r} yielded metadata of type {type(metadata).__name__}: it is a mapping"
+                f"stream {self._stream!r} yielded metadata of type {type(metadata).__name__}: it must be a mapping"
             )
 
     def _counters_of(self, payload: DataSourcePayload) -> Mapping[str, int]:
@@ -192,43 +201,46 @@ class Buffer:
         for name, amount in payload.metadata.items():
             if name.startswith(COUNTER_PREFIX):
                 if not isinstance(amount, int):
-                    raise DataSourceError(f"stream {self._stream!r}: the counter {name!r} is {amount!r}, no integer")
+                    raise DataSourceError(
+                        f"stream {self._stream!r}: the counter {name!r} is {amount!r}: it must be an integer"
+                    )
                 counters[name.removeprefix(COUNTER_PREFIX)] = amount
         return counters
 
     @property
     def full(self) -> bool:
+        """Whether the payloads make a batch."""
         options = self._options
         return self.rows > 0 and (
             self.rows >= options.batch_rows
             or self.size >= options.batch_bytes
-            or time.monotonic() - self._since >= options.batch_seconds
+            or time.monotonic() - self._started >= options.batch_seconds
         )
 
     @property
     def has_state(self) -> bool:
         return self._state is not None
 
-    def take_covered(self) -> tuple[list[Run], State | None, int]:
-        """What the last state covers, that state, and the size of it all."""
+    def take_covered(self) -> tuple[list[PayloadGroup], State | None, int]:
+        """Remove the covered payloads. Returns them, their state, and the size of the buffer before."""
         taken, state, size = self._covered.take(), self._state, self.size
         self._state = None
-        self._measure_again()
+        self._update_size()
         return taken, state, size
 
-    def take_open(self) -> tuple[list[Run], int]:
-        """What no state covers yet."""
-        taken, size = self._open.take(), self.size
-        self._measure_again()
+    def take_uncovered(self) -> tuple[list[PayloadGroup], int]:
+        """Remove the uncovered payloads. Returns them, and the size of the buffer before."""
+        taken, size = self._uncovered.take(), self.size
+        self._update_size()
         return taken, size
 
-    def _measure_again(self) -> None:
-        left = [*self._covered.all, *self._open.all]
-        self.rows = sum(run.count for run in left)
-        self.size = sum(_size(run) for run in left)
-        self._since = time.monotonic()
+    def _update_size(self) -> None:
+        left = [*self._covered.groups, *self._uncovered.groups]
+        self.rows = sum(group.count for group in left)
+        self.size = sum(_size(group) for group in left)
+        self._started = time.monotonic()
 
-    def _run_of(self, payload: DataSourcePayload) -> tuple[Run, int, int]:
+    def _group_of(self, payload: DataSourcePayload) -> tuple[PayloadGroup, int, int]:
         if not isinstance(payload, DataSourcePayload):
             raise DataSourceError(
                 f"stream {self._stream!r} yielded {type(payload).__name__}: it must yield DataSourcePayload"
@@ -236,34 +248,35 @@ class Buffer:
         self._check(payload)
         metadata = {name: payload.metadata.get(name) for name in self._columns} if self._columns else {}
         self.metadata_seen.update(name for name in metadata if name in payload.metadata)
-        run = Run(payload.destination_table, payload.kind, metadata)
+        group = PayloadGroup(payload.destination_table, payload.kind, metadata)
         data = payload.data
         if data is None:
-            return run, 0, 0
+            return group, 0, 0
         if isinstance(data, Mapping):
-            run.rows = [data]
-            return run, 1, row_size(data)
+            group.rows = [data]
+            return group, 1, row_size(data)
         if isinstance(data, pa.RecordBatch):
-            run.batches = [pa.Table.from_batches([data])]
+            group.batches = [pa.Table.from_batches([data])]
         elif isinstance(data, pa.Table):
-            run.batches = [data]
+            group.batches = [data]
         elif isinstance(data, RejectedRows):
-            run.rejected = list(data.rows)
+            group.rejected = list(data.rows)
         elif isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
-            run.rows = list(data)
-            if not all(isinstance(row, Mapping) for row in run.rows):
-                wrong = next(row for row in run.rows if not isinstance(row, Mapping))
+            group.rows = list(data)
+            if not all(isinstance(row, Mapping) for row in group.rows):
+                item = next(row for row in group.rows if not isinstance(row, Mapping))
                 raise DataSourceError(
-                    f"stream {self._stream!r} yielded a list with a {type(wrong).__name__} in it: rows are mappings"
+                    f"stream {self._stream!r} yielded a list with a {type(item).__name__} in it: each row must be "
+                    "a mapping"
                 )
         else:
             raise DataSourceError(
                 f"stream {self._stream!r} yielded data of type {type(data).__name__}: it must be a row, "
                 "a list of rows, an Arrow batch or table, or None"
             )
-        return run, run.count, _size(run)
+        return group, group.count, _size(group)
 
 
-def _size(run: Run) -> int:
-    rejected = rows_size([row for row, _ in run.rejected]) if run.rejected else 0
-    return sum(int(batch.nbytes) for batch in run.batches) + rows_size(run.rows) + rejected
+def _size(group: PayloadGroup) -> int:
+    rejected = rows_size([row for row, _ in group.rejected]) if group.rejected else 0
+    return sum(int(batch.nbytes) for batch in group.batches) + rows_size(group.rows) + rejected

@@ -1,7 +1,7 @@
-"""Units of several partitions of one stream, landed in one commit.
+"""Lands units of several partitions of one stream in one commit.
 
-A commit costs a destination much more than its rows do, where they are few. While one commit runs, the units that other
-partitions finish wait for the writer; those of one stream then go together.
+For few rows, the commit costs a destination much more than the rows. While a commit runs, the units that other
+partitions finish wait for the writer; those of one stream then land together.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from ...parts import TableBatch, TableSpec
 from ...parts.deduplicate import Operations
 from .batching import RejectedBatch, ordered
 
-MOST_TOGETHER = 500
-"""Units of one commit: how long a commit may take is bounded by this, and by what may wait in bytes."""
+MAX_UNITS = 500
+"""The largest number of units in one commit. Together with the bytes that may wait, it bounds the time of a commit."""
 
-FEWEST_STAGED = 4
-"""Partitions that are staged together: fewer gain little, and are staged each under its own key."""
-SHARED = "*"
-"""Begins the names under which the rows of several partitions are staged; followed by a number."""
+MIN_STAGED_TOGETHER = 4
+"""The smallest number of partitions that are staged together. Fewer gain little: each is staged under its own key."""
+SHARED_PREFIX = "*"
+"""This and a number name the key under which the rows of several partitions are staged."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingUnit:
-    """What a partition hands to the writer: rows and deletes, and the state behind them.
+    """Rows and deletes of a partition, and the state after them, on their way to the writer.
 
-    :param action: ``commit`` it now, or ``hold`` it until the other partitions of a stream that is replaced are read.
-    :param read: the rows that were read for it. :param ended: whether it is the partition's last.
-    :param check: raises where an earlier unit of the same reading has failed. :param settle: called with the outcome.
+    :param action: ``commit`` it now, or ``hold`` it until every partition of a stream that is replaced is read.
+    :param read: the number of rows read for it. :param ended: whether it is the partition's last unit.
+    :param check: raises if an earlier unit of the same attempt has failed.
+    :param settle: called with the error of the unit, or None once it has landed.
     """
 
     action: Literal["commit", "hold"]
@@ -45,22 +46,22 @@ class PendingUnit:
     settle: Callable[[BaseException | None], None]
 
     @property
-    def joins(self) -> bool:
-        """Whether it may land together with others.
+    def joinable(self) -> bool:
+        """Whether the unit may land together with others.
 
-        A commit without a state leaves no trace by which it is known to have landed, once an answer is lost. Keys
-        delete the rows of all others.
+        Not without a state: if the destination's answer is lost, only a stored state proves that a commit has landed.
+        Not with a sweep: it would delete the rows of the other partitions.
         """
         return self.action == "hold" or (bool(self.state) and all(batch.kind != "keys" for batch in self.batches))
 
 
 def merged_batches(units: Sequence[PendingUnit]) -> list[TableBatch]:
-    """The units' batches as few as possible, each table's in the order of the units."""
+    """Merge the units' batches into as few as possible; those of one table stay in the order of the units."""
     tables: dict[tuple[str, bool], list[TableBatch]] = {}
     for unit in units:
         for batch in unit.batches:
             tables.setdefault((batch.table.name, isinstance(batch, RejectedBatch)), []).append(batch)
-    return [one for batches in tables.values() for one in _merged(batches)]
+    return [batch for batches in tables.values() for batch in _merged(batches)]
 
 
 def _merged(batches: list[TableBatch]) -> list[TableBatch]:
@@ -68,8 +69,8 @@ def _merged(batches: list[TableBatch]) -> list[TableBatch]:
     if len(batches) == 1 or any(_without_schema(batch.table) != _without_schema(spec) for batch in batches):
         return batches
     groups: dict[tuple[str, pa.Schema], list[tuple[int, pa.Table]]] = {}
-    for turn, one in enumerate(batches):
-        groups.setdefault((one.kind, one.data.schema), []).append((turn, one.data))
+    for turn, batch in enumerate(batches):
+        groups.setdefault((batch.kind, batch.data.schema), []).append((turn, batch.data))
     parts = [
         Operations(
             "rows" if kind == "rows" else "deletes",
@@ -78,7 +79,7 @@ def _merged(batches: list[TableBatch]) -> list[TableBatch]:
         )
         for (kind, _), group in groups.items()
     ]
-    return [TableBatch(spec, one.kind, one.data) for one in ordered(parts, spec)]
+    return [TableBatch(spec, part.kind, part.data) for part in ordered(parts, spec)]
 
 
 def _without_schema(spec: TableSpec) -> TableSpec:

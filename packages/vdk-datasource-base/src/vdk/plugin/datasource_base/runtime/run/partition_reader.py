@@ -1,4 +1,4 @@
-"""Reading one partition to its end, again from the last stored state where that may help."""
+"""Reads one partition to its end; after a failure that may pass, again from the last stored state."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from ...parts import Destination, TableBatch
 from ..retry import Retry
 from ..states import copy_state
 from .batching import build_batches
-from .buffer import Buffer, Run
+from .buffer import Buffer, PayloadGroup
 from .commit_groups import PendingUnit
 from .reader_slots import ReaderSlot
 from .stream_run import StreamRun
 
 
 class RunCancelled(Exception):
-    """The run was asked to stop; what was complete has landed."""
+    """The run was asked to stop. All rows that a state covers have landed."""
 
 
 class _Attempt:
-    """One reading of a partition. Once a piece of it failed, nothing later of it may land."""
+    """One attempt to read a partition. After a unit of it has failed, no later unit may land."""
 
     def __init__(self, start: State) -> None:
         self.error: BaseException | None = None
         self.start = start
-        self.progressed = False  # the stored state has moved: the next attempt starts further on
+        self.progressed = False  # a new state is stored, from which the next attempt starts
         self.staged = False
-        self.state: State | None = None  # the last one of a stream that is replaced: it waits for the end
+        self.state: State | None = None  # the last state under replace, which is stored at the end
         self.pending: list[Future[None]] = []
 
     def check(self) -> None:
@@ -40,7 +40,7 @@ class _Attempt:
 
 
 class PartitionReader:
-    """Reads a partition, hands commit units to the writer and starts over after passing failures."""
+    """Reads a partition, submits its units to the writer, and retries after failures that may pass."""
 
     def __init__(
         self,
@@ -61,10 +61,10 @@ class PartitionReader:
         self._name = f"{run.plan.source_id}.{run.plan.name}" + (f"[{partition.id}]" if partition.id else "")
 
     def read(self) -> None:
-        """Returns when the partition's last row is committed (or staged, under ``replace``).
+        """Read the partition until its last row is committed (or staged, under ``replace``).
 
-        :raises RunCancelled: where the run was asked to stop.
-        :raises Exception: what failed, when it is not worth trying again.
+        :raises RunCancelled: if the run was asked to stop.
+        :raises Exception: the failure, if it is not retried.
         """
         first = True
         while True:
@@ -73,17 +73,17 @@ class PartitionReader:
             try:
                 attempt.start = self._run.state_of(self._partition.id) if first else self._restart()
                 first = False
-                self._attempt(attempt)
+                self._read_once(attempt)
                 return
             except RunCancelled:
-                self._settle(attempt)
+                self._drain(attempt)
                 raise
             except Exception as error:
-                self._settle(attempt)
+                self._drain(attempt)
                 self._wait_after(attempt, attempt.error or error)
 
     def _wait_after(self, attempt: _Attempt, error: BaseException) -> None:
-        """Wait until the next attempt, or raise the error where there is none."""
+        """Wait until the next attempt, or raise the error if it is not retried."""
         if attempt.progressed:
             self._retry.progressed()
         self._retry.pause(error, what=self._name, stop=self._stop, redact=self._redact)
@@ -92,10 +92,13 @@ class PartitionReader:
     def _restart(self) -> State:
         return self._run.writer.call(lambda destination: self._run.restart(destination, self._partition.id))
 
-    def _attempt(self, attempt: _Attempt) -> None:
+    def _read_once(self, attempt: _Attempt) -> None:
         plan, whole = self._run.plan, self._run.plan.read_whole
         buffer = Buffer(
-            plan.options, stream=plan.name, metadata_columns=plan.metadata_columns, apart="{table}" in plan.template
+            plan.options,
+            stream=plan.name,
+            metadata_columns=plan.metadata_columns,
+            split_by_table="{table}" in plan.template,
         )
         try:
             payloads = self._payloads(attempt)
@@ -104,19 +107,19 @@ class PartitionReader:
                     rows, keys = buffer.add(payload), payload.kind == "keys"
                     if whole:
                         plan.check_whole(payload)
-                    del payload  # its rows may be large, and are not needed twice while the destination works
+                    del payload  # frees its rows, which may be large, while the destination works
                     if not keys:
                         self._run.report.count(rows_read=rows)
                     if buffer.full:
                         large = buffer.size > plan.options.batch_bytes * 9 // 8
                         self._flush(attempt, buffer)
-                        if large:  # rows this large are in memory one at a time
+                        if large:  # keep only one batch of such rows in memory
                             self._run.writer.wait_until_idle()
                     attempt.check()
                     if self._stop.is_set():
                         raise RunCancelled
         except BaseException:
-            # what a state covers is complete, whatever happened after it
+            # rows that a state covers are complete, whatever failed after it
             if attempt.error is None and buffer.has_state and self._run.mode != "replace":
                 self._commit(attempt, buffer)
             raise
@@ -124,14 +127,14 @@ class PartitionReader:
             self._run.report.count_named(buffer.counters)
             self._run.metadata_seen.update(buffer.metadata_seen)
         self._end(attempt, buffer)
-        self._slot.leave()  # the next partition is read while this one's last unit waits for others to land with
-        self._wait(attempt)
+        self._slot.leave()  # lets the next partition start while the last unit of this one waits
+        self._wait_until_landed(attempt)
 
     def _payloads(self, attempt: _Attempt) -> Iterator[DataSourcePayload]:
-        """What the source yields. A ``BadRecordError`` that it raises says how its row could be rejected."""
+        """Iterate over the source's payloads. To a ``BadRecordError`` from it, add how to reject the row instead."""
         plan = self._run.plan
         try:
-            # a copy: a source that changes what it is given must not change what is known to be stored
+            # a copy: the source may change its argument, and must not change the stored state with it
             payloads = iter(self._partition.read(copy_state(attempt.start, stream=plan.name)))
             with closing_early(payloads):
                 yield from payloads
@@ -139,8 +142,8 @@ class PartitionReader:
             if plan.options.on_bad_record != "reject":
                 raise
             raise BadRecordError(
-                f"{error.reason}. The source raised this error from read, which ends the reading; to reject a row and "
-                "read on, the source does this instead: yield DataSourcePayload(RejectedRows([(row, error)]))",
+                f"{error.reason}. The source raised this error from read, which ends the stream. To reject the row and "
+                "continue, change the source: yield DataSourcePayload(RejectedRows([(row, error)]))",
                 stream=error.stream or plan.name,
                 column=error.column,
                 key=error.key,
@@ -148,34 +151,34 @@ class PartitionReader:
             ) from error
 
     def _flush(self, attempt: _Attempt, buffer: Buffer) -> None:
-        """Hand over what is ready: committed where a state covers it, else staged if it is too much."""
+        """Commit the rows that a state covers; stage the others if they are too many to wait for a state."""
         if self._run.mode != "replace" and buffer.has_state:
             self._commit(attempt, buffer)
         if buffer.full:
             self._stage(attempt, buffer)
 
     def _commit(self, attempt: _Attempt, buffer: Buffer) -> None:
-        with self._room(attempt, buffer.size) as size:
-            runs, state, _ = buffer.take_covered()
-            batches, read = self._batches(runs)
-            attempt.staged = False  # lands with this unit
+        with self._reserved(attempt, buffer.size) as size:
+            groups, state, _ = buffer.take_covered()
+            batches, read = self._batches(groups)
+            attempt.staged = False  # the staged rows land with this unit
             self._submit_unit(attempt, self._unit(attempt, "commit", batches, state, read), size)
 
     def _stage(self, attempt: _Attempt, buffer: Buffer) -> None:
-        with self._room(attempt, buffer.size) as size:
-            runs, state = _take_all(buffer)
-            attempt.state = state if state is not None else attempt.state  # under replace, states wait for the end
+        with self._reserved(attempt, buffer.size) as size:
+            groups, state = _take_all(buffer)
+            attempt.state = state if state is not None else attempt.state  # a state under replace waits for the end
             attempt.staged = True
-            batches, read = self._batches(runs)
+            batches, read = self._batches(groups)
             self._submit(
                 attempt, lambda destination: self._run.stage(destination, self._partition.id, batches, read), size
             )
 
     def _end(self, attempt: _Attempt, buffer: Buffer) -> None:
-        """The partition is read: its last unit lands, or waits for the other partitions."""
-        with self._room(attempt, buffer.size) as size:
-            runs, state = _take_all(buffer)
-            batches, read = self._batches(runs)
+        """Submit the last unit of the partition; under ``replace`` it waits for the other partitions."""
+        with self._reserved(attempt, buffer.size) as size:
+            groups, state = _take_all(buffer)
+            batches, read = self._batches(groups)
             if self._run.mode == "replace":
                 last = state if state is not None else attempt.state
                 self._submit_unit(attempt, self._unit(attempt, "hold", batches, last, read, ended=True), size)
@@ -185,8 +188,8 @@ class PartitionReader:
                 self._run.writer.release(size)
 
     @contextmanager
-    def _room(self, attempt: _Attempt, size: int) -> Iterator[int]:
-        """Wait for room in the writer's queue, before rows are converted. It is given back where nothing is queued."""
+    def _reserved(self, attempt: _Attempt, size: int) -> Iterator[int]:
+        """Reserve bytes in the writer's queue, before rows are converted; release them if nothing is submitted."""
         attempt.check()
         writer = self._run.writer
         writer.reserve(size)
@@ -197,12 +200,14 @@ class PartitionReader:
             writer.release(size)
             raise
 
-    def _batches(self, runs: list[Run]) -> tuple[list[TableBatch], int]:
-        """The batches, and how many rows were read for them. The list is emptied: the rows, of which the batches are
-        a copy, are freed before the destination works."""
-        read = sum(run.count for run in runs if run.kind == "rows")
-        batches = build_batches(self._run.plan, runs, self._run.mode, self._run.undeclared_keys)
-        runs.clear()
+    def _batches(self, groups: list[PayloadGroup]) -> tuple[list[TableBatch], int]:
+        """Build the batches of groups, and count the rows read for them.
+
+        Empties the list: the batches are a copy of the rows, which are freed before the destination works.
+        """
+        read = sum(group.count for group in groups if group.kind == "rows")
+        batches = build_batches(self._run.plan, groups, self._run.mode, self._run.undeclared_columns)
+        groups.clear()
         return batches, read
 
     def _unit(
@@ -232,7 +237,7 @@ class PartitionReader:
         self._queue(attempt, land, size, unit)
 
     def _submit(self, attempt: _Attempt, work: Callable[[Destination], None], size: int) -> None:
-        def guarded(destination: Destination) -> None:
+        def checked(destination: Destination) -> None:
             attempt.check()  # a gap must not be followed by later rows
             try:
                 work(destination)
@@ -240,7 +245,7 @@ class PartitionReader:
                 attempt.error = error
                 raise
 
-        self._queue(attempt, guarded, size)
+        self._queue(attempt, checked, size)
 
     def _queue(
         self, attempt: _Attempt, work: Callable[[Destination], None], size: int, unit: PendingUnit | None = None
@@ -248,27 +253,27 @@ class PartitionReader:
         attempt.pending = [future for future in attempt.pending if not future.done()]
         attempt.pending.append(self._run.writer.submit(work, size, owner=self._run, lane=self._partition.id, unit=unit))
 
-    def _wait(self, attempt: _Attempt) -> None:
+    def _wait_until_landed(self, attempt: _Attempt) -> None:
         for future in attempt.pending:
             future.result()
         attempt.check()
 
-    def _settle(self, attempt: _Attempt) -> None:
-        """Wait until nothing of an attempt is under way any more."""
+    def _drain(self, attempt: _Attempt) -> None:
+        """Wait until no work of the attempt is pending, whatever its outcome."""
         for future in attempt.pending:
             future.exception()
 
 
-def _take_all(buffer: Buffer) -> tuple[list[Run], State | None]:
-    """What the last state covers and what came after it, and that state."""
+def _take_all(buffer: Buffer) -> tuple[list[PayloadGroup], State | None]:
+    """Remove all payloads of a buffer, and return them with their last state."""
     covered, state, _ = buffer.take_covered()
-    rest, _ = buffer.take_open()
-    return [*covered, *rest], state
+    uncovered, _ = buffer.take_uncovered()
+    return [*covered, *uncovered], state
 
 
 @contextmanager
 def closing_early(payloads: Iterator[Any]) -> Iterator[None]:
-    """Close a generator early, so that it frees its connection now; other iterators have nothing to close."""
+    """Close a generator on exit, so that it frees its connection now. Other iterators need no close."""
     try:
         yield
     finally:

@@ -15,8 +15,8 @@ from ...contract import ConcurrentRunError, DataSourceError, DestinationError, S
 from ...parts import CommitUnit, Destination, RefusedRowsError, StateKey, StoredState, TableBatch, TableSpec, WriteMode
 from ..report.summary import StreamReport
 from ..retry import RETRYABLE_ERRORS
-from .batching import UndeclaredKeys, without_refused
-from .commit_groups import FEWEST_STAGED, SHARED, PendingUnit, merged_batches
+from .batching import UndeclaredColumns, without_refused
+from .commit_groups import MIN_STAGED_TOGETHER, SHARED_PREFIX, PendingUnit, merged_batches
 from .counters import RejectLimit, RowCounters
 from .flow import Flow
 from .plan import StreamPlan
@@ -54,7 +54,7 @@ class StreamRun:
         self.all_partitions_started = False
         self._finished: list[CommitUnit] = []  # partitions that are read, and wait for the whole stream
         self._specs: dict[str, TableSpec] = {}
-        self.undeclared_keys = UndeclaredKeys()
+        self.undeclared_columns = UndeclaredColumns()
         self.metadata_seen: set[str] = set()  # the metadata columns that a payload has filled
         self._publication: Publication | None = None
         self._committed_once = self._begun = self._warned_of_metadata = False
@@ -148,7 +148,7 @@ class StreamRun:
         self, destination: Destination, units: list[PendingUnit], errors: dict[int, BaseException]
     ) -> list[PendingUnit]:
         """Land units in one commit. Returns the units that must land one by one, since the common commit failed."""
-        if units[0].action == "hold" and len(units) < FEWEST_STAGED:
+        if units[0].action == "hold" and len(units) < MIN_STAGED_TOGETHER:
             return units
         land = self._commit_group if units[0].action == "commit" else self._stage_group
         try:
@@ -182,7 +182,7 @@ class StreamRun:
         batches = merged_batches(units)
         if batches or any(unit.read for unit in units):
             self._shared += 1
-            shared = self.plan.state_key(f"{SHARED}{self._shared}")
+            shared = self.plan.state_key(f"{SHARED_PREFIX}{self._shared}")
             try:
                 self._stage(destination, shared.partition, batches, sum(unit.read for unit in units))
             except Exception:

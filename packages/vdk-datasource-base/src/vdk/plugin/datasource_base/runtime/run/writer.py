@@ -1,4 +1,4 @@
-"""The one thread that a destination is used by."""
+"""Runs all work on a destination in one thread, in order, with a bound on the bytes that wait."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from typing import Any, Protocol, TypeVar
 import pyarrow as pa
 
 from ...parts import Destination
-from .commit_groups import MOST_TOGETHER, PendingUnit
+from .commit_groups import MAX_UNITS, PendingUnit
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 Work = Callable[[Destination], T]
 
 
-class Joint(Protocol):
-    """What several units of work belong to, and which can carry them out together."""
+class UnitOwner(Protocol):
+    """Owns queued units, and can land several of them together."""
 
     def land_together(self, destination: Destination, units: Sequence[PendingUnit]) -> list[BaseException | None]:
-        """Carry the units out. Returns the error of each, None for those that landed."""
+        """Land the units. Returns the error of each, None for a unit that has landed."""
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """Work in the queue. What has the same ``owner`` and ``lane`` keeps its order."""
+class _QueuedWork:
+    """Work in the queue. Work of the same ``owner`` and ``lane`` keeps its order."""
 
     work: Work[Any]
     future: Future[Any]
     size: int
-    owner: Joint | None = None
+    owner: UnitOwner | None = None
     lane: str = ""
     unit: PendingUnit | None = None
 
 
 class Writer:
-    """Carries work out on a destination, in the order of its submission, in a thread of its own.
+    """Runs work on a destination in a thread of its own, in the order of submission.
 
-    What waits is bounded in bytes: ``reserve`` blocks above the bound, which keeps a fast source from filling the
-    memory in front of a slow destination.
+    ``reserve`` blocks while more than ``max_bytes`` wait, so that a fast source does not fill the memory while a slow
+    destination works.
     """
 
     def __init__(self, destination: Destination, *, name: str, max_bytes: int) -> None:
         self.destination = destination
         self._max_bytes = max_bytes
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_QueuedWork] = deque()
         self._bytes = 0
         self._closed = False
         self._changed = threading.Condition()
@@ -63,31 +63,32 @@ class Writer:
         work: Work[T],
         size: int = 0,
         *,
-        owner: Joint | None = None,
+        owner: UnitOwner | None = None,
         lane: str = "",
         unit: PendingUnit | None = None,
     ) -> Future[T]:
         """Queue work; never blocks.
 
-        :param size: the bytes that the work holds, which are reserved and are released when it is done.
-        :param owner: what the work belongs to. :param lane: work of one owner and lane keeps its order.
-        :param unit: what the work lands, where the owner can land it together with units of other lanes.
+        :param size: the reserved bytes of the work, which are released when it is done.
+        :param owner: the stream that the work belongs to. :param lane: work of one owner and lane keeps its order.
+        :param unit: the unit that the work lands; the owner may land it together with units of other lanes.
         """
         future: Future[T] = Future()
         with self._changed:
             self._check_open()
-            self._waiting.append(_Waiting(work, future, size, owner, lane, unit))
+            self._waiting.append(_QueuedWork(work, future, size, owner, lane, unit))
             self._changed.notify_all()
         return future
 
     def reserve(self, size: int) -> None:
-        """Block until ``size`` bytes more may wait, and count them as waiting. Rows are converted afterwards: before,
-        they would be in memory twice while they wait.
+        """Block until ``size`` more bytes may wait, and count them as waiting.
 
-        :raises RuntimeError: the writer is closed.
+        Callers convert rows afterwards: converted earlier, they would be in memory twice while they wait.
+
+        :raises RuntimeError: if the writer is closed.
         """
         with self._changed:
-            # what is larger than the bound alone goes in when nothing else waits
+            # work that is larger than the bound is admitted when nothing else waits
             self._changed.wait_for(lambda: self._closed or not self._bytes or self._bytes + size <= self._max_bytes)
             self._check_open()
             self._bytes += size
@@ -98,7 +99,7 @@ class Writer:
             self._changed.wait_for(lambda: self._closed or not self._bytes)
 
     def release(self, size: int) -> None:
-        """Give back bytes that were reserved, when their work is done or is not submitted after all."""
+        """Release reserved bytes, when their work is done or is not submitted."""
         with self._changed:
             self._bytes -= size
             self._changed.notify_all()
@@ -108,11 +109,11 @@ class Writer:
             raise RuntimeError("the writer is closed")
 
     def call(self, work: Work[T]) -> T:
-        """Carry work out after everything that waits, and return what it returns."""
+        """Run work after all work that waits, and return its result."""
         return self.submit(work).result()
 
     def close(self, timeout: float | None = None) -> bool:
-        """Finish what waits, close the destination and end the thread; False: it has not ended in time."""
+        """Finish the work that waits, close the destination and end the thread. Returns whether it ended in time."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -124,14 +125,14 @@ class Writer:
             while items := self._next():
                 self._carry_out(items)
                 size = sum(item.size for item in items)
-                items.clear()  # rows are freed before others are converted
-                if size > self._max_bytes * 9 // 16:  # rows larger than a batch, as a batch is half of what may wait
+                items.clear()  # frees the rows before the next are converted
+                if size > self._max_bytes * 9 // 16:  # the rows exceed a batch, which is half of the bound
                     _return_freed_memory()
                 self.release(size)
         finally:
             self._close()
 
-    def _carry_out(self, items: Sequence[_Waiting]) -> None:
+    def _carry_out(self, items: Sequence[_QueuedWork]) -> None:
         first = items[0]
         try:
             if len(items) == 1 or first.owner is None:
@@ -139,7 +140,7 @@ class Writer:
                 return
             units = [item.unit for item in items if item.unit is not None]
             errors = first.owner.land_together(self.destination, units)
-        except BaseException as error:  # the submitting thread decides what it means
+        except BaseException as error:  # the submitting thread handles it
             errors = [error] * len(items)
         for item, failure in zip(items, errors, strict=True):
             if failure is None:
@@ -150,41 +151,43 @@ class Writer:
     def _close(self) -> None:
         try:
             self.destination.close()
-        except Exception as error:  # what was committed is durable, so the run has not failed
+        except Exception as error:  # commits are durable, so the run has not failed
             log.warning("%s could not be closed: %s", self.destination.identity(), type(error).__name__)
 
-    def _next(self) -> list[_Waiting]:
-        """What is carried out next: one piece of work, or units of one stream that land together."""
+    def _next(self) -> list[_QueuedWork]:
+        """Take the next work out of the queue: one item, or the units of one stream that land together."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             if not self._waiting:
                 return []
             first = self._waiting.popleft()
-            if first.unit is None or first.owner is None or not (first.unit.joins and self.destination.groups):
+            if first.unit is None or first.owner is None or not (first.unit.joinable and self.destination.groups):
                 return [first]
-            return [first, *self._companions(first, first.unit)]
+            return [first, *self._take_joinable(first, first.unit)]
 
-    def _companions(self, first: _Waiting, unit: PendingUnit) -> list[_Waiting]:
-        """Take the units that may land with the first one out of the queue: one of each other lane, and none that
-        has to come after other work of its lane."""
-        taken: list[_Waiting] = []
-        left: deque[_Waiting] = deque()
+    def _take_joinable(self, first: _QueuedWork, unit: PendingUnit) -> list[_QueuedWork]:
+        """Take the units out of the queue that may land with the first: at most one of each other lane.
+
+        A unit stays in the queue if earlier work of its lane does.
+        """
+        taken: list[_QueuedWork] = []
+        left: deque[_QueuedWork] = deque()
         lanes = {first.lane}
-        for one in self._waiting:
-            mine = one.owner is first.owner
-            joins = mine and one.unit is not None and one.unit.joins and one.unit.action == unit.action
-            if joins and one.lane not in lanes and len(taken) + 1 < MOST_TOGETHER:
-                taken.append(one)
+        for item in self._waiting:
+            same_owner = item.owner is first.owner
+            joinable = same_owner and item.unit is not None and item.unit.joinable and item.unit.action == unit.action
+            if joinable and item.lane not in lanes and len(taken) + 1 < MAX_UNITS:
+                taken.append(item)
             else:
-                left.append(one)
-            if mine:
-                lanes.add(one.lane)
+                left.append(item)
+            if same_owner:
+                lanes.add(item.lane)
         self._waiting = left
         return taken
 
 
 def _return_freed_memory() -> None:
-    """Allocators keep freed memory for a while: after large rows several times the size of one."""
+    """Return freed memory to the system. After large rows, allocators keep several times the size of one row."""
     pa.default_memory_pool().release_unused()
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:  # glibc's
         trim(0)
