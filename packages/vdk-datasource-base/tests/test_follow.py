@@ -290,7 +290,7 @@ def test_rounds_of_a_quiet_source_are_not_logged(lab: Lab, caplog: pytest.LogCap
         (
             Whole("t", lambda state: [payload({"n": 1})]),
             {},
-            r"follow: stream 't' is not incremental, .* leave it out: streams = \[\"\*\", \"!t\"\]",
+            r"follow: stream 't' is not incremental: .* leave it out: streams = \[\"\*\", \"!t\"\]",
         ),
         (Whole("t", counting(3)), {"write_mode": "replace"}, r"follow: write_mode = \"replace\" would replace"),
         (Whole("t", counting(3), backfill=True), {}, r"follow: stream 't' reads a fixed range \(a backfill\)"),
