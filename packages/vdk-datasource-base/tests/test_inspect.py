@@ -129,6 +129,39 @@ class TestCheck:
         assert "unknown method 'nothing'" in found["destination", "none"].message
         assert "placeholder 'what'" in found["flow", "flows[1]"].message
 
+    @pytest.mark.parametrize(
+        ("stream", "entry", "message"),
+        [
+            (Whole("t", lambda state: [payload({"n": 1})]), {}, "flows[0].follow: stream 't' is not incremental"),
+            (Whole("t", counting(3)), {"write_mode": "replace"}, 'flows[0].follow: write_mode = "replace" would'),
+            (
+                Whole("t", counting(3), backfill=True),
+                {},
+                "flows[0].follow: stream 't' reads a fixed range",
+            ),
+        ],
+        ids=["whole", "replace", "backfill"],
+    )
+    def test_a_stream_that_cannot_be_followed_fails_its_flow(
+        self, lab: Lab, stream: Whole, entry: dict[str, Any], message: str
+    ) -> None:
+        """As in a run: ``check`` and ``run`` refuse the same flows, with the same error."""
+        lab.script(stream)
+        flow = lab.flow(**entry)
+        assert self.check(lab, **flow)["flow", "flows[0]"].status == "ok"
+        for followed in flow["flows"]:
+            followed["follow"] = "5s"
+        result = self.check(lab, **flow)["flow", "flows[0]"]
+        assert result.status == "failed"
+        assert message in result.message
+
+    def test_an_option_of_following_without_follow_is_reported(self, lab: Lab) -> None:
+        """The file as a whole is wrong, as it is for a run."""
+        lab.script(Whole("t", counting(3)))
+        (result,) = self.check(lab, **lab.flow(deadline="5s")).values()
+        assert (result.kind, result.status) == ("file", "failed")
+        assert "deadline: the flow does not follow" in result.message
+
     def test_a_target_that_is_wrong_is_told_with_its_place(self, lab: Lab) -> None:
         """A file may have many destinations."""
         lab.script(Whole("t", counting(5)))

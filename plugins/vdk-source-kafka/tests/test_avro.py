@@ -246,9 +246,9 @@ def test_bad_messages_are_kept_with_their_schema(broker: Broker, source: MakeSou
     bad = [
         (b'{"id": 1}', None, "not in Confluent's wire format"),
         (b"", None, "not in Confluent's wire format"),
-        (b"\0\0\0\x03\xe7\x02", 999, "the schema registry has no schema with the id 999"),
+        (b"\0\0\0\x03\xe7\x02", 999, "the schema registry lacks a schema with the id 999"),
         (good[:-1], number, "not valid Avro"),
-        (good + b"\0", number, "1 bytes are left after the value"),
+        (good + b"\0", number, "1 bytes follow the value"),
         (message(text, "string", "x"), text, "not valid Avro"),
         (b"\0" + proto.to_bytes(4, "big") + b"x", proto, "the registry has PROTOBUF"),
     ]
@@ -379,16 +379,16 @@ def test_a_partition_fetches_schemas_in_its_own_process(broker: Broker, source: 
     ("options", "text"),
     [
         ({"value": "avro"}, "avro needs a schema"),
-        ({"value": {"format": "json", "schema_file": "x.avsc"}}, "schema_file belongs to format"),
-        ({"value": "avro", "schema_registry": {"url": "registry:8081"}}, "url is not an address"),
-        ({"value": "avro", "schema_registry": {"url": "http://a:secret-1@registry"}}, "url holds credentials"),
+        ({"value": {"format": "json", "schema_file": "x.avsc"}}, "schema_file needs the format avro"),
+        ({"value": "avro", "schema_registry": {"url": "registry:8081"}}, "url is not an HTTP address"),
+        ({"value": "avro", "schema_registry": {"url": "http://a:secret-1@registry"}}, "url contains credentials"),
         (
             {
                 "mode": "table",
                 "key": {"format": "avro", "columns": {"a": "text"}},
                 "schema_registry": {"url": "http://x"},
             },
-            "an Avro key has its types in its schema",
+            "the types of an Avro key come from its schema",
         ),
     ],
 )
@@ -405,7 +405,7 @@ def test_what_is_missing_or_wrong_is_named(
 ) -> None:
     """Subjects, files, schemas, and the library."""
     topic = broker.topic()
-    with pytest.raises(ConfigurationError, match=f"no subject '{topic}-value'; register its schema"):
+    with pytest.raises(ConfigurationError, match=f"lacks the subject '{topic}-value'; register its schema"):
         source(topic, **avro(registry)).check()
     registry.register(f"{topic}-value", {"type": "no such type"})
     with pytest.raises(ConfigurationError, match="not a valid Avro schema"):

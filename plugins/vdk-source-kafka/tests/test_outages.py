@@ -59,7 +59,7 @@ def test_a_broker_that_stays_away_is_named(own_broker: Broker, source: MakeSourc
     next(reading)
     own_broker.pause()
     payloads: list[Any] = []
-    with pytest.raises(ConnectionFailedError, match="nothing came for 3 s at offset 1, and the end is 2"):
+    with pytest.raises(ConnectionFailedError, match="no message arrived for 3 s at offset 1, and the end is 2"):
         payloads.extend(reading)
     assert len(payloads) >= 5, "a payload without rows each quarter of a second lets the run stop, or land what it has"
 
@@ -107,7 +107,7 @@ def test_messages_that_are_deleted_while_they_are_read_are_a_gap(
     broker.delete_records(topic, 15)
     with monkeypatch.context() as patched:  # as if they had been there when the reading began
         patched.setattr("vdk.plugin.source_kafka.partition._Reading._skip_gap", lambda *_: iter(()))
-        with pytest.raises(ConnectionFailedError, match="offset 10 is not there"):
+        with pytest.raises(ConnectionFailedError, match="offset 10 does not exist"):
             list(part.read(state))
     assert len([payload for payload in part.read(state) if payload.metadata.get("count:offsets_lost") == 5]) == 1
 

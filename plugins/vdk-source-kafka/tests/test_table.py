@@ -58,10 +58,10 @@ def test_a_key_without_a_value_for_its_columns_is_rejected(broker: Broker, sourc
     assert result.deletes == []
     reasons = {row["offset"]: error for row, error in result.rejected}
     assert sorted(reasons) == [0, 1, 2, 3, 4, 6]
-    assert "no value for 'id'" in reasons[0]
-    assert "field 'region', which key.columns lacks" in reasons[2]
+    assert "the key has no value for 'id'" in reasons[0]
+    assert "the key has the field 'region', which key.columns lacks" in reasons[2]
     assert "field 'id': Expected `int | null`, got `str`" in reasons[3]
-    assert "the field 'id' is 6, and the key says 5" in reasons[4]
+    assert "the field 'id' is 6, and the key has 5" in reasons[4]
 
 
 def test_a_new_partition_is_registered_before_it_is_read(broker: Broker, source: MakeSource) -> None:

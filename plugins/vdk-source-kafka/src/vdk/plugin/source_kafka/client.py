@@ -1,4 +1,4 @@
-"""librdkafka's clients: their options, their errors as ours, and what the cluster is asked."""
+"""Clients of librdkafka: their options, their errors as errors of the contract, and requests to the cluster."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .config import KafkaConfig
 
 log = logging.getLogger(__name__)
 
-_REFUSED = {
+_REFUSED_CREDENTIALS = {
     KafkaError._AUTHENTICATION,
     KafkaError._SSL,
     KafkaError.SASL_AUTHENTICATION_FAILED,
@@ -41,34 +41,42 @@ _REFUSED = {
 }
 _LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # confluent-kafka annotates some of it
 _EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-_WRONG = {KafkaError._INVALID_ARG, KafkaError.INVALID_REQUEST, KafkaError.UNSUPPORTED_VERSION}
+_INVALID_REQUESTS = {KafkaError._INVALID_ARG, KafkaError.INVALID_REQUEST, KafkaError.UNSUPPORTED_VERSION}
 
 
 def client_options(config: KafkaConfig) -> dict[str, Any]:
-    """What every client of this source is made with."""
+    """The options of every librdkafka client of this source."""
     options = {name: value.reveal() if isinstance(value, Secret) else value for name, value in config.options.items()}
     return {**options, "bootstrap.servers": config.bootstrap_servers}
 
 
 def as_error(error: KafkaError, what: str) -> DataSourceError:
-    """librdkafka's error as the one that the runtime knows what to do with.
+    """Map an error of librdkafka to the error of the contract by which the runtime decides whether to retry.
 
-    :param what: what was being done, for the message.
+    :param what: the action that failed, for the message.
     """
     code, text = error.code(), f"{what}: {error.str()} ({error.name()})"
-    if code in _REFUSED:
+    if code in _REFUSED_CREDENTIALS:
         return AuthenticationError(
             f"{text}; check sasl.username, sasl.password and the ssl.* entries of options, and the ACLs of the user"
         )
-    if code in _WRONG:
-        return ConfigurationError(text)
+    if code in _INVALID_REQUESTS:
+        return ConfigurationError(f"{text}; check bootstrap_servers and the entries of options")
     return ConnectionFailedError(text)
 
 
-class FailureWatch:
-    """Keeps what librdkafka reports beside the messages: refused credentials arrive in ``error_cb`` only.
+def options_error(error: KafkaException) -> ConfigurationError:
+    """The error for an option that librdkafka does not accept."""
+    return ConfigurationError(
+        f"options: {error.args[0].str()}; correct the entry: "
+        "https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md lists the names and values"
+    )
 
-    :param what: what the client does, for messages.
+
+class FailureWatch:
+    """Keeps the last error of a client; librdkafka reports refused credentials to ``error_cb`` only.
+
+    :param what: the topic or cluster of the client, for the message.
     """
 
     def __init__(self, what: str) -> None:
@@ -78,25 +86,26 @@ class FailureWatch:
 
     def __call__(self, error: KafkaError) -> None:
         with self._lock:
-            if self._error is None or error.code() in _REFUSED:
+            if self._error is None or error.code() in _REFUSED_CREDENTIALS:
                 self._error = error
 
     def clear(self) -> None:
         with self._lock:
-            if self._error is not None and self._error.code() not in _REFUSED:
+            if self._error is not None and self._error.code() not in _REFUSED_CREDENTIALS:
                 self._error = None
 
     def refused(self) -> DataSourceError | None:
-        """The error where credentials were refused, which waiting does not change."""
+        """The error if the credentials were refused, which no retry changes."""
         error = self._error
-        return as_error(error, self._what) if error is not None and error.code() in _REFUSED else None
+        return as_error(error, self._what) if error is not None and error.code() in _REFUSED_CREDENTIALS else None
 
     def last(self) -> DataSourceError | None:
+        """The last error since ``clear``; a refusal of the credentials has priority."""
         return as_error(self._error, self._what) if self._error is not None else None
 
 
 class Cluster:
-    """What is asked of the cluster as a whole. Thread-safe; ``close`` ends its client."""
+    """Requests to the cluster as a whole. Thread-safe; ``close`` ends its client."""
 
     def __init__(self, config: KafkaConfig) -> None:
         self._seconds = config.timeout.total_seconds()
@@ -106,16 +115,16 @@ class Cluster:
             options: dict[str, Any] = {**client_options(config), "error_cb": self._failures, "logger": log}
             self._admin: AdminClient | None = AdminClient(options)
         except KafkaException as error:
-            raise ConfigurationError(f"options: {error.args[0].str()}") from None
+            raise options_error(error) from None
 
     @property
     def _client(self) -> AdminClient:
         if self._admin is None:
-            raise ConnectionFailedError(f"cluster {self._servers}: the connection is closed")
+            raise ConnectionFailedError(f"cluster {self._servers}: the connection is closed; connect the source again")
         return self._admin
 
     def id(self) -> str:
-        """The cluster's own id; empty where the broker gives none."""
+        """The cluster's own id; empty if the broker does not report one."""
         return str(
             self._result(
                 self._client.describe_cluster(request_timeout=self._seconds), "describe the cluster"
@@ -124,27 +133,29 @@ class Cluster:
         )
 
     def topics(self) -> dict[str, list[int]]:
-        """Every topic and the numbers of its partitions."""
+        """All topics by name, each with its partition numbers."""
         try:
-            found = self._client.list_topics(timeout=self._seconds).topics
+            topics = self._client.list_topics(timeout=self._seconds).topics
         except KafkaException as error:
             raise self._error(error, "list the topics") from None
-        return {name: sorted(topic.partitions) for name, topic in sorted(found.items())}
+        return {name: sorted(topic.partitions) for name, topic in sorted(topics.items())}
 
     def partitions(self, topic: str) -> list[int]:
-        """The numbers of a topic's partitions. Raises ``ConfigurationError`` where there is no such topic."""
+        """The partition numbers of a topic. Raises ``ConfigurationError`` if the topic does not exist."""
         try:
-            found = self._client.list_topics(topic, timeout=self._seconds).topics[topic]
+            metadata = self._client.list_topics(topic, timeout=self._seconds).topics[topic]
         except KafkaException as error:
             raise self._error(error, f"topic {topic!r}") from None
-        if found.error is not None:
-            if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise ConfigurationError(f"there is no topic {topic!r} in the cluster {self._servers}")
-            raise as_error(found.error, f"topic {topic!r}")
-        return sorted(found.partitions)
+        if metadata.error is not None:
+            if metadata.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise ConfigurationError(
+                    f"topic {topic!r} does not exist in the cluster {self._servers}; create it, or correct topics"
+                )
+            raise as_error(metadata.error, f"topic {topic!r}")
+        return sorted(metadata.partitions)
 
     def topic_id(self, topic: str) -> str | None:
-        """The id that a topic gets when it is created; None where the broker does not know it (before Kafka 2.8)."""
+        """The id that a topic gets at its creation; None if the broker does not report it (before Kafka 2.8)."""
         try:
             described = self._result(
                 self._client.describe_topics(TopicCollection([topic]), request_timeout=self._seconds)[topic],
@@ -152,41 +163,41 @@ class Cluster:
             )
         except ConfigurationError:
             return None
-        found = str(described.topic_id) if described.topic_id is not None else ""
-        return found if found.strip("A=") else None
+        id_ = str(described.topic_id) if described.topic_id is not None else ""
+        return id_ if id_.strip("A=") else None  # all zeros in Base64: the topic has no id
 
     def ends(self, topic: str, partitions: Sequence[int], *, committed: bool) -> dict[int, int]:
-        """Offsets behind the last message, or behind the last that no open transaction holds back."""
+        """Offsets after the last message; ``committed``: after the last message that no open transaction holds back."""
         isolation = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
         return self._offsets(topic, dict.fromkeys(partitions, _LATEST), isolation)
 
     def beginnings(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
-        """Offsets of the oldest messages that are kept."""
+        """Offsets of the oldest retained messages."""
         return self._offsets(topic, dict.fromkeys(partitions, _EARLIEST), IsolationLevel.READ_UNCOMMITTED)
 
     def offsets_at(self, topic: str, partitions: Sequence[int], milliseconds: int) -> dict[int, int]:
-        """Offsets of the first messages of a time (since 1970, UTC) or later; -1 where there is none."""
+        """Offsets of the first messages at or after a time (since 1970, UTC); -1 if no such message exists."""
         specs = dict.fromkeys(partitions, OffsetSpec.for_timestamp(milliseconds))
         return self._offsets(topic, specs, IsolationLevel.READ_UNCOMMITTED)
 
     def _offsets(self, topic: str, specs: Mapping[int, OffsetSpec], isolation: IsolationLevel) -> dict[int, int]:
         if not specs:
             return {}
-        asked = {TopicPartition(topic, number): spec for number, spec in specs.items()}
-        futures = self._client.list_offsets(asked, isolation_level=isolation, request_timeout=self._seconds)
+        requests = {TopicPartition(topic, number): spec for number, spec in specs.items()}
+        futures = self._client.list_offsets(requests, isolation_level=isolation, request_timeout=self._seconds)
         return {
-            place.partition: self._result(future, f"offsets of topic {topic!r}, partition {place.partition}").offset
-            for place, future in futures.items()
+            part.partition: self._result(future, f"offsets of topic {topic!r}, partition {part.partition}").offset
+            for part, future in futures.items()
         }
 
     def commit_group(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
-        """Set the offsets of a consumer group, for whoever watches its lag."""
-        places = [TopicPartition(topic, number, offset) for number, offset in offsets.items()]
-        request = [ConsumerGroupTopicPartitions(group, places)]
+        """Set the offsets of a consumer group, from which monitors compute its lag."""
+        parts = [TopicPartition(topic, number, offset) for number, offset in offsets.items()]
+        request = [ConsumerGroupTopicPartitions(group, parts)]
         (future,) = self._client.alter_consumer_group_offsets(request, request_timeout=self._seconds).values()
-        for place in self._result(future, f"commit offsets of group {group!r}").topic_partitions:
-            if place.error is not None:
-                raise as_error(place.error, f"commit offsets of group {group!r}, topic {topic!r}")
+        for part in self._result(future, f"commit offsets of group {group!r}").topic_partitions:
+            if part.error is not None:
+                raise as_error(part.error, f"commit offsets of group {group!r}, topic {topic!r}")
 
     def _result(self, future: Any, what: str) -> Any:
         try:
@@ -197,7 +208,8 @@ class Cluster:
             raise self._error(error, what) from None
         except TimeoutError:
             raise ConnectionFailedError(
-                f"{what}: {self._servers} did not answer within {self._seconds:.0f} s"
+                f"{what}: {self._servers} did not answer within {self._seconds:.0f} s; "
+                "check bootstrap_servers, or raise timeout"
             ) from None
 
     def _error(self, error: KafkaException, what: str) -> DataSourceError:

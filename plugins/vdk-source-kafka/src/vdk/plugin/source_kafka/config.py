@@ -1,4 +1,4 @@
-"""The options of a Kafka source, and the checks that need more than one of them."""
+"""The options of a Kafka source, and the checks that involve several of them."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ FormatName = Literal["json", "string", "bytes", "avro"]
 ColumnName = Literal["topic", "timestamp_type", "key", "headers"]
 
 OWNED = {
-    "bootstrap.servers": "bootstrap_servers",
-    "group.id": "group_id",
-    "isolation.level": "isolation",
-    "auto.offset.reset": "start and on_gap",
-    "enable.auto.commit": "nothing: offsets are kept with the rows, at the destination",
-    "enable.auto.offset.store": "nothing: offsets are kept with the rows, at the destination",
-    "enable.partition.eof": "nothing: a run needs it to find the end",
+    "bootstrap.servers": "use bootstrap_servers",
+    "group.id": "use group_id",
+    "isolation.level": "use isolation",
+    "auto.offset.reset": "use start and on_gap",
+    "enable.auto.commit": "remove it: offsets are stored with the rows, at the destination",
+    "enable.auto.offset.store": "remove it: offsets are stored with the rows, at the destination",
+    "enable.partition.eof": "remove it: a run needs it to detect the end of a partition",
 }
-"""librdkafka's options that this source sets itself, and the option of ours to use instead."""
+"""Options of librdkafka that this source sets itself, and what to do instead."""
 SECRET_WORDS = ("password", "secret", "key.pem", "private", "token")
-"""An option of librdkafka with one of these in its name holds a secret."""
+"""An option of librdkafka whose name contains one of these words is a secret."""
 
 
 class Format(DataSourceConfig):
-    """How the keys or the values of messages are read."""
+    """How the keys or the values of messages are decoded."""
 
     format: Annotated[FormatName, Meta(description="json, string (UTF-8), bytes or avro")] = "json"
     column: Annotated[
-        str | None, Meta(description="land the whole value in this one column; a JSON value may then be of any kind")
+        str | None, Meta(description="one column for the whole value; a JSON value can then be of any kind")
     ] = None
     columns: Annotated[
         Mapping[str, str] | list[str] | None,
         Meta(
             description="of a value: types of its fields (text, integer, double, decimal(p,s), boolean, date, "
-            "timestamp, json), others are inferred; of a key: the columns that it lands in, for JSON with types"
+            "timestamp, json), the others are inferred; of a key: its columns, with types if the key is JSON"
         ),
     ] = None
     schema_file: Annotated[Path | None, Meta(description="avro: the reader's schema, an .avsc file")] = None
 
 
 class SchemaRegistry(DataSourceConfig):
-    """Where the schemas of Avro messages are."""
+    """The schema registry that has the schemas of Avro messages."""
 
     url: Annotated[str, Meta(description="address of the registry")]
     username: Annotated[str | None, Meta(description="user name")] = None
@@ -57,6 +57,8 @@ class SchemaRegistry(DataSourceConfig):
 
 
 class KafkaConfig(DataSourceConfig):
+    """The options of a Kafka source."""
+
     bootstrap_servers: Annotated[str, Meta(min_length=1, description='brokers to start from: "host:9092,other:9092"')]
     topics: Annotated[
         list[str],
@@ -69,7 +71,7 @@ class KafkaConfig(DataSourceConfig):
         ),
     ] = msgspec.field(default_factory=dict)
     start: Annotated[
-        str, Meta(description='begin of a stream without state: earliest, latest, or a time ("2026-01-01T00:00:00Z")')
+        str, Meta(description='start of a stream without a state: earliest, latest, or a time ("2026-01-01T00:00:00Z")')
     ] = "earliest"
     isolation: Annotated[
         Literal["read_committed", "read_uncommitted"],
@@ -77,7 +79,7 @@ class KafkaConfig(DataSourceConfig):
     ] = "read_committed"
     on_gap: Annotated[
         Literal["fail", "skip"],
-        Meta(description="when messages were deleted before they were read; skip counts the offsets lost"),
+        Meta(description="reaction to messages that were deleted before they were read; skip counts the lost offsets"),
     ] = "fail"
     value: Annotated[FormatName | Format, Meta(description="format of the values")] = "json"
     key: Annotated[FormatName | Format, Meta(description="format of the keys")] = "string"
@@ -89,19 +91,20 @@ class KafkaConfig(DataSourceConfig):
         ),
     ] = "log"
     columns: Annotated[
-        list[ColumnName], Meta(description="further columns about a message: topic, timestamp_type, key, headers")
+        list[ColumnName], Meta(description="additional columns of a message: topic, timestamp_type, key, headers")
     ] = msgspec.field(default_factory=list)
     schema_registry: Annotated[SchemaRegistry | None, Meta(description="for avro values and keys")] = None
     group_id: Annotated[
-        str | None, Meta(description="consumer group that landed offsets are committed to, to monitor lag; never read")
+        str | None,
+        Meta(description="consumer group that gets the landed offsets, so that monitors show lag; never read"),
     ] = None
     messages_per_second: Annotated[
         Annotated[int, Meta(ge=1)] | None, Meta(description="limit for all partitions together")
     ] = None
-    timeout: Annotated[Duration, Meta(description="how long a broker may not answer")] = Duration(seconds=30)
+    timeout: Annotated[Duration, Meta(description="longest wait for a broker")] = Duration(seconds=30)
 
     def __post_init__(self) -> None:
-        """Hide the passwords among librdkafka's options, wherever the configuration is shown."""
+        """Turn the passwords among librdkafka's options into secrets, so that no log or error shows them."""
         for name, value in self.options.items():
             if is_secret(name) and isinstance(value, str):
                 self.options[name] = Secret(value)
@@ -115,7 +118,10 @@ class KafkaConfig(DataSourceConfig):
         return self.key if isinstance(self.key, Format) else Format(format=self.key)
 
     def start_time(self) -> dt.datetime | None:
-        """The time that ``start`` gives; None for ``earliest`` and ``latest``. Raises ``ConfigurationError``."""
+        """``start`` as a time; None for ``earliest`` and ``latest``.
+
+        :raises ConfigurationError: ``start`` is something else.
+        """
         if self.start in ("earliest", "latest"):
             return None
         try:
@@ -131,32 +137,37 @@ class KafkaConfig(DataSourceConfig):
 
 
 def check_config(config: KafkaConfig) -> None:
-    """Refuse options that do not fit each other. Raises ``ConfigurationError``."""
+    """Reject options that contradict each other.
+
+    :raises ConfigurationError: naming the option, and what to write instead.
+    """
     config.start_time()
     for name, value in config.options.items():
         if name in OWNED:
-            raise ConfigurationError(f"options: {name!r} is set by this source; use {OWNED[name]}")
+            raise ConfigurationError(f"options: {name!r} is set by this source; {OWNED[name]}")
         if not isinstance(value, (str, int, float, bool, Secret)):
             raise ConfigurationError(
                 f"options: the value of {name!r} is a {type(value).__name__}; expected text, a number or true/false"
             )
     _check_registry(config.schema_registry)
     value, key = config.value_format, config.key_format
-    for place, each in (("value", value), ("key", key)):
-        if each.format == "avro" and config.schema_registry is None and each.schema_file is None:
+    for option, part in (("value", value), ("key", key)):
+        if part.format == "avro" and config.schema_registry is None and part.schema_file is None:
             raise ConfigurationError(
-                f"{place}: avro needs a schema; add schema_registry = "
-                f'{{ url = "http://registry:8081" }} or schema_file to {place}'
+                f"{option}: avro needs a schema; add schema_registry = "
+                f'{{ url = "http://registry:8081" }}, or write {option} = {{ format = "avro", schema_file = "x.avsc" }}'
             )
-        if each.schema_file is not None and each.format != "avro":
+        if part.schema_file is not None and part.format != "avro":
             raise ConfigurationError(
-                f'{place}: schema_file belongs to format = "avro", and the format is {each.format!r}'
+                f"{option}: schema_file needs the format avro, and the format is {part.format!r}; "
+                'write format = "avro", or remove schema_file'
             )
-        if each.column is not None and each.columns is not None:
-            raise ConfigurationError(f"{place}: column and columns exclude each other; remove one of them")
+        if part.column is not None and part.columns is not None:
+            raise ConfigurationError(f"{option}: column and columns exclude each other; remove one of them")
     if value.columns is not None and (value.format != "json" or not isinstance(value.columns, Mapping)):
         raise ConfigurationError(
-            'value: columns gives types of JSON fields; write value = { format = "json", columns = { id = "integer" } }'
+            "value: columns needs the format json and a type for each field; "
+            'write value = { format = "json", columns = { id = "integer" } }'
         )
     _check_key(key, config.mode)
     _check_names("value", value)
@@ -170,9 +181,9 @@ def _check_registry(registry: SchemaRegistry | None) -> None:
         return
     url = urlsplit(registry.url)
     if url.scheme not in ("http", "https") or not url.hostname:
-        raise ConfigurationError('schema_registry: url is not an address; write for example "http://registry:8081"')
+        raise ConfigurationError('schema_registry: url is not an HTTP address; write url = "http://registry:8081"')
     if url.username is not None or url.password is not None:
-        raise ConfigurationError("schema_registry: url holds credentials; move them to username and password")
+        raise ConfigurationError("schema_registry: url contains credentials; move them to username and password")
 
 
 def _check_key(key: Format, mode: str) -> None:
@@ -182,28 +193,33 @@ def _check_key(key: Format, mode: str) -> None:
         )
     if key.columns is not None and key.format in ("string", "bytes"):
         if len(key.columns) != 1:
-            raise ConfigurationError(f"key: a {key.format} key lands in one column; columns names {len(key.columns)}")
+            raise ConfigurationError(
+                f"key: a {key.format} key lands in one column, and columns has {len(key.columns)} names; "
+                'write columns = ["id"]'
+            )
         if isinstance(key.columns, Mapping):
             (name,) = key.columns
-            raise ConfigurationError(f'key: a {key.format} key has no other type; write columns = ["{name}"]')
+            raise ConfigurationError(f'key: the type of a {key.format} key is fixed; write columns = ["{name}"]')
     if isinstance(key.columns, Mapping) and key.format == "avro":
-        raise ConfigurationError('key: an Avro key has its types in its schema; write columns = ["id"]')
+        raise ConfigurationError('key: the types of an Avro key come from its schema; write columns = ["id"]')
     if key.columns is not None and key.format == "json" and not (isinstance(key.columns, Mapping) and key.columns):
         raise ConfigurationError(
             'key: the columns of a JSON key need types; write key = { format = "json", columns = { id = "integer" } }'
         )
     if key.column is not None and key.format != "json":
-        raise ConfigurationError('key: column belongs to format = "json"; use columns = ["name"]')
+        raise ConfigurationError('key: column needs the format json; write columns = ["name"]')
 
 
-def _check_names(place: str, part: Format) -> None:
+def _check_names(option: str, part: Format) -> None:
     for name in [*(part.columns or ()), *([part.column] if part.column is not None else [])]:
         if name.startswith("_kafka_") or not name:
-            raise ConfigurationError(f"{place}: {name!r} cannot name a column: it is empty or begins with _kafka_")
+            raise ConfigurationError(
+                f"{option}: {name!r} cannot name a column: it is empty or begins with _kafka_; choose another name"
+            )
     for text in part.columns.values() if isinstance(part.columns, Mapping) else ():
         column_type(text)
 
 
 def is_secret(option: str) -> bool:
-    """Whether an option of librdkafka holds a secret."""
+    """Whether the value of an option of librdkafka is a secret."""
     return any(word in option for word in SECRET_WORDS)

@@ -39,11 +39,11 @@ _TIMESTAMP_TYPE = pa.timestamp("ms", tz="UTC")
 
 
 class Chunk:
-    """Messages that follow each other in a partition, and what is asked of all of them."""
+    """Consecutive messages of a partition, with their values, offsets and keys as lists."""
 
     def __init__(self, messages: Sequence[Message]) -> None:
         self.messages = messages
-        # map calls the methods of confluent-kafka without a frame of Python's for each message
+        # map calls the C methods of confluent-kafka without a Python frame for each message
         self.values: list[bytes | None] = list(map(Message.value, messages))
         self.offsets: list[int] = list(map(Message.offset, messages))  # type: ignore[arg-type]  # a message has one
 
@@ -63,10 +63,10 @@ class Chunk:
 
 
 class MessageColumns:
-    """The columns of a topic: how keys, values and the facts about a message become them."""
+    """The columns of a topic, built from the keys, values and metadata of its messages."""
 
     def __init__(self, config: KafkaConfig, topic: str, schemas: Schemas) -> None:
-        """Fetches the newest schemas of Avro keys and values."""
+        """Fetch the newest schemas of Avro keys and values."""
         self._config, self._topic = config, topic
         self._table = config.mode == "table"
         key = config.key_format
@@ -79,24 +79,24 @@ class MessageColumns:
         self._value = _value_decoder(config.value_format, topic, schemas)
 
     def schema(self) -> StreamSchema:
-        """What is known before reading: the key, the declared fields and the facts about a message."""
+        """The columns that are known before reading: the key, the declared fields and the metadata."""
         keys = self._key.fields() if self._key is not None else []
-        facts = [pa.field(PARTITION, pa.int32(), nullable=False), pa.field(OFFSET, pa.int64(), nullable=False)]
+        metadata = [pa.field(PARTITION, pa.int32(), nullable=False), pa.field(OFFSET, pa.int64(), nullable=False)]
         extra = self._config.columns
-        facts += [pa.field(TIMESTAMP, _TIMESTAMP_TYPE)]
-        facts += [pa.field(TOPIC, pa.string(), nullable=False)] if "topic" in extra else []
-        facts += [pa.field(TIMESTAMP_TYPE, pa.string())] if "timestamp_type" in extra else []
-        facts += [pa.field(KEY, pa.binary())] if "key" in extra and not self._table else []
-        facts += [pa.field(HEADERS, JSON_TYPE)] if "headers" in extra else []
+        metadata += [pa.field(TIMESTAMP, _TIMESTAMP_TYPE)]
+        metadata += [pa.field(TOPIC, pa.string(), nullable=False)] if "topic" in extra else []
+        metadata += [pa.field(TIMESTAMP_TYPE, pa.string())] if "timestamp_type" in extra else []
+        metadata += [pa.field(KEY, pa.binary())] if "key" in extra and not self._table else []
+        metadata += [pa.field(HEADERS, JSON_TYPE)] if "headers" in extra else []
         values = [field for field in self._value.fields() if not (self._table and field.name in self._key_columns)]
         primary = tuple(self._key_columns) if self._table else (PARTITION, OFFSET)
         if "topic" in extra and not self._table:
             primary = (TOPIC, *primary)
         is_open = isinstance(self._value, JsonDecoder) or self._config.value_format.format == "avro"
-        return StreamSchema(pa.schema([*keys, *values, *facts]), primary_key=primary, open=is_open)
+        return StreamSchema(pa.schema([*keys, *values, *metadata]), primary_key=primary, open=is_open)
 
     def payloads(self, chunk: Chunk, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
-        """A chunk in one payload of each kind; the last one carries the state."""
+        """A chunk as one payload for each kind of operation; the last payload carries the state."""
         columns, errors = self._decoded(chunk)
         parts = list(self._kinds(chunk, columns, errors)) or [(None, "rows")]
         for data, kind in parts[:-1]:
@@ -127,7 +127,7 @@ class MessageColumns:
             yield batch.select(self._key_columns).take(pa.array(deletes, pa.int64())), "deletes"
 
     def _identities(self, chunk: Chunk, columns: Mapping[str, pa.Array]) -> Sequence[Any]:
-        """What tells the row of each message from others: two texts of one JSON key are one row."""
+        """The primary key of each message: two texts of the same JSON key identify the same row."""
         key = self._config.key_format
         if key.columns is None and key.format != "avro":
             return chunk.keys
@@ -144,54 +144,54 @@ class MessageColumns:
             self._check_keys(chunk, keys, values, errors)
         columns |= {name: column for name, column in values.columns.items() if name not in columns}
         _add(errors, values, "value")
-        return columns | self._facts(chunk), errors
+        return columns | self._metadata(chunk), errors
 
     def _check_keys(self, chunk: Chunk, keys: Decoded, values: Decoded, errors: dict[int, BadMessage]) -> None:
-        """A row needs a whole key, and a field of the value with the name of a key column says the same."""
+        """Add an error for each message whose key is incomplete, has other fields, or contradicts its value."""
         for name in set(keys.columns) - set(self._key_columns):
             for index in pc.indices_nonzero(keys.columns[name].is_valid()).to_pylist():
-                errors.setdefault(index, BadMessage("key", f"the key has a field {name!r}, which key.columns lacks"))
+                errors.setdefault(index, BadMessage("key", f"the key has the field {name!r}, which key.columns lacks"))
         for name in self._key_columns:
             column = keys.columns[name]
             if column.null_count:
                 for index in pc.indices_nonzero(column.is_null()).to_pylist():
                     errors.setdefault(
-                        index, BadMessage("key", f'the key gives no value for {name!r}; mode = "table" needs a key')
+                        index, BadMessage("key", f'the key has no value for {name!r}; mode = "table" needs a key')
                     )
             other = values.columns.get(name)
             if other is not None:
                 for index, (key, field) in enumerate(zip(column.to_pylist(), other.to_pylist(), strict=True)):
                     if chunk.values[index] is not None and field is not None and field != key:
                         errors.setdefault(
-                            index, BadMessage("value", f"the field {name!r} is {field!r}, and the key says {key!r}")
+                            index, BadMessage("value", f"the field {name!r} is {field!r}, and the key has {key!r}")
                         )
 
-    def _facts(self, chunk: Chunk) -> dict[str, pa.Array]:
+    def _metadata(self, chunk: Chunk) -> dict[str, pa.Array]:
         messages = chunk.messages
         times = pa.array([time for _, time in map(Message.timestamp, messages)], pa.int64())
-        if pc.min(times).as_py() < 0:  # -1: the message has none
+        if pc.min(times).as_py() < 0:  # -1: the message has no timestamp
             times = pc.if_else(pc.less(times, 0), None, times)
-        facts = {
+        metadata = {
             PARTITION: pa.repeat(pa.scalar(messages[0].partition(), pa.int32()), len(messages)),
             OFFSET: pa.array(chunk.offsets, pa.int64()),
             TIMESTAMP: times.cast(_TIMESTAMP_TYPE),
         }
         extra = self._config.columns
         if "topic" in extra:
-            facts[TOPIC] = pa.repeat(pa.scalar(self._topic, pa.string()), len(messages))
+            metadata[TOPIC] = pa.repeat(pa.scalar(self._topic, pa.string()), len(messages))
         if "timestamp_type" in extra:
-            facts[TIMESTAMP_TYPE] = pa.array(
+            metadata[TIMESTAMP_TYPE] = pa.array(
                 [_timestamp_type(kind) for kind, _ in map(Message.timestamp, messages)], pa.string()
             )
         if "key" in extra and not self._table:
-            facts[KEY] = pa.array(chunk.keys, pa.binary())
+            metadata[KEY] = pa.array(chunk.keys, pa.binary())
         if "headers" in extra:
             texts = pa.array([_headers(message) for message in messages], pa.string())
-            facts[HEADERS] = pa.ExtensionArray.from_storage(JSON_TYPE, texts)
-        return facts
+            metadata[HEADERS] = pa.ExtensionArray.from_storage(JSON_TYPE, texts)
+        return metadata
 
     def _rejected(self, message: Message, bad: BadMessage) -> tuple[dict[str, Any], BadRecordError]:
-        """The message as it came, so that nothing of it is lost."""
+        """The unchanged message as a row, so that no part of it is lost."""
         kind, time = message.timestamp()
         row = {
             "topic": self._topic,
@@ -204,12 +204,15 @@ class MessageColumns:
             "part": bad.part,
             "schema_id": bad.schema_id,
         }
-        place = {"partition": message.partition(), "offset": message.offset()}
-        return row, BadRecordError(f"{bad.part}: {bad.reason}", stream=self._topic, key=place)
+        location = {"partition": message.partition(), "offset": message.offset()}
+        return row, BadRecordError(f"{bad.part}: {bad.reason}", stream=self._topic, key=location)
 
 
 class BadMessage(msgspec.Struct):
-    """Why a message does not land."""
+    """The reason why a message does not land.
+
+    :param part: ``"key"`` or ``"value"``.
+    """
 
     part: str
     reason: str
@@ -228,17 +231,17 @@ def _add(errors: dict[int, BadMessage], decoded: Decoded, part: str) -> None:
 def _last_operations(
     values: Sequence[bytes | None], errors: Mapping[int, Any], identities: Sequence[Any]
 ) -> tuple[list[int], list[int]]:
-    """Indexes of the rows and of the deletes that are left when each key keeps its last message.
+    """Indexes of the rows and of the deletes that remain when each key keeps its last message.
 
-    What is left has each key once, so rows and deletes can be delivered one after the other.
+    Each key remains once, so rows and deletes can be delivered one after the other.
     """
     if errors:
         last = {identity: index for index, identity in enumerate(identities) if index not in errors}
     else:
         last = dict(zip(identities, range(len(values)), strict=True))
-    left = sorted(last.values())
-    rows = [index for index in left if values[index] is not None]
-    return rows, [index for index in left if values[index] is None] if len(rows) < len(left) else []
+    remaining = sorted(last.values())
+    rows = [index for index in remaining if values[index] is not None]
+    return rows, [index for index in remaining if values[index] is None] if len(rows) < len(remaining) else []
 
 
 def _without(batch: pa.RecordBatch, errors: Mapping[int, Any]) -> pa.RecordBatch:
@@ -266,7 +269,7 @@ def _key_decoder(key: Format, columns: list[str], topic: str, schemas: Schemas) 
 
 
 def _avro_key_decoder(key: Format, topic: str, schemas: Schemas) -> Decoder:
-    """Fields of a record as ``_kafka_key_<field>``, a scalar as ``_kafka_key``, or as ``columns`` names them."""
+    """Fields of a record as ``_kafka_key_<field>``, a scalar as ``_kafka_key``, or both as named in ``columns``."""
     from .decoding.avro import AvroDecoder
 
     names = list(key.columns or ())
@@ -277,12 +280,14 @@ def _avro_key_decoder(key: Format, topic: str, schemas: Schemas) -> Decoder:
         return field if names else f"{KEY}_{field}"
 
     decoder = AvroDecoder(schemas, key, f"{topic}-key", name)
-    fields = {one.name: one.type for one in decoder.fields()}
+    fields = {field.name: field.type for field in decoder.fields()}
     if names and sorted(names) != sorted(fields):
-        raise ConfigurationError(f"key: columns = {names} does not name the fields of the key, {sorted(fields)}")
+        raise ConfigurationError(
+            f"key: columns = {names} does not name the fields of the key; expected {sorted(fields)}"
+        )
     for column, type_ in fields.items():
         if type_ == JSON_TYPE:
-            raise ConfigurationError(f'key: {column!r} is nested; write key = "bytes" to have keys as they are')
+            raise ConfigurationError(f'key: {column!r} is nested, and a key needs scalars; write key = "bytes"')
     return decoder
 
 
@@ -309,7 +314,7 @@ def _timestamp_type(kind: int) -> str | None:
 
 
 def _headers(message: Message) -> str | None:
-    """The headers as a JSON list, in their order, doubles kept; bytes that are not UTF-8 in Base64."""
+    """The headers as a JSON list, in their order, duplicates kept; bytes that are not UTF-8 as Base64."""
     headers = message.headers()
     return msgspec.json.encode([_header(*header) for header in headers]).decode() if headers else None
 

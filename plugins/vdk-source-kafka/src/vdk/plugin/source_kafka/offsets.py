@@ -1,4 +1,4 @@
-"""Where a partition is read from and to: its state, its beginning and its end."""
+"""The range of offsets that a run reads: states, beginnings and ends of partitions."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .config import KafkaConfig
 class Position(PartitionState):
     """The state of a Kafka partition: the offset of the next message to read, in one incarnation of the topic.
 
-    ``partitions`` is how many the topic had when this was read. A partition without a state is new where its number is
-    not below that; else a run was interrupted before it came to it.
+    ``partitions`` is the number of partitions that the topic had then. A partition without a state is new if its number
+    is at least that; otherwise a run was interrupted before it read the partition.
     """
 
     remedy: ClassVar[str] = "read the topic into another table, or replace the table in one run"
@@ -28,7 +28,12 @@ class Position(PartitionState):
 
 @dataclass(frozen=True)
 class Bounds:
-    """A topic's partitions as one run sees them: each map is partition number to offset."""
+    """The offsets of a topic that one run uses, by partition number.
+
+    :param beginnings: the oldest retained messages. :param ends: the ends of the run.
+    :param held_back: the number of offsets after the end that an open transaction holds back.
+    :param starts: where partitions without a state begin.
+    """
 
     topic_id: str | None
     beginnings: Mapping[int, int]
@@ -38,25 +43,25 @@ class Bounds:
 
 
 def find_bounds(cluster: Cluster, config: KafkaConfig, topic: str, known: Mapping[int, Position]) -> Bounds:
-    """Ask the cluster for the ends of all partitions at once, and settle where those without a state begin.
+    """Request the ends of all partitions at once, and determine where those without a state begin.
 
-    The ends come first: an offset that is found later for a time may then lie at the end, never beyond it.
+    The ends are requested first: the offset of a time, which is requested later, is then limited to the end.
 
-    :param known: the positions that are stored. A partition without one, in a stream that has any, is new: it begins
-        at its first offset, whatever ``start`` says.
+    :param known: the stored positions. A partition without a position, in a stream that has any, is new: it begins at
+        its first offset, and ``start`` does not apply.
     """
     numbers = cluster.partitions(topic)
     committed = config.isolation == "read_committed"
     ends = cluster.ends(topic, numbers, committed=committed)
-    held = {}
+    held_back = {}
     if committed:
         newest = cluster.ends(topic, numbers, committed=False)
-        held = {number: max(0, newest[number] - ends[number]) for number in numbers}
+        held_back = {number: max(0, newest[number] - ends[number]) for number in numbers}
     beginnings = cluster.beginnings(topic, numbers)
     starts = dict(beginnings)
     if not known:
         starts = _configured_starts(cluster, config, topic, beginnings, ends)
-    return Bounds(cluster.topic_id(topic), beginnings, ends, held, starts)
+    return Bounds(cluster.topic_id(topic), beginnings, ends, held_back, starts)
 
 
 def _configured_starts(
@@ -68,31 +73,30 @@ def _configured_starts(
         return dict(ends)
     time = config.start_time()
     assert time is not None
-    found = cluster.offsets_at(topic, list(ends), int(time.timestamp() * 1000))
-    return {number: min(offset, ends[number]) if offset >= 0 else ends[number] for number, offset in found.items()}
+    offsets = cluster.offsets_at(topic, list(ends), int(time.timestamp() * 1000))
+    return {number: min(offset, ends[number]) if offset >= 0 else ends[number] for number, offset in offsets.items()}
 
 
 def check_topic(position: Position, topic_id: str | None, topic: str, partition: int) -> None:
-    """Refuse a state of a topic that was deleted and created again. Raises ``StateError``."""
+    """Reject a state of a topic that was deleted and created again. Raises ``StateError``."""
     if position.topic_id is not None and topic_id is not None and position.topic_id != topic_id:
         raise StateError(
             f"topic {topic!r}, partition {partition}: the state belongs to the topic with the id {position.topic_id}, "
-            f"and the topic now has the id {topic_id}: it was deleted and created again. Its offsets start over, so "
-            f'read it into another table (destination_table = "{topic}_2") or replace the table'
+            f"and the topic now has the id {topic_id}: it was deleted and created again, and its offsets start over; "
+            f'set destination_table = "{topic}_2", or replace the table in one run'
         )
 
 
 def check_not_beyond(offset: int, end: int, topic: str, partition: int) -> None:
-    """Refuse a state above the end of the partition. Raises ``StateError``."""
+    """Reject a state above the end of the partition. Raises ``StateError``."""
     if offset > end:
         raise StateError(
             f"topic {topic!r}, partition {partition}: the state is at offset {offset}, and the partition ends at "
-            f"{end}. The topic was created again, or the broker lost messages that it had acknowledged. Reading on "
-            "could skip or repeat messages: read the topic into another table "
-            f'(destination_table = "{topic}_2"), or replace the table'
+            f"{end}: the topic was created again, or the broker lost messages that it had acknowledged, and reading on "
+            f'could skip or repeat messages; set destination_table = "{topic}_2", or replace the table in one run'
         )
 
 
 def position_of(state: Mapping[str, Any]) -> Position | None:
-    """The position in a stored state; None where there is none."""
+    """The position in a stored state; None for an empty state."""
     return Position.load(state) if state else None

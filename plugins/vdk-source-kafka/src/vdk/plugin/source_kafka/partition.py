@@ -1,4 +1,4 @@
-"""Reading one Kafka partition from an offset to an end that was fixed before."""
+"""Reads one Kafka partition from an offset to an end that is fixed beforehand."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from vdk.plugin.datasource_base import (
     BoundedPartition,
-    ConfigurationError,
     ConnectionFailedError,
     DataSourcePayload,
     StateError,
 )
 
-from .client import Cluster, FailureWatch, as_error, client_options
+from .client import Cluster, FailureWatch, as_error, client_options, options_error
 from .config import KafkaConfig
 from .decoding.registry import Schemas
 from .messages import Chunk, MessageColumns
@@ -32,14 +31,14 @@ from .process import PerProcess
 log = logging.getLogger(__name__)
 
 MAX_MESSAGES = 10_000
-"""Messages of a chunk: large enough for columns to pay, small enough that a chunk of 1 kB messages is 10 MB."""
+"""Messages of a chunk: enough for columns to be faster than rows; a chunk of 1 kB messages is 10 MB."""
 MAX_BYTES = 16 * 2**20
 POLL_SECONDS = 0.25
-"""How long the client is waited for at a time: the runtime stops a reading between two payloads."""
+"""Longest wait for the client at a time: the runtime can stop a reader only between two payloads."""
 
 
 class RateLimit(PerProcess):
-    """A limit of messages a second that the partitions of a source share within a process."""
+    """The limit of messages per second that the partitions of a source share within a process."""
 
     def __init__(self, per_second: int | None) -> None:
         super().__init__(per_second)
@@ -48,7 +47,7 @@ class RateLimit(PerProcess):
         self._lock = threading.Lock()
 
     def wait_seconds(self, messages: int) -> float:
-        """Take note of messages that were read, and return how long to wait before the next ones."""
+        """Count messages that were read, and return how long to wait before the next ones."""
         if self._per_second is None:
             return 0.0
         with self._lock:
@@ -58,11 +57,11 @@ class RateLimit(PerProcess):
 
 
 class TopicPartitionReader(BoundedPartition):
-    """One partition of a topic.
+    """Reads one partition of a topic.
 
-    :param until: the end of this run, an offset; None: asked for when the reading starts.
-    :param begin: where to begin without a state, an offset; None: at the first message that is kept.
-    :param held_back: messages after the end that an open transaction holds back.
+    :param until: the offset where this run ends; None: requested when the reading starts.
+    :param begin: the offset where a partition without a state begins; None: the oldest retained message.
+    :param held_back: the number of offsets after the end that an open transaction holds back.
     """
 
     def __init__(
@@ -103,7 +102,7 @@ class TopicPartitionReader(BoundedPartition):
         return Position(offset=max(until, begin), topic_id=topic_id, partitions=partitions).dump()
 
     def share(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> float | None:
-        """Offsets begin far above 0 where old messages were deleted, so the way begins where this topic does."""
+        """Measured from where the topic begins: its offsets start far above 0 if old messages were deleted."""
         if self._begin is None:
             return None
         length = Position.load(end).offset - self._begin
@@ -126,7 +125,7 @@ class TopicPartitionReader(BoundedPartition):
             elif position is not None:
                 raise StateError(
                     f"topic {self._topic!r}, partition {self._number}: the end {target.offset} lies before the state "
-                    f"{start}"
+                    f"{start}; expected an end at or after it: leave out end, or reset the state"
                 )
         if start < target.offset:
             columns = MessageColumns(self._config, self._topic, self._schemas)
@@ -137,7 +136,7 @@ class TopicPartitionReader(BoundedPartition):
         yield DataSourcePayload(
             None,
             {"count:messages_held_back": self._held_back} if self._held_back else {},
-            target.dump() if position != target else None,  # what is stored already costs no commit
+            target.dump() if position != target else None,  # a stored state needs no commit
         )
 
     def _first_offset(self) -> int:
@@ -146,7 +145,7 @@ class TopicPartitionReader(BoundedPartition):
 
 
 class _Reading:
-    """A consumer at work on one partition."""
+    """Reads one partition with a consumer of its own, once."""
 
     def __init__(
         self,
@@ -160,13 +159,13 @@ class _Reading:
         self._config, self._topic, self._number, self._target, self._limit = config, topic, number, target, limit
         self._columns = columns
         self._failures = FailureWatch(f"topic {topic!r}, partition {number}")
-        self._size = 1_000.0  # bytes of a message, as seen so far
+        self._size = 1_000.0  # average bytes of the messages read so far
 
     def read(self, start: int, *, first: bool) -> Iterator[DataSourcePayload]:
-        """Yield the chunks from ``start`` on. ``first``: nothing was promised yet about what ``start`` begins with."""
+        """Yield the chunks from ``start`` on. ``first``: no state is stored, so nothing is lost before ``start``."""
         self._next = start
         with closing(self._consumer()) as consumer:
-            # before the assignment: an offset that is out of range would leave its error in the queue
+            # before the assignment: an offset that is out of range leaves its error in the queue
             yield from self._skip_gap(consumer, first)
             consumer.assign([TopicPartition(self._topic, self._number, self._next)])
             quiet_since = time.monotonic()
@@ -182,9 +181,9 @@ class _Reading:
                     quiet_since = time.monotonic()
                     continue
                 self._check_alive(quiet_since)
-                yield DataSourcePayload(None)  # the runtime may stop here, or land what it has
+                yield DataSourcePayload(None)  # here the runtime can stop, or land its batch
                 if self._position(consumer) >= self._target.offset:
-                    return  # only markers of transactions are left
+                    return  # only transaction markers remain
 
     def _reached(self) -> Mapping[str, Any]:
         return msgspec.structs.replace(self._target, offset=self._next).dump()
@@ -205,10 +204,10 @@ class _Reading:
         try:
             return Consumer(options, logger=log)
         except KafkaException as error:
-            raise ConfigurationError(f"options: {error.args[0].str()}") from None
+            raise options_error(error) from None
 
     def _chunk(self, consumer: Consumer) -> tuple[Chunk | None, bool]:
-        """The next messages, and whether the end was reached. ``consume`` alone would wait for a full chunk."""
+        """The next messages, and whether the end is reached. ``consume`` alone waits for a full chunk."""
         first = consumer.poll(POLL_SECONDS)
         if first is None:
             return None, False
@@ -217,7 +216,7 @@ class _Reading:
         if not messages:
             return None, ended
         chunk = Chunk(messages)
-        if chunk.offsets[-1] >= self._target.offset:  # a read that was sent earlier may bring more
+        if chunk.offsets[-1] >= self._target.offset:  # an earlier fetch can return more
             messages = messages[: bisect_left(chunk.offsets, self._target.offset)]
             if not messages:
                 return None, True
@@ -229,7 +228,7 @@ class _Reading:
         return chunk, ended or self._next >= self._target.offset
 
     def _before_end(self, events: list[Message]) -> tuple[list[Message], bool]:
-        """The messages up to the event that says that the end is reached, if there is one. Raises other events."""
+        """The messages before an end event, and whether one came. Raises the errors of other events."""
         errors = list(map(Message.error, events))
         if set(map(type, errors)) == {NoneType}:
             return events, False
@@ -243,17 +242,17 @@ class _Reading:
         return messages, False
 
     def _is_end(self, message: Message) -> bool:
-        """Whether an event says that the end is reached. Raises what it says otherwise."""
+        """Whether an event reports that the end is reached. Raises other errors."""
         error = message.error()
         assert error is not None
         if error.code() == KafkaError._PARTITION_EOF:
             return bool(_offset(message) >= self._target.offset)
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            raise _GapError(f"topic {self._topic!r}, partition {self._number}: offset {self._next} is not there")
+            raise _GapError(f"topic {self._topic!r}, partition {self._number}: offset {self._next} does not exist")
         raise as_error(error, f"topic {self._topic!r}, partition {self._number}")
 
     def _skip_gap(self, consumer: Consumer, first: bool) -> Iterator[DataSourcePayload]:
-        """Find out whether messages were deleted before they were read, and do what ``on_gap`` says."""
+        """Apply ``on_gap`` if messages were deleted before they were read."""
         low, high = self._watermarks(consumer)
         check_not_beyond(self._next, high, self._topic, self._number)
         if low <= self._next:
@@ -262,8 +261,8 @@ class _Reading:
         if self._config.on_gap == "fail" and not first:
             raise StateError(
                 f"topic {self._topic!r}, partition {self._number}: the next offset is {self._next}, and the oldest "
-                f"message that is kept has the offset {low}: {lost} offsets were deleted before they were read. "
-                'on_gap = "skip" goes on without them'
+                f"retained message has the offset {low}: {lost} offsets were deleted before they were read; to "
+                'continue without them, write on_gap = "skip"'
             )
         if not first:
             log.warning("topic %s, partition %d: %d offsets were lost to retention", self._topic, self._number, lost)
@@ -272,9 +271,9 @@ class _Reading:
         yield DataSourcePayload(None, {} if first else {"count:offsets_lost": lost}, state)
 
     def _watermarks(self, consumer: Consumer) -> tuple[int, int]:
-        place = TopicPartition(self._topic, self._number)
+        part = TopicPartition(self._topic, self._number)
         try:
-            low, high = consumer.get_watermark_offsets(place, timeout=self._config.timeout.total_seconds())
+            low, high = consumer.get_watermark_offsets(part, timeout=self._config.timeout.total_seconds())
         except KafkaException as error:
             raise self._failures.refused() or as_error(
                 error.args[0], f"topic {self._topic!r}, partition {self._number}"
@@ -282,8 +281,8 @@ class _Reading:
         return low, high
 
     def _position(self, consumer: Consumer) -> int:
-        (place,) = consumer.position([TopicPartition(self._topic, self._number)])
-        return int(place.offset)
+        (part,) = consumer.position([TopicPartition(self._topic, self._number)])
+        return int(part.offset)
 
     def _check_alive(self, quiet_since: float) -> None:
         refused = self._failures.refused()
@@ -293,23 +292,23 @@ class _Reading:
         if time.monotonic() - quiet_since > seconds:
             last = self._failures.last()
             raise ConnectionFailedError(
-                f"topic {self._topic!r}, partition {self._number}: nothing came for {seconds:.0f} s at offset "
-                f"{self._next}, and the end is {self._target.offset}" + (f"; {last}" if last is not None else "")
+                f"topic {self._topic!r}, partition {self._number}: no message arrived for {seconds:.0f} s at "
+                f"offset {self._next}, and the end is {self._target.offset}" + (f"; {last}" if last is not None else "")
             )
 
     def _pause(self, messages: int) -> Iterator[DataSourcePayload]:
-        left = self._limit.wait_seconds(messages)
-        while left > 0:
-            time.sleep(min(left, POLL_SECONDS))
-            left -= POLL_SECONDS
+        seconds = self._limit.wait_seconds(messages)
+        while seconds > 0:
+            time.sleep(min(seconds, POLL_SECONDS))
+            seconds -= POLL_SECONDS
             yield DataSourcePayload(None)
 
 
 def _offset(message: Message) -> int:
-    """The offset; an event without one, such as an error of the client, is before everything."""
+    """The offset of a message; -1 for an event without one, such as an error of the client."""
     offset = message.offset()
     return -1 if offset is None else offset
 
 
 class _GapError(ConnectionFailedError):
-    """The next offset went away while it was read: the next attempt looks at the watermarks, and applies ``on_gap``."""
+    """The next offset was deleted during the read: the next attempt checks the watermarks, and applies ``on_gap``."""

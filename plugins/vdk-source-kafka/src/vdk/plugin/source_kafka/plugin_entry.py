@@ -1,4 +1,4 @@
-"""What VDK loads on every command: only a name, so that no command waits for a Kafka client."""
+"""The plugin that VDK loads for every command: it registers a name, so no command waits for a Kafka client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the partitions of a source share within a process, also where each of them was pickled by itself."""
+"""Objects that the partitions of a source share within a process, even if each partition was pickled separately."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from weakref import WeakValueDictionary
 
 _lock = threading.Lock()
 _shared: WeakValueDictionary[str, PerProcess] = WeakValueDictionary()
-"""Objects of other processes that partitions brought here, by the id that they were made with."""
+"""Objects that arrived from other processes with a pickled partition, by their ids."""
 
 
 class PerProcess:
-    """An object whose copies in another process are one object there.
+    """An object whose copies in another process are the same object.
 
-    A cluster pickles every partition by itself. Without this, each would bring a rate limit and a cache of its own.
+    A cluster pickles each partition separately; otherwise each would have its own rate limit and cache.
     """
 
     def __init__(self, *arguments: Any) -> None:
-        """``arguments``: what the class is made with in another process."""
+        """:param arguments: the arguments of the class in another process."""
         self._arguments = arguments
         self._id = uuid.uuid4().hex
 
@@ -29,6 +29,7 @@ class PerProcess:
 
     @classmethod
     def restored(cls, id_: str, arguments: tuple[Any, ...]) -> Self:
+        """The object of this process with this id, created at the first call."""
         with _lock:
             existing = _shared.get(id_)
             if not isinstance(existing, cls):

@@ -1,4 +1,4 @@
-"""The source: a Kafka cluster, and the topics of it that are read."""
+"""The source: a Kafka cluster, and the topics that match its options."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class KafkaSource(DataSource[KafkaConfig]):
             return self._cluster
 
     def identity(self) -> str:
-        """The cluster's own id: two lists of brokers may lead to one cluster. Asks the cluster."""
+        """The cluster's own id: two lists of brokers may lead to the same cluster. Sends a request."""
         return f"kafka:{self._connected().id() or self.config.bootstrap_servers}"
 
     def connect(self, state: DataSourceState) -> None:
@@ -61,7 +61,7 @@ class KafkaSource(DataSource[KafkaConfig]):
         return [TopicStream(self.config, name, cluster, self._limit, self._schemas) for name in names]
 
     def committed(self, stream: str, states: Mapping[str, Mapping[str, Any]]) -> None:
-        """Set the offsets of ``group_id``, so that a monitor of lag sees what has landed."""
+        """Set the offsets of ``group_id``, so that monitors show the lag of the landed rows."""
         if self.config.group_id is None:
             return
         offsets = {int(partition): Position.load(state).offset for partition, state in states.items() if state}
@@ -75,12 +75,12 @@ class KafkaSource(DataSource[KafkaConfig]):
 
 
 def matching_topics(patterns: Sequence[str], topics: Sequence[str], servers: str) -> list[str]:
-    """The topics that the patterns choose, in order. Kafka's own (``__consumer_offsets``) only by their full names.
+    """The topics that the patterns match, in order. Internal topics (``__consumer_offsets``) need their full names.
 
-    :raises ConfigurationError: for a name or pattern that no topic has.
+    :raises ConfigurationError: a name or pattern matches no topic.
     """
     chosen: list[str] = []
-    for pattern in [one for one in patterns if not one.startswith("!")]:
+    for pattern in [pattern for pattern in patterns if not pattern.startswith("!")]:
         is_pattern = bool(_PATTERN & set(pattern))
         matches = [
             topic
@@ -88,9 +88,12 @@ def matching_topics(patterns: Sequence[str], topics: Sequence[str], servers: str
             if fnmatch.fnmatchcase(topic, pattern) and not (is_pattern and topic.startswith("__"))
         ]
         if not matches:
-            raise ConfigurationError(f"topics: {pattern!r} matches no topic of the cluster {servers}")
+            raise ConfigurationError(
+                f"topics: {pattern!r} matches no topic of the cluster {servers}; "
+                "create the topic, or correct the pattern"
+            )
         chosen += matches
-    refused = [one.removeprefix("!") for one in patterns if one.startswith("!")]
+    excluded = [pattern.removeprefix("!") for pattern in patterns if pattern.startswith("!")]
     return [
-        fromkey for fromkey in dict.fromkeys(chosen) if not any(fnmatch.fnmatchcase(fromkey, each) for each in refused)
+        topic for topic in dict.fromkeys(chosen) if not any(fnmatch.fnmatchcase(topic, pattern) for pattern in excluded)
     ]

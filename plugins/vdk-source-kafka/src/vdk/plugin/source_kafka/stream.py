@@ -23,7 +23,7 @@ from .partition import RateLimit, TopicPartitionReader
 
 
 class TopicStream(DataSourceStream):
-    """A topic."""
+    """The stream of one topic."""
 
     incremental = True
 
@@ -37,17 +37,17 @@ class TopicStream(DataSourceStream):
         return MessageColumns(self._config, self.name, self._schemas).schema()
 
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterator[StreamPartition]:
-        """The partitions that have something to read. In the first run all, so that each has a state from then on."""
+        """The partitions with new messages; in the first run all, so that each gets a state."""
         known = {
             int(name): position
-            for name, one in state.items()
-            if name.isdigit() and (position := position_of(one)) is not None
+            for name, stored in state.items()
+            if name.isdigit() and (position := position_of(stored)) is not None
         }
         bounds = find_bounds(self._cluster, self._config, self.name, known)
-        if gone := sorted(set(known) - set(bounds.ends)):
+        if missing := sorted(set(known) - set(bounds.ends)):
             raise ConfigurationError(
-                f"topic {self.name!r} no longer has the partition {gone[0]}: it was deleted and created again; "
-                f'read it into another table (destination_table = "{self.name}_2")'
+                f"topic {self.name!r} no longer has the partition {missing[0]}: it was deleted and created again; "
+                f'set destination_table = "{self.name}_2"'
             )
         seen = max((position.partitions for position in known.values()), default=0)
         for number, end in bounds.ends.items():
@@ -75,10 +75,10 @@ class TopicStream(DataSourceStream):
 
 
 class NewPartition(BoundedPartition):
-    """A partition that was added since the last run, of a stream in which the last message of a key is its row.
+    """A partition that was added since the last run, of a stream with ``mode = "table"``.
 
-    A key may have moved to it. So it is only registered in this run, which reads the key's older messages from the
-    other partitions, and read from the next run on.
+    Keys may have moved to it, and their older messages are in other partitions. This run reads those and only
+    registers the new partition; the next run reads it.
     """
 
     def __init__(self, number: int, bounds: Bounds) -> None:

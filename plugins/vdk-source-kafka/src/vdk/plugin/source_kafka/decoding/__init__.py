@@ -1,1 +1,1 @@
-"""Keys and values of messages as columns: one decoder for each format."""
+"""Decodes keys and values of messages to columns: one decoder for each format."""

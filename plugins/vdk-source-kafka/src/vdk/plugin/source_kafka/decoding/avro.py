@@ -1,4 +1,4 @@
-"""Avro as columns: messages in Confluent's wire format, or bare bodies with the schema of a file.
+"""Decodes Avro to columns: messages in Confluent's wire format, or bare bodies with the schema of a file.
 
 https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/index.html#wire-format
 """
@@ -26,9 +26,9 @@ from .base import Decoded, build_column
 from .registry import Schema, Schemas, import_fastavro, named_types
 
 MISSES = 3
-"""Chunks with bad messages after which the rest is decoded one by one: polars prints each to standard error."""
+"""Chunks with bad messages after which no more blocks are tried: polars prints each failure to standard error."""
 HEADER_BYTES = 5
-"""A zero and the schema's id, big-endian."""
+"""A zero byte, and the schema's id in big-endian order."""
 _PRIMITIVES: dict[str, pa.DataType] = {
     "null": pa.null(),
     "boolean": pa.bool_(),
@@ -56,14 +56,14 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 class _BadBytes(Exception):
-    """Bytes that are not a message in the format."""
+    """A message that is not in the expected format."""
 
 
 class AvroDecoder:
-    """Records as one column for each field, anything else in one column.
+    """Decodes records to one column for each field, and anything else to one column.
 
-    :param name: the column of a field, or of a whole value (None).
-    :param whole: land a record whole as well, as JSON.
+    :param name: returns the column of a field, or of a whole value (None).
+    :param whole: records too land in one column, as JSON.
     """
 
     def __init__(
@@ -78,15 +78,18 @@ class AvroDecoder:
         self._reader = reader
         named = named_types(reader.parsed)
         if _kind(reader.parsed) == "record" and not self._whole:
-            self._types = {self._name(one["name"]): _arrow(one["type"], named) for one in reader.parsed["fields"]}
-            self._fields = {self._name(one["name"]): one["name"] for one in reader.parsed["fields"]}
+            self._types = {self._name(field["name"]): _arrow(field["type"], named) for field in reader.parsed["fields"]}
+            self._fields = {self._name(field["name"]): field["name"] for field in reader.parsed["fields"]}
         else:
             self._types, self._fields = {self._name(None): _arrow(reader.parsed, named)}, {}
         plain = plain_fields(reader.parsed, list(self._types.values())) if self._fields else None
         self._blocks = AvroBlocks(plain, self._fields, self._types) if plain is not None else None
         for name in self._fields.values():
             if name.startswith("_kafka_"):
-                raise ConfigurationError(f"subject {self._subject!r}: the field {name!r} begins with '_kafka_'")
+                raise ConfigurationError(
+                    f"subject {self._subject!r}: the field {name!r} begins with '_kafka_', which is reserved; "
+                    "rename the field"
+                )
 
     def fields(self) -> list[pa.Field]:
         return [pa.field(name, type_) for name, type_ in self._types.items()]
@@ -101,8 +104,8 @@ class AvroDecoder:
         rows: list[Any] = []
         for index, value in enumerate(values):
             try:
-                rows.append(None if value is None else self._one(value))
-            except Exception as error:  # fastavro raises what its readers come across: EOFError, IndexError, ...
+                rows.append(None if value is None else self._message(value))
+            except Exception as error:  # fastavro raises EOFError, IndexError and others
                 rows.append(None)
                 errors[index] = str(error) if isinstance(error, _BadBytes) else _reason(error)
                 if (schema_id := _schema_id(value)) is not None and self._schemas.has_registry:
@@ -111,13 +114,13 @@ class AvroDecoder:
         return Decoded(columns, errors, ids)
 
     def _together(self, values: Sequence[bytes | None]) -> dict[str, pa.Array] | None:
-        """The columns of messages that all have the reader's schema, a plain one; None: decode them one by one."""
+        """The columns, if all messages have the reader's schema and it is plain; None: decode each by itself."""
         if self._blocks is None or self._misses >= MISSES:
             return None
         bodies = [value for value in values if value is not None]
         if self._schemas.has_registry:
             if self._reader.id is None:
-                return None  # the file's schema is not the one that they were written with
+                return None  # the messages were written with other schemas than the file's
             header = b"\x00" + self._reader.id.to_bytes(4, "big")
             if not all(map(operator.methodcaller("startswith", header), bodies)):
                 return None
@@ -127,29 +130,29 @@ class AvroDecoder:
         if columns is None or len(bodies) == len(values):
             return columns
         numbers = itertools.count()
-        places = pa.array([None if value is None else next(numbers) for value in values], pa.int64())
-        return {name: column.take(places) for name, column in columns.items()}
+        indexes = pa.array([None if value is None else next(numbers) for value in values], pa.int64())
+        return {name: column.take(indexes) for name, column in columns.items()}
 
     def _follow_registry(self, values: Sequence[bytes | None]) -> None:
-        """Take a newer schema of the subject when a message was written with one, so that no new field is left out."""
+        """Use a newer schema of the subject if a message was written with one, so that new fields land."""
         if not self._schemas.has_registry:
             return
         current = self._reader.id
         ids = {schema_id for value in values if (schema_id := _schema_id(value)) is not None}
         for schema_id in ids:
-            self._schemas.writer(schema_id)  # a registry that is away is not an error of the message
+            self._schemas.writer(schema_id)  # here an unreachable registry fails the read, not the message
         if current is not None and max(ids, default=current) > current:
             newest = self._schemas.reader(self._part, self._subject, newer_than=current)
             if newest.id != current:
                 self._use(newest)
 
-    def _one(self, value: bytes) -> Any:
+    def _message(self, value: bytes) -> Any:
         if not self._schemas.has_registry:
             return self._body(value, 0, self._reader.parsed, None)
         schema_id = _schema_id(value)
         if schema_id is None:
             raise _BadBytes(
-                "not in Confluent's wire format: it begins with a zero byte and the four bytes of a schema id"
+                "not in Confluent's wire format: expected a zero byte and the four bytes of a schema id first"
             )
         writer = self._schemas.writer(schema_id)
         if isinstance(writer, str):
@@ -160,10 +163,10 @@ class AvroDecoder:
     def _body(self, value: bytes, begin: int, writer: Any, reader: Any) -> Any:
         stream = BytesIO(value)
         stream.seek(begin)
-        found = self._read(stream, writer, reader)
+        decoded = self._read(stream, writer, reader)
         if stream.tell() != len(value):
-            raise _BadBytes(f"not valid Avro: {len(value) - stream.tell()} bytes are left after the value")
-        return found
+            raise _BadBytes(f"not valid Avro: {len(value) - stream.tell()} bytes follow the value")
+        return decoded
 
     def _column(self, name: str, rows: Sequence[Any], errors: dict[int, str]) -> pa.Array:
         field = self._fields.get(name)
@@ -180,7 +183,7 @@ class AvroDecoder:
 
 
 def _reason(error: Exception) -> str:
-    """What fastavro says, without the address of its stream, which is another one in each run."""
+    """The error of fastavro, without the memory address of its stream, which differs in each run."""
     return f"not valid Avro: {_ADDRESS.sub('the message', repr(error))}"[:500]
 
 
@@ -198,7 +201,7 @@ def _kind(schema: Any) -> str:
 
 
 def _arrow(schema: Any, named: Mapping[str, Any]) -> pa.DataType:
-    """The column of a schema; JSON for what is nested, and for a union of several types."""
+    """The column type of a schema; JSON for nested types and for unions of several types."""
     while isinstance(schema, dict) and isinstance(schema["type"], (dict, list)):
         schema = schema["type"]
     if isinstance(schema, list):
@@ -217,11 +220,11 @@ def _arrow(schema: Any, named: Mapping[str, Any]) -> pa.DataType:
 
 
 def _plain(value: Any) -> Any:
-    """A nested value as JSON has it: bytes in Base64, and the doubles that JSON lacks as text."""
+    """A nested value with the types of JSON: bytes as Base64, and doubles that JSON lacks as text."""
     if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: _plain(member) for name, member in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,10 +1,10 @@
-"""Avro bodies of one plain schema decoded together, by polars, which an extra of this distribution installs.
+"""Decodes many Avro bodies of one plain schema at once with polars, which an extra of this distribution installs.
 
 The bodies become one block of an Avro container (https://avro.apache.org/docs/1.12.0/specification/#object-container-files)
-in which a mark of random bytes follows each of them. Decoded, every row must end with the mark. A body that is too long
-or too short, or that hides another row, moves the marks after it, so a block that passes has one row for each message.
-Anything else is decoded message by message, which says what is wrong with which. One thing passes that Avro forbids: an
-index of a union with null that is neither 0 nor 1 is read as 1.
+in which a mark of random bytes follows each body. In the result, every row must end with the mark. A body that is too
+long or too short, or that contains another row, moves the marks after it, so a valid block has one row for each
+message. Any other block is decoded message by message, which names the bad ones. One invalid body is accepted: an index
+of a union with null that is neither 0 nor 1 is read as 1.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ import pyarrow.compute as pc
 
 MARK_BYTES = 16
 _ENCODED_AS: dict[str, str] = {
-    "boolean": "long",  # 0 and -1; another byte is not a boolean
-    "int": "long",  # the same bytes, and a cast that sees what 32 bits do not hold
+    "boolean": "long",  # 0 and -1; any other byte is not a boolean
+    "int": "long",  # the same encoding, and the cast detects values above 32 bits
     "long": "long",
     "float": "float",
     "double": "double",
     "bytes": "bytes",
     "string": "string",
 }
-"""The types of a plain schema, and what they are decoded as."""
+"""The types of a plain schema, and the types that polars decodes them as."""
 _FIRST, _LAST = dt.datetime(1, 1, 2), dt.datetime(9999, 12, 30)
-"""What Python's times hold, and so what message by message is read."""
+"""The range of Python's times, which limits decoding message by message in the same way."""
 
 
 @cache
 def import_polars() -> Any:
-    """The library; None where it is not installed."""
+    """The library; None if it is not installed."""
     try:
         import polars
     except ImportError:
@@ -70,7 +70,7 @@ class AvroBlocks:
         self._head += _text(b"avro.codec") + _text(b"null") + b"\x00" + self._sync
 
     def decode(self, bodies: Sequence[bytes]) -> dict[str, pa.Array] | None:
-        """The columns; None where the bodies are to be decoded one by one."""
+        """The columns; None if each body must be decoded by itself."""
         polars = import_polars()
         data = self._separator.join(bodies) + self._separator
         container = self._head + _varint(len(bodies)) + _varint(len(data)) + data + self._sync
@@ -94,11 +94,11 @@ class AvroBlocks:
 
 
 class _RangeError(Exception):
-    """A time that Python's types do not hold, or a boolean that is neither."""
+    """A time outside the range of Python's types, or an invalid boolean."""
 
 
 def _cast(column: pa.Array, type_: pa.DataType) -> pa.Array:
-    """The column with its type. Raises ``pa.ArrowException`` or ``_RangeError`` for a value that it does not hold."""
+    """The column with its type. Raises ``pa.ArrowException`` or ``_RangeError`` for a value outside of the type."""
     if pa.types.is_boolean(type_):
         if not pc.all(pc.is_in(column, pa.array([0, -1, None], pa.int64()))).as_py():
             raise _RangeError
@@ -118,19 +118,19 @@ def _cast(column: pa.Array, type_: pa.DataType) -> pa.Array:
 
 
 def plain_fields(schema: Any, types: Sequence[pa.DataType]) -> list[str] | None:
-    """How the fields of a record are encoded, as JSON; None where one of them is not plain.
+    """The encodings of a record's fields, as JSON; None if a field is not plain.
 
     :param types: the types of their columns.
     """
     if import_polars() is None or not isinstance(schema, dict) or not schema.get("fields"):
         return None
-    found = []
+    encodings = []
     for field, type_ in zip(schema["fields"], types, strict=True):
         encoding = _encoding(field["type"], type_)
         if encoding is None:
             return None
-        found.append(json.dumps(encoding))
-    return found
+        encodings.append(json.dumps(encoding))
+    return encodings
 
 
 def _encoding(schema: Any, type_: pa.DataType) -> Any:
@@ -152,7 +152,7 @@ def _text(data: bytes) -> bytes:
 
 
 def _varint(number: int) -> bytes:
-    """A long of Avro that is not negative: seven bits a byte, zigzag."""
+    """The Avro encoding of a non-negative long: zigzag, seven bits per byte."""
     number <<= 1
     encoded = bytearray()
     while number > 0x7F:

@@ -1,4 +1,4 @@
-"""What a decoder gives for a chunk of messages, and the formats that need no schema."""
+"""The decoder protocol, its result, and the decoders of formats that need no schema."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 MAX_FIELDS = 2_000
-"""Fields of one topic that become columns; a topic with more has keys as data, and belongs in one JSON column."""
+"""Fields of a topic that become columns; with more, field names are data and belong in one JSON column."""
 
 
 @dataclass
 class Decoded:
-    """A chunk as columns.
+    """The columns of a chunk.
 
-    :param columns: name to array, each as long as the chunk; NULL where a message is bad or its bytes are null.
-    :param errors: index in the chunk to what is wrong with that message.
-    :param schema_ids: index in the chunk to the id of the schema that a bad message was written with, where it has one.
+    :param columns: arrays by name, each as long as the chunk; NULL for messages that are bad or have no bytes.
+    :param errors: the errors of bad messages, by their indexes in the chunk.
+    :param schema_ids: the ids of the schemas of bad messages that have one, by their indexes in the chunk.
     """
 
     columns: dict[str, pa.Array]
@@ -27,17 +27,17 @@ class Decoded:
 
 
 class Decoder(Protocol):
-    """Turns the bytes of messages into columns. Made once per reading; not thread-safe."""
+    """Decodes the bytes of messages to columns. Each reader has its own; not thread-safe."""
 
     def decode(self, values: Sequence[bytes | None]) -> Decoded: ...
 
     def fields(self) -> list[pa.Field]:
-        """The columns that are known before anything is read."""
+        """The columns that are known before reading."""
         ...
 
 
 def build_column(name: str, values: list[Any], type_: pa.DataType, errors: dict[int, str]) -> pa.Array:
-    """The values as a column; one that the type does not hold is NULL, and an error of its message."""
+    """The values as a column; a value that the type cannot hold becomes NULL and an error of its message."""
     try:
         return pa.array(values, type_)
     except (pa.ArrowInvalid, OverflowError):
@@ -51,7 +51,7 @@ def build_column(name: str, values: list[Any], type_: pa.DataType, errors: dict[
 
 
 class BytesDecoder:
-    """The bytes as they are, in one column."""
+    """The unchanged bytes, in one column."""
 
     def __init__(self, column: str) -> None:
         self._column = column
@@ -75,9 +75,9 @@ class StringDecoder:
                 {self._column: pa.array([None if value is None else value.decode() for value in values], pa.string())}
             )
         except UnicodeDecodeError:
-            return self._one_by_one(values)
+            return self._decode_each(values)
 
-    def _one_by_one(self, values: Sequence[bytes | None]) -> Decoded:
+    def _decode_each(self, values: Sequence[bytes | None]) -> Decoded:
         texts: list[str | None] = []
         errors = {}
         for index, value in enumerate(values):
@@ -86,7 +86,7 @@ class StringDecoder:
             except UnicodeDecodeError as error:
                 texts.append(None)
                 errors[index] = (
-                    f'not valid UTF-8: {error.reason} at byte {error.start}; use format = "bytes" to land it as it is'
+                    f'not valid UTF-8: {error.reason} at byte {error.start}; write format = "bytes" to land the bytes'
                 )
         return Decoded({self._column: pa.array(texts, pa.string())}, errors)
 

@@ -1,8 +1,8 @@
-"""JSON objects as columns, without a dict per message once their fields are known.
+"""Decodes JSON objects to columns, without a dict per message once their fields are known.
 
-The fields of a topic are learned from its messages: each has a kind, and all of them together are a msgspec struct
-that forbids others. A message with a new field, or with a value of another kind, is read field by field, which widens
-the struct, and the chunk is read again. Both ways give the same columns.
+The decoder learns the fields of a topic from its messages: each field has a kind, and all fields together form a
+msgspec struct that forbids others. A message with a new field, or with a value of another kind, is decoded field by
+field, which widens the struct, and the chunk is decoded again. Both ways result in the same columns.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .base import MAX_FIELDS, Decoded, build_column
 
 RESERVED = "_kafka_"
 LONG_NUMBER = r"[0-9.]{16}|[eE]-[0-9]{3}"
-"""What a number looks like that a double may not keep: it keeps 15 digits for sure (IEEE 754), and no tiny ones."""
+"""Matches each number that a double may round: it keeps 15 digits (IEEE 754), except of tiny numbers."""
 
 _INT64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _KINDS: dict[str, tuple[Any, pa.DataType]] = {
@@ -46,30 +46,28 @@ _DECLARED: list[tuple[Any, Any]] = [
     (pa.types.is_decimal128, decimal.Decimal),
 ]
 _EXACT = 2**53
-
-
 LEARNINGS = 4
-"""How often a chunk widens the struct before it is read field by field as a whole."""
+"""Times that a chunk widens the struct before the whole chunk is decoded field by field."""
 SAMPLE = 100
-"""Messages that the struct is first made from."""
+"""Messages from which the first struct is made."""
 TINY = 1e-80
-"""Smaller numbers may have an exponent of three digits; those with more than 15 digits are found by these."""
+"""Smaller numbers may have an exponent of three digits, by which those with more than 15 digits are recognised."""
 _DIGITS = bytes(
     ord("0") if chr(byte) in "0123456789." else ord("e") if chr(byte) in "eE" else byte for byte in range(256)
 )
 
 
 class _MisfitError(Exception):
-    """Messages, by their indexes in the chunk, that the struct does not fit."""
+    """The indexes in the chunk of messages that do not fit the struct."""
 
     def __init__(self, indexes: Sequence[int]) -> None:
         self.indexes = indexes
 
 
 class JsonDecoder:
-    """JSON objects, one column for each field.
+    """Decodes JSON objects to one column for each field.
 
-    :param declared: field name to the type of its column; a value that does not fit is a bad message.
+    :param declared: the types of columns by field name; a message with a value of another type is bad.
     """
 
     def __init__(self, declared: Mapping[str, pa.DataType]) -> None:
@@ -94,13 +92,15 @@ class JsonDecoder:
             except _MisfitError as misfit:
                 if not self._learn_from(rest, misfit.indexes, errors):
                     break
-            except (ValueError, OverflowError):  # Arrow's, of a declared column
+            except (ValueError, OverflowError):  # of Arrow, for a declared column
                 break
         return self._field_by_field(values)
 
     def _learn_from(self, values: list[bytes | None], indexes: Sequence[int], errors: dict[int, str]) -> bool:
-        """Widen the struct so that it fits these messages, and take out those that are bad. Returns whether that
-        changed anything."""
+        """Widen the struct so that it fits these messages, and remove bad ones from ``values``.
+
+        :returns: whether anything changed.
+        """
         kinds = dict(self._kinds)
         bad = self._field_by_field([values[index] for index in indexes]).errors
         for number, reason in bad.items():
@@ -118,12 +118,12 @@ class JsonDecoder:
         return columns
 
     def _structs(self, values: Sequence[bytes | None]) -> list[Any]:
-        """A struct for each message. Raises ``_MisfitError`` with the indexes of the messages that it does not fit."""
+        """A struct for each message. Raises ``_MisfitError`` for messages that do not fit the struct."""
         if self._struct_decoder is None:
             raise _MisfitError([index for index, value in enumerate(values) if value is not None][:SAMPLE])
         decode, empty = self._struct_decoder.decode, self._empty
         try:
-            return list(map(decode, values))  # type: ignore[arg-type]  # None is a TypeError, of which most chunks have none
+            return list(map(decode, values))  # type: ignore[arg-type]  # None, which is rare, raises TypeError
         except (TypeError, msgspec.MsgspecError, ValueError, RecursionError):
             rows, misfits = [], []
         for index, value in enumerate(values):
@@ -136,7 +136,7 @@ class JsonDecoder:
         return rows
 
     def _check_digits(self, values: Sequence[bytes | None], columns: Mapping[str, pa.Array]) -> None:
-        """Raise ``_MisfitError`` where a message has a number with more digits than the double of its column keeps."""
+        """Raise ``_MisfitError`` for messages with a number that the double of its column rounds."""
         names = [name for name, kind in self._kinds.items() if kind == "float"]
         if not names or not _may_be_long(values, [columns[name] for name in names]):
             return
@@ -152,9 +152,9 @@ class JsonDecoder:
             raise _MisfitError(misfits)
 
     def _typed(self) -> dict[str, tuple[Any, pa.DataType]]:
-        """Name to the msgspec type and the Arrow type, declared fields first."""
-        found = {name: (_python_type(arrow), arrow) for name, arrow in self._declared.items()}
-        return found | {name: _KINDS[kind] for name, kind in self._kinds.items()}
+        """The msgspec type and the Arrow type of each field by name, declared fields first."""
+        declared = {name: (_python_type(arrow), arrow) for name, arrow in self._declared.items()}
+        return declared | {name: _KINDS[kind] for name, kind in self._kinds.items()}
 
     def _learn(self, kinds: Mapping[str, str]) -> None:
         """Widen the struct. Raises ``ConfigurationError`` for a topic with too many fields."""
@@ -165,10 +165,10 @@ class JsonDecoder:
         if len(self._kinds) > MAX_FIELDS:
             raise ConfigurationError(
                 f"the values have more than {MAX_FIELDS:,} different fields, so field names are data here; "
-                'land them in one column: value = { format = "json", column = "value" }'
+                'write value = { format = "json", column = "value" }'
             )
         typed = self._typed()
-        # a field that is missing is None, and so is one that is null
+        # a missing field is None, as is a null
         members = [(f"f{index}", _optional(python), None) for index, (python, _) in enumerate(typed.values())]
         names = {f"f{index}": name for index, name in enumerate(typed)}
         struct = msgspec.defstruct("Message", members, rename=names, forbid_unknown_fields=True, gc=False)
@@ -197,25 +197,25 @@ class JsonDecoder:
                 columns[name] = _declared_column(name, column, self._declared[name], errors)
             else:
                 columns[name], kinds[name] = _inferred_column(column, self._kinds.get(name))
-                if kinds[name] == "json":  # as it was written: 1e3 stays 1e3
+                if kinds[name] == "json":  # the original text: 1e3 stays 1e3
                     columns[name] = _json_texts([raw.get(name) for raw in raws])
         self._learn(kinds)
         return Decoded(columns, errors)
 
     def _checked(self, row: dict[str, msgspec.Raw]) -> dict[str, Any]:
         """The fields as Python values: numbers keep all their digits, nested values stay JSON text."""
-        found = {}
+        checked = {}
         for name, raw in row.items():
             if name.startswith(RESERVED):
-                raise ValueError(f"the field {name!r} begins with {RESERVED!r}, which belongs to this source")
-            name.encode()  # half of a surrogate pair is not a name
+                raise ValueError(f"the field {name!r} begins with {RESERVED!r}, which is reserved for this source")
+            name.encode()  # raises UnicodeError for half of a surrogate pair
             declared = self._declared.get(name)
-            found[name] = _value(raw) if declared is None else _declared_value(name, raw, declared)
-        return found
+            checked[name] = _value(raw) if declared is None else _declared_value(name, raw, declared)
+        return checked
 
 
 class WholeJsonDecoder:
-    """Any JSON value, whole, in one column."""
+    """Decodes whole JSON values of any kind to one column."""
 
     def __init__(self, column: str) -> None:
         self._column = column
@@ -239,16 +239,16 @@ class WholeJsonDecoder:
 def _transposing(width: int) -> Callable[[Sequence[Any]], Sequence[list[Any]]]:
     """A function that returns the attributes of structs as columns.
 
-    It is compiled, as those of named tuples are: an attribute with a fixed name is read four times as fast as one whose
-    name is a variable.
+    It is compiled from text, like the functions of named tuples: an attribute with a fixed name is read four times as
+    fast as one whose name is a variable.
     """
     columns = "".join(f"[row.f{index} for row in rows]," for index in range(width))
-    made: Callable[[Sequence[Any]], Sequence[list[Any]]] = eval(f"lambda rows: ({columns})")
-    return made
+    transposed: Callable[[Sequence[Any]], Sequence[list[Any]]] = eval(f"lambda rows: ({columns})")
+    return transposed
 
 
 def _may_be_long(values: Sequence[bytes | None], columns: Sequence[pa.Array]) -> bool:
-    """Whether some message may have a number with more digits than a double keeps, from all bytes at once."""
+    """Whether any message may have a number that a double rounds, judged from all bytes at once."""
     text = b"\n".join([value for value in values if value is not None]).translate(_DIGITS)
     if b"0" * 16 in text:
         return True
@@ -267,7 +267,7 @@ def _optional(python: Any) -> Any:
 
 
 def _joined(known: str | None, new: str) -> str:
-    """The kind that holds both: a column that was mixed once stays JSON."""
+    """The kind that holds both kinds; a mixed column stays JSON."""
     if known in (None, "null", new):
         return new
     if new == "null":
@@ -276,13 +276,13 @@ def _joined(known: str | None, new: str) -> str:
 
 
 class _Text(str):
-    """The JSON text of a nested value, or of a number that no column of numbers holds."""
+    """The JSON text of a nested value, or of a number that no numeric column holds."""
 
     __slots__ = ()
 
 
 def _value(raw: msgspec.Raw) -> Any:
-    """A field's value: ``_Text`` for what is nested. Raises ``ValueError`` for what JSON cannot mean."""
+    """The value of a field: ``_Text`` if it is nested. Raises ``ValueError`` for a value that no column holds."""
     text = bytes(raw).decode()
     first = text[0]
     if first in "{[":
@@ -293,9 +293,9 @@ def _value(raw: msgspec.Raw) -> Any:
 
 
 def _number(text: str) -> Any:
-    """An int, a float where it keeps every digit, else a Decimal; bounded before it is converted."""
+    """An int, a float if it keeps every digit, otherwise a Decimal; checks the length before it converts."""
     if len(text) > 400:
-        raise ValueError(f"a number with {len(text):,} characters")
+        raise ValueError(f"a number with {len(text):,} characters; expected at most 400")
     if text.lstrip("-").isdigit():
         return int(text)
     number = JSON_NUMBERS["exact"](text)
@@ -306,10 +306,10 @@ def _number(text: str) -> Any:
 
 def _declared_value(name: str, raw: msgspec.Raw, arrow: pa.DataType) -> Any:
     try:
-        found = msgspec.json.decode(raw, type=_optional(_python_type(arrow)))
+        value = msgspec.json.decode(raw, type=_optional(_python_type(arrow)))
     except msgspec.ValidationError as error:
         raise ValueError(f"field {name!r}: {error}, the value is {_shortened(raw)}") from None
-    return _json_text(found) if isinstance(found, msgspec.Raw) else found
+    return _json_text(value) if isinstance(value, msgspec.Raw) else value
 
 
 def _declared_column(name: str, values: list[Any], arrow: pa.DataType, errors: dict[int, str]) -> pa.Array:
@@ -319,7 +319,7 @@ def _declared_column(name: str, values: list[Any], arrow: pa.DataType, errors: d
 
 
 def _inferred_column(values: list[Any], known: str | None) -> tuple[pa.Array, str]:
-    """The column, and the kind for the struct. Big integers and long fractions become decimals, mixtures JSON."""
+    """The column, and the kind for the struct. Big integers and long fractions become decimals, mixed values JSON."""
     types = {type(value) for value in values if value is not None}
     kind = known
     for type_ in types:
@@ -332,7 +332,7 @@ def _inferred_column(values: list[Any], known: str | None) -> tuple[pa.Array, st
     if kind == "float" and int in types and any(type(value) is int and abs(value) > _EXACT for value in values):
         kind = "json"
     if kind == "json":
-        return pa.nulls(len(values)), "json"  # the caller has their texts
+        return pa.nulls(len(values)), "json"  # the caller builds the column from the texts
     if kind is None or kind == "null":
         return pa.nulls(len(values)), "null"
     return pa.array(values, _KINDS[kind][1]), kind
@@ -349,12 +349,12 @@ def _too_big(values: list[Any]) -> bool:
 
 
 def _is_double(value: Any) -> bool:
-    """Whether a double holds a number as it was written."""
+    """Whether a double holds a number with all its digits."""
     return value is None or type(value) is float or (type(value) is int and abs(value) <= _EXACT)
 
 
 def _plain(value: Any) -> Any:
-    """Floats beside decimals as decimals, so that all have one kind."""
+    """A float of a column with decimals as a decimal, so that all values have the same kind."""
     return exact_decimal(value) if type(value) is float else value
 
 
@@ -363,7 +363,7 @@ def _json_texts(values: Sequence[msgspec.Raw | None]) -> pa.Array:
 
 
 def _json_text(raw: msgspec.Raw) -> str | None:
-    """A value's own text. Raises ``ValueError`` for a number or a text that no column takes."""
+    """The original text of a value. Raises ``ValueError`` for a number or a text that no column holds."""
     text = bytes(raw).decode()
     if text[0] not in "{[":
         _value(raw)

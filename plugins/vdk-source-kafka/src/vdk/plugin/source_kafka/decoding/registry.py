@@ -1,4 +1,4 @@
-"""Schemas of Avro messages: from a schema registry, each fetched once, or from a file."""
+"""Schemas of Avro messages, from a schema registry or from a file; each is fetched once."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from ..config import Format, SchemaRegistry
 from ..process import PerProcess
 
 MAX_BYTES = 16 * 2**20
-"""The largest answer of a registry that is read."""
+"""The largest response of a registry that is read."""
 _ACCEPT = "application/vnd.schemaregistry.v1+json, application/json"
 
 
 @dataclass(frozen=True)
 class Schema:
-    """A parsed Avro schema, and its id in the registry; None: from a file."""
+    """A parsed Avro schema, and its id in the registry; None for the schema of a file."""
 
     parsed: Any
     id: int | None = None
 
 
-class _Answer(msgspec.Struct):
-    """What a registry answers about a schema; other members of the JSON are left out."""
+class _Response(msgspec.Struct):
+    """The response of a registry about a schema; other members of the JSON are ignored."""
 
     schema: str
     id: int | None = None
@@ -44,9 +44,9 @@ class _Answer(msgspec.Struct):
 
 
 class Schemas(PerProcess):
-    """The schemas of a source. Thread-safe; another process fetches each once for all of its partitions.
+    """The schemas of a source. Thread-safe; another process fetches each schema once for all its partitions.
 
-    :param seconds: how long the registry may not answer.
+    :param seconds: the longest wait for the registry.
     """
 
     def __init__(self, registry: SchemaRegistry | None, seconds: float) -> None:
@@ -63,9 +63,9 @@ class Schemas(PerProcess):
         return self._registry is not None
 
     def writer(self, schema_id: int) -> Schema | str:
-        """The schema that messages with this id were written with; a text: why there is none.
+        """The schema that messages with this id were written with; a text is the reason why it is not available.
 
-        :raises ConnectionFailedError: the registry does not answer.
+        :raises ConnectionFailedError: the registry is unreachable.
         """
         with self._lock:
             if schema_id not in self._writers:
@@ -73,10 +73,10 @@ class Schemas(PerProcess):
             return self._writers[schema_id]
 
     def reader(self, part: Format, subject: str, *, newer_than: int | None = None) -> Schema:
-        """The schema that messages are read as: the file's, else the newest of the subject.
+        """The schema that messages are read with: the schema of the file, otherwise the newest of the subject.
 
-        :param newer_than: fetch it again where it is the one with this id.
-        :raises ConfigurationError: there is none, or it is not an Avro schema.
+        :param newer_than: fetch the schema again if the known one has this id.
+        :raises ConfigurationError: the schema does not exist, or is not an Avro schema.
         """
         with self._lock:
             known = self._readers.get(subject)
@@ -86,39 +86,41 @@ class Schemas(PerProcess):
             return known
 
     def _fetch_writer(self, schema_id: int) -> Schema | str:
-        answer = self._get(f"schemas/ids/{schema_id}")
-        if answer is None:
-            return f"the schema registry has no schema with the id {schema_id}"
+        response = self._get(f"schemas/ids/{schema_id}")
+        if response is None:
+            return f"the schema registry lacks a schema with the id {schema_id}"
         try:
-            return Schema(self._parsed(answer, f"schema {schema_id}"), schema_id)
+            return Schema(self._parsed(response, f"schema {schema_id}"), schema_id)
         except ConfigurationError as error:
             return str(error)
 
     def _newest(self, subject: str) -> Schema:
-        answer = self._get(f"subjects/{urllib.parse.quote(subject, safe='')}/versions/latest")
-        if answer is None:
+        response = self._get(f"subjects/{urllib.parse.quote(subject, safe='')}/versions/latest")
+        if response is None:
             raise ConfigurationError(
-                f"the schema registry {self._url} has no subject {subject!r}; register its schema, or add "
-                'schema_file = "path.avsc" beside format = "avro"'
+                f"the schema registry {self._url} lacks the subject {subject!r}; register its schema, or write "
+                '{ format = "avro", schema_file = "path.avsc" }'
             )
-        return Schema(self._parsed(answer, f"subject {subject!r}"), answer.id)
+        return Schema(self._parsed(response, f"subject {subject!r}"), response.id)
 
-    def _parsed(self, answer: _Answer, what: str) -> Any:
-        if answer.schemaType != "AVRO":
-            raise ConfigurationError(f"{what}: expected an Avro schema, the registry has {answer.schemaType}")
-        return _parse(answer.schema, what, self._references(answer, what, {}))
+    def _parsed(self, response: _Response, what: str) -> Any:
+        if response.schemaType != "AVRO":
+            raise ConfigurationError(f"{what}: expected an Avro schema, and the registry has {response.schemaType}")
+        return _parse(response.schema, what, self._references(response, what, {}))
 
-    def _references(self, answer: _Answer, what: str, named: dict[str, Any]) -> dict[str, Any]:
-        """The named types of the schemas that a schema refers to, by name; each schema once."""
-        for reference in answer.references:
+    def _references(self, response: _Response, what: str, named: dict[str, Any]) -> dict[str, Any]:
+        """The named types of all schemas that a schema refers to, by name; each schema is fetched once."""
+        for reference in response.references:
             if reference["name"] in named:
                 continue
             subject = urllib.parse.quote(str(reference["subject"]), safe="")
-            found = self._get(f"subjects/{subject}/versions/{int(reference['version'])}")
-            if found is None:
-                raise ConfigurationError(f"{what}: the registry lacks {reference['subject']!r}, which it refers to")
-            self._references(found, what, named)
-            _parse(found.schema, what, named)
+            referenced = self._get(f"subjects/{subject}/versions/{int(reference['version'])}")
+            if referenced is None:
+                raise ConfigurationError(
+                    f"{what}: refers to {reference['subject']!r}, which the registry lacks; register it"
+                )
+            self._references(referenced, what, named)
+            _parse(referenced.schema, what, named)
         return named
 
     @property
@@ -126,8 +128,8 @@ class Schemas(PerProcess):
         assert self._registry is not None
         return self._registry.url.rstrip("/")
 
-    def _get(self, path: str) -> _Answer | None:
-        """One answer; None where the registry has nothing there. Credentials go to ``url`` alone."""
+    def _get(self, path: str) -> _Response | None:
+        """The response to a GET request; None for a 404. Credentials are sent to ``url`` only."""
         registry = self._registry
         assert registry is not None
         request = urllib.request.Request(f"{self._url}/{path}", headers={"Accept": _ACCEPT})
@@ -137,8 +139,8 @@ class Schemas(PerProcess):
             request.add_unredirected_header("Authorization", f"Basic {credentials}")
         what = f"schema registry {self._url}, {path}"
         try:
-            with self._opener.open(request, timeout=self._seconds) as response:
-                body = response.read(MAX_BYTES + 1)
+            with self._opener.open(request, timeout=self._seconds) as stream:
+                body = stream.read(MAX_BYTES + 1)
         except urllib.error.HTTPError as error:
             with error:
                 _check_status(error.code, what)
@@ -146,18 +148,18 @@ class Schemas(PerProcess):
         except (OSError, HTTPException) as error:
             raise ConnectionFailedError(f"{what}: {error}") from None
         try:
-            return msgspec.json.decode(body, type=_Answer)
+            return msgspec.json.decode(body, type=_Response)
         except (msgspec.MsgspecError, UnicodeError):
-            raise ConfigurationError(f"{what}: the answer is not a schema; check schema_registry.url") from None
+            raise ConfigurationError(f"{what}: the response is not a schema; check schema_registry.url") from None
 
 
 def _check_status(code: int, what: str) -> None:
-    """Raise for every status but 404, which is an answer."""
+    """Raise for every status except 404."""
     if code in (401, 403):
         raise AuthenticationError(f"{what}: HTTP {code}; check username and password of schema_registry")
     if 300 <= code < 400:
         raise ConfigurationError(
-            f"{what}: redirects to another address, which gets no credentials; set schema_registry.url to it"
+            f"{what}: redirects to another address, and credentials are not sent there; set schema_registry.url to it"
         )
     if code != 404:
         raise ConnectionFailedError(f"{what}: HTTP {code}")
@@ -165,14 +167,16 @@ def _check_status(code: int, what: str) -> None:
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """None: a redirect is an error."""
+        """Return None, which makes a redirect an error."""
 
 
 def _from_file(path: Path) -> Schema:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeError) as error:
-        raise ConfigurationError(f"schema_file {path}: {error}") from None
+        raise ConfigurationError(
+            f"schema_file {path} cannot be read: {error}; expected an .avsc file in UTF-8"
+        ) from None
     return Schema(_parse(text, f"schema_file {path}", {}))
 
 
@@ -191,15 +195,17 @@ def _parse(text: str, what: str, named: dict[str, Any]) -> Any:
 
 
 def import_fastavro() -> Any:
-    """The library, which is an extra of this distribution. Raises ``ConfigurationError`` where it is missing."""
+    """The library, which is an extra of this distribution. Raises ``ConfigurationError`` if it is not installed."""
     try:
         import fastavro
     except ModuleNotFoundError:
-        raise ConfigurationError("avro needs fastavro: pip install 'vdk-source-kafka[avro]'") from None
+        raise ConfigurationError(
+            "avro needs fastavro, which is not installed; pip install 'vdk-source-kafka[avro]'"
+        ) from None
     return fastavro
 
 
 def named_types(schema: Any) -> Mapping[str, Any]:
     """The records, enums and fixed types of a parsed schema by their full names."""
-    found = schema.get("__named_schemas", {}) if isinstance(schema, dict) else {}
-    return found if isinstance(found, Mapping) else {}
+    named = schema.get("__named_schemas", {}) if isinstance(schema, dict) else {}
+    return named if isinstance(named, Mapping) else {}

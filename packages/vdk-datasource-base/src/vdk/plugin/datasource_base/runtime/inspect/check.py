@@ -14,6 +14,7 @@ from ...contract import ConfigurationError, DataSource
 from ...parts import Destination
 from ..environment import Environment
 from ..report.logs import redacted_logs
+from ..run.follow import check_streams, with_follow
 from ..timeouts import WorkerThread
 from .inspector import TIMEOUT, FlowInspector
 
@@ -48,12 +49,14 @@ def check_flow(
     """Try everything in a flow file that can be tried without reading, even after something failed.
 
     Each source checks itself (``DataSource.check``), each destination is opened and closed, and each flow is planned
-    as in a run: states are loaded, streams listed, patterns matched, write modes chosen.
+    as in a run: states are loaded, streams listed, patterns matched, write modes chosen, and the streams of a flow that
+    follows must be incremental.
 
     :param seconds: a source or destination that does not answer within so many seconds has failed.
     """
     try:
         inspector = FlowInspector(flow, environment, seconds)
+        with_follow(inspector.loaded, environment.follow)
     except ConfigurationError as error:
         return [CheckResult("file", "flow" if isinstance(flow, Mapping) else Path(flow).name, "failed", str(error))]
     return _Checks(inspector).results()
@@ -128,6 +131,7 @@ class _Checks:
                 errors = [f"stream {report.stream!r}: {report.error}" for report in planned.reports if report.error]
                 if errors:
                     return CheckResult("flow", name, "failed", "; ".join(errors))
+                check_streams(planned.flow, planned.runs)
                 streams = "1 stream" if len(planned.runs) == 1 else f"{len(planned.runs)} streams"
                 return CheckResult("flow", name, "ok", f"{streams} from {entry.from_} to {entry.to}")
         except Exception as error:

@@ -35,6 +35,7 @@ class PlannedFlow:
     :param runs: the streams that could be planned. :param reports: one for each chosen stream, with its error.
     """
 
+    flow: Flow
     runs: Sequence[StreamRun]
     reports: Sequence[StreamReport]
 
@@ -87,7 +88,7 @@ class FlowInspector:
                 worker.call(lambda: writer.call(lambda opened: opened.open()), what=f"destination {flow.entry.to!r}")
                 planning = Planning(flow, source, writer, reports=reports, on_error=lambda error: None)
                 runs = worker.call(planning.runs, what=f"source {flow.entry.from_!r}")
-                yield PlannedFlow(runs, reports)
+                yield PlannedFlow(flow, runs, reports)
             finally:
                 worker.finish(source.disconnect, writer.close, what=f"source {flow.entry.from_!r}")
 

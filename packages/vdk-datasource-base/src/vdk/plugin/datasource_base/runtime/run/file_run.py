@@ -124,7 +124,7 @@ class FileRun:
                 return
             try:
                 run.plan(self._writer(run.flow.entry.to))
-                check_streams(run)
+                check_streams(run.flow, run.streams)
             except Exception as error:
                 self._fail(run, error)
                 # refused credentials are not a mistake in the file: the other flows may be valid

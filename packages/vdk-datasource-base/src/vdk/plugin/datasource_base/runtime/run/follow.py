@@ -22,6 +22,7 @@ import msgspec
 from ...contract import ConfigurationError, Duration, State
 from ...parts.flow_file import FlowEntry, LoadedFlow
 from ..report.summary import RunSummary, StreamReport
+from .flow import Flow
 from .flow_run import FlowRun
 from .planning import is_incremental
 from .stream_run import StreamRun
@@ -53,15 +54,16 @@ def _check_entry(entry: FlowEntry, location: str) -> None:
             raise ConfigurationError(f'{location}.{name}: expected more than 0; write {name} = "5s"')
 
 
-def check_streams(run: FlowRun) -> None:
-    """Refuse to follow what is not read incrementally: each round would land, or replace, all of it again.
+def check_streams(flow: Flow, streams: Sequence[StreamRun]) -> None:
+    """Refuse to follow streams that are not read incrementally: each round would land, or replace, all rows again.
 
+    :param streams: the planned streams of the flow.
     :raises ConfigurationError: naming the stream.
     """
-    if run.flow.entry.follow is None:
+    if flow.entry.follow is None:
         return
-    for stream in run.streams:
-        plan, location = stream.plan, run.flow.location
+    for stream in streams:
+        plan, location = stream.plan, flow.location
         if plan.stream.backfill:
             raise ConfigurationError(
                 f"{location}.follow: stream {plan.name!r} reads a fixed range (a backfill), which ends; remove follow"
