@@ -11,7 +11,7 @@ import pytest
 
 from postgresql_server import Server
 from support import run, stream_of
-from vdk.plugin.datasource_base.contract import JSON_TYPE
+from vdk.plugin.datasource_base.contract import JSON_TYPE, ConfigurationError
 
 UTC = pa.timestamp("us", "UTC")
 TYPES: list[tuple[str, str, pa.DataType, Any]] = [
@@ -105,3 +105,11 @@ def test_a_value_that_arrow_does_not_hold_is_rejected_or_lands_as_text(
     assert row["c"] == text
     assert 'dynamic_types = "text"' in str(error)
     assert run(stream_of(server, dynamic_types="text")).column("c") == [text, None]
+
+
+@pytest.mark.parametrize("options", [{"columns": {"id": "latin-1"}}, {"decimals": "round"}])
+def test_an_option_for_dynamic_types_is_refused(server: Server, options: dict[str, Any]) -> None:
+    """It would change nothing."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY)")
+    with pytest.raises(ConfigurationError, match="cannot be set; leave it out"):
+        run(stream_of(server, options=options))

@@ -108,9 +108,15 @@ class PostgresBackend:
             raise translated(error, self.name) or error from error
 
     def kinds(self, session: SqlSession, query: TableQuery) -> dict[str, Kind]:
-        columns = query.plan.table.columns
-        kinds = {name: kind_of(columns[name]) for name in query.plan.columns}
-        if query.plan.options.dynamic_types == "text":
+        plan, columns = query.plan, query.plan.table.columns
+        if plan.column_types or plan.options.decimals is not None:
+            option = "columns" if plan.column_types else "decimals"
+            raise ConfigurationError(
+                f"{plan.config_path}.{option}: PostgreSQL enforces the encoding of text and the digits of numbers, so "
+                "how a column lands cannot be set; leave it out"
+            )
+        kinds = {name: kind_of(columns[name]) for name in plan.columns}
+        if plan.options.dynamic_types == "text":
             return {name: TEXT if may_misfit(kind) else kind for name, kind in kinds.items()}
         return kinds
 
