@@ -58,7 +58,7 @@ def test_the_built_base_contains_the_template(
 def test_a_base_in_a_clone_reads_the_template_of_the_clone(plugins: dict[str, Path], tmp_path: Path, kind: str) -> None:
     """An editable installation has no archive that could be older than the folder."""
     code = (
-        "import pathlib; from vdk.plugin.datasource_base.integration.new import make_plugin; "
+        "import pathlib; from vdk.plugin.datasource_base.integration.new_command import make_plugin; "
         f"make_plugin('my-crm', {kind!r}, pathlib.Path(), {{}})"
     )
     source = ROOT / "packages" / "vdk-datasource-base" / "src"
@@ -105,7 +105,7 @@ def uv_cache() -> str:
 
 def test_the_doors_offer_the_same_kinds() -> None:
     """rename.py, cookiecutter and the command."""
-    from vdk.plugin.datasource_base.integration import new
+    from vdk.plugin.datasource_base.integration import new_command as new
 
     assert runpy.run_path(str(TEMPLATE / "rename.py"))["KINDS"] == KINDS
     assert new.KINDS == KINDS

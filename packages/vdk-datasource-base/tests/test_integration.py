@@ -26,7 +26,7 @@ from vdk.plugin.test_utils.util_plugins import IngestIntoMemoryPlugin
 from jobs import FLOW, Vdk, install, job, process
 from vdk.plugin.datasource_base import ConfigurationError, run_flows
 from vdk.plugin.datasource_base.integration.config_keys import KEYS
-from vdk.plugin.datasource_base.integration.properties_state import PROPERTY
+from vdk.plugin.datasource_base.integration.properties_state_store import PROPERTY
 from vdk.plugin.datasource_base.integration.state_commands import _shortened
 from vdk.plugin.datasource_base.parts import Registry
 from vdk.plugin.datasource_base.runtime import Options

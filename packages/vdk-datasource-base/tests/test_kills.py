@@ -20,7 +20,7 @@ from vdk.plugin.datasource_base import DataSourcePayload
 from vdk.plugin.datasource_base.contract import State
 from vdk.plugin.datasource_base.integration.ingestion import IngestionPluginDestination
 from vdk.plugin.datasource_base.parts import Registry
-from vdk.plugin.datasource_base.parts.local_state import LocalFileStore
+from vdk.plugin.datasource_base.parts.local_state_store import LocalFileStore
 from vdk.plugin.datasource_base.runtime import Environment, execute
 from vdk.plugin.datasource_base.testing.faults import (
     Kill,

@@ -15,7 +15,7 @@ from vdk.plugin.test_utils import util_plugins
 
 from vdk.plugin.datasource_base import StateError
 from vdk.plugin.datasource_base.contract import ConcurrentRunError
-from vdk.plugin.datasource_base.integration.properties_state import PROPERTY, PropertiesStore
+from vdk.plugin.datasource_base.integration.properties_state_store import PROPERTY, PropertiesStore
 from vdk.plugin.datasource_base.parts import StateKey
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """VDK loads this module for every command: it registers the source by name and imports nothing heavy."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tickets of a help desk: a file for each team, a line of JSON for each ticket. TODO: your data, where documented."""
 
 from __future__ import annotations

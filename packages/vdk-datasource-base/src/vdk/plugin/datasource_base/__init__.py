@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """vdk-datasource-base: the contract of data sources, and the runtime that lands their rows.
 
 Names are imported when they are used: VDK imports this package for every command, and importing Arrow

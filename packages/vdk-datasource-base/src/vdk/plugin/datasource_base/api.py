@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``run_flows``, the function that runs flows inside or outside VDK."""
 
 from __future__ import annotations

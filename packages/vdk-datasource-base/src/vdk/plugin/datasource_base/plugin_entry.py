@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The entry point that VDK loads with every command. Slow modules are imported when they are used."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables of any SQL database as streams: planning, paging, incremental reading.
 
 What one database does its own way is in its ``Backend``. A plugin for a database is a configuration class, a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What one database does its own way, in one protocol that a plugin implements."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Large spans of a table as Arrow, read by something faster than the driver's cursor.
 
 A page of Python values costs two microseconds a row, most of it under Python's lock. A bulk reader yields Arrow, and

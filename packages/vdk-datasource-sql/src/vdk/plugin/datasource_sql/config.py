@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The options of a source that reads tables, and of one table."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The SQLAlchemy expressions that all statements share, and their compilation for a driver's own cursor.
 
 Statements are compiled here and executed by the driver: SQLAlchemy's engine would convert every value of every row.

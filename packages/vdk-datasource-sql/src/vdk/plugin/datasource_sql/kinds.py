@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the values of a column land: as one Arrow type, losslessly or not at all.
 
 ``pa.array`` with a type would cut 1.5 to 1 and accept bytes as text. Without a type it infers one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Names in a configuration, matched with those of the database."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading a range of cursors page by page, in one of four ways.
 
 Which one depends on the indexes. Pages with LIMIT need one that leads with the cursor: without it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pages of raw rows as payloads: Arrow for what fits, rejected rows for what does not, deleted keys apart."""
 
 from __future__ import annotations

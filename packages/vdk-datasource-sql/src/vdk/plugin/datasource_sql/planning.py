@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is read from one table: its options and its reflection, checked against each other. No I/O."""
 
 from __future__ import annotations

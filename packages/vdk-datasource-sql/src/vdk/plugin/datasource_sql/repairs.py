@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How columns land whose values do not fit their type: text that is not UTF-8, decimals with too many digits.
 
 Text that the driver cannot decode arrives with its bytes as lone surrogates (PEP 383), see ``Connector.tolerate``.

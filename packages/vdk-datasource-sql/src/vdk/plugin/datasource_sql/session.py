@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One connection, one snapshot, and pages of the driver's rows."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The SELECT statements of one plan. SQLAlchemy quotes every name and binds every value."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The facts about a table and its cursor column that a database reports. Plain and picklable."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Options for all tables that no table uses: most likely misspelt."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files and folders: errors with a remedy, and whether a path still leads to the same file."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The VDK ingestion method ``arrow`` for ordinary jobs: lists of dicts, appended."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Names of tables, columns and folders: which are equal, which are reserved, and which are refused."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The plugin's hooks. VDK imports this on every command, so it imports nothing heavy."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Targets: how their URLs are written, and the destination that each kind of URL stands for."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Values: the Arrow types that every target takes, and which rows a target refuses for their values.
 
 The runtime has normalized the types already (see ``TableBatch``). What is left are types that hold more than a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clients of librdkafka: their options, their errors as errors of the contract, and requests to the cluster."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The options of a Kafka source, and the checks that involve several of them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Chunks of messages as payload data: rows, deletes and rejected messages."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The range of offsets that a run reads: states, beginnings and ends of partitions."""
 
 from __future__ import annotations

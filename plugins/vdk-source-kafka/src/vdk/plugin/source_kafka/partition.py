@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads one Kafka partition from an offset to an end that is fixed beforehand."""
 
 from __future__ import annotations
@@ -14,12 +15,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from vdk.plugin.datasource_base import (
-    BoundedPartition,
-    ConnectionFailedError,
-    DataSourcePayload,
-    StateError,
-)
+from vdk.plugin.datasource_base import BoundedPartition, ConnectionFailedError, DataSourcePayload, StateError
 
 from .client import Cluster, FailureWatch, as_error, client_options, options_error
 from .config import KafkaConfig

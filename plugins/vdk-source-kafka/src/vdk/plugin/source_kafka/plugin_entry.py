@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The plugin that VDK loads for every command: it registers a name, so no command waits for a Kafka client."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Objects that the partitions of a source share within a process, even if each partition was pickled separately."""
 
 from __future__ import annotations

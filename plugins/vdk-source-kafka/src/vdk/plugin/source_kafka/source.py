@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The source: a Kafka cluster, and the topics that match its options."""
 
 from __future__ import annotations

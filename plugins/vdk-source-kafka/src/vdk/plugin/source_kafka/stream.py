@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A topic as a stream, and its partitions."""
 
 from __future__ import annotations

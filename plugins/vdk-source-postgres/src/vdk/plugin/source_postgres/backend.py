@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What PostgreSQL does its own way."""
 
 from __future__ import annotations

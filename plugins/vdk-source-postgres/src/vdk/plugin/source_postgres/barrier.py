@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Late commits: how far a pass may read so that no row is committed below its end afterwards.
 
 A row gets its cursor when it is written and becomes visible when its transaction commits, maybe after rows with higher

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How PostgreSQL's types are read and land.
 
 The driver hands out text for all types but integers, floating-point numbers, booleans and bytes: PostgreSQL writes

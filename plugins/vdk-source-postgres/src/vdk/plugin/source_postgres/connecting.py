@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which database a configuration names, and what libpq's and the server's errors mean."""
 
 from __future__ import annotations

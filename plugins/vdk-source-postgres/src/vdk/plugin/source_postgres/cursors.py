@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cursor columns: native times as ISO text in UTC, numbers and sortable text."""
 
 from __future__ import annotations

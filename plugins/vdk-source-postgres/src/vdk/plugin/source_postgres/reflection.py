@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables, views, keys and indexes, from two catalog queries.
 
 SQLAlchemy's reflection lacks privileges, partitions, inheritance and the collations of indexes.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """vdk-source-rest: an HTTP API as a data source, declared in configuration or subclassed in Python.
 
 Names are imported when they are used: VDK imports this package for every command.

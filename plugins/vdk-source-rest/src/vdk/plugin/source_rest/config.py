@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The options of a source and its streams, and the check of those that must fit each other."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The stream context: what a source hands down to its streams, so that none of them knows the source."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cursors: fields that grow with every change, compared by their type, and the windows that a history is read in."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decoders: bodies as values, of JSON, lines of JSON and CSV. Numbers keep all their digits."""
 
 from __future__ import annotations

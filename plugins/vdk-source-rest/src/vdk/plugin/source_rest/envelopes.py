@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the records of a response are if the configuration does not say.
 
 A response is a list of records, one record, or an envelope: an object that contains a list of records, at most two

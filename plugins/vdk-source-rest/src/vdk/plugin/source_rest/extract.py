@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """JMESPath: the value at a path of a body, the records at one, and the list that those come from."""
 
 from __future__ import annotations

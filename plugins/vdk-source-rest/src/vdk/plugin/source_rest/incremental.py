@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Incremental reading: which records of a page are new, how far reading has come, and the state that stores it."""
 
 from __future__ import annotations

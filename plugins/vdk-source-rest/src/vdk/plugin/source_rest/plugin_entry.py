@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The entry point that VDK loads on every command: it registers a name and imports no HTTP client."""
 
 from __future__ import annotations

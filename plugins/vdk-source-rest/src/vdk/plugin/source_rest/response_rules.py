@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Response rules: which action a response leads to, by its status and content; configured ones come first."""
 
 from __future__ import annotations

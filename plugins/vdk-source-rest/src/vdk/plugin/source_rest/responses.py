@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The response handler: a response becomes records, no records, a retry, or an error that shows both sides."""
 
 from __future__ import annotations

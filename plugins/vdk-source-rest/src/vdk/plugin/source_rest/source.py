@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The source: an HTTP API with declared streams, and the methods that a subclass may override."""
 
 from __future__ import annotations

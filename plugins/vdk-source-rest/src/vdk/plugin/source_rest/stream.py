@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A stream and its partitions: one for each set of values of its placeholders, from parents and slices."""
 
 from __future__ import annotations

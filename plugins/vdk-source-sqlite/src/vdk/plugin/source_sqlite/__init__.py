@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """vdk-source-sqlite: a SQLite database as a data source, one stream per table."""

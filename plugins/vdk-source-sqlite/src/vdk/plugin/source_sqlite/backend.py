@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Opening a SQLite database read-only, and what SQLite does its own way."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading in bulk with ADBC's SQLite driver, in a process of its own; see ``bulk_process``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A process that reads pages of one SQLite database as Arrow. It imports no other module of this project.
 
 A process, because it does not hold Python's lock, and because the driver has an SQLite library of its own. Two

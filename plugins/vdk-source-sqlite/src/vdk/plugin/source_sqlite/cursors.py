@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A cursor in a dynamically typed column: the format of its values, and how they are ordered.
 
 SQLite sorts NULL, then numbers, then text, then blobs (https://www.sqlite.org/datatype3.html, section 4),

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a declared type lands, after https://www.sqlite.org/datatype3.html.
 
 SQLite derives an affinity from any words at all, and enforces nothing. Here a declaration counts

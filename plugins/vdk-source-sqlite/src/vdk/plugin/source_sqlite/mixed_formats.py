@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The error for a cursor column of several formats: which they are, how many values of each, one key of each."""
 
 from __future__ import annotations

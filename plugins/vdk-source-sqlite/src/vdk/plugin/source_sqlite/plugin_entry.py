@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What VDK loads on every command: nothing but a name, so that no command waits for SQLAlchemy."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables, views, keys and indexes of a SQLite database, from its pragmas.
 
 SQLAlchemy's reflection maps every declared type to one of its own and leaves out collations and

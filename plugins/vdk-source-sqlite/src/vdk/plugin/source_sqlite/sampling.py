@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the columns of a table land: by their declared types and, since SQLite enforces none, by their values."""
 
 from __future__ import annotations

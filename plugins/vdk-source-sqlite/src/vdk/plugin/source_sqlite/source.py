@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The source: a SQLite database, one stream per table."""
 
 from __future__ import annotations

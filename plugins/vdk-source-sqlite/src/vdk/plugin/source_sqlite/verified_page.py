@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A page of a bulk read of which every value is proven to be the one that is stored.
 
 The driver guesses the types of columns from values. Nothing of a page is used unless each value of it is what SQLite's

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """vdk-source-acme: TODO what it reads, in one line."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The API of a help desk, over HTTP. TODO: your API, and where it is documented."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tickets of a help desk, from its API. TODO: your data."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Layer 1, the contract: what a source author implements. Imports msgspec and pyarrow, nothing else."""
 
 from .config import DataSourceConfig, Duration, Secret
@@ -16,7 +17,14 @@ from .errors import (
 from .schema import JSON_TYPE, StreamSchema
 from .source import DataSource, data_source
 from .state import JSON, DataSourceState, PartitionState, State
-from .stream import COUNTER_PREFIX, BoundedPartition, DataSourcePayload, DataSourceStream, RejectedRows, StreamPartition
+from .stream import (
+    COUNTER_PREFIX,
+    BoundedPartition,
+    DataSourcePayload,
+    DataSourceStream,
+    RejectedRows,
+    StreamPartition,
+)
 
 __all__ = [
     "COUNTER_PREFIX",

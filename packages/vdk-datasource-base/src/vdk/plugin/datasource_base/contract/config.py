@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Typed configuration: the options of a source, validated before anything connects."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decoding a configuration: from TOML or a dict to typed options, or an error that names the location.
 
 msgspec decodes and reports what is wrong at which path. This module adds the file, the value, similar names, and the

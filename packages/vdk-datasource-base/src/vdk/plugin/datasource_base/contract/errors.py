@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Everything that can go wrong, ordered by what the runtime does next.
 
 ::

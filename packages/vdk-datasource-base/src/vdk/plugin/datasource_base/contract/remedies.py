@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The end of an error about an unknown name or a wrong option: what to write instead."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Columns, primary key and cursor of a table."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A connection to one set of data, and how a source declares its name."""
 
 from __future__ import annotations

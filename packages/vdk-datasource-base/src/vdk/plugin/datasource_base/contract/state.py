@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """States: where a partition continues, as JSON, and as a typed class."""
 
 from __future__ import annotations

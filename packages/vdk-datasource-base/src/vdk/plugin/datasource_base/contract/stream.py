@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Streams, the partitions they are read in, and the payloads that a partition yields."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The base of the ``vdk datasource`` commands: common options, the console, errors, and VDK's own output."""
 
 from __future__ import annotations

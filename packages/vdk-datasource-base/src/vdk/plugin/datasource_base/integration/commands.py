@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``vdk datasource list | config | run``, and the group of all commands."""
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import click
 
 from .base_command import Command, console_of
 from .inspect_commands import check, discover, preview
-from .new import new
+from .new_command import new
 from .output import FLOW, OUTPUT, print_json, print_rows, print_text
 from .state_commands import state
 

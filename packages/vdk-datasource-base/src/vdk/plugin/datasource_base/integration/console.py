@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The messages of a command: log lines, warnings and errors, each once, on standard error."""
 
 from __future__ import annotations

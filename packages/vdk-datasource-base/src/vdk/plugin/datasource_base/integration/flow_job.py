@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Flow files as steps of a VDK job, and one flow file as a job of its own (``vdk datasource run``)."""
 
 from __future__ import annotations

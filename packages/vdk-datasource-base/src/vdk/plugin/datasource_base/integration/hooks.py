@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The hook with which VDK plugins register data sources. Imports nothing that is slow to import."""
 
 from __future__ import annotations

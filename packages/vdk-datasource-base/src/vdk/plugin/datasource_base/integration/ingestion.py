@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Any VDK ingestion plugin as a destination, called directly, since only its return acknowledges delivery."""
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..parts import CommitUnit, Destination, StateKey, StoredState, TableBatch, WriteMode
-from ..parts.local_state import StateStore
+from ..parts.local_state_store import StateStore
 from ..parts.rows import rows_of
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``vdk datasource check | discover | preview``."""
 
 from __future__ import annotations

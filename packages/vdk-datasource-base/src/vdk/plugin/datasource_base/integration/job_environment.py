@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The environment of a run inside a VDK job: its ingestion plugins, properties, secrets and configuration."""
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from vdk.internal.util.utils import parse_config_sequence
 from ..contract import ConfigurationError, Duration, FlowFailedError
 from ..parts import Destination, Registry
 from ..parts.flow_file import DestinationEntry
-from ..parts.local_state import LocalFileStore, StateStore
+from ..parts.local_state_store import LocalFileStore, StateStore
 from ..parts.redact import Redactor
 from ..parts.references import environment as environment_variable
 from ..runtime import Environment, RunSummary, execute
@@ -28,7 +29,7 @@ from ..runtime.signals import is_interactive
 from .config_keys import INGEST_ROWS, STATE_FOLDER, options_from
 from .hooks import with_plugins
 from .ingestion import IngesterProxy, IngestionPluginDestination, PropertiesProxy
-from .properties_state import PropertiesStore
+from .properties_state_store import PropertiesStore
 
 
 @dataclass(frozen=True)

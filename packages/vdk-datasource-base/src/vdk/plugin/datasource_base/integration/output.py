@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What commands share: the argument ``FLOW``, the option ``--output``, and how results are printed."""
 
 from __future__ import annotations

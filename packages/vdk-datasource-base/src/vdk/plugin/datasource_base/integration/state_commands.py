@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``vdk datasource state show | reset``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Layer 2, the parts: what the runtime and the plugins are put together from. Imports the contract only.
 
 A plugin imports these names from here, never from the modules below. They are imported when they are used, as in the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long to wait before the next attempt."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The types of columns: as a configuration names them, and the scalar Arrow types that destinations get."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Converts rows and batches to tables of the types that a destination accepts.
 
 No value changes silently. Arrow's own conversion does not ensure this: it stores ``1.5`` in an int64 column as 1, and

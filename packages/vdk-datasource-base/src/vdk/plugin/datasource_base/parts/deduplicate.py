@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows and deletes of one table: the last operation of each key, and batches of several shapes joined in order."""
 
 from __future__ import annotations

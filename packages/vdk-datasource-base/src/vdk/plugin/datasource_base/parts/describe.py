@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The options of a configuration class as a table: name, type, default and description."""
 
 from __future__ import annotations

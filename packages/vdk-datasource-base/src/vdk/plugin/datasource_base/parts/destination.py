@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The interface of destinations, and what they are given: rows and state that land together.
 
 Only one thread, the writer, uses a destination, so it needs no locks. The runtime reads partitions in

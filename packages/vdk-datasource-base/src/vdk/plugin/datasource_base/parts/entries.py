@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which sources and destinations are registered. Imports none of them, nor Arrow: VDK loads this for every command."""
 
 from __future__ import annotations

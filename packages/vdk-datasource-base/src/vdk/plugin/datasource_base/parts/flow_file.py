@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Flow files: which streams go from which source to which destination, and how."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The usual mistakes in the tables of a flow file, found before its options are decoded, with the lines to write."""
 
 from __future__ import annotations

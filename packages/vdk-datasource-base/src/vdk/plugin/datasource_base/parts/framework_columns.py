@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The columns that the framework adds, such as ``_vdk_synced_at``, and the table of rejected rows."""
 
 from __future__ import annotations

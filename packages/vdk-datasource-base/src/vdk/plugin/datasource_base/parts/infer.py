@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Infers the types of undeclared columns: converts Python values to Arrow arrays, and to JSON text, without loss.
 
 A column whose values have one type gets the matching Arrow type. Integers mixed with floats become doubles if a double

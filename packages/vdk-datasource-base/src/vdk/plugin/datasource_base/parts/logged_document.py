@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A JSON document in a file, replaced atomically; changes of a large document are appended to a log beside it.
 
 Writing a whole document costs more the larger it is. So a change of a large document is a line in its log, and the log

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Numbers from outside: converted exactly, and bounded before any arithmetic.
 
 Python converts any number exactly, at a cost that depends on the number rather than on its text: the eleven

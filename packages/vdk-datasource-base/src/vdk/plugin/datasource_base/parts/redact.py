@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Redaction: secrets are replaced in texts that users read."""
 
 from __future__ import annotations

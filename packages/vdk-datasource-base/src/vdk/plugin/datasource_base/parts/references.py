@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``${env:NAME}``, ``${secret:key}`` and ``${property:key}`` in a flow file."""
 
 from __future__ import annotations

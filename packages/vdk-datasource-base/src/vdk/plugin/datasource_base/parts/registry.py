@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The classes of sources and destinations, by name. A class is imported when it is used."""
 
 from __future__ import annotations

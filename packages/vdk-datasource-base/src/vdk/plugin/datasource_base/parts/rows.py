@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A table as rows of Python values, which hold times in microseconds only."""
 
 from __future__ import annotations

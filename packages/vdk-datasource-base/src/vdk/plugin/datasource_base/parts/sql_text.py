@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Names and texts as SQL writes them; the rules are those of ISO 9075, which every database here follows."""
 
 from __future__ import annotations

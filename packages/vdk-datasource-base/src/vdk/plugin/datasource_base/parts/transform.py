@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Functions that change rows before they land: ``transform = "module:function"``, or a callable."""
 
 from __future__ import annotations

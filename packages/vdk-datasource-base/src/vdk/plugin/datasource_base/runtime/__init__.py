@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The runtime: reads partitions in parallel and lands them. Plain Python, without vdk-core.
 
 ``run`` runs flows, ``inspect`` looks at them without running, ``report`` has the summary, the progress and the log.
@@ -8,6 +9,6 @@
 from .environment import Environment
 from .options import Options
 from .report.summary import RunSummary, StreamReport
-from .run.file_run import execute
+from .run.flow_file_run import execute
 
 __all__ = ["Environment", "Options", "RunSummary", "StreamReport", "execute"]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a run gets from its surroundings, and the sources and destinations of a flow file made with it."""
 
 from __future__ import annotations

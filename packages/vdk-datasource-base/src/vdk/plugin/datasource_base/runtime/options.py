@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The options of a run: numbers and policies, with their defaults."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The retry policy: which errors are retried, how long to wait, when to give up."""
 
 from __future__ import annotations

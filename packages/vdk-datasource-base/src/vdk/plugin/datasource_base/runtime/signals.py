@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ctrl-C and SIGTERM: how a run stops, how long it may take, and how the process ends if something hangs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """States: copied when a source yields them, shown and reset on demand, reported to the source once they are stored.
 
 The table that holds them is the destination's; see ``Destination.load_states``.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calls that are abandoned when they do not return within a number of seconds."""
 
 from __future__ import annotations

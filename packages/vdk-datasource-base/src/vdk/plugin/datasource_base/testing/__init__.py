@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """For the tests of a plugin: a destination that keeps rows in memory, the conformance suite, and faults.
 
 ::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A transactional destination that keeps its tables in memory, for tests."""
 
 from __future__ import annotations

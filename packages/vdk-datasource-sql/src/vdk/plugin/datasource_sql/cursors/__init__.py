@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cursor columns: what their values mean, and how bounds are written."""
 
 from .formats import CursorFormat, IsoText, detect_text

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a cursor's values mean: how they compare to points in time, and how a bound is written.
 
 Values stay as the database stores them. Bounds are computed as microseconds since 1970 (UTC) and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cursors that are numbers, and cursors of which only the order is known."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bounds of a pass: its first and last cursor, and from which cursor on rows are remembered."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether the cursors that were read have the format of the column."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading a table by its cursor: finish an unfinished pass, then make a new one."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rows near the watermark that were delivered already, as a bounded multiset of hashes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A table whose highest cursor lies below the state: a backup that was restored, or another database.
 
 Rows at and above the watermark of the last run are gone, and new ones may come below it, which no run reads.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The state of an incremental stream, and its JSON.
 
 ``{"v": 1, "cursor": column, "type": tag, "key": [column, …], "primary_key": [column, …],

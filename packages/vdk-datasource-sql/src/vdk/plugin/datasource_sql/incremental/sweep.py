@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sweeps: from time to time all keys of a table go to the destination, which deletes the rows that are gone."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A connection to a DuckDB file: its lock, its memory, its transactions, and its errors as the runtime's."""
 
 from __future__ import annotations

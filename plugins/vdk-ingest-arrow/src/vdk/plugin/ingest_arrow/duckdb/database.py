@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A DuckDB file as a target: its types, its SQL dialect, and the options of ``duckdb:///file``."""
 
 from __future__ import annotations

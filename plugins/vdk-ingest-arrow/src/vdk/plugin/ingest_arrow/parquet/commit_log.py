@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The commit log: every state, and the file moves of the last commit. Writing to it is the commit.
 
 A small log is one file that is replaced. A large one has a second file beside it, and a commit appends a line there, so
@@ -16,7 +17,7 @@ from vdk.plugin.datasource_base.contract import State, StateError
 from vdk.plugin.datasource_base.parts import CommitUnit, LoggedDocument, StateKey, StoredState
 
 from ..filesystem import disk_errors
-from ..states import version_conflict
+from ..state_encoding import version_conflict
 from .file_moves import Move, decoded, encoded
 
 FORMAT = "vdk-ingest-arrow parquet"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parquet files: written row group by row group, read back the same way, and the rows in them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """File moves: how committed files join their tables, and how a new folder replaces a table's.
 
 A move may be made again after a kill: it does only what is left to do.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Staged rows: they wait in files for the state that covers them, or for a complete snapshot.
 
 Each stream and partition has a folder of its own under ``_vdk/staged``, which the next run finds by its name and drops.
@@ -21,7 +22,7 @@ from vdk.plugin.datasource_base.contract import ConcurrentRunError
 from vdk.plugin.datasource_base.parts import StateKey, TableSpec
 
 from ..names import ALL_PARTITIONS
-from ..states import staged_rows_dropped
+from ..state_encoding import staged_rows_dropped
 from .data_file import DataFileWriter, FileFormat, Rows, schema_of
 
 

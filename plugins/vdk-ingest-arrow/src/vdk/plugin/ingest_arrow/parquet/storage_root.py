@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The root folder of a Parquet target: its lock, its commits, and the folders for files that are not committed yet."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One table: the data files in its folder, how new ones join them, and which columns they have.
 
 The newest file sorts first, and has every column of the table: readers that use the columns of the first file

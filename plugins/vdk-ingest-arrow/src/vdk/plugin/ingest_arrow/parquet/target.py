@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The target ``parquet:///folder``: a folder for each table; one rename commits rows and states."""
 
 from __future__ import annotations
@@ -23,22 +24,14 @@ from vdk.plugin.datasource_base.parts import (
 
 from ..filesystem import disk_errors
 from ..names import check_distinct, check_name, folder_name
-from ..states import encode_state
+from ..state_encoding import encode_state
 from ..targets import TargetUrl, path_identity
 from ..values import RefusedValueError, find_refused_rows
 from .data_file import FileColumns, FileFormat, Rows, RowsInFile, RowsInMemory
 from .file_moves import Move
 from .staging import StagedFile, StagedFiles
 from .storage_root import StorageRoot
-from .table import (
-    LandingFile,
-    TableFolder,
-    changed_types,
-    declared_columns,
-    has_data,
-    settle_columns,
-    write_rows,
-)
+from .table import LandingFile, TableFolder, changed_types, declared_columns, has_data, settle_columns, write_rows
 from .types import TEXT, file_table
 
 COMPRESSIONS = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The types of Parquet columns: which one a column is stored as, and what it becomes when another type comes."""
 
 from __future__ import annotations

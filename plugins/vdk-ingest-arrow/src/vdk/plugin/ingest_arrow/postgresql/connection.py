@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A session of a PostgreSQL server: its settings, its transactions, and its errors as the runtime's.
 
 For the SQLSTATE codes see https://www.postgresql.org/docs/current/errcodes-appendix.html.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Copy encoding: Arrow columns in the binary form that PostgreSQL's COPY reads for the type that they land as."""
 
 from __future__ import annotations

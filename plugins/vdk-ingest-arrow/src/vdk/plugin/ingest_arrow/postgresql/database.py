@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A schema of a PostgreSQL database as a target: its types, its SQL dialect, and the options of ``postgresql://…``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The URL of a PostgreSQL target: as libpq needs it, and as people may see it, without secrets."""
 
 from __future__ import annotations

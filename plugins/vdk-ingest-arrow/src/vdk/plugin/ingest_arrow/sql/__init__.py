@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the SQL targets share: tables and columns, staging, publishing, and states in the same transaction.
 
 A target is an ``SqlTarget`` that reads its URL, a ``Database`` (the connection and the SQL dialect) and its ``Types``

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the SQL targets need of a database: one connection, its SQL dialect, and rows to select from."""
 
 from __future__ import annotations

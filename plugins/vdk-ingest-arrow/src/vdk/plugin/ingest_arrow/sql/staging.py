@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Staged rows: they wait in tables of their own for the state that covers them, or for a complete snapshot.
 
 Consecutive batches of one kind for one table are a *segment*: a table, and a row of ``_vdk_datasource_staging`` that
@@ -15,7 +16,7 @@ from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import BatchKind, CommitUnit, StateKey, TableSpec
 
 from ..names import ALL_PARTITIONS, STAGED_PREFIX, STAGING_TABLE
-from ..states import staged_rows_dropped
+from ..state_encoding import staged_rows_dropped
 from .database import Incoming
 from .tables import Tables
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The state table: states are read, compared and swapped, in the transaction of the rows they cover."""
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from vdk.plugin.datasource_base.contract import DestinationError, StateError
 from vdk.plugin.datasource_base.parts import TOMBSTONE, CommitUnit, StateKey, StoredState
 
 from ..names import STATE_COLUMNS, STATE_KEY, STATE_TABLE
-from ..states import encode_state, version_conflict
+from ..state_encoding import encode_state, version_conflict
 from .database import Database, SerializationConflict
 
 _CHUNK = 250

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tables of one schema: rows land in them, are upserted and deleted, and a run finds the same tables again."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A destination that is an SQL database: rows and states are committed in one transaction."""
 
 from __future__ import annotations

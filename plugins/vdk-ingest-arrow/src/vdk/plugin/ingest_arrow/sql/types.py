@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The types of a database: which one an Arrow column becomes, and what a column becomes when another type comes."""
 
 from __future__ import annotations

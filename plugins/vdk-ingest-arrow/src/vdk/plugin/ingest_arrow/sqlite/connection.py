@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A connection to an SQLite file: its settings, its transactions, and its errors as the runtime's.
 
 For the error codes see https://www.sqlite.org/rescode.html.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An SQLite file as a target: its SQL dialect, and the options of ``sqlite:///file``.
 
 Rows are loaded one by one, and a table is rebuilt where a column changes its type, since SQLite cannot change it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SQLite's types and values: how a column is declared, and how each Arrow value is stored and converted.
 
 SQLite accepts any words as a type and draws the column's *affinity* from them

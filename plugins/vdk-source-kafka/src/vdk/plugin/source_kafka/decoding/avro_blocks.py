@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decodes many Avro bodies of one plain schema at once with polars, which an extra of this distribution installs.
 
 The bodies become one block of an Avro container (https://avro.apache.org/docs/1.12.0/specification/#object-container-files)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The decoder protocol, its result, and the decoders of formats that need no schema."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decodes JSON objects to columns, without a dict per message once their fields are known.
 
 The decoder learns the fields of a topic from its messages: each field has a kind, and all fields together form a

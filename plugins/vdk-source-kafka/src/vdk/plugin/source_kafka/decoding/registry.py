@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Schemas of Avro messages, from a schema registry or from a file; each is fetched once."""
 
 from __future__ import annotations

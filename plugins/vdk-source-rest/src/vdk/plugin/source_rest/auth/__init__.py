@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Credentials: each kind puts them on a request, as a ``requests`` authentication (``AuthBase``)."""
 
 from __future__ import annotations

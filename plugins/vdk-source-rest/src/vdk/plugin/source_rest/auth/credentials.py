@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kinds of credentials: their options, and what puts those that never change on a request."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """OAuth 2.0: access tokens are requested, renewed before they expire, and refresh tokens kept for the next run."""
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """HTTP: requests and responses, how they are sent, and how fast."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Response bodies: received within limits of time and size, decompressed, and known to be whole.
 
 ``requests`` has a timeout only between two pieces of a response, headers included: a server that sends a byte now and

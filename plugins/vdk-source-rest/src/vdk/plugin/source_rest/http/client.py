@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The client: sends a request until it succeeds or may not be retried, no faster than allowed, and caches responses."""
 
 from __future__ import annotations

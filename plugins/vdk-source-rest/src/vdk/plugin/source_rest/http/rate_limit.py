@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rate limits: the ones that a server states in its headers, and the configured one."""
 
 from __future__ import annotations

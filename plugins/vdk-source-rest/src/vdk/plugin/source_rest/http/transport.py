@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The transport: sends each request, with credentials to the one origin and without any to all others.
 
 Every request passes here, whether it was configured, is the next page or a redirect. Its origin is checked

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Requests, responses and pages, as the methods that a subclass overrides see them."""
 
 from __future__ import annotations

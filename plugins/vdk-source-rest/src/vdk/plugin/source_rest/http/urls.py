@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """URLs: the origin that credentials may go to (RFC 6454), links, paths with placeholders, URLs in messages."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The default paginator: finds the next page by what a response shows, and fails if it shows more pages in another way.
 
 A source that reads page 1 of many as the full result loses data silently. So a response that looks like one page of

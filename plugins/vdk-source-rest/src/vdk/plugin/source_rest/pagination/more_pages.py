@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Signs of more pages: fields and headers which show that a response is not the full result.
 
 Names are compared by their words: ``nextRecordsUrl`` (Salesforce), ``next_page`` (Asana) and ``@odata.nextLink`` all

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Paginators: which request comes after a page. Each is its own options, and keeps nothing between pages."""
 
 from __future__ import annotations

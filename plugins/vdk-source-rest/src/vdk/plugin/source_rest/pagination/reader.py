@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The page reader: requests page after page until the paginator names no further one, and notices an endless loop."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``check``: tries everything in a flow file that can be tried without reading."""
 
 from __future__ import annotations

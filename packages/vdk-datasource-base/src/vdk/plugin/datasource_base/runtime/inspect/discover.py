@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``discover``: the streams of a flow file's sources, with their columns and how they would land."""
 
 from __future__ import annotations

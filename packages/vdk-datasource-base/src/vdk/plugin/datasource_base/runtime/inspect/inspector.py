@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plans the flows of a file as a run does, up to the point where a run would start to read."""
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..report.logs import error_message, format_error, redacted_logs
 from ..report.summary import StreamReport
 from ..run.flow import Flow
 from ..run.ownership import TableOwners
-from ..run.planning import Planning
+from ..run.planner import Planning
 from ..run.stream_run import StreamRun
 from ..run.writer import Writer
 from ..timeouts import WorkerThread

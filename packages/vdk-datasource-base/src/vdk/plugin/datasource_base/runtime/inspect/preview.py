@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``preview``: the first rows of a stream as they would land, and how the beginning of a stream is read."""
 
 from __future__ import annotations

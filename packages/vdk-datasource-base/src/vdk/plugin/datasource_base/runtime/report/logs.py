@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Errors as text, and log records without secrets."""
 
 from __future__ import annotations

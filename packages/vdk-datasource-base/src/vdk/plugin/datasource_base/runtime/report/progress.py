@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The progress of a run: live lines on a terminal, log lines elsewhere."""
 
 from __future__ import annotations

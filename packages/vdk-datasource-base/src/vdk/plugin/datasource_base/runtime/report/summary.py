@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The summary of a run, stream by stream: a table for people, JSON for programs."""
 
 from __future__ import annotations

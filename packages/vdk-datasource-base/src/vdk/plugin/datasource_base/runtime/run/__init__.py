@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs the flows of a file. The way of a row, of a state and of an error through these modules:
 
 A row: ``flow_run`` starts a ``partition_reader`` for each partition, which iterates over the source's ``read``.
@@ -6,7 +7,7 @@ The batch waits in the queue of the destination's ``writer`` thread, as a unit o
 There ``stream_run`` commits it, alone or with units of other partitions; rows of a replaced table are staged.
 ``publication`` publishes a replaced table; ``counters`` counts in the report what has landed.
 
-A state: ``planning`` loads the stored states and connects the source with them.
+A state: ``planner`` loads the stored states and connects the source with them.
 ``partition_reader`` passes ``read`` a copy of its partition's state.
 ``buffer`` copies each state that is yielded (``runtime.states``), and keeps it with the rows before it.
 ``stream_run`` commits it together with these rows, if no other run has stored one meanwhile.
@@ -16,5 +17,5 @@ An error: ``partition_reader`` catches what the source, a conversion or a commit
 ``runtime.retry`` says whether and when the partition is read again, from the last stored state.
 If it is not, ``flow_run`` fails this stream, discards its staged rows, and ends the others if ``on_error = "stop"``.
 A row that does not fit is rejected in ``batching`` if the flow allows it; ``counters`` checks the limit.
-``file_run`` writes the summary and raises ``FlowFailedError``, without secrets.
+``flow_file_run`` writes the summary and raises ``FlowFailedError``, without secrets.
 """

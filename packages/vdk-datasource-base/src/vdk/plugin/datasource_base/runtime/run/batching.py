@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builds batches from payloads: transforms, converts and checks rows, and adds the framework's columns.
 
 Payloads of one table are converted together, however often rows and deletes alternate: a batch costs a destination

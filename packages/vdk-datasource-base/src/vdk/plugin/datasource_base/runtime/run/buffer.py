@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Collects payloads until their rows, their estimated bytes or the time passed make a batch."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lands units of several partitions of one stream in one commit.
 
 For few rows, the commit costs a destination much more than the rows. While a commit runs, the units that other

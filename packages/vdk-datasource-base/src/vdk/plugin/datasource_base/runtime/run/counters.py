@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The row counts of a stream, and the limit of rejected rows that they are compared with (``max_rejected``)."""
 
 from __future__ import annotations

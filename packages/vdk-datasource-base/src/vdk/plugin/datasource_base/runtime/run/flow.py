@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One ``[[flows]]`` entry, validated, with what its run shares: retries, redaction, the stop event."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs one flow: plans its streams, reads their partitions in parallel, and ends each stream."""
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ..retry import RETRYABLE_ERRORS
 from ..states import CommittedStates
 from .flow import Flow
 from .partition_reader import PartitionReader, RunCancelled, closing_early
-from .planning import Planning
+from .planner import Planning
 from .reader_slots import ReaderSlot, ReaderSlots
 from .stream_run import StreamRun
 from .writer import Writer

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Following: reading flows again and again in one process, each time up to the ends of that moment.
 
 A round is an ordinary run of a flow's streams from the states that are stored by then, so everything that holds for a
@@ -24,7 +25,7 @@ from ...parts.flow_file import FlowEntry, LoadedFlow
 from ..report.summary import RunSummary, StreamReport
 from .flow import Flow
 from .flow_run import FlowRun
-from .planning import is_incremental
+from .planner import is_incremental
 from .stream_run import StreamRun
 
 log = logging.getLogger(__name__)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which stream owns a state and a table, so that two streams of a run never undo each other's work."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads one partition to its end; after a failure that may pass, again from the last stored state."""
 
 from __future__ import annotations

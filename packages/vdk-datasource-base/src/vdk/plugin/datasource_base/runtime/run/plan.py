@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The plan of one stream: its table, write mode and schema, fixed before it is read."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Replacing a table: the snapshot that is published, and how a lost answer of the destination is handled."""
 
 from __future__ import annotations

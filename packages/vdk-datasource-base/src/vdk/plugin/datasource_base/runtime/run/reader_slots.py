@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Limits how many partitions are read in parallel, and how many read ones wait for the destination."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lands one stream: what its partitions share, their commits, and how the stream ends."""
 
 from __future__ import annotations
@@ -12,7 +13,16 @@ from typing import TypeVar
 import pyarrow as pa
 
 from ...contract import ConcurrentRunError, DataSourceError, DestinationError, State
-from ...parts import CommitUnit, Destination, RefusedRowsError, StateKey, StoredState, TableBatch, TableSpec, WriteMode
+from ...parts import (
+    CommitUnit,
+    Destination,
+    RefusedRowsError,
+    StateKey,
+    StoredState,
+    TableBatch,
+    TableSpec,
+    WriteMode,
+)
 from ..report.summary import StreamReport
 from ..retry import RETRYABLE_ERRORS
 from .batching import UndeclaredColumns, without_refused

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs all work on a destination in one thread, in order, with a bound on the bytes that wait."""
 
 from __future__ import annotations

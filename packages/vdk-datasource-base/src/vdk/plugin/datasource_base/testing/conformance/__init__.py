@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The conformance suite: what every source must do, as tests that a plugin inherits.
 
 Each check is a method ``test_…``: its name is the rule, its docstring the reason, and its message says what is wrong,

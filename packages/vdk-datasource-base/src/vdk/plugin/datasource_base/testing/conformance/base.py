@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The base class of the suite: the fixtures that a plugin defines, and the guard that no check is redefined."""
 
 from __future__ import annotations

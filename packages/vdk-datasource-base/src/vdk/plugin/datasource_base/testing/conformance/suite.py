@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The checks that every source must pass."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Faults for the tests of sources and destinations: failures, hangs, garbage, full disks, and kills at any instant.
 
 A test of a source, with its real flow and a real destination::

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Assertions that compare the rows that landed with the rows that are expected."""
 
 from __future__ import annotations

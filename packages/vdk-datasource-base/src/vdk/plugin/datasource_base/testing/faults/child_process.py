@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs in child processes, which may be killed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The injection of faults into the sources and destinations of a run."""
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ...contract import DataSource, DataSourcePayload, DataSourceStream, StreamPartition, StreamSchema
 from ...parts import CommitUnit, Destination, StateKey, TableBatch
-from ...runtime.run import file_run
+from ...runtime.run import flow_file_run
 from .kinds import Fault, Garble, When
 
 OF_DESTINATION = ("open", "load_states", "discard", "stage", "commit", "publish", "close")
@@ -202,9 +203,9 @@ def injected(*faults: Fault, watch: Sequence[str] = ()) -> Iterator[Injection]:
     injection = Injection(*faults)
     with ExitStack() as undo:
         undo.callback(injection.release)
-        begin = file_run.FileRun.__init__
-        setattr(file_run.FileRun, "__init__", _beginning(injection))  # noqa: B010  # mypy refuses the assignment
-        undo.callback(setattr, file_run.FileRun, "__init__", begin)
+        begin = flow_file_run.FileRun.__init__
+        setattr(flow_file_run.FileRun, "__init__", _beginning(injection))  # noqa: B010  # mypy refuses the assignment
+        undo.callback(setattr, flow_file_run.FileRun, "__init__", begin)
         for point in dict.fromkeys([*watch, *(fault.instant for fault in faults if ":" in fault.instant)]):
             owner, name = _owner(point)
             undo.callback(setattr, owner, name, getattr(owner, name))
@@ -216,9 +217,9 @@ def injected(*faults: Fault, watch: Sequence[str] = ()) -> Iterator[Injection]:
 
 
 def _beginning(injection: Injection) -> Any:
-    begin = file_run.FileRun.__init__
+    begin = flow_file_run.FileRun.__init__
 
-    def begun(run: file_run.FileRun, *args: Any, **kwargs: Any) -> None:
+    def begun(run: flow_file_run.FileRun, *args: Any, **kwargs: Any) -> None:
         begin(run, *args, **kwargs)
         for destination in run._destinations.values():
             injection.into_destination(destination)

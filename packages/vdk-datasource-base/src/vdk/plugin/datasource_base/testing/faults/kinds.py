@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kinds of faults, and the instants at which they strike."""
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """The checks of the suite, a module for each subject."""

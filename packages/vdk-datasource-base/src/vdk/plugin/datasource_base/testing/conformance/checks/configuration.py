@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The options of a source: importable without a network, described, and refused by name."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Deletes: streams that follow the deletes of their data."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Incremental streams: the checks, and how a plugin lets the suite change the data that its source reads."""
 
 from __future__ import annotations

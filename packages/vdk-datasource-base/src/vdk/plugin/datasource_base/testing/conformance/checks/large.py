@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Large data: pages, bounded memory, and readers that are closed midway."""
 
 from __future__ import annotations

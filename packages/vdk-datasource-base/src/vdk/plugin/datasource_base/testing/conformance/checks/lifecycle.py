@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The life of a source, from construction to disconnecting."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Append-only logs: rows have offsets, no ties and no updates."""
 
 from __future__ import annotations

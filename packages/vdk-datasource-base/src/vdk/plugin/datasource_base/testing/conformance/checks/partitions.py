@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Partitions: stable ids, states of their own, and no effect on each other."""
 
 from __future__ import annotations

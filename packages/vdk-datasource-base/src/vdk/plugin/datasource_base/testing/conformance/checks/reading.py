@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading in parallel, in part and in another process; the names and schemas of streams."""
 
 from __future__ import annotations

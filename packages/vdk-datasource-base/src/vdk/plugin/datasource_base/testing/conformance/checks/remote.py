@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Remote sources: what happens when the server is unreachable, silent, wrong or refuses the secret."""
 
 from __future__ import annotations

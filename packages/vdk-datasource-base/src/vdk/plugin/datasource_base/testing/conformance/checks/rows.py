@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows: what they contain, how they land, and what happens to a row that cannot land."""
 
 from __future__ import annotations

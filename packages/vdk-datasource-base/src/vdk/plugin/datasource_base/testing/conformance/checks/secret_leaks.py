@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Secrets: no log, error, repr, state or payload contains one."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """States: JSON, never ahead of the rows, and never used if they are foreign or damaged."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One cause of many failures: the first check that meets it names it, and the others are skipped."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs of a source by the real runtime, into a memory destination of its own."""
 
 from __future__ import annotations

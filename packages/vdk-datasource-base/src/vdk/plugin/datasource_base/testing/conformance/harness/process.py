@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a process holds and opens, how long a call takes, and code in a fresh process."""
 
 from __future__ import annotations

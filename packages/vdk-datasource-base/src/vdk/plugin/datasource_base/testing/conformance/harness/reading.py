@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sources as the suite reads them: without the runtime, or through it with a callback for each payload."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Broken servers on the loopback, and a proxy that cuts connections."""
 
 from __future__ import annotations

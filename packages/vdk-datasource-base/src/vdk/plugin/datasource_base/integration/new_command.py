@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``vdk datasource new NAME``: creates a plugin from the template, without a clone of the repository."""
 
 from __future__ import annotations

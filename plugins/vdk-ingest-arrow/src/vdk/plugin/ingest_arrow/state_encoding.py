@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every target does alike with states: how they are encoded, and the errors of two runs at once."""
 
 from __future__ import annotations

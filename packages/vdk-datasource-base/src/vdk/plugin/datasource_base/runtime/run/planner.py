@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plans the streams of a flow: which are read, into which tables, in which write mode. No row is read."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """States in a local file, for destinations that cannot store them."""
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from filelock import FileLock
 
 from vdk.plugin.datasource_base import ConnectionFailedError, StateError
 from vdk.plugin.datasource_base.contract import ConcurrentRunError
-from vdk.plugin.datasource_base.parts import StateKey, local_state
-from vdk.plugin.datasource_base.parts.local_state import LocalFileStore
+from vdk.plugin.datasource_base.parts import StateKey, local_state_store
+from vdk.plugin.datasource_base.parts.local_state_store import LocalFileStore
 from vdk.plugin.datasource_base.testing.faults import file_size_limit, run_child
 
 NOBODY = 65534
@@ -173,7 +173,7 @@ def test_a_lock_that_is_held_for_long_is_away_not_broken(
     store: LocalFileStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run tries again; nothing is written meanwhile."""
-    monkeypatch.setattr(local_state, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(local_state_store, "LOCK_SECONDS", 0.1)
     store.save(key(), {"n": 1}, version=0, run_id="r")
     with (
         FileLock(f"{store.path}.lock"),
@@ -218,7 +218,7 @@ WRITE_FOR_EVER = """
 import sys
 from pathlib import Path
 from vdk.plugin.datasource_base.parts import StateKey
-from vdk.plugin.datasource_base.parts.local_state import LocalFileStore
+from vdk.plugin.datasource_base.parts.local_state_store import LocalFileStore
 store = LocalFileStore(Path(sys.argv[1]), "lake")
 key = StateKey("shop", "the data", "orders", "", "orders")
 stored = store.load("shop")

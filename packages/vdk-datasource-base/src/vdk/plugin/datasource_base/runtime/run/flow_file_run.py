@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs a flow file: validates it, plans every flow, runs the flows in order, writes the summary."""
 
 from __future__ import annotations

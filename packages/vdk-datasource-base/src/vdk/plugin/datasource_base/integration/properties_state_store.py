@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A state store in a job's VDK properties."""
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from ..contract import State, StateError
 from ..parts import StateKey, StoredState
-from ..parts.local_state import FORMAT, VERSION, Records, check_records, stored_states
+from ..parts.local_state_store import FORMAT, VERSION, Records, check_records, stored_states
 
 log = logging.getLogger(__name__)
 
