@@ -1,4 +1,4 @@
-"""Reading a Kafka topic, against a bare loop over confluent-kafka that decodes each message to a dict."""
+"""Compares reading a Kafka topic with a bare loop over confluent-kafka that decodes each message to a dict."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMIT, LOOP, LOG, AVRO, TABLE, FLOW = (
 
 
 def measure(bench: Bench) -> list[Comparison]:
-    """All contenders take turns in one process: a broker and a page cache that are warm are warm for all of them."""
+    """Run all contenders in turns in one process, so that the broker and the page cache are warm for all of them."""
     python = bench.environments.ours("kafka", "noida-db==0.2.3", "fastavro", "polars") / "python"
     script, space = Path(__file__).with_name("kafka_read.py"), bench.space("kafka")
     command = [str(python), str(script), str(space), str(MESSAGES), str(bench.runs)]

@@ -1,8 +1,8 @@
-"""Starts a broker, fills topics, and reads them in turns: each contender once a round, the first round unmeasured.
+"""Starts a broker, fills topics, and reads them in turns: each contender once per round; the first round is a warm-up.
 
     python kafka_read.py FOLDER MESSAGES ROUNDS
 
-Prints a line for each reading: its name, seconds and processor seconds of all threads.
+Prints a line for each reading: its name, its seconds, and the processor seconds of all threads.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def as_avro(number: int) -> tuple[bytes | None, bytes | None]:
 
 
 def with_keys(number: int) -> tuple[bytes | None, bytes | None]:
-    """One message in five deletes its key; half of the keys come again."""
+    """A message; one in five deletes its key, and half of the messages repeat a key."""
     key = f"key {number * 7919 % 150_000}".encode()
     return key, None if number % 5 == 0 else msgspec.json.encode(order(number))
 
@@ -113,7 +113,7 @@ def fill(address: str, topic: str, messages: int, make: Callable[[int], tuple[by
 
 
 def loop(address: str, messages: int, *, decode: bool) -> None:
-    """The peer: what a program does that reads a topic by itself, with the settings that the source has."""
+    """The peer: a program that reads a topic without the source, with the same settings of the client."""
     options = {"bootstrap.servers": address, "group.id": "bench", "queued.max.messages.kbytes": 65_536}
     consumer = Consumer({**options, "enable.auto.commit": False, "fetch.message.max.bytes": 4 * 2**20})
     consumer.assign([TopicPartition("orders", 0, 0)])
@@ -122,16 +122,16 @@ def loop(address: str, messages: int, *, decode: bool) -> None:
         first = consumer.poll(0.25)
         if first is None:
             continue
-        chunk = [one for one in [first, *consumer.consume(9_999, 0)] if one.error() is None]
+        chunk = [message for message in [first, *consumer.consume(9_999, 0)] if message.error() is None]
         if decode:
-            _rows = [decoder.decode(one.value()) for one in chunk]  # type: ignore[arg-type]
+            _rows = [decoder.decode(message.value()) for message in chunk]  # type: ignore[arg-type]
         count += len(chunk)
     consumer.close()
 
 
 def source(address: str, topic: str, **options: Any) -> None:
     config = {"bootstrap_servers": address, "topics": [topic], **options}
-    made = KafkaSource(decode_config(config, KafkaConfig, where="benchmark"))
+    made = KafkaSource(decode_config(config, KafkaConfig, location="benchmark"))
     for stream in made.streams():
         for part in stream.partitions({}):
             for payload in part.read({}):
