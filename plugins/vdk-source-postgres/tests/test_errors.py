@@ -56,6 +56,13 @@ def test_each_mistake_has_an_error_of_its_own(
     assert type(raised.value) is type_
 
 
+def test_the_database_can_be_named_in_parts(server: Server) -> None:
+    """And the password beside a URL without one."""
+    parts = {"host": "127.0.0.1", "port": server.port, "database": "shop", "user": "reader", "password": "reader"}
+    connect(**parts)
+    connect(url=f"postgresql://reader@127.0.0.1:{server.port}/shop", password="reader")
+
+
 def test_a_schema_that_does_not_exist_is_named(server: Server) -> None:
     with pytest.raises(ConfigurationError, match="schemas: 'nope' does not exist"):
         source_of(server, schemas=["nope"])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import textwrap
 from typing import Any
 
 import pytest
@@ -163,3 +167,48 @@ def test_several_schemas(server: Server) -> None:
     streams = source_of(server, schemas=["public", "other"]).streams()
     assert [stream.name for stream in streams] == ["other.t", "public.t"]
     assert run(streams[0]).column("id") == [7]
+
+
+@pytest.mark.parametrize("type_", ["boolean", "numeric(5,2)", "bytea", "char(3)", "date", "uuid", "real"])
+def test_keys_of_each_type(server: Server, type_: str) -> None:
+    """A run continues after each of them."""
+    values = {
+        **{
+            "boolean": "n = 1",
+            "numeric(5,2)": "n + 0.5",
+            "bytea": "int4send(n)",
+            "char(3)": "n::text",
+            "real": "n + 0.1",
+        },
+        **{"date": "date '2026-01-01' + n", "uuid": "lpad(n::text, 32, '0')::uuid"},
+    }
+    server.query("shop", f"CREATE TABLE t (k {type_}, n int, updated_at timestamptz NOT NULL, PRIMARY KEY (k, n))")
+    server.query(
+        "shop", f"INSERT INTO t SELECT {values[type_]}, n, timestamptz '2026-01-01' FROM generate_series(1, 9) n"
+    )
+    stream = stream_of(server, page_rows=2)
+    numbers: list[int] = []
+    state: dict[str, Any] = {}
+    for _ in range(20):
+        payload = next(iter(stream.read(state)), None)  # one page of a run that is then ended
+        if payload is None:
+            break
+        numbers += payload.data.column("n").to_pylist() if payload.data is not None else []  # type: ignore[union-attr]
+        state = json.loads(json.dumps(payload.state or state))
+    assert sorted({*numbers, *run(stream, state).column("n")}) == list(range(1, 10))
+    assert run(stream, run(stream, state).state).rows == []
+
+
+def test_the_plugin_entry_is_light() -> None:
+    """VDK imports it on every command: it must not bring SQLAlchemy, pyarrow or the driver."""
+    code = """
+        import sys
+        from vdk.plugin.source_postgres.plugin_entry import vdk_datasource_register
+        class Registry:
+            def add(self, name, path): assert name == "postgres"
+        vdk_datasource_register(Registry())
+        import vdk.plugin.datasource_sql.plugin_entry
+        heavy = {"psycopg", "sqlalchemy", "pyarrow", "msgspec"} & set(sys.modules)
+        assert not heavy, heavy
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)

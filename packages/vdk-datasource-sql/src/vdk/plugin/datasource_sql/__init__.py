@@ -3,18 +3,25 @@
 
 What one database does its own way is in its ``Backend``. A plugin for a database is a configuration class, a
 ``Backend`` and a ``DataSource`` that connects the two. ``kinds`` defines how values land, ``cursors`` what cursors
-mean.
+mean. Names are imported when they are used: VDK imports this package for every command, and SQLAlchemy takes
+a quarter of a second.
 """
 
-from .backend import Backend
-from .bulk import MIN_BULK_ROWS, BulkPass, BulkReader
-from .config import SqlConfig, TableConfig
-from .expressions import ONE, Expression, bound, compile_statement, last_row_values
-from .repairs import repaired
-from .session import Row, SqlSession
-from .statements import TableQuery
-from .stream import SqlStream, plan_streams
-from .table_info import CursorInfo, KeyInfo, TableInfo
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .backend import Backend
+    from .bulk import MIN_BULK_ROWS, BulkPass, BulkReader
+    from .config import SqlConfig, TableConfig
+    from .expressions import ONE, Expression, bound, compile_statement, last_row_values
+    from .repairs import repaired
+    from .session import Row, SqlSession
+    from .statements import TableQuery
+    from .stream import SqlStream, plan_streams
+    from .table_info import CursorInfo, KeyInfo, TableInfo
 
 __all__ = [
     "MIN_BULK_ROWS",
@@ -38,3 +45,22 @@ __all__ = [
     "plan_streams",
     "repaired",
 ]
+
+_MODULES = {
+    "backend": ("Backend",),
+    "bulk": ("MIN_BULK_ROWS", "BulkPass", "BulkReader"),
+    "config": ("SqlConfig", "TableConfig"),
+    "expressions": ("ONE", "Expression", "bound", "compile_statement", "last_row_values"),
+    "repairs": ("repaired",),
+    "session": ("Row", "SqlSession"),
+    "statements": ("TableQuery",),
+    "stream": ("SqlStream", "plan_streams"),
+    "table_info": ("CursorInfo", "KeyInfo", "TableInfo"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = next((module for module, names in _MODULES.items() if name in names), None)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{module}", __name__), name)

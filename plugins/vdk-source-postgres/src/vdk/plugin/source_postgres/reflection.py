@@ -17,12 +17,12 @@ from .column_types import COMPOSITE, without_length
 
 KEY_TYPES = frozenset(
     {
-        *("smallint", "integer", "bigint", "oid", "numeric", "boolean", "uuid", "bytea"),
+        *("smallint", "integer", "bigint", "oid", "numeric", "uuid", "bytea"),
         *("text", "character", "character varying", "name"),
         *("date", "timestamp without time zone", "timestamp with time zone", "time without time zone"),
     }
 )
-"""Types whose text, as it is read, is a value of the type again."""
+"""Types whose values, as they are read, are values of the type again, and go through a state."""
 
 # Domains are their base types. Partitions are read by their root.
 _COLUMNS = f"""
