@@ -52,7 +52,7 @@ def test_a_driver_that_takes_parameters_by_name_gets_them_so() -> None:
     """psycopg doubles no value and every percent sign of a name."""
     table = sa.table(quoted_name("100%", True), sa.column(quoted_name("a", True)))
     statement = sa.select(table.c.a).where(table.c.a > last_row(0)).limit(page_limit())
-    compiled = compile_statement(statement, psycopg.dialect())
+    compiled = compile_statement(statement, psycopg.dialect())  # type: ignore[no-untyped-call]
     assert '"100%%"' in compiled.sql
     assert compiled.names is None
     parameters = compiled.parameters({"page_rows": 5, **last_row_values({0: "x"})})

@@ -14,7 +14,7 @@ from postgresql_server import Server
 from support import reader_url, run, source_of
 from vdk.plugin.datasource_base import run_flows
 
-VALUES = {
+VALUES: dict[str, tuple[str, list[str | None]]] = {
     "id": ("int PRIMARY KEY", ["1", "2"]),
     "n": ("numeric(20,5)", ["12345678901234.50000", None]),
     "f": ("float8", ["0.1", None]),

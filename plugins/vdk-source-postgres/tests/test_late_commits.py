@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from postgresql_server import Server
-from support import run, stream_of
+from support import reader_url, run, source_of, stream_of
 
 WRITERS, ROUNDS = 8, 40
 
@@ -80,3 +80,46 @@ def test_a_transaction_that_does_not_end_holds_rows_back(
         assert held.counters["rows_held_back"] == 1
         assert "application 'importer'" in caplog.text
     assert sorted(run(stream, held.state).column("id")) == [2, 3]
+
+
+def test_a_first_run_holds_all_back_if_nothing_is_safe(server: Server) -> None:
+    """The next run has everything."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, c bigserial)")
+    stream = stream_of(server, options={"cursor": "c"}, late_commit_wait="0s")
+    with psycopg.connect(server.url("shop")) as connection:
+        connection.execute("INSERT INTO t VALUES (1)")
+        server.query("shop", "INSERT INTO t VALUES (2)")
+        held = run(stream)
+        assert (held.rows, held.counters["rows_held_back"]) == ([], 1)
+    assert sorted(run(stream, held.state).column("id")) == [1, 2]
+
+
+def test_the_rows_before_a_transaction_that_shows_its_start_are_read(server: Server) -> None:
+    """Of its own role a user sees when a transaction began, to which nothing before can be added."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, updated_at timestamptz DEFAULT now())")
+    server.query("shop", "GRANT INSERT ON t TO reader; INSERT INTO t VALUES (1)")
+    time.sleep(1.2)
+    stream = stream_of(server, late_commit_wait="0s")
+    with psycopg.connect(reader_url(server)) as connection:
+        connection.execute("INSERT INTO t VALUES (2)")
+        server.query("shop", "INSERT INTO t VALUES (3)")
+        first = run(stream)
+        assert (first.column("id"), first.counters["rows_held_back"]) == ([1], 1)
+    assert sorted(run(stream, first.state).column("id")) == [2, 3]
+
+
+def test_a_long_transaction_delays_a_run_once(server: Server) -> None:
+    """And not once for each of its tables."""
+    for number in range(5):
+        server.query("shop", f"CREATE TABLE t{number} (id int PRIMARY KEY, updated_at timestamptz DEFAULT now())")
+        server.query("shop", f"INSERT INTO t{number} VALUES (1)")
+    source = source_of(server, late_commit_wait="500ms")
+    with psycopg.connect(server.url("shop")) as connection:
+        connection.execute("SELECT 1")
+        start = time.monotonic()
+        run(source.streams()[0])
+        first = time.monotonic() - start
+        for stream in source.streams()[1:]:
+            run(stream)
+        assert time.monotonic() - start - first < first + 1.5
+    assert first >= 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -16,7 +16,7 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceEr
 from vdk.plugin.datasource_sql import BulkReader, CursorInfo, Expression, SqlSession, TableInfo, TableQuery, bound
 from vdk.plugin.datasource_sql.kinds import Kind
 
-from .barrier import safe_upper
+from .barrier import WaitBudget, safe_upper
 from .column_types import TEXT, kind_of, may_misfit, read_as_text, selected
 from .connecting import refused, translated
 from .cursors import cursor_expression, cursor_info, has_cursor
@@ -40,7 +40,7 @@ class PostgresBackend:
     """One database.
 
     :param conninfo: what libpq connects with.
-    :param late_commit_wait: seconds.
+    :param wait_budget: for transactions that are open when a pass begins.
     :param is_standby: nothing of the primary's transactions shows there.
     """
 
@@ -48,7 +48,7 @@ class PostgresBackend:
     name: str
     schemas: tuple[str, ...]
     statement_timeout: float | None = None
-    late_commit_wait: float = 10.0
+    wait_budget: WaitBudget = field(default_factory=lambda: WaitBudget(10.0))
     is_standby: bool = False
 
     def identity(self) -> str:
@@ -149,7 +149,7 @@ class PostgresBackend:
         if self.is_standby or query.plan.table.kind == "view":
             return None
         with self._translated():
-            return safe_upper(session, query, high, self.late_commit_wait)
+            return safe_upper(session, query, high, self.wait_budget)
 
     def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
         return cursor_info(session, query)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -38,7 +39,24 @@ SELECT (SELECT coalesce(array_agg(virtualtransaction), '{}') FROM pg_catalog.pg_
 """
 
 
-def safe_upper(session: SqlSession, query: TableQuery, high: Any, wait: float) -> Any:
+class WaitBudget:
+    """How long transactions are waited for. All streams share it, so that a long transaction delays a run once.
+
+    :param seconds: for each transaction, from when a stream first meets it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._first_seen: dict[str, float] = {}
+
+    def is_spent(self, transactions: Iterable[str]) -> bool:
+        """Whether one of the transactions has been waited for long enough."""
+        now = time.monotonic()
+        waited = [now - self._first_seen.setdefault(name, now) for name in transactions]
+        return max(waited) >= self._seconds
+
+
+def safe_upper(session: SqlSession, query: TableQuery, high: Any, budget: WaitBudget) -> Any:
     """The highest cursor of a pass; None if the table has no cursor value.
 
     :param high: the high watermark of the last pass.
@@ -49,25 +67,26 @@ def safe_upper(session: SqlSession, query: TableQuery, high: Any, wait: float) -
         return None
     rows = session.connection.execute(_OPEN, [APPLICATION]).fetchall()
     transactions = {row[0]: row for row in rows}
-    deadline = time.monotonic() + wait
     pause = 0.002
     while True:
-        left, prepared = session.connection.execute(_STILL_OPEN, [list(transactions)]).fetchone()
-        if not left and not prepared:
+        still_open, prepared = session.connection.execute(_STILL_OPEN, [list(transactions)]).fetchone()
+        waited_for = [*still_open, *(["prepared"] if prepared else [])]
+        if not waited_for:
             return upper
-        if time.monotonic() >= deadline:
+        if budget.is_spent(waited_for):
             break
-        time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+        time.sleep(pause)
         pause = min(pause * 2, 0.1)
-    still_open = [transactions[name] for name in left]
-    _warn(query, still_open, prepared)
-    starts = [row[4] for row in still_open]
+    left = [transactions[name] for name in still_open]
+    _warn(query, left, prepared)
+    starts = [row[4] for row in left]
     if cursor_format.is_time and not cursor_format.numeric and not prepared and all(starts):
         return min(upper, *(_as_cursor(session, query, start) for start in starts))
     if high is not None:
         return high
-    lowest = -(2**63) if cursor_format.numeric else FIRST if cursor_format.is_time else ""
-    return lowest
+    if cursor_format.numeric:
+        return -(2**63)
+    return FIRST if cursor_format.is_time else ""
 
 
 def _noted(session: SqlSession, query: TableQuery, cursor_format: CursorFormat) -> Any:

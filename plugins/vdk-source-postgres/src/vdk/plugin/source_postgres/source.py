@@ -23,6 +23,7 @@ from vdk.plugin.datasource_base.contract import (
 from vdk.plugin.datasource_sql import SqlConfig, SqlSession, SqlStream, plan_streams
 
 from .backend import PostgresBackend
+from .barrier import WaitBudget
 from .connecting import conninfo_of, identity_of
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class PostgresSource(DataSource[PostgresConfig]):
             identity_of(conninfo),
             tuple(config.schemas),
             statement_timeout=None if config.statement_timeout is None else config.statement_timeout.total_seconds(),
-            late_commit_wait=config.late_commit_wait.total_seconds(),
+            wait_budget=WaitBudget(config.late_commit_wait.total_seconds()),
         )
 
     def identity(self) -> str:
