@@ -69,6 +69,6 @@ def test_rejected_rows_count_like_others() -> None:
     while not buffer.full and count < 100:
         buffer.add(DataSourcePayload(RejectedRows(rejected)))
         count += 1
-    assert count == 10
+    assert count in (9, 10)  # the size of Python's objects differs between its versions
     _, size = buffer.take_uncovered()
     assert 100_000 < size < 120_000

@@ -394,7 +394,7 @@ def test_rows_that_are_set_aside_while_another_run_drops_them_are_missed(
         return real(*arguments)
 
     monkeypatch.setattr(staging, "DataFileWriter", begun)
-    with pytest.raises(ConcurrentRunError, match=r"set aside in .* are gone.*\. Let one run at a time"):
+    with pytest.raises(ConcurrentRunError, match=r"were dropped by another run.*\. Run one job at a time"):
         first.stage(KEY, [rows(APPEND, {"id": [1]})], "run-1")
     for one in (first, other):
         one.close()
@@ -413,7 +413,7 @@ def test_a_run_drops_what_is_set_aside_while_another_adds_to_it(lake: Path, monk
 
     monkeypatch.setattr(os, "rmdir", last)
     other.discard(partition("*"))
-    with pytest.raises(ConcurrentRunError, match=r"set aside in .* are gone"):
+    with pytest.raises(ConcurrentRunError, match=r"were dropped by another run"):
         first.commit(unit(state={"n": 1}))
     for one in (first, other):
         one.close()
@@ -479,7 +479,7 @@ def test_a_record_that_holds_many_states_stays_one_file(lake: Path) -> None:
     destination = opened(lake)
     for number in range(30):
         destination.commit(unit(state={"n": number}, version=number))
-    assert sorted(path.name for path in (lake / "_vdk").iterdir()) == ["landing", "lock", "commits.json"]
+    assert sorted(path.name for path in (lake / "_vdk").iterdir()) == ["commits.json", "landing", "lock"]
     assert record(lake)["states"][0]["version"] == 30
     assert left_over(lake) == []
 

@@ -53,7 +53,7 @@ def test_of_three_runs_at_once_the_losers_say_so(lake: Lake, mode: str, states: 
     for text in [text for one, text in zip(runs, told, strict=True) if one.returncode]:
         last = text.strip().splitlines()[-1]
         assert "ConcurrentRunError" in last, last
-        assert "Let one run at a time use this source and destination" in last or "run it again, alone" in last, last
+        assert "Run one job at a time" in last or "run it again, alone" in last, last
     once_more = begun().communicate("\n", timeout=250)[1]
     assert "Error" not in once_more
     assert sorted(lake.query("SELECT id, text FROM ticks")) == sorted(all_rows(30, 2))
