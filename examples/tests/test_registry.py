@@ -14,6 +14,8 @@ import pytest
 from conftest import Vdk, summary_of
 from values import differences
 
+pytestmark = pytest.mark.heavy
+
 PROJ = Path(pyproj.datadir.get_data_dir()) / "proj.db"
 
 

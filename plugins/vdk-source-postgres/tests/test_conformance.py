@@ -90,6 +90,7 @@ def make_source(server: Server, database: str = "shop", **config: Any) -> Postgr
     return PostgresSource(PostgresConfig(url=Secret(reader_url(server, database)), **options))
 
 
+@pytest.mark.heavy
 class TestByKey(Case, DataSourceConformance, LargeDataConformance):
     """Without an index on the cursor, the first run goes by key."""
 
