@@ -154,7 +154,10 @@ def test_the_plugin_works_at_once(plugins: dict[str, Path], machine: Machine, tm
             done = machine("vdk", "run", "my-crm-example", cwd=folder)
             assert "B-2 is open: Please move my desk to the window" in done.stdout + done.stderr
         done = machine("vdk", "datasource", "new", "my-crm", cwd=tmp_path, fails=True)
-        assert "a source with the name 'my-crm' is installed already, by vdk-source-my-crm; choose another name" in done.stderr
+        assert (
+            "a source with the name 'my-crm' is installed already, by vdk-source-my-crm; choose another name"
+            in done.stderr
+        )
         machine("mypy", "--python-executable", machine.python, cwd=folder)
     finally:
         machine("uv", "pip", "uninstall", "--quiet", folder.name, cwd=folder)
