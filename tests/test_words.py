@@ -46,9 +46,10 @@ def names_in(source: str) -> Iterator[str]:
     for node in ast.walk(tree):
         if node in fields:
             continue
-        name = node.arg if isinstance(node, ast.arg) else node.id if isinstance(node, ast.Name) else None
-        if name in NAMES and (isinstance(node, ast.arg) or isinstance(node.ctx, ast.Store)):
-            yield f"line {node.lineno}: {name}"
+        if isinstance(node, ast.arg) and node.arg in NAMES:
+            yield f"line {node.lineno}: {node.arg}"
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in NAMES:
+            yield f"line {node.lineno}: {node.id}"
 
 
 def problems(paths: list[Path], check: Callable[[str], Iterator[str]]) -> list[str]:

@@ -38,10 +38,19 @@ def served() -> Iterator[str]:
         data.mkdir(mode=0o700)
         if os.geteuid() == 0:
             os.chown(data, NOBODY, NOBODY)
-        initdb = [programs / "initdb", "-D", data, "-U", "shop", "--auth=trust", "--no-sync", "--encoding=UTF8"]
+        initdb: list[str | Path] = [
+            programs / "initdb",
+            "-D",
+            data,
+            "-U",
+            "shop",
+            "--auth=trust",
+            "--no-sync",
+            "--encoding=UTF8",
+        ]
         subprocess.run(initdb, check=True, capture_output=True, cwd=scratch, **user())
         settings = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
-        command = [programs / "postgres", "-D", data, "-p", str(port), *settings]
+        command: list[str | Path] = [programs / "postgres", "-D", data, "-p", str(port), *settings]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=scratch, **user())
         try:
             create_database(f"postgresql://shop@127.0.0.1:{port}/postgres")
