@@ -12,8 +12,9 @@ from pathlib import Path
 
 import duckdb
 import psycopg
-import server
 from tabulate import tabulate
+
+from vdk.plugin.datasource_base.testing.postgresql import running
 
 JOB = Path(__file__).resolve().parent
 DATA = JOB / "data"
@@ -39,7 +40,9 @@ UPDATE prices SET price = 1.50 WHERE product = 'pen';
 def main() -> None:
     shutil.rmtree(DATA, ignore_errors=True)
     DATA.mkdir()
-    with server.served() as url:
+    with running() as server:
+        server.query("postgres", "CREATE DATABASE shop")
+        url = server.url("shop")
         with psycopg.connect(url, autocommit=True) as till, psycopg.connect(url) as slow_till:
             till.execute(TABLES)
             time.sleep(2)  # rows of the last second before an open transaction are not safe to read
@@ -90,4 +93,7 @@ def print_query(lake: duckdb.DuckDBPyConnection, query: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except LookupError as error:  # the package of the server is not installed
+        sys.exit(str(error))

@@ -11,14 +11,7 @@ from ticks import install
 from vdk.plugin.datasource_base.parts import Destination
 
 if TYPE_CHECKING:
-    from postgresql_server import Server
-
-CLEAN = """DO $$ DECLARE one text; BEGIN
-    FOR one IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
-        EXECUTE format('DROP SCHEMA %I CASCADE', one);
-    END LOOP;
-    CREATE SCHEMA public;
-END $$"""
+    from vdk.plugin.datasource_base.testing.postgresql import Server
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +19,7 @@ def postgresql_server() -> Iterator[Server]:
     """One for all tests; they are skipped where the packages for it are not installed (see requirements.txt)."""
     for package in ("adbc_driver_postgresql", "psycopg"):
         pytest.importorskip(package)
-    from postgresql_server import running
+    from vdk.plugin.datasource_base.testing.postgresql import running
 
     try:
         with running() as server:
@@ -47,7 +40,7 @@ def ticks_installed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
 @pytest.fixture
 def postgresql(postgresql_server: Server, tmp_path: Path) -> PostgresqlLake:
     """An empty database, on the one server of all tests."""
-    postgresql_server.query("lake", CLEAN)
+    postgresql_server.clear("lake")
     return PostgresqlLake(postgresql_server, "lake", tmp_path)
 
 

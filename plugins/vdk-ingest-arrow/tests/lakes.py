@@ -17,7 +17,7 @@ from vdk.plugin.datasource_base.parts import Destination
 from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 if TYPE_CHECKING:
-    from postgresql_server import Server
+    from vdk.plugin.datasource_base.testing.postgresql import Server
 
 
 ON_A_SERVER = pytest.param("postgresql", marks=pytest.mark.heavy)

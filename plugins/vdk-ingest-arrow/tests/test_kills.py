@@ -32,7 +32,7 @@ from vdk.plugin.datasource_base.testing.faults import (
 pytestmark = pytest.mark.heavy
 
 if TYPE_CHECKING:
-    from postgresql_server import Server
+    from vdk.plugin.datasource_base.testing.postgresql import Server
 
 UPTO = 15
 ENDLESS = 1_000_000

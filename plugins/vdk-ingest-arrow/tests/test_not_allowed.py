@@ -13,10 +13,10 @@ import pytest
 
 from lakes import PostgresqlLake
 from landing import APPEND, land, rows, unit
-from postgresql_server import PASSWORD
 from processes import ENVIRONMENT
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import Destination
+from vdk.plugin.datasource_base.testing.postgresql import PASSWORD
 from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 pytestmark = pytest.mark.heavy

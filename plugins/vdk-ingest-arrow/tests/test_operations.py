@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import CLEAN
 from lakes import DuckDBLake, Lake, PostgresqlLake, SqliteLake
 from vdk.plugin.datasource_base import (
     DataSource,
@@ -28,7 +27,7 @@ from vdk.plugin.datasource_base.runtime import Environment, Options, execute
 pytestmark = pytest.mark.heavy
 
 if TYPE_CHECKING:
-    from postgresql_server import Server
+    from vdk.plugin.datasource_base.testing.postgresql import Server
 
 KEYS = st.integers(0, 5)
 TABLES = st.sampled_from(["ops", "other"])
@@ -136,7 +135,7 @@ def new_lake(request: pytest.FixtureRequest) -> Make:
                 yield SqliteLake(Path(folder) / "lake.db")
             else:
                 server: Server = request.getfixturevalue("postgresql_server")
-                server.query("lake", CLEAN)
+                server.clear("lake")
                 yield PostgresqlLake(server, "lake", Path(folder))
 
     return make

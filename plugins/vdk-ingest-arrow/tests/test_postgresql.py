@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 
 from lakes import PostgresqlLake
 from landing import APPEND, KEY, REPLACE, UPSERT, columns, connected, land, opened, query, rows, states, tables, unit
-from postgresql_server import PASSWORD, QUOTED_PASSWORD
 from ticks import all_rows
 from values import SCHEMA, VALUES
 from vdk.plugin.datasource_base import run_flows
@@ -34,6 +33,7 @@ from vdk.plugin.datasource_base.contract import (
 )
 from vdk.plugin.datasource_base.parts import Destination, TableSnapshot
 from vdk.plugin.datasource_base.testing.faults import assert_exactly_once
+from vdk.plugin.datasource_base.testing.postgresql import PASSWORD, QUOTED_PASSWORD
 from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 BACKENDS = "FROM pg_stat_activity WHERE application_name = 'vdk-ingest-arrow'"

@@ -4,14 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from postgresql_server import Server, running
-
-CLEAN = """DO $$ DECLARE name text; BEGIN
-    FOR name IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
-        EXECUTE format('DROP SCHEMA %I CASCADE', name);
-    END LOOP;
-    CREATE SCHEMA public;
-END $$"""
+from vdk.plugin.datasource_base.testing.postgresql import Server, running
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +22,7 @@ def postgresql_server() -> Iterator[Server]:
 @pytest.fixture
 def server(postgresql_server: Server) -> Server:
     """The server with an empty database ``shop``, and a role ``reader`` that may select from what is created in it."""
-    postgresql_server.query("shop", CLEAN)
+    postgresql_server.clear("shop")
     postgresql_server.query("shop", "GRANT USAGE ON SCHEMA public TO reader")
     postgresql_server.query("shop", "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO reader")
     return postgresql_server

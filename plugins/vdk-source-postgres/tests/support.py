@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from postgresql_server import Server
 from vdk.plugin.datasource_base.contract import (
     COUNTER_PREFIX,
     DataSourcePayload,
@@ -17,6 +16,7 @@ from vdk.plugin.datasource_base.contract import (
     RejectedRows,
     decode_config,
 )
+from vdk.plugin.datasource_base.testing.postgresql import Server
 from vdk.plugin.datasource_sql import SqlStream
 from vdk.plugin.source_postgres.source import PostgresConfig, PostgresSource
 

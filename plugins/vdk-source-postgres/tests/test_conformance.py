@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import psycopg
 import pytest
 
-from postgresql_server import Server
 from support import reader_url
 from vdk.plugin.datasource_base import Duration, Secret
 from vdk.plugin.datasource_base.testing import (
@@ -20,6 +19,7 @@ from vdk.plugin.datasource_base.testing import (
     LargeDataConformance,
     StreamEditor,
 )
+from vdk.plugin.datasource_base.testing.postgresql import Server
 from vdk.plugin.source_postgres.source import PostgresConfig, PostgresSource
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

@@ -10,9 +10,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from postgresql_server import Server
 from support import reader_url, run, source_of
 from vdk.plugin.datasource_base import run_flows
+from vdk.plugin.datasource_base.testing.postgresql import Server
 
 VALUES: dict[str, tuple[str, list[str | None]]] = {
     "id": ("int PRIMARY KEY", ["1", "2"]),

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from postgresql_server import Server
 from support import reader_url, run, source_of, stream_of
 from vdk.plugin.datasource_base.contract import (
     AuthenticationError,
@@ -17,6 +16,7 @@ from vdk.plugin.datasource_base.contract import (
     DataSourceState,
     decode_config,
 )
+from vdk.plugin.datasource_base.testing.postgresql import Server
 from vdk.plugin.source_postgres.source import PostgresConfig, PostgresSource
 
 

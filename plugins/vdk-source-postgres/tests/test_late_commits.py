@@ -8,8 +8,8 @@ import time
 import psycopg
 import pytest
 
-from postgresql_server import Server
 from support import reader_url, run, source_of, stream_of
+from vdk.plugin.datasource_base.testing.postgresql import Server
 
 WRITERS, ROUNDS = 8, 40
 

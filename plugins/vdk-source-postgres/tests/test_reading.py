@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from postgresql_server import Server
 from support import run, source_of, stream_of
 from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_base.testing.postgresql import Server
 
 START = "timestamptz '2026-01-01 10:00+00'"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from postgresql_server import NOBODY, PASSWORD, Server, _user
 from support import run, source_of
+from vdk.plugin.datasource_base.testing.postgresql import NOBODY, PASSWORD, Server, server_user
 
 pytestmark = pytest.mark.heavy
 
@@ -28,11 +28,11 @@ def standby(server: Server) -> Iterator[Server]:
         folder.mkdir(mode=0o700)
         if os.geteuid() == 0:
             os.chown(folder, NOBODY, NOBODY)
-        programs = server._programs
+        programs = server.programs
         backup = [str(programs / "pg_basebackup"), "-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres"]
         backup += ["-D", str(folder), "-R", "--checkpoint=fast", "--no-sync"]
         environment = {**os.environ, "PGPASSWORD": PASSWORD}
-        subprocess.run(backup, check=True, capture_output=True, cwd=scratch, env=environment, **_user())
+        subprocess.run(backup, check=True, capture_output=True, cwd=scratch, env=environment, **server_user())
         standby = Server(folder, programs)
         standby.start()
         try:

