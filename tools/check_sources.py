@@ -37,9 +37,11 @@ def private_imports(source: str, package: str, packages: Iterable[str]) -> Itera
     """What a module of ``package`` imports from modules that are private to another of ``packages``."""
     others = [f"{other}." for other in packages if other != package]
     for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
         for name in imported(node):
             if name not in PUBLIC and any(name.startswith(other) for other in others):
-                yield f"line {node.lineno} imports {name}, which is private; import from {public_parent(name)}"  # type: ignore[attr-defined]
+                yield f"line {node.lineno} imports {name}, which is private; import from {public_parent(name)}"
 
 
 def copies(source: str, shared: Iterable[str], package: str) -> Iterator[str]:
@@ -59,13 +61,11 @@ def shared_names() -> tuple[str, ...]:
     raise SystemExit(f"{package} has no __all__")
 
 
-def imported(node: ast.AST) -> list[str]:
+def imported(node: ast.Import | ast.ImportFrom) -> list[str]:
     """The modules that a statement names from the root of all packages."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom) and not node.level and node.module:
-        return [node.module]
-    return []
+    return [node.module] if node.module and not node.level else []
 
 
 def public_parent(name: str) -> str:

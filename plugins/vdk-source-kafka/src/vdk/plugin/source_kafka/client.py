@@ -41,7 +41,7 @@ _REFUSED_CREDENTIALS = {
     KafkaError.ILLEGAL_SASL_STATE,
 }
 _LATEST: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # confluent-kafka annotates some of it
-_EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_EARLIEST: Any = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the library has no types there
 _INVALID_REQUESTS = {KafkaError._INVALID_ARG, KafkaError.INVALID_REQUEST, KafkaError.UNSUPPORTED_VERSION}
 
 

@@ -22,7 +22,7 @@ from .connecting import refused, translated
 from .cursors import cursor_expression, cursor_info, has_cursor
 from .reflection import reflect
 
-_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no types there
 _SETTINGS = {
     "TimeZone": "UTC",
     "DateStyle": "ISO",

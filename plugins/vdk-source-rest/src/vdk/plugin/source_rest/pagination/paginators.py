@@ -33,7 +33,7 @@ class Paginator(DataSourceConfig, tag_field="type"):
 
     def next(self, request: HttpRequest, page: Page) -> HttpRequest | None:
         """The request after ``page``, which answered ``request``; None: that was the last page."""
-        raise NotImplementedError
+        raise NotImplementedError  # a Struct is not an ABC, which would refuse it at definition
 
     def total(self, page: Page) -> int | None:
         """The number of pages or records by ``total_path``; None if the page does not state it."""

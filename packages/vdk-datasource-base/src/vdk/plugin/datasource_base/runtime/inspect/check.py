@@ -149,14 +149,21 @@ class _Checks:
         return CheckResult(kind, name, "failed", self._inspector.error_line(error, source))
 
 
+class _WarningCollector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
 @contextmanager
 def _logged_warnings() -> Iterator[list[str]]:
     """The warnings that any thread logs meanwhile."""
-    messages: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    handler = _WarningCollector()
     logging.getLogger().addHandler(handler)
     try:
-        yield messages
+        yield handler.messages
     finally:
         logging.getLogger().removeHandler(handler)

@@ -146,8 +146,11 @@ class RemoteConformance(Conformance):
         """The rows (None if reading raised), and the number of bytes that the proxy passed."""
         tables: list[dict[str, Table]] = []
         with proxied(server, cut_after) as (port, proxy):
-            work = lambda: tables.append(read_tables(lambda: source_at(HOST, port)))  # noqa: E731
-            ended, error = within(self.time_limit, work)
+
+            def read() -> None:
+                tables.append(read_tables(lambda: source_at(HOST, port)))
+
+            ended, error = within(self.time_limit, read)
         assert ended, f"reading did not end within {self.time_limit} s, cut after {cut_after} bytes: set a timeout"
         assert error is None or cut_after is not None, f"the source at `good_server` cannot be read: {error!r}"
         return (_counted(tables[0]) if tables else None), proxy.passed
