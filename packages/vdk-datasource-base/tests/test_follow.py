@@ -20,6 +20,7 @@ from support import QUICK, FailEvery, FaultyDestination, Lab, Split, Whole, coun
 from vdk.plugin.datasource_base import ConfigurationError, ConnectionFailedError, DataSourcePayload, FlowFailedError
 from vdk.plugin.datasource_base.contract import Duration, State
 from vdk.plugin.datasource_base.runtime import Options, RunSummary, execute
+from vdk.plugin.datasource_base.runtime.run.follow import write_whole
 
 pytestmark = pytest.mark.usefixtures("usual_signals")
 
@@ -193,6 +194,27 @@ def test_a_deadline_ends_it_while_rows_keep_coming(lab: Lab) -> None:
     assert lab.numbers("t") == list(range(log.end))
 
 
+def test_a_deadline_between_rounds_is_not_waited_beyond(lab: Lab) -> None:
+    """No round is under way then, and the next one would begin in an hour."""
+    log = Log(2)
+    summary = follow(lab, Whole("t", log, incremental=True), follow="1h", deadline="200ms")
+    assert (summary.status, log.reads) == ("succeeded", 2)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_flow_that_is_wrong_lets_no_other_be_followed(lab: Lab, order: int) -> None:
+    """Nothing is read, as in a run that does not follow."""
+    log = Log(2)
+    lab.script(Whole("t", log, incremental=True))
+    lab.script(Whole("u", counting(1)), source="other")
+    file, other = lab.flow(follow="10ms"), lab.flow(source="other", follow="10ms", write_mode="replace")
+    file["sources"] |= other["sources"]
+    file["flows"] = [*file["flows"], *other["flows"]][::order]
+    with pytest.raises(ConfigurationError, match=r"write_mode = \"replace\" would replace"):
+        execute(file, lab.environment())
+    assert (log.reads, lab.tables.get("t")) == (0, None)
+
+
 def test_a_stream_that_fails_ends_its_flow_and_the_run_fails(lab: Lab) -> None:
     """The other stream's round is complete; who supervises the process starts it again."""
     log, other = Log(2), Log(2)
@@ -256,6 +278,24 @@ def test_the_summary_file_is_whole_at_any_instant(lab: Lab, tmp_path: Path) -> N
     assert seen[0]["streams"][0]["rows_landed"] < 20
     assert json.loads(path.read_text())["status"] == "stopped"
     assert [one.name for one in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_a_summary_file_behind_a_link_stays_behind_it(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a file that cannot be replaced leaves none beside it."""
+    link, real = tmp_path / "link.json", tmp_path / "real.json"
+    real.touch()
+    link.symlink_to(real)
+    log = Log(2)
+    log.on_read = lambda read: interrupt() if read == 3 else None
+    summary = follow(lab, Whole("t", log, incremental=True), summary=link)
+    assert link.is_symlink()
+    assert json.loads(real.read_text())["status"] == "stopped"
+    monkeypatch.setattr(Path, "replace", lambda path, target: path.rename(tmp_path / "missing" / "x"))
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        write_whole(summary, real)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.json", "real.json"]
 
 
 def test_what_is_held_back_is_of_the_last_round(lab: Lab) -> None:
@@ -331,3 +371,21 @@ def test_a_run_that_is_stopped_from_inside_ends_as_stopped(lab: Lab) -> None:
     log.on_read = lambda read: environment.stop.set() if read == 4 else None
     lab.script(Whole("t", log, incremental=True))
     assert execute(lab.flow(follow="10ms"), environment).status == "stopped"
+
+
+def test_a_run_that_is_stopped_within_a_round_ends_as_stopped(lab: Lab) -> None:
+    """The rows after the stop are left to the next run, so the round has not succeeded."""
+    environment = lab.environment()
+    log = Log(2)
+
+    def read(state: State) -> Iterator[DataSourcePayload]:
+        for number, part in enumerate(log(state)):
+            if log.reads == 3 and number == 50:
+                environment.stop.set()
+            yield part
+
+    log.on_read = lambda read: log.grow(200) if read == 3 else None
+    lab.script(Whole("t", read, incremental=True))
+    summary = execute(lab.flow(follow="10ms"), environment)
+    assert 2 < len(lab.numbers("t")) < 202
+    assert (summary.status, summary.streams[0].status) == ("stopped", "stopped")

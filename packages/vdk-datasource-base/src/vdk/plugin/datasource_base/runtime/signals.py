@@ -98,6 +98,13 @@ RESEND_DELAY = 0.05
 """Seconds in which the main thread leaves the callback that lost a signal."""
 
 
+def is_signal(error: BaseException) -> bool:
+    """Whether an error is what the handler of ``signals_raise`` raises."""
+    return isinstance(error, KeyboardInterrupt) or (
+        isinstance(error, SystemExit) and error.code == 128 + signal.SIGTERM
+    )
+
+
 class _Handler:
     """Handles the first signal, and restores the default action of all for the second."""
 

@@ -105,7 +105,7 @@ class FileRun:
                     self._plan()
                     for flow in self._flows:
                         self._run_flow(flow, progress.stream_started)
-                    self._following.run([run for run, _ in self._failures])
+                    self._following.run(self._failed_runs)
                 self._close()
             except BaseException as error:
                 self._interruption.begin()

@@ -10,8 +10,8 @@ nothing.
 from __future__ import annotations
 
 import logging
+import math
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,6 +23,7 @@ import msgspec
 from ...contract import ConfigurationError, Duration, State
 from ...parts.flow_file import FlowEntry, LoadedFlow
 from ..report.summary import RunSummary, StreamReport
+from ..signals import is_signal
 from .flow import Flow
 from .flow_run import FlowRun
 from .planner import is_incremental
@@ -97,13 +98,15 @@ class Following:
         failed: Callable[[FlowRun, Exception], None],
         on_round: Callable[[], None],
     ) -> None:
-        self._runs = runs
+        self._followed = [run for run in runs if run.flow.entry.follow is not None]
+        self._others = [run for run in runs if run.flow.entry.follow is None]
         self._stop = stop
         self._failed = failed
         self._on_round = on_round
+        self._began = time.monotonic()
         self._active: list[_FollowedFlow] = []
         self._any_failed = False
-        self.is_on = any(run.flow.entry.follow is not None for run in runs)
+        self.is_on = bool(self._followed)
         self.stopped = False
         """Whether a signal ended the rounds, which is how following usually ends."""
 
@@ -113,17 +116,15 @@ class Following:
         :param failed: flows that failed as a whole, and are not followed.
         :raises BaseException: what a signal raises.
         """
-        self._active = [
-            _FollowedFlow(run) for run in self._runs if run.flow.entry.follow is not None and run not in failed
-        ]
+        self._active = [_FollowedFlow(run, self._began) for run in self._followed if run not in failed]
         self._end_those_over()
         if self._active:
             self._on_round()
         while self._active and not self._stop.is_set():
-            flow = min(self._active, key=lambda flow: flow.due)
-            if self._stop.wait(max(0.0, flow.due - time.monotonic())):
+            flow = min(self._active, key=lambda flow: flow.next_time)
+            if self._stop.wait(max(0.0, flow.next_time - time.monotonic())):
                 break
-            if self._read(flow):
+            if not flow.deadline_passed and self._read(flow):
                 self._on_round()
             self._end_those_over()
         self.stopped = bool(self._active) and not self._any_failed
@@ -149,14 +150,10 @@ class Following:
 
     def interrupted_by(self, error: BaseException) -> bool:
         """Whether an error is a signal that ends following as it should end: all that it cut short are rounds."""
-        is_signal = isinstance(error, KeyboardInterrupt) or (
-            isinstance(error, SystemExit) and error.code == 128 + signal.SIGTERM
-        )
-        followed = [run for run in self._runs if run.flow.entry.follow is not None]
-        others = [report for run in self._runs if run not in followed for report in run.reports]
-        if not (is_signal and followed) or any(report.status in ("running", "stopped") for report in others):
+        others = [report for run in self._others for report in run.reports]
+        if not (is_signal(error) and self.is_on) or any(report.status in ("running", "stopped") for report in others):
             return False
-        for run in followed:
+        for run in self._followed:
             end(run, "stopped")
         self.stopped = True
         return True
@@ -173,18 +170,18 @@ def end(run: FlowRun, status: Literal["succeeded", "stopped"]) -> None:
 class _FollowedFlow:
     """A flow between its first round, which was the run's own, and its last one.
 
-    ``due`` is the time of the next round, on the clock of ``time.monotonic``.
+    :param began: when the run began. Times are on the clock of ``time.monotonic``.
     """
 
-    def __init__(self, run: FlowRun) -> None:
+    def __init__(self, run: FlowRun, began: float) -> None:
         entry = run.flow.entry
         assert entry.follow is not None  # else it is not followed
         self.run = run
         self._every = entry.follow.total_seconds()
         self._idle_timeout = entry.idle_timeout.total_seconds() if entry.idle_timeout is not None else None
-        self._deadline = entry.deadline.total_seconds() if entry.deadline is not None else None
-        self._began = self._last_news = self.due = time.monotonic()
-        self._reports = {(report.stream, report.table): report for report in run.reports}
+        self._end = began + entry.deadline.total_seconds() if entry.deadline is not None else math.inf
+        self._last_news = self._due = time.monotonic()
+        self._reports = {report.stream: report for report in run.reports}
         self.failed = bool(run.errors)
         for report in run.reports:
             if report.status == "succeeded":
@@ -195,6 +192,15 @@ class _FollowedFlow:
             run.flow.location, run.flow.entry.from_, self._every,
         )  # fmt: skip
 
+    @property
+    def next_time(self) -> float:
+        """When the next round begins, or the deadline ends the flow."""
+        return min(self._due, self._end)
+
+    @property
+    def deadline_passed(self) -> bool:
+        return time.monotonic() >= self._end
+
     def read(self) -> bool:
         """Read a round. Whatever ends it, its counts are in the run's reports afterwards.
 
@@ -202,25 +208,24 @@ class _FollowedFlow:
         """
         began = time.monotonic()
         streams = self.run.begin_round()
-        before = {stream.plan.state_key(""): stream.stored_states for stream in streams}
+        before = [stream.stored_states for stream in streams]
         try:
             self.run.run(_nothing)
         finally:
             for stream in streams:
-                _add_round(self._reports[stream.plan.name, stream.plan.table], stream.report)
-        self.failed = any(stream.error is not None for stream in streams)
+                _add_round(self._reports[stream.plan.name], stream.report)
+        self.failed = any(stream.report.status == "failed" for stream in streams)
         # what a full batch leaves is read at once: the end of this round was taken when it began
         full = any(_is_full(stream) for stream in streams)
-        self.due = time.monotonic() if full else began + self._every
-        has_news = any(_has_news(stream, before[stream.plan.state_key("")]) for stream in streams)
+        self._due = time.monotonic() if full else began + self._every
+        has_news = any(_has_news(stream, states) for stream, states in zip(streams, before, strict=True))
         if has_news:
             self._last_news = time.monotonic()
         return has_news
 
     def is_over(self) -> bool:
-        now = time.monotonic()
-        idle = self._idle_timeout is not None and now - self._last_news >= self._idle_timeout
-        return self.failed or idle or (self._deadline is not None and now - self._began >= self._deadline)
+        idle = self._idle_timeout is not None and time.monotonic() - self._last_news >= self._idle_timeout
+        return self.failed or idle or self.deadline_passed
 
 
 def _nothing(report: StreamReport) -> None:
@@ -253,8 +258,8 @@ def _add_round(total: StreamReport, added: StreamReport) -> None:
     total.count_named({**added.counters, "rounds": 1})
     total.schema_changes += added.schema_changes
     total.state_after = added.state_after
-    if added.status == "failed":
-        total.end("failed", added.error)
+    if added.status in ("failed", "stopped"):
+        total.end(added.status, added.error)
 
 
 def write_whole(summary: RunSummary, path: Path) -> None:
@@ -265,9 +270,12 @@ def write_whole(summary: RunSummary, path: Path) -> None:
     if path.exists() and not path.is_file():  # a pipe or a device
         summary.write(path)
         return
+    path = path.resolve()  # a link stays one
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    summary.write(aside)
     try:
+        summary.write(aside)
         aside.replace(path)
     except OSError as error:
         raise ConfigurationError(f"summary file {path} cannot be written: {error.strerror}") from error
+    finally:
+        aside.unlink(missing_ok=True)
