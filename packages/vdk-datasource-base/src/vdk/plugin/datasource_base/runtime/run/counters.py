@@ -112,8 +112,9 @@ class RowCounters:
         """
         if rejected := [batch.data for batch in batches if isinstance(batch, RejectedBatch)]:
             self._last_reason = str(rejected[-1].column("reason")[-1].as_py())
-        counts = self._total + _counts(batches, read)
-        bad, total = counts["rows_rejected"], counts[_READ]
+        # called for each unit with all units beside it: no more is counted than the limit needs
+        bad = self._total["rows_rejected"] + sum(data.num_rows for data in rejected)
+        total = self._total[_READ] + read
         if bad and self._limit.exceeded(bad, total, ended=ended):
             of_total = "" if self._limit.count is not None else f" of {total}"
             raise BadRecordError(
