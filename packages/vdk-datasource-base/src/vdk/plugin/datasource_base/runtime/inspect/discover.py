@@ -173,7 +173,7 @@ class _Sample:
         """The sampled rows by the table that they name."""
         tables: dict[str, list[PayloadGroup]] = {}
         with self._lock:
-            for group in [*self._buffer.take_covered()[0], *self._buffer.take_uncovered()[0]]:
+            for group in self._buffer.take_all()[0]:
                 tables.setdefault(self._name if group.table is None else group.table, []).append(group)
         return tables
 

@@ -201,8 +201,8 @@ class _FirstRows:
         """Whether there are enough rows. Raises what a run would raise for such a payload."""
         buffer = Buffer(self._plan.options, stream=self._plan.name, metadata_columns=self._plan.metadata_columns)
         buffer.add(payload)
-        payloads = [*buffer.take_covered()[0], *buffer.take_uncovered()[0]]
-        batches = build_batches(self._plan, [group for group in payloads if group.kind == "rows"], "append")
+        groups, _ = buffer.take_all()
+        batches = build_batches(self._plan, [group for group in groups if group.kind == "rows"], "append")
         with self._lock:
             for batch in batches:
                 if isinstance(batch, RejectedBatch):

@@ -222,18 +222,19 @@ class Buffer:
     def has_state(self) -> bool:
         return self._state is not None
 
-    def take_covered(self) -> tuple[list[PayloadGroup], State | None, int]:
-        """Remove the covered payloads. Returns them, their state, and the size of the buffer before."""
-        taken, state, size = self._covered.take(), self._state, self.size
+    def take_covered(self) -> tuple[list[PayloadGroup], State | None]:
+        """Remove the covered payloads. Returns them, and their state."""
+        taken, state = self._covered.take(), self._state
         self._state = None
         self._update_size()
-        return taken, state, size
+        return taken, state
 
-    def take_uncovered(self) -> tuple[list[PayloadGroup], int]:
-        """Remove the uncovered payloads. Returns them, and the size of the buffer before."""
-        taken, size = self._uncovered.take(), self.size
+    def take_all(self) -> tuple[list[PayloadGroup], State | None]:
+        """Remove all payloads. Returns them, and their last state, which may not cover the last of them."""
+        covered, state = self.take_covered()
+        uncovered = self._uncovered.take()
         self._update_size()
-        return taken, size
+        return [*covered, *uncovered], state
 
     def _update_size(self) -> None:
         left = [*self._covered.groups, *self._uncovered.groups]

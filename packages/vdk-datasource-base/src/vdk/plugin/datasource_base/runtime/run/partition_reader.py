@@ -160,14 +160,14 @@ class PartitionReader:
 
     def _commit(self, attempt: _Attempt, buffer: Buffer) -> None:
         with self._reserved(attempt, buffer.size) as size:
-            groups, state, _ = buffer.take_covered()
+            groups, state = buffer.take_covered()
             batches, read = self._batches(groups)
             attempt.staged = False  # the staged rows land with this unit
             self._submit_unit(attempt, self._unit(attempt, "commit", batches, state, read), size)
 
     def _stage(self, attempt: _Attempt, buffer: Buffer) -> None:
         with self._reserved(attempt, buffer.size) as size:
-            groups, state = _take_all(buffer)
+            groups, state = buffer.take_all()
             attempt.state = state if state is not None else attempt.state  # a state under replace waits for the end
             attempt.staged = True
             batches, read = self._batches(groups)
@@ -178,7 +178,7 @@ class PartitionReader:
     def _end(self, attempt: _Attempt, buffer: Buffer) -> None:
         """Submit the last unit of the partition; under ``replace`` it waits for the other partitions."""
         with self._reserved(attempt, buffer.size) as size:
-            groups, state = _take_all(buffer)
+            groups, state = buffer.take_all()
             batches, read = self._batches(groups)
             if self._run.mode == "replace":
                 last = state if state is not None else attempt.state
@@ -263,13 +263,6 @@ class PartitionReader:
         """Wait until no work of the attempt is pending, whatever its outcome."""
         for future in attempt.pending:
             future.exception()
-
-
-def _take_all(buffer: Buffer) -> tuple[list[PayloadGroup], State | None]:
-    """Remove all payloads of a buffer, and return them with their last state."""
-    covered, state, _ = buffer.take_covered()
-    uncovered, _ = buffer.take_uncovered()
-    return [*covered, *uncovered], state
 
 
 @contextmanager
