@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 import pyarrow as pa
 import pytest
+from adbc_driver_manager import AdbcStatusCode, DataError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -31,10 +32,13 @@ from vdk.plugin.datasource_base.contract import (
     ConnectionFailedError,
     DestinationError,
 )
-from vdk.plugin.datasource_base.parts import Destination, TableSnapshot
+from vdk.plugin.datasource_base.parts import Destination, RefusedRowsError, TableSnapshot
 from vdk.plugin.datasource_base.testing.faults import assert_exactly_once
 from vdk.plugin.datasource_base.testing.postgresql import PASSWORD, QUOTED_PASSWORD
+from vdk.plugin.ingest_arrow.postgresql.database import PostgresqlDatabase
+from vdk.plugin.ingest_arrow.postgresql.url import PostgresqlUrl
 from vdk.plugin.ingest_arrow.targets import arrow_destination
+from vdk.plugin.ingest_arrow.values import RefusedValueError
 
 BACKENDS = "FROM pg_stat_activity WHERE application_name = 'vdk-ingest-arrow'"
 
@@ -121,6 +125,33 @@ def test_no_error_and_no_repr_shows_the_password(postgresql: PostgresqlLake) -> 
     for text in (*seen, str(caught.value)):
         assert PASSWORD not in text
         assert QUOTED_PASSWORD not in text
+
+
+@pytest.mark.parametrize("column", ["note", "note: old"])
+def test_a_refused_value_keeps_its_column_without_the_password(column: str) -> None:
+    database = PostgresqlDatabase(PostgresqlUrl.parse("postgresql://me:geheim@db.example/shop"))
+    error = database.translated(
+        DataError(
+            "INVALID_DATA: [libpq] Failed to execute COPY statement: PGRES_FATAL_ERROR ERROR:  invalid byte sequence "
+            f'for encoding "UTF8": 0x00 (geheim)\nCONTEXT:  COPY orders, line 2, column {column}\n. SQLSTATE: 22021',
+            status_code=AdbcStatusCode.INVALID_DATA,
+            sqlstate="22021",
+        )
+    )
+    assert isinstance(error, RefusedValueError)
+    assert error.column == column
+    assert "invalid byte sequence" in str(error)
+    assert "geheim" not in str(error)
+
+
+def test_the_server_names_the_column_of_a_refused_value(postgresql: PostgresqlLake) -> None:
+    """Otherwise it is searched for among the first 200, by landing the row without each of their values."""
+    data = {**{f"c{number}": ["a"] for number in range(201)}, "note": ["a"], "note: old": ["a\0b"]}
+    destination = opened(postgresql)
+    with pytest.raises(RefusedRowsError) as caught:
+        destination.commit(unit(rows(APPEND, data)))
+    destination.close()
+    assert [(row.row, row.column) for row in caught.value.rows] == [(0, "note: old")]
 
 
 def test_a_schema_is_made_and_holds_rows_and_states(postgresql: PostgresqlLake) -> None:

@@ -72,7 +72,8 @@ _REMEDIES = {
 
 _TOO_LARGE = ("54000", "54001")
 """A row or key that is too large, JSON that is nested too deeply."""
-_COPIED = re.compile(r"COPY .*, line \d+, column ([^:]+?)(?::|$)")
+_COPIED = re.compile(r"COPY .*, line \d+, column (.+)$")
+"""The context of an error in a binary COPY. A COPY of text would add the value to it."""
 
 
 def is_connection_lost(error: Error) -> bool:
@@ -289,4 +290,6 @@ class PostgresqlConnection(Database):
             self.execute("BEGIN")  # it was lost while idle, so nothing is lost with it
 
     def _safe(self, error: DataSourceError) -> DataSourceError:
-        return type(error)(self._url.redacted(str(error)))
+        """The same error, without the secrets in its message."""
+        error.args = (self._url.redacted(str(error)),)
+        return error

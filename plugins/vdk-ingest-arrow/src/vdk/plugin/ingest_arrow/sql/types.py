@@ -123,10 +123,14 @@ class Types(ABC):
 
     def is_own(self, type_: str) -> bool:
         """Whether columns get this type here. Any other was chosen by a user, and stays while values fit."""
+        return type_ in self._own or self._decimals.fullmatch(type_) is not None
+
+    @cached_property
+    def _own(self) -> frozenset[str]:
+        """The types without parameters that ``is_own`` is true of. SQLite asks for each value that it converts."""
         chained = (name for chain in self.widening_chains for name in chain)
-        own = {*self.integers, *self.floats, *chained, *self.simple_types.values()}
-        own |= {self.text, self.json, self.timestamp_tz}
-        return type_ in own or self._decimals.fullmatch(type_) is not None
+        named = (self.text, self.json, self.timestamp_tz)
+        return frozenset((*self.integers, *self.floats, *chained, *self.simple_types.values(), *named))
 
     @cached_property
     def _decimals(self) -> re.Pattern[str]:
