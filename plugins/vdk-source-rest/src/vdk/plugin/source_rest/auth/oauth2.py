@@ -25,6 +25,7 @@ from requests.auth import AuthBase
 from requests.utils import get_environ_proxies
 
 from vdk.plugin.datasource_base.contract import AuthenticationError, ConfigurationError, ConnectionFailedError
+from vdk.plugin.datasource_base.parts import sync_folder
 
 from ..http.body import LimitExceeded, UnacceptableBody, read_body
 from ..http.transport import LimitedSession, TransportLimits, is_untrusted
@@ -286,6 +287,7 @@ class TokenFile:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+        sync_folder(folder)
 
 
 def _state_folder() -> Path:
