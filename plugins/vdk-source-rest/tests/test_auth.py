@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 import stat
 import subprocess
 import sys
@@ -175,6 +176,26 @@ def test_a_replaced_refresh_token_is_kept_for_the_next_run(source: Make, tokens:
     [kept] = (tmp_path / "state" / "vdk-source-rest").glob("*.json")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert "refresh-3" in kept.read_text("utf-8")
+
+
+def test_a_replaced_refresh_token_survives_a_power_cut(
+    source: Make, tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the token is used, its file is on the disk, and after that the folder that names the file."""
+    path = tmp_path / "folder" / "token.json"
+    synced: list[tuple[str, str | None]] = []
+
+    def sync(handle: int) -> None:
+        is_folder = os.path.samestat(os.fstat(handle), path.parent.stat())
+        synced.append(("folder" if is_folder else "file", path.read_text("utf-8") if path.exists() else None))
+        fsync(handle)
+
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", sync)
+    assert read(source(tokens.url, auth=refreshing(tokens, token_file=str(path)))).rows == ONE_PAGE
+    kept = path.read_text("utf-8")
+    assert "refresh-1" in kept
+    assert synced == [("file", None), ("folder", kept)]
 
 
 def test_a_new_configured_token_counts(source: Make, tokens: Tokens, tmp_path: Path) -> None:

@@ -16,9 +16,22 @@ import trustme
 from pytest_httpserver import HTTPServer
 
 from support import Scripted, answer, read, redirect
-from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError
 
 Make = Callable[..., Any]
+
+
+class BrokenHandshakes:
+    """Called in a server's handshake: breaks that, as often as it is asked to."""
+
+    def __init__(self) -> None:
+        self.remaining = 0
+        self.count = 0
+
+    def __call__(self, *_: object) -> ssl.AlertDescription | None:
+        self.count += 1
+        self.remaining -= 1
+        return ssl.AlertDescription.ALERT_DESCRIPTION_INTERNAL_ERROR if self.remaining >= 0 else None
 
 
 @pytest.fixture
@@ -29,9 +42,15 @@ def authority(tmp_path: Path) -> trustme.CA:
 
 
 @pytest.fixture
-def secure(authority: trustme.CA) -> Iterator[HTTPServer]:
+def handshakes() -> BrokenHandshakes:
+    return BrokenHandshakes()
+
+
+@pytest.fixture
+def secure(authority: trustme.CA, handshakes: BrokenHandshakes) -> Iterator[HTTPServer]:
     """A server whose certificate only the test's own authority vouches for."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.sni_callback = handshakes
     authority.issue_cert("127.0.0.1").configure_cert(context)
     with HTTPServer(host="127.0.0.1", ssl_context=context) as server:
         yield server
@@ -64,6 +83,53 @@ def test_a_redirect_from_https_to_http_is_refused(source: Make, secure: HTTPServ
         with pytest.raises(ConfigurationError, match="credentials belong to https"):
             read(source(secure.url_for("/"), ca_bundle=str(tmp_path / "ca.pem"), auth=auth))
         assert plain.requests == []
+
+
+def with_token_server(secure: HTTPServer) -> dict[str, Any]:
+    """Credentials that a token server with TLS issues."""
+    secure.expect_request("/token").respond_with_json({"access_token": "access"})
+    return {
+        "type": "oauth2_client_credentials",
+        "token_url": secure.url_for("/token"),
+        "client_id": "me",
+        "client_secret": "s3cret-word",
+    }
+
+
+def test_a_token_server_that_nobody_vouches_for_is_refused(
+    source: Make, secure: HTTPServer, handshakes: BrokenHandshakes
+) -> None:
+    """At once, and not as an unreachable server; no client's secret is sent."""
+    refused = pytest.raises(ConfigurationError, match=r"the token server .* not trusted.*ca_bundle")
+    with Scripted(lambda request, number: answer([])) as api, refused:
+        read(source(api.url, auth=with_token_server(secure)))
+    assert (handshakes.count, secure.log, api.requests) == (1, [], [])
+
+
+@pytest.mark.parametrize("of_tokens", [True, False])
+def test_a_broken_handshake_is_retried(
+    source: Make, secure: HTTPServer, handshakes: BrokenHandshakes, tmp_path: Path, of_tokens: bool
+) -> None:
+    """As each failure of a connection: the certificate was not even seen. A token server is no exception."""
+    handshakes.remaining = 2
+    secure.expect_request("/items").respond_with_json([{"id": 1}])
+    auth = with_token_server(secure) if of_tokens else {"type": "bearer", "token": "t"}
+    assert read(source(secure.url_for("/"), ca_bundle=str(tmp_path / "ca.pem"), auth=auth)).rows == [{"id": 1}]
+    assert handshakes.count == (4 if of_tokens else 3)
+
+
+@pytest.mark.parametrize("of_tokens", [True, False])
+def test_handshakes_that_break_each_time_are_an_unreachable_server(
+    source: Make, secure: HTTPServer, handshakes: BrokenHandshakes, tmp_path: Path, of_tokens: bool
+) -> None:
+    """After all attempts, and without a word about certificates."""
+    handshakes.remaining = 100
+    auth = with_token_server(secure) if of_tokens else {"type": "bearer", "token": "t"}
+    made = source(secure.url_for("/"), ca_bundle=str(tmp_path / "ca.pem"), auth=auth, retry={"attempts": 3})
+    with pytest.raises(ConnectionFailedError, match="3 attempts") as caught:
+        read(made)
+    assert "certificate" not in str(caught.value)
+    assert handshakes.count == 3
 
 
 FIRST = 4 * 256 * 1024

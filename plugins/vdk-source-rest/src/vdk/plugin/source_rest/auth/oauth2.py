@@ -25,9 +25,10 @@ from requests.auth import AuthBase
 from requests.utils import get_environ_proxies
 
 from vdk.plugin.datasource_base.contract import AuthenticationError, ConfigurationError, ConnectionFailedError
+from vdk.plugin.datasource_base.parts import sync_folder
 
 from ..http.body import LimitExceeded, UnacceptableBody, read_body
-from ..http.transport import LimitedSession, TransportLimits
+from ..http.transport import LimitedSession, TransportLimits, is_untrusted
 from ..http.urls import Origin
 from .credentials import Basic, BasicAuth, OAuth2ClientCredentials, OAuth2RefreshToken
 
@@ -208,12 +209,12 @@ class TokenServer:
             raise ConfigurationError(f"the token server {origin}: {error}; check auth.token_url") from None
         except (LimitExceeded, ConnectionFailedError) as error:
             raise ConnectionFailedError(f"the token server {origin}: {error}") from None
-        except requests.exceptions.SSLError:
-            raise ConfigurationError(
-                f"the token server {origin}: its certificate is not trusted. Name the certificate of its authority: "
-                'ca_bundle = "authority.pem"'
-            ) from None
         except requests.RequestException as error:
+            if is_untrusted(error):
+                raise ConfigurationError(
+                    f"the token server {origin}: its certificate is not trusted. Name the certificate of its "
+                    'authority: ca_bundle = "authority.pem"'
+                ) from None
             raise ConnectionFailedError(f"the token server {origin}: {type(error).__name__}") from None
 
 
@@ -286,6 +287,7 @@ class TokenFile:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+        sync_folder(folder)
 
 
 def _state_folder() -> Path:

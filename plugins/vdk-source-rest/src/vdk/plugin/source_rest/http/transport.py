@@ -161,16 +161,14 @@ class Transport:
                     extract_cookies_to_jar(self._cookies, prepared, response.raw)  # type: ignore[no-untyped-call]  # the stubs
             response.url = plain_url  # without a key in its query: it is shown, joined with links and cached
             return response
-        except requests.exceptions.SSLError as error:
-            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        except LimitExceeded as error:
+            raise ConnectionFailedError(f"{request_line(request)}: {error}") from None
+        except _CONNECTION_ERRORS as error:
+            if is_untrusted(error):
                 raise ConfigurationError(
                     f"{request_line(request)}: the server's certificate is not trusted ({_cause(error)}). Name the "
                     'certificate of its authority: ca_bundle = "authority.pem"'
                 ) from None
-            raise ConnectionFailedError(f"{request_line(request)}: {_cause(error)}") from None
-        except LimitExceeded as error:
-            raise ConnectionFailedError(f"{request_line(request)}: {error}") from None
-        except _CONNECTION_ERRORS as error:
             raise ConnectionFailedError(f"{request_line(request)}: {_cause(error)}") from None
         except (requests.RequestException, UnicodeError) as error:
             raise ConfigurationError(f"{request_line(request)} cannot be sent: {type(error).__name__}") from None
@@ -217,6 +215,11 @@ class Transport:
 def request_line(request: HttpRequest) -> str:
     """Method and URL of a request, for messages."""
     return f"{request.method} {mask_url(request.url)}"
+
+
+def is_untrusted(error: Exception) -> bool:
+    """Whether a server's certificate was refused. Any other failure of TLS is one of the connection."""
+    return isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error)
 
 
 def _encodable(params: Any) -> dict[str, Any]:
