@@ -106,8 +106,8 @@ class PostgresSource(DataSource[PostgresConfig]):
             log.warning("%s has no table in the schemas %s", self.identity(), ", ".join(self.config.schemas))
         backend = replace(self._backend, is_standby=is_standby)
         self._streams = plan_streams(tables, self.config, backend, state)
-        if not is_standby:
-            for stream in self._streams:
+        for stream in self._streams:
+            if backend.has_barrier(stream.plan.table):
                 lookback = max(stream.plan.options.lookback or BARRIER_LOOKBACK, BARRIER_LOOKBACK)
                 options = msgspec.structs.replace(stream.plan.options, lookback=lookback)
                 stream.plan = replace(stream.plan, options=options)
