@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from jobs import FLOW, Vdk, job
@@ -106,7 +107,7 @@ def test_a_password_is_refused_in_a_command_line(monkeypatch: pytest.MonkeyPatch
 
 class Login(DataSourceConfig):
     password: Secret | None = None
-    headers: dict[str, Secret] = {}
+    headers: dict[str, Secret] = msgspec.field(default_factory=dict)
 
 
 @pytest.mark.parametrize("text", ["config.password=abcd", "config.headers.x=abcd", "config={password='abcd'}"])
@@ -117,7 +118,7 @@ def test_a_secret_of_a_source_is_refused_in_a_command_line(text: str, monkeypatc
     assert "abcd" not in str(error.value)
     monkeypatch.setenv("WORD", "abcd")
     loaded = load_flow(file, LOOKUPS, Overrides(values=("sources.shop.config.password=${env:WORD}",)))
-    assert loaded.source_config("shop", Login) == Login(Secret("abcd"))
+    assert loaded.source_config("shop", Login) == Login(password=Secret("abcd"))
 
 
 def test_a_file_of_variables_never_overrides_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
