@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import socket
@@ -235,3 +236,17 @@ def landed(topic: str, folder: Path, target: str = "duckdb") -> list[int]:
     table = f"read_parquet('{folder}/lake/{topic}/*.parquet')" if target == "parquet" else f'"{topic}"'
     with duckdb.connect(file) as lake:
         return [number for (number,) in lake.execute(f"SELECT id FROM {table} ORDER BY id").fetchall()]
+
+
+def as_toml(flow: Mapping[str, Any]) -> str:
+    lines = []
+    for part in ("sources", "destinations"):
+        for name, entry in flow[part].items():
+            plain = {key: value for key, value in entry.items() if key != "config"}
+            lines += [f"[{part}.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in plain.items())]
+            if "config" in entry:
+                lines += [f"[{part}.{name}.config]"]
+                lines += [f"{key} = {json.dumps(value)}" for key, value in entry["config"].items()]
+    for entry in flow["flows"]:
+        lines += ["[[flows]]", *(f"{key} = {json.dumps(value)}" for key, value in entry.items())]
+    return "\n".join(lines)

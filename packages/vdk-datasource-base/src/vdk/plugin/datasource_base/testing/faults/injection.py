@@ -15,6 +15,7 @@ from ...contract import DataSource, DataSourcePayload, DataSourceStream, StreamP
 from ...parts import CommitUnit, Destination, StateKey, TableBatch
 from ...runtime.run import flow_file_run
 from .kinds import Fault, Garble, When
+from .wrapped import wrapped_partition
 
 OF_DESTINATION = ("open", "load_states", "discard", "stage", "commit", "publish", "close")
 OF_SOURCE = ("connect", "disconnect")
@@ -152,28 +153,6 @@ def _half(batches: Sequence[TableBatch]) -> list[TableBatch]:
 _END: Any = object()
 
 
-class _FaultyPartition(StreamPartition):
-    def __init__(self, partition: StreamPartition, injection: Injection) -> None:
-        self.id = partition.id
-        self._partition = partition
-        self._injection = injection
-
-    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
-        payloads = iter(self._partition.read(state))
-        try:
-            while True:
-                nth = self._injection.next("read")
-                faults = self._injection.strike(PassedInstant("read", "before", nth))
-                payload = next(payloads, _END)
-                faults += self._injection.strike(PassedInstant("read", "after", nth))
-                if payload is _END:
-                    return
-                yield next((fault.payload for fault in faults if isinstance(fault, Garble)), payload)
-        finally:
-            if (close := getattr(payloads, "close", None)) is not None:
-                close()
-
-
 class _FaultyStream(DataSourceStream):
     def __init__(self, stream: DataSourceStream, injection: Injection) -> None:
         self.name, self.id = stream.name, stream.id
@@ -186,7 +165,17 @@ class _FaultyStream(DataSourceStream):
 
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
         for partition in self._injection.around("partitions", self._stream.partitions)(state):
-            yield _FaultyPartition(partition, self._injection)
+            yield wrapped_partition(partition, self._faulty)
+
+    def _faulty(self, payloads: Iterator[DataSourcePayload]) -> Iterator[DataSourcePayload]:
+        while True:
+            nth = self._injection.next("read")
+            faults = self._injection.strike(PassedInstant("read", "before", nth))
+            payload = next(payloads, _END)
+            faults += self._injection.strike(PassedInstant("read", "after", nth))
+            if payload is _END:
+                return
+            yield next((fault.payload for fault in faults if isinstance(fault, Garble)), payload)
 
 
 @contextmanager

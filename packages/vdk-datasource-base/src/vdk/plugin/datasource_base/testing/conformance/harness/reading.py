@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -20,7 +21,7 @@ from ....contract import (
     StreamPartition,
     StreamSchema,
 )
-from ....runtime.run.partition_reader import closing_early
+from ...faults.wrapped import wrapped_partition
 
 MakeSource: TypeAlias = Callable[[], DataSource[Any]]
 """Makes a new source each time, configured and not connected."""
@@ -66,21 +67,13 @@ class _WatchedStream(DataSourceStream):
         return self._stream.schema(table)
 
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
-        partitions = self._stream.partitions(state)
-        return (_WatchedPartition(self.name, partition, self._on_payload) for partition in partitions)
+        for partition in self._stream.partitions(state):
+            yield wrapped_partition(partition, partial(self._watch, partition.id))
 
-
-class _WatchedPartition(StreamPartition):
-    def __init__(self, stream: str, partition: StreamPartition, on_payload: OnPayload) -> None:
-        self.id = partition.id
-        self._stream, self._partition, self._on_payload = stream, partition, on_payload
-
-    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
-        payloads = iter(self._partition.read(state))
-        with closing_early(payloads):
-            for payload in payloads:
-                self._on_payload(self._stream, self.id, payload)
-                yield payload
+    def _watch(self, partition: str, payloads: Iterator[DataSourcePayload]) -> Iterator[DataSourcePayload]:
+        for payload in payloads:
+            self._on_payload(self.name, partition, payload)
+            yield payload
 
 
 Row = dict[str, Any]
