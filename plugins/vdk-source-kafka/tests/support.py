@@ -32,7 +32,7 @@ from vdk.plugin.source_kafka.source import KafkaSource
 BINARY = Path(noida_db.__file__).with_name("noida-db")
 SECONDS = 30
 _names = itertools.count(1)
-KILLS = int(os.environ.get("VDK_SOURCE_KAFKA_KILLS", "10"))
+KILLS = int(os.environ.get("VDK_SOURCE_KAFKA_KILLS", "5"))
 """Kills at random instants: a handful in the suite, 200 in a night."""
 
 
@@ -219,10 +219,11 @@ TARGETS = {
 
 
 def flow_of(broker: Broker, topic: str, folder: Path, *, target: str = "duckdb", **config: Any) -> dict[str, Any]:
+    """A flow that appends a topic to a target: one of ``TARGETS``, or an address."""
     given = {"bootstrap_servers": broker.address, "topics": [topic], "timeout": "10s", **config}
     return {
         "sources": {"kafka": {"name": "kafka", "config": given}},
-        "destinations": {"lake": {"method": "arrow", "target": TARGETS[target].format(folder=folder)}},
+        "destinations": {"lake": {"method": "arrow", "target": TARGETS.get(target, target).format(folder=folder)}},
         "flows": [{"from": "kafka", "to": "lake", "batch_rows": 500, "write_mode": "append"}],
     }
 
