@@ -19,12 +19,14 @@ from .barrier import WaitBudget, safe_upper
 from .column_types import TEXT, kind_of, may_misfit, read_as_text, selected
 from .connecting import refused, translated
 from .cursors import cursor_expression, cursor_info, has_cursor
-from .reflection import reflect
+from .reflection import PostgresTable, reflect
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no types there
+_TIMES = {"TimeZone": "UTC", "DateStyle": "ISO"}
+"""Settings of the session. A pooler that gives each transaction another session keeps track of these two alone, and
+would let other clients have the rest."""
 _SETTINGS = {
-    "TimeZone": "UTC",
-    "DateStyle": "ISO",
+    **_TIMES,
     "IntervalStyle": "iso_8601",
     "bytea_output": "hex",
     "extra_float_digits": "1",
@@ -61,10 +63,10 @@ class PostgresBackend(Backend):
         try:
             connection = psycopg.connect(self.conninfo.reveal(), autocommit=True, prepare_threshold=None)
         except psycopg.Error as error:
-            raise refused(error, self.name) from None  # its traceback has the connection string
+            raise refused(error, self.name, self.conninfo.reveal()) from None  # its traceback has the connection string
         read_as_text(connection)
         try:
-            connection.execute(self._settings(is_local=False))
+            connection.execute("; ".join(f"SET {name} = '{value}'" for name, value in _TIMES.items()))
         except BaseException as error:
             connection.close()
             if isinstance(error, psycopg.Error):
@@ -72,16 +74,15 @@ class PostgresBackend(Backend):
             raise
         return connection
 
-    def _settings(self, *, is_local: bool) -> str:
+    def begin(self, connection: psycopg.Connection[Any]) -> None:
         settings = dict(_SETTINGS)
+        if connection.info.server_version >= 170000:
+            settings["transaction_timeout"] = "0"
         if self.statement_timeout is not None:
             settings["statement_timeout"] = str(max(1, round(self.statement_timeout * 1000)))
-        scope = str(is_local).lower()
-        return "SELECT " + ", ".join(f"set_config('{name}', '{value}', {scope})" for name, value in settings.items())
-
-    def begin(self, connection: psycopg.Connection[Any]) -> None:
-        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        connection.execute(self._settings(is_local=True))
+        statements = (f"SET LOCAL {name} = '{value}'" for name, value in settings.items())
+        # One round trip. Unlike a SELECT, none of them takes the snapshot.
+        connection.execute("; ".join(["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", *statements]))
 
     def cursor(self, connection: psycopg.Connection[Any], *, streaming: bool) -> Any:
         return connection.cursor("vdk") if streaming else connection.cursor()
@@ -115,8 +116,12 @@ class PostgresBackend(Backend):
     def has_cursor(self, cursor: Expression, declared: str) -> Expression:
         return has_cursor(cursor, declared)
 
+    def has_barrier(self, table: TableInfo) -> bool:
+        """Whether every row is written by a transaction that is visible here, and so can be waited for."""
+        return not self.is_standby and isinstance(table, PostgresTable) and table.is_local
+
     def safe_upper(self, session: SqlSession, query: TableQuery, high: Any) -> Any:
-        if self.is_standby or query.plan.table.kind == "view":
+        if not self.has_barrier(query.plan.table):
             return None
         return safe_upper(session, query, high, self.wait_budget)
 

@@ -92,8 +92,8 @@ class PostgresSource(SqlSource[PostgresConfig]):
         with SqlSession(self.backend) as session:
             self.backend = replace(self.backend, is_standby=self.backend.is_in_recovery(session))
         super().connect(state)
-        if not self.backend.is_standby:
-            for stream in self._streams or ():
+        for stream in self._streams or ():
+            if self.backend.has_barrier(stream.plan.table):
                 lookback = max(stream.plan.options.lookback or BARRIER_LOOKBACK, BARRIER_LOOKBACK)
                 options = msgspec.structs.replace(stream.plan.options, lookback=lookback)
                 stream.plan = replace(stream.plan, options=options)
