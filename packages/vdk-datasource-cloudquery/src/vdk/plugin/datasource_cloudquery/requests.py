@@ -25,7 +25,7 @@ from vdk.plugin.datasource_base.parts import Redactor, Registry
 from .json_schema import json_schema
 from .record_batches import schema_message
 from .session import Session
-from .spec import Spec
+from .spec import MakeSource, Spec
 from .sync import Sync, failed_alone
 
 log = logging.getLogger(__name__)
@@ -35,10 +35,14 @@ MAX_DETAILS = 4000
 
 
 class Requests:
-    """Answers the requests for one source. Each method is the request of this name."""
+    """Answers the requests for one source. Each method is the request of this name.
 
-    def __init__(self, name: str) -> None:
+    :param made: makes the source, instead of the options of a spec: for tests.
+    """
+
+    def __init__(self, name: str, made: MakeSource | None = None) -> None:
         self._name = name
+        self._made = made
         self._session: Session | None = None
         self._running: Sync | None = None
         self._lock = threading.Lock()
@@ -65,7 +69,7 @@ class Requests:
             if request.no_connection and request.spec.strip() in (b"", b"null", b"{}"):
                 self._replace(None)  # asked for its documentation, without a configuration
             else:
-                self._replace(Session(Spec.parse(self._source_class(), request.spec)))
+                self._replace(Session(self._parsed(request.spec)))
             return pb.Init.Response()
 
     def tables(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -95,12 +99,12 @@ class Requests:
 
     def test_connection(self, request: Any, context: grpc.ServicerContext) -> Any:
         with _Errors(context):
-            source_class = self._source_class()
+            self._source_class()
         try:
-            spec = Spec.parse(source_class, request.spec)
+            spec = self._parsed(request.spec)
         except ConfigurationError as error:
             return _failure("INVALID_SPEC", str(error))
-        source = spec.create()
+        source = spec.make()
         try:
             source.check()
         except Exception as error:
@@ -115,8 +119,11 @@ class Requests:
             self._replace(None)
             return pb.Close.Response()
 
+    def _parsed(self, content: bytes) -> Spec:
+        return Spec.parse(self._source_class(), content, self._made)
+
     def _source_class(self) -> type[DataSource[Any]]:
-        return Registry().source(self._name)
+        return type(self._made()) if self._made is not None else Registry().source(self._name)
 
     def _configured(self, context: grpc.ServicerContext) -> Session:
         session = self._session

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from cloudquery.discovery_v1 import discovery_pb2_grpc
@@ -16,6 +16,9 @@ from cloudquery.plugin_v3 import plugin_pb2_grpc
 
 from .json_logs import log_json, take_standard_output
 from .servicer import DiscoveryServicer, PluginServicer
+
+if TYPE_CHECKING:
+    from .spec import MakeSource
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +31,13 @@ class AddressError(Exception):
 
 
 class Server:
-    """A gRPC server for one source."""
+    """A gRPC server for one source.
 
-    def __init__(self, name: str) -> None:
-        self._servicer = PluginServicer(name)
+    :param made: makes the source, instead of the options of a spec: for tests.
+    """
+
+    def __init__(self, name: str, made: MakeSource | None = None) -> None:
+        self._servicer = PluginServicer(name, made)
         # A message of rows has less than 4 MB, but one of a large spec may have more.
         self._server: Any = grpc.server(
             ThreadPoolExecutor(max_workers=8, thread_name_prefix="request"),

@@ -18,6 +18,7 @@ from cloudquery.plugin_v3 import plugin_pb2_grpc
 
 if TYPE_CHECKING:
     from .requests import Requests
+    from .spec import MakeSource
 
 
 class DiscoveryServicer(discovery_pb2_grpc.DiscoveryServicer):
@@ -30,8 +31,9 @@ class DiscoveryServicer(discovery_pb2_grpc.DiscoveryServicer):
 class PluginServicer(plugin_pb2_grpc.PluginServicer):
     """Passes requests on. Those of destinations and transformers are answered as unimplemented, by the base class."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, made: MakeSource | None = None) -> None:
         self._name = name
+        self._made = made
         self._lock = threading.Lock()
         self._requests: Requests | None = None
 
@@ -41,7 +43,7 @@ class PluginServicer(plugin_pb2_grpc.PluginServicer):
             if self._requests is None:
                 from .requests import Requests
 
-                self._requests = Requests(self._name)
+                self._requests = Requests(self._name, self._made)
             return self._requests
 
     def close(self) -> None:

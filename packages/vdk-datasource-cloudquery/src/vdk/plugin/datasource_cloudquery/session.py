@@ -79,7 +79,7 @@ class Session:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self._lock = threading.RLock()
-        self._source = spec.create()
+        self._source = spec.make()
         self._catalog: Catalog | None = None
         self._connected = self._with_states = False
         self.syncing = threading.Lock()
@@ -116,4 +116,4 @@ class Session:
             except Exception as error:
                 log.warning("the source could not be disconnected: %s", self.spec.redact(str(error)))
             with suppress(Exception):  # it was created before, so its options are valid
-                self._source = self.spec.create()
+                self._source = self.spec.make()

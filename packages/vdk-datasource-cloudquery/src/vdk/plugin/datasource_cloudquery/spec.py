@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -46,19 +47,27 @@ class ServeOptions(DataSourceConfig):
         return chosen
 
 
+MakeSource = Callable[[], DataSource[Any]]
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A validated spec."""
+    """A validated spec.
 
-    source_class: type[DataSource[Any]]
+    :param make: makes a source with these options, not connected.
+    """
+
+    name: str
     config: DataSourceConfig
     options: ServeOptions
     redact: Redactor
+    make: MakeSource
 
     @classmethod
-    def parse(cls, source_class: type[DataSource[Any]], content: bytes) -> Spec:
+    def parse(cls, source_class: type[DataSource[Any]], content: bytes, made: MakeSource | None = None) -> Spec:
         """From the JSON that the CLI sends.
 
+        :param made: makes the source if the spec has no option of it.
         :raises ConfigurationError: naming the option, its value and what was expected.
         """
         try:
@@ -69,14 +78,17 @@ class Spec:
         if not isinstance(data, dict):
             raise ConfigurationError(f"{LOCATION}: expected the options of a source, got {type(data).__name__}")
         options = decode_config(data.pop(OPTIONS, None) or {}, ServeOptions, location=f"{LOCATION}: {OPTIONS}")
+        if made is not None and not data:
+            config = made().config
+            return cls(source_class.source_name, config, options, Redactor.of_config(config), made)
         config = decode_config(data, source_class.config_type, location=LOCATION)
-        spec = cls(source_class, config, options, Redactor.of_config(config))
-        spec.create()  # some sources check their options together
-        return spec
+        redact = Redactor.of_config(config)
 
-    def create(self) -> DataSource[Any]:
-        """A source with these options, not connected. Raises ``ConfigurationError``."""
-        try:
-            return self.source_class(self.config)
-        except ConfigurationError as error:
-            raise type(error)(self.redact(f"{LOCATION}: {error}")) from None
+        def make() -> DataSource[Any]:
+            try:
+                return source_class(config)
+            except ConfigurationError as error:  # the source knows its options, not where they are
+                raise type(error)(redact(f"{LOCATION}: {error}")) from None
+
+        make()  # some sources check their options together
+        return cls(source_class.source_name, config, options, redact, make)

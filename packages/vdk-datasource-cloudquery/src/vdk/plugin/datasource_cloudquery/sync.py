@@ -85,7 +85,7 @@ class Sync:
 
     def _sync(self) -> None:
         request, spec = self._request, self._session.spec
-        name = spec.source_class.source_name
+        name = spec.name
         backend = self._backend()
         stored: Sequence[StoredState] = ()
         if backend is not None:
