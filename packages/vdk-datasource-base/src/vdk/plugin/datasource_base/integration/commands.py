@@ -62,6 +62,13 @@ def config(ctx: click.Context, name: str, output: str) -> None:
 @datasource.command(cls=Command, reraise=True, json_warnings=True, help="Run a flow file as a job of one step.")
 @FLOW
 @click.option(
+    "--stream",
+    "streams",
+    metavar="GLOB",
+    multiple=True,
+    help="Read only streams with this name or pattern, as orders or shop.orders; can be repeated.",
+)
+@click.option(
     "--summary",
     type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
     help="Write the summary of the run, stream by stream, to this file as JSON.",
@@ -73,7 +80,9 @@ def config(ctx: click.Context, name: str, output: str) -> None:
 )
 @OUTPUT
 @click.pass_context
-def run(ctx: click.Context, flow: Path, summary: Path | None, follow: Duration | None, output: str) -> None:
+def run(
+    ctx: click.Context, flow: Path, streams: tuple[str, ...], summary: Path | None, follow: Duration | None, output: str
+) -> None:
     from .flow_job import run_flow_job
     from .job_environment import run_in_job
 
@@ -82,7 +91,13 @@ def run(ctx: click.Context, flow: Path, summary: Path | None, follow: Duration |
 
     def step(job_input: IJobInput) -> None:
         run_in_job(
-            job_input, flow, summary=summary, on_summary=summaries.append, draw=console.draws_progress, follow=follow
+            job_input,
+            flow,
+            summary=summary,
+            on_summary=summaries.append,
+            draw=console.draws_progress,
+            follow=follow,
+            streams=streams,
         )
 
     try:

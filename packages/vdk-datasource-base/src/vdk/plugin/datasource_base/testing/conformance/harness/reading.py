@@ -21,6 +21,7 @@ from ....contract import (
     StreamPartition,
     StreamSchema,
 )
+from ....parts.records import to_rows
 from ....runtime.run.partition_reader import closing_early
 from ...faults.proxy import StreamProxy
 
@@ -104,7 +105,7 @@ def tables_in(source: DataSource[Any]) -> dict[str, Table]:
             for payload in read(partition):
                 name = payload.destination_table
                 table = tables[stream.name] if name is None else tables.setdefault(name, Table(stream.schema(name)))
-                table.rows += plain_rows(payload)
+                table.rows += plain_rows(payload, table.schema)
     return tables
 
 
@@ -127,8 +128,11 @@ def rows_of(payloads: Sequence[DataSourcePayload]) -> list[Row]:
     return [row for payload in payloads for row in plain_rows(payload)]
 
 
-def plain_rows(payload: DataSourcePayload) -> list[Row]:
-    """The rows of a payload, including rejected ones; keys that are deleted are not rows."""
+def plain_rows(payload: DataSourcePayload, schema: StreamSchema | None = None) -> list[Row]:
+    """The rows of a payload, including rejected ones; keys that are deleted are not rows.
+
+    :param schema: whose resolvers apply to records; None: the fields of their class.
+    """
     data = payload.data
     if data is None or payload.kind != "rows":
         return []
@@ -136,7 +140,8 @@ def plain_rows(payload: DataSourcePayload) -> list[Row]:
         return list(data.to_pylist())
     if isinstance(data, RejectedRows):
         return [dict(row) for row, _ in data.rows]
-    return [dict(data)] if isinstance(data, Mapping) else [dict(row) for row in data]
+    rows, failed = to_rows(data if isinstance(data, Sequence) else [data], schema, stream="")
+    return [dict(row) for row in [*rows, *(row for row, _ in failed)]]
 
 
 def error_of(work: Callable[..., Any], *arguments: Any, **options: Any) -> Exception | None:
