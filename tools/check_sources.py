@@ -15,7 +15,7 @@ SQL = "vdk.plugin.datasource_sql"
 PUBLIC = {
     *(BASE, f"{BASE}.contract", f"{BASE}.parts", f"{BASE}.testing", f"{BASE}.testing.faults"),
     f"{BASE}.testing.postgresql",
-    *(SQL, f"{SQL}.cursors", f"{SQL}.kinds"),
+    *(SQL, f"{SQL}.cursors", f"{SQL}.kinds", f"{SQL}.testing"),
 }
 """The modules of this repository that other distributions import; a plugin has none below its own package."""
 LICENCE = "Apache-2.0"
