@@ -200,7 +200,7 @@ def test_the_identity_has_no_secret(server: Server) -> None:
     """And names host, port and database."""
     assert source_of(server).identity() == f"postgresql://127.0.0.1:{server.port}/shop"
     config = decode_config({"url": reader_url(server)}, PostgresConfig, location="config")
-    assert "reader:" not in repr(PostgresSource(config)._backend)
+    assert "reader:" not in repr(PostgresSource(config).backend)
 
 
 IDENTITIES = [
