@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .bulk import MIN_BULK_ROWS, BulkPass, BulkReader
     from .config import SqlConfig, TableConfig
     from .expressions import ONE, Expression, bound, compile_statement, last_row_values
+    from .payload_builder import PayloadBuilder
+    from .planning import TablePlan
     from .repairs import repaired
     from .session import Row, SqlSession
     from .statements import TableQuery
@@ -32,12 +34,14 @@ __all__ = [
     "CursorInfo",
     "Expression",
     "KeyInfo",
+    "PayloadBuilder",
     "Row",
     "SqlConfig",
     "SqlSession",
     "SqlStream",
     "TableConfig",
     "TableInfo",
+    "TablePlan",
     "TableQuery",
     "bound",
     "compile_statement",
@@ -51,6 +55,8 @@ _MODULES = {
     "bulk": ("MIN_BULK_ROWS", "BulkPass", "BulkReader"),
     "config": ("SqlConfig", "TableConfig"),
     "expressions": ("ONE", "Expression", "bound", "compile_statement", "last_row_values"),
+    "payload_builder": ("PayloadBuilder",),
+    "planning": ("TablePlan",),
     "repairs": ("repaired",),
     "session": ("Row", "SqlSession"),
     "statements": ("TableQuery",),

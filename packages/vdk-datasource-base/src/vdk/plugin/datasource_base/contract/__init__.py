@@ -12,6 +12,7 @@ from .errors import (
     DataSourceError,
     DestinationError,
     FlowFailedError,
+    SnapshotLostError,
     StateError,
 )
 from .schema import JSON_TYPE, StreamSchema
@@ -48,6 +49,7 @@ __all__ = [
     "PartitionState",
     "RejectedRows",
     "Secret",
+    "SnapshotLostError",
     "State",
     "StateError",
     "StreamPartition",
