@@ -17,6 +17,7 @@ from vdk.plugin.datasource_sql import BulkReader, CursorInfo, Expression, SqlSes
 from vdk.plugin.datasource_sql.kinds import Kind
 
 from .barrier import WaitBudget, safe_upper
+from .bulk import PostgresBulkReader, bulk_columns
 from .column_types import TEXT, kind_of, may_misfit, read_as_text, selected
 from .connecting import refused, translated
 from .cursors import cursor_expression, cursor_info, has_cursor
@@ -42,6 +43,7 @@ class PostgresBackend:
     :param conninfo: what libpq connects with.
     :param wait_budget: for transactions that are open when a pass begins.
     :param is_standby: nothing of the primary's transactions shows there.
+    :param reads_in_bulk: whether large tables are read with ADBC.
     """
 
     conninfo: Secret
@@ -50,6 +52,7 @@ class PostgresBackend:
     statement_timeout: float | None = None
     wait_budget: WaitBudget = field(default_factory=lambda: WaitBudget(10.0))
     is_standby: bool = False
+    reads_in_bulk: bool = False
 
     def identity(self) -> str:
         return self.name
@@ -72,12 +75,18 @@ class PostgresBackend:
             raise
         return connection
 
-    def _settings(self, *, is_local: bool) -> str:
+    def settings(self) -> dict[str, str]:
+        """What each transaction sets."""
         settings = dict(_SETTINGS)
         if self.statement_timeout is not None:
             settings["statement_timeout"] = str(max(1, round(self.statement_timeout * 1000)))
+        return settings
+
+    def _settings(self, *, is_local: bool) -> str:
         scope = str(is_local).lower()
-        return "SELECT " + ", ".join(f"set_config('{name}', '{value}', {scope})" for name, value in settings.items())
+        return "SELECT " + ", ".join(
+            f"set_config('{name}', '{value}', {scope})" for name, value in self.settings().items()
+        )
 
     def begin(self, connection: psycopg.Connection[Any]) -> None:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -161,4 +170,5 @@ class PostgresBackend:
         )
 
     def bulk_reader(self, query: TableQuery, kinds: Mapping[str, Kind]) -> BulkReader | None:
-        return None
+        columns = bulk_columns(query, kinds) if self.reads_in_bulk else None
+        return None if columns is None else PostgresBulkReader(query, columns, self.conninfo, self.settings())

@@ -16,15 +16,21 @@ from vdk.plugin.datasource_base.contract import (
     ConfigurationError,
     DataSource,
     DataSourceState,
+    DataSourceStream,
     Duration,
     Secret,
     data_source,
 )
 from vdk.plugin.datasource_sql import SqlConfig, SqlSession, SqlStream, plan_streams
 
+from .adbc import is_installed
 from .backend import PostgresBackend
 from .barrier import WaitBudget
+from .bulk import suits
 from .connecting import conninfo_of, identity_of
+from .snapshots import Snapshots
+from .table_sizes import TableSize, table_sizes
+from .whole_reads import in_parts
 
 log = logging.getLogger(__name__)
 BARRIER_LOOKBACK = Duration(seconds=1)
@@ -59,6 +65,15 @@ class PostgresConfig(SqlConfig):
             "read; rows that could be overtaken are left to the next run"
         ),
     ] = Duration(seconds=10)
+    bulk: Annotated[bool, Meta(description="read large tables with ADBC; false: as small ones, row by row")] = True
+    partition_rows: Annotated[
+        int,
+        Meta(
+            description="a table that is read whole is read in parts of about so many rows, in parallel and from one "
+            "snapshot",
+            ge=1,
+        ),
+    ] = 1_000_000
 
 
 @data_source(name="postgres", config=PostgresConfig)
@@ -68,6 +83,8 @@ class PostgresSource(DataSource[PostgresConfig]):
     def __init__(self, config: PostgresConfig) -> None:
         super().__init__(config)
         self._streams: list[SqlStream] | None = None
+        self._snapshots = Snapshots()
+        self._sizes: dict[tuple[str, str], TableSize] = {}
 
     @cached_property
     def _backend(self) -> PostgresBackend:
@@ -102,9 +119,11 @@ class PostgresSource(DataSource[PostgresConfig]):
             session.begin()
             tables = self._backend.tables(session)
             is_standby = self._backend.is_in_recovery(session)
+            in_bulk = self.config.bulk and is_installed() and suits(session)
+            self._sizes = table_sizes(session, self.config.schemas) if in_bulk else {}
         if not tables:
             log.warning("%s has no table in the schemas %s", self.identity(), ", ".join(self.config.schemas))
-        backend = replace(self._backend, is_standby=is_standby)
+        backend = replace(self._backend, is_standby=is_standby, reads_in_bulk=in_bulk)
         self._streams = plan_streams(tables, self.config, backend, state)
         if not is_standby:
             for stream in self._streams:
@@ -112,10 +131,13 @@ class PostgresSource(DataSource[PostgresConfig]):
                 options = msgspec.structs.replace(stream.plan.options, lookback=lookback)
                 stream.plan = replace(stream.plan, options=options)
 
-    def streams(self) -> Sequence[SqlStream]:
+    def streams(self) -> Sequence[DataSourceStream]:
         if self._streams is None:
             self.connect(DataSourceState())
-        return list(self._streams or ())
+        return in_parts(self._streams or (), self._sizes, self._backend, self._snapshots, self.config.partition_rows)
+
+    def disconnect(self) -> None:
+        self._snapshots.close()
 
     def check(self) -> None:
         self.connect(DataSourceState())
