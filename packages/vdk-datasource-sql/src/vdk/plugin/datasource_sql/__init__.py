@@ -2,7 +2,7 @@
 """Tables of any SQL database as streams: planning, paging, incremental reading.
 
 What one database does its own way is in its ``Backend``. A plugin for a database is a configuration class, a
-``Backend`` and a ``DataSource`` that connects the two. ``kinds`` defines how values land, ``cursors`` what cursors
+``Backend`` and a ``SqlSource`` that connects the two. ``kinds`` defines how values land, ``cursors`` what cursors
 mean. Names are imported when they are used: VDK imports this package for every command, and SQLAlchemy takes
 a quarter of a second.
 """
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from .expressions import ONE, Expression, bound, compile_statement, last_row_values
     from .payload_builder import PayloadBuilder
     from .planning import TablePlan
-    from .repairs import repaired
     from .session import Row, SqlSession
+    from .source import SqlSource
     from .statements import TableQuery
-    from .stream import SqlStream, plan_streams
+    from .stream import SqlStream
     from .table_info import CursorInfo, KeyInfo, TableInfo
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Row",
     "SqlConfig",
     "SqlSession",
+    "SqlSource",
     "SqlStream",
     "TableConfig",
     "TableInfo",
@@ -46,8 +47,6 @@ __all__ = [
     "bound",
     "compile_statement",
     "last_row_values",
-    "plan_streams",
-    "repaired",
 ]
 
 _MODULES = {
@@ -57,10 +56,10 @@ _MODULES = {
     "expressions": ("ONE", "Expression", "bound", "compile_statement", "last_row_values"),
     "payload_builder": ("PayloadBuilder",),
     "planning": ("TablePlan",),
-    "repairs": ("repaired",),
     "session": ("Row", "SqlSession"),
+    "source": ("SqlSource",),
     "statements": ("TableQuery",),
-    "stream": ("SqlStream", "plan_streams"),
+    "stream": ("SqlStream",),
     "table_info": ("CursorInfo", "KeyInfo", "TableInfo"),
 }
 

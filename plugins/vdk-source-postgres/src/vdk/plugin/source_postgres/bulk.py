@@ -40,15 +40,18 @@ class SpanSize:
         self.units = max(1, self.units // 8)
 
 
-def suits(session: SqlSession) -> bool:
-    """Whether a database can be read with ADBC.
+def bulk_version(session: SqlSession) -> int:
+    """The server's version, if ADBC can read it; else 0.
 
-    Not where text has no encoding, and not through a pooler, which shows by the process that answers: settings, and
-    the snapshots of connections, are those of a server's process.
+    It cannot where text has no encoding. Nor through a pooler, which shows by the process that answers: settings, and
+    the snapshots that connections share, are those of a server's process.
     """
+    if not adbc.is_installed():
+        return 0
     info = session.connection.info
     ((process,),) = session.all(sa.select(sa.func.pg_backend_pid()))
-    return bool(info.parameter_status("server_encoding") != "SQL_ASCII" and info.backend_pid == process)
+    is_direct = info.parameter_status("server_encoding") != "SQL_ASCII" and info.backend_pid == process
+    return int(info.server_version) if is_direct else 0
 
 
 def bulk_columns(query: TableQuery, kinds: Mapping[str, Kind], *, with_cursor: bool = True) -> BulkColumns | None:

@@ -3,36 +3,31 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from vdk.plugin.datasource_base.contract import (
     ConfigurationError,
-    DataSource,
     DataSourceState,
-    DataSourceStream,
     Duration,
     Secret,
     data_source,
 )
-from vdk.plugin.datasource_sql import SqlConfig, SqlSession, SqlStream, plan_streams
+from vdk.plugin.datasource_sql import SqlConfig, SqlSession, SqlSource
 
-from .adbc import is_installed
 from .backend import PostgresBackend
 from .barrier import WaitBudget
-from .bulk import suits
+from .bulk import bulk_version
 from .connecting import conninfo_of, identity_of
 from .snapshots import Snapshots
 from .table_sizes import TableSize, table_sizes
 from .whole_reads import in_parts
 
-log = logging.getLogger(__name__)
 BARRIER_LOOKBACK = Duration(seconds=1)
 """Cursors with few fractional digits are rounded, so the last second is read again."""
 
@@ -77,17 +72,16 @@ class PostgresConfig(SqlConfig):
 
 
 @data_source(name="postgres", config=PostgresConfig)
-class PostgresSource(DataSource[PostgresConfig]):
+class PostgresSource(SqlSource[PostgresConfig]):
     """Tables of one PostgreSQL database; read incrementally where they have a cursor, else whole."""
 
     def __init__(self, config: PostgresConfig) -> None:
         super().__init__(config)
-        self._streams: list[SqlStream] | None = None
         self._snapshots = Snapshots()
         self._sizes: dict[tuple[str, str], TableSize] = {}
 
     @cached_property
-    def _backend(self) -> PostgresBackend:
+    def backend(self) -> PostgresBackend:
         config = self.config
         conninfo = conninfo_of(
             None if config.url is None else config.url.reveal(),
@@ -109,35 +103,25 @@ class PostgresSource(DataSource[PostgresConfig]):
     def identity(self) -> str:
         """``postgresql://host:port/database``."""
         try:
-            return self._backend.identity()
+            return super().identity()
         except ConfigurationError:  # connect reports it
             return "postgresql://"
 
     def connect(self, state: DataSourceState) -> None:
-        """Reads the catalog once; each stream opens its own connection when it is read."""
-        with SqlSession(self._backend) as session:
-            session.begin()
-            tables = self._backend.tables(session)
-            is_standby = self._backend.is_in_recovery(session)
-            in_bulk = self.config.bulk and is_installed() and suits(session)
-            self._sizes = table_sizes(session, self.config.schemas) if in_bulk else {}
-        if not tables:
-            log.warning("%s has no table in the schemas %s", self.identity(), ", ".join(self.config.schemas))
-        backend = replace(self._backend, is_standby=is_standby, reads_in_bulk=in_bulk)
-        self._streams = plan_streams(tables, self.config, backend, state)
-        if not is_standby:
-            for stream in self._streams:
+        with SqlSession(self.backend) as session:
+            version = bulk_version(session) if self.config.bulk else 0
+            self.backend = replace(self.backend, is_standby=self.backend.is_in_recovery(session), bulk_version=version)
+            self._sizes = table_sizes(session, self.config.schemas) if version else {}
+        super().connect(state)
+        for stream in self._streams or ():
+            if self.backend.has_barrier(stream.plan.table):
                 lookback = max(stream.plan.options.lookback or BARRIER_LOOKBACK, BARRIER_LOOKBACK)
                 options = msgspec.structs.replace(stream.plan.options, lookback=lookback)
                 stream.plan = replace(stream.plan, options=options)
 
-    def streams(self) -> Sequence[DataSourceStream]:
-        if self._streams is None:
-            self.connect(DataSourceState())
-        return in_parts(self._streams or (), self._sizes, self._backend, self._snapshots, self.config.partition_rows)
+    def streams(self) -> Sequence[Any]:
+        """A ``SqlStream`` for each table, and a ``WholeTable`` for large ones that are read whole."""
+        return in_parts(super().streams(), self._sizes, self.backend, self._snapshots, self.config.partition_rows)
 
     def disconnect(self) -> None:
         self._snapshots.close()
-
-    def check(self) -> None:
-        self.connect(DataSourceState())

@@ -82,14 +82,14 @@ class WholeTable(DataSourceStream):
         return TableQuery(self.plan, self._backend, keyed=False)
 
     def connect(self) -> AdbcConnection:
-        return AdbcConnection(self._backend.conninfo, self._backend.settings())
+        return AdbcConnection(self._backend.conninfo, self._backend.settings(self._backend.bulk_version))
 
     def translated(self, error: Exception) -> Exception:
         """An error of the driver as one of the contract's."""
         return self._backend.translate(adbc.as_driver_error(error)) or error
 
     def payload_builder(self, query: TableQuery, kinds: dict[str, Kind]) -> PayloadBuilder:
-        return PayloadBuilder(self.plan, kinds, query, self._backend.kind)
+        return PayloadBuilder(self.plan, kinds, query, self._backend)
 
 
 def in_parts(
