@@ -14,7 +14,7 @@ BASE = "vdk.plugin.datasource_base"
 SQL = "vdk.plugin.datasource_sql"
 PUBLIC = {
     *(BASE, f"{BASE}.contract", f"{BASE}.parts", f"{BASE}.testing", f"{BASE}.testing.faults"),
-    f"{BASE}.testing.postgresql",
+    *(f"{BASE}.testing.mariadb", f"{BASE}.testing.postgresql"),
     *(SQL, f"{SQL}.cursors", f"{SQL}.kinds"),
 }
 """The modules of this repository that other distributions import; a plugin has none below its own package."""
