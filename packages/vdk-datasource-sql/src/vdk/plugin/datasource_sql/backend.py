@@ -7,9 +7,13 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import sqlalchemy as sa
+
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
 from .bulk import BulkReader
+from .cursors import native_format
+from .expressions import Expression
 from .kinds import Kind
 from .planning import TablePlan
 from .session import Connector, SqlSession
@@ -69,14 +73,32 @@ class Backend(Connector, ExpressionBuilder, Protocol):
         """
         return None
 
-    @abstractmethod
+    def cursor_expression(self, column: Expression, declared: str, cursor_format: str) -> Expression:
+        return column
+
     def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
         """Format, maximum and NULLs of the query's cursor, in the session's snapshot.
 
         :param known: the tag of the stored state's format. With it and an index, no more than the index is
             read; without, one pass over the table.
         :raises ConfigurationError: for formats that are mixed or do not sort, with how many of each.
+
+        By default the format follows from how the column lands: a time, a date or a number, compared as it is.
         """
+        plan = query.plan
+        declared = plan.table.columns[plan.cursor[0]]
+        cursor_format = native_format(self.kind(declared, ()).arrow, plan.cursor_format, plan.zone)
+        if cursor_format is None:
+            chosen = (
+                "" if plan.cursor_format == "auto" else f", which cursor_format {plan.cursor_format!r} does not fit"
+            )
+            raise ConfigurationError(
+                f"{plan.config_path}.cursor: {plan.cursor[0]!r} is declared {declared}{chosen}; a cursor is a time, a "
+                f"date or a number. Name another column, or set {plan.config_path}.cursor = false"
+            )
+        highest = session.all(query.highest())
+        (nulls,) = session.one(query.select(sa.func.count()).where(query.lacks_cursor))
+        return CursorInfo(cursor_format if highest else None, highest[0][0] if highest else None, nulls)
 
     def cursor_error(self, session: SqlSession, query: TableQuery) -> ConfigurationError:
         """The error for cursors that are not of the format that ``cursor_info`` found."""
