@@ -83,7 +83,7 @@ class Table:
 
 
 def check_columns(title: str, columns: Iterable[Column]) -> None:
-    """Refuse columns that cannot be told apart once their names are folded, and those that CloudQuery adds."""
+    """Refuse columns whose folded names are equal, and those that CloudQuery adds."""
     known: dict[str, str] = {}
     for column in columns:
         if column.name in RESERVED:
