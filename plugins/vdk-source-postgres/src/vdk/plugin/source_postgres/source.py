@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Annotated
@@ -14,19 +12,17 @@ from msgspec import Meta
 
 from vdk.plugin.datasource_base.contract import (
     ConfigurationError,
-    DataSource,
     DataSourceState,
     Duration,
     Secret,
     data_source,
 )
-from vdk.plugin.datasource_sql import SqlConfig, SqlSession, SqlStream, plan_streams
+from vdk.plugin.datasource_sql import SqlConfig, SqlSession, SqlSource
 
 from .backend import PostgresBackend
 from .barrier import WaitBudget
 from .connecting import conninfo_of, identity_of
 
-log = logging.getLogger(__name__)
 BARRIER_LOOKBACK = Duration(seconds=1)
 """Cursors with few fractional digits are rounded, so the last second is read again."""
 
@@ -62,15 +58,11 @@ class PostgresConfig(SqlConfig):
 
 
 @data_source(name="postgres", config=PostgresConfig)
-class PostgresSource(DataSource[PostgresConfig]):
+class PostgresSource(SqlSource[PostgresConfig]):
     """Tables of one PostgreSQL database; read incrementally where they have a cursor, else whole."""
 
-    def __init__(self, config: PostgresConfig) -> None:
-        super().__init__(config)
-        self._streams: list[SqlStream] | None = None
-
     @cached_property
-    def _backend(self) -> PostgresBackend:
+    def backend(self) -> PostgresBackend:
         config = self.config
         conninfo = conninfo_of(
             None if config.url is None else config.url.reveal(),
@@ -92,30 +84,16 @@ class PostgresSource(DataSource[PostgresConfig]):
     def identity(self) -> str:
         """``postgresql://host:port/database``."""
         try:
-            return self._backend.identity()
+            return super().identity()
         except ConfigurationError:  # connect reports it
             return "postgresql://"
 
     def connect(self, state: DataSourceState) -> None:
-        """Reads the catalog once; each stream opens its own connection when it is read."""
-        with SqlSession(self._backend) as session:
-            session.begin()
-            tables = self._backend.tables(session)
-            is_standby = self._backend.is_in_recovery(session)
-        if not tables:
-            log.warning("%s has no table in the schemas %s", self.identity(), ", ".join(self.config.schemas))
-        backend = replace(self._backend, is_standby=is_standby)
-        self._streams = plan_streams(tables, self.config, backend, state)
-        if not is_standby:
-            for stream in self._streams:
+        with SqlSession(self.backend) as session:
+            self.backend = replace(self.backend, is_standby=self.backend.is_in_recovery(session))
+        super().connect(state)
+        for stream in self._streams or ():
+            if self.backend.has_barrier(stream.plan.table):
                 lookback = max(stream.plan.options.lookback or BARRIER_LOOKBACK, BARRIER_LOOKBACK)
                 options = msgspec.structs.replace(stream.plan.options, lookback=lookback)
                 stream.plan = replace(stream.plan, options=options)
-
-    def streams(self) -> Sequence[SqlStream]:
-        if self._streams is None:
-            self.connect(DataSourceState())
-        return list(self._streams or ())
-
-    def check(self) -> None:
-        self.connect(DataSourceState())

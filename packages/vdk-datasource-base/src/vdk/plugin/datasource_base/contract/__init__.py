@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layer 1, the contract: what a source author implements. Imports msgspec and pyarrow, nothing else."""
 
+from .annotations import JSON_TYPE, is_record_class
 from .config import DataSourceConfig, Duration, Secret
 from .decode import decode_config
 from .errors import (
@@ -14,7 +15,8 @@ from .errors import (
     FlowFailedError,
     StateError,
 )
-from .schema import JSON_TYPE, StreamSchema
+from .records import RecordColumns, record_columns, values_of_record
+from .schema import StreamSchema
 from .source import DataSource, data_source
 from .state import JSON, DataSourceState, PartitionState, State
 from .stream import (
@@ -46,6 +48,7 @@ __all__ = [
     "Duration",
     "FlowFailedError",
     "PartitionState",
+    "RecordColumns",
     "RejectedRows",
     "Secret",
     "State",
@@ -54,4 +57,7 @@ __all__ = [
     "StreamSchema",
     "data_source",
     "decode_config",
+    "is_record_class",
+    "record_columns",
+    "values_of_record",
 ]

@@ -7,8 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
+import msgspec
 import pyarrow as pa
 
 from .errors import BadRecordError
@@ -18,6 +19,19 @@ from .state import JSON
 COUNTER_PREFIX = "count:"
 """Metadata keys with this prefix are counters (``{"count:rows_held_back": 3}``): the run's summary adds
 them up per stream, and they never become columns."""
+
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+class _Attrs(Protocol):
+    __attrs_attrs__: ClassVar[Any]
+
+
+Record: TypeAlias = msgspec.Struct | _Dataclass | _Attrs
+"""A row as an instance of a class."""
+Row: TypeAlias = Mapping[str, Any] | Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +49,8 @@ class RejectedRows:
 class DataSourcePayload:
     """Some rows of a partition, and the partition's state once they are delivered.
 
-    :param data: one row, many rows, or an Arrow batch or table; None if only the state changes.
+    :param data: one row, many rows, or an Arrow batch or table; None if only the state changes. A row is a mapping or a
+        record, an instance of a dataclass, ``msgspec.Struct`` or attrs class, such as the one of ``StreamSchema.of``.
         A source that checks its values itself passes the rows that do not fit as ``RejectedRows``.
     :param metadata: facts about this payload. They land as ``_vdk_<key>`` if the flow's ``metadata_columns`` lists
         the key.
@@ -47,7 +62,7 @@ class DataSourcePayload:
         other, and the last of them carries the state (or ends the partition).
     """
 
-    data: Mapping[str, Any] | Sequence[Mapping[str, Any]] | pa.RecordBatch | pa.Table | RejectedRows | None
+    data: Row | Sequence[Row] | pa.RecordBatch | pa.Table | RejectedRows | None
     metadata: Mapping[str, str | int | float | bool | datetime] = field(default_factory=dict)
     state: Mapping[str, JSON] | None = None
     destination_table: str | None = None

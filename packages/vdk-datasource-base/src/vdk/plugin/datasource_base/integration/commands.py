@@ -61,6 +61,13 @@ def config(ctx: click.Context, name: str, output: str) -> None:
 @datasource.command(cls=Command, reraise=True, json_warnings=True, help="Run a flow file as a job of one step.")
 @FLOW
 @click.option(
+    "--stream",
+    "streams",
+    metavar="GLOB",
+    multiple=True,
+    help="Read only streams with this name or pattern, as orders or shop.orders; can be repeated.",
+)
+@click.option(
     "--summary",
     type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
     help="Write the summary of the run, stream by stream, to this file as JSON.",
@@ -72,7 +79,9 @@ def config(ctx: click.Context, name: str, output: str) -> None:
 )
 @OUTPUT
 @click.pass_context
-def run(ctx: click.Context, flow: Path, summary: Path | None, follow: str | None, output: str) -> None:
+def run(
+    ctx: click.Context, flow: Path, streams: tuple[str, ...], summary: Path | None, follow: str | None, output: str
+) -> None:
     from ..contract import Duration
     from .flow_job import run_flow_job
     from .job_environment import run_in_job
@@ -86,7 +95,13 @@ def run(ctx: click.Context, flow: Path, summary: Path | None, follow: str | None
 
     def step(job_input: IJobInput) -> None:
         run_in_job(
-            job_input, flow, summary=summary, on_summary=summaries.append, draw=console.draws_progress, follow=every
+            job_input,
+            flow,
+            summary=summary,
+            on_summary=summaries.append,
+            draw=console.draws_progress,
+            follow=every,
+            streams=streams,
         )
 
     try:

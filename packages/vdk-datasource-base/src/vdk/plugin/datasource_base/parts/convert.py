@@ -7,6 +7,7 @@ accepts bytes as text. So each column is first inferred, which loses nothing, an
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import decimal
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from ..contract import JSON_TYPE, BadRecordError, StreamSchema
 from .column_types import normalize_types, normalized_type
 from .infer import UnencodableValueError, builtin, column_names, encodable, infer_array, infer_table, json_array
 from .numbers import exact_decimal
+from .records import RecordValues, has_records, read_records, to_rows
 from .rows import rows_of, values_of
 
 Row = Mapping[str, Any]
@@ -35,12 +37,15 @@ class Converted:
     rejected: Sequence[tuple[Row, BadRecordError]] = ()
 
 
-def convert_rows(rows: Sequence[Row], schema: StreamSchema | None, *, stream: str, loose: bool = False) -> Converted:
+def convert_rows(rows: Sequence[Any], schema: StreamSchema | None, *, stream: str, loose: bool = False) -> Converted:
     """Convert rows to a table: the declared columns first, with their declared types, then the others, inferred.
 
+    :param rows: mappings or records.
     :param loose: infer the type of a column that does not fit its declared type, as rows that a transform has changed
         may not.
     """
+    if has_records(rows, schema):
+        return _convert_records(rows, schema, stream, loose)
     try:
         return _converted(rows, schema, stream, loose)
     except UnencodableValueError:
@@ -55,18 +60,43 @@ def _converted(rows: Sequence[Row], schema: StreamSchema | None, stream: str, lo
         return Converted(infer_table(rows))
     undeclared = column_names(rows, set(schema.fields.names))
     try:
-        columns = [_declared_column(rows, field, loose) for field in schema.fields]
+        columns = [_declared_column([row.get(field.name) for row in rows], field, loose) for field in schema.fields]
     except BadRecordError:
         good, bad = _split_misfits(rows, schema, stream)
         if bad:
             return Converted(_converted(good, schema, stream, False).table, bad)
         columns = [_convert_each(rows, field) for field in schema.fields]
-    fields = [pa.field(field.name, column.type) for field, column in zip(schema.fields, columns, strict=True)]
-    for name in undeclared:
-        column = infer_array([row.get(name) for row in rows])
-        columns.append(column)
-        fields.append(pa.field(name, column.type))
-    return Converted(pa.table(columns, schema=pa.schema(fields)))
+    columns += [infer_array([row.get(name) for row in rows]) for name in undeclared]
+    return Converted(_table([*schema.fields.names, *undeclared], columns))
+
+
+def _table(names: Sequence[str], columns: Sequence[pa.Array]) -> pa.Table:
+    fields = [pa.field(name, column.type) for name, column in zip(names, columns, strict=True)]
+    return pa.table(list(columns), schema=pa.schema(fields))
+
+
+def _convert_records(rows: Sequence[Any], schema: StreamSchema | None, stream: str, loose: bool) -> Converted:
+    """The same for records, column by column; row by row if one does not fit, or if they are of several classes."""
+    whole = read_records(rows, schema, stream=stream)
+    if whole is not None:
+        try:
+            return Converted(_table_of_records(whole, schema, loose), whole.rejected)
+        except BadRecordError:
+            good, bad = whole.rows(), whole.rejected
+    else:
+        good, bad = to_rows(rows, schema, stream=stream)
+    rest = convert_rows(good, dataclasses.replace(schema, record=None) if schema else None, stream=stream, loose=loose)
+    return Converted(rest.table, [*bad, *rest.rejected])
+
+
+def _table_of_records(records: RecordValues, schema: StreamSchema | None, loose: bool) -> pa.Table:
+    """Raises ``BadRecordError`` if a value does not fit its column."""
+    fields = schema.fields if schema is not None else pa.schema([])
+    undeclared = [name for name in records.columns if name not in fields.names]
+    nothing = [None] * records.count
+    columns = [_declared_column(records.columns.get(field.name, nothing), field, loose) for field in fields]
+    columns += [infer_array(records.columns[name]) for name in undeclared]
+    return _table([*fields.names, *undeclared], columns)
 
 
 def convert_batch(
@@ -152,8 +182,7 @@ def _casts_exactly(source: pa.DataType, target: pa.DataType) -> bool:
     return any(is_kind(source) and is_kind(target) for is_kind in (types.is_time, types.is_duration))
 
 
-def _declared_column(rows: Sequence[Row], field: pa.Field, loose: bool) -> pa.Array:
-    values = [row.get(field.name) for row in rows]
+def _declared_column(values: Sequence[Any], field: pa.Field, loose: bool) -> pa.Array:
     target = normalized_type(field.type)
     if not field.nullable and not loose and any(value is None for value in values):
         raise BadRecordError("a value is missing in a column declared not null", column=field.name)

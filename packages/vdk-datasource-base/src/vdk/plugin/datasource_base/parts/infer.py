@@ -12,6 +12,7 @@ from __future__ import annotations
 import array
 import datetime as dt
 import decimal
+import enum
 import json
 import math
 import uuid
@@ -21,7 +22,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from ..contract import JSON_TYPE, BadRecordError
+from ..contract import JSON_TYPE, BadRecordError, is_record_class
 from .numbers import MAX_DIGITS, HugeNumber, is_bounded
 from .rows import scalar_text
 
@@ -239,6 +240,8 @@ def builtin(value: Any) -> Any:
         return value
     if type(value).__module__ == "numpy" and getattr(getattr(value, "dtype", None), "kind", "") in ("b", "i", "u", "f"):
         return value.item() if value.ndim == 0 else value.tolist()
+    if isinstance(value, enum.Enum) and not isinstance(value, (str, int, float)):
+        return builtin(value.value)
     if isinstance(value, str):
         return str.__str__(value)  # str() of an enumeration member returns its name
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -326,9 +329,13 @@ def _json_value(value: Any) -> Any:
         return _json_value(float(value))
     if isinstance(value, Mapping):
         return _json_mapping(value)
+    if isinstance(value, (set, frozenset)):
+        value = list(value)
     if isinstance(value, (list, tuple)):
         changed = {index: new for index, item in enumerate(value) if (new := _json_value(item)) is not item}
         return [changed.get(index, item) for index, item in enumerate(value)] if changed else value
+    if is_record_class(type(value)):  # the encoder would write its NaN as null
+        return _json_value(msgspec.to_builtins(value, builtin_types=_KEPT_TYPES, enc_hook=_encodable))
     return value
 
 
@@ -355,6 +362,8 @@ def _bounded(value: int | decimal.Decimal | HugeNumber) -> int | decimal.Decimal
     return value
 
 
+_KEPT_TYPES = (bytes, dt.datetime, dt.date, dt.time, dt.timedelta, decimal.Decimal, uuid.UUID)
+"""What the values of a nested record stay, of all that the encoder writes exactly."""
 _KNOWN_TYPES = {type(None), *_ARROW_TYPES, dt.datetime, decimal.Decimal, uuid.UUID, dict, list}
 
 

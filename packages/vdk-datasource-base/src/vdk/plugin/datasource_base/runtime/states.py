@@ -147,7 +147,7 @@ def _open_destinations(
     flow: str | Path | Mapping[str, Any], environment: Environment
 ) -> Iterator[tuple[str, list[str], Destination]]:
     """Each destination that a flow uses, open, with the ids of the sources whose rows land there."""
-    loaded = load_flow(flow, environment.lookups)
+    loaded = load_flow(flow, environment.lookups, environment.overrides)
     source_ids: dict[str, dict[str, None]] = {}
     for entry in loaded.file.flows:
         source_ids.setdefault(entry.to, {})[entry.from_] = None

@@ -15,6 +15,7 @@ from ...contract import JSON_TYPE, DataSource, DataSourcePayload, StreamSchema
 from ...parts import Destination
 from ...parts.column_types import normalize_types, normalized_type
 from ...parts.infer import infer_table
+from ...parts.records import to_rows
 from ..environment import Environment
 from ..run.buffer import Buffer, PayloadGroup
 from ..run.plan import table_name
@@ -120,7 +121,7 @@ def _describe(stream: DiscoveredStream, run: StreamRun, rows: int, seconds: floa
         stream.notes.append(note)
     tables = sample.tables()
     declared = stream.columns
-    _infer(stream, tables.pop(plan.name, []))
+    _infer(stream, tables.pop(plan.name, []), plan.schema)
     stream.columns = _merge(declared, stream.columns)
     if sample.stateful and plan.read_whole:
         stream.notes.append(
@@ -148,7 +149,7 @@ def _routed_table(
     if schema is not None:
         _declare(other, schema)
     else:
-        _infer(other, groups)
+        _infer(other, groups, None)
     return other
 
 
@@ -183,13 +184,14 @@ def _declare(stream: DiscoveredStream, schema: StreamSchema) -> None:
     stream.columns = [_column(field, schema.primary_key) for field in schema.fields]
 
 
-def _infer(stream: DiscoveredStream, groups: Sequence[PayloadGroup]) -> None:
+def _infer(stream: DiscoveredStream, groups: Sequence[PayloadGroup], schema: StreamSchema | None) -> None:
     """Columns in order of appearance; the type of a column comes from its first value that is not null."""
     stream.inferred = True
     fields: dict[str, pa.Field] = {}
     count = 0
     for group in groups:
-        for table in [*map(normalize_types, group.batches), *([infer_table(group.rows)] if group.rows else [])]:
+        rows, _ = to_rows(group.rows, schema, stream=stream.stream)
+        for table in [*map(normalize_types, group.batches), *([infer_table(rows)] if rows else [])]:
             count += int(table.num_rows)
             for column in table.schema:
                 if column.name not in fields or pa.types.is_null(fields[column.name].type):

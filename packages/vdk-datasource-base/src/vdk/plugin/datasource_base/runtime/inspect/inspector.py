@@ -48,7 +48,7 @@ class FlowInspector:
     """
 
     def __init__(self, flow: str | Path | Mapping[str, Any], environment: Environment, seconds: float) -> None:
-        self.loaded = load_flow(flow, environment.lookups)
+        self.loaded = load_flow(flow, environment.lookups, environment.overrides)
         self.seconds = seconds
         self._environment = environment
         self._owners = TableOwners()

@@ -22,6 +22,7 @@ from ...parts.deduplicate import Operations, in_turns, joined, last_operations, 
 from ...parts.destination import BatchKind
 from ...parts.framework_columns import TIMESTAMP, add_columns, check_names, rejected_spec, rejected_table
 from ...parts.infer import check_column_count
+from ...parts.records import has_records, to_rows
 from ...parts.rows import rows_of
 from ...parts.transform import Data
 from .buffer import PayloadGroup
@@ -161,7 +162,7 @@ def _rows(plan: StreamPlan, section: _Section, rejected: Rejected, undeclared: U
     with_rows = {group.table for group in section.groups if group.rows}
     for turn, group in section.turns("rows"):
         rejected.extend(group.rejected)
-        pieces.setdefault(group.table, []).extend(enumerate(_transformed(plan, group), turn))
+        pieces.setdefault(group.table, []).extend(enumerate(_transformed(plan, group, rejected), turn))
     schemas = {table: plan.schema_of(table) for table in pieces}
     loose = plan.transform is not None
     parts = []
@@ -187,15 +188,25 @@ def _keyed(part: Operations, spec: TableSpec, rejected: Rejected, *, stream: str
     return part if kept is None else part.take(kept)
 
 
-def _transformed(plan: StreamPlan, group: PayloadGroup) -> list[Data]:
+def _transformed(plan: StreamPlan, group: PayloadGroup, rejected: Rejected) -> list[Data]:
     """Apply the flow's transform to a group's rows. Consecutive batches of one schema are transformed as one table."""
     pieces: list[Data] = [pa.concat_tables(batches) for batches in _by_schema(group.batches)]
-    if group.rows:
-        pieces.append(group.rows)
     if plan.transform is None:
-        return pieces
+        return [*pieces, group.rows] if group.rows else pieces
+    if rows := _mappings(plan, group, rejected):
+        pieces.append(rows)
     transformed = [plan.transform(data, stream=plan.name) for data in pieces]
     return [data for data in transformed if data is not None]
+
+
+def _mappings(plan: StreamPlan, group: PayloadGroup, rejected: Rejected) -> list[Mapping[str, Any]]:
+    """The group's rows, with its records as mappings."""
+    schema = plan.schema_of(group.table)
+    if not has_records(group.rows, schema):
+        return group.rows
+    rows, failed = to_rows(group.rows, schema, stream=plan.name)
+    rejected.extend(failed)
+    return rows
 
 
 def _by_schema(batches: Sequence[pa.Table]) -> list[list[pa.Table]]:
@@ -361,7 +372,7 @@ def _keys(plan: StreamPlan, section: _Section, kind: BatchKind, rejected: Reject
     """Convert the keys of one kind of payload to the declared types of the primary key."""
     pieces: dict[str | None, Pieces] = {}
     for turn, group in section.turns(kind):
-        data: list[Data] = [*group.batches, *([group.rows] if group.rows else [])]
+        data: list[Data] = [*group.batches, *([rows] if (rows := _mappings(plan, group, rejected)) else [])]
         pieces.setdefault(group.table, []).extend(enumerate(data, turn))
     parts = []
     for table, table_pieces in pieces.items():

@@ -11,7 +11,15 @@ from typing import Any, get_args
 
 import pyarrow as pa
 
-from ...contract import COUNTER_PREFIX, DataSourceError, DataSourcePayload, RejectedRows, State
+from ...contract import (
+    COUNTER_PREFIX,
+    DataSourceError,
+    DataSourcePayload,
+    RejectedRows,
+    State,
+    is_record_class,
+    values_of_record,
+)
 from ...parts.destination import BatchKind
 from ..options import Options
 from ..states import copy_state
@@ -20,15 +28,15 @@ SAMPLE = 8
 """About as many rows are measured to estimate the size of a list."""
 
 
-def rows_size(rows: Sequence[Mapping[str, Any]]) -> int:
+def rows_size(rows: Sequence[Any]) -> int:
     """Estimate the bytes of rows, from a sample of them."""
     sample = rows[:: max(1, len(rows) // SAMPLE)]
     return sum(map(row_size, sample)) * len(rows) // len(sample) if sample else 0
 
 
-def row_size(row: Mapping[str, Any]) -> int:
-    """Estimate the bytes of one row."""
-    return 64 + sum(map(_value_size, row.values()))
+def row_size(row: Any) -> int:
+    """Estimate the bytes of one row, a mapping or a record."""
+    return 64 + sum(map(_value_size, row.values() if isinstance(row, Mapping) else values_of_record(row)))
 
 
 def _value_size(value: Any) -> int:
@@ -36,7 +44,14 @@ def _value_size(value: Any) -> int:
         return sys.getsizeof(value) + sum(map(_value_size, value.values()))
     if type(value) is list:
         return sys.getsizeof(value) + sum(map(_value_size, value))
+    if is_row_class(type(value)):
+        return sys.getsizeof(value) + sum(map(_value_size, values_of_record(value)))
     return sys.getsizeof(value)
+
+
+def is_row_class(cls: type) -> bool:
+    """Whether instances of a class are rows that are records. The contract's own dataclasses are none."""
+    return is_record_class(cls) and not issubclass(cls, (DataSourcePayload, RejectedRows))
 
 
 KINDS = get_args(BatchKind)
@@ -44,12 +59,15 @@ KINDS = get_args(BatchKind)
 
 @dataclass(slots=True)
 class PayloadGroup:
-    """Consecutive payloads for one table that have the same kind, the same form and the same metadata."""
+    """Consecutive payloads for one table that have the same kind, the same form and the same metadata.
+
+    :param rows: mappings and records.
+    """
 
     table: str | None
     kind: BatchKind
     metadata: Mapping[str, Any]
-    rows: list[Mapping[str, Any]] = field(default_factory=list)
+    rows: list[Any] = field(default_factory=list)
     batches: list[pa.Table] = field(default_factory=list)
     rejected: list[Any] = field(default_factory=list)
 
@@ -158,7 +176,7 @@ class Buffer:
         if (
             group is None
             or type(payload) is not DataSourcePayload
-            or type(payload.data) is not dict
+            or not (type(payload.data) is dict or is_row_class(type(payload.data)))
             or payload.state is None
             or payload.metadata
             or payload.kind != group.kind
@@ -254,7 +272,7 @@ class Buffer:
         data = payload.data
         if data is None:
             return group, 0, 0
-        if isinstance(data, Mapping):
+        if isinstance(data, Mapping) or is_row_class(type(data)):
             group.rows = [data]
             return group, 1, row_size(data)
         if isinstance(data, pa.RecordBatch):
@@ -265,16 +283,16 @@ class Buffer:
             group.rejected = list(data.rows)
         elif isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
             group.rows = list(data)
-            if not all(isinstance(row, Mapping) for row in group.rows):
-                item = next(row for row in group.rows if not isinstance(row, Mapping))
-                raise DataSourceError(
-                    f"stream {self._stream!r} yielded a list with a {type(item).__name__} in it: each row must be "
-                    "a mapping"
-                )
+            for kind in set(map(type, group.rows)):
+                if not issubclass(kind, Mapping) and not is_row_class(kind):
+                    raise DataSourceError(
+                        f"stream {self._stream!r} yielded a list with a {kind.__name__} in it: each row must be a "
+                        "mapping or a record (dataclass, msgspec.Struct, attrs)"
+                    )
         else:
             raise DataSourceError(
-                f"stream {self._stream!r} yielded data of type {type(data).__name__}: it must be a row, "
-                "a list of rows, an Arrow batch or table, or None"
+                f"stream {self._stream!r} yielded data of type {type(data).__name__}: it must be a row "
+                "(mapping, dataclass, msgspec.Struct, attrs), a list of rows, an Arrow batch or table, or None"
             )
         return group, group.count, _size(group)
 

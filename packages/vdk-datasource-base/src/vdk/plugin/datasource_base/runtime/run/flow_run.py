@@ -7,7 +7,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
@@ -133,6 +133,7 @@ class FlowRun:
                 if should_stop(run):
                     break
             run.all_partitions_started = True
+            run.report.read_share.partitions = run.report.partitions
         except Exception as error:
             self._failed(run, error)
         except BaseException:
@@ -146,7 +147,10 @@ class FlowRun:
         while True:
             seen: set[str] = set()
             try:
-                partitions = iter(run.plan.stream.partitions(run.states))
+                listed = run.plan.stream.partitions(run.states)
+                if isinstance(listed, Sized):  # a generator is asked for the next one only when a reader is free
+                    run.report.read_share.partitions = len(listed)
+                partitions = iter(listed)
                 with closing_early(partitions):
                     for partition in partitions:
                         _check_partition(partition, seen, run.plan.name)
