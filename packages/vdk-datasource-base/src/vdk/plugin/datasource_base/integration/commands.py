@@ -81,7 +81,12 @@ def config(ctx: click.Context, name: str, output: str) -> None:
 @OUTPUT
 @click.pass_context
 def run(
-    ctx: click.Context, flow: Path, streams: tuple[str, ...], summary: Path | None, follow: Duration | None, output: str
+    ctx: click.Context,
+    flow: Path,
+    streams: tuple[str, ...],
+    summary: Path | None,
+    follow: Duration | None,
+    output: str,
 ) -> None:
     from .flow_job import run_flow_job
     from .job_environment import run_in_job
