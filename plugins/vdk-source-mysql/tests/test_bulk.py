@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from support import run, stream_of
-from test_types import TYPES
+from types_of_mysql import TYPES
 from vdk.plugin.datasource_base.testing.mariadb import Server
 from vdk.plugin.source_mysql import bulk
 
@@ -36,7 +36,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def every_type(server: Server) -> None:
     """A table of 30 rows, with a value of each type in every other row."""
-    types = [(type_, value) for type_, value, *_ in TYPES if "zerofill" not in type_]
+    types = [(case.declared, case.literal) for case in TYPES if "zerofill" not in case.declared]
     columns = ", ".join(f"c{number} {type_}" for number, (type_, _) in enumerate(types))
     server.query(
         "shop", f"CREATE TABLE t (id int PRIMARY KEY, updated_at datetime(3), {columns}, KEY (updated_at, id))"

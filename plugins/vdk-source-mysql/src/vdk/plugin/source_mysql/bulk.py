@@ -149,7 +149,8 @@ class MysqlBulkReader:
 
 def _field(column: Expression, declared: str, received: pa.DataType) -> Expression:
     """A value as a field of CSV: NULL is empty, and an empty text has quotes."""
-    quote, empty = sa.literal_column("'\"'"), sa.literal_column("''")
+    quote: Expression = sa.literal_column("'\"'")
+    empty: Expression = sa.literal_column("''")
     if pa.types.is_binary(received):
         return sa.func.ifnull(sa.func.concat(quote, sa.func.hex(column), quote), empty)
     if not pa.types.is_string(received) or base_type(declared) in _PLAIN:
