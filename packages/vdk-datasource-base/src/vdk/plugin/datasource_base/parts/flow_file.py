@@ -19,7 +19,7 @@ from ..contract.remedies import suggest
 from .destination import RESERVED_PREFIX, WriteMode
 from .flow_shape import check_shape
 from .redact import Redactor
-from .references import Lookup, Resolved, resolve
+from .references import Lookup, Resolved, file_content, resolve
 
 Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 OnError = Literal["continue", "stop"]
@@ -105,7 +105,7 @@ def load_flow(flow: str | Path | Mapping[str, Any], lookups: Mapping[str, Lookup
     :raises ConfigurationError: naming the file, the path in it, the value and what was expected.
     """
     data, location, folder = _read(flow)
-    resolved = resolve(data, lookups, location=location)
+    resolved = resolve(data, {"file": file_content(folder), **lookups}, location=location)
     try:
         return LoadedFlow(_decoded(resolved, location, folder), location, folder, resolved)
     except ConfigurationError as error:
