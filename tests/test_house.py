@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from check_architecture import edges, listed_edges, missing_modules, outdated, unlisted
 from check_change import check_subjects
 from check_sources import LICENCE_LINE, check_licence_lines, copies, private_imports, shared_names
+from check_words import names_in, phrases_in
 from conftest import ROOT
 
 BASE = "vdk.plugin.datasource_base"
@@ -18,7 +20,7 @@ PACKAGES = (BASE, "vdk.plugin.source_acme", "vdk.plugin.source_other")
     "line",
     [
         f"from {BASE}.parts.destination import Destination",
-        f"from {BASE}.runtime import execute",
+        f"from {BASE}.runtime.retry import Retry",
         f"import {BASE}.integration.console",
         "def late():\n    from vdk.plugin.source_other.config import Config",
     ],
@@ -65,3 +67,49 @@ def test_a_commit_subject_that_does_not_fit_a_line_is_seen() -> None:
     """72 characters, as git shows them in a log of 80 columns."""
     (problem,) = check_subjects([f"abc1234 {'x' * 73}", f"def5678 {'x' * 72}"])
     assert problem == "commit abc1234: the subject has 73 characters, at most 72 are allowed"
+
+
+TABLE = """
+| folder of a plugin | what it contains | may import |
+|---|---|---|
+| `source_a` | everything | `source_a/http` |
+| `source_a/http` | the client, see `http/client_of_a.py` | |
+"""
+LISTED = {"source_a": {"source_a/http"}, "source_a/http": set[str]()}
+
+
+@pytest.mark.parametrize(
+    ("made", "new", "old"),
+    [
+        (LISTED, [], []),
+        (LISTED | {"source_b": {"datasource_base/contract"}}, [], []),
+        (LISTED | {"source_a/http": {"source_a"}}, ["source_a/http imports ['source_a']"], []),
+        (LISTED | {"source_b": {"datasource_base/runtime"}}, ["source_b imports ['datasource_base/runtime']"], []),
+        (LISTED | {"source_a/auth": set()}, ["the folder source_a/auth has no row"], []),
+        (LISTED | {"source_a": set()}, [], ["source_a does not import ['source_a/http']"]),
+        ({"source_a": {"source_a/http"}}, [], ["source_a/http does not exist"]),
+    ],
+)
+def test_an_import_between_folders_that_the_page_does_not_list_is_seen(
+    made: dict[str, set[str]], new: list[str], old: list[str]
+) -> None:
+    """And a row that no longer fits; a plugin of one folder imports what is public without one."""
+    assert listed_edges(TABLE) == LISTED
+    assert [problem.partition(", which")[0] for problem in unlisted(LISTED, made)] == new
+    assert list(outdated(LISTED, made)) == old
+
+
+def test_a_module_that_the_page_names_and_nobody_finds_is_seen() -> None:
+    """Relative imports between the folders of this repository are seen, too."""
+    assert list(missing_modules(TABLE)) == ["http/client_of_a.py does not exist"]
+    assert list(missing_modules("`sql/target.py` and `source_rest/pagination/`")) == []
+    assert "ingest_arrow/sql" in edges()["ingest_arrow/duckdb"]
+
+
+def test_banned_words_are_seen() -> None:
+    """In sentences, and in the names of variables, except for the fields of a configuration."""
+    assert list(phrases_in("What is wrong is told\nbefore"))
+    assert list(phrases_in("it is no TOML"))
+    assert not list(phrases_in("there is no state, and it is no longer read"))
+    assert len(list(names_in("def f(found):\n    return [one for one in found]"))) == 2
+    assert not list(names_in("class Table:\n    where: str"))

@@ -2,12 +2,12 @@
 
 The template and each folder of packages/ and plugins/ have what the build and the release need, their three names
 are equal, nothing owns the shared ``vdk`` namespace, every YAML and TOML file parses, the pipelines are valid for
-GitLab, the table of tox.ini names every distribution, and no distribution imports a private module of another.
+GitLab, the table of tox.ini names every distribution, no distribution imports a private module of another,
+docs/architecture.md is true, and no text or name uses a banned word.
 """
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
@@ -18,11 +18,15 @@ from pathlib import Path
 import yaml
 
 import distributions as d
-from check_sources import LICENCE, check_sources
+from check_architecture import check_architecture
+from check_sources import LICENCE, check_sources, imports_in
+from check_words import check_words
 from ci_report import PYTHONS
 
 # The distributions whose names differ from those of their import packages.
 DISTRIBUTIONS = {
+    "cloudquery": "cloudquery-plugin-pb",
+    "grpc": "grpcio",
     "vdk.api": "vdk-core",
     "vdk.internal": "vdk-core",
     **{f"vdk.plugin.{each.package}": each.name for each in d.all_distributions()},
@@ -46,6 +50,7 @@ GitLabLoader.add_constructor("!reference", reference)
 
 def main() -> int:
     problems = [*check_files_parse(), *check_pipelines(), *check_table(), *check_sources(d.all_distributions())]
+    problems += [*check_architecture(), *check_words()]
     for distribution in d.all_distributions():
         problems += [f"{distribution.folder.relative_to(d.ROOT)}: {problem}" for problem in check_folder(distribution)]
     print("\n".join(problems) or "house rules: all is well")
@@ -146,16 +151,12 @@ def imported_modules(sources: Path) -> dict[str, str]:
     """Top-level modules imported from other distributions, anywhere in a file, each with one file that does so."""
     modules: dict[str, str] = {}
     for path in sources.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and not node.level and node.module:
-                names = [node.module]
-            for name in names:
-                # vdk and vdk.plugin are shared: what belongs to one distribution is a level or two below.
-                depth = 3 if name.startswith("vdk.plugin.") else 2 if name.startswith("vdk.") else 1
-                module = ".".join(name.split(".")[:depth])
-                if module not in sys.stdlib_module_names and module != "vdk.plugin":
-                    modules.setdefault(module, path.relative_to(sources).as_posix())
+        for _, name in imports_in(path.read_text("utf-8")):
+            # vdk and vdk.plugin are shared: what belongs to one distribution is a level or two below.
+            depth = 3 if name.startswith("vdk.plugin.") else 2 if name.startswith("vdk.") else 1
+            module = ".".join(name.split(".")[:depth])
+            if module not in sys.stdlib_module_names and module != "vdk.plugin":
+                modules.setdefault(module, path.relative_to(sources).as_posix())
     return modules
 
 

@@ -14,8 +14,10 @@ BASE = "vdk.plugin.datasource_base"
 SQL = "vdk.plugin.datasource_sql"
 PUBLIC = {
     *(BASE, f"{BASE}.contract", f"{BASE}.parts", f"{BASE}.testing", f"{BASE}.testing.faults"),
-    f"{BASE}.testing.postgresql",
-    *(SQL, f"{SQL}.cursors", f"{SQL}.kinds"),
+    *(f"{BASE}.testing.mariadb", f"{BASE}.testing.postgresql"),
+    f"{BASE}.runtime",  # another system's readers: what serves sources to CloudQuery
+    *(SQL, f"{SQL}.cursors", f"{SQL}.kinds", f"{SQL}.testing"),
+    "vdk.plugin.datasource_cloudquery.testing",
 }
 """The modules of this repository that other distributions import; a plugin has none below its own package."""
 LICENCE = "Apache-2.0"
@@ -36,12 +38,9 @@ def check_sources(everything: Iterable[d.Distribution]) -> Iterator[str]:
 def private_imports(source: str, package: str, packages: Iterable[str]) -> Iterator[str]:
     """What a module of ``package`` imports from modules that are private to another of ``packages``."""
     others = [f"{other}." for other in packages if other != package]
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Import | ast.ImportFrom):
-            continue
-        for name in imported(node):
-            if name not in PUBLIC and any(name.startswith(other) for other in others):
-                yield f"line {node.lineno} imports {name}, which is private; import from {public_parent(name)}"
+    for line, name in imports_in(source):
+        if name not in PUBLIC and any(name.startswith(other) for other in others):
+            yield f"line {line} imports {name}, which is private; import from {public_parent(name)}"
 
 
 def copies(source: str, shared: Iterable[str], package: str) -> Iterator[str]:
@@ -61,11 +60,13 @@ def shared_names() -> tuple[str, ...]:
     raise SystemExit(f"{package} has no __all__")
 
 
-def imported(node: ast.Import | ast.ImportFrom) -> list[str]:
-    """The modules that a statement names from the root of all packages."""
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    return [node.module] if node.module and not node.level else []
+def imports_in(source: str) -> Iterator[tuple[int, str]]:
+    """The line and the name of each module that is imported from the root of all packages, wherever in the file."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.lineno, node.module
 
 
 def public_parent(name: str) -> str:

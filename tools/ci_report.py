@@ -20,19 +20,22 @@ from xml.etree import ElementTree
 from run_tests import FULL
 
 PYTHONS = ("3.11", "3.12", "3.13")
+Outcomes = dict[tuple[str, str], str]
+"""Class and name of a test -> "passed", "failed" or "skipped"."""
 WITHOUT_TESTS = re.compile(r"lint|types|dist-py\d+")
 
 
 def main(result_file: str, reports: str, *environments: str) -> int:
     result = Path(result_file)
     ran = json.loads(result.read_text("utf-8")).get("testenvs", {}) if result.exists() else {}
+    outcomes = {file: read_report(file) for file in sorted(Path(reports).glob("*.xml"))}
     problems, total = [*missing_pythons(environments), *missing_full(environments)], Counter[str]()
     for name in environments:
         # an environment that tests several distributions has a report for each
-        files = list(Path(reports).glob(f"{name}*.xml"))
-        counts = sum((count(file) for file in files), Counter[str]())
+        files = [file for file in outcomes if file.match(f"{name}*.xml")]
+        counts = Counter(outcome for file in files for outcome in outcomes[file].values())
         total += counts
-        if left := sum(left_out(file) for file in files):
+        if left := sum(left_out(file, outcomes) for file in files):
             counts[f"only on {FULL}"] = left
         own_problems = [*check(name, ran.get(name, {}), counts)]
         tests = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
@@ -72,32 +75,27 @@ def check(name: str, entry: dict[str, dict[str, object]], counts: Counter[str]) 
         yield "passed no test"
 
 
-def left_out(report: Path) -> int:
+def left_out(report: Path, outcomes: dict[Path, Outcomes]) -> int:
     """How many tests of the Python that runs all of them are not in a report."""
     subject, _, rest = report.stem.partition("-")
     subject = rest.partition(".")[2] or subject  # lowest-py311.arrow is about arrow
-    return len(tests_of(report.with_name(f"{subject}-{FULL}.xml")) - tests_of(report))
+    full = report.with_name(f"{subject}-{FULL}.xml")
+    return len(outcomes.get(full, {}).keys() - outcomes[report].keys())
 
 
-def tests_of(report: Path) -> set[tuple[str, str]]:
+def read_report(report: Path) -> Outcomes:
+    """The outcome of each test in a report of pytest; a missing or truncated report has none."""
     try:
-        cases = ElementTree.parse(report).getroot().iter("testcase")
-        return {(case.get("classname", ""), case.get("name", "")) for case in cases}
+        cases = list(ElementTree.parse(report).getroot().iter("testcase"))
     except (OSError, ElementTree.ParseError):
-        return set()
+        return {}
+    return {(case.get("classname", ""), case.get("name", "")): outcome(case) for case in cases}
 
 
-def count(report: Path) -> Counter[str]:
-    """The outcomes in a report of pytest; a missing or truncated report has none."""
-    try:
-        suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
-    except (OSError, ElementTree.ParseError):
-        return Counter()
-    tests, failures, errors, skipped = (
-        sum(int(suite.get(kind, 0)) for suite in suites) for kind in ("tests", "failures", "errors", "skipped")
-    )
-    bad = failures + errors
-    return +Counter({"passed": tests - bad - skipped, "failed": bad, "skipped": skipped})
+def outcome(case: ElementTree.Element) -> str:
+    if case.find("failure") is not None or case.find("error") is not None:
+        return "failed"
+    return "passed" if case.find("skipped") is None else "skipped"
 
 
 if __name__ == "__main__":

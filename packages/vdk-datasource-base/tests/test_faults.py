@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from support import Lab, Read, Whole, counting, numbers, payload
-from vdk.plugin.datasource_base import ConnectionFailedError, DataSourcePayload, FlowFailedError
+from vdk.plugin.datasource_base import (
+    BoundedPartition,
+    ConnectionFailedError,
+    DataSourcePayload,
+    DataSourceStream,
+    FlowFailedError,
+)
 from vdk.plugin.datasource_base.contract import DestinationError, State
 from vdk.plugin.datasource_base.testing import MemoryDestination
 from vdk.plugin.datasource_base.testing.faults import (
@@ -32,6 +39,7 @@ from vdk.plugin.datasource_base.testing.faults import (
     run_with_random_kills,
     small_disk,
 )
+from vdk.plugin.datasource_base.testing.faults.proxy import StreamProxy
 
 ROWS = numbers(0, 30)
 
@@ -39,6 +47,38 @@ ROWS = numbers(0, 30)
 def without_states(state: State) -> list[DataSourcePayload]:
     """A stream that is read completely each time."""
     return [payload(*ROWS[start : start + 7]) for start in range(0, 30, 7)]
+
+
+class Numbers(DataSourceStream, BoundedPartition):
+    """Declares everything that a stream can."""
+
+    name, id, incremental, backfill, sharing_needs = "numbers", "all", True, True, "another table"
+
+    def end(self, state: State) -> State:
+        return {"next": 3}
+
+    def read(self, state: State, end: State | None = None) -> Iterator[DataSourcePayload]:
+        return iter(counting(3 if end is None else int(str(end["next"])))(state))
+
+    def share(self, state: State, end: State) -> float | None:
+        return 0.5
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_a_proxy_passes_everything_on(bounded: bool) -> None:
+    """A faulty or watched stream is one like the other: what it declares, and whether its partitions know their end."""
+    stream = Numbers() if bounded else Whole("numbers", counting(3))
+    proxy = StreamProxy(stream, lambda partition, payloads: payloads)
+    fields = inspect.get_annotations(DataSourceStream)
+    assert {"name", "id", "incremental", "backfill", "sharing_needs"} <= set(fields)
+    assert [getattr(proxy, name) for name in fields] == [getattr(stream, name) for name in fields]
+    (partition,) = proxy.partitions({})
+    assert partition.id == stream.id
+    assert list(partition.read({})) == list(stream.read({}))
+    assert isinstance(partition, BoundedPartition) is bounded
+    if isinstance(partition, BoundedPartition):
+        assert (partition.end({}), partition.share({}, {})) == ({"next": 3}, 0.5)
+        assert len(list(partition.read({}, {"next": 2}))) == 2
 
 
 class TestFaults:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from support import Broker, MakeSource, config_of
 from vdk.plugin.source_kafka.source import KafkaSource
+
+if TYPE_CHECKING:
+    from vdk.plugin.datasource_base.testing.postgresql import Server
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +22,21 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     broker.start()
     yield broker
     broker.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A server with the database ``lake``; its tests are skipped where there is no wheel of it."""
+    pytest.importorskip("adbc_driver_postgresql")
+    pytest.importorskip("psycopg")
+    from vdk.plugin.datasource_base.testing.postgresql import running
+
+    try:
+        with running() as server:
+            server.query("postgres", "CREATE DATABASE lake")
+            yield server
+    except LookupError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import socket
@@ -31,7 +32,7 @@ from vdk.plugin.source_kafka.source import KafkaSource
 BINARY = Path(noida_db.__file__).with_name("noida-db")
 SECONDS = 30
 _names = itertools.count(1)
-KILLS = int(os.environ.get("VDK_SOURCE_KAFKA_KILLS", "10"))
+KILLS = int(os.environ.get("VDK_SOURCE_KAFKA_KILLS", "5"))
 """Kills at random instants: a handful in the suite, 200 in a night."""
 
 
@@ -218,10 +219,11 @@ TARGETS = {
 
 
 def flow_of(broker: Broker, topic: str, folder: Path, *, target: str = "duckdb", **config: Any) -> dict[str, Any]:
+    """A flow that appends a topic to a target: one of ``TARGETS``, or an address."""
     given = {"bootstrap_servers": broker.address, "topics": [topic], "timeout": "10s", **config}
     return {
         "sources": {"kafka": {"name": "kafka", "config": given}},
-        "destinations": {"lake": {"method": "arrow", "target": TARGETS[target].format(folder=folder)}},
+        "destinations": {"lake": {"method": "arrow", "target": TARGETS.get(target, target).format(folder=folder)}},
         "flows": [{"from": "kafka", "to": "lake", "batch_rows": 500, "write_mode": "append"}],
     }
 
@@ -235,3 +237,17 @@ def landed(topic: str, folder: Path, target: str = "duckdb") -> list[int]:
     table = f"read_parquet('{folder}/lake/{topic}/*.parquet')" if target == "parquet" else f'"{topic}"'
     with duckdb.connect(file) as lake:
         return [number for (number,) in lake.execute(f"SELECT id FROM {table} ORDER BY id").fetchall()]
+
+
+def as_toml(flow: Mapping[str, Any]) -> str:
+    lines = []
+    for part in ("sources", "destinations"):
+        for name, entry in flow[part].items():
+            plain = {key: value for key, value in entry.items() if key != "config"}
+            lines += [f"[{part}.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in plain.items())]
+            if "config" in entry:
+                lines += [f"[{part}.{name}.config]"]
+                lines += [f"{key} = {json.dumps(value)}" for key, value in entry["config"].items()]
+    for entry in flow["flows"]:
+        lines += ["[[flows]]", *(f"{key} = {json.dumps(value)}" for key, value in entry.items())]
+    return "\n".join(lines)

@@ -19,7 +19,7 @@ import duckdb
 import msgspec
 import pytest
 
-from support import KILLS, Broker, flow_of, landed
+from support import KILLS, Broker, as_toml, flow_of, landed
 from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.datasource_base.testing.faults import injected, run_with_random_kills
 
@@ -64,7 +64,7 @@ class Sender:
 def command(flow: Any, folder: Path) -> Iterator[subprocess.Popen[str]]:
     """``vdk datasource run`` over a flow file, with a summary beside it."""
     file = folder / "follow.json"
-    file.with_suffix(".toml").write_text(toml(flow))
+    file.with_suffix(".toml").write_text(as_toml(flow))
     arguments = ["datasource", "run", str(file.with_suffix(".toml")), "--summary", str(file), "--follow", "200ms"]
     environment = {**os.environ, "VDK_VERSION_CHECK_DISABLED": "true"}
     process = subprocess.Popen(
@@ -76,20 +76,6 @@ def command(flow: Any, folder: Path) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.kill()
         process.communicate()
-
-
-def toml(flow: Any) -> str:
-    lines = []
-    for part in ("sources", "destinations"):
-        for name, entry in flow[part].items():
-            plain = {key: value for key, value in entry.items() if key != "config"}
-            lines += [f"[{part}.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in plain.items())]
-            if "config" in entry:
-                lines += [f"[{part}.{name}.config]"]
-                lines += [f"{key} = {json.dumps(value)}" for key, value in entry["config"].items()]
-    for entry in flow["flows"]:
-        lines += ["[[flows]]", *(f"{key} = {json.dumps(value)}" for key, value in entry.items())]
-    return "\n".join(lines)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import pickle
+import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from support import Broker, MakeSource, flow_of, offsets, partition_of, read_partition, read_topic, without_facts
+from support import (
+    Broker,
+    MakeSource,
+    as_toml,
+    flow_of,
+    offsets,
+    partition_of,
+    read_partition,
+    read_topic,
+    without_facts,
+)
 from vdk.plugin.datasource_base import ConfigurationError, StateError, run_flows
 
 
@@ -263,3 +277,21 @@ def test_the_limit_of_messages_per_second_is_kept(broker: Broker, source: MakeSo
     begin = time.monotonic()
     assert len(read_topic(source(topic, messages_per_second=50)).rows) == 50
     assert time.monotonic() - begin > 0.9
+
+
+def test_progress_is_in_percent(broker: Broker, tmp_path: Path) -> None:
+    """Of all partitions with new messages: while the first of two is read, the other one counts as not begun."""
+    topic = broker.topic(2)
+    for partition in range(2):
+        broker.send(topic, *({"id": number} for number in range(20)), partition=partition)
+    flow = flow_of(broker, topic, tmp_path, messages_per_second=20)
+    flow["flows"][0]["max_parallel_partitions"] = 1
+    (tmp_path / "flow.toml").write_text(as_toml(flow))
+    command = [sys.executable, "-m", "vdk.internal.cli_entry", "datasource", "run", "flow.toml"]
+    environment = {"VDK_VERSION_CHECK_DISABLED": "true", "VDK_DATASOURCE_PROGRESS_SECONDS": "0.1"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    shares = [int(share) for share in re.findall(rf"kafka\.{topic}  (\d+)%  \d+ rows  ", done.stderr)]
+    assert shares == sorted(shares)
+    assert 50 in shares

@@ -19,8 +19,6 @@ from vdk.plugin.datasource_base.testing.faults import run_with_random_kills
 
 pytestmark = pytest.mark.heavy
 
-pytestmark = pytest.mark.heavy
-
 
 @contextmanager
 def after(seconds: float, action: Callable[[], object]) -> Iterator[None]:
@@ -131,11 +129,12 @@ def test_a_broker_that_restarts_in_mid_run_is_read_on(
     assert landed(topic, tmp_path) == list(range(5_000))
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [*TARGETS, "postgresql"])
 def test_kill_9_loses_no_message_and_doubles_none(
-    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, target: str
 ) -> None:
     """At random instants, by appending, while messages come between the runs."""
+    server = request.getfixturevalue("postgresql") if target == "postgresql" else None
     monkeypatch.chdir(tmp_path)
     topic = broker.topic(3)
     numbers = itertools.count()
@@ -147,7 +146,7 @@ def test_kill_9_loses_no_message_and_doubles_none(
             broker.send(topic, *({"id": number} for number in itertools.islice(numbers, 3_000)), partition=partition)
         sent += 9_000
 
-    flow = flow_of(broker, topic, tmp_path, target=target)
+    flow = flow_of(broker, topic, tmp_path, target=server.url("lake") if server is not None else target)
     more(0)
     begin = time.monotonic()
     run_flows(None, flow)
@@ -155,4 +154,8 @@ def test_kill_9_loses_no_message_and_doubles_none(
         run_flows, None, flow, kills=KILLS, within=time.monotonic() - begin, since="read", between=more
     )
     run_flows(None, flow)
-    assert landed(topic, tmp_path, target) == list(range(sent))
+    if server is not None:
+        ids = [number for (number,) in server.query("lake", f'SELECT id FROM "{topic}" ORDER BY id')]
+    else:
+        ids = landed(topic, tmp_path, target)
+    assert ids == list(range(sent))

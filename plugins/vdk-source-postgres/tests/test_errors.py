@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from support import reader_url, run, source_of, stream_of
@@ -17,6 +19,7 @@ from vdk.plugin.datasource_base.contract import (
     decode_config,
 )
 from vdk.plugin.datasource_base.testing.postgresql import Server
+from vdk.plugin.source_postgres.connecting import refused
 from vdk.plugin.source_postgres.source import PostgresConfig, PostgresSource
 
 
@@ -38,6 +41,15 @@ def connect(**config: Any) -> None:
         ({"url": "postgresql://reader:reader@127.0.0.1:PORT/shop?sslmode=require"}, ConfigurationError, "sslmode"),
         ({"url": "postgresql://reader:p@ss@127.0.0.1:PORT/shop"}, ConfigurationError, "%40"),
         ({"url": "postgresql://reader:reader@127.0.0.1:PORT"}, ConfigurationError, "does not name a database"),
+        ({"url": "postgresql://reader:p/ss@127.0.0.1:PORT/shop"}, ConfigurationError, "%2F"),
+        ({"url": "postgresql://reader:1/wrong@127.0.0.1:PORT/shop"}, ConfigurationError, "%2F"),
+        ({"url": "postgresql://reader:reader@127.0.0.1:99999/shop"}, ConfigurationError, "from 1 to 65535"),
+        (
+            {"url": "postgresql://reader:reader@127.0.0.1:PORT/shop?sslmode=loose"},
+            ConfigurationError,
+            "rejects an option",
+        ),
+        ({"url": "postgresql://reader@127.0.0.1:PORT/shop"}, AuthenticationError, "no password supplied"),
         ({"url": "shop.db"}, ConfigurationError, "not a URL that libpq accepts"),
         ({"url": "postgresql://h/shop", "host": "other"}, ConfigurationError, "together with host"),
         ({}, ConfigurationError, "does not name a database"),
@@ -56,8 +68,71 @@ def test_each_mistake_has_an_error_of_its_own(
     assert type(raised.value) is type_
 
 
+SAYS = [
+    ('FATAL:  role "x" does not exist', AuthenticationError),
+    ('FATAL:  role "x" is not permitted to log in', AuthenticationError),
+    ('FATAL:  database "x" is not currently accepting connections', AuthenticationError),
+    ('FATAL:  no pg_hba.conf entry for host "h", user "u", database "d", no encryption', ConfigurationError),
+    ('FATAL:  no pg_hba.conf entry for host "h", user "u", database "d", SSL encryption', AuthenticationError),
+    ("failed to resolve host 'h': [Errno -2] Name or service not known", ConfigurationError),
+    ("failed to resolve host 'h': [Errno -3] Temporary failure in name resolution", ConnectionFailedError),
+    ("connection failed: SSL error: certificate verify failed", ConfigurationError),
+    ('server certificate for "a" does not match host name "b"', ConfigurationError),
+    ('root certificate file "/r" does not exist', ConfigurationError),
+    ("SSL connection has been closed unexpectedly", ConnectionFailedError),
+    ("SSL SYSCALL error: EOF detected", ConnectionFailedError),
+    ("FATAL:  the database system is starting up", ConnectionFailedError),
+    ("FATAL:  the database system is not accepting connections", ConnectionFailedError),
+    ("FATAL:  sorry, too many clients already", ConnectionFailedError),
+    ("FATAL:  no such database: x", ConfigurationError),
+    ("connection failed: timeout expired", ConnectionFailedError),
+]
+
+
+@pytest.mark.parametrize(("text", "type_"), SAYS)
+def test_what_is_tried_again(text: str, type_: type[DataSourceError]) -> None:
+    """What another attempt may cure, and nothing that a person has to correct."""
+    assert type(refused(psycopg.OperationalError(text), "postgresql://h/d")) is type_
+
+
+def test_too_many_connections_are_waited_for(server: Server) -> None:
+    """The first one works, and the second is refused."""
+    server.query("shop", "ALTER ROLE reader CONNECTION LIMIT 1")
+    try:
+        with psycopg.connect(reader_url(server)), pytest.raises(ConnectionFailedError, match="too many connections"):
+            connect(url=reader_url(server))
+    finally:
+        server.query("shop", "ALTER ROLE reader CONNECTION LIMIT -1")
+
+
+def test_a_missing_right_to_connect_is_named(server: Server) -> None:
+    """With the statement that grants it."""
+    server.query("shop", "REVOKE CONNECT ON DATABASE shop FROM PUBLIC")
+    try:
+        with pytest.raises(AuthenticationError, match="GRANT CONNECT ON DATABASE shop TO reader"):
+            connect(url=reader_url(server))
+    finally:
+        server.query("shop", "GRANT CONNECT ON DATABASE shop TO PUBLIC")
+
+
+def test_a_server_that_requires_tls_is_named(server: Server) -> None:
+    """With the option that turns it on."""
+    rules = Path(server.query("shop", "SHOW hba_file")[0][0])
+    before = rules.read_text("utf-8")
+    rules.write_text("hostssl shop all all scram-sha-256\n" + before.replace("all  ", "postgres"), "utf-8")
+    server.query("postgres", "SELECT pg_reload_conf()")
+    try:
+        with pytest.raises(ConfigurationError, match="sslmode=require"):
+            connect(url=reader_url(server))
+    finally:
+        rules.write_text(before, "utf-8")
+        server.query("postgres", "SELECT pg_reload_conf()")
+
+
 def test_the_database_can_be_named_in_parts(server: Server) -> None:
     """And the password beside a URL without one."""
+    with pytest.raises(ConfigurationError, match="port: the port is not a number"):
+        connect(host="127.0.0.1", port=0, database="shop")
     parts = {"host": "127.0.0.1", "port": server.port, "database": "shop", "user": "reader", "password": "reader"}
     connect(**parts)
     connect(url=f"postgresql://reader@127.0.0.1:{server.port}/shop", password="reader")
@@ -72,9 +147,16 @@ def test_a_table_without_privilege_fails_alone(server: Server) -> None:
     """The others are read."""
     server.query("shop", "CREATE TABLE a (id int); CREATE TABLE b (id int); REVOKE SELECT ON a FROM reader")
     server.query("shop", "INSERT INTO b VALUES (1)")
-    with pytest.raises(ConfigurationError, match=r'GRANT SELECT ON "public"\."a"'):
+    with pytest.raises(ConfigurationError, match=r"GRANT SELECT ON public\.a TO reader"):
         run(stream_of(server, "a"))
     assert run(stream_of(server, "b")).column("id") == [1]
+
+
+def test_a_schema_without_privilege_is_named(server: Server) -> None:
+    """A table in it cannot be read, whatever the privileges on the table."""
+    server.query("shop", "CREATE TABLE a (id int); REVOKE USAGE ON SCHEMA public FROM reader, PUBLIC")
+    with pytest.raises(ConfigurationError, match=r"GRANT USAGE ON SCHEMA public TO reader"):
+        run(stream_of(server, "a"))
 
 
 def test_rows_that_a_policy_hides_are_an_error(server: Server) -> None:
@@ -118,4 +200,29 @@ def test_the_identity_has_no_secret(server: Server) -> None:
     """And names host, port and database."""
     assert source_of(server).identity() == f"postgresql://127.0.0.1:{server.port}/shop"
     config = decode_config({"url": reader_url(server)}, PostgresConfig, location="config")
-    assert "reader:" not in repr(PostgresSource(config)._backend)
+    assert "reader:" not in repr(PostgresSource(config).backend)
+
+
+IDENTITIES = [
+    ({"url": "postgresql://U:p@H:1/D"}, {}, "postgresql://h:1/D"),
+    ({"url": "postgresql://b:2,a:1/d"}, {}, "postgresql://a:1,b:2/d"),
+    ({"url": "postgresql:///d"}, {}, "postgresql://localhost:5432/d"),
+    ({"url": "postgresql:///d"}, {"PGHOST": "There", "PGPORT": "7"}, "postgresql://there:7/d"),
+    ({"url": "postgresql:///d"}, {"PGHOSTADDR": "10.0.0.1"}, "postgresql://10.0.0.1:5432/d"),
+    ({"url": "postgresql://h/d"}, {"PGHOST": "there", "PGPORT": "7"}, "postgresql://h:7/d"),
+    ({"url": "postgresql:///d?host=/Run/Pg"}, {}, "postgresql:///Run/Pg:5432/d"),
+    ({"url": "postgresql:///d?service=main"}, {}, "postgresql://service=main/d"),
+    ({"url": "postgresql:///d"}, {"PGSERVICE": "main"}, "postgresql://service=main/d"),
+]
+
+
+@pytest.mark.parametrize(("config", "environment", "identity"), IDENTITIES)
+def test_identities(
+    config: dict[str, str], environment: dict[str, str], identity: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database as libpq finds it, with libpq's own variables."""
+    for name in ("PGHOST", "PGHOSTADDR", "PGPORT", "PGSERVICE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert PostgresSource(decode_config(config, PostgresConfig, location="config")).identity() == identity

@@ -2,63 +2,17 @@
 
 from __future__ import annotations
 
-import threading
+import datetime as dt
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
 
 from support import reader_url, run, source_of, stream_of
 from vdk.plugin.datasource_base.testing.postgresql import Server
-
-WRITERS, ROUNDS = 8, 40
-
-
-def write(server: Server, writer: int, stop: threading.Event, errors: list[Exception]) -> None:
-    """Transactions that take their cursor first and commit some time later."""
-    try:
-        with psycopg.connect(server.url("shop"), autocommit=True) as connection:
-            for number in range(ROUNDS):
-                with connection.transaction():
-                    connection.execute("SELECT now()")
-                    time.sleep(0.001 * ((writer * 7 + number * 3) % 23))
-                    connection.execute("INSERT INTO t VALUES (%s, now())", [writer * 1000 + number])
-                    time.sleep(0.001 * ((writer + number) % 5))
-                if stop.is_set():
-                    return
-    except Exception as error:
-        errors.append(error)
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("index", [True, False])
-def test_eight_writers_lose_no_row(server: Server, index: bool) -> None:
-    """With no lookback of the user, and a reader that may only select."""
-    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, updated_at timestamptz NOT NULL)")
-    if index:
-        server.query("shop", "CREATE INDEX ON t (updated_at, id)")
-    stop, errors = threading.Event(), list[Exception]()
-    writers = [threading.Thread(target=write, args=(server, number, stop, errors)) for number in range(WRITERS)]
-    stream = stream_of(server, lookback="0s")
-    for writer in writers:
-        writer.start()
-    landed = run(stream)
-    ids, runs = landed.column("id"), 1
-    try:
-        while any(writer.is_alive() for writer in writers):
-            landed = run(stream, landed.state)
-            ids += landed.column("id")
-            runs += 1
-    finally:
-        stop.set()
-        for writer in writers:
-            writer.join()
-    assert not errors
-    ids += run(stream, landed.state).column("id")
-    existing = [row[0] for row in server.query("shop", "SELECT id FROM t ORDER BY id")]
-    assert runs > 3
-    assert sorted(set(ids)) == existing
-    assert len(ids) == len(existing), "no row is delivered twice"
+from vdk.plugin.source_postgres import barrier
 
 
 @pytest.mark.parametrize("cursor", ["timestamptz DEFAULT now()", "timestamp DEFAULT now()", "bigserial"])
@@ -123,3 +77,188 @@ def test_a_long_transaction_delays_a_run_once(server: Server) -> None:
             run(stream)
         assert time.monotonic() - start - first < first + 1.5
     assert first >= 0.5
+
+
+@pytest.mark.parametrize("kind", ["VIEW", "MATERIALIZED VIEW"])
+def test_rows_that_cannot_be_waited_for_have_five_minutes(server: Server, kind: str) -> None:
+    """The transaction that writes them is none of this table's, or of this database's."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, updated_at timestamptz)")
+    server.query("shop", "INSERT INTO t VALUES (1, now() - interval '10 minutes'), (2, now() - interval '1 minute')")
+    server.query("shop", f"CREATE {kind} v AS SELECT * FROM t")
+    stream = stream_of(server, "v", views=["v"])
+    first = run(stream)
+    assert sorted(first.column("id")) == [1, 2]
+    server.query("shop", "INSERT INTO t VALUES (3, now() - interval '4 minutes')")
+    if kind != "VIEW":
+        server.query("shop", f"REFRESH {kind} v")
+    assert run(stream, first.state).column("id") == [3]
+
+
+def test_which_tables_have_a_barrier(server: Server) -> None:
+    """Those that this database writes alone: no foreign table, no target of a subscription, nor what has them as
+    partitions."""
+    for statement in (
+        "CREATE FOREIGN DATA WRAPPER other; CREATE SERVER other FOREIGN DATA WRAPPER other",
+        "CREATE TABLE own (id int, updated_at timestamptz)",
+        "CREATE TABLE parts (id int, updated_at timestamptz) PARTITION BY LIST (id)",
+        "CREATE TABLE part PARTITION OF parts FOR VALUES IN (1)",
+        "CREATE FOREIGN TABLE far (id int, updated_at timestamptz) SERVER other",
+        "CREATE TABLE mixed (id int, updated_at timestamptz) PARTITION BY LIST (id)",
+        "CREATE FOREIGN TABLE mixed_far PARTITION OF mixed FOR VALUES IN (1) SERVER other",
+        "CREATE TABLE subscribed (id int, updated_at timestamptz)",
+        "INSERT INTO pg_subscription_rel VALUES (1, 'subscribed'::regclass, 'r', NULL)",
+    ):
+        server.query("shop", statement)
+    try:
+        lookbacks = {stream.name: stream.plan.options.lookback for stream in source_of(server).streams()}
+    finally:
+        server.query("shop", "DELETE FROM pg_subscription_rel; DROP FOREIGN DATA WRAPPER other CASCADE")
+    one = dt.timedelta(seconds=1)
+    assert lookbacks == {"far": None, "mixed": None, "own": one, "parts": one, "subscribed": None}
+
+
+@pytest.mark.parametrize(
+    ("cursor", "values"),
+    [
+        ("text", ["a", "b"]),
+        ("uuid", ["00000000-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000002"]),
+        ("double precision", ["-1e300", "1"]),
+        ("date", ["2026-01-01", "2026-01-02"]),
+    ],
+)
+def test_a_first_run_that_is_held_back_reads_nothing(server: Server, cursor: str, values: list[str]) -> None:
+    """Whatever the type of its cursor; the next run has everything once."""
+    server.query("shop", f"CREATE TABLE t (id int PRIMARY KEY, c {cursor})")
+    stream = stream_of(server, options={"cursor": "c"}, late_commit_wait="0s")
+    with psycopg.connect(server.url("shop")) as connection:
+        connection.execute("INSERT INTO t VALUES (1, %s)", [values[0]])
+        server.query("shop", "INSERT INTO t VALUES (2, %s)", [values[1]])
+        held = run(stream)
+        assert (held.rows, held.counters["rows_held_back"]) == ([], 1)
+    assert sorted(run(stream, held.state).column("id")) == [1, 2]
+
+
+class Steps:
+    """What happens at each pause of the waiting, instead of it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], object]) -> None:
+        self._steps = list(steps)
+        monkeypatch.setattr(barrier, "time", self)
+
+    def sleep(self, seconds: float) -> None:
+        if self._steps:
+            self._steps.pop(0)()
+        else:
+            time.sleep(seconds)
+
+    monotonic = staticmethod(time.monotonic)
+
+    @property
+    def are_done(self) -> bool:
+        return not self._steps
+
+
+def test_a_row_that_is_committed_first_is_not_read_at_once(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table without rows has no highest cursor, and a row with a lower one may come after the first one."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, c bigserial)")
+    stream = stream_of(server, options={"cursor": "c"})
+    noted = barrier._noted
+    with psycopg.connect(server.url("shop")) as connection:
+        connection.execute("INSERT INTO t VALUES (1)")
+
+        def and_then(*arguments: Any) -> Any:
+            highest = noted(*arguments)
+            server.query("shop", "INSERT INTO t VALUES (2)")
+            return highest
+
+        monkeypatch.setattr(barrier, "_noted", and_then)
+        first = run(stream)
+        monkeypatch.undo()
+    assert sorted(first.column("id") + run(stream, first.state).column("id")) == [1, 2]
+
+
+@pytest.fixture
+def prepared(server: Server) -> Iterator[Callable[[str, int], None]]:
+    """Inserts a row in a transaction that is prepared under a name."""
+
+    def prepare(name: str, number: int) -> None:
+        with psycopg.connect(server.url("shop"), autocommit=True) as connection:
+            connection.execute("BEGIN")
+            connection.execute("INSERT INTO t VALUES (%s)", [number])
+            connection.execute(f"PREPARE TRANSACTION '{name}'")
+
+    yield prepare
+    for (name,) in server.query("shop", "SELECT gid FROM pg_prepared_xacts"):
+        server.query("shop", f"ROLLBACK PREPARED '{name}'")
+
+
+def test_a_transaction_that_is_prepared_meanwhile_is_waited_for(
+    server: Server, prepared: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was in the list of open ones, and is none of them any more."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, c bigserial)")
+    stream = stream_of(server, options={"cursor": "c"})
+    with psycopg.connect(server.url("shop"), autocommit=True) as connection:
+        connection.execute("BEGIN")
+        connection.execute("INSERT INTO t VALUES (1)")
+        server.query("shop", "INSERT INTO t VALUES (2)")
+        steps = Steps(
+            monkeypatch,
+            lambda: connection.execute("PREPARE TRANSACTION 'one'"),
+            lambda: connection.execute("COMMIT PREPARED 'one'"),
+        )
+        assert sorted(run(stream).column("id")) == [1, 2]
+        assert steps.are_done
+
+
+def test_a_transaction_that_is_prepared_later_is_not_waited_for(
+    server: Server, prepared: Callable[[str, int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began after the end of the pass was noted."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, c bigserial)")
+    prepared("one", 1)
+    server.query("shop", "INSERT INTO t VALUES (2)")
+
+    def next_one() -> None:
+        server.query("shop", "COMMIT PREPARED 'one'")
+        prepared("two", 3)
+
+    Steps(monkeypatch, next_one)
+    landed = run(stream_of(server, options={"cursor": "c"}, late_commit_wait="2s"))
+    assert sorted(landed.column("id")) == [1, 2]
+
+
+def test_each_prepared_transaction_is_waited_for_by_itself(
+    server: Server,
+    prepared: Callable[[str, int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One that was waited for in vain does not take the time of the next one."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, c bigserial)")
+    server.query("shop", "INSERT INTO t VALUES (0)")
+    prepared("one", 1)
+    server.query("shop", "INSERT INTO t VALUES (2)")
+    stream = stream_of(server, options={"cursor": "c"}, late_commit_wait="300ms")
+    held = run(stream)
+    assert (held.rows, held.counters["rows_held_back"]) == ([], 2)
+    assert "see pg_prepared_xacts" in caplog.text
+    server.query("shop", "COMMIT PREPARED 'one'")
+    prepared("two", 3)
+    server.query("shop", "INSERT INTO t VALUES (4)")
+    Steps(monkeypatch, lambda: server.query("shop", "COMMIT PREPARED 'two'"))
+    assert sorted(run(stream, held.state).column("id")) == [0, 1, 2, 3, 4]
+
+
+def test_our_own_readers_are_not_waited_for(server: Server) -> None:
+    """A name of the user's own is added to ours, which they are known by."""
+    server.query("shop", "CREATE TABLE a (id int PRIMARY KEY, filler text)")
+    server.query("shop", "INSERT INTO a SELECT n, repeat('x', 1000) FROM generate_series(1, 5000) n")
+    server.query("shop", "CREATE TABLE b (id int PRIMARY KEY, c bigserial); INSERT INTO b VALUES (1)")
+    url = f"{reader_url(server)}?application_name=reports"
+    source = source_of(server, url=url, tables={"b": {"cursor": "c"}}, late_commit_wait="0s", page_rows=10)
+    whole, by_cursor = source.streams()
+    reading = whole.read({})
+    next(reading)
+    assert run(by_cursor).column("id") == [1]
+    reading.close()  # type: ignore[attr-defined]  # it is a generator

@@ -19,6 +19,8 @@ from vdk.plugin.datasource_base.contract import (
     DataSourceState,
     decode_config,
 )
+from vdk.plugin.source_sqlite import reflection
+from vdk.plugin.source_sqlite.backend import SqliteBackend
 from vdk.plugin.source_sqlite.source import SqliteConfig, SqliteSource
 
 
@@ -313,3 +315,32 @@ def test_a_change_that_was_cut_short_is_told_as_such(tmp_path: Path) -> None:
     assert path.with_name("shop.db-journal").exists()
     with pytest.raises(ConfigurationError, match="left in the middle of a change"):
         source_of(path).streams()
+
+
+def test_a_schema_that_is_known_opens_no_connection(database: Path) -> None:
+    """The runtime asks for it more than once."""
+    stream = stream_of(database, "t")
+    known = stream.schema()
+    database.unlink()
+    assert stream.schema().fields == known.fields
+
+
+def test_a_database_that_is_locked_while_it_is_described_is_retried(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One stream is not set aside for it, as one whose module is missing is."""
+
+    def locked(*_: Any) -> Any:
+        error = sqlite3.OperationalError("database is locked")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise error
+
+    monkeypatch.setattr(reflection, "_pragma", locked)
+    with pytest.raises(ConnectionFailedError, match="is locked"):
+        source_of(database)
+
+
+def test_a_backfill_does_not_wait_for_open_transactions(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends where the configuration says."""
+    monkeypatch.setattr(SqliteBackend, "safe_upper", lambda *_: pytest.fail("it looks for open transactions"))
+    run(stream_of(database, "t", options={"end_value": "2030-01-01"}))

@@ -2,7 +2,7 @@
 """Tables of any SQL database as streams: planning, paging, incremental reading.
 
 What one database does its own way is in its ``Backend``. A plugin for a database is a configuration class, a
-``Backend`` and a ``DataSource`` that connects the two. ``kinds`` defines how values land, ``cursors`` what cursors
+``Backend`` and a ``SqlSource`` that connects the two. ``kinds`` defines how values land, ``cursors`` what cursors
 mean. Names are imported when they are used: VDK imports this package for every command, and SQLAlchemy takes
 a quarter of a second.
 """
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from .bulk import MIN_BULK_ROWS, BulkPass, BulkReader
     from .config import SqlConfig, TableConfig
     from .expressions import ONE, Expression, bound, compile_statement, last_row_values
-    from .repairs import repaired
+    from .payload_builder import PayloadBuilder
+    from .planning import TablePlan
     from .session import Row, SqlSession
+    from .source import SqlSource
     from .statements import TableQuery
-    from .stream import SqlStream, plan_streams
+    from .stream import SqlStream
     from .table_info import CursorInfo, KeyInfo, TableInfo
 
 __all__ = [
@@ -32,18 +34,19 @@ __all__ = [
     "CursorInfo",
     "Expression",
     "KeyInfo",
+    "PayloadBuilder",
     "Row",
     "SqlConfig",
     "SqlSession",
+    "SqlSource",
     "SqlStream",
     "TableConfig",
     "TableInfo",
+    "TablePlan",
     "TableQuery",
     "bound",
     "compile_statement",
     "last_row_values",
-    "plan_streams",
-    "repaired",
 ]
 
 _MODULES = {
@@ -51,10 +54,12 @@ _MODULES = {
     "bulk": ("MIN_BULK_ROWS", "BulkPass", "BulkReader"),
     "config": ("SqlConfig", "TableConfig"),
     "expressions": ("ONE", "Expression", "bound", "compile_statement", "last_row_values"),
-    "repairs": ("repaired",),
+    "payload_builder": ("PayloadBuilder",),
+    "planning": ("TablePlan",),
     "session": ("Row", "SqlSession"),
+    "source": ("SqlSource",),
     "statements": ("TableQuery",),
-    "stream": ("SqlStream", "plan_streams"),
+    "stream": ("SqlStream",),
     "table_info": ("CursorInfo", "KeyInfo", "TableInfo"),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -15,8 +15,6 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceCo
 NullCursor = Literal["include", "exclude", "fail"]
 Order = Literal["auto", "cursor", "key"]
 SourceBehind = Literal["warn", "fail"]
-Decimals = Literal["exact", "round", "double"]
-ColumnType = Literal["binary", "latin-1", "cp1252"]
 
 CURSOR_COLUMNS = ("updated_time", "updated_at", "modified_at", "last_modified")
 
@@ -27,10 +25,10 @@ class Columns:
 
     include: list[str] | None = None
     exclude: list[str] | None = None
-    types: dict[str, ColumnType] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, option: Mapping[str, list[str] | ColumnType] | None, config_path: str) -> Columns:
+    def of(cls, option: Mapping[str, list[str] | str] | None, config_path: str) -> Columns:
         """Raises ``ConfigurationError`` for a list that is neither ``include`` nor ``exclude``, and for both."""
         lists = {name: value for name, value in (option or {}).items() if isinstance(value, list)}
         if unknown := sorted(set(lists) - {"include", "exclude"}):
@@ -125,19 +123,10 @@ class TableOptions(DataSourceConfig):
     ] = None
     page_rows: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="rows per page. Default: 20480")] = None
     columns: Annotated[
-        dict[str, list[str] | ColumnType] | None,
+        Mapping[str, list[str] | str] | None,
         Meta(
             description="which columns land: { include = [names] } (primary key and cursor always come along) or "
-            '{ exclude = [names] }. And how text that is not UTF-8 lands: { NAME = "binary" } (as bytes), "latin-1" or '
-            '"cp1252" (text that is not UTF-8 is in that encoding). Default: all columns'
-        ),
-    ] = None
-    decimals: Annotated[
-        Decimals | dict[str, Decimals] | None,
-        Meta(
-            description="how numbers with more decimals than NUMERIC(p,s) declares land: exact (their rows are bad "
-            "records), round (half to even, to s decimals) or double (all numbers of the column); for all such "
-            'columns, or by name: { amount = "round" }. Default: exact'
+            "{ exclude = [names] }. Default: all columns"
         ),
     ] = None
     dynamic_types: Annotated[
@@ -177,16 +166,20 @@ class SqlConfig(TableOptions):
     views: Annotated[list[str], Meta(description="views to read as streams too, as globs")] = msgspec.field(
         default_factory=list
     )
-    tables: Annotated[dict[str, TableConfig], Meta(description="options per table, by its name")] = msgspec.field(
+    tables: Annotated[Mapping[str, TableConfig], Meta(description="options per table, by its name")] = msgspec.field(
         default_factory=dict
     )
+    table_type: ClassVar[type[TableConfig]] = TableConfig
+    """The type of the values of ``tables``. A plugin that has options of its own declares them in both classes."""
+    column_options: ClassVar[tuple[str, ...]] = ()
+    """Those of a plugin's options whose values may be mappings from columns."""
 
     def of(self, table: TableConfig | None) -> TableConfig:
         """The options in force for a table: its own, else those for all tables."""
-        table = table or TableConfig()
+        table = table or self.table_type()
         shared = {
             name: getattr(self, name)
-            for name in TableOptions.__struct_fields__
-            if getattr(table, name) is None and getattr(self, name) is not None
+            for name in table.__struct_fields__
+            if name in self.__struct_fields__ and getattr(table, name) is None and getattr(self, name) is not None
         }
         return msgspec.structs.replace(table, **shared)

@@ -45,20 +45,23 @@ class Kind:
 
     def array(self, values: Sequence[Any]) -> pa.Array:
         """``values`` (None: NULL) as an array of the type. Raises one of ``MISFIT_ERRORS``."""
-        if self.read is not None:
-            read = self.read
-            values = [None if value is None else read(value) for value in values]
+        values = self.readable(values)
         if self.render is not None:
             render = self.render
             values = [value if value is None or type(value) is str else render(value) for value in values]
-        array = pa.array(values)
-        if isinstance(array, pa.ChunkedArray):
-            raise MisfitError("more than 2 GB in one page of a column")
+        array = one_array(values)
         if pa.types.is_binary(array.type) and any(type(value) is str for value in values):
             raise MisfitError("text and bytes together")  # which infer as bytes
         if pa.types.is_decimal(self.arrow) and not pa.types.is_null(array.type):
             return _decimal(self.arrow, array, values)
         return self.landed(array)
+
+    def readable(self, values: Sequence[Any]) -> Sequence[Any]:
+        """What ``read`` makes of the values."""
+        if self.read is None:
+            return values
+        read = self.read
+        return [None if value is None else read(value) for value in values]
 
     def landed(self, array: pa.Array) -> pa.Array:
         """An array of one type, which its values have all, as an array of this one. Raises one of ``MISFIT_ERRORS``."""
@@ -78,6 +81,45 @@ class Kind:
         if pa.types.is_decimal(self.arrow):
             return "decimal"
         return "timestamp" if pa.types.is_timestamp(self.arrow) else str(self.arrow)
+
+
+class NativeKind(Kind):
+    """A kind for the Python objects that a driver makes of a database's own types: ``datetime``, ``Decimal`` …"""
+
+    def array(self, values: Sequence[Any]) -> pa.Array:
+        values = self.readable(values)
+        if pa.types.is_uint64(self.arrow) and all(value is None or type(value) is int for value in values):
+            return one_array(values, self.arrow)  # which Arrow does not infer
+        array = one_array(values)  # of the type that the objects are; with another they would be converted
+        if pa.types.is_binary(array.type) and any(type(value) is str for value in values):
+            raise MisfitError("text and bytes together")  # which infer as bytes
+        return self.landed(array)
+
+    def landed(self, array: pa.Array) -> pa.Array:
+        arrow = self.arrow.storage_type if isinstance(self.arrow, pa.BaseExtensionType) else self.arrow
+        if not pa.types.is_null(array.type) and _similar(array.type) != _similar(arrow):
+            if self._family not in _CASTS:
+                raise MisfitError(f"{array.type} does not fit {arrow}")
+            return super().landed(array)
+        array = array.cast(arrow)  # a safe cast: what would change is refused
+        return pa.ExtensionArray.from_storage(self.arrow, array) if arrow is not self.arrow else array
+
+
+def _similar(arrow: pa.DataType) -> str:
+    """Types within a family differ in width and digits; times with a zone and without one are apart."""
+    tests = {"integer": pa.types.is_integer, "number": pa.types.is_floating, "decimal": pa.types.is_decimal}
+    name = next((name for name, test in tests.items() if test(arrow)), str(arrow))
+    if pa.types.is_timestamp(arrow):
+        return f"timestamp {arrow.tz is not None}"
+    return name
+
+
+def one_array(values: Sequence[Any], arrow: pa.DataType | None = None) -> pa.Array:
+    """``values`` as one array, of the type that they have if none is given. Raises ``MisfitError``."""
+    array = pa.array(values, arrow)
+    if isinstance(array, pa.ChunkedArray):
+        raise MisfitError("more than 2 GB in one page of a column")
+    return array
 
 
 KindOf = Callable[[str, Sequence[Any]], Kind]

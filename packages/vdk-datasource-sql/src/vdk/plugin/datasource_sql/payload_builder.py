@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import JSON, BadRecordError, DataSourcePayload, RejectedRows
 
-from .kinds import MISFIT_ERRORS, Kind, KindOf, is_undecodable, raw_bytes, resolve_kind, split
+from .backend import Backend
+from .kinds import MISFIT_ERRORS, Kind, is_undecodable, raw_bytes, resolve_kind, split
 from .planning import TablePlan
 from .session import Row
 from .statements import TableQuery
@@ -22,11 +23,11 @@ class PayloadBuilder:
     """Turns the rows of one query into payloads.
 
     :param kinds: how each column lands. One that waits is resolved here, by the first page that has a value in it.
-    :param kind_of: resolves a kind.
+    :param backend: resolves a kind, and says why a value does not fit one.
     """
 
-    def __init__(self, plan: TablePlan, kinds: dict[str, Kind], query: TableQuery, kind_of: KindOf) -> None:
-        self._plan, self._query, self._kinds, self._kind_of = plan, query, kinds, kind_of
+    def __init__(self, plan: TablePlan, kinds: dict[str, Kind], query: TableQuery, backend: Backend) -> None:
+        self._plan, self._query, self._kinds, self._backend = plan, query, kinds, backend
         self._key_indexes = [plan.columns.index(name) for name in plan.primary_key] or list(query.key_indexes)
         self._count = 0
 
@@ -79,7 +80,7 @@ class PayloadBuilder:
         bad: dict[int, int] = {}
         names = self._plan.columns
         for column, values in by_column.items():
-            resolve_kind(self._kind_of, self._plan.table.columns, self._kinds, names[column], values)
+            resolve_kind(self._backend.kind, self._plan.table.columns, self._kinds, names[column], values)
             kind = self._kinds[names[column]]
             try:
                 arrays.append(kind.array(values))
@@ -94,33 +95,14 @@ class PayloadBuilder:
     def _rejected(self, row: Row, number: int, column: int) -> tuple[dict[str, Any], BadRecordError]:
         plan, name = self._plan, self._plan.columns[column]
         error = BadRecordError(
-            f'{self._misfit(name, row[column])}; or reject such rows with on_bad_record = "reject"',
+            f"{self._backend.misfit(plan, name, self._kinds[name], row[column])}; or reject such rows with "
+            'on_bad_record = "reject"',
             stream=plan.name,
             column=name,
             key=self._named_key(row, number),
             value=raw_bytes(row[column]) if is_undecodable(row[column]) else row[column],
         )
         return dict(zip(plan.columns, row, strict=False)), error
-
-    def _misfit(self, name: str, value: Any) -> str:
-        """Why a value does not fit, and what to do about it."""
-        plan, kind = self._plan, self._kinds[name]
-        is_key = name in plan.primary_key
-        if is_undecodable(value):
-            decode = f'name its encoding with {plan.config_path}.columns = {{ {name} = "latin-1" }} (or "cp1252"), or '
-            return (
-                f"the text is not UTF-8; {'' if is_key else decode}land its bytes with "
-                f'{plan.config_path}.columns = {{ {name} = "binary" }}'
-            )
-        why = (
-            f"the column is declared {plan.table.columns[name] or 'no type'} and lands as {kind.arrow}, which does not "
-            f"hold this {type(value).__name__}; "
-        )
-        if pa.types.is_decimal(kind.arrow) and isinstance(value, float) and not is_key:
-            why += (
-                f'round such numbers with {plan.config_path}.decimals = {{ {name} = "round" }} (or land "double"), or '
-            )
-        return f'{why}land the column as text with {plan.config_path}.dynamic_types = "text"'
 
     def _named_key(self, row: Row, number: int) -> Any:
         values = [row[column] for column in self._key_indexes]

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.datasource_base.parts import DELETED_AT, RESERVED_PREFIX
 
-from .config import Columns, ColumnType, Decimals, SqlConfig, TableConfig
+from .config import Columns, SqlConfig, TableConfig
 from .cursors.formats import fits_64_bits
 from .names import find_name
 from .table_info import KeyInfo, TableInfo
@@ -43,9 +43,8 @@ class TablePlan:
     cursor: tuple[str, ...]
     order_key: KeyInfo | None
     deleted_column: str | None = None
-    column_types: dict[str, ColumnType] = field(default_factory=dict)
-    decimals: dict[str, Decimals] = field(default_factory=dict)
-    """By column; ``""``: for all that are declared as decimals."""
+    column_types: dict[str, str] = field(default_factory=dict)
+    """How columns land that the configuration names a type for."""
     own_options: frozenset[str] = frozenset()
     """Options that were set for this very table."""
 
@@ -85,6 +84,14 @@ class TablePlan:
     def backfill(self) -> bool:
         return self.options.end_value is not None
 
+    def by_column(self, option: str, values: Mapping[str, T]) -> dict[str, T]:
+        """Values of an option by the columns' names in the database. Those for all tables apply to the tables that
+        have the column.
+
+        :raises ConfigurationError: for a column that this table does not have, if the option is its own.
+        """
+        return _by_column(self.table, values, f"{self.config_path}.{option}", is_own=option in self.own_options)
+
 
 def make_plan(table: TableInfo, config: SqlConfig, own: TableConfig | None) -> TablePlan:
     """Raises ``ConfigurationError`` for options that name what does not exist or contradict each other."""
@@ -101,9 +108,13 @@ def make_plan(table: TableInfo, config: SqlConfig, own: TableConfig | None) -> T
         cursor=cursor,
         order_key=table.keys[0] if table.keys else None,
         deleted_column=deleted,
-        column_types=_column_types(table, options, own, f"{config_path}.columns"),
-        decimals=_decimals(table, options, own, f"{config_path}.decimals"),
-        own_options=frozenset(name for name in TableConfig.__struct_fields__ if getattr(own, name, None) is not None),
+        column_types=_by_column(
+            table,
+            Columns.of(options.columns, f"{config_path}.columns").types,
+            f"{config_path}.columns",
+            is_own=own is not None and own.columns is not None,
+        ),
+        own_options=frozenset(name for name in options.__struct_fields__ if getattr(own, name, None) is not None),
     )
     _check(plan)
     return plan
@@ -188,26 +199,11 @@ def _columns(
     return tuple(name for name in own_columns if name not in names)
 
 
-def _by_column(table: TableInfo, named: Mapping[str, T], own: TableConfig | None, config_path: str) -> dict[str, T]:
-    """Options by the columns' names in the database. Those for all tables apply to the tables that have the column."""
-    option = config_path.rpartition(".")[2]
-    if own is not None and getattr(own, option) is not None:
-        return dict(zip(_names(table, list(named), config_path), named.values(), strict=True))
+def _by_column(table: TableInfo, values: Mapping[str, T], config_path: str, *, is_own: bool) -> dict[str, T]:
+    if is_own:
+        return dict(zip(_names(table, list(values), config_path), values.values(), strict=True))
     folded = {name.casefold(): name for name in table.columns}
-    return {folded[name.casefold()]: value for name, value in named.items() if name.casefold() in folded}
-
-
-def _column_types(
-    table: TableInfo, options: TableConfig, own: TableConfig | None, config_path: str
-) -> dict[str, ColumnType]:
-    return _by_column(table, Columns.of(options.columns, config_path).types, own, config_path)
-
-
-def _decimals(table: TableInfo, options: TableConfig, own: TableConfig | None, config_path: str) -> dict[str, Decimals]:
-    chosen = options.decimals
-    if chosen is None or isinstance(chosen, str):
-        return {"": chosen or "exact"}
-    return _by_column(table, chosen, own, config_path)
+    return {folded[name.casefold()]: value for name, value in values.items() if name.casefold() in folded}
 
 
 def _names(table: TableInfo, names: Sequence[str], config_path: str) -> tuple[str, ...]:

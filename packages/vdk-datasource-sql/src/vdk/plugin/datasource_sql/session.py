@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -22,9 +23,11 @@ class Connector(Protocol):
     """How a database is connected to. Picklable: it holds how to connect, never a connection."""
 
     @property
+    @abstractmethod
     def dialect(self) -> Dialect:
         """SQLAlchemy's dialect of the driver, which statements are compiled for."""
 
+    @abstractmethod
     def connect(self) -> Any:
         """A new connection (PEP 249) that cannot write and opens no transaction by itself.
 
@@ -32,22 +35,27 @@ class Connector(Protocol):
         :raises ConnectionFailedError: if it cannot be reached now.
         """
 
+    @abstractmethod
     def begin(self, connection: Any) -> None:
         """Begin a transaction that reads one snapshot."""
 
     def cursor(self, connection: Any, *, streaming: bool) -> Any:
         """A cursor; ``streaming``: one that keeps no more than a page of its rows in memory."""
+        return connection.cursor()
 
+    @abstractmethod
     def translate(self, error: Exception) -> DataSourceError | None:
         """A driver's error as one of the contract's; None if it is not a driver's error."""
 
     def tolerate(self, connection: Any, error: Exception) -> bool:
         """Whether a read that failed with ``error`` may be repeated, after the connection was changed to accept
         what it could not read. Such values then arrive in a form that does not convert."""
+        return False
 
 
 class SqlSession:
-    """One connection, used by one thread at a time, closed at the end of the ``with`` block.
+    """One connection, opened when it is first needed, used by one thread at a time, closed at the end of the ``with``
+    block.
 
     Statements are executed by the driver's own cursor: values go in and come out exactly as the database
     stores them.
@@ -55,10 +63,17 @@ class SqlSession:
 
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
-        self.connection = connector.connect()
+        self._connection: Any = None
         self._in_transaction = False
         self._statement: Statement | None = None
         self._compiled: CompiledStatement | None = None
+
+    @property
+    def connection(self) -> Any:
+        """The driver's connection. Raises what ``Connector.connect`` raises."""
+        if self._connection is None:
+            self._connection = self._connector.connect()
+        return self._connection
 
     def __enter__(self) -> SqlSession:
         return self
@@ -66,12 +81,13 @@ class SqlSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.connection.close()
+        if self._connection is not None:
+            self._connection.close()
 
     def begin(self) -> None:
         """Hold a snapshot from the next statement on; nothing if one is held already."""
         if not self._in_transaction:
-            with self._translated():
+            with self.translated():
                 self._connector.begin(self.connection)
             self._in_transaction = True
 
@@ -79,7 +95,7 @@ class SqlSession:
         """Release the snapshot, so that writers do not wait."""
         if self._in_transaction:
             self._in_transaction = False
-            with self._translated():
+            with self.translated():
                 self.connection.rollback()
 
     def all(self, statement: Statement, values: Mapping[str, Any] = NO_VALUES) -> list[Row]:
@@ -113,7 +129,7 @@ class SqlSession:
         while True:
             cursor = self._connector.cursor(self.connection, streaming=streaming)
             try:
-                with self._translated():
+                with self.translated():
                     cursor.execute(compiled.sql, compiled.parameters(values))
                     self._skip(cursor, done)
                 while rows := self._fetch(cursor, limit := size()):
@@ -138,7 +154,7 @@ class SqlSession:
         return self._compiled
 
     def _fetch(self, cursor: Any, size: int) -> list[Row]:
-        with self._translated():
+        with self.translated():
             rows: list[Row] = cursor.fetchmany(size)
             return rows
 
@@ -152,7 +168,8 @@ class SqlSession:
             count -= len(rows)
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
+        """Raise errors of the driver as errors of the contract."""
         try:
             yield
         except Exception as error:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from sqlalchemy.sql import quoted_name
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
 from .cursors.formats import fits_64_bits
-from .expressions import Condition, Expression, Statement, names_in, user_condition
+from .expressions import Condition, Expression, Statement, bound, names_in, user_condition
 from .planning import TablePlan
 
 IndexLevel = Literal["none", "cursor", "full"]
@@ -27,16 +28,21 @@ class ExpressionBuilder(Protocol):
 
     def bound(self, value: Any) -> Expression:
         """A value as it is compared with a column."""
+        return bound(value)
 
     def collated(self, column: Expression, collation: str | None) -> Expression:
-        """``column``, ordered under ``collation``."""
+        """``column``, ordered under ``collation``, which is that of a unique index on it."""
+        return column
 
     def exact(self, column: Expression) -> Expression:
         """``column`` so that values are equal only if all their bytes are."""
+        return column
 
     def selected(self, column: Expression, declared: str) -> Expression:
         """``column`` as it is read."""
+        return column
 
+    @abstractmethod
     def cursor_expression(self, column: Expression, declared: str, cursor_format: str) -> Expression:
         """The cursor as the database orders it by its bytes or number. ``column`` itself where an index may serve.
 
@@ -45,6 +51,7 @@ class ExpressionBuilder(Protocol):
 
     def has_cursor(self, cursor: Expression, declared: str) -> Expression:
         """The condition for a cursor that can be compared: it is neither NULL nor an infinity. Never NULL itself."""
+        return cursor.is_not(None)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -35,9 +34,6 @@ from .planning import TablePlan, make_plan
 from .session import SqlSession
 from .statements import TableQuery
 from .table_info import TableInfo
-from .unused_options import unused_options
-
-log = logging.getLogger(__name__)
 
 
 def utc_now() -> dt.datetime:
@@ -86,7 +82,7 @@ class SqlStream(DataSourceStream):
                 self._backend.check_keys(session, query, kinds)
             if not state:
                 self._check_unique(session, query)
-            payload_builder = PayloadBuilder(self.plan, kinds, query, self._backend.kind)
+            payload_builder = PayloadBuilder(self.plan, kinds, query, self._backend)
             if not self.plan.cursor:
                 yield from _read_whole(session, query, payload_builder)
                 return
@@ -163,8 +159,7 @@ def _read_whole(session: SqlSession, query: TableQuery, payload_builder: Payload
 def plan_streams(
     tables: Sequence[TableInfo], config: SqlConfig, backend: Backend, state: DataSourceState
 ) -> list[SqlStream]:
-    """A stream for each table, and for each view that is asked for. Warns of options for all tables that no table
-    uses.
+    """A stream for each table, and for each view that is asked for.
 
     :raises ConfigurationError: for options of a table, or globs of views, that match nothing.
     """
@@ -190,10 +185,9 @@ def plan_streams(
     if unread := sorted(set(own) - {table.name for table in selected}):
         raise ConfigurationError(f"tables: {unread} are views that are not read; name them in views")
     plans = [make_plan(table, config, own.get(table.name)) for table in selected]
-    for message in unused_options(config, plans):
-        log.warning("%s", message)
     streams = []
     for plan in plans:
+        backend.check_plan(plan)
         table = plan.table
         before = state.of(table.name)
         explicit = own.get(table.name) is not None and own[table.name].cursor is not None

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from .config import CURSOR_COLUMNS, Columns, SqlConfig
 from .names import hint
@@ -17,28 +17,29 @@ def unused_options(config: SqlConfig, plans: Sequence[TablePlan]) -> Iterator[st
     """
     if not plans:
         return
-    columns = {name.casefold(): name for plan in plans for name in plan.table.columns}
     if config.deletes is not None and config.deletes.column is not None:
-        yield from _unknown("deletes.column", [config.deletes.column], columns)
+        yield from _unknown_columns("deletes.column", [config.deletes.column], plans)
     if config.deletes is not None and config.deletes.sweep is not None and all(plan.sweep is None for plan in plans):
         yield "deletes.sweep: no table has both a cursor and a primary key, so none is swept"
     chosen = Columns.of(config.columns, "columns")
-    yield from _unknown("columns.include", chosen.include or (), columns)
-    yield from _unknown("columns.exclude", chosen.exclude or (), columns)
-    yield from _unknown("columns", chosen.types, columns)
-    if isinstance(config.decimals, dict):
-        yield from _unknown("decimals", config.decimals, columns)
-    if config.cursor_columns != CURSOR_COLUMNS and not any(
-        column.casefold() in columns for column in config.cursor_columns
-    ):
-        yield from _unknown("cursor_columns", config.cursor_columns, columns)
+    yield from _unknown_columns("columns.include", chosen.include or (), plans)
+    yield from _unknown_columns("columns.exclude", chosen.exclude or (), plans)
+    yield from _unknown_columns("columns", chosen.types, plans)
+    for option in config.column_options:
+        if isinstance(by_column := getattr(config, option), Mapping):
+            yield from _unknown_columns(option, by_column, plans)
+    unknown = list(_unknown_columns("cursor_columns", config.cursor_columns, plans))
+    if config.cursor_columns != CURSOR_COLUMNS and len(unknown) == len(config.cursor_columns):
+        yield from unknown
     if not any(plan.cursor for plan in plans):
         for name in sorted(NEED_A_CURSOR):
             if getattr(config, name) is not None:
                 yield f"{name}: no table has a cursor, so it changes nothing"
 
 
-def _unknown(config_path: str, names: Iterable[str], columns: dict[str, str]) -> Iterator[str]:
+def _unknown_columns(config_path: str, names: Iterable[str], plans: Sequence[TablePlan]) -> Iterator[str]:
+    """A sentence for each name that no table has a column of."""
+    columns = {name.casefold(): name for plan in plans for name in plan.table.columns} if names else {}
     for name in names:
         if name.casefold() not in columns:
             yield f"{config_path}: no table has a column {name!r}{hint(name, columns.values())}"

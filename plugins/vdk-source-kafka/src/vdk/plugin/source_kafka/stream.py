@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vdk.plugin.datasource_base import (
@@ -37,8 +37,11 @@ class TopicStream(DataSourceStream):
     def schema(self, table: str | None = None) -> StreamSchema:
         return MessageColumns(self._config, self.name, self._schemas).schema()
 
-    def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterator[StreamPartition]:
+    def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Sequence[StreamPartition]:
         """The partitions with new messages; in the first run all, so that each gets a state."""
+        return list(self._to_read(state))
+
+    def _to_read(self, state: Mapping[str, Mapping[str, Any]]) -> Iterator[StreamPartition]:
         known = {
             int(name): position
             for name, stored in state.items()

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,20 +11,23 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import psycopg as postgresql
 
-from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError, Secret
-from vdk.plugin.datasource_sql import BulkReader, CursorInfo, Expression, SqlSession, TableInfo, TableQuery, bound
+from vdk.plugin.datasource_base.contract import DataSourceError, Secret
+from vdk.plugin.datasource_sql import Backend, BulkReader, CursorInfo, Expression, SqlSession, TableInfo, TableQuery
 from vdk.plugin.datasource_sql.kinds import Kind
 
 from .barrier import WaitBudget, safe_upper
+from .bulk import PostgresBulkReader, bulk_columns
 from .column_types import TEXT, kind_of, may_misfit, read_as_text, selected
 from .connecting import refused, translated
 from .cursors import cursor_expression, cursor_info, has_cursor
-from .reflection import reflect
+from .reflection import PostgresTable, reflect
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no types there
+_TIMES = {"TimeZone": "UTC", "DateStyle": "ISO"}
+"""Settings of the session. A pooler that gives each transaction another session keeps track of these two alone, and
+would let other clients have the rest."""
 _SETTINGS = {
-    "TimeZone": "UTC",
-    "DateStyle": "ISO",
+    **_TIMES,
     "IntervalStyle": "iso_8601",
     "bytea_output": "hex",
     "extra_float_digits": "1",
@@ -36,12 +38,13 @@ _SETTINGS = {
 
 
 @dataclass(frozen=True)
-class PostgresBackend:
+class PostgresBackend(Backend):
     """One database.
 
     :param conninfo: what libpq connects with.
     :param wait_budget: for transactions that are open when a pass begins.
     :param is_standby: nothing of the primary's transactions shows there.
+    :param bulk_version: the server's version, if large tables are read with ADBC.
     """
 
     conninfo: Secret
@@ -50,6 +53,7 @@ class PostgresBackend:
     statement_timeout: float | None = None
     wait_budget: WaitBudget = field(default_factory=lambda: WaitBudget(10.0))
     is_standby: bool = False
+    bulk_version: int = 0
 
     def identity(self) -> str:
         return self.name
@@ -62,26 +66,31 @@ class PostgresBackend:
         try:
             connection = psycopg.connect(self.conninfo.reveal(), autocommit=True, prepare_threshold=None)
         except psycopg.Error as error:
-            raise refused(error, self.name) from None  # its traceback has the connection string
+            raise refused(error, self.name, self.conninfo.reveal()) from None  # its traceback has the connection string
         read_as_text(connection)
         try:
-            with self._translated():
-                connection.execute(self._settings(is_local=False))
-        except BaseException:
+            connection.execute("; ".join(f"SET {name} = '{value}'" for name, value in _TIMES.items()))
+        except BaseException as error:
             connection.close()
+            if isinstance(error, psycopg.Error):
+                raise translated(error, self.name) or error from error
             raise
         return connection
 
-    def _settings(self, *, is_local: bool) -> str:
+    def settings(self, server_version: int) -> dict[str, str]:
+        """What each transaction sets."""
         settings = dict(_SETTINGS)
+        if server_version >= 170000:
+            settings["transaction_timeout"] = "0"
         if self.statement_timeout is not None:
             settings["statement_timeout"] = str(max(1, round(self.statement_timeout * 1000)))
-        scope = str(is_local).lower()
-        return "SELECT " + ", ".join(f"set_config('{name}', '{value}', {scope})" for name, value in settings.items())
+        return settings
 
     def begin(self, connection: psycopg.Connection[Any]) -> None:
-        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        connection.execute(self._settings(is_local=True))
+        settings = self.settings(connection.info.server_version)
+        statements = (f"SET LOCAL {name} = '{value}'" for name, value in settings.items())
+        # One round trip. Unlike a SELECT, none of them takes the snapshot.
+        connection.execute("; ".join(["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", *statements]))
 
     def cursor(self, connection: psycopg.Connection[Any], *, streaming: bool) -> Any:
         return connection.cursor("vdk") if streaming else connection.cursor()
@@ -89,52 +98,22 @@ class PostgresBackend:
     def translate(self, error: Exception) -> DataSourceError | None:
         return translated(error, self.name)
 
-    def tolerate(self, connection: psycopg.Connection[Any], error: Exception) -> bool:
-        return False
-
     def tables(self, session: SqlSession) -> Sequence[TableInfo]:
-        with self._translated():
-            return reflect(session, self.schemas)
+        return reflect(session, self.schemas)
 
     def is_in_recovery(self, session: SqlSession) -> bool:
         """Whether the server is a standby."""
-        with self._translated():
+        with session.translated():
             return bool(session.connection.execute("SELECT pg_is_in_recovery()").fetchone()[0])
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except psycopg.Error as error:
-            raise translated(error, self.name) or error from error
-
     def kinds(self, session: SqlSession, query: TableQuery) -> dict[str, Kind]:
-        plan, columns = query.plan, query.plan.table.columns
-        if plan.column_types or plan.options.decimals is not None:
-            option = "columns" if plan.column_types else "decimals"
-            raise ConfigurationError(
-                f"{plan.config_path}.{option}: PostgreSQL enforces the encoding of text and the digits of numbers, so "
-                "how a column lands cannot be set; leave it out"
-            )
-        kinds = {name: kind_of(columns[name]) for name in plan.columns}
-        if plan.options.dynamic_types == "text":
+        kinds = super().kinds(session, query)
+        if query.plan.options.dynamic_types == "text":
             return {name: TEXT if may_misfit(kind) else kind for name, kind in kinds.items()}
         return kinds
 
     def kind(self, declared: str, sample: Sequence[Any]) -> Kind:
         return kind_of(declared)
-
-    def check_keys(self, session: SqlSession, query: TableQuery, kinds: Mapping[str, Kind]) -> None:
-        """Keys of one type are equal only if they are equal in the database."""
-
-    def bound(self, value: Any) -> Expression:
-        return bound(value)
-
-    def collated(self, column: Expression, collation: str | None) -> Expression:
-        return column  # the collation of the column is that of its unique index
-
-    def exact(self, column: Expression) -> Expression:
-        return column
 
     def selected(self, column: Expression, declared: str) -> Expression:
         return selected(column, declared)
@@ -145,20 +124,19 @@ class PostgresBackend:
     def has_cursor(self, cursor: Expression, declared: str) -> Expression:
         return has_cursor(cursor, declared)
 
+    def has_barrier(self, table: TableInfo) -> bool:
+        """Whether every row is written by a transaction that is visible here, and so can be waited for."""
+        return not self.is_standby and isinstance(table, PostgresTable) and table.is_local
+
     def safe_upper(self, session: SqlSession, query: TableQuery, high: Any) -> Any:
-        if self.is_standby or query.plan.table.kind == "view":
+        if not self.has_barrier(query.plan.table):
             return None
-        with self._translated():
-            return safe_upper(session, query, high, self.wait_budget)
+        return safe_upper(session, query, high, self.wait_budget)
 
     def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
         return cursor_info(session, query)
 
-    def cursor_error(self, session: SqlSession, query: TableQuery) -> ConfigurationError:
-        return ConfigurationError(
-            f"stream {query.plan.name!r}: the cursor {'/'.join(query.plan.cursor)!r} has values of another type than "
-            f"it declares; name another column with {query.plan.config_path}.cursor"
-        )
-
     def bulk_reader(self, query: TableQuery, kinds: Mapping[str, Kind]) -> BulkReader | None:
-        return None
+        columns = bulk_columns(query, kinds) if self.bulk_version else None
+        settings = self.settings(self.bulk_version)
+        return None if columns is None else PostgresBulkReader(query, columns, self.conninfo, settings)

@@ -22,20 +22,24 @@ from vdk.plugin.datasource_sql import SqlSession, TableQuery
 from vdk.plugin.datasource_sql.cursors import CursorFormat
 
 from .connecting import APPLICATION
-from .cursors import FIRST, format_of
+from .cursors import format_of, lowest_of
 
 log = logging.getLogger(__name__)
-_OPEN = """
+# Our own readers are left out. Prepared transactions are looked for after the open ones: one that is prepared meanwhile
+# is in both lists.
+_OPEN = f"""
 SELECT l.virtualtransaction, a.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''),
     (a.xact_start - interval '1 second')::text, extract(epoch FROM clock_timestamp() - a.xact_start)::float8
 FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)
 WHERE l.locktype = 'virtualxid' AND a.datname = current_database() AND a.usename IS NOT NULL
-    AND a.pid <> pg_backend_pid() AND NOT (a.usename = current_user AND a.application_name = %s)
+    AND a.pid <> pg_backend_pid()
+    AND NOT (a.usename = current_user AND starts_with(a.application_name, '{APPLICATION}'))
 """
-_STILL_OPEN = """
-SELECT (SELECT coalesce(array_agg(virtualtransaction), '{}') FROM pg_catalog.pg_locks
+_PREPARED = "SELECT transaction::text FROM pg_catalog.pg_prepared_xacts WHERE database = current_database()"
+_STILL_OPEN = f"""
+SELECT (SELECT coalesce(array_agg(virtualtransaction), '{{}}') FROM pg_catalog.pg_locks
         WHERE locktype = 'virtualxid' AND virtualtransaction = ANY(%s)),
-    (SELECT count(*) FROM pg_catalog.pg_prepared_xacts WHERE database = current_database())
+    ARRAY({_PREPARED})
 """
 
 
@@ -57,23 +61,27 @@ class WaitBudget:
 
 
 def safe_upper(session: SqlSession, query: TableQuery, high: Any, budget: WaitBudget) -> Any:
-    """The highest cursor of a pass; None if the table has no cursor value.
+    """The highest cursor of a pass.
 
     :param high: the high watermark of the last pass.
     """
     cursor_format = format_of(query)
     upper = _noted(session, query, cursor_format)
-    if upper is None:
-        return None
-    rows = session.connection.execute(_OPEN, [APPLICATION]).fetchall()
+    if upper is None:  # a row that is committed from here on may be overtaken
+        return lowest_of(query) if high is None else high
+    rows = session.connection.execute(_OPEN).fetchall()
     transactions = {row[0]: row for row in rows}
+    still_open, noted = list(transactions), {row[0] for row in session.connection.execute(_PREPARED)}
     pause = 0.002
     while True:
+        were_open = bool(still_open)
         still_open, prepared = session.connection.execute(_STILL_OPEN, [list(transactions)]).fetchone()
-        waited_for = [*still_open, *(["prepared"] if prepared else [])]
-        if not waited_for:
+        if were_open:  # one of them may be a transaction of the list, which was open until it was prepared
+            noted.update(prepared)
+        prepared = sorted(noted.intersection(prepared))
+        if not still_open and not prepared:
             return upper
-        if budget.is_spent(waited_for):
+        if budget.is_spent([*still_open, *(f"prepared {transaction}" for transaction in prepared)]):
             break
         time.sleep(pause)
         pause = min(pause * 2, 0.1)
@@ -81,19 +89,17 @@ def safe_upper(session: SqlSession, query: TableQuery, high: Any, budget: WaitBu
     _warn(query, left, prepared)
     starts = [row[4] for row in left]
     if cursor_format.is_time and not cursor_format.numeric and not prepared and all(starts):
-        return min(upper, *(_as_cursor(session, query, start) for start in starts))
-    if high is not None:
-        return high
-    if cursor_format.numeric:
-        return -(2**63)
-    return FIRST if cursor_format.is_time else ""
+        return min(upper, _as_cursor(session, query, min(starts)))  # of one zone, one form
+    return lowest_of(query) if high is None else high
 
 
 def _noted(session: SqlSession, query: TableQuery, cursor_format: CursorFormat) -> Any:
     """The highest cursor that is visible, or the time, if that is lower: in one statement."""
     clock = sa.func.clock_timestamp()
     statement = sa.select(query.highest().scalar_subquery(), _in_zone(query, clock))
+    session.begin()  # for its settings, such as the timeout
     highest, now = session.one(statement)
+    session.end()
     return min(highest, now) if highest is not None and cursor_format.is_time and not cursor_format.numeric else highest
 
 
@@ -111,13 +117,14 @@ def _in_zone(query: TableQuery, moment: sa.ColumnElement[Any]) -> sa.ColumnEleme
     return sa.cast(wall, sa.Date) if declared == "date" else wall
 
 
-def _warn(query: TableQuery, transactions: list[Any], prepared: int) -> None:
-    listed = "; ".join(
+def _warn(query: TableQuery, transactions: list[Any], prepared: list[str]) -> None:
+    listed = [
         f"process {pid}, user {user!r}, application {application!r}" + (f", open for {age:.0f} s" if age else "")
         for _, pid, user, application, _, age in transactions[:5]
-    )
+    ]
+    listed += [f"prepared transaction {transaction}, see pg_prepared_xacts" for transaction in prepared[:5]]
     log.warning(
-        "stream %r: %d transactions that may still commit rows with lower cursors have not ended (%s%s). Rows above "
+        "stream %r: %d transactions that may still commit rows with lower cursors have not ended (%s). Rows above "
         "the last safe cursor are left to a later run. Wait longer with late_commit_wait, or end them",
-        query.plan.name, len(transactions) + prepared, listed, f"; {prepared} prepared" if prepared else "",
+        query.plan.name, len(transactions) + len(prepared), "; ".join(listed),
     )  # fmt: skip

@@ -20,7 +20,7 @@ from psycopg.types.string import TextLoader
 
 from vdk.plugin.datasource_base.contract import JSON_TYPE
 from vdk.plugin.datasource_sql import Expression
-from vdk.plugin.datasource_sql.kinds import Kind, MisfitError
+from vdk.plugin.datasource_sql.kinds import Kind, MisfitError, one_array
 
 COMPOSITE = " (composite)"
 """Ends the declared type of a column of a composite type."""
@@ -38,12 +38,7 @@ class PostgresKind(Kind):
     is_text: bool = True
 
     def array(self, values: Sequence[Any]) -> pa.Array:
-        if self.read is not None:
-            read = self.read
-            values = [None if value is None else read(value) for value in values]
-        array = pa.array(values, pa.string() if self.is_text else self.arrow)
-        if isinstance(array, pa.ChunkedArray):
-            raise MisfitError("more than 2 GB in one page of a column")
+        array = one_array(self.readable(values), pa.string() if self.is_text else self.arrow)
         if isinstance(self.arrow, pa.BaseExtensionType):
             return pa.ExtensionArray.from_storage(self.arrow, array.cast(self.arrow.storage_type))
         return array.cast(self.arrow)

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import uuid
+from typing import Any
+
 import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
@@ -55,6 +58,18 @@ def format_of(query: TableQuery) -> CursorFormat:
         f"{plan.config_path}.cursor: {plan.cursor[0]!r} is declared {declared}; a cursor is a time, an integer, a "
         f"floating-point number, a text or a UUID. Name another column, or set {plan.config_path}.cursor = false"
     )
+
+
+def lowest_of(query: TableQuery) -> Any:
+    """A value that no cursor lies below."""
+    declared = without_length(query.plan.table.columns[query.plan.cursor[0]])
+    if declared in _TIMES:
+        return FIRST
+    if declared in _INTEGERS:
+        return -(2**63)
+    if declared in _FLOATS:
+        return -float("inf")
+    return str(uuid.UUID(int=0)) if declared == "uuid" else ""
 
 
 def cursor_info(session: SqlSession, query: TableQuery) -> CursorInfo:

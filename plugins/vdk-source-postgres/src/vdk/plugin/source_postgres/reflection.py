@@ -7,6 +7,7 @@ SQLAlchemy's reflection lacks privileges, partitions, inheritance and the collat
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
@@ -26,7 +27,11 @@ KEY_TYPES = frozenset(
 
 # Domains are their base types. Partitions are read by their root.
 _COLUMNS = f"""
-SELECT n.nspname, c.relname, c.relkind::text, c.oid::bigint, has_table_privilege(c.oid, 'SELECT'),
+SELECT n.nspname, c.relname, c.relkind::text, c.oid::bigint,
+    CASE WHEN NOT has_schema_privilege(n.oid, 'USAGE')
+         THEN format('GRANT USAGE ON SCHEMA %%I TO %%I', n.nspname, current_user)
+         WHEN NOT has_table_privilege(c.oid, 'SELECT')
+         THEN format('GRANT SELECT ON %%I.%%I TO %%I', n.nspname, c.relname, current_user) END,
     a.attname, a.attnotnull,
     CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod)
          WHEN t.typtype = 'c' THEN format_type(a.atttypid, a.atttypmod) || '{COMPOSITE}'
@@ -59,13 +64,32 @@ GROUP BY i.indexrelid, i.indrelid, i.indisprimary, i.indisunique, i.indimmediate
 ORDER BY i.indrelid, i.indisprimary DESC, count(*), i.indexrelid
 """
 
+# Foreign tables, and what a subscription writes, with all tables that they are partitions of.
+_REMOTE = """
+SELECT coalesce(a.relid::oid, r.oid)::bigint
+FROM (SELECT oid FROM pg_catalog.pg_class WHERE relkind = 'f'
+    UNION SELECT srrelid FROM pg_catalog.pg_subscription_rel) r
+LEFT JOIN LATERAL pg_catalog.pg_partition_ancestors(r.oid) AS a(relid) ON true
+"""
 
-def reflect(session: SqlSession, schemas: Sequence[str]) -> list[TableInfo]:
+
+@dataclass(frozen=True, slots=True)
+class PostgresTable(TableInfo):
+    """A table or view.
+
+    :param is_local: all of its rows are written by transactions of this very database.
+    """
+
+    is_local: bool = False
+
+
+def reflect(session: SqlSession, schemas: Sequence[str]) -> list[PostgresTable]:
     """Every table, view and foreign table of the schemas, but those that vdk destinations keep for themselves."""
     rows = session.connection.execute(_COLUMNS, [list(schemas)]).fetchall()
     indexes: dict[int, list[Any]] = {}
     for oid, *index in session.connection.execute(_INDEXES, [list(schemas)]).fetchall():
         indexes.setdefault(oid, []).append(index)
+    remote = {oid for (oid,) in session.connection.execute(_REMOTE)}
     existing = {row[0] for row in session.connection.execute("SELECT nspname FROM pg_catalog.pg_namespace")}
     if missing := [schema for schema in schemas if schema not in existing]:
         raise ConfigurationError(f"schemas: {missing[0]!r} does not exist, or this user may not see it")
@@ -73,14 +97,14 @@ def reflect(session: SqlSession, schemas: Sequence[str]) -> list[TableInfo]:
     for row in rows:
         grouped.setdefault(row[3], []).append(row)
     return [
-        _table(columns, indexes.get(oid, []), qualified=len(schemas) > 1)
+        _table(columns, indexes.get(oid, []), qualified=len(schemas) > 1, is_remote=oid in remote)
         for oid, columns in grouped.items()
         if not columns[0][1].lower().startswith(RESERVED_PREFIX)
     ]
 
 
-def _table(rows: list[Any], indexes: list[Any], *, qualified: bool) -> TableInfo:
-    schema, table, relkind, _, readable = rows[0][:5]
+def _table(rows: list[Any], indexes: list[Any], *, qualified: bool, is_remote: bool) -> PostgresTable:
+    schema, table, relkind, _, missing_grant = rows[0][:5]
     columns = {name: declared for *_, name, _, declared in rows if name is not None}
     not_null = {name for *_, name, is_not_null, _ in rows if is_not_null}
     primary_key: tuple[str, ...] = ()
@@ -93,7 +117,7 @@ def _table(rows: list[Any], indexes: list[Any], *, qualified: bool) -> TableInfo
             keys.append(KeyInfo(key_names, tuple(collations[: len(key_names)]), nullable=nullable))
         if len(set(descending[: len(key_names)])) == 1:
             orders.append(tuple(zip(key_names, collations, strict=False)))
-    return TableInfo(
+    return PostgresTable(
         f"{schema}.{table}" if qualified else table,
         columns,
         "view" if relkind in "vm" else "table",
@@ -101,12 +125,11 @@ def _table(rows: list[Any], indexes: list[Any], *, qualified: bool) -> TableInfo
         tuple(key for key in keys if not key.nullable or key.columns == primary_key),
         tuple(orders),
         typed=True,
-        problem=None
-        if readable
-        else f'permission denied; a database administrator can run: GRANT SELECT ON "{schema}"."{table}" TO the user',
+        problem=f"permission denied; a database administrator can run: {missing_grant}" if missing_grant else None,
         schema=schema,
         table=table,
         hint="ONLY" if relkind == "r" else "",  # a table that others inherit from has their rows, and their keys, too
+        is_local=relkind in "rp" and not is_remote,
     )
 
 

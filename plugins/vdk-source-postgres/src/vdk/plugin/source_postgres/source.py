@@ -3,30 +3,31 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from vdk.plugin.datasource_base.contract import (
     ConfigurationError,
-    DataSource,
     DataSourceState,
     Duration,
     Secret,
     data_source,
 )
-from vdk.plugin.datasource_sql import SqlConfig, SqlSession, SqlStream, plan_streams
+from vdk.plugin.datasource_sql import SqlConfig, SqlSession, SqlSource
 
 from .backend import PostgresBackend
 from .barrier import WaitBudget
+from .bulk import bulk_version
 from .connecting import conninfo_of, identity_of
+from .snapshots import Snapshots
+from .table_sizes import TableSize, table_sizes
+from .whole_reads import in_parts
 
-log = logging.getLogger(__name__)
 BARRIER_LOOKBACK = Duration(seconds=1)
 """Cursors with few fractional digits are rounded, so the last second is read again."""
 
@@ -59,18 +60,28 @@ class PostgresConfig(SqlConfig):
             "read; rows that could be overtaken are left to the next run"
         ),
     ] = Duration(seconds=10)
+    bulk: Annotated[bool, Meta(description="read large tables with ADBC; false: as small ones, row by row")] = True
+    partition_rows: Annotated[
+        int,
+        Meta(
+            description="a table that is read whole is read in parts of about so many rows, in parallel and from one "
+            "snapshot",
+            ge=1,
+        ),
+    ] = 1_000_000
 
 
 @data_source(name="postgres", config=PostgresConfig)
-class PostgresSource(DataSource[PostgresConfig]):
+class PostgresSource(SqlSource[PostgresConfig]):
     """Tables of one PostgreSQL database; read incrementally where they have a cursor, else whole."""
 
     def __init__(self, config: PostgresConfig) -> None:
         super().__init__(config)
-        self._streams: list[SqlStream] | None = None
+        self._snapshots = Snapshots()
+        self._sizes: dict[tuple[str, str], TableSize] = {}
 
     @cached_property
-    def _backend(self) -> PostgresBackend:
+    def backend(self) -> PostgresBackend:
         config = self.config
         conninfo = conninfo_of(
             None if config.url is None else config.url.reveal(),
@@ -92,30 +103,25 @@ class PostgresSource(DataSource[PostgresConfig]):
     def identity(self) -> str:
         """``postgresql://host:port/database``."""
         try:
-            return self._backend.identity()
+            return super().identity()
         except ConfigurationError:  # connect reports it
             return "postgresql://"
 
     def connect(self, state: DataSourceState) -> None:
-        """Reads the catalog once; each stream opens its own connection when it is read."""
-        with SqlSession(self._backend) as session:
-            session.begin()
-            tables = self._backend.tables(session)
-            is_standby = self._backend.is_in_recovery(session)
-        if not tables:
-            log.warning("%s has no table in the schemas %s", self.identity(), ", ".join(self.config.schemas))
-        backend = replace(self._backend, is_standby=is_standby)
-        self._streams = plan_streams(tables, self.config, backend, state)
-        if not is_standby:
-            for stream in self._streams:
+        with SqlSession(self.backend) as session:
+            version = bulk_version(session) if self.config.bulk else 0
+            self.backend = replace(self.backend, is_standby=self.backend.is_in_recovery(session), bulk_version=version)
+            self._sizes = table_sizes(session, self.config.schemas) if version else {}
+        super().connect(state)
+        for stream in self._streams or ():
+            if self.backend.has_barrier(stream.plan.table):
                 lookback = max(stream.plan.options.lookback or BARRIER_LOOKBACK, BARRIER_LOOKBACK)
                 options = msgspec.structs.replace(stream.plan.options, lookback=lookback)
                 stream.plan = replace(stream.plan, options=options)
 
-    def streams(self) -> Sequence[SqlStream]:
-        if self._streams is None:
-            self.connect(DataSourceState())
-        return list(self._streams or ())
+    def streams(self) -> Sequence[Any]:
+        """A ``SqlStream`` for each table, and a ``WholeTable`` for large ones that are read whole."""
+        return in_parts(super().streams(), self._sizes, self.backend, self._snapshots, self.config.partition_rows)
 
-    def check(self) -> None:
-        self.connect(DataSourceState())
+    def disconnect(self) -> None:
+        self._snapshots.close()

@@ -16,11 +16,13 @@ from sqlalchemy.dialects.sqlite import pysqlite
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, DataSourceError
 from vdk.plugin.datasource_base.parts import closest
 from vdk.plugin.datasource_sql import (
+    Backend,
     BulkReader,
     CursorInfo,
     Expression,
     SqlSession,
     TableInfo,
+    TablePlan,
     TableQuery,
     bound,
 )
@@ -31,6 +33,7 @@ from .cursors import cursor_expression, cursor_info
 from .declared_types import kind_of
 from .mixed_formats import mixed_formats
 from .reflection import reflect
+from .repairs import decimals_of, misfit_remedy
 from .sampling import check_keys, column_kinds
 
 _DIALECT = pysqlite.dialect()
@@ -53,7 +56,7 @@ def _is_database(path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class SqliteBackend:
+class SqliteBackend(Backend):
     """One database file.
 
     :param path: absolute.
@@ -67,7 +70,7 @@ class SqliteBackend:
         return f"sqlite:///{quote(str(self.path), safe=' +/')}"
 
     def is_blank(self) -> bool:
-        """Whether the file has no byte, as one that was made and never user_condition.
+        """Whether the file has no byte, as one that was made and never written to.
 
         An empty file is not opened: SQLite treats what lies beside an empty file as a remnant, and deletes it
         (``pagerOpenWalIfPresent`` in its pager.c), also where it may only read.
@@ -97,9 +100,6 @@ class SqliteBackend:
 
     def begin(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN")
-
-    def cursor(self, connection: sqlite3.Connection, *, streaming: bool) -> sqlite3.Cursor:
-        return connection.cursor()
 
     def connect(self) -> sqlite3.Connection:
         if self.is_blank():
@@ -192,14 +192,11 @@ class SqliteBackend:
     def kind(self, declared: str, sample: Sequence[Any]) -> Kind:
         return kind_of(declared, sample)
 
-    def selected(self, column: Expression, declared: str) -> Expression:
-        return column
+    def check_plan(self, plan: TablePlan) -> None:
+        decimals_of(plan)
 
-    def has_cursor(self, cursor: Expression, declared: str) -> Expression:
-        return cursor.is_not(None)
-
-    def safe_upper(self, session: SqlSession, query: TableQuery, high: Any) -> Any:
-        return None
+    def misfit(self, plan: TablePlan, name: str, kind: Kind, value: Any) -> str:
+        return misfit_remedy(plan, name, kind, value) or super().misfit(plan, name, kind, value)
 
     def cursor_expression(self, column: Expression, declared: str, cursor_format: str) -> Expression:
         return cursor_expression(column, cursor_format)

@@ -31,7 +31,7 @@ PAGE_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class BulkRequest:
-    """PageReader of one statement.
+    """The pages of one statement.
 
     :param sql: without its limit; it orders rows by a unique key.
     :param parameters: those at the positions of ``last_row_columns`` are replaced by that column of the last row.

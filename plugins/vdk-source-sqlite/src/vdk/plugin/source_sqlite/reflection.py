@@ -11,7 +11,6 @@ import re
 import sqlite3
 from typing import Any
 
-from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
 from vdk.plugin.datasource_sql import KeyInfo, SqlSession, TableInfo
 
@@ -35,8 +34,10 @@ def _table(session: SqlSession, name: str, kind: Any, sql: str) -> TableInfo:
     try:
         columns = _pragma(session, "table_xinfo", name)
         return _table_of(session, name, kind, sql, columns)
-    except (sqlite3.Error, ConfigurationError) as error:  # a module or a viewed table is missing
-        return TableInfo(name, {}, kind, problem=str(error))
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) != sqlite3.SQLITE_ERROR:  # locked, or damaged
+            raise
+        return TableInfo(name, {}, kind, problem=str(error))  # a module or a viewed table is missing
 
 
 def _table_of(session: SqlSession, name: str, kind: Any, sql: str, rows: list[Any]) -> TableInfo:

@@ -9,10 +9,11 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import BadRecordError
-from vdk.plugin.datasource_sql import ONE, SqlSession, TableQuery, repaired
+from vdk.plugin.datasource_sql import ONE, SqlSession, TableQuery
 from vdk.plugin.datasource_sql.kinds import ANY, ANY_OR_BYTES, MISFIT_ERRORS, SAMPLE_ROWS, Kind, resolve_kind
 
 from .declared_types import kind_of
+from .repairs import repaired
 
 
 def column_kinds(session: SqlSession, query: TableQuery) -> dict[str, Kind]:

@@ -18,6 +18,7 @@ MAX_SECONDS = 10**9
 
 STATE_FOLDER = f"{PREFIX}STATE_FOLDER"
 INGEST_ROWS = f"{PREFIX}INGEST_ROWS"
+ENVIRONMENT = f"{PREFIX}ENV"
 
 # name in runtime.Options → default and description. Written out, since importing Options imports Arrow;
 # a test compares the two.
@@ -46,6 +47,11 @@ def add_keys(builder: ConfigurationBuilder) -> None:
         default_value="",
         description="Folder for states, if neither the destination nor the job's properties can store them. "
         "Default: .vdk-datasource-state beside the flow file.",
+    )
+    builder.add(
+        key=ENVIRONMENT,
+        default_value="",
+        description="The environment of flow files: the name of their [env.<name>] tables that apply.",
     )
     builder.add(
         key=INGEST_ROWS,

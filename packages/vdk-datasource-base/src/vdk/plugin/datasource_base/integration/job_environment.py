@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from vdk.api.plugin.plugin_input import IIngesterPlugin
 from vdk.internal.builtin_plugins.run.job_context import JobContext
 from vdk.internal.core import errors
+from vdk.internal.core.context import CoreContext
 from vdk.internal.core.errors import ResolvableBy
 from vdk.internal.core.statestore import CommonStoreKeys
 from vdk.internal.util.utils import parse_config_sequence
@@ -21,14 +22,16 @@ from ..contract import ConfigurationError, Duration, FlowFailedError
 from ..parts import Destination, Registry
 from ..parts.flow_file import DestinationEntry
 from ..parts.local_state_store import LocalFileStore, StateStore
+from ..parts.overrides import Overrides
 from ..parts.redact import Redactor
 from ..parts.references import environment as environment_variable
 from ..runtime import Environment, RunSummary, execute
 from ..runtime.retry import RETRYABLE_ERRORS
 from ..runtime.signals import is_interactive
-from .config_keys import INGEST_ROWS, STATE_FOLDER, options_from
+from .config_keys import ENVIRONMENT, INGEST_ROWS, STATE_FOLDER, options_from
 from .hooks import with_plugins
 from .ingestion import IngesterProxy, IngestionPluginDestination, PropertiesProxy
+from .output import overrides_of
 from .properties_state_store import PropertiesStore
 
 
@@ -60,14 +63,17 @@ def run_in_job(
     on_summary: Callable[[RunSummary], None] | None = None,
     draw: bool | None = None,
     follow: Duration | None = None,
+    streams: Sequence[str] = (),
 ) -> RunSummary:
     """Run a flow file inside a VDK job. VDK learns who can resolve an error: the user or the platform.
 
     :param on_summary: gets the summary, whether the run succeeds or not; default: it is logged.
     :param draw: whether running streams are drawn; default: if standard error is a terminal.
     :param follow: every flow follows its source, and is read again after this time; default: as the flows specify.
+    :param streams: names or patterns of the streams that are read, as ``orders`` or ``shop.orders``; none: all.
     """
     environment = environment_of(job_input)
+    environment.streams = tuple(streams)
     environment.draw, environment.follow = draw, follow
     environment.on_summary = on_summary or environment.on_summary
     try:
@@ -104,7 +110,15 @@ def environment_of(job_input: Any) -> JobEnvironment:
     run_id = context.core_context.state.get(CommonStoreKeys.ATTEMPT_ID)
     environment.run_id = run_id or environment.run_id
     environment.ends_with_run = not is_interactive()
+    environment.overrides = _overrides_of(context.core_context)
     return environment
+
+
+def _overrides_of(context: CoreContext) -> Overrides:
+    """What the command line changes of the flow file; the environment may come from VDK's configuration."""
+    changes = overrides_of(context)
+    name = changes.get("environment") or context.configuration.get_value(ENVIRONMENT) or None
+    return Overrides(name, tuple(changes.get("values", ())))
 
 
 @dataclass(slots=True)

@@ -7,10 +7,16 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from vdk.internal.core.context import CoreContext
+from vdk.internal.core.statestore import StoreKey
+
+if TYPE_CHECKING:
+    from ..contract import Duration
 
 
 class FlowPath(click.ParamType):  # type: ignore[type-arg]  # it is generic since click 8.4 only
@@ -30,6 +36,20 @@ class FlowPath(click.ParamType):  # type: ignore[type-arg]  # it is generic sinc
             return path.resolve()
         except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL character, links in a circle
             raise _InvalidFile(f"flow file {value!r} cannot be read: {error}") from None
+
+
+class DurationType(click.ParamType):  # type: ignore[type-arg]  # like FlowPath
+    """A length of time, as in flow files."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Duration:
+        from ..contract import Duration
+
+        try:
+            return Duration.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class _InvalidFile(click.ClickException):
@@ -54,7 +74,47 @@ def _suggestion(folder: Path, name: str) -> str:
     return f"{str(folder)!r} has no TOML file; docs/configuration.md shows how to write one"
 
 
-FLOW = click.argument("flow", type=FlowPath())
+def _override(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Keep the option for the environment of the job that the command runs."""
+    if value and isinstance(context.obj, CoreContext):
+        context.obj.state.set(_OVERRIDES, {**overrides_of(context.obj), str(parameter.name): value})
+
+
+def overrides_of(context: CoreContext) -> dict[str, Any]:
+    """``environment`` and ``values`` of the command line: the fields of ``Overrides``, which is slow to import."""
+    changes: dict[str, Any] | None = context.state.get(_OVERRIDES)
+    return changes or {}
+
+
+_OVERRIDES: StoreKey[Any] = StoreKey("vdk.datasource.overrides")
+_OPTIONS = (
+    click.option(
+        "--env",
+        "environment",
+        metavar="NAME",
+        expose_value=False,
+        callback=_override,
+        help="Use the overrides of [env.NAME] in the flow file.",
+    ),
+    click.option(
+        "--set",
+        "values",
+        metavar="PATH=VALUE",
+        multiple=True,
+        expose_value=False,
+        callback=_override,
+        help="Change an option of the flow file for this run, such as flows[0].batch_rows=1000; can be repeated.",
+    ),
+)
+
+
+def FLOW(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument ``FLOW``, and the options that change what the file says."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return click.argument("flow", type=FlowPath())(command)
+
+
 OUTPUT = click.option(
     "-o",
     "--output",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .base_command import Command, console_of
-from .output import FLOW, OUTPUT, print_json, print_text
+from .output import FLOW, OUTPUT, DurationType, print_json, print_text
 
 if TYPE_CHECKING:
     from vdk.api.job_input import IJobInput
@@ -31,22 +31,30 @@ _SUMMARY = click.option(
 
 @click.command(cls=Command, reraise=True, json_warnings=True, help="Run a flow file as a job of one step.")
 @FLOW
+@click.option(
+    "--stream",
+    "streams",
+    metavar="GLOB",
+    multiple=True,
+    help="Read only streams with this name or pattern, as orders or shop.orders; can be repeated.",
+)
 @_SUMMARY
 @click.option(
     "--follow",
-    metavar="DURATION",
+    type=DurationType(),
     help='Read every flow again after this time ("5s"), until SIGTERM or Ctrl-C.',
 )
 @OUTPUT
 @click.pass_context
-def run(ctx: click.Context, flow: Path, summary: Path | None, follow: str | None, output: str) -> None:
-    from ..contract import Duration
-
-    try:
-        every = Duration.parse(follow) if follow is not None else None
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--follow") from None
-    _run(ctx, flow, flow, summary, every)
+def run(
+    ctx: click.Context,
+    flow: Path,
+    streams: tuple[str, ...],
+    summary: Path | None,
+    follow: Duration | None,
+    output: str,
+) -> None:
+    _run(ctx, flow, flow, summary, follow=follow, streams=streams)
 
 
 @click.command(
@@ -68,7 +76,7 @@ def sync(ctx: click.Context, files: tuple[Path, ...], prints: bool, summary: Pat
     if prints:
         _print_flow(ctx, flow)
     else:
-        _run(ctx, flow, files[0].resolve(), summary, None, location=", ".join(path.name for path in files))
+        _run(ctx, flow, files[0].resolve(), summary, location=", ".join(path.name for path in files))
 
 
 def _run(
@@ -76,8 +84,9 @@ def _run(
     flow: Path | Mapping[str, Any],
     path: Path,
     summary: Path | None,
-    follow: Duration | None,
     *,
+    follow: Duration | None = None,
+    streams: tuple[str, ...] = (),
     location: str | None = None,
 ) -> None:
     """Run a flow as the only step of a job, and print its summary however it ends.
@@ -92,7 +101,13 @@ def _run(
 
     def step(job_input: IJobInput) -> None:
         run_in_job(
-            job_input, flow, summary=summary, on_summary=summaries.append, draw=console.draws_progress, follow=follow
+            job_input,
+            flow,
+            summary=summary,
+            on_summary=summaries.append,
+            draw=console.draws_progress,
+            follow=follow,
+            streams=streams,
         )
 
     try:

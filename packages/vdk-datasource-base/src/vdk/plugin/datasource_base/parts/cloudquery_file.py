@@ -76,8 +76,8 @@ def read_flow(paths: Sequence[Path]) -> dict[str, Any]:
     documents = [document for path in paths for file in _files(path) for document in _documents(file)]
     sources, destinations = ({each.name: each for each in _unique(documents, kind)} for kind in KINDS)
     files = ", ".join(map(str, paths))
-    for kind, found in (("source", sources), ("destination", destinations)):
-        if not found:
+    for kind, named in (("source", sources), ("destination", destinations)):
+        if not named:
             raise ConfigurationError(
                 f"{files}: no document has kind: {kind}; write one, or add its file to the command"
             )

@@ -18,12 +18,14 @@ from ..contract import ConfigurationError, DataSourceConfig, Duration, decode_co
 from ..contract.remedies import suggest
 from .destination import RESERVED_PREFIX, WriteMode
 from .flow_shape import check_shape
-from .redact import Redactor
-from .references import Lookup, Resolved, file_content, resolve
+from .overrides import OptionPath, Overrides
+from .redact import Redactor, secrets_in
+from .references import Lookup, Resolved, file_content, resolve, with_dotenv
 
 Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 OnError = Literal["continue", "stop"]
 OnBadRecord = Literal["fail", "reject"]
+_NO_OVERRIDES = Overrides()
 
 
 class SourceEntry(DataSourceConfig):
@@ -79,17 +81,21 @@ class FlowFile(DataSourceConfig):
 
 @dataclass(frozen=True, slots=True)
 class LoadedFlow:
-    """A validated flow file, and what errors need to name and redact its values."""
+    """A validated flow file, and what errors need to name and redact its values.
+
+    :param set_paths: where values of the command line were set.
+    """
 
     file: FlowFile
     location: str
     folder: Path
     resolved: Resolved
+    set_paths: tuple[OptionPath, ...] = ()
 
     def source_config(self, source_id: str, type_: type[DataSourceConfig]) -> DataSourceConfig:
         """The typed options of a source. Raises ``ConfigurationError`` naming the path and value."""
         prefix = f"sources.{source_id}.config."
-        return decode_config(
+        config = decode_config(
             self.file.sources[source_id].config,
             type_,
             location=f"{self.location}: {prefix[:-1]}",
@@ -97,17 +103,60 @@ class LoadedFlow:
             lenient=_below(prefix, self.resolved.whole),
             sensitive=frozenset(_below(prefix, dict.fromkeys(self.resolved.paths, ""))),
         )
+        for path in self.set_paths:
+            if path[:2] == ("sources", source_id) and path[2:3] in ((), ("config",)):
+                self._refuse_secret(path, _option(config, path[3:]))
+        return config
+
+    def check_set_values(self) -> None:
+        """Raises ``ConfigurationError`` if a value of the command line is a destination's password."""
+        for path in self.set_paths:
+            if path[0] == "destinations":
+                self._refuse_secret(path, _option(msgspec.to_builtins(self.file.destinations), path[1:]))
+
+    def _refuse_secret(self, path: OptionPath, value: Any) -> None:
+        """Refuse a secret that was written in a command line, which every process of the machine can list."""
+        if ".".join(map(str, path)) in self.resolved.paths:
+            return  # the command line has a reference, not the secret
+        if any(secret not in self.resolved.values for secret in secrets_in(value)):
+            name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)[1:]
+            variable = re.sub(r"\W+", "_", str(path[-1])).upper()
+            raise ConfigurationError(
+                f"--set {name!r}: it is a secret, and command lines are visible to others; write "
+                f"{path[-1]} = \"${{env:{variable}}}\" in the file, or --set '{name}=${{env:{variable}}}'"
+            )
 
 
-def load_flow(flow: str | Path | Mapping[str, Any], lookups: Mapping[str, Lookup]) -> LoadedFlow:
+def _option(value: Any, path: OptionPath) -> Any:
+    """What a path leads to; the last thing on the way that exists."""
+    for step in path:
+        if isinstance(value, msgspec.Struct):
+            fields = {field.encode_name: field.name for field in msgspec.structs.fields(value)}
+            value = getattr(value, fields.get(str(step), ""), value)
+        elif isinstance(value, Mapping):
+            value = value.get(step, value)
+        elif isinstance(value, (list, tuple)) and isinstance(step, int) and step < len(value):
+            value = value[step]
+    return value
+
+
+def load_flow(
+    flow: str | Path | Mapping[str, Any], lookups: Mapping[str, Lookup], overrides: Overrides = _NO_OVERRIDES
+) -> LoadedFlow:
     """Read and validate a flow file, or the same as a dict; no connection is opened.
+
+    A file ``.env`` in its folder has values for ``${env:…}`` that the environment of the process lacks.
 
     :raises ConfigurationError: naming the file, the path in it, the value and what was expected.
     """
     data, location, folder = _read(flow)
-    resolved = resolve(data, {"file": file_content(folder), **lookups}, location=location)
+    data, set_paths = overrides.apply(data, location)
+    lookups = {"file": file_content(folder), **with_dotenv(lookups, folder)}
+    resolved = resolve(data, lookups, location=location)
     try:
-        return LoadedFlow(_decoded(resolved, location, folder), location, folder, resolved)
+        loaded = LoadedFlow(_decoded(resolved, location, folder), location, folder, resolved, set_paths)
+        loaded.check_set_values()
+        return loaded
     except ConfigurationError as error:
         raise ConfigurationError(Redactor.of(resolved)(str(error))) from None
 
@@ -203,10 +252,10 @@ def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, loca
     """
     included, excluded = _split_patterns(patterns)
     for pattern in [*(pattern for pattern in included if pattern in (patterns or ())), *excluded]:
-        if any(_matches(name, [pattern]) for name in names):
+        if any(matches(name, [pattern]) for name in names):
             continue
         reserved = pattern.lower().startswith(RESERVED_PREFIX) or any(
-            _matches(table, [pattern]) for table in FRAMEWORK_TABLES
+            matches(table, [pattern]) for table in FRAMEWORK_TABLES
         )
         if reserved and pattern in excluded:
             continue  # sources leave them out anyway
@@ -221,7 +270,7 @@ def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, loca
 def is_selected(name: str, patterns: Sequence[str] | None) -> bool:
     """Whether the patterns select a stream of this name."""
     included, excluded = _split_patterns(patterns)
-    return _matches(name, included) and not _matches(name, excluded)
+    return matches(name, included) and not matches(name, excluded)
 
 
 def _split_patterns(patterns: Sequence[str] | None) -> tuple[list[str], list[str]]:
@@ -230,5 +279,39 @@ def _split_patterns(patterns: Sequence[str] | None) -> tuple[list[str], list[str
     return included, [pattern[1:] for pattern in patterns or () if pattern.startswith("!")]
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name is one of the patterns, or one of them, as a glob, selects it."""
     return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+
+
+class StreamSelection:
+    """The streams of a file's flows that one run reads, and whether each pattern has matched one.
+
+    :param patterns: names or globs, as ``orders`` or ``shop.orders``; none: every stream of the flows.
+    """
+
+    def __init__(self, patterns: Sequence[str] = ()) -> None:
+        self._patterns = patterns
+        self._matched: set[str] = set()
+        self._names: set[str] = set()
+
+    def of(self, source_id: str, names: Sequence[str]) -> list[str]:
+        """Those of a flow's streams that this run reads."""
+        self._names.update(names)
+        if not self._patterns:
+            return list(names)
+        selected = []
+        for name in names:
+            matching = [
+                item for item in self._patterns if matches(name, [item]) or matches(f"{source_id}.{name}", [item])
+            ]
+            self._matched.update(matching)
+            if matching:
+                selected.append(name)
+        return selected
+
+    def check(self) -> None:
+        """Raises ``ConfigurationError`` for a pattern that has matched no stream of any flow."""
+        for pattern in self._patterns:
+            if pattern not in self._matched:
+                raise ConfigurationError(f"--stream {pattern!r}: no stream matches; {suggest(pattern, self._names)}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..contract import decode_config
 from .redact import Redactor, is_secret_name, secrets_in
-from .references import environment, file_content, resolve
+from .references import environment, file_content, resolve, with_dotenv
 from .registry import Registry
 
 HIDDEN = "***"
@@ -35,7 +35,8 @@ def without_secrets(flow: Mapping[str, Any], registry: Registry) -> dict[str, An
 
 def _secrets(source: str, config: Mapping[str, Any], registry: Registry) -> set[str]:
     folder = Path.cwd()
-    resolved = resolve(config, {"env": environment, "file": file_content(folder)}, location=source)
+    lookups = {"file": file_content(folder), **with_dotenv({"env": environment}, folder)}
+    resolved = resolve(config, lookups, location=source)
     decoded = decode_config(
         resolved.data, registry.source(source).config_type, location=source, folder=folder, lenient=resolved.whole
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -13,6 +14,8 @@ from typing import Any
 from ..contract import ConfigurationError
 
 Lookup = Callable[[str], str | None]
+DOTENV = ".env"
+"""A file beside a flow file, with lines ``NAME=value``. It never overrides the environment of the process."""
 _ESCAPED = re.compile(r"\$\$\{(?=\s*[A-Za-z_])")
 _ALMOST = re.compile(r"(?<!\$)\$\{\s*(?:(?P<kind>[A-Za-z]+)\s*:)?\s*(?P<key>[A-Za-z_]\w*)\s*\}")
 """A reference without its kind, as shells write it, or in capitals. ``$${NAME}`` is the text ``${NAME}``."""
@@ -58,6 +61,41 @@ def file_content(folder: Path) -> Lookup:
             return None
 
     return read
+
+
+def with_dotenv(lookups: Mapping[str, Lookup], folder: Path) -> Mapping[str, Lookup]:
+    """The lookups, where ``${env:…}`` falls back on the file ``.env`` of a folder.
+
+    :raises ConfigurationError: if the file exists and cannot be read, naming the line.
+    """
+    path, env = folder / DOTENV, lookups.get("env")
+    if env is None or not path.is_file():
+        return lookups
+    values = _read_dotenv(path)
+
+    def look_up(key: str) -> str | None:
+        value = env(key)
+        return value if value is not None else values.get(key)
+
+    return {**lookups, "env": look_up}
+
+
+def _read_dotenv(path: Path) -> dict[str, str]:
+    from dotenv.parser import parse_stream
+
+    values: dict[str, str] = {}
+    try:
+        for binding in parse_stream(io.StringIO(path.read_text("utf-8-sig"))):
+            if binding.error or (binding.key is not None and binding.value is None):
+                raise ConfigurationError(
+                    f"file {str(path)!r}: line {binding.original.line} is not NAME=value; correct it, or begin it "
+                    "with #"
+                )
+            if binding.key is not None:
+                values[binding.key] = binding.value or ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"file {str(path)!r} cannot be read: {error}; it must be UTF-8 text") from None
+    return values
 
 
 def _resolve(data: Any, path: tuple[str, ...], lookups: Mapping[str, Lookup], location: str, resolved: Resolved) -> Any:
@@ -117,4 +155,4 @@ def _how_to_set(reference: re.Match[str]) -> str:
         return f"; the job has no {reference['kind']} of that name"
     if key != key.strip():
         return f"; write ${{env:{key.strip()}}}, without spaces"
-    return f"; write, before the command: export {key}=…"
+    return f"; write, before the command: export {key}=…, or write {key}=… into the file .env beside the flow file"

@@ -13,6 +13,7 @@ from typing import Any
 from ..contract import ConfigurationError, DataSource, Duration
 from ..parts import Destination
 from ..parts.flow_file import DestinationEntry, LoadedFlow
+from ..parts.overrides import Overrides
 from ..parts.references import Lookup, environment
 from ..parts.registry import DestinationFactory, Registry
 from .options import Options
@@ -35,6 +36,10 @@ class Environment:
     """Whether running streams are drawn on the terminal; None: if standard error is one."""
     follow: Duration | None = None
     """Every flow follows its source, and is read again after this time; None: as the flows specify."""
+    overrides: Overrides = field(default_factory=Overrides)
+    """What changes the flow file for this run."""
+    streams: tuple[str, ...] = ()
+    """Names or patterns, as ``orders`` or ``shop.orders``, of the streams that are read; empty: all of the flows."""
     on_summary: Callable[[RunSummary], None] = log_summary
     """Gets the summary of a run, whether it succeeds, fails or is interrupted."""
 

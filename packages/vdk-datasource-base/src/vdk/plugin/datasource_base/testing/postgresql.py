@@ -32,6 +32,7 @@ listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 password_encryption = 'scram-sha-256'
 max_connections = 50
+max_prepared_transactions = 10
 shared_buffers = 64MB
 fsync = off
 """

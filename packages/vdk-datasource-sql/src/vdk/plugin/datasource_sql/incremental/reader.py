@@ -113,7 +113,9 @@ class IncrementalReader:
     def _refresh_cursor_info(self, progress: StreamProgress) -> CursorInfo:
         """The cursor in a new snapshot, which the next page is read in too."""
         self._session.end()
-        self._safe_upper = self._backend.safe_upper(self._session, self._query, progress.high)
+        if not self._plan.backfill:  # which ends where the configuration says
+            with self._session.translated():
+                self._safe_upper = self._backend.safe_upper(self._session, self._query, progress.high)
         self._session.begin()
         if progress.high is None and self._query.keys and self._bulk is not None:
             self._bulk.should_use(self._session)  # starts meanwhile

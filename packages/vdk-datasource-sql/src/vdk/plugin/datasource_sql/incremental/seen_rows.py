@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 import marshal
 from collections import Counter
@@ -17,6 +18,7 @@ CAP = 100_000
 SIZE = 8
 GROUPS = 4096
 _MASK = 2**64 - 1
+_MARSHALLED = (type(None), bool, int, float, str, bytes)
 
 
 def row_hash(row: tuple[Any, ...], shape: bytes = b"") -> int:
@@ -26,7 +28,18 @@ def row_hash(row: tuple[Any, ...], shape: bytes = b"") -> int:
 
     :param shape: ``shape_of`` the columns; empty: they do not count, as in states of the first release.
     """
-    return int.from_bytes(blake2b(marshal.dumps(row, 2), digest_size=SIZE, person=shape).digest(), "big")
+    try:
+        data = marshal.dumps(row, 2)
+    except ValueError:  # a driver's own objects are in it
+        data = marshal.dumps(tuple(map(_plain, row)), 2)
+    return int.from_bytes(blake2b(data, digest_size=SIZE, person=shape).digest(), "big")
+
+
+def _plain(value: Any) -> Any:
+    """A value as one that marshal writes. A time is its instant, whatever the zone of the session."""
+    if isinstance(value, dt.datetime) and value.tzinfo is not None:
+        value = value.astimezone(dt.UTC)
+    return value if type(value) in _MARSHALLED else (type(value).__name__, str(value))
 
 
 def shape_of(columns: Mapping[str, str]) -> str:

@@ -17,11 +17,15 @@ The shapes are those of the columns that the hashes cover; without one they cove
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from vdk.plugin.datasource_base.contract import StateError
+from vdk.plugin.datasource_base.parts import exact_decimal
 
 from ..kinds import is_undecodable, raw_bytes
 from ..paging import ResumePoint
@@ -158,6 +162,15 @@ def _column(cursor: Sequence[str]) -> str | list[str]:
     return cursor[0] if len(cursor) == 1 else list(cursor)
 
 
+_WRAPPED: dict[str, tuple[type, Callable[[str], Any]]] = {
+    "timestamp": (dt.datetime, dt.datetime.fromisoformat),
+    "date": (dt.date, dt.date.fromisoformat),
+    "decimal": (Decimal, exact_decimal),
+    "uuid": (UUID, UUID),
+}
+"""Values of drivers, as text in JSON."""
+
+
 def _out(value: Any) -> Any:
     """A stored value as JSON; what JSON cannot express is wrapped."""
     if isinstance(value, bytes):
@@ -166,13 +179,16 @@ def _out(value: Any) -> Any:
         return {"text": base64.b64encode(raw_bytes(value)).decode("ascii")}
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return {"float": repr(value)}
-    return value
+    name = next((name for name, (type_, _) in _WRAPPED.items() if type(value) is type_), None)
+    return value if name is None else {name: value.isoformat() if hasattr(value, "isoformat") else str(value)}
 
 
 def _in(value: Any) -> Any:
     """A value of a state as the database stores it. Raises ``ValueError`` for what it cannot store."""
     if isinstance(value, Mapping) and "text" in value:
         return base64.b64decode(value["text"], validate=True).decode("utf-8", "surrogateescape")
+    if isinstance(value, Mapping) and (name := next(iter(value), "")) in _WRAPPED:
+        return _WRAPPED[name][1](value[name])
     if isinstance(value, Mapping):
         value = base64.b64decode(value["bytes"], validate=True) if "bytes" in value else float(value["float"])
     elif isinstance(value, str):

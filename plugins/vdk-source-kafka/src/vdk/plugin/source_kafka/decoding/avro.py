@@ -84,7 +84,7 @@ class AvroDecoder:
         else:
             self._types, self._fields = {self._name(None): _arrow(reader.parsed, named)}, {}
         plain = plain_fields(reader.parsed, list(self._types.values())) if self._fields else None
-        self._blocks = AvroBlocks(plain, self._fields, self._types) if plain is not None else None
+        self._blocks = AvroBlocks(plain, self._types) if plain is not None else None
         for name in self._fields.values():
             if name.startswith("_kafka_"):
                 raise ConfigurationError(
@@ -139,7 +139,8 @@ class AvroDecoder:
         if not self._schemas.has_registry:
             return
         current = self._reader.id
-        ids = {schema_id for value in values if (schema_id := _schema_id(value)) is not None}
+        heads = {value[:HEADER_BYTES] for value in values if value is not None}  # few, and slicing is fast
+        ids = {schema_id for head in heads if (schema_id := _schema_id(head)) is not None}
         for schema_id in ids:
             self._schemas.writer(schema_id)  # here an unreachable registry fails the read, not the message
         if current is not None and max(ids, default=current) > current:

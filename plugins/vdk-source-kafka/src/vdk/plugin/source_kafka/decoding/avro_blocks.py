@@ -49,20 +49,19 @@ def import_polars() -> Any:
 class AvroBlocks:
     """Decodes bodies of one schema, a record of plain fields.
 
-    :param columns: name of a column to the field of the record. :param types: name of a column to its type.
+    :param fields: the schemas of the record's fields, as ``plain_fields`` returns them.
+    :param types: the types of the columns by name, in the order of the fields.
     """
 
-    def __init__(self, fields: Sequence[str], columns: Mapping[str, str], types: Mapping[str, pa.DataType]) -> None:
-        """:param fields: the encodings of the record's fields, in their order: see ``plain_fields``."""
+    def __init__(self, fields: Sequence[Any], types: Mapping[str, pa.DataType]) -> None:
         self._types = types
         self._mark = os.urandom(MARK_BYTES)
         self._separator = _varint(MARK_BYTES) + self._mark
-        self._names = list(columns)
         schema = {
             "type": "record",
             "name": "row",
             "fields": [
-                *({"name": f"f{number}", "type": json.loads(field)} for number, field in enumerate(fields)),
+                *({"name": f"f{number}", "type": field} for number, field in enumerate(fields)),
                 {"name": "mark", "type": "bytes"},
             ],
         }
@@ -81,8 +80,8 @@ class AvroBlocks:
             if table.num_rows != len(bodies) or not pc.all(pc.equal(marks, pa.scalar(self._mark, marks.type))).as_py():
                 return None
             return {
-                name: _cast(table.column(f"f{number}").combine_chunks(), self._types[name])
-                for number, name in enumerate(self._names)
+                name: _cast(table.column(f"f{number}").combine_chunks(), type_)
+                for number, (name, type_) in enumerate(self._types.items())
             }
         except (
             polars.exceptions.PolarsError,
@@ -118,8 +117,8 @@ def _cast(column: pa.Array, type_: pa.DataType) -> pa.Array:
     return column
 
 
-def plain_fields(schema: Any, types: Sequence[pa.DataType]) -> list[str] | None:
-    """The encodings of a record's fields, as JSON; None if a field is not plain.
+def plain_fields(schema: Any, types: Sequence[pa.DataType]) -> list[Any] | None:
+    """The schemas that a record's fields are decoded with; None if a field is not plain.
 
     :param types: the types of their columns.
     """
@@ -130,7 +129,7 @@ def plain_fields(schema: Any, types: Sequence[pa.DataType]) -> list[str] | None:
         encoding = _encoding(field["type"], type_)
         if encoding is None:
             return None
-        encodings.append(json.dumps(encoding))
+        encodings.append(encoding)
     return encodings
 
 

@@ -48,7 +48,7 @@ class FlowInspector:
     """
 
     def __init__(self, flow: str | Path | Mapping[str, Any], environment: Environment, seconds: float) -> None:
-        self.loaded = load_flow(flow, environment.lookups)
+        self.loaded = load_flow(flow, environment.lookups, environment.overrides)
         self.seconds = seconds
         self._environment = environment
         self._owners = TableOwners()
@@ -82,7 +82,7 @@ class FlowInspector:
         """
         flow = self._flow(number, source, streams)
         reports: list[StreamReport] = []
-        writer = Writer(destination, name=flow.entry.to, max_bytes=1)
+        writer = Writer(destination, name=flow.entry.to, options=flow.options)
         worker = WorkerThread(self.seconds)
         with redacted_logs(self.redactor(source)):
             try:

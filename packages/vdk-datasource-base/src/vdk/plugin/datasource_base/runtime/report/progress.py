@@ -79,9 +79,14 @@ class Progress:
 
 
 def progress_line(report: StreamReport) -> str:
-    """``shop.orders  120,000 rows  61,000 rows/s  2.0 s``."""
+    """``shop.orders  45%  120,000 rows  61,000 rows/s  2.0 s``; the percentage if the stream knows its end."""
     elapsed = report.seconds or time.monotonic() - report.started
-    return f"{report.source}.{report.stream}  {report.rows_read:,} rows  {report.rate:,.0f} rows/s  {elapsed:.1f} s"
+    share = report.read_share.get() if "rounds" not in report.counters else None  # a followed stream has no end
+    # rounded down, as 100% is all of it; but 0.2 / 1.0 may be a little less than 20
+    done = f"{int(share * 100 + 1e-6)}%  " if share is not None else ""
+    return (
+        f"{report.source}.{report.stream}  {done}{report.rows_read:,} rows  {report.rate:,.0f} rows/s  {elapsed:.1f} s"
+    )
 
 
 def _can_draw(stream: TextIO | None) -> bool:

@@ -18,6 +18,7 @@ from tabulate import tabulate
 from ...contract import ConfigurationError, State
 from ...parts import SchemaChange
 from ...parts.redact import Redactor
+from .read_share import ReadShare
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class StreamReport:
     is_round: bool = False
     """Whether this is one of many rounds, whose counts are added to another report."""
     started: float = field(default_factory=time.monotonic)
+    read_share: ReadShare = field(default_factory=ReadShare, repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def count(self, **amounts: int) -> None:

@@ -6,11 +6,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ...contract import ConfigurationError
-from ...parts.flow_file import FlowEntry, LoadedFlow
+from ...parts.flow_file import FlowEntry, LoadedFlow, StreamSelection
 from ...parts.transform import Transform, load_transform
 from ..environment import Environment
 from ..options import Options
@@ -32,6 +32,7 @@ class Flow:
     :param stop: set when readers must end, for whatever reason.
     :param owners: the tables that the flows of the file have claimed.
     :param redact: replaces the secrets in a text.
+    :param selection: the streams of the flow that this run reads.
     """
 
     entry: FlowEntry
@@ -44,6 +45,7 @@ class Flow:
     interruption: Interruption
     owners: TableOwners
     redact: Callable[[str], str]
+    selection: StreamSelection = field(default_factory=StreamSelection)
 
     @classmethod
     def from_file(
@@ -55,6 +57,7 @@ class Flow:
         owners: TableOwners,
         redact: Callable[[str], str],
         interruption: Interruption | None = None,
+        selection: StreamSelection | None = None,
     ) -> Flow:
         """The file's flow of that number. Raises ``ConfigurationError`` if its entry is wrong."""
         entry, location = loaded.file.flows[number], f"{loaded.location}: flows[{number}]"
@@ -77,10 +80,11 @@ class Flow:
             interruption=interruption or Interruption(environment.stop, environment.options.stop_seconds),
             owners=owners,
             redact=redact,
+            selection=selection or StreamSelection(),
         )
 
     def retry(self) -> Retry:
-        return Retry(self.options.retry_attempts, self.options.retry_seconds, self.options.retry_delay)
+        return Retry.of(self.options)
 
     def with_retries(self, work: Callable[[], T], *, what: str | None = None) -> T:
         """Return what the work returns, calling it again after each retryable error.

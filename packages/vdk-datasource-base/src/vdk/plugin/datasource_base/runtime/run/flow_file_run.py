@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...contract import AuthenticationError, ConfigurationError, DataSourceError, FlowFailedError
-from ...parts.flow_file import LoadedFlow, load_flow
+from ...parts.flow_file import LoadedFlow, StreamSelection, load_flow
 from ...parts.redact import Redactor
 from ..environment import Environment
 from ..report.logs import error_message, format_error, has_message, redacted_logs
@@ -45,7 +45,7 @@ def execute(
         It has the ``summary``, too.
     :raises KeyboardInterrupt: on Ctrl-C, after complete rows have landed; ``SystemExit(143)`` on SIGTERM.
     """
-    loaded = with_follow(load_flow(flow, environment.lookups), environment.follow)
+    loaded = with_follow(load_flow(flow, environment.lookups, environment.overrides), environment.follow)
     redact = Redactor.of(loaded.resolved)
     with redacted_logs(redact):
         try:
@@ -79,6 +79,7 @@ class FileRun:
             if any(flow.to == name for flow in loaded.file.flows)
         }
         owners = TableOwners()
+        self._selection = StreamSelection(environment.streams)
         self._interruption = Interruption(environment.stop, environment.options.stop_seconds)
         self._flows = [
             FlowRun(
@@ -89,6 +90,7 @@ class FileRun:
                     interruption=self._interruption,
                     owners=owners,
                     redact=self.redact,
+                    selection=self._selection,
                 ),
                 source,
             )
@@ -130,10 +132,20 @@ class FileRun:
                 self._fail(run, error)
                 # refused credentials are not a mistake in the file: the other flows may be valid
                 if isinstance(error, ConfigurationError) and not isinstance(error, AuthenticationError):
-                    self._invalid = True
-                    for other in self._flows:
-                        other.end(f"nothing was read: {run.flow.location} is wrong")
+                    self._refuse(f"{run.flow.location} is wrong")
                     return
+        if not self._failures:  # the streams of all flows are known
+            try:
+                self._selection.check()
+            except ConfigurationError as error:
+                self._refuse("the selection of streams is wrong")
+                self._fail(self._flows[0], error)
+
+    def _refuse(self, reason: str) -> None:
+        """Read nothing."""
+        self._invalid = True
+        for run in self._flows:
+            run.end(f"nothing was read: {reason}")
 
     def _fail(self, run: FlowRun, error: Exception) -> None:
         self._failures.append((run, error))
@@ -171,10 +183,10 @@ class FileRun:
             raise self._open_errors[identity]
         if identity not in self._writers:
             options = self._environment.options
-            writer = Writer(destination, name=name, max_bytes=options.queue_bytes)
+            writer = Writer(destination, name=name, options=options)
             self._writers[identity] = writer
             try:
-                Retry(options.retry_attempts, options.retry_seconds, options.retry_delay).call(
+                Retry.of(options).call(
                     lambda: writer.call(lambda destination: destination.open()),
                     what=f"destination {name!r}",
                     stop=self._environment.stop,

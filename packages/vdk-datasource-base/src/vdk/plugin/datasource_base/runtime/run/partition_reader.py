@@ -12,8 +12,8 @@ from typing import Any, Literal
 from ...contract import BadRecordError, DataSourcePayload, State, StreamPartition
 from ...parts import Destination, TableBatch
 from ..retry import Retry
-from ..states import copy_state
 from .batching import build_batches
+from .bounded import Reading
 from .buffer import Buffer, PayloadGroup
 from .commit_groups import PendingUnit
 from .reader_slots import ReaderSlot
@@ -56,6 +56,7 @@ class PartitionReader:
         self._slot = slot
         self._run = run
         self._partition = partition
+        self._reading = Reading(partition, run.plan.name, run.report.read_share)
         self._stop = stop
         self._retry = retry
         self._redact = redact
@@ -75,6 +76,7 @@ class PartitionReader:
                 attempt.start = self._run.state_of(self._partition.id) if first else self._restart()
                 first = False
                 self._read_once(attempt)
+                self._reading.ended()
                 return
             except RunCancelled:
                 self._drain(attempt)
@@ -85,6 +87,8 @@ class PartitionReader:
 
     def _wait_after(self, attempt: _Attempt, error: BaseException) -> None:
         """Wait until the next attempt, or raise the error if it is not retried."""
+        if self._run.is_lost(error):  # another attempt would fail in the same way
+            raise error from error.__cause__
         if attempt.progressed:
             self._retry.progressed()
         self._retry.pause(error, what=self._name, stop=self._stop, redact=self._redact)
@@ -108,16 +112,18 @@ class PartitionReader:
                     rows, keys = buffer.add(payload), payload.kind == "keys"
                     if whole:
                         plan.check_whole(payload)
+                    if payload.state is not None:
+                        self._reading.reached(payload.state)
                     del payload  # frees its rows, which may be large, while the destination works
                     if not keys:
                         self._run.report.count(rows_read=rows)
                     if buffer.full:
-                        large = buffer.size > plan.options.batch_bytes * 9 // 8
+                        large = buffer.size > plan.options.large_bytes
                         self._flush(attempt, buffer)
                         if large:  # keep only one batch of such rows in memory
                             self._run.writer.wait_until_idle()
                     attempt.check()
-                    if self._stop.is_set():
+                    if self._stop.is_set() or self._run.is_lost(self._run.error):
                         raise RunCancelled
         except BaseException:
             # rows that a state covers are complete, whatever failed after it
@@ -135,8 +141,7 @@ class PartitionReader:
         """Iterate over the source's payloads. To a ``BadRecordError`` from it, add how to reject the row instead."""
         plan = self._run.plan
         try:
-            # a copy: the source may change its argument, and must not change the stored state with it
-            payloads = iter(self._partition.read(copy_state(attempt.start, stream=plan.name)))
+            payloads = iter(self._reading.payloads(attempt.start))
             with closing_early(payloads):
                 yield from payloads
         except BadRecordError as error:

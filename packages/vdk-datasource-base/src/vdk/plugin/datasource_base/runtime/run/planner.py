@@ -80,7 +80,8 @@ class Planning:
         streams = list(flow.with_retries(self._source.streams))
         names = [stream.name for stream in streams]
         _check_unique(names, flow.location)
-        chosen = set(select_streams(names, self._entry.streams, location=f"{flow.location}.streams"))
+        chosen = select_streams(names, self._entry.streams, location=f"{flow.location}.streams")
+        chosen = flow.selection.of(self._entry.from_, chosen)
         streams = [stream for stream in streams if stream.name in chosen]
         claimed = []
         for stream in streams:

@@ -6,18 +6,21 @@ from __future__ import annotations
 import importlib
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ...contract import DataSource, DataSourcePayload, DataSourceStream, StreamPartition, StreamSchema
+from ...contract import DataSource, DataSourcePayload, StreamPartition
 from ...parts import CommitUnit, Destination, StateKey, TableBatch
 from ...runtime.run import flow_file_run
+from ...runtime.run.partition_reader import closing_early
 from .kinds import Fault, Garble, When
+from .proxy import StreamProxy
 
 OF_DESTINATION = ("open", "load_states", "discard", "stage", "commit", "publish", "close")
 OF_SOURCE = ("connect", "disconnect")
+_END: Any = object()
 
 
 class PassedInstant(NamedTuple):
@@ -73,7 +76,10 @@ class Injection:
         for name in OF_SOURCE:
             self._replace(source, name)
         streams = self.around("streams", source.streams)
-        source.streams = lambda: [_FaultyStream(stream, self) for stream in streams()]  # type: ignore[method-assign]  # on purpose
+        source.streams = lambda: [  # type: ignore[method-assign]  # on purpose
+            StreamProxy(stream, self._around_payloads, self.around("partitions", stream.partitions))
+            for stream in streams()
+        ]
 
     def around(
         self, instant: str, call: Callable[..., Any], half: Callable[..., object] | None = None
@@ -91,6 +97,20 @@ class Injection:
             return result
 
         return called
+
+    def _around_payloads(
+        self, partition: StreamPartition, payloads: Iterator[DataSourcePayload]
+    ) -> Iterator[DataSourcePayload]:
+        """Each payload, and the end of the payloads, is a ``read``."""
+        with closing_early(payloads):
+            while True:
+                nth = self.next("read")
+                faults = self.strike(PassedInstant("read", "before", nth))
+                payload = next(payloads, _END)
+                faults += self.strike(PassedInstant("read", "after", nth))
+                if payload is _END:
+                    return
+                yield next((fault.payload for fault in faults if isinstance(fault, Garble)), payload)
 
     def _around_group(self, commit_group: Callable[..., list[int]]) -> Callable[..., list[int]]:
         """A commit of several units passes the instant ``commit`` once for each unit: the size of a group depends on
@@ -149,46 +169,6 @@ def _half(batches: Sequence[TableBatch]) -> list[TableBatch]:
     return [replace(batch, data=batch.data.slice(0, batch.data.num_rows // 2)) for batch in batches]
 
 
-_END: Any = object()
-
-
-class _FaultyPartition(StreamPartition):
-    def __init__(self, partition: StreamPartition, injection: Injection) -> None:
-        self.id = partition.id
-        self._partition = partition
-        self._injection = injection
-
-    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
-        payloads = iter(self._partition.read(state))
-        try:
-            while True:
-                nth = self._injection.next("read")
-                faults = self._injection.strike(PassedInstant("read", "before", nth))
-                payload = next(payloads, _END)
-                faults += self._injection.strike(PassedInstant("read", "after", nth))
-                if payload is _END:
-                    return
-                yield next((fault.payload for fault in faults if isinstance(fault, Garble)), payload)
-        finally:
-            if (close := getattr(payloads, "close", None)) is not None:
-                close()
-
-
-class _FaultyStream(DataSourceStream):
-    def __init__(self, stream: DataSourceStream, injection: Injection) -> None:
-        self.name, self.id = stream.name, stream.id
-        self.incremental, self.backfill = stream.incremental, stream.backfill
-        self._stream = stream
-        self._injection = injection
-
-    def schema(self, table: str | None = None) -> StreamSchema | None:
-        return self._stream.schema(table)
-
-    def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
-        for partition in self._injection.around("partitions", self._stream.partitions)(state):
-            yield _FaultyPartition(partition, self._injection)
-
-
 @contextmanager
 def injected(*faults: Fault, watch: Sequence[str] = ()) -> Iterator[Injection]:
     """Inject these faults into every source and destination of the flows that this process runs inside the block.
@@ -197,8 +177,7 @@ def injected(*faults: Fault, watch: Sequence[str] = ()) -> Iterator[Injection]:
 
     :param watch: functions (``"package.module:Class.method"``) that become instants without a fault, to be counted.
     :raises AssertionError: at the end of a block without an error, for a fault that never struck: a test that waits for
-    the
-        fifth commit of three tests nothing.
+        the fifth commit of three tests nothing.
     """
     injection = Injection(*faults)
     with ExitStack() as undo:

@@ -34,8 +34,7 @@ class Fault(ABC):
     :param nth: 1 is the first time, counted over all sources, destinations and threads of the process.
     :param every: strike again each time that this many more have passed: ``nth=2, every=3`` is 2, 5, 8 …
     :param when: before the call; after it has done its work, so that only its result is lost; or ``"half"``, after half
-    of
-        the rows of a ``commit`` or ``stage`` were delivered, for a destination without transactions.
+        of the rows of a ``commit`` or ``stage`` were delivered, for a destination without transactions.
     """
 
     instant: str = field(kw_only=False)

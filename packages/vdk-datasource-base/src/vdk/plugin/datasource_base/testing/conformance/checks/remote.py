@@ -10,9 +10,10 @@ from typing import Any, ClassVar, TypeAlias
 import pytest
 
 from ....contract import AuthenticationError, ConnectionFailedError, DataSource, DataSourceError
+from ....runtime.retry import RETRYABLE_ERRORS
 from ..base import Conformance
 from ..harness.process import open_resources, opened_since, within
-from ..harness.reading import MakeSource, Table, error_of, opened, partitions_of, read_tables
+from ..harness.reading import MakeSource, Table, error_of, read_everything, read_tables
 from ..harness.servers import HOST, closed_port, meaningless, proxied, resetting, served, silent
 
 SourceAt: TypeAlias = Callable[[str, int], DataSource[Any]]
@@ -21,8 +22,6 @@ RefusedSource: TypeAlias = tuple[MakeSource, Callable[[], int]]
 """Makes a source whose secret the server refuses, and counts the attempts at the server."""
 CUTS = 20
 """The number of places at which the connection is cut, spread over a full read."""
-RETRYABLE_ERRORS = (ConnectionFailedError, ConnectionError, TimeoutError)
-"""The errors after which the runtime retries."""
 
 
 class RemoteConformance(Conformance):
@@ -62,7 +61,7 @@ class RemoteConformance(Conformance):
     def test_reading_from_an_unreachable_server_is_retryable(self, source_at: SourceAt) -> None:
         """A restart of the server takes a minute; a run that fails because of it takes somebody's night."""
         port = closed_port()
-        error = error_of(_read_first_rows, source_at(HOST, port))
+        error = error_of(read_everything, lambda: source_at(HOST, port))
         assert isinstance(error, RETRYABLE_ERRORS), (
             f"reading gave {error!r} at a port without a server, expected ConnectionFailedError: raise it from the "
             "error of your client"
@@ -71,7 +70,7 @@ class RemoteConformance(Conformance):
     def test_a_reset_connection_is_retryable(self, source_at: SourceAt) -> None:
         """Load balancers reset connections, and the next connection works."""
         with served(resetting) as port:
-            error = error_of(_read_first_rows, source_at(HOST, port))
+            error = error_of(read_everything, lambda: source_at(HOST, port))
         assert isinstance(error, RETRYABLE_ERRORS), (
             f"reading gave {error!r} when the connection was reset, expected ConnectionFailedError: raise it from the "
             "error of your client"
@@ -80,7 +79,7 @@ class RemoteConformance(Conformance):
     def test_a_silent_server_times_out(self, source_at: SourceAt) -> None:
         """A request without a timeout waits forever, and so does the job."""
         with served(silent) as port:
-            ended, error = within(self.time_limit, lambda: _read_first_rows(source_at(HOST, port)))
+            ended, error = within(self.time_limit, lambda: read_everything(lambda: source_at(HOST, port)))
         assert ended, f"reading did not give up within {self.time_limit} s: give every request a timeout"
         assert isinstance(error, RETRYABLE_ERRORS), (
             f"reading gave {error!r} after a timeout, expected ConnectionFailedError: raise it from the client's error"
@@ -89,7 +88,7 @@ class RemoteConformance(Conformance):
     def test_an_answer_that_is_not_data_is_an_error(self, source_at: SourceAt) -> None:
         """A proxy's login page instead of data must be an error, and never an empty table."""
         with served(meaningless) as port:
-            ended, error = within(self.time_limit, lambda: _read_first_rows(source_at(HOST, port)))
+            ended, error = within(self.time_limit, lambda: read_everything(lambda: source_at(HOST, port)))
         assert ended, f"reading did not end within {self.time_limit} s: give every request a timeout"
         assert isinstance(error, (DataSourceError, *RETRYABLE_ERRORS)), (
             f"reading gave {error!r} for an answer without meaning, expected a DataSourceError: raise one that shows "
@@ -99,17 +98,17 @@ class RemoteConformance(Conformance):
     def test_failed_connections_leave_nothing_open(self, source_at: SourceAt) -> None:
         """A source that retries all night and leaves a socket open each time runs out of descriptors."""
         with served(resetting) as port:
-            error_of(_read_first_rows, source_at(HOST, port))
+            error_of(read_everything, lambda: source_at(HOST, port))
             before = open_resources()
             made = source_at(HOST, port)
-            error = error_of(_read_first_rows, made)
+            error = error_of(read_everything, lambda: made)
             left = [name for name in opened_since(before) if not name.startswith("thread conformance")]
             assert not left, f"a failed connection ({error}) leaves {left} open: close them when it fails"
 
     def test_a_refused_secret_is_an_authentication_error(self, refused_source: RefusedSource | None) -> None:
         """This error makes people look at the login, and not at the network or the data."""
         make, _ = _required(refused_source)
-        for action, work in (("check()", lambda: make().check()), ("reading", lambda: _read_first_rows(make()))):
+        for action, work in (("check()", lambda: make().check()), ("reading", lambda: read_everything(make))):
             error = error_of(work)
             assert isinstance(error, AuthenticationError), (
                 f"{action} gave {error!r} when the secret was refused, expected AuthenticationError: raise it for the "
@@ -119,7 +118,7 @@ class RemoteConformance(Conformance):
     def test_a_refused_secret_is_not_retried(self, refused_source: RefusedSource | None) -> None:
         """A few attempts with a wrong password lock the account, for everybody who uses it."""
         make, attempts = _required(refused_source)
-        for action, work in (("check()", lambda: make().check()), ("reading", lambda: _read_first_rows(make()))):
+        for action, work in (("check()", lambda: make().check()), ("reading", lambda: read_everything(make))):
             before = attempts()
             error_of(work)
             count = attempts() - before
@@ -176,10 +175,3 @@ def _counted(tables: dict[str, Table]) -> Counter[str]:
 
 def _first_of(rows: Counter[str]) -> str:
     return ", ".join(list(rows)[:3]) or "nothing"
-
-
-def _read_first_rows(source: DataSource[Any]) -> None:
-    with opened(lambda: source) as made:
-        for _, part in partitions_of(made):
-            for _ in part.read({}):
-                pass

@@ -15,7 +15,7 @@ from ....contract import DataSource
 from ....parts.redact import secrets_in
 from ..base import Conformance
 from ..harness.landing import Landing
-from ..harness.reading import MakeSource, error_of, opened, partitions_of, read
+from ..harness.reading import MakeSource, error_of, partitions_of, read_everything
 from .configuration import CANARY, is_secret, leaves, members, with_canaries
 
 SHORTEST = 8
@@ -60,7 +60,7 @@ class SecretLeakChecks(Conformance):
         """States and metadata are stored at the destination, for years and for all its users."""
         for make, leaks in _sources_with_secrets(source):
             payloads: list[Any] = []
-            error_of(_read_everything, make, payloads.append)
+            error_of(read_everything, make, payloads.append)
             assert not any(leaks(repr(payload)) for payload in payloads), (
                 "a payload or its state contains a secret: yield data only"
             )
@@ -84,15 +84,8 @@ def _sources_with_secrets(source: MakeSource) -> Iterator[tuple[MakeSource, Call
 def _errors_of_all(make: MakeSource) -> list[Exception]:
     """The errors of ``check``, of reading and of a run."""
     with Landing.fresh() as landing:
-        errors = [error_of(lambda: make().check()), error_of(_read_everything, make), landing.attempt(make)]
+        errors = [error_of(lambda: make().check()), error_of(read_everything, make), landing.attempt(make)]
     return [error for error in errors if error is not None]
-
-
-def _read_everything(make: MakeSource, on_payload: Callable[[Any], Any] = lambda payload: None) -> None:
-    with opened(make) as made:
-        for _, part in partitions_of(made):
-            for payload in read(part):
-                on_payload(payload)
 
 
 def _visit(source: DataSource[Any], visit: Callable[[Any], Any]) -> None:

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from ....contract import (
 )
 from ....parts.records import to_rows
 from ....runtime.run.partition_reader import closing_early
+from ...faults.proxy import StreamProxy
 
 MakeSource: TypeAlias = Callable[[], DataSource[Any]]
 """Makes a new source each time, configured and not connected."""
@@ -33,55 +35,27 @@ OnPayload = Callable[[str, str, DataSourcePayload], None]
 
 def watched(make: MakeSource, on_payload: OnPayload = lambda *_: None, *, hidden: Collection[str] = ()) -> MakeSource:
     """Makes sources that call ``on_payload`` for each payload and leave out the streams named in ``hidden``."""
-    return lambda: _WatchedSource(make(), on_payload, hidden)
+
+    def make_watched() -> DataSource[Any]:
+        source = make()
+        streams = source.streams
+        source.streams = lambda: [  # type: ignore[method-assign]  # all the rest stays the source's own
+            StreamProxy(stream, partial(_watch, stream.name, on_payload))
+            for stream in streams()
+            if stream.name not in hidden
+        ]
+        return source
+
+    return make_watched
 
 
-class _WatchedSource(DataSource[Any]):
-    def __init__(self, source: DataSource[Any], on_payload: OnPayload, hidden: Collection[str]) -> None:
-        super().__init__(source.config)
-        self._source, self._on_payload, self._hidden = source, on_payload, hidden
-
-    def connect(self, state: DataSourceState) -> None:
-        self._source.connect(state)
-
-    def streams(self) -> list[DataSourceStream]:
-        streams = self._source.streams()
-        return [_WatchedStream(stream, self._on_payload) for stream in streams if stream.name not in self._hidden]
-
-    def identity(self) -> str:
-        return self._source.identity()
-
-    def check(self) -> None:
-        self._source.check()
-
-    def disconnect(self) -> None:
-        self._source.disconnect()
-
-
-class _WatchedStream(DataSourceStream):
-    def __init__(self, stream: DataSourceStream, on_payload: OnPayload) -> None:
-        self.name, self.incremental, self.backfill = stream.name, stream.incremental, stream.backfill
-        self._stream, self._on_payload = stream, on_payload
-
-    def schema(self, table: str | None = None) -> StreamSchema | None:
-        return self._stream.schema(table)
-
-    def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
-        partitions = self._stream.partitions(state)
-        return (_WatchedPartition(self.name, partition, self._on_payload) for partition in partitions)
-
-
-class _WatchedPartition(StreamPartition):
-    def __init__(self, stream: str, partition: StreamPartition, on_payload: OnPayload) -> None:
-        self.id = partition.id
-        self._stream, self._partition, self._on_payload = stream, partition, on_payload
-
-    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
-        payloads = iter(self._partition.read(state))
-        with closing_early(payloads):
-            for payload in payloads:
-                self._on_payload(self._stream, self.id, payload)
-                yield payload
+def _watch(
+    stream: str, on_payload: OnPayload, partition: StreamPartition, payloads: Iterator[DataSourcePayload]
+) -> Iterator[DataSourcePayload]:
+    with closing_early(payloads):
+        for payload in payloads:
+            on_payload(stream, partition.id, payload)
+            yield payload
 
 
 Row = dict[str, Any]
@@ -139,6 +113,14 @@ def read_tables(make: MakeSource) -> dict[str, Table]:
     """Every table of a new source, read from the beginning."""
     with opened(make) as source:
         return tables_in(source)
+
+
+def read_everything(make: MakeSource, on_payload: Callable[[DataSourcePayload], object] = lambda payload: None) -> None:
+    """Every payload of a new source, of which none is kept."""
+    with opened(make) as source:
+        for _, partition in partitions_of(source):
+            for payload in partition.read({}):
+                on_payload(payload)
 
 
 def rows_of(payloads: Sequence[DataSourcePayload]) -> list[Row]:

@@ -9,19 +9,49 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.datasource_base.parts import exact_decimal
+from vdk.plugin.datasource_sql import TablePlan
+from vdk.plugin.datasource_sql.kinds import ANY, DOUBLE, Kind, MisfitError, is_undecodable, raw_bytes
 
-from .config import Decimals
-from .kinds import ANY, DOUBLE, Kind, MisfitError, is_undecodable, raw_bytes
-from .planning import TablePlan
+from .config import Decimals, SqliteTableConfig
 
 _DIGITS = Context(prec=400)
 """A double has at most 309 digits before the point."""
+
+
+def decimals_of(plan: TablePlan) -> dict[str, Decimals]:
+    """The option ``decimals`` by column; ``""``: for all that are declared as decimals.
+
+    :raises ConfigurationError: for a column that the table does not have.
+    """
+    chosen = cast(SqliteTableConfig, plan.options).decimals
+    if chosen is None or isinstance(chosen, str):
+        return {"": chosen or "exact"}
+    return plan.by_column("decimals", chosen)
+
+
+def misfit_remedy(plan: TablePlan, name: str, kind: Kind, value: Any) -> str | None:
+    """Why a text that is not UTF-8, or a number with too many decimals, does not land, and what to do about it; None
+    for any other value."""
+    is_key = name in plan.primary_key
+    if is_undecodable(value):
+        decode = f'name its encoding with {plan.config_path}.columns = {{ {name} = "latin-1" }} (or "cp1252"), or '
+        return (
+            f"the text is not UTF-8; {'' if is_key else decode}land its bytes with "
+            f'{plan.config_path}.columns = {{ {name} = "binary" }}'
+        )
+    if not pa.types.is_decimal(kind.arrow) or not isinstance(value, float) or is_key:
+        return None
+    return (
+        f"the column is declared {plan.table.columns[name]} and lands as {kind.arrow}, which does not hold this float; "
+        f'round such numbers with {plan.config_path}.decimals = {{ {name} = "round" }} (or land "double"), or land the '
+        f'column as text with {plan.config_path}.dynamic_types = "text"'
+    )
 
 
 def repaired(plan: TablePlan, name: str, kind: Kind) -> Kind:
@@ -30,7 +60,8 @@ def repaired(plan: TablePlan, name: str, kind: Kind) -> Kind:
     :raises ConfigurationError: for ``decimals`` of a column that is declared as something else, and for options that
         could make two primary keys equal.
     """
-    chosen = plan.decimals.get(name, "exact") if "decimals" in plan.own_options else "exact"
+    decimals = decimals_of(plan)
+    chosen = decimals.get(name, "exact") if "decimals" in plan.own_options else "exact"
     rounds = chosen != "exact" and pa.types.is_decimal(kind.arrow)
     if name in plan.primary_key and (rounds or plan.column_types.get(name, "binary") != "binary"):
         option = "decimals" if rounds else "columns"
@@ -43,7 +74,7 @@ def repaired(plan: TablePlan, name: str, kind: Kind) -> Kind:
             return Kind(pa.binary(), read=raw_bytes)
         render = kind.render if kind.render is not None or not kind.waits else ANY.render
         return Kind(pa.string(), render, partial(_decoded, type_))
-    how = plan.decimals.get(name)
+    how = decimals.get(name)
     if not pa.types.is_decimal(kind.arrow):
         if how is not None and "decimals" in plan.own_options:
             declared = plan.table.columns[name] or "without a type"
@@ -54,7 +85,7 @@ def repaired(plan: TablePlan, name: str, kind: Kind) -> Kind:
         return kind
     if name in plan.primary_key:
         return kind
-    return _DECIMALS[how or plan.decimals.get("", "exact")](kind)
+    return _DECIMALS[how or decimals.get("", "exact")](kind)
 
 
 def _decoded(encoding: str, value: Any) -> Any:

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A database that is known by its SQLAlchemy dialect alone.
+
+SQLAlchemy connects, describes the tables and writes the statements; the driver's own cursor executes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError, Secret
+
+from ..backend import Backend
+from ..cursors import IsoText, Opaque, detect_text
+from ..expressions import Expression
+from ..kinds import WAITING, Kind
+from ..session import SqlSession
+from ..statements import TableQuery
+from ..table_info import CursorInfo, TableInfo
+from .column_types import ANY, UNKNOWN, Reading, kind_of, kind_of_values, reading_of
+from .connecting import translated
+from .drivers import BEGIN, connect_arguments, cursor_of
+from .reflection import reflect, types_of
+
+
+@dataclass(frozen=True)
+class AnySqlBackend(Backend):
+    """One database.
+
+    :param secret_url: SQLAlchemy's URL as text.
+    :param tables_named: those that the configuration names.
+    :ivar kinds_by_type: how the types land that the tables have, by their SQL; known once the tables are.
+    """
+
+    secret_url: Secret
+    name: str
+    schemas: tuple[str, ...] = ()
+    tables_named: tuple[str, ...] = ()
+    connect_timeout: float = 30.0
+    kinds_by_type: dict[str, Kind] = field(default_factory=dict)
+    readings: dict[str, Reading] = field(default_factory=dict)
+    _engines: list[sa.Engine] = field(default_factory=list, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_engines": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    @property
+    def url(self) -> sa.URL:
+        return sa.make_url(self.secret_url.reveal())
+
+    @property
+    def engine(self) -> sa.Engine:
+        """SQLAlchemy's engine without a pool. It learns the server's version with its first connection."""
+        if not self._engines:
+            arguments = connect_arguments(self.url.get_dialect().driver, self.connect_timeout)
+            if self.url.get_backend_name() == "sqlite":
+                arguments = {"check_same_thread": False, "isolation_level": None}
+            self._engines.append(sa.create_engine(self.url, poolclass=NullPool, connect_args=arguments))
+        return self._engines[0]
+
+    def identity(self) -> str:
+        return self.name
+
+    @property
+    def dialect(self) -> sa.Dialect:
+        return self.engine.dialect
+
+    def connect(self) -> Any:
+        url = self.url
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+            raise ConfigurationError(f"url: {url.database!r} does not exist; SQLite would create it")
+        try:
+            pooled = self.engine.raw_connection()
+            pooled.detach()
+            connection = pooled.dbapi_connection
+            if self.dialect.name == "postgresql":
+                self.dialect.set_isolation_level(connection, "REPEATABLE READ")  # type: ignore[arg-type]
+                self.dialect.set_readonly(connection, True)  # type: ignore[attr-defined]
+            return connection
+        except Exception as error:
+            raise translated(_origin(error), self.name, url, connecting=True) from None  # it may show the password
+
+    def begin(self, connection: Any) -> None:
+        statements = BEGIN.get(self.dialect.name, ())
+        if statements:
+            cursor = connection.cursor()
+            for statement in statements:
+                cursor.execute(statement)
+            cursor.close()
+
+    def cursor(self, connection: Any, *, streaming: bool) -> Any:
+        return cursor_of(connection, self.dialect.driver, streaming=streaming)
+
+    def translate(self, error: Exception) -> DataSourceError | None:
+        origin = _origin(error)
+        dbapi = self.dialect.loaded_dbapi
+        if isinstance(origin, (dbapi.Error, OSError)):
+            return translated(origin, self.name, self.url)
+        return translated(origin, self.name, self.url) if isinstance(origin, SQLAlchemyError) else None
+
+    def tables(self, session: SqlSession) -> Sequence[TableInfo]:
+        with self.engine.connect() as connection:
+            tables = reflect(connection, self.schemas, self.tables_named)
+            dialect = connection.dialect
+        for declared, type_ in types_of(tables, dialect):
+            self.kinds_by_type[declared] = kind_of(type_, dialect)
+            self.readings[declared] = reading_of(type_, dialect)
+        return [table.info(dialect, qualified=len(self.schemas) > 1) for table in tables]
+
+    def kinds(self, session: SqlSession, query: TableQuery) -> dict[str, Kind]:
+        kinds = super().kinds(session, query)
+        if query.plan.options.dynamic_types == "text":
+            return {name: kind if kind.waits else ANY for name, kind in kinds.items()}
+        # A key must always land in the same form, so its values do not decide.
+        return {name: ANY if kind.waits and name in query.plan.primary_key else kind for name, kind in kinds.items()}
+
+    def kind(self, declared: str, sample: Sequence[Any]) -> Kind:
+        if declared != UNKNOWN:
+            return self.kinds_by_type[declared]
+        return kind_of_values(sample) if sample else WAITING
+
+    def selected(self, column: Expression, declared: str) -> Expression:
+        reading = self.readings.get(declared, "as it is")
+        if reading == "as text" or (declared == UNKNOWN and self.dialect.name == "postgresql"):
+            return sa.cast(column, sa.Text)
+        return sa.cast(column, sa.Double) if reading == "as a double" else column
+
+    def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
+        if self.dialect.name != "sqlite":
+            return super().cursor_info(session, query, known)
+        return self._dynamic_cursor(session, query) or super().cursor_info(session, query, known)
+
+    def _dynamic_cursor(self, session: SqlSession, query: TableQuery) -> CursorInfo | None:
+        """SQLite's times are texts, and it compares texts by their bytes; None: the cursor is a number."""
+        highest = session.all(query.highest())
+        if not highest or not isinstance(highest[0][0], str):
+            return None if highest else CursorInfo(None, None, session.one(query.select(sa.func.count()))[0])
+        (value,) = highest[0]
+        form: IsoText | Opaque | None = detect_text(value, query.plan.zone)
+        (nulls,) = session.one(query.select(sa.func.count()).where(query.lacks_cursor))
+        return CursorInfo(form or Opaque(numeric=False), value, nulls)
+
+
+def _origin(error: Exception) -> Exception:
+    """The driver's error that one of SQLAlchemy's wraps."""
+    return error.orig if isinstance(error, DBAPIError) and isinstance(error.orig, Exception) else error

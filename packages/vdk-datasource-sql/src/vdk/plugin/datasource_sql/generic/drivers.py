@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What SQLAlchemy's dialects do not describe: how drivers stream, how long they wait, which package has them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+PACKAGES = {
+    "psycopg": "'psycopg[binary]'",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+    "mysql": "mysql-connector-python",
+    "ibm_db_dbi": "ibm_db",
+}
+"""Modules of drivers → what to install; otherwise the module's name."""
+DIALECTS = {
+    "bigquery": "sqlalchemy-bigquery",
+    "clickhouse": "clickhouse-sqlalchemy",
+    "cockroachdb": "sqlalchemy-cockroachdb",
+    "databricks": "databricks-sqlalchemy",
+    "db2": "ibm_db_sa",
+    "redshift": "sqlalchemy-redshift",
+    "snowflake": "snowflake-sqlalchemy",
+    "teradatasql": "teradatasqlalchemy",
+    "trino": "trino",
+    "vertica": "sqlalchemy-vertica-python",
+}
+"""Dialects that are not part of SQLAlchemy → the package that has them."""
+PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
+_TIMEOUTS = {
+    "psycopg": "connect_timeout",
+    "psycopg2": "connect_timeout",
+    "pymysql": "connect_timeout",
+    "mysqldb": "connect_timeout",
+    "mysqlconnector": "connection_timeout",
+    "mariadbconnector": "connect_timeout",
+    "pyodbc": "timeout",
+    "pymssql": "login_timeout",
+    "oracledb": "tcp_connect_timeout",
+}
+"""The argument of each driver for the time that connecting may take."""
+_UNBUFFERED = {"pymysql": "pymysql.cursors", "mysqldb": "MySQLdb.cursors"}
+"""The modules of cursors that do not hold a whole result."""
+BEGIN = {
+    "sqlite": ("PRAGMA query_only = ON", "BEGIN"),
+    "mysql": ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",),
+    "mariadb": ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",),
+    "oracle": ("SET TRANSACTION READ ONLY",),
+}
+"""By dialect: the statements that begin a snapshot that cannot be written in. Others begin it with any statement."""
+
+
+def connect_arguments(driver: str, seconds: float) -> dict[str, Any]:
+    name = _TIMEOUTS.get(driver)
+    return {} if name is None else {name: max(1, round(seconds))}
+
+
+class StreamingCursor:
+    """A driver's cursor whose rows are tuples.
+
+    :param unread_on_close: closing the cursor would read all rows that are left, so it is left to the connection.
+    """
+
+    def __init__(self, cursor: Any, *, unread_on_close: bool = False) -> None:
+        self._cursor, self._unread = cursor, unread_on_close
+
+    def execute(self, sql: str, parameters: Any) -> None:
+        if parameters:
+            self._cursor.execute(sql, parameters)
+        else:
+            self._cursor.execute(sql)
+
+    def fetchmany(self, size: int) -> list[tuple[Any, ...]]:
+        rows = [tuple(row) for row in self._cursor.fetchmany(size)]
+        self._unread = self._unread and len(rows) == size
+        return rows
+
+    def close(self) -> None:
+        if not self._unread:
+            self._cursor.close()
+
+
+def cursor_of(connection: Any, driver: str, *, streaming: bool) -> StreamingCursor:
+    """``streaming``: a cursor of the server's, where the driver has one; others hold all rows of a result in memory."""
+    if not streaming:
+        return StreamingCursor(connection.cursor())
+    if driver in ("psycopg", "psycopg2"):
+        return StreamingCursor(connection.cursor(name="vdk"))
+    if driver in _UNBUFFERED:
+        unbuffered = import_module(_UNBUFFERED[driver]).SSCursor
+        return StreamingCursor(connection.cursor(unbuffered), unread_on_close=True)
+    if driver == "mariadbconnector":
+        return StreamingCursor(connection.cursor(buffered=False), unread_on_close=True)
+    return StreamingCursor(connection.cursor())

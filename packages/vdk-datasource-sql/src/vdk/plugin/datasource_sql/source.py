@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the source of every database has in common."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TypeVar
+
+from vdk.plugin.datasource_base.contract import DataSource, DataSourceState
+
+from .backend import Backend
+from .config import SqlConfig
+from .session import SqlSession
+from .stream import SqlStream, plan_streams
+from .table_info import TableInfo
+from .unused_options import unused_options
+
+log = logging.getLogger(__name__)
+ConfigT = TypeVar("ConfigT", bound=SqlConfig)
+
+
+class SqlSource(DataSource[ConfigT]):
+    """Tables of one database; read incrementally where they have a cursor, else whole.
+
+    A plugin derives from it, and provides the backend that its configuration describes.
+    """
+
+    def __init__(self, config: ConfigT) -> None:
+        super().__init__(config)
+        self._streams: list[SqlStream] | None = None
+
+    @property
+    @abstractmethod
+    def backend(self) -> Backend:
+        """The database. Raises ``ConfigurationError`` for a configuration that describes none; no I/O."""
+
+    def identity(self) -> str:
+        """The database as a URL, without user, password or options."""
+        return self.backend.identity()
+
+    def connect(self, state: DataSourceState) -> None:
+        """Looks at the database once; each stream opens its own connection when it is read."""
+        tables = self.tables()
+        self._streams = plan_streams(tables, self.config, self.backend, state)
+        for message in unused_options(self.config, [stream.plan for stream in self._streams]):
+            log.warning("%s", message)
+
+    def tables(self) -> Sequence[TableInfo]:
+        """Every table and view, as the database describes it now."""
+        with SqlSession(self.backend) as session:
+            session.begin()
+            with session.translated():
+                tables = self.backend.tables(session)
+        if not tables:
+            log.warning("%s has no table to read, so no stream", self.identity())
+        return tables
+
+    def streams(self) -> Sequence[SqlStream]:
+        if self._streams is None:
+            self.connect(DataSourceState())
+        return list(self._streams or ())
+
+    def check(self) -> None:
+        self.connect(DataSourceState())
