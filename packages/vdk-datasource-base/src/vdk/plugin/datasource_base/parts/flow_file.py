@@ -302,9 +302,8 @@ class StreamSelection:
             return list(names)
         selected = []
         for name in names:
-            matching = [
-                item for item in self._patterns if matches(name, [item]) or matches(f"{source_id}.{name}", [item])
-            ]
+            spellings = (name, f"{source_id}.{name}")
+            matching = [item for item in self._patterns if any(matches(text, [item]) for text in spellings)]
             self._matched.update(matching)
             if matching:
                 selected.append(name)
