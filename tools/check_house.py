@@ -25,6 +25,9 @@ from ci_report import PYTHONS
 
 # The distributions whose names differ from those of their import packages.
 DISTRIBUTIONS = {
+    "dotenv": "python-dotenv",
+    "cloudquery": "cloudquery-plugin-pb",
+    "grpc": "grpcio",
     "vdk.api": "vdk-core",
     "vdk.internal": "vdk-core",
     **{f"vdk.plugin.{each.package}": each.name for each in d.all_distributions()},

@@ -7,10 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
-import pytest
 
 from support import run, stream_of
-from vdk.plugin.datasource_base.contract import JSON_TYPE, ConfigurationError
+from vdk.plugin.datasource_base.contract import JSON_TYPE
 from vdk.plugin.datasource_base.testing.mariadb import Server
 
 UTC = pa.timestamp("us", "UTC")

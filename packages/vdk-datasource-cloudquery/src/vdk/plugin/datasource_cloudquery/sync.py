@@ -47,7 +47,8 @@ class Sync:
     def __init__(self, session: Session, request: Any, options: Options | None = None) -> None:
         self._session = session
         self._request = request
-        self._options = options or Options()
+        # the longer rows wait for a state, the more of what fails can be read again
+        self._options = options or Options(batch_seconds=300.0)
         self._outbox = Outbox()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sync", daemon=True)

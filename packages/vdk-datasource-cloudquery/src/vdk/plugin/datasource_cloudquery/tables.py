@@ -83,7 +83,7 @@ class Table:
 
 
 def check_columns(title: str, columns: Iterable[Column]) -> None:
-    """Refuse columns that cannot be told apart once their names are folded, and those that CloudQuery adds."""
+    """Refuse columns whose folded names are equal, and those that CloudQuery adds."""
     known: dict[str, str] = {}
     for column in columns:
         if column.name in RESERVED:
@@ -119,7 +119,7 @@ def select_tables(
     A selected table brings its children, unless ``skip_dependent``, and its parents. Skipping a table skips its
     children. Patterns are globs over the folded names.
 
-    :raises ConfigurationError: for a pattern that matches no table.
+    :raises ConfigurationError: for a pattern that matches no table, and if none is selected.
     """
     for option, patterns in (("tables", include), ("skip_tables", skip)):
         for pattern in patterns:
@@ -135,6 +135,11 @@ def select_tables(
         names = lineage[:1] if skip_dependent else lineage
         if table.name not in skipped and _any_matches(names, include or ["*"]):
             selected.update(name for name in lineage if name in by_name)
+    if tables and not selected:
+        raise ConfigurationError(
+            f"tables and skip_tables leave no table of {', '.join(table.name for table in tables)}; remove a pattern "
+            "from skip_tables"
+        )
     return [table for table in tables if table.name in selected]
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.mysql import pymysql as mysql
 
 from vdk.plugin.datasource_base.contract import DataSourceError
-from vdk.plugin.datasource_sql import Backend, CursorInfo, Expression, SqlSession, TableInfo, TableQuery
+from vdk.plugin.datasource_sql import Backend, CursorInfo, Expression, SqlSession, TableInfo, TablePlan, TableQuery
 from vdk.plugin.datasource_sql.kinds import Kind
 
 from .column_types import TEXT, is_date, kind_of, selected
@@ -21,7 +21,7 @@ from .cursors import cursor_expression, cursor_info, has_cursor
 from .errors import refused, translated
 from .reflection import reflect
 
-_DIALECT = mysql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no types there
+_DIALECT = mysql.dialect()
 _WEEK = 7 * 86_400
 _SETTINGS = {
     "time_zone": "'+00:00'",
@@ -106,6 +106,15 @@ class MysqlBackend(Backend):
 
     def kind(self, declared: str, sample: Sequence[Any]) -> Kind:
         return kind_of(declared, tinyint1_is_bool=self.tinyint1_is_bool)
+
+    def misfit(self, plan: TablePlan, name: str, kind: Kind, value: Any) -> str:
+        if is_date(kind):
+            return (
+                f"the column is declared {plan.table.columns[name]}, and a date whose year, month or day is 0 does not "
+                f'exist; land such dates as NULL with {plan.config_path}.out_of_range_times = "null", or the column as '
+                'text with "text"'
+            )
+        return super().misfit(plan, name, kind, value)
 
     def exact(self, column: Expression) -> Expression:
         return sa.cast(column, sa.BINARY)

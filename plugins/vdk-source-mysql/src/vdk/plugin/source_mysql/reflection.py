@@ -63,9 +63,7 @@ def reflect(session: SqlSession, schemas: Sequence[str], *, is_mariadb: bool) ->
 
 def without_snapshot(session: SqlSession, schemas: Sequence[str]) -> list[str]:
     """Tables whose storage engine reads no snapshot, such as MyISAM."""
-    rows = _rows(
-        session, "SELECT TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA IN %s", schemas
-    )
+    rows = _rows(session, "SELECT TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA IN %s", schemas)
     return sorted(f"{name} ({engine})" for name, engine in rows if engine and engine.upper() not in SNAPSHOTS)
 
 
@@ -117,16 +115,16 @@ def _table(table: Table, rows: list[Any], indexes: list[Any], checks: list[Any],
 
 def _declared(column: str, type_: str, is_json: set[str]) -> str:
     """MariaDB's JSON is a text with a CHECK."""
-    return "json" if f"json_valid({quoted(column)})" in is_json else type_
+    return "json" if f"json_valid({backquoted(column)})" in is_json else type_
 
 
 def _problem(table: Table, rows: list[Any]) -> str | None:
     """Why a table cannot be read at all. A column without the privilege is an error of the statement that reads it."""
     if any("select" in privileges.lower() for *_, privileges in rows if privileges):
         return None
-    schema, name = map(quoted, table)
+    schema, name = map(backquoted, table)
     return f"permission denied; a database administrator can run: GRANT SELECT ON {schema}.{name} TO the user"
 
 
-def quoted(name: str) -> str:
+def backquoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
