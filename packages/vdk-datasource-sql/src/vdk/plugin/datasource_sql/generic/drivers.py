@@ -51,9 +51,14 @@ BEGIN = {
 """By dialect: the statements that begin a snapshot that cannot be written in. Others begin it with any statement."""
 
 
-def connect_arguments(driver: str, seconds: float) -> dict[str, Any]:
-    name = _TIMEOUTS.get(driver)
-    return {} if name is None else {name: max(1, round(seconds))}
+def connect_arguments(driver: str, seconds: float, password: str | None) -> dict[str, Any]:
+    """What the driver needs beside the URL."""
+    if driver == "pysqlite":
+        return {"check_same_thread": False, "isolation_level": None}
+    arguments: dict[str, Any] = {_TIMEOUTS[driver]: max(1, round(seconds))} if driver in _TIMEOUTS else {}
+    if driver == "pymysql" and password is not None:
+        arguments["password"] = password.encode()  # it would encode text as Latin-1
+    return arguments
 
 
 class StreamingCursor:
