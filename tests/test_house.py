@@ -20,7 +20,7 @@ PACKAGES = (BASE, "vdk.plugin.source_acme", "vdk.plugin.source_other")
     "line",
     [
         f"from {BASE}.parts.destination import Destination",
-        f"from {BASE}.runtime import execute",
+        f"from {BASE}.runtime.retry import Retry",
         f"import {BASE}.integration.console",
         "def late():\n    from vdk.plugin.source_other.config import Config",
     ],

@@ -28,7 +28,7 @@ def main() -> int:
             own_problems = [
                 *check_files(distribution, *built),
                 *check_readme(built),
-                *check_alone(distribution, Path(scratch)),
+                *check_alone(distribution, built[1], Path(scratch)),
             ]
             print(
                 f"{distribution.name}: {'; '.join(own_problems) or 'sdist and wheel are right, and vdk lists it once'}"
@@ -67,13 +67,13 @@ def check_readme(built: tuple[Path, Path]) -> Iterator[str]:
         yield f"twine check: {finished.stdout}{finished.stderr}"
 
 
-def check_alone(distribution: d.Distribution, scratch: Path) -> Iterator[str]:
+def check_alone(distribution: d.Distribution, wheel: Path, scratch: Path) -> Iterator[str]:
     """The wheel in a new environment, with its dependencies only."""
     home = scratch / "alone" / distribution.name
     python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
     d.uv("venv", "--quiet", "--python", sys.executable, str(home))
-    siblings = d.wheels(d.with_siblings([distribution]), scratch)
-    d.uv("pip", "install", "--quiet", "--python", str(python), *siblings)
+    siblings = d.wheels(each for each in d.with_siblings([distribution]) if each != distribution)
+    d.uv("pip", "install", "--quiet", "--python", str(python), str(wheel), *siblings)
     environment = {**os.environ, "VDK_VERSION_CHECK_DISABLED": "true", "NO_COLOR": "1"}
     # Outside the sources, so that only the installed files can be imported.
     command = [str(python.parent / "vdk"), "version"]

@@ -25,6 +25,8 @@ from ci_report import PYTHONS
 
 # The distributions whose names differ from those of their import packages.
 DISTRIBUTIONS = {
+    "cloudquery": "cloudquery-plugin-pb",
+    "grpc": "grpcio",
     "vdk.api": "vdk-core",
     "vdk.internal": "vdk-core",
     **{f"vdk.plugin.{each.package}": each.name for each in d.all_distributions()},

@@ -6,6 +6,7 @@ is the template. Its short name is its own part of the folder's name, so ``plugi
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -14,11 +15,15 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / "template"
+LEFTOVERS = ("build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis", ".coverage*")
+"""What tools leave in the folders of distributions; no part of them."""
 
 
 @dataclass(frozen=True)
@@ -125,22 +130,46 @@ def build(distribution: Distribution, into: Path) -> tuple[Path, Path]:
     copy, output = into / "src", into / distribution.name
     shutil.rmtree(copy, ignore_errors=True)
     shutil.rmtree(output, ignore_errors=True)
-    leftovers = shutil.ignore_patterns("build", "dist", "*.egg-info", "__pycache__", ".*_cache")
     for folder in {distribution.folder, TEMPLATE}:
-        shutil.copytree(folder, copy / folder.relative_to(ROOT), ignore=leftovers)
+        shutil.copytree(folder, copy / folder.relative_to(ROOT), ignore=shutil.ignore_patterns(*LEFTOVERS))
     source = copy / distribution.folder.relative_to(ROOT)
     uv("build", "--quiet", "--python", sys.executable, "--out-dir", str(output), str(source))
     (sdist,), (wheel,) = output.glob("*.tar.gz"), output.glob("*.whl")
     return sdist, wheel
 
 
-def wheels(distributions: Iterable[Distribution], into: Path) -> list[str]:
-    """Builds each of them and returns the wheels' paths, which ``uv pip install`` takes as requirements.
+def wheels(distributions: Iterable[Distribution]) -> list[str]:
+    """The wheel of each as a path, which ``uv pip install`` takes as a requirement.
 
     As paths and not as names with ``--find-links``: a name is also looked up on the index, where a stranger may
     have published a higher version.
     """
-    return [str(build(distribution, into)[1]) for distribution in distributions]
+    return [str(wheel(distribution)) for distribution in distributions]
+
+
+def wheel(distribution: Distribution) -> Path:
+    """The wheel of the sources as they are now, built once for all environments and Pythons: it has no binaries."""
+    folder = ROOT / ".tox" / "wheels" / f"{distribution.name}-{digest(distribution)}"
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            _, built = build(distribution, Path(scratch))
+            with suppress(OSError):  # another environment was faster
+                built.parent.rename(folder)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def digest(distribution: Distribution) -> str:
+    """A text that changes with every file that a build reads."""
+    content = hashlib.sha256()
+    for folder in (distribution.folder, TEMPLATE):
+        for path in sorted(folder.rglob("*")):
+            parts = path.relative_to(folder).parts
+            if path.is_file() and not any(fnmatch(part, pattern) for part in parts for pattern in LEFTOVERS):
+                content.update(f"{path.relative_to(ROOT)} {path.stat().st_mode} {path.stat().st_size}\n".encode())
+                content.update(path.read_bytes())
+    return content.hexdigest()[:16]
 
 
 def lowest_versions() -> list[str]:
@@ -164,7 +193,7 @@ def _as_numbers(version: str) -> list[int]:
 def install(needed: list[Distribution], requirement_files: Iterable[Path], *, lowest: bool = False) -> None:
     """Installs the wheels of ``needed`` and the requirements of the files into the running Python, in one resolution.
 
-    The wheels are built and installed again, because their version stays the same while the code changes.
+    The wheels are installed again, because their version stays the same while the code changes.
 
     :param lowest: with the lowest version of each dependency that the distributions declare.
     """
@@ -175,7 +204,7 @@ def install(needed: list[Distribution], requirement_files: Iterable[Path], *, lo
             pins = Path(scratch) / "lowest.txt"
             pins.write_text("\n".join(lowest_versions()), "utf-8")
             arguments += ["--constraint", str(pins)]
-        arguments += wheels(needed, Path(scratch))
+        arguments += wheels(needed)
         uv("pip", "install", "--quiet", "--python", sys.executable, *arguments)
 
 

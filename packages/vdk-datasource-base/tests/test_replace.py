@@ -16,6 +16,7 @@ from vdk.plugin.datasource_base import (
     ConnectionFailedError,
     DataSourcePayload,
     FlowFailedError,
+    SnapshotLostError,
     StreamPartition,
     StreamSchema,
 )
@@ -94,6 +95,66 @@ def test_what_a_killed_run_staged_is_dropped(lab: Lab) -> None:
     lab.fault(None)
     lab.run(Whole("t", whole(4), SCHEMA))
     assert lab.numbers("t") == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("is_staged", [False, True])
+def test_a_stream_whose_snapshot_is_lost_is_read_anew(lab: Lab, is_staged: bool) -> None:
+    """All partitions, also those that were read to their end: rows of two moments do not land together."""
+    lab.run(Whole("t", whole(3), SCHEMA))
+    moments = iter([100, 200, 300])
+
+    def partitions(states: Any) -> Iterable[StreamPartition]:
+        moment = next(moments)
+
+        def last(state: State) -> Iterator[DataSourcePayload]:
+            yield payload(*numbers(moment, moment + (20 if is_staged else 1)))
+            if moment < 300:
+                raise SnapshotLostError("closed")
+
+        return [Part("a", whole(moment + 20, moment)), Part("b", last)]
+
+    summary = lab.run(Split("t", partitions, SCHEMA, incremental=False))
+    last = numbers(300, 320 if is_staged else 301)
+    assert lab.numbers("t") == sorted([*range(300, 320), *[row["n"] for row in last]])
+    assert not lab.staged
+    (stream,) = summary.streams
+    assert (stream.rows_landed, stream.retries, stream.partitions) == (len(lab.tables["t"]), 2, 2)
+
+
+def test_a_snapshot_that_is_lost_each_time_fails_the_stream(lab: Lab) -> None:
+    """After three readings; the old table stays."""
+    lab.run(Whole("t", whole(3), SCHEMA))
+    reads = []
+
+    def lost(state: State) -> Iterator[DataSourcePayload]:
+        reads.append(1)
+        yield payload(*numbers(0, 20))
+        raise SnapshotLostError("closed")
+
+    with pytest.raises(FlowFailedError, match="closed"):
+        lab.run(Split("t", {"a": lost}, SCHEMA))
+    assert len(reads) == 3
+    assert lab.numbers("t") == [0, 1, 2]
+    assert not lab.staged
+
+
+def test_a_lost_snapshot_is_a_failed_connection_where_rows_are_added(lab: Lab) -> None:
+    """What other partitions have landed stays, so that only this one is tried again."""
+    failures = iter([True, False])
+    others = []
+
+    def other(state: State) -> Iterator[DataSourcePayload]:
+        others.append(1)
+        yield payload(*numbers(0, 20))
+
+    def lost(state: State) -> Iterator[DataSourcePayload]:
+        yield payload(*numbers(20, 40))
+        if next(failures):
+            raise SnapshotLostError("closed")
+
+    lab.run(Split("t", {"a": other, "b": lost}, SCHEMA), write_mode="append")
+    assert lab.numbers("t") == list(range(40))
+    assert others == [1]
 
 
 def test_an_explicit_replace_reads_from_the_beginning_and_keeps_the_state(lab: Lab) -> None:

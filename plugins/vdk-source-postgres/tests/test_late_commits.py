@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,55 +13,6 @@ import pytest
 from support import reader_url, run, source_of, stream_of
 from vdk.plugin.datasource_base.testing.postgresql import Server
 from vdk.plugin.source_postgres import barrier
-
-WRITERS, ROUNDS = 8, 40
-
-
-def write(server: Server, writer: int, stop: threading.Event, errors: list[Exception]) -> None:
-    """Transactions that take their cursor first and commit some time later."""
-    try:
-        with psycopg.connect(server.url("shop"), autocommit=True) as connection:
-            for number in range(ROUNDS):
-                with connection.transaction():
-                    connection.execute("SELECT now()")
-                    time.sleep(0.001 * ((writer * 7 + number * 3) % 23))
-                    connection.execute("INSERT INTO t VALUES (%s, now())", [writer * 1000 + number])
-                    time.sleep(0.001 * ((writer + number) % 5))
-                if stop.is_set():
-                    return
-    except Exception as error:
-        errors.append(error)
-
-
-@pytest.mark.heavy
-@pytest.mark.parametrize("index", [True, False])
-def test_eight_writers_lose_no_row(server: Server, index: bool) -> None:
-    """With no lookback of the user, and a reader that may only select."""
-    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, updated_at timestamptz NOT NULL)")
-    if index:
-        server.query("shop", "CREATE INDEX ON t (updated_at, id)")
-    stop, errors = threading.Event(), list[Exception]()
-    writers = [threading.Thread(target=write, args=(server, number, stop, errors)) for number in range(WRITERS)]
-    stream = stream_of(server, lookback="0s")
-    for writer in writers:
-        writer.start()
-    landed = run(stream)
-    ids, runs = landed.column("id"), 1
-    try:
-        while any(writer.is_alive() for writer in writers):
-            landed = run(stream, landed.state)
-            ids += landed.column("id")
-            runs += 1
-    finally:
-        stop.set()
-        for writer in writers:
-            writer.join()
-    assert not errors
-    ids += run(stream, landed.state).column("id")
-    existing = [row[0] for row in server.query("shop", "SELECT id FROM t ORDER BY id")]
-    assert runs > 3
-    assert sorted(set(ids)) == existing
-    assert len(ids) == len(existing), "no row is delivered twice"
 
 
 @pytest.mark.parametrize("cursor", ["timestamptz DEFAULT now()", "timestamp DEFAULT now()", "bigserial"])
@@ -235,7 +185,7 @@ def prepared(server: Server) -> Iterator[Callable[[str, int], None]]:
         with psycopg.connect(server.url("shop"), autocommit=True) as connection:
             connection.execute("BEGIN")
             connection.execute("INSERT INTO t VALUES (%s)", [number])
-            connection.execute(f"PREPARE TRANSACTION '{name}'")  # type: ignore[arg-type]  # of the test
+            connection.execute(f"PREPARE TRANSACTION '{name}'")
 
     yield prepare
     for (name,) in server.query("shop", "SELECT gid FROM pg_prepared_xacts"):

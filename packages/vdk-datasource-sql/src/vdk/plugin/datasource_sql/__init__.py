@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .bulk import MIN_BULK_ROWS, BulkPass, BulkReader
     from .config import SqlConfig, TableConfig
     from .expressions import ONE, Expression, bound, compile_statement, last_row_values
+    from .payload_builder import PayloadBuilder
     from .planning import TablePlan
     from .session import Row, SqlSession
     from .source import SqlSource
@@ -33,6 +34,7 @@ __all__ = [
     "CursorInfo",
     "Expression",
     "KeyInfo",
+    "PayloadBuilder",
     "Row",
     "SqlConfig",
     "SqlSession",
@@ -52,6 +54,7 @@ _MODULES = {
     "bulk": ("MIN_BULK_ROWS", "BulkPass", "BulkReader"),
     "config": ("SqlConfig", "TableConfig"),
     "expressions": ("ONE", "Expression", "bound", "compile_statement", "last_row_values"),
+    "payload_builder": ("PayloadBuilder",),
     "planning": ("TablePlan",),
     "session": ("Row", "SqlSession"),
     "source": ("SqlSource",),

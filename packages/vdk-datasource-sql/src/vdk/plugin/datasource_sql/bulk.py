@@ -64,8 +64,8 @@ class BulkReader(Protocol):
     def should_use(self, session: SqlSession) -> bool:
         """Whether the table is large enough; starts what takes time to start, if so."""
 
-    def pages(self, bulk_pass: BulkPass) -> Iterator[ArrowRows | None]:
-        """Pages in order; None at the end if no row is left after them."""
+    def pages(self, bulk_pass: BulkPass) -> Iterator[ArrowRows | list[Row] | None]:
+        """Pages in order, as rows where a value does not land; None at the end if no row is left after them."""
 
     def close(self) -> None:
         """End what was started; idempotent."""

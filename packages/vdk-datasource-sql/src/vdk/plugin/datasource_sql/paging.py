@@ -159,9 +159,8 @@ class PageReader:
                 for page in self._in_bulk(conditions, after_row, query.order, rows[-1]):
                     if page is None:
                         return
-                    key = tuple(page.value(-1, index) for index in self._key_indexes)
-                    position = page.value(-1, self._cursor_index), key
-                    yield BulkPage(page, self._resume(*position))
+                    position = _last_value(page, self._cursor_index), self._last_key(page)
+                    yield _page(page, self._resume(*position))
             if not kept or (query.keys and query.index_level == "cursor" and self._is_one_group(rows)):
                 group = rows[-1][self._cursor_index]
                 yield from self._group(group, position[1] if kept and position is not None else None)
@@ -223,12 +222,15 @@ class PageReader:
                 for page in self._in_bulk(conditions, after_row, query.keys, rows[-1]):
                     if page is None:
                         return
-                    key = tuple(page.value(-1, index) for index in self._key_indexes)
-                    yield BulkPage(page, ResumePoint(order, None, key, self._upper))
+                    key = self._last_key(page)
+                    yield _page(page, ResumePoint(order, None, key, self._upper))
+
+    def _last_key(self, page: ArrowRows | list[Row]) -> tuple[Any, ...]:
+        return tuple(_last_value(page, index) for index in self._key_indexes)
 
     def _in_bulk(
         self, conditions: Sequence[Condition], next_page: Expression, order: Sequence[Expression], last: Row
-    ) -> Iterator[ArrowRows | None]:
+    ) -> Iterator[ArrowRows | list[Row] | None]:
         """Pages after a row, read in bulk: all of them (then None), some, or none."""
         if self._bulk is not None and self._bulk.should_use(self._session):
             start = {index: last[index] for index in (self._cursor_index, *self._key_indexes)}
@@ -271,6 +273,14 @@ class PageReader:
 
     def _resume(self, cursor: Any, key: tuple[Any, ...] | None) -> ResumePoint:
         return ResumePoint("cursor", cursor, key, self._upper)
+
+
+def _page(page: ArrowRows | list[Row], resume: ResumePoint) -> RowPage | BulkPage:
+    return RowPage(page, resume) if isinstance(page, list) else BulkPage(page, resume)
+
+
+def _last_value(page: ArrowRows | list[Row], column: int) -> Any:
+    return page[-1][column] if isinstance(page, list) else page.value(-1, column)
 
 
 def _is_undecodable(*values: Any) -> bool:

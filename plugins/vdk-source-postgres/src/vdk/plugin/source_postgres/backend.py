@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +12,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import psycopg as postgresql
 
 from vdk.plugin.datasource_base.contract import DataSourceError, Secret
-from vdk.plugin.datasource_sql import Backend, CursorInfo, Expression, SqlSession, TableInfo, TableQuery
+from vdk.plugin.datasource_sql import Backend, BulkReader, CursorInfo, Expression, SqlSession, TableInfo, TableQuery
 from vdk.plugin.datasource_sql.kinds import Kind
 
 from .barrier import WaitBudget, safe_upper
+from .bulk import PostgresBulkReader, bulk_columns
 from .column_types import TEXT, kind_of, may_misfit, read_as_text, selected
 from .connecting import refused, translated
 from .cursors import cursor_expression, cursor_info, has_cursor
@@ -43,6 +44,7 @@ class PostgresBackend(Backend):
     :param conninfo: what libpq connects with.
     :param wait_budget: for transactions that are open when a pass begins.
     :param is_standby: nothing of the primary's transactions shows there.
+    :param bulk_version: the server's version, if large tables are read with ADBC.
     """
 
     conninfo: Secret
@@ -51,6 +53,7 @@ class PostgresBackend(Backend):
     statement_timeout: float | None = None
     wait_budget: WaitBudget = field(default_factory=lambda: WaitBudget(10.0))
     is_standby: bool = False
+    bulk_version: int = 0
 
     def identity(self) -> str:
         return self.name
@@ -74,12 +77,17 @@ class PostgresBackend(Backend):
             raise
         return connection
 
-    def begin(self, connection: psycopg.Connection[Any]) -> None:
+    def settings(self, server_version: int) -> dict[str, str]:
+        """What each transaction sets."""
         settings = dict(_SETTINGS)
-        if connection.info.server_version >= 170000:
+        if server_version >= 170000:
             settings["transaction_timeout"] = "0"
         if self.statement_timeout is not None:
             settings["statement_timeout"] = str(max(1, round(self.statement_timeout * 1000)))
+        return settings
+
+    def begin(self, connection: psycopg.Connection[Any]) -> None:
+        settings = self.settings(connection.info.server_version)
         statements = (f"SET LOCAL {name} = '{value}'" for name, value in settings.items())
         # One round trip. Unlike a SELECT, none of them takes the snapshot.
         connection.execute("; ".join(["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", *statements]))
@@ -127,3 +135,8 @@ class PostgresBackend(Backend):
 
     def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
         return cursor_info(session, query)
+
+    def bulk_reader(self, query: TableQuery, kinds: Mapping[str, Kind]) -> BulkReader | None:
+        columns = bulk_columns(query, kinds) if self.bulk_version else None
+        settings = self.settings(self.bulk_version)
+        return None if columns is None else PostgresBulkReader(query, columns, self.conninfo, settings)

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -21,7 +22,11 @@ from vdk.plugin.datasource_sql import SqlConfig, SqlSession, SqlSource
 
 from .backend import PostgresBackend
 from .barrier import WaitBudget
+from .bulk import bulk_version
 from .connecting import conninfo_of, identity_of
+from .snapshots import Snapshots
+from .table_sizes import TableSize, table_sizes
+from .whole_reads import in_parts
 
 BARRIER_LOOKBACK = Duration(seconds=1)
 """Cursors with few fractional digits are rounded, so the last second is read again."""
@@ -55,11 +60,25 @@ class PostgresConfig(SqlConfig):
             "read; rows that could be overtaken are left to the next run"
         ),
     ] = Duration(seconds=10)
+    bulk: Annotated[bool, Meta(description="read large tables with ADBC; false: as small ones, row by row")] = True
+    partition_rows: Annotated[
+        int,
+        Meta(
+            description="a table that is read whole is read in parts of about so many rows, in parallel and from one "
+            "snapshot",
+            ge=1,
+        ),
+    ] = 1_000_000
 
 
 @data_source(name="postgres", config=PostgresConfig)
 class PostgresSource(SqlSource[PostgresConfig]):
     """Tables of one PostgreSQL database; read incrementally where they have a cursor, else whole."""
+
+    def __init__(self, config: PostgresConfig) -> None:
+        super().__init__(config)
+        self._snapshots = Snapshots()
+        self._sizes: dict[tuple[str, str], TableSize] = {}
 
     @cached_property
     def backend(self) -> PostgresBackend:
@@ -90,10 +109,19 @@ class PostgresSource(SqlSource[PostgresConfig]):
 
     def connect(self, state: DataSourceState) -> None:
         with SqlSession(self.backend) as session:
-            self.backend = replace(self.backend, is_standby=self.backend.is_in_recovery(session))
+            version = bulk_version(session) if self.config.bulk else 0
+            self.backend = replace(self.backend, is_standby=self.backend.is_in_recovery(session), bulk_version=version)
+            self._sizes = table_sizes(session, self.config.schemas) if version else {}
         super().connect(state)
         for stream in self._streams or ():
             if self.backend.has_barrier(stream.plan.table):
                 lookback = max(stream.plan.options.lookback or BARRIER_LOOKBACK, BARRIER_LOOKBACK)
                 options = msgspec.structs.replace(stream.plan.options, lookback=lookback)
                 stream.plan = replace(stream.plan, options=options)
+
+    def streams(self) -> Sequence[Any]:
+        """A ``SqlStream`` for each table, and a ``WholeTable`` for large ones that are read whole."""
+        return in_parts(super().streams(), self._sizes, self.backend, self._snapshots, self.config.partition_rows)
+
+    def disconnect(self) -> None:
+        self._snapshots.close()

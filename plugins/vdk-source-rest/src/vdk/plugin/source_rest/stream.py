@@ -51,6 +51,7 @@ class RestStream(DataSourceStream):
     def __init__(self, context: StreamContext, config: StreamConfig, streams: Mapping[str, RestStream]) -> None:
         self.name = config.name
         self.config = config
+        self.parent = config.parent.stream if config.parent is not None else None
         self._context = context
         self._streams = streams
 

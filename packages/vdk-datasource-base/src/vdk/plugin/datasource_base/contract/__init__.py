@@ -13,6 +13,7 @@ from .errors import (
     DataSourceError,
     DestinationError,
     FlowFailedError,
+    SnapshotLostError,
     StateError,
 )
 from .records import RecordColumns, record_columns, values_of_record
@@ -51,6 +52,7 @@ __all__ = [
     "RecordColumns",
     "RejectedRows",
     "Secret",
+    "SnapshotLostError",
     "State",
     "StateError",
     "StreamPartition",

@@ -11,6 +11,7 @@
     ├── BadRecordError             reject the row or fail the stream (``on_bad_record``)
     ├── DestinationError           fail the stream: the destination refused what it was given
     ├── ConnectionFailedError      retry: a system is unreachable now
+    │   └── SnapshotLostError      read a replaced table anew: its partitions can no longer be read as of one moment
     └── FlowFailedError            one or more streams failed; raised after the others ended
 
 Any other exception fails its stream and is not retried, unless it is one of those that Python raises for an
@@ -63,6 +64,14 @@ class ConnectionFailedError(DataSourceError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class SnapshotLostError(ConnectionFailedError):
+    """The snapshot that the partitions of a stream share exists no more, so the rest would be of another moment.
+
+    If the stream replaces its table, what it staged is discarded, the source is asked for partitions again, and all of
+    them are read, three times at most. Else it is a ``ConnectionFailedError`` as any other.
+    """
 
 
 class BadRecordError(DataSourceError):

@@ -144,6 +144,11 @@ class DataSourceStream(StreamPartition):
     """True: the configuration selects a range of the rows, which is read without a state. They are added to the table:
     a flow that would replace the table is refused."""
 
+    parent: str | None = None
+    """The stream that this one's rows belong to, such as the customers of orders; None: there is none.
+
+    It is a fact for readers and other systems: rows land in the same way."""
+
     sharing_needs: str | None = None
     """What to change in the configuration before rows of this stream and of another one share a table; None: nothing.
 

@@ -14,12 +14,13 @@ import click
 from .base_command import Command, console_of
 from .inspect_commands import check, discover, preview
 from .new_command import new
-from .output import FLOW, OUTPUT, print_json, print_rows, print_text
+from .output import FLOW, OUTPUT, DurationType, print_json, print_rows, print_text
 from .state_commands import state
 
 if TYPE_CHECKING:
     from vdk.api.job_input import IJobInput
 
+    from ..contract import Duration
     from ..runtime import RunSummary
     from .console import Console
 
@@ -74,24 +75,24 @@ def config(ctx: click.Context, name: str, output: str) -> None:
 )
 @click.option(
     "--follow",
-    metavar="DURATION",
+    type=DurationType(),
     help='Read every flow again after this time ("5s"), until SIGTERM or Ctrl-C.',
 )
 @OUTPUT
 @click.pass_context
 def run(
-    ctx: click.Context, flow: Path, streams: tuple[str, ...], summary: Path | None, follow: str | None, output: str
+    ctx: click.Context,
+    flow: Path,
+    streams: tuple[str, ...],
+    summary: Path | None,
+    follow: Duration | None,
+    output: str,
 ) -> None:
-    from ..contract import Duration
     from .flow_job import run_flow_job
     from .job_environment import run_in_job
 
     console = console_of(ctx)
     summaries: list[RunSummary] = []
-    try:
-        every = Duration.parse(follow) if follow is not None else None
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--follow") from None
 
     def step(job_input: IJobInput) -> None:
         run_in_job(
@@ -100,7 +101,7 @@ def run(
             summary=summary,
             on_summary=summaries.append,
             draw=console.draws_progress,
-            follow=every,
+            follow=follow,
             streams=streams,
         )
 

@@ -11,27 +11,23 @@ import click
 
 from .base_command import Command, console_of
 from .flow_job import call_in_job
-from .output import FLOW, OUTPUT, print_json, print_text
+from .output import FLOW, OUTPUT, DurationType, print_json, print_text
 
 if TYPE_CHECKING:
+    from ..contract import Duration
     from ..runtime.inspect.check import CheckResult
     from ..runtime.inspect.discover import DiscoveredStream
 
 
-def _seconds(context: click.Context, parameter: click.Parameter, value: str) -> float:
-    from ..contract import Duration
-
-    try:
-        seconds = Duration.parse(value).total_seconds()
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-    if seconds <= 0:
+def _seconds(context: click.Context, parameter: click.Parameter, value: Duration) -> float:
+    if value.total_seconds() <= 0:
         raise click.BadParameter("it must be more than 0; write --timeout 60s")
-    return seconds
+    return value.total_seconds()
 
 
 _TIMEOUT = click.option(
     "--timeout",
+    type=DurationType(),
     default="60s",
     show_default=True,
     callback=_seconds,

@@ -251,10 +251,10 @@ def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, loca
     """
     included, excluded = _split_patterns(patterns)
     for pattern in [*(pattern for pattern in included if pattern in (patterns or ())), *excluded]:
-        if any(_matches(name, [pattern]) for name in names):
+        if any(matches(name, [pattern]) for name in names):
             continue
         reserved = pattern.lower().startswith(RESERVED_PREFIX) or any(
-            _matches(table, [pattern]) for table in FRAMEWORK_TABLES
+            matches(table, [pattern]) for table in FRAMEWORK_TABLES
         )
         if reserved and pattern in excluded:
             continue  # sources leave them out anyway
@@ -269,7 +269,7 @@ def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, loca
 def is_selected(name: str, patterns: Sequence[str] | None) -> bool:
     """Whether the patterns select a stream of this name."""
     included, excluded = _split_patterns(patterns)
-    return _matches(name, included) and not _matches(name, excluded)
+    return matches(name, included) and not matches(name, excluded)
 
 
 def _split_patterns(patterns: Sequence[str] | None) -> tuple[list[str], list[str]]:
@@ -278,7 +278,8 @@ def _split_patterns(patterns: Sequence[str] | None) -> tuple[list[str], list[str
     return included, [pattern[1:] for pattern in patterns or () if pattern.startswith("!")]
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name is one of the patterns, or one of them, as a glob, selects it."""
     return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
 
 

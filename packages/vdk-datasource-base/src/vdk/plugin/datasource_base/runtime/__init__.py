@@ -9,6 +9,7 @@
 from .environment import Environment
 from .options import Options
 from .report.summary import RunSummary, StreamReport
+from .run.batching import RejectedBatch
 from .run.flow_file_run import execute
 
-__all__ = ["Environment", "Options", "RunSummary", "StreamReport", "execute"]
+__all__ = ["Environment", "Options", "RejectedBatch", "RunSummary", "StreamReport", "execute"]

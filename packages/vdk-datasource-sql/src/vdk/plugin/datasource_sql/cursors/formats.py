@@ -76,10 +76,12 @@ class CursorFormat(ABC):
         return self.accepts_array(array)
 
     def accepts_array(self, values: pa.Array) -> bool:
-        """Whether all values, of one Arrow type, are of this format."""
+        """Whether all values, of one Arrow type, are of this format. Times of Arrow are of each format of times."""
         if self.numeric:
             is_number = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
             return is_number and bool(pc.all(pc.is_finite(values)).as_py())
+        if pa.types.is_temporal(values.type):
+            return self.is_time
         if not pa.types.is_string(values.type):
             return False
         return self.pattern is None or bool(pc.all(pc.match_substring_regex(values, f"^(?:{self.pattern})$")).as_py())

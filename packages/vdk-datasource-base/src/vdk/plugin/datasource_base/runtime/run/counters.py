@@ -90,6 +90,11 @@ class RowCounters:
         """Forget the staged rows of a partition, which are read again."""
         self._total -= self._staged.pop(partition, Counter())
 
+    def rollback_all(self) -> None:
+        """Forget all staged rows: the whole stream is read again."""
+        for partition in list(self._staged):
+            self.rollback(partition)
+
     def commit(self, partition: str, batches: Sequence[TableBatch] = (), read: int = 0, *, rows_swept: int = 0) -> None:
         """Count the staged rows of a partition and these batches as landed.
 

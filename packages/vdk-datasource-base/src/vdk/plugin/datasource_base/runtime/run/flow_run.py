@@ -73,13 +73,13 @@ class FlowRun:
                 on_stream_started(run.report)
                 readers[run] = set()
                 self._start_partitions(run, slots, readers[run])
-                self._end_finished(readers)
+                self._end_finished(readers, slots)
             while readers:
                 wait(
                     {future for futures in readers.values() for future in futures if not future.done()},
                     return_when=FIRST_COMPLETED,
                 )
-                self._end_finished(readers)
+                self._end_finished(readers, slots)
         except BaseException:
             self.flow.interruption.begin()
             self._end_interrupted(readers)
@@ -187,16 +187,39 @@ class FlowRun:
         except RunCancelled as error:
             run.fail(error)
         except BaseException as error:
-            self._failed(run, error)
+            if run.is_lost(error):
+                run.fail(error)  # which is an error of the run only if the stream does not start over
+            else:
+                self._failed(run, error)
         finally:
             slot.release()
             done.set_result(None)
 
-    def _end_finished(self, readers: dict[StreamRun, set[Future[None]]]) -> None:
-        """End the streams whose readers have all ended."""
+    def _end_finished(self, readers: dict[StreamRun, set[Future[None]]], slots: ReaderSlots) -> None:
+        """End the streams whose readers have all ended, or read them again if their snapshot was lost."""
         for run in [run for run, futures in readers.items() if all(future.done() for future in futures)]:
+            if self._start_over(run):
+                readers[run] = set()
+                self._start_partitions(run, slots, readers[run])
+                continue
             del readers[run]
+            if run.error is not None and run.is_lost(run.error):
+                self._record_error(run.error)
             self._end(run)
+
+    def _start_over(self, run: StreamRun) -> bool:
+        """Discard what a stream staged, if it is to be read again from its beginning."""
+        if not run.can_start_over or self._stop.is_set():
+            return False
+        reason = self.flow.redact(error_message(run.error)) if run.error is not None else ""
+        log.warning("%s.%s is read again from its beginning: %s", run.plan.source_id, run.plan.name, reason)
+        try:
+            self.flow.with_retries(lambda: self._writer.call(run.start_over))
+        except Exception as error:
+            self._record_error(error)
+            return False
+        run.report.count(retries=1)
+        return True
 
     def _end(self, run: StreamRun) -> None:
         """Publish what the stream staged, or discard it; in the writer's thread, which no signal interrupts."""

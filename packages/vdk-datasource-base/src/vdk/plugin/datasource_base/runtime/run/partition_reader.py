@@ -87,6 +87,8 @@ class PartitionReader:
 
     def _wait_after(self, attempt: _Attempt, error: BaseException) -> None:
         """Wait until the next attempt, or raise the error if it is not retried."""
+        if self._run.is_lost(error):  # another attempt would fail in the same way
+            raise error from error.__cause__
         if attempt.progressed:
             self._retry.progressed()
         self._retry.pause(error, what=self._name, stop=self._stop, redact=self._redact)
@@ -116,12 +118,12 @@ class PartitionReader:
                     if not keys:
                         self._run.report.count(rows_read=rows)
                     if buffer.full:
-                        large = buffer.size > plan.options.batch_bytes * 9 // 8
+                        large = buffer.size > plan.options.large_bytes
                         self._flush(attempt, buffer)
                         if large:  # keep only one batch of such rows in memory
                             self._run.writer.wait_until_idle()
                     attempt.check()
-                    if self._stop.is_set():
+                    if self._stop.is_set() or self._run.is_lost(self._run.error):
                         raise RunCancelled
         except BaseException:
             # rows that a state covers are complete, whatever failed after it

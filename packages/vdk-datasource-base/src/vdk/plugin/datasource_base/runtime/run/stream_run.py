@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from ...contract import ConcurrentRunError, DataSourceError, DestinationError, State
+from ...contract import ConcurrentRunError, DataSourceError, DestinationError, SnapshotLostError, State
 from ...parts import (
     CommitUnit,
     Destination,
@@ -35,6 +35,8 @@ from .writer import Writer
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+MOST_STARTS = 3
+"""How often a stream is read from its beginning, if the snapshot that its partitions share is lost each time."""
 
 
 class StreamRun:
@@ -62,6 +64,7 @@ class StreamRun:
         self.mode: WriteMode = plan.write_mode
         self.error: BaseException | None = None
         self.all_partitions_started = False
+        self._starts = 1
         self._finished: list[CommitUnit] = []  # partitions that are read, and wait for the whole stream
         self._specs: dict[str, TableSpec] = {}
         self.undeclared_columns = UndeclaredColumns()
@@ -92,6 +95,14 @@ class StreamRun:
     def fail(self, error: BaseException) -> None:
         with self._lock:
             self.error = self.error or error
+
+    def is_lost(self, error: BaseException | None) -> bool:
+        """Whether the rows that were read cannot land, since those that are left would be of another moment."""
+        return self.mode == "replace" and isinstance(error, SnapshotLostError)
+
+    @property
+    def can_start_over(self) -> bool:
+        return self.is_lost(self.error) and self._starts < MOST_STARTS
 
     def next_round(self) -> StreamRun:
         """The stream for another round: from the states that are stored now, with a report of its own."""
@@ -306,6 +317,15 @@ class StreamRun:
     def discard_all(self, destination: Destination) -> None:
         """Discard what any partition staged, in this run or in a killed one."""
         destination.discard(self.plan.state_key("*"))
+
+    def start_over(self, destination: Destination) -> None:
+        """Discard all that is read: the stream is read again from its beginning."""
+        self.discard_all(destination)
+        self._counters.rollback_all()
+        self._finished, self._specs = [], {}
+        self._starts += 1
+        self.report.partitions = 0
+        self.all_partitions_started, self.error = False, None
 
     def finish(self, destination: Destination) -> None:
         """Every partition is read: publish a replaced table, or create a table that got no rows."""

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import pyarrow as pa
 
 from ...parts import Destination
+from ..options import Options
 from .commit_groups import MAX_UNITS, PendingUnit
 
 log = logging.getLogger(__name__)
@@ -45,13 +46,14 @@ class _QueuedWork:
 class Writer:
     """Runs work on a destination in a thread of its own, in the order of submission.
 
-    ``reserve`` blocks while more than ``max_bytes`` wait, so that a fast source does not fill the memory while a slow
+    ``reserve`` blocks while more than ``queue_bytes`` wait, so that a fast source does not fill the memory while a slow
     destination works.
     """
 
-    def __init__(self, destination: Destination, *, name: str, max_bytes: int) -> None:
+    def __init__(self, destination: Destination, *, name: str, options: Options) -> None:
         self.destination = destination
-        self._max_bytes = max_bytes
+        self._max_bytes = options.queue_bytes
+        self._large_bytes = options.large_bytes
         self._waiting: deque[_QueuedWork] = deque()
         self._bytes = 0
         self._closed = False
@@ -127,7 +129,7 @@ class Writer:
                 self._carry_out(items)
                 size = sum(item.size for item in items)
                 items.clear()  # frees the rows before the next are converted
-                if size > self._max_bytes * 9 // 16:  # the rows exceed a batch, which is half of the bound
+                if size > self._large_bytes:
                     _return_freed_memory()
                 self.release(size)
         finally:

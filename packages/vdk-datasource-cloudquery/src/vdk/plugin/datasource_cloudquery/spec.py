@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``spec`` of a CloudQuery configuration: the options of a source, and those of serving it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from vdk.plugin.datasource_base import ConfigurationError, DataSource, DataSourceConfig, Duration
+from vdk.plugin.datasource_base.contract import decode_config
+from vdk.plugin.datasource_base.parts import Redactor
+
+OPTIONS = "cloudquery"
+"""The key of the spec under which ``ServeOptions`` are: a source may have options of the same names."""
+LOCATION = "spec"
+
+
+class ServeOptions(DataSourceConfig):
+    """How rows are handed over, for any source. None: the default of a flow."""
+
+    deletes: Annotated[
+        Literal["skip", "record", "column"],
+        Meta(
+            description="rows that the source reports as deleted: skip them, send a delete record for each, or send "
+            "the key with the time in the column _vdk_deleted_at"
+        ),
+    ] = "column"
+    on_bad_record: Annotated[
+        Literal["fail", "reject"] | None, Meta(description="a bad row fails its table, or is logged as an error")
+    ] = None
+    max_rejected: Annotated[int | str | None, Meta(description='rows to reject before the table fails, or "5%"')] = None
+    max_parallel_partitions: Annotated[
+        Annotated[int, Meta(ge=1, le=2**63 - 1)] | None, Meta(description="partitions that are read in parallel")
+    ] = None
+    retry_for: Annotated[Duration | None, Meta(description="how long an unreachable system is retried")] = None
+
+    def of_flow(self) -> dict[str, Any]:
+        """The options that a flow has under the same names."""
+        names = ("on_bad_record", "max_rejected", "max_parallel_partitions")
+        chosen = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if self.retry_for is not None:
+            chosen["retry_for"] = f"{self.retry_for.total_seconds():.3f}s"
+        return chosen
+
+
+MakeSource = Callable[[], DataSource[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A validated spec.
+
+    :param make: makes a source with these options, not connected.
+    """
+
+    name: str
+    config: DataSourceConfig
+    options: ServeOptions
+    redact: Redactor
+    make: MakeSource
+
+    @classmethod
+    def parse(cls, source_class: type[DataSource[Any]], content: bytes, made: MakeSource | None = None) -> Spec:
+        """From the JSON that the CLI sends.
+
+        :param made: makes the source if the spec has no option of it.
+        :raises ConfigurationError: naming the option, its value and what was expected.
+        """
+        try:
+            data = msgspec.json.decode(content or b"{}")
+        except msgspec.DecodeError as error:
+            raise ConfigurationError(f"{LOCATION}: it is not valid JSON: {error}") from None
+        data = {} if data is None else data
+        if not isinstance(data, dict):
+            raise ConfigurationError(f"{LOCATION}: expected the options of a source, got {type(data).__name__}")
+        options = decode_config(data.pop(OPTIONS, None) or {}, ServeOptions, location=f"{LOCATION}: {OPTIONS}")
+        if made is not None and not data:
+            config = made().config
+            return cls(source_class.source_name, config, options, Redactor.of_config(config), made)
+        config = decode_config(data, source_class.config_type, location=LOCATION)
+        redact = Redactor.of_config(config)
+
+        def make() -> DataSource[Any]:
+            try:
+                return source_class(config)
+            except ConfigurationError as error:  # the source knows its options, not where they are
+                raise type(error)(redact(f"{LOCATION}: {error}")) from None
+
+        make()  # some sources check their options together
+        return cls(source_class.source_name, config, options, redact, make)

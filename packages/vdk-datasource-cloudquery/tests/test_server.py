@@ -1,0 +1,85 @@
+"""The process: how soon it listens, its log, its executable, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from client import Client
+from vdk.plugin.datasource_cloudquery.install import install
+
+
+@contextmanager
+def running(*command: str) -> Iterator[subprocess.Popen[str]]:
+    environment = {**os.environ}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def executable(tmp_path: Path) -> Path:
+    return install("sqlite", tmp_path / "cq source ' sqlite")
+
+
+def test_an_executable_ignores_unknown_options_and_ends_at_sigterm(executable: Path, tmp_path: Path) -> None:
+    """Its standard output has JSON lines only: the CLI reads its log there."""
+    socket = tmp_path / "s"
+    options = ("--no-sentry", "--telemetry-level", "none", "--otel-endpoint=x", "--log-format", "json")
+    with running(str(executable), "serve", "--network", "unix", "--address", str(socket), *options) as process:
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        assert (first["level"], first["module"]) == ("info", "sqlite")
+        client = Client(f"unix://{socket}")
+        with pytest.raises(Exception, match="did you mean 'database'"):
+            client.init({"databse": "x"})
+        client.channel.close()
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=60)
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert [line["level"] for line in lines] == ["error", "info"]
+    assert all({"level", "time", "message", "module"} <= line.keys() for line in lines)
+    assert (process.returncode, errors) == (0, "")
+
+
+def test_it_starts_without_vdk_core_and_arrow() -> None:
+    """Arrow and vdk-core take a second or more, and the CLI kills what does not listen in time."""
+    code = (
+        "import sys, vdk.plugin.datasource_cloudquery.server\n"
+        "print([name for name in ('pyarrow', 'vdk.internal') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_an_address_in_use_is_an_error(executable: Path) -> None:
+    with running(str(executable), "serve", "--address", "127.0.0.1:0") as first:
+        assert first.stdout is not None
+        port = json.loads(first.stdout.readline())["message"].rpartition(":")[2]
+        with running(str(executable), "serve", "--address", f"127.0.0.1:{port}") as second:
+            _, errors = second.communicate(timeout=60)
+    assert second.returncode == 1
+    assert f"--address 127.0.0.1:{port}: it cannot be listened on" in errors
+    assert "Traceback" not in errors
+
+
+def test_install_replaces_no_other_file(tmp_path: Path) -> None:
+    path = install("sqlite", tmp_path / "plugin")
+    assert os.access(path, os.X_OK)
+    assert install("kafka", path) == path  # one of ours
+    path.write_text("precious")
+    with pytest.raises(Exception, match="the file exists, and is not one of these"):
+        install("sqlite", path)
+    assert path.read_text() == "precious"
