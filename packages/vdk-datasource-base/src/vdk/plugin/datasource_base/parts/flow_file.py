@@ -301,9 +301,8 @@ class StreamSelection:
             return list(names)
         selected = []
         for name in names:
-            matching = [
-                item for item in self._patterns if _matches(name, [item]) or _matches(f"{source_id}.{name}", [item])
-            ]
+            spellings = (name, f"{source_id}.{name}")
+            matching = [item for item in self._patterns if any(matches(text, [item]) for text in spellings)]
             self._matched.update(matching)
             if matching:
                 selected.append(name)

@@ -11,7 +11,7 @@
             return AcmeDatabase(server)  # an SqlServer
 
 A database without a server has an ``SqlDatabase`` and inherits ``SqlConformance`` alone. ``docs/conformance.md`` lists
-the checks. The suite needs pytest, as that of the base does: ``vdk-datasource-base[testing]``.
+the checks. It needs pytest: ``vdk-datasource-sql[testing]``.
 """
 
 from __future__ import annotations
