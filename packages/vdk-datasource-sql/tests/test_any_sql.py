@@ -10,8 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from support import Database, run, source_of, stream_of
+from support import Database, source_of, stream_of
 from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_sql.testing import run
 
 START = dt.datetime(2026, 1, 1)
 ORDERS = """CREATE TABLE orders (

@@ -13,9 +13,10 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
-from support import run, source_of, stream_of
+from support import source_of, stream_of
 from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.datasource_base.testing import postgresql
+from vdk.plugin.datasource_sql.testing import run
 
 
 def fails(*_: Any, **__: Any) -> NoReturn:

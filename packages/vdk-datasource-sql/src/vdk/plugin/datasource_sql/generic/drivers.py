@@ -71,10 +71,7 @@ class StreamingCursor:
         self._cursor, self._unread = cursor, unread_on_close
 
     def execute(self, sql: str, parameters: Any) -> None:
-        if parameters:
-            self._cursor.execute(sql, parameters)
-        else:
-            self._cursor.execute(sql)
+        self._cursor.execute(sql, parameters)  # none too: SQLAlchemy doubles percent signs for drivers that halve them
 
     def fetchmany(self, size: int) -> list[tuple[Any, ...]]:
         rows = [tuple(row) for row in self._cursor.fetchmany(size)]
