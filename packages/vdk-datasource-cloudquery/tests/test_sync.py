@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import json
+import threading
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from cloudquery.plugin_v3 import plugin_pb2 as pb
 
-from client import refused, served
+from client import Client, refused, served
 from destination import batch_of, key_of
 from sources import ID, TYPES, MadeStream, SplitStream, made, numbered, rows_of
 from vdk.plugin.datasource_base import (
@@ -21,6 +22,7 @@ from vdk.plugin.datasource_base import (
     RejectedRows,
     StreamSchema,
 )
+from vdk.plugin.datasource_cloudquery.server import Server
 
 
 def test_tables_are_announced_before_their_rows() -> None:
@@ -162,11 +164,14 @@ def test_deletes_are_skipped_or_records_or_a_column(deletes: str) -> None:
     stream.incremental = True
     with served("made", lambda: made(stream)) as client:
         client.init({"cloudquery": {"deletes": deletes}})
+        schemas = client.tables()
         rows = client.sync()["people"]
     if deletes == "skip":
         assert rows == [{"n": 1, "name": "a"}, {"n": 2, "name": "b"}]
+        assert "_vdk_deleted_at" not in schemas["people"].names
     elif deletes == "column":
-        assert [(row["n"], row["_vdk_deleted_at"] is not None) for row in rows] == [(1, False), (2, False), (1, True)]
+        assert "_vdk_deleted_at" in schemas["people"].names  # before the first delete
+        assert [(row["n"], "_vdk_deleted_at" in row) for row in rows] == [(1, False), (2, False), (1, True)]
     else:
         (record,) = [each.delete_record for each in client.sent if each.HasField("delete_record")]
         ((predicate,),) = [group.predicates for group in record.where_clause]
@@ -228,6 +233,31 @@ def test_a_sync_that_is_ended_disconnects() -> None:
             pass
         call.cancel()
         assert source.ended.wait(30)
+
+
+def test_a_sync_that_the_server_ends_does_not_succeed() -> None:
+    """A reader that hangs has no error yet, and the command would delete what it takes for stale."""
+    hanging = threading.Event()
+    reached = threading.Event()
+
+    def read(state: Any) -> Any:
+        yield DataSourcePayload([{"n": 1}], state={"n": 1})
+        reached.set()
+        hanging.wait(60)
+
+    server = Server("made", lambda: made(MadeStream("stuck", read)))
+    client = Client(f"127.0.0.1:{server.start('127.0.0.1:0')}")
+    client.init()
+    call = client.stub.Sync(pb.Sync.Request(tables=["*"]))
+    reached.wait(60)
+    stopping = threading.Thread(target=server.stop)
+    stopping.start()
+    with refused() as errors:
+        list(call)
+    hanging.set()
+    stopping.join(60)
+    client.channel.close()
+    assert errors
 
 
 def test_a_second_sync_is_refused_while_one_runs() -> None:
