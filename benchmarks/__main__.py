@@ -11,6 +11,7 @@ import commits
 import growth
 import kafka
 import payloads
+import postgres
 import redaction
 import rest
 import startup
@@ -29,6 +30,7 @@ JOBS: dict[str, Job] = {
     "commits": commits.measure,
     "rest": rest.measure,
     "kafka": kafka.measure,
+    "postgres": postgres.measure,
     "startup": startup.measure,
 }
 
