@@ -14,6 +14,7 @@ import payloads
 import postgres
 import redaction
 import rest
+import serving
 import startup
 import tables
 from bench import Bench, Job
@@ -31,6 +32,7 @@ JOBS: dict[str, Job] = {
     "rest": rest.measure,
     "kafka": kafka.measure,
     "postgres": postgres.measure,
+    "cloudquery": serving.measure,
     "startup": startup.measure,
 }
 

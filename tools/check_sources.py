@@ -14,9 +14,10 @@ BASE = "vdk.plugin.datasource_base"
 SQL = "vdk.plugin.datasource_sql"
 PUBLIC = {
     *(BASE, f"{BASE}.contract", f"{BASE}.parts", f"{BASE}.testing", f"{BASE}.testing.faults"),
-    f"{BASE}.testing.postgresql",
+    *(f"{BASE}.testing.mariadb", f"{BASE}.testing.postgresql"),
     f"{BASE}.runtime",  # another system's readers: what serves sources to CloudQuery
-    *(SQL, f"{SQL}.cursors", f"{SQL}.kinds"),
+    *(SQL, f"{SQL}.cursors", f"{SQL}.kinds", f"{SQL}.testing"),
+    "vdk.plugin.datasource_cloudquery.testing",
 }
 """The modules of this repository that other distributions import; a plugin has none below its own package."""
 LICENCE = "Apache-2.0"

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import distributions as d
+from install_servers import environment_for
 
 FULL = "py312"
 """The Python that runs every test; the others, and ``lowest``, leave out those that are marked ``heavy``."""
@@ -37,6 +38,7 @@ def main(name: str, *pytest_arguments: str) -> int:
         if folder == d.TEMPLATE:
             pytest_arguments = pytest_arguments or ("tests", "../tests")
         d.install(d.with_siblings([distribution], for_tests=True), [distribution.requirements])
+        os.environ.update(environment_for(distribution.short_name))
     return run_pytest(folder, name, pytest_arguments)
 
 
@@ -44,6 +46,7 @@ def run_lowest(distribution: d.Distribution, name: str, arguments: tuple[str, ..
     print(f"{distribution.name} with {', '.join(d.lowest_versions())}", flush=True)
     needed = d.with_siblings([distribution], for_tests=True)
     d.install(needed, [distribution.requirements], lowest=True)
+    os.environ.update(environment_for(distribution.short_name))
     return run_pytest(distribution.folder, f"{name}.{distribution.short_name}", arguments)
 
 

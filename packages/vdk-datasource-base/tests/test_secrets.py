@@ -52,6 +52,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("command", "password", "fail"),
     [
@@ -69,6 +70,7 @@ def test_a_run_shows_no_secret(tmp_path: Path, command: str, password: str, fail
     assert CANARY not in told
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("command", ["check", "discover", "preview", "state"])
 def test_looking_at_a_flow_shows_no_secret(tmp_path: Path, command: str) -> None:
     """Nor do the commands that run nothing."""

@@ -35,13 +35,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+"""The settings of a process whose standard output is not UTF-8."""
+
+
 @pytest.mark.parametrize("command", READING)
 def test_json_is_all_that_is_written(command: str, folder: Path) -> None:
-    """Not even an empty line before it; standard error stays empty."""
-    done = process(*COMMAND, *READING[command], "-o", "json", path=folder / "site")
+    """Not even an empty line before it; standard error stays empty. A name with an accent is the same name in ASCII."""
+    done = process(*COMMAND, *READING[command], "-o", "json", path=folder / "site", **ASCII)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == done.stdout.strip() + "\n"
-    json.loads(done.stdout)
+    assert done.stdout.isascii()
+    content = json.loads(done.stdout)
+    if command == "check":
+        assert content[2]["message"] == "memory caf\xe9"
 
 
 def test_a_run_writes_one_line_for_a_mistake(folder: Path) -> None:
@@ -109,12 +116,6 @@ def test_a_reader_that_goes_away_ends_the_command(command: str, folder: Path) ->
 
 @pytest.mark.parametrize("command", READING)
 def test_standard_output_need_not_be_utf_8(command: str, folder: Path) -> None:
-    """A name with an accent is escaped, in JSON so that it is still the same name."""
-    settings = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
-    done = process(*COMMAND, *READING[command], path=folder / "site", **settings)
+    """A name with an accent is escaped."""
+    done = process(*COMMAND, *READING[command], path=folder / "site", **ASCII)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False)
-    done = process(*COMMAND, *READING[command], "-o", "json", path=folder / "site", **settings)
-    assert (done.returncode, done.stdout.isascii()) == (0, True)
-    content = json.loads(done.stdout)
-    if command == "check":
-        assert content[2]["message"] == "memory caf\xe9"

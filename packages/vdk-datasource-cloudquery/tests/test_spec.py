@@ -93,7 +93,7 @@ def test_a_pattern_without_a_match_is_an_error(include: list[str], skip: list[st
         client.init()
         for request in (client.tables, client.sync):
             with refused() as errors:
-                request(include, skip_tables=skip)  # type: ignore[operator]
+                request(include, skip_tables=skip)
             assert errors[0] == ("INVALID_ARGUMENT", text)
 
 

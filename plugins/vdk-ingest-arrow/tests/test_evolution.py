@@ -201,6 +201,7 @@ def test_a_column_becomes_one_of_nanoseconds_where_all_its_times_reach(
     assert [value for (value,) in found] == NANOSECONDS[lake.kind][type_]
 
 
+@pytest.mark.heavy
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=50))
 def test_doubles_rendered_as_text_read_back_the_same(lake: Lake, values: list[float]) -> None:

@@ -110,12 +110,12 @@ def test_a_memory_limit_that_a_person_set_is_kept(lake: Path) -> None:
 
 
 def test_a_wide_table_gets_the_memory_it_needs(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vdk.plugin.ingest_arrow.duckdb.connection.FIRST_LIMIT", 16)
+    monkeypatch.setattr("vdk.plugin.ingest_arrow.duckdb.memory.FIRST_LIMIT", 16)
     destination = opened(lake)
-    for _ in range(5):
+    for _ in range(2):
         destination.commit(unit(rows(APPEND, WIDE)))
     destination.close()
-    assert query(lake, "SELECT count(*) FROM orders") == [(150_000,)]
+    assert query(lake, "SELECT count(*) FROM orders") == [(60_000,)]
 
 
 MEMORY = """

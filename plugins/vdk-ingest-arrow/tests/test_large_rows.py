@@ -13,6 +13,8 @@ from lakes import Lake, any_target
 from landing import APPEND, opened, query, rows, unit
 from processes import run
 
+pytestmark = pytest.mark.heavy
+
 ROW = 50 * 2**20
 MOST = 6
 """Times the size of a row: itself, as Arrow has it, and what the target's library needs to write it."""
@@ -100,7 +102,7 @@ def test_duckdb_gets_the_memory_that_its_checkpoints_take(
 ) -> None:
     """It pins up to 2,048 rows at once, those of earlier commits among them, and a checkpoint that fails invalidates
     the database. For large rows the limit is raised before; for others the file is opened again."""
-    monkeypatch.setattr("vdk.plugin.ingest_arrow.duckdb.connection.FIRST_LIMIT", limit)
+    monkeypatch.setattr("vdk.plugin.ingest_arrow.duckdb.memory.FIRST_LIMIT", limit)
     path = tmp_path / "lake.duckdb"
     destination = opened(path)
     count = 3200 // size

@@ -310,6 +310,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]))  # half a surrogate pa
 VALUE = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | TEXTS | st.dates()
 
 
+@pytest.mark.heavy
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(VALUE, min_size=1, max_size=3), min_size=1, max_size=5))
 def test_whatever_comes_no_row_is_lost_and_the_folder_stays_one_dataset(

@@ -55,6 +55,8 @@ BAD: dict[str, tuple[pa.Array, tuple[str, ...]]] = {
     "a NaN": (pa.array([float("nan")]), ("sqlite",)),
 }
 CASES = [(name, kind) for name, (_, kinds) in BAD.items() for kind in kinds]
+# What the mode changes does not depend on the value.
+MODES = [(*case, "append") for case in CASES] + [("not UTF-8", kind, "replace") for kind in (*DATABASES, "parquet")]
 
 
 class Refusable(DataSourceStream):
@@ -100,8 +102,8 @@ def run(lake: Lake, case: str, **entry: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("mode", ["append", "replace"])
-@pytest.mark.parametrize(("case", "lake"), CASES, indirect=["lake"])
+@pytest.mark.heavy
+@pytest.mark.parametrize(("case", "lake", "mode"), MODES, indirect=["lake"])
 def test_a_value_that_the_target_refuses_is_rejected_alone(lake: Lake, case: str, mode: str) -> None:
     run(lake, case, write_mode=mode, on_bad_record="reject", batch_rows=25)
     assert sorted(query(lake, "SELECT id FROM orders")) == [(n,) for n in range(100) if n != 34]

@@ -9,7 +9,7 @@ from vdk.plugin.datasource_base.testing.mariadb import Server, running
 
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[Server]:
-    """One for all tests; they are skipped where there is none, which tools/install_servers.py does not let pass in CI."""
+    """One for all tests; they are skipped where there is none, but not in CI: see tools/install_servers.py."""
     try:
         with running("--max-connections=20") as server:
             server.query("mysql", "CREATE USER reader IDENTIFIED BY 'reader'")

@@ -1,14 +1,8 @@
-"""Whole runs: rows go to a destination and come back as they were, and a server that restarts costs nothing."""
+"""Whole runs: rows go to a destination and come back as they were."""
 
 from __future__ import annotations
 
-import signal
-import threading
-from pathlib import Path
 from typing import Any
-
-import duckdb
-import pytest
 
 from support import reader_url, run, source_of
 from vdk.plugin.datasource_base import run_flows
@@ -53,30 +47,3 @@ def test_rows_go_to_postgresql_and_come_back(server: Server) -> None:
     (original,) = source_of(server).streams()
     (landed,) = source_of(server, url=server.url("lake")).streams()
     assert run(landed).rows == run(original).rows
-
-
-@pytest.mark.heavy
-def test_a_server_that_restarts_in_the_middle_costs_no_row(server: Server, tmp_path: Path) -> None:
-    """The run reads on where the last committed state is."""
-    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, updated_at timestamptz)")
-    server.query("shop", "CREATE INDEX ON t (updated_at, id)")
-    server.query(
-        "shop", "INSERT INTO t SELECT n, timestamptz '2026-01-01' + n * interval '1 s' FROM generate_series(1, 20000) n"
-    )
-    lake = tmp_path / "lake.duckdb"
-    summaries: list[Any] = []
-    thread = threading.Thread(target=lambda: summaries.append(deliver(server, f"duckdb:///{lake}", page_rows=10)))
-    thread.start()
-    thread.join(1)
-    was_running = thread.is_alive()
-    server.end(signal.SIGQUIT)
-    server.start()
-    thread.join()
-    assert was_running
-    assert summaries[0].status == "succeeded"
-    with duckdb.connect(str(lake), read_only=True) as connection:
-        assert connection.execute("SELECT count(*), count(DISTINCT id), max(id) FROM t").fetchone() == (
-            20000,
-            20000,
-            20000,
-        )

@@ -128,16 +128,6 @@ def test_deleted_rows_are_found_by_a_sweep(orders: Server) -> None:
     assert [row["id"] for row in run(stream, first.state).keys] == [1, 2, 3]
 
 
-def test_names_with_every_character(server: Server) -> None:
-    """Quotes, percent signs, colons and blanks are parts of names."""
-    name = 'a "b" 100% :x'
-    quoted = '"' + name.replace('"', '""') + '"'
-    server.query("shop", f"CREATE TABLE {quoted} ({quoted} int PRIMARY KEY, updated_at timestamptz)")
-    server.query("shop", f"INSERT INTO {quoted} VALUES (1, now()), (2, now())")
-    stream = stream_of(server, name, page_rows=1)
-    assert run(stream).column(name) == [1, 2]
-
-
 def test_a_condition_of_the_user(orders: Server) -> None:
     """Its values are bound, and a percent sign is a percent sign."""
     where = {"sql": "customer LIKE 'c1%' AND id::text <> :not", "params": {"not": "10"}}

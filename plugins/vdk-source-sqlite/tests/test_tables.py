@@ -103,37 +103,6 @@ def test_an_empty_table_has_columns_and_no_rows(database: Path) -> None:
     assert run(stream_of(database, "u")).rows == []
 
 
-NAMES = [
-    "two words",
-    'with "quotes"',
-    "select",
-    "größe",
-    "a.b",
-    "semi;colon",
-    "per%cent",
-    "co:lon",
-    "[brackets]",
-    "back`tick",
-    "UPPER",
-]
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("index", [True, False])
-def test_any_name_of_a_table_and_its_columns(database: Path, name: str, index: bool) -> None:
-    """Keyed and with a cursor, so that every kind of statement quotes them."""
-    quoted = '"' + name.replace('"', '""') + '"'
-    execute(
-        database,
-        f"CREATE TABLE {quoted} ({quoted} TEXT PRIMARY KEY, updated_at TEXT)",
-        (f"INSERT INTO {quoted} VALUES (?, ?)", [(f"{n}", f"2026-10-{n % 3 + 1:02}") for n in range(9)]),
-        f"CREATE INDEX i ON {quoted} (updated_at)" if index else "SELECT 1",
-    )
-    first = run(stream_of(database, name, page_rows=2))
-    assert sorted(first.column(name)) == [f"{n}" for n in range(9)]
-    assert run(stream_of(database, name), first.state).rows == []
-
-
 def test_a_cursor_named_like_a_keyword(database: Path) -> None:
     execute(
         database, 'CREATE TABLE t ("group" INTEGER PRIMARY KEY, "order" TEXT)', "INSERT INTO t VALUES (1, '2026-10-01')"

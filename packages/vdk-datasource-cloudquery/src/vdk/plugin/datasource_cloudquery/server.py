@@ -76,8 +76,8 @@ def serve(name: str, address: str, network: str, *, level: str = "info") -> None
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     port = server.start(address, network)
-    where = address if network == "unix" else f"{address.rpartition(':')[0]}:{port}"
-    log.info("serving the source %s on %s", name, where)
+    place = address if network == "unix" else f"{address.rpartition(':')[0]}:{port}"
+    log.info("serving the source %s on %s", name, place)
     stopped.wait()
     log.info("stopped by a signal")
     server.stop()

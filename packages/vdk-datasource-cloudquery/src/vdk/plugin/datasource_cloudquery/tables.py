@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 import pyarrow as pa
 
 from vdk.plugin.datasource_base import ConfigurationError, StreamSchema
-from vdk.plugin.datasource_base.parts import did_you_mean
+from vdk.plugin.datasource_base.parts import DELETED_AT, did_you_mean
 
 from .columns import UUID, Column, column_of
 from .names import fold_name
@@ -76,6 +76,11 @@ class Table:
         """The table, not flagged as incremental."""
         return replace(self, incremental=False)
 
+    def with_deleted_at(self) -> Table:
+        """The table with the column for the time at which a row was reported as deleted."""
+        column = column_of(DELETED_AT, DELETED_AT, pa.timestamp("us", tz="UTC"))
+        return replace(self, columns=(*self.columns, column))
+
     def with_columns(self, columns: Sequence[Column]) -> Table:
         """The table with other columns. Raises ``ConfigurationError`` if two of them get one name."""
         check_columns(self.title, columns)
@@ -83,7 +88,7 @@ class Table:
 
 
 def check_columns(title: str, columns: Iterable[Column]) -> None:
-    """Refuse columns that cannot be told apart once their names are folded, and those that CloudQuery adds."""
+    """Refuse columns whose folded names are equal, and those that CloudQuery adds."""
     known: dict[str, str] = {}
     for column in columns:
         if column.name in RESERVED:
@@ -119,7 +124,7 @@ def select_tables(
     A selected table brings its children, unless ``skip_dependent``, and its parents. Skipping a table skips its
     children. Patterns are globs over the folded names.
 
-    :raises ConfigurationError: for a pattern that matches no table.
+    :raises ConfigurationError: for a pattern that matches no table, and if none is selected.
     """
     for option, patterns in (("tables", include), ("skip_tables", skip)):
         for pattern in patterns:
@@ -135,6 +140,11 @@ def select_tables(
         names = lineage[:1] if skip_dependent else lineage
         if table.name not in skipped and _any_matches(names, include or ["*"]):
             selected.update(name for name in lineage if name in by_name)
+    if tables and not selected:
+        raise ConfigurationError(
+            f"tables and skip_tables leave no table of {', '.join(table.name for table in tables)}; remove a pattern "
+            "from skip_tables"
+        )
     return [table for table in tables if table.name in selected]
 
 

@@ -8,10 +8,17 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
 from vdk.plugin.datasource_base.contract import DestinationError
-from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
+from vdk.plugin.datasource_base.parts import RESERVED_PREFIX, StateKey
 
 ALL_PARTITIONS = "*"
 """Stands for every partition of a stream in a ``StateKey`` (see ``Destination.discard``)."""
+
+
+def covers(key: StateKey, other: StateKey) -> bool:
+    """Whether rows staged for ``other`` are among those of ``key``, which may be of every partition."""
+    same = (key.source_id, key.stream, key.table) == (other.source_id, other.stream, other.table)
+    return same and key.partition in (other.partition, ALL_PARTITIONS)
+
 
 STATE_TABLE = "_vdk_datasource_state"
 """One row per partition: its state and the version that commits compare and swap."""

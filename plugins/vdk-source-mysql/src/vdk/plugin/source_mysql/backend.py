@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,16 +12,26 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.mysql import pymysql as mysql
 
 from vdk.plugin.datasource_base.contract import DataSourceError
-from vdk.plugin.datasource_sql import Backend, CursorInfo, Expression, SqlSession, TableInfo, TableQuery
+from vdk.plugin.datasource_sql import (
+    Backend,
+    BulkReader,
+    CursorInfo,
+    Expression,
+    SqlSession,
+    TableInfo,
+    TablePlan,
+    TableQuery,
+)
 from vdk.plugin.datasource_sql.kinds import Kind
 
+from .bulk import bulk_reader
 from .column_types import TEXT, is_date, kind_of, selected
 from .connecting import Address, Connection, StreamingCursor
 from .cursors import cursor_expression, cursor_info, has_cursor
 from .errors import refused, translated
 from .reflection import reflect
 
-_DIALECT = mysql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no types there
+_DIALECT = mysql.dialect()
 _WEEK = 7 * 86_400
 _SETTINGS = {
     "time_zone": "'+00:00'",
@@ -29,6 +39,7 @@ _SETTINGS = {
     "sql_select_limit": str(2**64 - 1),  # a limit would leave out rows in silence
     "net_write_timeout": str(_WEEK),  # a destination may be slow; else the server ends the connection after a minute
     "wait_timeout": str(_WEEK),
+    "group_concat_max_len": str(2**30),  # see bulk; max_allowed_packet is below it, and no session may set that
 }
 """How values are read, whatever the server, database or user is set to."""
 _MARIADB_SETTINGS = {"idle_transaction_timeout": "0", "idle_readonly_transaction_timeout": "0"}
@@ -107,6 +118,15 @@ class MysqlBackend(Backend):
     def kind(self, declared: str, sample: Sequence[Any]) -> Kind:
         return kind_of(declared, tinyint1_is_bool=self.tinyint1_is_bool)
 
+    def misfit(self, plan: TablePlan, name: str, kind: Kind, value: Any) -> str:
+        if is_date(kind):
+            return (
+                f"the column is declared {plan.table.columns[name]}, and a date whose year, month or day is 0 does not "
+                f'exist; land such dates as NULL with {plan.config_path}.out_of_range_times = "null", or the column as '
+                'text with "text"'
+            )
+        return super().misfit(plan, name, kind, value)
+
     def exact(self, column: Expression) -> Expression:
         return sa.cast(column, sa.BINARY)
 
@@ -122,3 +142,6 @@ class MysqlBackend(Backend):
 
     def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
         return cursor_info(session, query)
+
+    def bulk_reader(self, query: TableQuery, kinds: Mapping[str, Kind]) -> BulkReader | None:
+        return bulk_reader(query, kinds)

@@ -58,7 +58,7 @@ class MysqlKind(Kind):
             return pa.ExtensionArray.from_storage(self.arrow, array.cast(self.arrow.storage_type))
         if pa.types.is_duration(self.arrow):
             return pa.array(map(_microseconds, array.to_pylist()), self.arrow)
-        if pa.types.is_boolean(self.arrow) and not pc.all(pc.less_equal(pc.abs(array), 1)).as_py():
+        if pa.types.is_boolean(self.arrow) and pc.any(pc.greater(pc.abs(array), 1)).as_py():
             raise MisfitError("a number other than 0 and 1")
         if is_date(self):
             array = self._existing(array)

@@ -37,10 +37,10 @@ def _in_utf8(column: Expression) -> Expression:
 
 
 def has_cursor(cursor: Expression, declared: str) -> Expression:
-    """Zero and partial dates, such as 2026-00-10, are no cursors."""
+    """Zero and partial dates, such as 2026-00-10, do not count as cursors."""
     if base_type(declared) not in TIMES:
         return cursor.is_not(None)
-    zero = sa.literal_column("0")
+    zero: Expression = sa.literal_column("0")
     exists = (sa.func.month(cursor) > zero, sa.func.dayofmonth(cursor) > zero)
     return sa.and_(cursor.is_not(None), cursor >= bound(_FIRST), *exists)
 

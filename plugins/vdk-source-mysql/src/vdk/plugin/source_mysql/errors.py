@@ -25,8 +25,7 @@ _REFUSED: dict[int, tuple[type[DataSourceError], str]] = {
     1049: (ConfigurationError, "the database does not exist; correct its name in url or database"),
     1130: (
         AuthenticationError,
-        "the server accepts no connection from this machine; a database administrator can create the user "
-        "`{user}`@'%'",
+        "the server accepts no connection from this machine; a database administrator can create the user `{user}`@'%'",
     ),
     1820: (AuthenticationError, "the password has expired; set a new one with the mysql client"),
     1862: (AuthenticationError, "the password has expired; set a new one with the mysql client"),

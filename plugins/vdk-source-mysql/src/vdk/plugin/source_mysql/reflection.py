@@ -63,9 +63,7 @@ def reflect(session: SqlSession, schemas: Sequence[str], *, is_mariadb: bool) ->
 
 def without_snapshot(session: SqlSession, schemas: Sequence[str]) -> list[str]:
     """Tables whose storage engine reads no snapshot, such as MyISAM."""
-    rows = _rows(
-        session, "SELECT TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA IN %s", schemas
-    )
+    rows = _rows(session, "SELECT TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA IN %s", schemas)
     return sorted(f"{name} ({engine})" for name, engine in rows if engine and engine.upper() not in SNAPSHOTS)
 
 
@@ -88,19 +86,23 @@ def _table(table: Table, rows: list[Any], indexes: list[Any], checks: list[Any],
     columns = {column: _declared(column, type_, is_json) for _, _, column, type_, *_ in rows if column is not None}
     not_null = {column for _, _, column, _, _, is_nullable, _ in rows if is_nullable == "NO"}
     collations = {column: collation for _, _, column, _, collation, *_ in rows}
+    is_innodb = (rows[0][1] or "").upper() == "INNODB"
     primary_key: tuple[str, ...] = ()
+    appended: tuple[str, ...] = ()
     keys, orders = [], []
     for index, parts in groupby(indexes, key=itemgetter(0)):
         _, non_unique, names, lengths, directions, types = zip(*parts, strict=True)
+        primary_key = names if index == "PRIMARY" else primary_key
         if None in names or any(lengths):  # expressions, prefixes
             continue
-        pairs = tuple((column, collations[column]) for column in names)
-        primary_key = names if index == "PRIMARY" else primary_key
         if not any(non_unique) and all(base_type(columns[column]) in KEY_TYPES for column in names):
             nullable = not set(names) <= not_null
-            keys.append(KeyInfo(names, tuple(collation for _, collation in pairs), nullable=nullable))
+            keys.append(KeyInfo(names, tuple(collations[column] for column in names), nullable=nullable))
         if set(types) == {"BTREE"} and len(set(directions)) == 1:
-            orders.append(pairs)
+            if index == "PRIMARY" and is_innodb:
+                appended = names  # to all others: https://dev.mysql.com/doc/refman/8.4/en/index-extensions.html
+            ordered = dict.fromkeys((*names, *(appended if directions[0] == "A" else ())))
+            orders.append(tuple((column, collations[column]) for column in ordered))
     return TableInfo(
         f"{schema}.{name}" if qualified else name,
         columns,
@@ -117,16 +119,16 @@ def _table(table: Table, rows: list[Any], indexes: list[Any], checks: list[Any],
 
 def _declared(column: str, type_: str, is_json: set[str]) -> str:
     """MariaDB's JSON is a text with a CHECK."""
-    return "json" if f"json_valid({quoted(column)})" in is_json else type_
+    return "json" if f"json_valid({backquoted(column)})" in is_json else type_
 
 
 def _problem(table: Table, rows: list[Any]) -> str | None:
     """Why a table cannot be read at all. A column without the privilege is an error of the statement that reads it."""
     if any("select" in privileges.lower() for *_, privileges in rows if privileges):
         return None
-    schema, name = map(quoted, table)
+    schema, name = map(backquoted, table)
     return f"permission denied; a database administrator can run: GRANT SELECT ON {schema}.{name} TO the user"
 
 
-def quoted(name: str) -> str:
+def backquoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"

@@ -26,8 +26,8 @@ DEFAULT_LOOKBACK = dt.timedelta(minutes=5)
 OutOfRangeTimes = Annotated[
     Literal["fail", "null", "text"] | None,
     Meta(
-        description="what becomes of zero and partial dates such as 0000-00-00: fail (such rows are bad records), null, "
-        "or text (dates and times land as text). Default: fail"
+        description="what becomes of zero and partial dates such as 0000-00-00: fail (such rows are bad records), "
+        "null, or text (dates and times land as text). Default: fail"
     ),
 ]
 

@@ -169,7 +169,7 @@ class IncrementalFilter:
         name, parse, lower = self._cursor.config.field, self._cursor.parse, self.lower
         ordered, has_known = self._cursor.config.order != "any", bool(self._stored or self._in_earlier_windows)
         window_max = self.window_max
-        fresh: list[tuple[Any, Row]] = []
+        fresh: list[tuple[Any, Row, bytes]] = []
         deliver, remember = page.rows.append, fresh.append
         for row in rows:
             raw = row.get(name) if self._is_plain_name else self._search(row)
@@ -191,7 +191,7 @@ class IncrementalFilter:
                 self._deliver(row, value, page, fresh)
             else:
                 deliver(row)
-                remember((value, row))
+                remember((value, row, b""))
             if window_max is None or value > window_max:
                 window_max = value
         self.window_max = window_max
@@ -213,7 +213,7 @@ class IncrementalFilter:
         else:
             self._max, self._max_raw = value, raw
 
-    def _handle_null(self, row: Row, page: FilteredPage, fresh: list[tuple[Any, Row]]) -> None:
+    def _handle_null(self, row: Row, page: FilteredPage, fresh: list[tuple[Any, Row, bytes]]) -> None:
         page.counts["rows_null_cursor"] += 1
         self.row_without_value = row
         policy = self._cursor.config.nulls
@@ -226,12 +226,12 @@ class IncrementalFilter:
         if policy == "include":
             self._deliver(row, None, page, fresh)
 
-    def _deliver(self, row: Row, value: Any, page: FilteredPage, fresh: list[tuple[Any, Row]]) -> None:
+    def _deliver(self, row: Row, value: Any, page: FilteredPage, fresh: list[tuple[Any, Row, bytes]]) -> None:
         known = digest(row) if self._stored or self._in_earlier_windows else b""
         if self._is_repeat(self._in_earlier_windows, known):
             page.counts["rows_unchanged"] += 1
             return
-        fresh.append((value, row))
+        fresh.append((value, row, known))
         if self._is_repeat(self._stored, known):
             page.counts["rows_unchanged"] += 1
         else:
@@ -264,10 +264,10 @@ class IncrementalFilter:
             value=raw,
         )
 
-    def _remember(self, fresh: Sequence[tuple[Any, Row]]) -> None:
+    def _remember(self, fresh: Sequence[tuple[Any, Row, bytes]]) -> None:
         """Keep digests of the rows that may come again, before any code may change the rows."""
         lowest = self._lowest()
-        self._recent += [(value, digest(row)) for value, row in fresh if _may_come_again(value, lowest)]
+        self._recent += [(value, known or digest(row)) for value, row, known in fresh if _may_come_again(value, lowest)]
         if len(self._recent) > self._compact_above:
             self._compact()
 

@@ -9,11 +9,14 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from vdk.internal.core.context import CoreContext
 from vdk.internal.core.statestore import StoreKey
+
+if TYPE_CHECKING:
+    from ..contract import Duration
 
 
 class FlowPath(click.ParamType):  # type: ignore[type-arg]  # it is generic since click 8.4 only
@@ -33,6 +36,20 @@ class FlowPath(click.ParamType):  # type: ignore[type-arg]  # it is generic sinc
             return path.resolve()
         except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL character, links in a circle
             raise _InvalidFile(f"flow file {value!r} cannot be read: {error}") from None
+
+
+class DurationType(click.ParamType):  # type: ignore[type-arg]  # like FlowPath
+    """A length of time, as in flow files."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Duration:
+        from ..contract import Duration
+
+        try:
+            return Duration.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class _InvalidFile(click.ClickException):

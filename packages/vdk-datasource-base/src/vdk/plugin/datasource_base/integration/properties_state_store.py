@@ -12,7 +12,7 @@ from typing import Any
 
 from ..contract import State, StateError
 from ..parts import StateKey, StoredState
-from ..parts.local_state_store import FORMAT, VERSION, Records, check_records, stored_states
+from ..parts.local_state_store import Records, check_records
 
 log = logging.getLogger(__name__)
 
@@ -40,15 +40,14 @@ class PropertiesStore:
 
     def load(self, source_id: str) -> list[StoredState]:
         with _PROPERTIES_LOCK:  # a file that is being written in place would look damaged or empty
-            return stored_states(self._records(self._read_all()), source_id, self._destination)
+            return Records(self._records(self._read_all())).of_source(source_id, self._destination)
 
     def save(self, key: StateKey, state: State, *, version: int, run_id: str) -> int:
         with _PROPERTIES_LOCK:
             properties = copy.deepcopy(self._read_all())  # VDK returns its live dict
             records = Records(self._records(properties))
             change, new = records.swap(key, self._destination, state, version, run_id)
-            states = records.with_change(change)
-            properties[PROPERTY] = json.dumps({"format": FORMAT, "v": VERSION, "states": states})
+            properties[PROPERTY] = json.dumps(records.document(change))
             self._write_all(properties)
         return new
 

@@ -20,7 +20,7 @@ from .destination import RESERVED_PREFIX, WriteMode
 from .flow_shape import check_shape
 from .overrides import OptionPath, Overrides
 from .redact import Redactor, secrets_in
-from .references import Lookup, Resolved, resolve, with_dotenv
+from .references import Lookup, Resolved, file_content, resolve, with_dotenv
 
 Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 OnError = Literal["continue", "stop"]
@@ -151,7 +151,8 @@ def load_flow(
     """
     data, location, folder = _read(flow)
     data, set_paths = overrides.apply(data, location)
-    resolved = resolve(data, with_dotenv(lookups, folder), location=location)
+    lookups = {"file": file_content(folder), **with_dotenv(lookups, folder)}
+    resolved = resolve(data, lookups, location=location)
     try:
         loaded = LoadedFlow(_decoded(resolved, location, folder), location, folder, resolved, set_paths)
         loaded.check_set_values()
@@ -251,10 +252,10 @@ def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, loca
     """
     included, excluded = _split_patterns(patterns)
     for pattern in [*(pattern for pattern in included if pattern in (patterns or ())), *excluded]:
-        if any(_matches(name, [pattern]) for name in names):
+        if any(matches(name, [pattern]) for name in names):
             continue
         reserved = pattern.lower().startswith(RESERVED_PREFIX) or any(
-            _matches(table, [pattern]) for table in FRAMEWORK_TABLES
+            matches(table, [pattern]) for table in FRAMEWORK_TABLES
         )
         if reserved and pattern in excluded:
             continue  # sources leave them out anyway
@@ -269,7 +270,7 @@ def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, loca
 def is_selected(name: str, patterns: Sequence[str] | None) -> bool:
     """Whether the patterns select a stream of this name."""
     included, excluded = _split_patterns(patterns)
-    return _matches(name, included) and not _matches(name, excluded)
+    return matches(name, included) and not matches(name, excluded)
 
 
 def _split_patterns(patterns: Sequence[str] | None) -> tuple[list[str], list[str]]:
@@ -278,7 +279,8 @@ def _split_patterns(patterns: Sequence[str] | None) -> tuple[list[str], list[str
     return included, [pattern[1:] for pattern in patterns or () if pattern.startswith("!")]
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name is one of the patterns, or one of them, as a glob, selects it."""
     return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
 
 
@@ -300,9 +302,8 @@ class StreamSelection:
             return list(names)
         selected = []
         for name in names:
-            matching = [
-                item for item in self._patterns if _matches(name, [item]) or _matches(f"{source_id}.{name}", [item])
-            ]
+            spellings = (name, f"{source_id}.{name}")
+            matching = [item for item in self._patterns if any(matches(text, [item]) for text in spellings)]
             self._matched.update(matching)
             if matching:
                 selected.append(name)

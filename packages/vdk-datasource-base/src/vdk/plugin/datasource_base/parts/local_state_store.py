@@ -41,8 +41,13 @@ class Records:
     def __init__(self, records: Iterable[dict[str, Any]] = ()) -> None:
         self._records = {_identity(record): record for record in records}
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter(self._records.values())
+    def of_source(self, source_id: str, destination: str) -> list[StoredState]:
+        """The states of a source at a destination."""
+        return [
+            StoredState(key, int(record["version"]), record["state"], record["run_id"])
+            for (key, place), record in self._records.items()
+            if key.source_id == source_id and place == destination
+        ]
 
     def apply(self, change: Mapping[str, Any]) -> None:
         """Make a change that ``swap`` returned."""
@@ -51,11 +56,11 @@ class Records:
         for record in change["states"]:
             self._records[_identity(record)] = record
 
-    def with_change(self, change: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The records after a change."""
-        changed = Records(self)
+    def document(self, change: Mapping[str, Any]) -> dict[str, Any]:
+        """The JSON of the records after a change."""
+        changed = Records(self._records.values())
         changed.apply(change)
-        return list(changed)
+        return _as_document(changed._records.values())
 
     def swap(
         self, key: StateKey, destination: str, state: State, version: int, run_id: str
@@ -97,26 +102,6 @@ def _record(key: StateKey, destination: str, version: int, state: State, run_id:
         "run_id": run_id,
         "updated_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
-
-
-def stored_states(records: Iterable[dict[str, Any]], source_id: str, destination: str) -> list[StoredState]:
-    """The states of a source at a destination, from the records of a store."""
-    return [
-        StoredState(
-            StateKey(
-                record["source_id"],
-                record["source_identity"],
-                record["stream"],
-                record["partition"],
-                record["destination_table"],
-            ),
-            int(record["version"]),
-            record["state"],
-            record["run_id"],
-        )
-        for record in records
-        if record["source_id"] == source_id and record["destination"] == destination
-    ]
 
 
 def check_records(content: Any, location: str) -> list[dict[str, Any]]:
@@ -163,14 +148,14 @@ class LocalFileStore:
     def load(self, source_id: str) -> list[StoredState]:
         with self._lock:
             self._read_changes()
-            return stored_states(self._records, source_id, self.destination)
+            return self._records.of_source(source_id, self.destination)
 
     def save(self, key: StateKey, state: State, *, version: int, run_id: str) -> int:
         with self._lock, self._file_lock():
             self._read_changes()
             change, new = self._records.swap(key, self.destination, state, version, run_id)
             try:
-                self._document.write(change, lambda: _as_document(self._records.with_change(change)))
+                self._document.write(change, lambda: self._records.document(change))
             except OSError as error:
                 raise StateError(f"state file {self.path} cannot be written: {error}") from error
             self._records.apply(change)
@@ -220,7 +205,7 @@ class LocalFileStore:
             lock.release()
 
 
-def _as_document(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _as_document(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {"format": FORMAT, "v": VERSION, "states": list(records)}
 
 

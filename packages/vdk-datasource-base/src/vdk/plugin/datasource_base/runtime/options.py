@@ -46,6 +46,11 @@ class Options:
     stop_seconds: float = 20.0
     progress_seconds: float = 10.0
 
+    @property
+    def large_bytes(self) -> int:
+        """The size above which rows exceed a batch, and are not kept in memory beside others."""
+        return self.batch_bytes * 9 // 8
+
     def for_flow(self, entry: FlowEntry) -> Options:
         """These options, overridden by those that the flow sets."""
         overrides: dict[str, Any] = {

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from ..contract import ConnectionFailedError
 from ..parts.backoff import Backoff
+from .options import Options
 from .report.logs import error_message
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,10 @@ class Retry:
     first_failure: float = field(default_factory=time.monotonic)  # since the last progress
     exhausted: str = ""
     """The limit that was reached; empty while there is another attempt."""
+
+    @classmethod
+    def of(cls, options: Options) -> Retry:
+        return cls(options.retry_attempts, options.retry_seconds, options.retry_delay)
 
     def progressed(self) -> None:
         """The stored state moved: the next failure counts as the first one."""

@@ -11,14 +11,13 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from ..contract import ConfigurationError, DataSource, DataSourceError, State
 from ..contract.remedies import suggest
 from ..parts import CommitUnit, Destination, StoredState
-from ..parts.flow_file import load_flow
+from ..parts.flow_file import load_flow, matches
 from ..parts.infer import builtin
 from ..parts.numbers import MAX_DIGITS, is_bounded
 from .environment import Environment
@@ -166,13 +165,9 @@ def _select(states: list[DestinationState], streams: list[str] | None) -> list[D
         return states
     names = {state.stored.key.stream for state in states}
     for pattern in streams:
-        if not any(_matches(name, pattern) for name in names):
+        if not any(matches(name, [pattern]) for name in names):
             raise ConfigurationError(f"no stream with a state matches {pattern!r}; {suggest(pattern, names)}")
-    return [state for state in states if any(_matches(state.stored.key.stream, pattern) for pattern in streams)]
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return name == pattern or fnmatchcase(name, pattern)
+    return [state for state in states if matches(state.stored.key.stream, streams)]
 
 
 CALL_INTERVAL = 1.0

@@ -25,12 +25,14 @@ if TYPE_CHECKING:
         DeletesConformance,
         DeletingEditor,
         IncrementalConformance,
+        Landing,
         LargeDataConformance,
         LogConformance,
         LogEditor,
         PartitionConformance,
         RemoteConformance,
         StreamEditor,
+        proxied,
     )
     from .memory import MemoryDestination
 
@@ -40,6 +42,7 @@ __all__ = [
     "DeletesConformance",
     "DeletingEditor",
     "IncrementalConformance",
+    "Landing",
     "LargeDataConformance",
     "LogConformance",
     "LogEditor",
@@ -47,6 +50,7 @@ __all__ = [
     "PartitionConformance",
     "RemoteConformance",
     "StreamEditor",
+    "proxied",
 ]
 
 _ELSEWHERE = {"MemoryDestination": ".memory"}

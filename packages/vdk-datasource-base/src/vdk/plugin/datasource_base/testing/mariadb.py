@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A MariaDB server for tests and examples, of the programs that the operating system has.
 
-On Debian and Ubuntu they are in the package ``mariadb-server``; a service of it need not run. The client is PyMySQL:
-``pip install 'vdk-datasource-base[testing-mariadb]'``.
+On Debian and Ubuntu they are in the packages ``mariadb-server-core`` and ``mariadb-client-core``, which have no
+service. The client is PyMySQL: ``pip install 'vdk-datasource-base[testing-mariadb]'``.
 """
 
 from __future__ import annotations
@@ -55,14 +55,15 @@ class Server:
             host="127.0.0.1",
             port=self.port,
             user="root",
-            password=PASSWORD.encode(),  # type: ignore[arg-type]  # PyMySQL encodes a str as Latin-1
+            password=PASSWORD.encode(),  # of a str the driver keeps Latin-1
             database=database,
             autocommit=True,
+            ssl_disabled=True,
             init_command="SET time_zone = '+00:00'",
         )
 
     def clear(self, database: str) -> None:
-        """Create a database anew, without tables."""
+        """Drop a database if it exists, and create it without tables."""
         self.query("mysql", f"CREATE OR REPLACE DATABASE `{database}`")
 
     def start(self) -> None:
@@ -70,7 +71,7 @@ class Server:
         with (folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(find_program("mariadbd"), "--no-defaults", *_user(), f"--datadir={folder / 'data'}"),
+                    *(*_program("mariadbd"), f"--datadir={folder / 'data'}"),
                     *(f"--port={self.port}", f"--socket={folder / 'socket'}", f"--pid-file={folder / 'pid'}"),
                     *(f"--init-file={folder / 'init.sql'}", *OPTIONS, *self._options),
                 ],
@@ -95,18 +96,15 @@ class Server:
         self._process.wait(60)
 
 
-def find_program(name: str) -> str:
-    """The path of one of the server's programs. Raises ``LookupError`` if it is not installed."""
+def _program(name: str) -> tuple[str, ...]:
+    """One of the server's programs and its first options. Raises ``LookupError`` if it is not installed."""
     # Debian has the server in a folder that only the administrator's PATH has.
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
     if (program := shutil.which(name, path=path)) is None:
-        raise LookupError(f"there is no {name}: apt-get install mariadb-server")
-    return program
-
-
-def _user() -> tuple[str, ...]:
-    """The server refuses to run as root unless it is asked to."""
-    return ("--user=root",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()
+        raise LookupError(f"there is no {name}: apt-get install mariadb-server-core mariadb-client-core")
+    # The server refuses to run as root unless it is asked to.
+    user = ("--user=root",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()
+    return (program, "--no-defaults", f"--basedir={Path(program).resolve().parents[1]}", *user)
 
 
 @contextmanager
@@ -115,13 +113,13 @@ def running(*options: str) -> Iterator[Server]:
 
     :param options: of ``mariadbd``, such as ``--max-statement-time=5``.
     """
-    install, _ = find_program("mariadb-install-db"), find_program("mariadbd")
+    _program("mariadbd")
     with tempfile.TemporaryDirectory(prefix="vdk-mariadb-") as name:
         folder = Path(name)
         (folder / "init.sql").write_text(f"ALTER USER root@localhost IDENTIFIED BY '{PASSWORD}';\n", "utf-8")
         finished = subprocess.run(
             [
-                *(install, "--no-defaults", *_user(), f"--datadir={folder / 'data'}", "--skip-test-db"),
+                *(*_program("mariadb-install-db"), f"--datadir={folder / 'data'}", "--skip-test-db"),
                 *("--auth-root-authentication-method=normal", "--innodb-log-file-size=16M"),
             ],
             check=False,

@@ -15,14 +15,13 @@ import pyarrow.parquet as pq
 
 from vdk.plugin.datasource_base.contract import DestinationError
 
+from ..values import LARGE_VALUE
 from .types import cast_column
 
 FileColumns = dict[str, pa.DataType]
 """Column name → type, in the table's order."""
 ROW_GROUP_ROWS = 122_880
 """As in DuckDB, which reads row groups in parallel, one thread each."""
-LARGE = 64 * 1024
-"""Bytes of a column's average value, above which the file stores no second copy of values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class DataFileWriter:
     def _writer_for(self, table: pa.Table) -> pq.ParquetWriter:
         """Columns of large values get neither dictionary nor statistics, which would copy the values."""
         rows = max(table.num_rows, 1)
-        small = [name for name in table.schema.names if table.column(name).nbytes / rows <= LARGE]
+        small = [name for name in table.schema.names if table.column(name).nbytes / rows <= LARGE_VALUE]
         all_small = len(small) == table.num_columns
         # A column has one type in all files of a table, so Arrow's own schema holds for all of them.
         return pq.ParquetWriter(

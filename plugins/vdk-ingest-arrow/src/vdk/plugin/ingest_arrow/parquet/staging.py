@@ -21,7 +21,7 @@ import pyarrow as pa
 from vdk.plugin.datasource_base.contract import ConcurrentRunError
 from vdk.plugin.datasource_base.parts import StateKey, TableSpec
 
-from ..names import ALL_PARTITIONS
+from ..names import ALL_PARTITIONS, covers
 from ..state_encoding import staged_rows_dropped
 from .data_file import DataFileWriter, FileFormat, Rows, schema_of
 
@@ -123,8 +123,7 @@ class StagedFiles:
     def discard(self, key: StateKey) -> None:
         """Drop the staged files of a key, of this run or an earlier one; for ``"*"``, of every partition."""
         for staged in {*self._files, *self._published}:
-            same = (staged.source_id, staged.stream, staged.table) == (key.source_id, key.stream, key.table)
-            if same and key.partition in (staged.partition, ALL_PARTITIONS):
+            if covers(key, staged):
                 self._published.discard(staged)
                 for file in self._files.pop(staged, ()):
                     file.writer.abandon()

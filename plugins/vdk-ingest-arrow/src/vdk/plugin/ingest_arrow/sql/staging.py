@@ -18,6 +18,7 @@ from vdk.plugin.datasource_base.parts import BatchKind, CommitUnit, StateKey, Ta
 from ..names import ALL_PARTITIONS, STAGED_PREFIX, STAGING_TABLE
 from ..state_encoding import staged_rows_dropped
 from .database import Incoming
+from .framework_table import FrameworkTable
 from .tables import Tables
 
 _COLUMNS = (
@@ -53,21 +54,13 @@ class StagedTables:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._database = tables.database
-
-    @property
-    def _registry(self) -> str:
-        return self._database.qualified(STAGING_TABLE)
+        self._registry = FrameworkTable(tables.database, STAGING_TABLE, stamp="staged_at")
 
     def prepare(self) -> None:
         """Create the registry where it is missing."""
-        if self._database.columns(STAGING_TABLE) is not None:
-            return
-        types = self._database.types
-        self._database.execute(
-            f"CREATE TABLE IF NOT EXISTS {self._registry} ("
-            + ", ".join(f"{name} {types.bigint if name == 'position' else types.text} NOT NULL" for name in _COLUMNS)
-            + f", staged_at {types.timestamp_tz} NOT NULL)"
-        )
+        if self._registry.columns() is None:
+            types = self._database.types
+            self._registry.create({**dict.fromkeys(_COLUMNS, types.text), "position": types.bigint})
 
     def add(self, key: StateKey, spec: TableSpec, kind: BatchKind, incoming: Incoming, run_id: str) -> str:
         """Stage rows after those that are staged already. Returns the table that they are in.
@@ -95,12 +88,8 @@ class StagedTables:
         self, key: StateKey, spec: TableSpec, kind: BatchKind, run_id: str, position: int, table: str
     ) -> None:
         landing = json.dumps([spec.write_mode, spec.primary_key, spec.soft_deletes, spec.evolve])
-        owner = [key.source_id, key.stream, key.partition, key.table, run_id]
-        self._database.execute(
-            f"INSERT INTO {self._registry} ({', '.join(_COLUMNS)}, staged_at) "
-            f"VALUES ({', '.join(self._database.placeholders(len(_COLUMNS)))}, {self._database.now})",
-            [*owner, position, spec.name, kind, landing, table],
-        )
+        owner = (key.source_id, key.stream, key.partition, key.table, run_id)
+        self._registry.insert(_COLUMNS, [(*owner, position, spec.name, kind, landing, table)])
 
     def lock_stream(self, key: StateKey) -> None:
         """Keep other runs from staging or dropping rows of this stream until the transaction ends: one could drop a
@@ -109,40 +98,28 @@ class StagedTables:
 
     def segments(self, key: StateKey, run_id: str | None = None) -> list[Segment]:
         """The segments of a key, in order; of one run, or of all."""
-        criteria: dict[str, object] = {"source_id": key.source_id, "stream": key.stream, "destination_table": key.table}
-        if key.partition != ALL_PARTITIONS:
-            criteria["partition"] = key.partition
-        if run_id is not None:
-            criteria["run_id"] = run_id
-        parameters = zip(criteria, self._database.placeholders(len(criteria)), strict=True)
-        condition = " AND ".join(f"{name} = {parameter}" for name, parameter in parameters)
-        rows = self._database.execute(
-            f"SELECT staged_table, target_table, kind, landing, position FROM {self._registry} WHERE {condition} "
-            "ORDER BY partition, target_table, position",
-            list(criteria.values()),
-        )
-        return [_segment(*row) for row in rows]
+        return [segment for _, segment in self._select(key, key.partition, run_id)]
 
     def segments_by_unit(self, units: Sequence[CommitUnit]) -> list[list[Segment]]:
         """For each unit, the segments that its run has staged for its key. All units are of one stream and one run."""
-        if len(units) == 1:
-            return [self.segments(units[0].key, units[0].run_id)]
         if not units:
             return []
-        key = units[0].key
-        values = [key.source_id, key.stream, key.table, units[0].run_id]
-        names = ("source_id", "stream", "destination_table", "run_id")
-        parameters = zip(names, self._database.placeholders(4), strict=True)
-        condition = " AND ".join(f"{name} = {parameter}" for name, parameter in parameters)
-        rows = self._database.execute(
-            f"SELECT partition, staged_table, target_table, kind, landing, position FROM {self._registry} "
-            f"WHERE {condition} ORDER BY partition, target_table, position",
-            values,
-        )
+        partition = units[0].key.partition if len(units) == 1 else ALL_PARTITIONS
         by_partition: dict[str, list[Segment]] = {}
-        for partition, *row in rows:
-            by_partition.setdefault(partition, []).append(_segment(*row))
+        for partition_, segment in self._select(units[0].key, partition, units[0].run_id):
+            by_partition.setdefault(partition_, []).append(segment)
         return [by_partition.get(unit.key.partition, []) for unit in units]
+
+    def _select(self, key: StateKey, partition: str, run_id: str | None) -> list[tuple[str, Segment]]:
+        """The segments of a stream, in order, each with its partition."""
+        criteria: dict[str, object] = {"source_id": key.source_id, "stream": key.stream, "destination_table": key.table}
+        if partition != ALL_PARTITIONS:
+            criteria["partition"] = partition
+        if run_id is not None:
+            criteria["run_id"] = run_id
+        columns = ("partition", "staged_table", "target_table", "kind", "landing", "position")
+        rows = self._registry.select(columns, criteria, order=("partition", "target_table", "position"))
+        return [(partition_, _segment(*row)) for partition_, *row in rows]
 
     def check_intact(self, key: StateKey, expected: set[str], segments: Sequence[Segment]) -> None:
         """Check that everything that this run has staged still exists.
@@ -160,8 +137,7 @@ class StagedTables:
     def drop(self, segment: Segment) -> None:
         """Drop a segment's table, if it still exists under this name, and its row of the registry."""
         self._tables.drop(segment.table)
-        (table,) = self._database.placeholders(1)
-        self._database.execute(f"DELETE FROM {self._registry} WHERE staged_table = {table}", [segment.table])
+        self._registry.delete({"staged_table": segment.table})
 
     def rows(self, segment: Segment) -> Incoming:
         """A segment's rows, to land them."""

@@ -12,6 +12,11 @@ from vdk.plugin.datasource_base.parts import TOMBSTONE, CommitUnit, StateKey, St
 from ..names import STATE_COLUMNS, STATE_KEY, STATE_TABLE
 from ..state_encoding import encode_state, version_conflict
 from .database import Database, SerializationConflict
+from .framework_table import FrameworkTable
+
+_Row = tuple[StateKey, int, str, str]
+"""Key, version, encoded state and run."""
+_COLUMNS = (*STATE_KEY, "version", "state", "run_id")
 
 _CHUNK = 250
 """States in one statement. SQLite's limit of parameters is 32,766, PostgreSQL's 65,535."""
@@ -22,10 +27,7 @@ class StateTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    @property
-    def _table(self) -> str:
-        return self._database.qualified(STATE_TABLE)
+        self._table = FrameworkTable(database, STATE_TABLE, stamp="updated_at")
 
     def prepare(self) -> None:
         """Create the table where it is missing.
@@ -34,33 +36,28 @@ class StateTable:
 
         :raises StateError: a table of this name has other columns.
         """
-        if self._database.columns(STATE_TABLE) is None:
-            self._create()
-        self._check_shape()
-
-    def _create(self) -> None:
-        types = self._database.types
-        listed = {**dict.fromkeys(STATE_COLUMNS, types.text), "version": types.bigint, "updated_at": types.timestamp_tz}
-        self._database.execute(
-            f"CREATE TABLE IF NOT EXISTS {self._table} ("
-            + ", ".join(f"{name} {type_} NOT NULL" for name, type_ in listed.items())
-            + f", PRIMARY KEY ({', '.join(STATE_KEY)}))"
-        )
+        if not self._exists():
+            types = self._database.types
+            columns = {**dict.fromkeys(_COLUMNS, types.text), "version": types.bigint}
+            self._table.create(columns, primary_key=STATE_KEY)
 
     def load(self, source_id: str) -> Sequence[StoredState]:
         """Every state of a source.
 
         :raises StateError: one of them is damaged.
         """
-        if self._database.columns(STATE_TABLE) is None:
+        if not self._exists():
             return []
-        self._check_shape()
-        rows = self._database.execute(
-            f"SELECT {', '.join(STATE_KEY)}, version, state, run_id FROM {self._table} "
-            f"WHERE source_id = {self._database.placeholders(1)[0]} ORDER BY {', '.join(STATE_KEY)}",
-            [source_id],
-        )
-        return [self._stored(row) for row in rows]
+        return [self._stored(row) for row in self._table.select(_COLUMNS, {"source_id": source_id}, order=STATE_KEY)]
+
+    def _exists(self) -> bool:
+        columns = self._table.columns()
+        if missing := [name for name in STATE_COLUMNS if columns is not None and name not in columns]:
+            raise StateError(
+                f"{self._database.location}, table {STATE_TABLE}: the columns {missing} are missing, so another "
+                "program or version created it. Rename it, or name another database or schema"
+            )
+        return columns is not None
 
     def compare_and_swap(self, units: Sequence[CommitUnit]) -> list[int]:
         """Compare the stored version of each unit's state, and store the units' states.
@@ -87,13 +84,15 @@ class StateTable:
                     self._remove(unit, unit.version)
             else:
                 versions.append((unit.version or removed) + 1)
-        self._store_all(
-            [
-                (unit, version, encode_state(unit), unit.key.partition in stored)
-                for unit, version in zip(units, versions, strict=True)
-                if _keeps_row(unit)
-            ]
-        )
+        new: list[_Row] = []
+        for unit, version in zip(units, versions, strict=True):
+            if _keeps_row(unit):
+                row = (unit.key, version, encode_state(unit), unit.run_id)
+                if unit.key.partition in stored:
+                    self._update(row)
+                else:
+                    new.append(row)
+        self._insert(new)
         return versions
 
     def _versions(self, units: Sequence[CommitUnit]) -> dict[str, tuple[int, str]]:
@@ -101,77 +100,39 @@ class StateTable:
         versions: dict[str, tuple[int, str]] = {}
         for start in range(0, len(units), _CHUNK):
             chunk = units[start : start + _CHUNK]
-            key = chunk[0].key
-            stream = [key.source_id, key.source_identity, key.stream, key.table]
-            listed = ", ".join(self._database.placeholders(len(chunk), 5))
-            names = ("source_id", "source_identity", "stream", "destination_table")
-            parameters = zip(names, self._database.placeholders(4), strict=True)
-            condition = " AND ".join(f"{name} = {parameter}" for name, parameter in parameters)
-            rows = self._database.execute(
-                f"SELECT partition, version, run_id FROM {self._table} WHERE {condition} AND partition IN ({listed}) "
-                f"ORDER BY partition{self._database.row_lock}",
-                [*stream, *(unit.key.partition for unit in chunk)],
-            )
+            criteria = {**_criteria(chunk[0].key), "partition": [unit.key.partition for unit in chunk]}
+            rows = self._table.select(("partition", "version", "run_id"), criteria, order=("partition",), lock=True)
             versions.update({row[0]: (int(row[1]), row[2]) for row in rows})
         return versions
 
-    def _store_all(self, states: Sequence[tuple[CommitUnit, int, str, bool]]) -> None:
-        """Store encoded states with their versions; the last item of each says whether it replaces one."""
-        for unit, version, state, exists in states:
-            if exists:
-                self._store(unit.key, version, state, unit.run_id, exists=True)
-        new = [state for state in states if not state[3]]
-        for start in range(0, len(new), _CHUNK):
-            chunk = new[start : start + _CHUNK]
-            width = len(STATE_KEY) + 3
-            rows = ", ".join(
-                f"({', '.join(self._database.placeholders(width, 1 + width * index))}, {self._database.now})"
-                for index in range(len(chunk))
-            )
-            stored = self._database.rows_affected(
-                f"INSERT INTO {self._table} ({', '.join(STATE_COLUMNS)}) VALUES {rows} ON CONFLICT DO NOTHING",
-                [value for unit, version, state, _ in chunk
-                 for value in (*_values(unit.key), version, state, unit.run_id)],
-            )  # fmt: skip
-            if stored != len(chunk):
-                raise self._conflict()
-
     def _remove(self, unit: CommitUnit, version: int) -> None:
         """Delete a state, and keep its version: a later state must never get it again."""
-        self._database.execute(f"DELETE FROM {self._table} WHERE {self._match()}", _values(unit.key))
+        self._table.delete(_criteria(unit.key))
         highest = self._removed_version()
-        self._store(TOMBSTONE, max(highest, version), "{}", unit.run_id, exists=highest > 0)
+        row = (TOMBSTONE, max(highest, version), "{}", unit.run_id)
+        if highest:
+            self._update(row)
+        else:
+            self._insert([row])
 
     def _removed_version(self) -> int:
         """The highest version among the removed states; 0 without any."""
-        rows = self._database.execute(f"SELECT version FROM {self._table} WHERE {self._match()}", _values(TOMBSTONE))
+        rows = self._table.select(("version",), _criteria(TOMBSTONE))
         return int(rows[0][0]) if rows else 0
 
-    def _store(self, key: StateKey, version: int, state: str, run_id: str, *, exists: bool) -> None:
-        key_values = _values(key)
-        if exists:
-            version_, state_, run_id_ = self._database.placeholders(3)
-            stored = self._database.rows_affected(
-                f"UPDATE {self._table} SET version = {version_}, state = {state_}, run_id = {run_id_}, "
-                f"updated_at = {self._database.now} WHERE {self._match(4)}",
-                [version, state, run_id, *key_values],
-            )
-        else:
-            listed = ", ".join(self._database.placeholders(len(key_values) + 3))
-            stored = self._database.rows_affected(
-                f"INSERT INTO {self._table} ({', '.join(STATE_COLUMNS)}) VALUES ({listed}, {self._database.now}) "
-                "ON CONFLICT DO NOTHING",
-                [*key_values, version, state, run_id],
-            )
-        if not stored:
+    def _update(self, row: _Row) -> None:
+        key, version, state, run_id = row
+        if not self._table.update({"version": version, "state": state, "run_id": run_id}, _criteria(key)):
             raise self._conflict()
+
+    def _insert(self, rows: Sequence[_Row]) -> None:
+        for start in range(0, len(rows), _CHUNK):
+            chunk = [(*_criteria(key).values(), *others) for key, *others in rows[start : start + _CHUNK]]
+            if self._table.insert(_COLUMNS, chunk, unless_exists=True) != len(chunk):
+                raise self._conflict()
 
     def _conflict(self) -> SerializationConflict:
         return SerializationConflict(f"{self._database.location}: another run stored the same state at the same moment")
-
-    def _match(self, first: int = 1) -> str:
-        parameters = zip(STATE_KEY, self._database.placeholders(len(STATE_KEY), first), strict=True)
-        return " AND ".join(f"{name} = {parameter}" for name, parameter in parameters)
 
     def check_sole_writer(self, key: StateKey, table: str) -> None:
         """Refuse to sweep a table that other partitions or streams land rows in as well.
@@ -180,8 +141,8 @@ class StateTable:
         """
         table_, *owner = self._database.placeholders(4)
         others = self._database.execute(
-            f"SELECT source_id, stream, partition FROM {self._table} WHERE destination_table = {table_} AND "
-            f"(source_id, stream, partition) <> ({', '.join(owner)}) LIMIT 1",
+            f"SELECT source_id, stream, partition FROM {self._database.qualified(STATE_TABLE)} "
+            f"WHERE destination_table = {table_} AND (source_id, stream, partition) <> ({', '.join(owner)}) LIMIT 1",
             [table, key.source_id, key.stream, key.partition],
         )
         if others:
@@ -205,19 +166,12 @@ class StateTable:
             )
         return StoredState(key, version, state, run_id)
 
-    def _check_shape(self) -> None:
-        columns = self._database.columns(STATE_TABLE) or {}
-        if missing := [name for name in STATE_COLUMNS if name not in columns]:
-            raise StateError(
-                f"{self._database.location}, table {STATE_TABLE}: the columns {missing} are missing, so another "
-                "program or version created it. Rename it, or name another database or schema"
-            )
-
 
 def _keeps_row(unit: CommitUnit) -> bool:
     """Whether the unit's state is stored: a state that is not empty, or the empty one of a reset."""
     return bool(unit.state) or unit.reset
 
 
-def _values(key: StateKey) -> list[object]:
-    return [key.source_id, key.source_identity, key.stream, key.partition, key.table]
+def _criteria(key: StateKey) -> dict[str, object]:
+    values = (key.source_id, key.source_identity, key.stream, key.partition, key.table)
+    return dict(zip(STATE_KEY, values, strict=True))

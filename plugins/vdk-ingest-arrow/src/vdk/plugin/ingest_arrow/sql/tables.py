@@ -50,8 +50,7 @@ class Tables:
             self.database.insert(incoming, table, names, columns)
 
     def sweep(self, spec: TableSpec, incoming: Incoming) -> int:
-        """Delete the rows whose key is not among the incoming; returns how many."""
-        self.database.lock_table(spec.name)
+        """Delete the rows of a locked table whose key is not among the incoming; returns how many."""
         columns = self.database.columns(spec.name)
         if columns is None or self.is_empty(spec.name):
             return 0

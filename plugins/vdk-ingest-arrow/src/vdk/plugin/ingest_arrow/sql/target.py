@@ -27,7 +27,7 @@ from vdk.plugin.datasource_base.parts import (
     WriteMode,
 )
 
-from ..names import ALL_PARTITIONS, STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, is_reserved
+from ..names import STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, covers, is_reserved
 from ..values import RefusedValueError, find_refused_rows, fit_types
 from .database import Database, Incoming
 from .staging import Segment, StagedTables
@@ -218,10 +218,7 @@ class SqlTarget(Destination):
 
     def discard(self, key: StateKey) -> None:
         self._write((), partial(self._drop_staged, key))
-        for staged in list(self._staged):
-            same = (staged.source_id, staged.stream, staged.table) == (key.source_id, key.stream, key.table)
-            if same and key.partition in (staged.partition, ALL_PARTITIONS):
-                del self._staged[staged]
+        self._staged = {staged: tables for staged, tables in self._staged.items() if not covers(key, staged)}
 
     def _drop_staged(self, key: StateKey, _: Sequence[Incoming]) -> None:
         self._staging.lock_stream(key)

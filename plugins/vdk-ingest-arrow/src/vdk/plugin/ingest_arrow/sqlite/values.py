@@ -280,14 +280,9 @@ def _check_years(ticks: pa.ChunkedArray, per_day: int, name: str) -> None:
 
 def _decimals(column: pa.ChunkedArray) -> Sequence[Any]:
     texts = _list(column.cast(pa.string()))
-    # Arrow writes small ones as 1E-9.
-    return [f"{value:f}" if text is not None and "E" in text else text for text, value in _paired(texts, column)]
-
-
-def _paired(texts: Sequence[Any], column: pa.ChunkedArray) -> Any:
-    if not any(text is not None and "E" in text for text in texts):
-        return ((text, None) for text in texts)
-    return zip(texts, column.to_pylist(), strict=True)
+    if any("E" in text for text in texts if text is not None):  # Arrow writes small ones as 1E-9
+        return [None if value is None else f"{value:f}" for value in column.to_pylist()]
+    return texts
 
 
 def _list(column: pa.ChunkedArray) -> Sequence[Any]:

@@ -71,11 +71,9 @@ class StringDecoder:
         self._column = column
 
     def decode(self, values: Sequence[bytes | None]) -> Decoded:
-        try:
-            return Decoded(
-                {self._column: pa.array([None if value is None else value.decode() for value in values], pa.string())}
-            )
-        except UnicodeDecodeError:
+        try:  # the cast checks the bytes, without an object for each text
+            return Decoded({self._column: pa.array(values, pa.binary()).cast(pa.string())})
+        except pa.ArrowInvalid:
             return self._decode_each(values)
 
     def _decode_each(self, values: Sequence[bytes | None]) -> Decoded:

@@ -56,6 +56,8 @@ TINY = 1e-80
 _DIGITS = bytes(
     ord("0") if chr(byte) in "0123456789." else ord("e") if chr(byte) in "eE" else byte for byte in range(256)
 )
+_NOTHING = b"{}"
+"""Stands for a message without a value: all of its fields are NULL."""
 
 
 class _MisfitError(Exception):
@@ -124,8 +126,11 @@ class JsonDecoder:
             raise _MisfitError([index for index, value in enumerate(values) if value is not None][:SAMPLE])
         decode, empty = self._struct_decoder.decode, self._empty
         try:
-            return list(map(decode, values))  # type: ignore[arg-type]  # None, which is rare, raises TypeError
-        except (TypeError, msgspec.MsgspecError, ValueError, RecursionError):
+            try:
+                return list(map(decode, values))  # type: ignore[arg-type]  # None raises TypeError
+            except TypeError:
+                return list(map(decode, [_NOTHING if value is None else value for value in values]))
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             rows, misfits = [], []
         for index, value in enumerate(values):
             try:

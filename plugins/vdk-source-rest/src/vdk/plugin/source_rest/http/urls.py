@@ -91,27 +91,21 @@ def join_path(base_url: str, path: str) -> str:
 
 def placeholders(template: Any) -> Iterator[str]:
     """The names in braces in a path or in the values of parameters."""
-    if isinstance(template, str):
-        yield from (match[1] for match in _PLACEHOLDER.finditer(template))
-    elif isinstance(template, Mapping):
-        for value in template.values():
-            yield from placeholders(value)
-    elif isinstance(template, (list, tuple)):
-        for value in template:
-            yield from placeholders(value)
+    return (match[1] for text in _texts(template) for match in _PLACEHOLDER.finditer(text))
 
 
 def whole_placeholders(body: Any) -> Iterator[str]:
     """The names in braces that are whole texts in a JSON body; GraphQL has braces of its own inside."""
-    if isinstance(body, str):
-        if match := _PLACEHOLDER.fullmatch(body):
-            yield match[1]
-    elif isinstance(body, Mapping):
-        for value in body.values():
-            yield from whole_placeholders(value)
-    elif isinstance(body, list):
-        for value in body:
-            yield from whole_placeholders(value)
+    return (match[1] for text in _texts(body) if (match := _PLACEHOLDER.fullmatch(text)))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a value, however deep; the names of mappings are none of them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (Mapping, list, tuple)):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)
 
 
 def fill_path(template: str, values: Mapping[str, Any]) -> str:

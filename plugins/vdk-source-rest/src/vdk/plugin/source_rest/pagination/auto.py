@@ -21,7 +21,7 @@ from .paginators import (
     LinkHeaderPaginator,
     NextUrlPaginator,
     Paginator,
-    is_end,
+    is_token,
     parse_link_header,
 )
 
@@ -89,21 +89,17 @@ def _detect(request: HttpRequest, page: Page) -> Paginator | None:
 def _token_paginator(request: HttpRequest, holder: Mapping[str, Any], prefix: str) -> Paginator | None:
     """The paginator for a token with a well-known name. A token of AWS may be an object itself, for a body only."""
     for path, param in _TOKEN_PARAMS.items():
-        if _is_token(search(path, holder)):
+        if is_token(search(path, holder)):
             return CursorPaginator(path=prefix + path, param=param)
     posted = BODY_PREFIX if request.body is not None else ""
     for name, param in _AWS_TOKEN_PARAMS.items():
         token = holder.get(name)
-        if _is_token(token) or (posted and token and isinstance(token, Mapping)):
+        if is_token(token) or (posted and token and isinstance(token, Mapping)):
             return CursorPaginator(path=prefix + name, param=posted + param)
     # as IAM has it; S3 repeats the marker of the request
-    if holder.get("IsTruncated") is True and _is_token(holder.get("Marker")):
+    if holder.get("IsTruncated") is True and is_token(holder.get("Marker")):
         return CursorPaginator(path=f"{prefix}Marker", param=f"{posted}Marker", more_path=f"{prefix}IsTruncated")
     return None
-
-
-def _is_token(value: Any) -> bool:
-    return isinstance(value, (str, int)) and not isinstance(value, bool) and not is_end(value)
 
 
 def _is_link(value: Any) -> bool:

@@ -16,7 +16,7 @@ from vdk.plugin.datasource_base.parts import HugeNumber, whole_number
 
 from ..envelopes import quote_path, words_of
 from ..http.types import Page
-from .paginators import is_end
+from .paginators import is_token
 
 _MORE_WORDS = {"more", "truncated"}
 _END_NAMES = {"done", "last", "is last", "is last page", "last page", "complete", "is complete", "completed"}
@@ -100,7 +100,7 @@ def _in_body(page: Page, value: Any, path: str, depth: int) -> Iterator[str]:
 def _in_object(page: Page, value: Mapping[str, Any], words: str, path: str, depth: int) -> Iterator[str]:
     """An object whose name is that of a next page, a last key or a total, or that may contain other fields."""
     if "next" in words.split():
-        yield from (f"{path}.{name} is {inner!r:.40}" for name, inner in value.items() if _is_token(inner))
+        yield from (f"{path}.{name} is {inner!r:.40}" for name, inner in value.items() if is_token(inner))
     elif words.startswith("last evaluated") and value:
         yield f"{path} is {dict(value)!r:.40}"
     elif words == "total":
@@ -115,20 +115,16 @@ def _is_record(value: Mapping[str, Any], page: Page) -> bool:
     return is_only_record and not (value is page.body and any(isinstance(inner, list) for inner in value.values()))
 
 
-def _is_token(value: Any) -> bool:
-    return isinstance(value, (str, int)) and not isinstance(value, bool) and not is_end(value)
-
-
 def _shows_more(words: str, value: Any) -> bool:
     each = set(words.split())
     if "next" in each or words.startswith("last evaluated"):
-        return _is_token(value) or value is True
+        return is_token(value) or value is True
     if each & _MORE_WORDS:
         return value is True or str(value).lower() == "true"
     if words in _END_NAMES:
         return value is False or str(value).lower() == "false"
     is_number = isinstance(value, int) or (isinstance(value, str) and value.isdigit())
-    return words in _TOKEN_NAMES and _is_token(value) and not (is_number and words in _ECHOED_NAMES)
+    return words in _TOKEN_NAMES and is_token(value) and not (is_number and words in _ECHOED_NAMES)
 
 
 def _counts_more(words: str, value: Any, path: str, count: int) -> Iterator[str]:

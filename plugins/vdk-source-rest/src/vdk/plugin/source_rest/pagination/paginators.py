@@ -175,6 +175,11 @@ def is_end(value: Any) -> bool:
     return not value or (isinstance(value, str) and value.strip().lower() in _END_TEXTS)
 
 
+def is_token(value: Any) -> bool:
+    """Whether a value can be a token that leads to another page."""
+    return isinstance(value, (str, int)) and not isinstance(value, bool) and not is_end(value)
+
+
 def _follow(request: HttpRequest, page: Page, link: str) -> HttpRequest:
     """The request for a link in a response: the link has all parameters; a body is sent again."""
     try:

@@ -82,7 +82,7 @@ class FlowInspector:
         """
         flow = self._flow(number, source, streams)
         reports: list[StreamReport] = []
-        writer = Writer(destination, name=flow.entry.to, max_bytes=1)
+        writer = Writer(destination, name=flow.entry.to, options=flow.options)
         worker = WorkerThread(self.seconds)
         with redacted_logs(self.redactor(source)):
             try:

@@ -84,7 +84,7 @@ class Flow:
         )
 
     def retry(self) -> Retry:
-        return Retry(self.options.retry_attempts, self.options.retry_seconds, self.options.retry_delay)
+        return Retry.of(self.options)
 
     def with_retries(self, work: Callable[[], T], *, what: str | None = None) -> T:
         """Return what the work returns, calling it again after each retryable error.

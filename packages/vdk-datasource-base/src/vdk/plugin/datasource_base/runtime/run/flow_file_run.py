@@ -47,7 +47,7 @@ def execute(
     """
     loaded = with_follow(load_flow(flow, environment.lookups, environment.overrides), environment.follow)
     redact = Redactor.of(loaded.resolved)
-    with redacted_logs(redact):
+    with redacted_logs(redact, run_id=environment.run_id):
         try:
             run = FileRun(loaded, environment, summary or loaded.file.summary)
         except ConfigurationError as error:
@@ -183,10 +183,10 @@ class FileRun:
             raise self._open_errors[identity]
         if identity not in self._writers:
             options = self._environment.options
-            writer = Writer(destination, name=name, max_bytes=options.queue_bytes)
+            writer = Writer(destination, name=name, options=options)
             self._writers[identity] = writer
             try:
-                Retry(options.retry_attempts, options.retry_seconds, options.retry_delay).call(
+                Retry.of(options).call(
                     lambda: writer.call(lambda destination: destination.open()),
                     what=f"destination {name!r}",
                     stop=self._environment.stop,

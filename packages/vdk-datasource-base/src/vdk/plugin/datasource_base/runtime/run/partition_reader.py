@@ -118,7 +118,7 @@ class PartitionReader:
                     if not keys:
                         self._run.report.count(rows_read=rows)
                     if buffer.full:
-                        large = buffer.size > plan.options.batch_bytes * 9 // 8
+                        large = buffer.size > plan.options.large_bytes
                         self._flush(attempt, buffer)
                         if large:  # keep only one batch of such rows in memory
                             self._run.writer.wait_until_idle()

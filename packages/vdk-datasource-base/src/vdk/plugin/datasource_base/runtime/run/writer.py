@@ -10,12 +10,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 
 from ...parts import Destination
+from ..options import Options
+from ..report.logs import log_fields
 from .commit_groups import MAX_UNITS, PendingUnit
 
 log = logging.getLogger(__name__)
@@ -32,7 +35,10 @@ class UnitOwner(Protocol):
 
 @dataclass(slots=True)
 class _QueuedWork:
-    """Work in the queue. Work of the same ``owner`` and ``lane`` keeps its order."""
+    """Work in the queue. Work of the same ``owner`` and ``lane`` keeps its order.
+
+    :param context: that of the submitting thread, so that log records of the work have its fields.
+    """
 
     work: Work[Any]
     future: Future[Any]
@@ -40,18 +46,20 @@ class _QueuedWork:
     owner: UnitOwner | None = None
     lane: str = ""
     unit: PendingUnit | None = None
+    context: Context = field(default_factory=copy_context)
 
 
 class Writer:
     """Runs work on a destination in a thread of its own, in the order of submission.
 
-    ``reserve`` blocks while more than ``max_bytes`` wait, so that a fast source does not fill the memory while a slow
+    ``reserve`` blocks while more than ``queue_bytes`` wait, so that a fast source does not fill the memory while a slow
     destination works.
     """
 
-    def __init__(self, destination: Destination, *, name: str, max_bytes: int) -> None:
+    def __init__(self, destination: Destination, *, name: str, options: Options) -> None:
         self.destination = destination
-        self._max_bytes = max_bytes
+        self._max_bytes = options.queue_bytes
+        self._large_bytes = options.large_bytes
         self._waiting: deque[_QueuedWork] = deque()
         self._bytes = 0
         self._closed = False
@@ -127,7 +135,7 @@ class Writer:
                 self._carry_out(items)
                 size = sum(item.size for item in items)
                 items.clear()  # frees the rows before the next are converted
-                if size > self._max_bytes * 9 // 16:  # the rows exceed a batch, which is half of the bound
+                if size > self._large_bytes:
                     _return_freed_memory()
                 self.release(size)
         finally:
@@ -137,10 +145,9 @@ class Writer:
         first = items[0]
         try:
             if len(items) == 1 or first.owner is None:
-                first.future.set_result(first.work(self.destination))
+                first.future.set_result(first.context.run(first.work, self.destination))
                 return
-            units = [item.unit for item in items if item.unit is not None]
-            errors = first.owner.land_together(self.destination, units)
+            errors = first.context.run(self._land_together, first.owner, items)
         except BaseException as error:  # the submitting thread handles it
             errors = [error] * len(items)
         for item, failure in zip(items, errors, strict=True):
@@ -148,6 +155,10 @@ class Writer:
                 item.future.set_result(None)
             else:
                 item.future.set_exception(failure)
+
+    def _land_together(self, owner: UnitOwner, items: Sequence[_QueuedWork]) -> list[BaseException | None]:
+        with log_fields(partition=None):
+            return owner.land_together(self.destination, [item.unit for item in items if item.unit is not None])
 
     def _close(self) -> None:
         try:

@@ -12,6 +12,8 @@ from .checks.log import LogConformance, LogEditor
 from .checks.partitions import PartitionConformance
 from .checks.remote import RemoteConformance
 from .checks.rows import BadRow
+from .harness.landing import Landing
+from .harness.servers import proxied
 from .suite import DataSourceConformance
 
 __all__ = [
@@ -20,10 +22,12 @@ __all__ = [
     "DeletesConformance",
     "DeletingEditor",
     "IncrementalConformance",
+    "Landing",
     "LargeDataConformance",
     "LogConformance",
     "LogEditor",
     "PartitionConformance",
     "RemoteConformance",
     "StreamEditor",
+    "proxied",
 ]

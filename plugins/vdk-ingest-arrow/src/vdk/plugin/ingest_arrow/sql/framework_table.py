@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The statements for a table of the framework: rows that are found by the values of some columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .database import Database
+from .types import Columns
+
+
+class FrameworkTable:
+    """A table whose rows have the time of their last change in the column ``stamp``."""
+
+    def __init__(self, database: Database, name: str, *, stamp: str) -> None:
+        self._database = database
+        self._name = name
+        self._stamp = stamp
+
+    def columns(self) -> Columns | None:
+        """None where the table does not exist."""
+        return self._database.columns(self._name)
+
+    def create(self, columns: Columns, *, primary_key: Sequence[str] = ()) -> None:
+        """Create the table where it is missing; no column may be NULL."""
+        listed = {**columns, self._stamp: self._database.types.timestamp_tz}
+        parts = [f"{name} {type_} NOT NULL" for name, type_ in listed.items()]
+        if primary_key:
+            parts.append(f"PRIMARY KEY ({', '.join(primary_key)})")
+        self._database.execute(f"CREATE TABLE IF NOT EXISTS {self._qualified} ({', '.join(parts)})")
+
+    def select(
+        self, columns: Sequence[str], criteria: Mapping[str, object], *, order: Sequence[str] = (), lock: bool = False
+    ) -> list[tuple[Any, ...]]:
+        """The rows that have these values, or one of a list of values.
+
+        :param lock: no other transaction may change the rows until this one ends.
+        """
+        condition, values = self._where(criteria)
+        ordered = f" ORDER BY {', '.join(order)}" if order else ""
+        return self._database.execute(
+            f"SELECT {', '.join(columns)} FROM {self._qualified} WHERE {condition}{ordered}"
+            f"{self._database.row_lock if lock else ''}",
+            values,
+        )
+
+    def insert(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, unless_exists: bool = False) -> int:
+        """Insert rows. Returns how many: ``unless_exists`` leaves out those whose primary key is there already."""
+        width = len(columns)
+        listed = ", ".join(
+            f"({', '.join(self._database.placeholders(width, 1 + width * index))}, {self._database.now})"
+            for index in range(len(rows))
+        )
+        return self._database.rows_affected(
+            f"INSERT INTO {self._qualified} ({', '.join(columns)}, {self._stamp}) VALUES {listed}"
+            f"{' ON CONFLICT DO NOTHING' if unless_exists else ''}",
+            [value for row in rows for value in row],
+        )
+
+    def update(self, changes: Mapping[str, object], criteria: Mapping[str, object]) -> int:
+        """Change the rows that have these values. Returns how many."""
+        parameters = zip(changes, self._database.placeholders(len(changes)), strict=True)
+        changed = ", ".join(f"{name} = {parameter}" for name, parameter in parameters)
+        condition, values = self._where(criteria, len(changes))
+        return self._database.rows_affected(
+            f"UPDATE {self._qualified} SET {changed}, {self._stamp} = {self._database.now} WHERE {condition}",
+            [*changes.values(), *values],
+        )
+
+    def delete(self, criteria: Mapping[str, object]) -> None:
+        condition, values = self._where(criteria)
+        self._database.execute(f"DELETE FROM {self._qualified} WHERE {condition}", values)
+
+    @property
+    def _qualified(self) -> str:
+        return self._database.qualified(self._name)
+
+    def _where(self, criteria: Mapping[str, object], before: int = 0) -> tuple[str, list[object]]:
+        """A condition and its parameters, which follow ``before`` other ones."""
+        conditions, values = [], list[object]()
+        for name, value in criteria.items():
+            choices = value if isinstance(value, list) else [value]
+            listed = ", ".join(self._database.placeholders(len(choices), before + len(values) + 1))
+            conditions.append(f"{name} IN ({listed})" if isinstance(value, list) else f"{name} = {listed}")
+            values += choices
+        return " AND ".join(conditions), values
