@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 from cloudquery.plugin_v3 import plugin_pb2 as pb
 
-from client import Client, refused, served
+from client import refused, served
 from destination import batch_of, key_of
-from sources import ID, TYPES, MadeStream, SplitStream, made, numbered, rows_of
+from sources import ID, TYPES, MadeSource, MadeStream, SplitStream, made, numbered, rows_of
 from vdk.plugin.datasource_base import (
     BadRecordError,
     ConnectionFailedError,
@@ -22,7 +22,10 @@ from vdk.plugin.datasource_base import (
     RejectedRows,
     StreamSchema,
 )
-from vdk.plugin.datasource_cloudquery.server import Server
+from vdk.plugin.datasource_base.runtime import Options
+from vdk.plugin.datasource_cloudquery.session import Session
+from vdk.plugin.datasource_cloudquery.spec import Spec
+from vdk.plugin.datasource_cloudquery.sync import Sync
 
 
 def test_tables_are_announced_before_their_rows() -> None:
@@ -237,27 +240,23 @@ def test_a_sync_that_is_ended_disconnects() -> None:
 
 def test_a_sync_that_the_server_ends_does_not_succeed() -> None:
     """A reader that hangs has no error yet, and the command would delete what it takes for stale."""
-    hanging = threading.Event()
-    reached = threading.Event()
+    hanging, reached = threading.Event(), threading.Event()
 
     def read(state: Any) -> Any:
-        yield DataSourcePayload([{"n": 1}], state={"n": 1})
         reached.set()
         hanging.wait(60)
+        yield DataSourcePayload([{"n": 1}])
 
-    server = Server("made", lambda: made(MadeStream("stuck", read)))
-    client = Client(f"127.0.0.1:{server.start('127.0.0.1:0')}")
-    client.init()
-    call = client.stub.Sync(pb.Sync.Request(tables=["*"]))
-    reached.wait(60)
-    stopping = threading.Thread(target=server.stop)
-    stopping.start()
-    with refused() as errors:
-        list(call)
+    stream = MadeStream("stuck", read, StreamSchema(pa.schema([("n", pa.int64())])))
+    session = Session(Spec.parse(MadeSource, b"", lambda: made(stream)))
+    sync = Sync(session, pb.Sync.Request(tables=["*"]), Options(stop_seconds=0.1))
+    messages = sync.messages()
+    assert next(messages).HasField("migrate_table")
+    assert reached.wait(60)
+    sync.stop()
+    assert list(messages) == []
+    assert str(sync.error) == "the sync was stopped before its end"
     hanging.set()
-    stopping.join(60)
-    client.channel.close()
-    assert errors
 
 
 def test_a_second_sync_is_refused_while_one_runs() -> None:

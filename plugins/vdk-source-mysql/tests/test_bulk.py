@@ -137,3 +137,27 @@ def test_a_run_that_ends_in_bulk_is_continued(server: Server, pages: list[int]) 
             state = dict(payload.state or state)
         assert sorted({*ids, *run(stream, state).column("id")}) == list(range(1, 101))
     assert pages
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("index", [", KEY (updated_at, id)", ", KEY (updated_at)"])
+@pytest.mark.parametrize("ties", [5, 16, 20, 23])
+def test_rows_with_one_cursor_are_read_by_themselves(
+    server: Server, pages: list[int], monkeypatch: pytest.MonkeyPatch, ties: int, index: str
+) -> None:
+    """Else each page of them would begin with the first. InnoDB's indexes all end with the primary key."""
+    groups: list[Any] = []
+    original = bulk.MysqlBulkReader._ties
+    monkeypatch.setattr(
+        bulk.MysqlBulkReader, "_ties", lambda self, page: (groups.append(page.only_cursor), original(self, page))[1]
+    )
+    server.query("shop", f"CREATE TABLE t (id int PRIMARY KEY, updated_at datetime{index})")
+    server.query(
+        "shop",
+        f"INSERT INTO t SELECT seq, '2026-01-01' + INTERVAL IF(seq <= 6, 0, IF(seq <= 6 + {ties}, 1, seq)) SECOND "
+        "FROM seq_1_to_40",
+    )
+    landed = run(stream_of(server, page_rows=4))
+    assert landed.column("id") == list(range(1, 41))
+    assert sum(pages) == 36
+    assert set(groups) == (set() if ties == 5 else {"2026-01-01 00:00:01"})

@@ -68,11 +68,12 @@ class MysqlBulkReader:
         return self._is_large
 
     def pages(self, bulk_pass: BulkPass) -> Iterator[ArrowPage | None]:
-        values, limit = last_row_values(bulk_pass.start), bulk_pass.limit
-        key = list(bulk_pass.start)
+        query, limit = self._query, bulk_pass.limit
+        after, values = bulk_pass.next_page, last_row_values(bulk_pass.start)
+        by_cursor, tied = len(bulk_pass.order) > len(query.keys), None
         while limit >= min(MIN_PAGE_ROWS, bulk_pass.limit):
             try:
-                page, rows = self._page(bulk_pass, values, limit)
+                page, rows = self._page(self._statement(bulk_pass, after, limit), values)
             except (ConfigurationError, *MISFIT_ERRORS) as error:
                 log.debug("%s is read row by row from here: %s", self._query.plan.name, error)
                 return
@@ -80,18 +81,30 @@ class MysqlBulkReader:
                 limit //= 4
                 continue
             if page is not None:
-                values = last_row_values({index: page.value(-1, index) for index in key})
+                values = last_row_values({index: page.value(-1, index) for index in bulk_pass.start})
                 yield page
-            if rows < limit:
+            if rows == limit and page is not None:
+                tied = page.only_cursor if by_cursor else None
+                # Else the server reads all rows with the cursor for each page of them.
+                after = bulk_pass.next_page if tied is None else self._ties(page)
+            elif tied is not None:
+                after, tied = query.after(tied, None), None
+            else:
                 yield None
                 return
 
-    def _page(self, bulk_pass: BulkPass, values: Mapping[str, Any], limit: int) -> tuple[ArrowPage | None, int]:
+    def _ties(self, page: ArrowPage) -> Expression:
+        """The rows with the cursor of the page's last row, after that."""
+        query = self._query
+        key = tuple(page.value(-1, index) for index in query.key_indexes)
+        return sa.and_(query.cursor == query.bound(page.value(-1, query.cursor_index)), query.after_key(key))
+
+    def _page(self, statement: sa.Select[Any], values: Mapping[str, Any]) -> tuple[ArrowPage | None, int]:
         """A page and the number of its rows; no page if there are none, or not all of them arrived."""
         assert self._session is not None
         self._session.begin()
         try:
-            ((text, rows),) = self._session.all(self._statement(bulk_pass, limit), values)
+            ((text, rows),) = self._session.all(statement, values)
         finally:
             self._session.end()
         table = self._parse(text) if rows and text is not None else None
@@ -99,11 +112,11 @@ class MysqlBulkReader:
             return None, rows
         return ArrowPage(table, self._kinds, self._query), rows
 
-    def _statement(self, bulk_pass: BulkPass, limit: int) -> sa.Select[Any]:
+    def _statement(self, bulk_pass: BulkPass, after: Expression, limit: int) -> sa.Select[Any]:
         query = self._query
         columns = [column.label(f"c{number}") for number, column in enumerate(query.selected)]
         order = [column.label(f"o{number}") for number, column in enumerate(bulk_pass.order)]
-        rows = query.select(*columns, *order).where(*bulk_pass.conditions, bulk_pass.next_page)
+        rows = query.select(*columns, *order).where(*bulk_pass.conditions, after)
         page = rows.order_by(*bulk_pass.order).limit(limit).subquery("page")
         fields = [
             _field(page.c[f"c{number}"], query.plan.table.columns[name], received)
@@ -173,6 +186,12 @@ class ArrowPage:
     @property
     def cursors(self) -> pa.Array:
         return self._received.column(self._cursor_index).combine_chunks()
+
+    @property
+    def only_cursor(self) -> Any:
+        """The cursor that all rows have; None: they differ."""
+        first, last = (self.value(row, self._cursor_index) for row in (0, -1))
+        return last if first == last else None
 
     def value(self, row: int, column: int) -> Any:
         return self._received.column(column)[row].as_py()

@@ -31,7 +31,7 @@ def has_message(error: BaseException) -> bool:
 
 
 FIELDS = ("run", "source", "stream", "partition")
-"""What a log record is about. Its attributes have the prefix ``vdk_``, since a library's ``extra`` may use the names."""
+"""What a log record is about. Its attributes begin with ``vdk_``, since a library's ``extra`` may use the names."""
 _PREFIX = "vdk_"
 _FIELDS: ContextVar[Mapping[str, str] | None] = ContextVar("vdk_datasource_log_fields", default=None)
 
