@@ -79,7 +79,10 @@ def check_files_parse() -> Iterator[str]:
 
 def parse(path: Path) -> object:
     text = path.read_text("utf-8")
-    return tomllib.loads(text) if path.suffix == ".toml" else yaml.load(text, Loader=GitLabLoader)
+    if path.suffix == ".toml":
+        return tomllib.loads(text)
+    documents = list(yaml.load_all(text, Loader=GitLabLoader))
+    return documents[0] if len(documents) == 1 else documents
 
 
 def check_pipelines() -> Iterator[str]:
