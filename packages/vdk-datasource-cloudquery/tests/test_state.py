@@ -150,10 +150,13 @@ def test_states_of_other_data_are_left_alone(destination: Destination, monkeypat
 
 
 def test_a_backend_that_cannot_be_read_is_named(destination: Destination) -> None:
-    with served("other", lambda: made()) as source_without_read, served("made", lambda: made(numbered())) as client:
+    source = made(numbered())
+    with served("other", lambda: made()) as source_without_read, served("made", lambda: source) as client:
         client.init()
+        client.tables()
         address = source_without_read.address
         with refused() as errors:
             client.sync(backend=pb.Sync.BackendOptions(table_name="t", connection=address))
     assert errors[0][0] == "INVALID_ARGUMENT"
     assert "so it cannot hold states; name another destination in backend_options" in errors[0][1]
+    assert (source.connected, source.disconnected) == (1, 1)
