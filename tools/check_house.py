@@ -78,11 +78,9 @@ def check_files_parse() -> Iterator[str]:
 
 
 def parse(path: Path) -> object:
+    """The content of a TOML file, or the first document of a YAML file, of which all are read."""
     text = path.read_text("utf-8")
-    if path.suffix == ".toml":
-        return tomllib.loads(text)
-    documents = list(yaml.load_all(text, Loader=GitLabLoader))
-    return documents[0] if len(documents) == 1 else documents
+    return tomllib.loads(text) if path.suffix == ".toml" else [*yaml.load_all(text, Loader=GitLabLoader), None][0]
 
 
 def check_pipelines() -> Iterator[str]:

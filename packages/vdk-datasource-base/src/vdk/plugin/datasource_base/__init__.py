@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import run_flows
+    from .api import run_flows, source_main
     from .contract import (
         AuthenticationError,
         BadRecordError,
@@ -59,11 +59,12 @@ __all__ = [
     "StreamSchema",
     "data_source",
     "run_flows",
+    "source_main",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = ".api" if name == "run_flows" else ".contract"
+    module = ".api" if name in ("run_flows", "source_main") else ".contract"
     return getattr(import_module(module, __name__), name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``run_flows``, the function that runs flows inside or outside VDK."""
+"""``run_flows``, which runs flows inside or outside VDK, and ``source_main``, the commands of one source."""
 
 from __future__ import annotations
 
@@ -11,6 +11,18 @@ from .runtime import Environment, RunSummary, execute
 
 if TYPE_CHECKING:
     from vdk.api.job_input import IJobInput
+
+
+def source_main(name: str) -> None:
+    """Run the commands of an installed source: ``python -m vdk.plugin.source_<name> check --set …``.
+
+    A plugin's ``__main__.py`` is this call alone. ``docs/commands.md`` describes the commands.
+
+    :param name: what flow files call the source.
+    """
+    from .integration.source_commands import source_main as main  # imports vdk-core, which plain Python may lack
+
+    main(name)
 
 
 def run_flows(job_input: IJobInput | None, flow: str | Path | Mapping[str, Any]) -> RunSummary:

@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -165,7 +165,9 @@ class _Handler(logging.StreamHandler[TextIO]):
         if record.exc_info or record.exc_text:
             text += f"\n{_traceback(record)}" if self._console.debug else f": {_traceback(record).splitlines()[-1]}"
         if self._console.log_format == "json":
-            return _json_line(record.created, level, record.name, text)
+            from ..runtime.report.logs import fields_of  # which loads Arrow: a command that lands nothing stays light
+
+            return _json_line(record.created, level, record.name, text, fields_of(record))
         if not record.name.startswith(PLUGIN_LOGGERS):
             text = f"{record.name}: {text}"
         if self.stream.isatty():
@@ -187,8 +189,8 @@ def _frames(error: BaseException | None) -> Iterator[str]:
         error = error.__cause__ or error.__context__
 
 
-def _json_line(created: float, level: str, logger: str, text: str) -> str:
-    return json.dumps({"time": _utc(created), "level": level, "logger": logger, "message": text})
+def _json_line(created: float, level: str, logger: str, text: str, fields: Mapping[str, str] | None = None) -> str:
+    return json.dumps({"time": _utc(created), "level": level, "logger": logger, "message": text, **(fields or {})})
 
 
 def _utc(created: float) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ from .output import FLOW, OUTPUT, DurationType, print_json, print_text
 if TYPE_CHECKING:
     from ..contract import Duration
     from ..runtime.inspect.check import CheckResult
-    from ..runtime.inspect.discover import DiscoveredStream
+    from ..runtime.inspect.discover import DiscoveredStream, Discovery
+    from ..runtime.inspect.preview import Preview
 
 
 def _seconds(context: click.Context, parameter: click.Parameter, value: Duration) -> float:
@@ -25,7 +27,7 @@ def _seconds(context: click.Context, parameter: click.Parameter, value: Duration
     return value.total_seconds()
 
 
-_TIMEOUT = click.option(
+TIMEOUT = click.option(
     "--timeout",
     type=DurationType(),
     default="60s",
@@ -33,19 +35,26 @@ _TIMEOUT = click.option(
     callback=_seconds,
     help="How long a source or destination may take to answer, and how long a stream is read.",
 )
+ROWS: Any = {"type": click.IntRange(min=1), "show_default": True}
 
 
 @click.command(
     cls=Command, json_warnings=True, help="Try everything in a flow file that can be tried without reading rows."
 )
 @FLOW
-@_TIMEOUT
+@TIMEOUT
 @OUTPUT
 @click.pass_context
 def check(ctx: click.Context, flow: Path, timeout: float, output: str) -> None:
     from ..runtime.inspect.check import check_flow
 
-    results = call_in_job(ctx.obj, flow, lambda environment: check_flow(flow, environment, seconds=timeout))
+    print_checks(
+        ctx, call_in_job(ctx.obj, flow, lambda environment: check_flow(flow, environment, seconds=timeout)), output
+    )
+
+
+def print_checks(ctx: click.Context, results: Sequence[CheckResult], output: str) -> None:
+    """Print the results of checks; end the command with exit code 1 if one has failed."""
     if output == "json":
         print_json(json.dumps([result.as_dict() for result in results], indent=2))
         console_of(ctx).discard_warnings({warning for result in results for warning in result.warnings})
@@ -71,12 +80,11 @@ def _result_line(result: CheckResult) -> str:
 @FLOW
 @click.option(
     "--rows",
-    type=click.IntRange(min=1),
     default=100,
-    show_default=True,
+    **ROWS,
     help="How many rows are read of a stream that declares no columns.",
 )
-@_TIMEOUT
+@TIMEOUT
 @OUTPUT
 @click.pass_context
 def discover(ctx: click.Context, flow: Path, rows: int, timeout: float, output: str) -> None:
@@ -85,6 +93,11 @@ def discover(ctx: click.Context, flow: Path, rows: int, timeout: float, output: 
     discovery = call_in_job(
         ctx.obj, flow, lambda environment: discover_flow(flow, environment, rows=rows, seconds=timeout)
     )
+    print_discovery(discovery, output)
+
+
+def print_discovery(discovery: Discovery, output: str) -> None:
+    """Print streams. Raises ``ClickException`` for those that failed."""
     if output == "json":
         print_json(json.dumps([stream.as_dict() for stream in discovery.streams], indent=2))
     else:
@@ -103,11 +116,11 @@ def discover(ctx: click.Context, flow: Path, rows: int, timeout: float, output: 
 )
 @FLOW
 @click.argument("stream")
-@click.option("--rows", type=click.IntRange(min=1), default=10, show_default=True, help="How many rows to show.")
+@click.option("--rows", default=10, **ROWS, help="How many rows to show.")
 @click.option(
     "--number", type=click.IntRange(min=0), help="Which [[flows]] entry, from 0; default: the first one that has it."
 )
-@_TIMEOUT
+@TIMEOUT
 @OUTPUT
 @click.pass_context
 def preview(
@@ -120,6 +133,11 @@ def preview(
         flow,
         lambda environment: preview_stream(flow, stream, environment, rows=rows, number=number, seconds=timeout),
     )
+    print_preview(stream, result, output)
+
+
+def print_preview(stream: str, result: Preview, output: str) -> None:
+    """Print the rows of a stream, and the notes on standard error."""
     if output == "json":
         print_json(result.json())
     else:

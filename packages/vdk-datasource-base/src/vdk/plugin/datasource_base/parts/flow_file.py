@@ -20,7 +20,7 @@ from .destination import RESERVED_PREFIX, WriteMode
 from .flow_shape import check_shape
 from .overrides import OptionPath, Overrides
 from .redact import Redactor, secrets_in
-from .references import Lookup, Resolved, resolve, with_dotenv
+from .references import Lookup, Resolved, file_content, resolve, with_dotenv
 
 Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 OnError = Literal["continue", "stop"]
@@ -151,7 +151,8 @@ def load_flow(
     """
     data, location, folder = _read(flow)
     data, set_paths = overrides.apply(data, location)
-    resolved = resolve(data, with_dotenv(lookups, folder), location=location)
+    lookups = {"file": file_content(folder), **with_dotenv(lookups, folder)}
+    resolved = resolve(data, lookups, location=location)
     try:
         loaded = LoadedFlow(_decoded(resolved, location, folder), location, folder, resolved, set_paths)
         loaded.check_set_values()

@@ -105,6 +105,11 @@ class Redactor:
         return [self.deep(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether an option or a parameter of this name holds a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
 def _spans(text: str, secret: str) -> Iterator[tuple[int, int]]:
     """The occurrences of a secret in a text, in linear time."""
     start = text.find(secret)

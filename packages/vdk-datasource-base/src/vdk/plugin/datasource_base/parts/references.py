@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``${env:NAME}``, ``${secret:key}`` and ``${property:key}`` in a flow file."""
+"""``${env:NAME}``, ``${file:path}``, ``${secret:key}`` and ``${property:key}`` in a flow file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class Resolved:
     :param data: the flow file, in the same shape.
     :param whole: dotted path → text, of the values that were one whole reference.
     :param paths: dotted paths of the values with a reference anywhere; these values are never shown.
-    :param values: the texts of all references, for redaction. :param secrets: those of ``${secret:…}``.
+    :param values: the texts of all references, for redaction.
+    :param secrets: those of ``${secret:…}`` and ``${file:…}``.
     """
 
     data: Any = None
@@ -48,6 +49,18 @@ def resolve(data: Any, lookups: Mapping[str, Lookup], *, location: str) -> Resol
 
 def environment(key: str) -> str | None:
     return os.environ.get(key)
+
+
+def file_content(folder: Path) -> Lookup:
+    """A lookup that reads a file, without the line break at its end. Relative paths are relative to ``folder``."""
+
+    def read(path: str) -> str | None:
+        try:
+            return (folder / path).read_text("utf-8").removesuffix("\n").removesuffix("\r")
+        except (OSError, ValueError):
+            return None
+
+    return read
 
 
 def with_dotenv(lookups: Mapping[str, Lookup], folder: Path) -> Mapping[str, Lookup]:
@@ -98,7 +111,7 @@ def _resolve(data: Any, path: tuple[str, ...], lookups: Mapping[str, Lookup], lo
         text = _look_up(match, lookups, f"{location}: {dotted}")
         resolved.paths.add(dotted)
         resolved.values.add(text)
-        if match["kind"] == "secret":
+        if match["kind"] in ("secret", "file"):
             resolved.secrets.add(text)
         return text
 
@@ -136,6 +149,8 @@ def _look_up(reference: re.Match[str], lookups: Mapping[str, Lookup], location: 
 
 def _how_to_set(reference: re.Match[str]) -> str:
     key = reference["key"]
+    if reference["kind"] == "file":
+        return ": the file does not exist or cannot be read as UTF-8; a relative path is relative to the flow file"
     if reference["kind"] != "env":
         return f"; the job has no {reference['kind']} of that name"
     if key != key.strip():

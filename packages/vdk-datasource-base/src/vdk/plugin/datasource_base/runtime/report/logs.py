@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors as text, and log records without secrets."""
+"""Errors as text, and log records: without secrets, and with the stream and partition that they are about."""
 
 from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 
@@ -29,9 +30,36 @@ def has_message(error: BaseException) -> bool:
     return True
 
 
+FIELDS = ("run", "source", "stream", "partition")
+"""What a log record is about. Its attributes begin with ``vdk_``, since a library's ``extra`` may use the names."""
+_PREFIX = "vdk_"
+_FIELDS: ContextVar[Mapping[str, str] | None] = ContextVar("vdk_datasource_log_fields", default=None)
+
+
 @contextmanager
-def redacted_logs(redact: Callable[[str], str]) -> Iterator[None]:
+def log_fields(**fields: str | None) -> Iterator[None]:
+    """Add fields to the log records that this thread makes meanwhile, while ``redacted_logs`` is active.
+
+    :param fields: some of ``FIELDS``; None takes one away.
+    """
+    merged = {**(_FIELDS.get() or {}), **fields}
+    token = _FIELDS.set({name: value for name, value in merged.items() if value is not None})
+    try:
+        yield
+    finally:
+        _FIELDS.reset(token)
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, str]:
+    """The fields of a log record."""
+    return {name: record.__dict__[_PREFIX + name] for name in FIELDS if _PREFIX + name in record.__dict__}
+
+
+@contextmanager
+def redacted_logs(redact: Callable[[str], str], *, run_id: str | None = None) -> Iterator[None]:
     """Take secrets out of every log record that any thread makes meanwhile, client libraries included.
+
+    Each record also gets the fields of ``log_fields``, and the id of the run.
 
     At DEBUG, client libraries log URLs, headers and statements, and do not know what is secret in them. A filter is
     not enough: filters of a logger do not see the records of its child loggers, and VDK replaces handlers.
@@ -41,7 +69,11 @@ def redacted_logs(redact: Callable[[str], str]) -> Iterator[None]:
 
     def make_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = previous(*args, **kwargs)
-        return record if closed else _redacted(record, redact)
+        if closed:
+            return record
+        fields = {"run": run_id, **(_FIELDS.get() or {})}
+        record.__dict__.update({_PREFIX + name: value for name, value in fields.items() if value is not None})
+        return _redacted(record, redact)
 
     logging.setLogRecordFactory(make_record)
     try:

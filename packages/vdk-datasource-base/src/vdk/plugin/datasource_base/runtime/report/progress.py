@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO, cast
 
+from .logs import log_fields
 from .summary import StreamReport
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class Progress:
         """Show a stream from now on."""
         self._reports.append(report)
         level = logging.DEBUG if self._live is not None else logging.INFO
-        log.log(level, "%s.%s: reading into %s.%s", report.source, report.stream, report.destination, report.table)
+        with log_fields(source=report.source, stream=report.stream):
+            log.log(level, "%s.%s: reading into %s.%s", report.source, report.stream, report.destination, report.table)
 
     def _run(self) -> None:
         logged: dict[int, int] = {}  # report → rows: a stream that follows and is quiet logs nothing
@@ -69,7 +71,8 @@ class Progress:
             else:
                 for report in running:
                     if "rounds" not in report.counters or logged.get(id(report)) != report.rows_read:
-                        log.info("%s", progress_line(report))
+                        with log_fields(source=report.source, stream=report.stream):
+                            log.info("%s", progress_line(report))
                     logged[id(report)] = report.rows_read
 
     def _draw(self, live: Live, running: list[StreamReport]) -> None:

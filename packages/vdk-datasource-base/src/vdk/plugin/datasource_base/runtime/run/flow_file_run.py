@@ -47,7 +47,7 @@ def execute(
     """
     loaded = with_follow(load_flow(flow, environment.lookups, environment.overrides), environment.follow)
     redact = Redactor.of(loaded.resolved)
-    with redacted_logs(redact):
+    with redacted_logs(redact, run_id=environment.run_id):
         try:
             run = FileRun(loaded, environment, summary or loaded.file.summary)
         except ConfigurationError as error:

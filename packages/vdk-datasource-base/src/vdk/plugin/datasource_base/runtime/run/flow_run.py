@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ...contract import ConcurrentRunError, ConfigurationError, DataSource, FlowFailedError, StreamPartition
 from ...parts import Destination
-from ..report.logs import error_message, format_error
+from ..report.logs import error_message, format_error, log_fields
 from ..report.summary import StreamReport
 from ..retry import RETRYABLE_ERRORS
 from ..states import CommittedStates
@@ -48,15 +49,16 @@ class FlowRun:
         """
         self._writer = writer
         self._connected = True
-        planning = Planning(
-            self.flow,
-            self._source,
-            writer,
-            reports=self.reports,
-            on_error=self._record_error,
-            on_stored=self._committed.stored,
-        )
-        self._runs = planning.runs()
+        with log_fields(source=self.flow.entry.from_):
+            planning = Planning(
+                self.flow,
+                self._source,
+                writer,
+                reports=self.reports,
+                on_error=self._record_error,
+                on_stored=self._committed.stored,
+            )
+            self._runs = planning.runs()
 
     def run(self, on_stream_started: Callable[[StreamReport], None]) -> None:
         """Read every stream with a bounded number of readers; errors of single streams are collected in ``errors``.
@@ -72,7 +74,8 @@ class FlowRun:
             for run in self._runs:
                 on_stream_started(run.report)
                 readers[run] = set()
-                self._start_partitions(run, slots, readers[run])
+                with self._log_fields(run):
+                    self._start_partitions(run, slots, readers[run])
                 self._end_finished(readers, slots)
             while readers:
                 wait(
@@ -121,8 +124,12 @@ class FlowRun:
             late = not all(future.done() for future in futures)
             if late and (run.error is None or isinstance(run.error, RunCancelled)):
                 run.error = RunCancelled("interrupted, and its source did not return in time")
-            self._end(run)
+            with self._log_fields(run):
+                self._end(run)
         wait(self._endings, timeout=self.flow.interruption.left())
+
+    def _log_fields(self, run: StreamRun, **others: str) -> AbstractContextManager[None]:
+        return log_fields(source=run.plan.source_id, stream=run.plan.name, **others)
 
     def _start_partitions(self, run: StreamRun, slots: ReaderSlots, futures: set[Future[None]]) -> None:
         run.report.started = time.monotonic()
@@ -181,9 +188,10 @@ class FlowRun:
         try:
             if should_stop(run) or self._stop.is_set():
                 raise RunCancelled("stopped before this partition began")
-            PartitionReader(
-                run, partition, stop=self._stop, retry=self.flow.retry(), redact=self.flow.redact, slot=slot
-            ).read()
+            with self._log_fields(run, partition=partition.id):
+                PartitionReader(
+                    run, partition, stop=self._stop, retry=self.flow.retry(), redact=self.flow.redact, slot=slot
+                ).read()
         except RunCancelled as error:
             run.fail(error)
         except BaseException as error:
@@ -198,14 +206,15 @@ class FlowRun:
     def _end_finished(self, readers: dict[StreamRun, set[Future[None]]], slots: ReaderSlots) -> None:
         """End the streams whose readers have all ended, or read them again if their snapshot was lost."""
         for run in [run for run, futures in readers.items() if all(future.done() for future in futures)]:
-            if self._start_over(run):
-                readers[run] = set()
-                self._start_partitions(run, slots, readers[run])
-                continue
-            del readers[run]
-            if run.error is not None and run.is_lost(run.error):
-                self._record_error(run.error)
-            self._end(run)
+            with self._log_fields(run):
+                if self._start_over(run):
+                    readers[run] = set()
+                    self._start_partitions(run, slots, readers[run])
+                    continue
+                del readers[run]
+                if run.error is not None and run.is_lost(run.error):
+                    self._record_error(run.error)
+                self._end(run)
 
     def _start_over(self, run: StreamRun) -> bool:
         """Discard what a stream staged, if it is to be read again from its beginning."""

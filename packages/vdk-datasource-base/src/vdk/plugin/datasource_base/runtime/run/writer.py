@@ -10,13 +10,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 
 from ...parts import Destination
 from ..options import Options
+from ..report.logs import log_fields
 from .commit_groups import MAX_UNITS, PendingUnit
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,10 @@ class UnitOwner(Protocol):
 
 @dataclass(slots=True)
 class _QueuedWork:
-    """Work in the queue. Work of the same ``owner`` and ``lane`` keeps its order."""
+    """Work in the queue. Work of the same ``owner`` and ``lane`` keeps its order.
+
+    :param context: that of the submitting thread, so that log records of the work have its fields.
+    """
 
     work: Work[Any]
     future: Future[Any]
@@ -41,6 +46,7 @@ class _QueuedWork:
     owner: UnitOwner | None = None
     lane: str = ""
     unit: PendingUnit | None = None
+    context: Context = field(default_factory=copy_context)
 
 
 class Writer:
@@ -139,10 +145,9 @@ class Writer:
         first = items[0]
         try:
             if len(items) == 1 or first.owner is None:
-                first.future.set_result(first.work(self.destination))
+                first.future.set_result(first.context.run(first.work, self.destination))
                 return
-            units = [item.unit for item in items if item.unit is not None]
-            errors = first.owner.land_together(self.destination, units)
+            errors = first.context.run(self._land_together, first.owner, items)
         except BaseException as error:  # the submitting thread handles it
             errors = [error] * len(items)
         for item, failure in zip(items, errors, strict=True):
@@ -150,6 +155,10 @@ class Writer:
                 item.future.set_result(None)
             else:
                 item.future.set_exception(failure)
+
+    def _land_together(self, owner: UnitOwner, items: Sequence[_QueuedWork]) -> list[BaseException | None]:
+        with log_fields(partition=None):
+            return owner.land_together(self.destination, [item.unit for item in items if item.unit is not None])
 
     def _close(self) -> None:
         try:

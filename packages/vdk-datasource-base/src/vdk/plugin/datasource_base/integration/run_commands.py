@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vdk datasource run | sync``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .base_command import Command, console_of
+from .output import FLOW, OUTPUT, DurationType, print_json, print_text
+
+if TYPE_CHECKING:
+    from vdk.api.job_input import IJobInput
+
+    from ..contract import Duration
+    from ..runtime import RunSummary
+    from .console import Console
+
+_SUMMARY = click.option(
+    "--summary",
+    type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
+    help="Write the summary of the run, stream by stream, to this file as JSON.",
+)
+
+
+@click.command(cls=Command, reraise=True, json_warnings=True, help="Run a flow file as a job of one step.")
+@FLOW
+@click.option(
+    "--stream",
+    "streams",
+    metavar="GLOB",
+    multiple=True,
+    help="Read only streams with this name or pattern, as orders or shop.orders; can be repeated.",
+)
+@_SUMMARY
+@click.option(
+    "--follow",
+    type=DurationType(),
+    help='Read every flow again after this time ("5s"), until SIGTERM or Ctrl-C.',
+)
+@OUTPUT
+@click.pass_context
+def run(
+    ctx: click.Context,
+    flow: Path,
+    streams: tuple[str, ...],
+    summary: Path | None,
+    follow: Duration | None,
+    output: str,
+) -> None:
+    _run(ctx, flow, flow, summary, follow=follow, streams=streams)
+
+
+@click.command(
+    cls=Command,
+    reraise=True,
+    json_warnings=True,
+    help="""Run CloudQuery's configuration files, such as config.yaml, with the sources and destinations that are
+    installed here. A folder stands for all its YAML files. CloudQuery is not needed.""",
+)
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--print", "prints", is_flag=True, help="Print the flow file that would run, and run nothing.")
+@_SUMMARY
+@OUTPUT
+@click.pass_context
+def sync(ctx: click.Context, files: tuple[Path, ...], prints: bool, summary: Path | None, output: str) -> None:
+    from ..parts.cloudquery_file import read_flow
+
+    flow = read_flow(files)
+    if prints:
+        _print_flow(ctx, flow)
+    else:
+        _run(ctx, flow, files[0].resolve(), summary, location=", ".join(path.name for path in files))
+
+
+def _run(
+    ctx: click.Context,
+    flow: Path | Mapping[str, Any],
+    path: Path,
+    summary: Path | None,
+    *,
+    follow: Duration | None = None,
+    streams: tuple[str, ...] = (),
+    location: str | None = None,
+) -> None:
+    """Run a flow as the only step of a job, and print its summary however it ends.
+
+    :param path: the file that the job is named after. :param location: what errors call a flow that is no file.
+    """
+    from .flow_job import run_flow_job
+    from .job_environment import run_in_job
+
+    console = console_of(ctx)
+    summaries: list[RunSummary] = []
+
+    def step(job_input: IJobInput) -> None:
+        run_in_job(
+            job_input,
+            flow,
+            summary=summary,
+            on_summary=summaries.append,
+            draw=console.draws_progress,
+            follow=follow,
+            streams=streams,
+        )
+
+    try:
+        run_flow_job(ctx.obj, path, _located(step, location))
+    finally:
+        for last in summaries[-1:]:
+            try:
+                _print_summary(last, console)
+            except BrokenPipeError:  # nobody reads it; the exit code still says whether everything landed
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _located(step: Callable[[IJobInput], None], location: str | None) -> Callable[[IJobInput], None]:
+    """The step, with the files that the user wrote in its configuration errors."""
+
+    def located(job_input: IJobInput) -> None:
+        from ..contract import ConfigurationError
+
+        try:
+            step(job_input)
+        except ConfigurationError as error:
+            text = str(error)
+            if location is not None and text.startswith("flow: "):
+                error.args = (f"{location}: {text.removeprefix('flow: ')} (--print shows the flow)",)
+            raise
+
+    return located
+
+
+def _print_summary(summary: RunSummary, console: Console) -> None:
+    """Print the summary without the errors of streams, which the command's own error repeats."""
+    if console.output == "json":
+        content = summary.as_dict() | ({"warnings": console.warnings} if console.warnings else {})
+        print_json(json.dumps(content, indent=2, default=str))
+        console.discard_warnings(console.warnings)
+    elif summary.streams:
+        print_text(summary.table(errors=False))
+
+
+def _print_flow(ctx: click.Context, flow: Mapping[str, Any]) -> None:
+    """Print a flow without its secrets: as TOML, or as JSON."""
+    from ..parts.hidden_secrets import without_secrets
+    from ..parts.registry import Registry
+    from ..parts.toml_text import flow_text
+    from .hooks import with_plugins
+
+    shown = without_secrets(flow, with_plugins(Registry(), ctx.obj.plugin_registry))
+    if console_of(ctx).output == "json":
+        print_json(json.dumps(shown, indent=2, default=str))
+    else:
+        print_text(flow_text(shown))
+    if shown != flow:
+        click.echo(
+            "note: secrets are printed as ***; write a reference such as ${env:PASSWORD} before you save the flow",
+            err=True,
+        )
