@@ -157,6 +157,6 @@ def test_a_backend_that_cannot_be_read_is_named(destination: Destination) -> Non
         address = source_without_read.address
         with refused() as errors:
             client.sync(backend=pb.Sync.BackendOptions(table_name="t", connection=address))
+        assert (source.connected, source.disconnected) == (1, 1)
     assert errors[0][0] == "INVALID_ARGUMENT"
     assert "so it cannot hold states; name another destination in backend_options" in errors[0][1]
-    assert (source.connected, source.disconnected) == (1, 1)
