@@ -13,6 +13,7 @@ import kafka
 import payloads
 import redaction
 import rest
+import serving
 import startup
 import tables
 from bench import Bench, Job
@@ -29,6 +30,7 @@ JOBS: dict[str, Job] = {
     "commits": commits.measure,
     "rest": rest.measure,
     "kafka": kafka.measure,
+    "cloudquery": serving.measure,
     "startup": startup.measure,
 }
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tools"))
@@ -36,8 +35,7 @@ class Environments:
         """The bin folder of an environment with all of this repository's distributions, built as they are now."""
         home = self._folder / name
         self._make(home)
-        with tempfile.TemporaryDirectory() as scratch:
-            self._install(home, *d.wheels(d.all_distributions(), Path(scratch)), *more)
+        self._install(home, *d.wheels(d.all_distributions()), *more)
         # as an installer that compiles does: else the first run of each command pays for it
         subprocess.run([_bin(home) / "python", "-m", "compileall", "-q", home], check=False, stdout=subprocess.DEVNULL)
         return _bin(home)

@@ -84,7 +84,7 @@ LISTED = {"source_a": {"source_a/http"}, "source_a/http": set[str]()}
         (LISTED, [], []),
         (LISTED | {"source_b": {"datasource_base/contract"}}, [], []),
         (LISTED | {"source_a/http": {"source_a"}}, ["source_a/http imports ['source_a']"], []),
-        (LISTED | {"source_b": {"datasource_base/runtime"}}, ["source_b imports ['datasource_base/runtime']"], []),
+        (LISTED | {"source_b": {"ingest_arrow/sql"}}, ["source_b imports ['ingest_arrow/sql']"], []),
         (LISTED | {"source_a/auth": set()}, ["the folder source_a/auth has no row"], []),
         (LISTED | {"source_a": set()}, [], ["source_a does not import ['source_a/http']"]),
         ({"source_a": {"source_a/http"}}, [], ["source_a/http does not exist"]),

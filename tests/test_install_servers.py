@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Server]:
     monkeypatch.setattr(install_servers, "SERVERS", servers)
     monkeypatch.setattr(install_servers, "FOLDER", tmp_path)
     monkeypatch.setattr(install_servers, "install", calls.append)
-    monkeypatch.setattr(install_servers.shutil, "which", which_with_apt_get)
+    monkeypatch.setattr(shutil, "which", which_with_apt_get)
     monkeypatch.delenv("CI", raising=False)
     return calls
 

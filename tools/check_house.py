@@ -78,8 +78,9 @@ def check_files_parse() -> Iterator[str]:
 
 
 def parse(path: Path) -> object:
+    """The content of a TOML file, or the first document of a YAML file, of which all are read."""
     text = path.read_text("utf-8")
-    return tomllib.loads(text) if path.suffix == ".toml" else yaml.load(text, Loader=GitLabLoader)
+    return tomllib.loads(text) if path.suffix == ".toml" else [*yaml.load_all(text, Loader=GitLabLoader), None][0]
 
 
 def check_pipelines() -> Iterator[str]:

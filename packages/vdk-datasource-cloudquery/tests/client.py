@@ -35,7 +35,7 @@ class Client:
         return {table_name(schema): schema for schema in map(schema_of, response.tables)}
 
     def sync(self, include: Sequence[str] = ("*",), **options: Any) -> dict[str, list[Row]]:
-        """The rows of each table, without ``_cq_id`` and ``_cq_parent_id``."""
+        """The rows of each table, without the columns that are added, unless the row is deleted."""
         self.sent, self.migrated, self.rows = [], {}, {}
         for response in self.stub.Sync(pb.Sync.Request(tables=include, **options)):
             self.sent.append(response)
@@ -47,7 +47,11 @@ class Client:
                 assert response.ByteSize() < 3_100_000
                 batch = batch_of(response.insert.record)
                 assert batch.schema.equals(self.migrated[table_name(batch.schema)], check_metadata=True)
-                self.rows[table_name(batch.schema)] += batch.drop_columns(["_cq_id", "_cq_parent_id"]).to_pylist()
+                rows = batch.drop_columns(["_cq_id", "_cq_parent_id"]).to_pylist()
+                for row in rows:
+                    if row.get("_vdk_deleted_at") is None:
+                        row.pop("_vdk_deleted_at", None)
+                self.rows[table_name(batch.schema)] += rows
         return self.rows
 
     def kinds(self) -> list[str]:

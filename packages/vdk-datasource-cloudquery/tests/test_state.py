@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pytest
 from cloudquery.plugin_v3 import plugin_pb2 as pb
 
 from client import refused, served
 from destination import Destination, batch_of
-from sources import made, numbered, rows_of
+from sources import MadeStream, made, numbered, rows_of
+from vdk.plugin.datasource_base import DataSourcePayload, StreamSchema
 
 
 def backend(destination: Destination, table: str = "cq_state") -> Any:
@@ -86,6 +88,32 @@ def test_the_highest_version_counts(destination: Destination) -> None:
         older = {**row, "version": 0, "value": row["value"].replace('"next":9', '"next":2')}
         destination.tables["cq_state"] = [row, older]
         assert client.sync(backend=backend(destination)) == {"numbers": []}
+
+
+def test_nothing_new_announces_no_guessed_types(destination: Destination) -> None:
+    """The columns of an API are known by its records only; a guess would be a migration that a destination refuses."""
+
+    def read(state: Any) -> Any:
+        if not state:
+            yield DataSourcePayload([{"id": 7}], state={"at": 1})
+
+    schema = StreamSchema(pa.schema([("id", pa.null())]), ("id",), open=True)
+    with served("made", lambda: made(MadeStream("records", read, schema, incremental=True))) as client:
+        client.init()
+        client.sync(backend=backend(destination))
+        assert client.migrated["records"].field("id").type == pa.int64()
+        client.sync(backend=backend(destination))
+        assert client.kinds() == []
+        client.sync()  # without the state
+        assert client.migrated["records"].field("id").type == pa.int64()
+
+
+def test_a_table_without_rows_is_announced() -> None:
+    """So that the command deletes the rows that an earlier sync has brought."""
+    schema = StreamSchema(pa.schema([("id", pa.null())]), ("id",), open=True)
+    with served("made", lambda: made(rows_of("records", schema=schema))) as client:
+        client.init()
+        assert client.sync() == {"records": []}
 
 
 def test_a_damaged_state_is_an_error(destination: Destination) -> None:

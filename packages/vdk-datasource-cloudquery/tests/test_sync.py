@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import json
+import threading
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from cloudquery.plugin_v3 import plugin_pb2 as pb
 
 from client import refused, served
 from destination import batch_of, key_of
-from sources import ID, TYPES, MadeStream, SplitStream, made, numbered, rows_of
+from sources import ID, TYPES, MadeSource, MadeStream, SplitStream, made, numbered, rows_of
 from vdk.plugin.datasource_base import (
     BadRecordError,
     ConnectionFailedError,
@@ -21,6 +22,10 @@ from vdk.plugin.datasource_base import (
     RejectedRows,
     StreamSchema,
 )
+from vdk.plugin.datasource_base.runtime import Options
+from vdk.plugin.datasource_cloudquery.session import Session
+from vdk.plugin.datasource_cloudquery.spec import Spec
+from vdk.plugin.datasource_cloudquery.sync import Sync
 
 
 def test_tables_are_announced_before_their_rows() -> None:
@@ -162,11 +167,14 @@ def test_deletes_are_skipped_or_records_or_a_column(deletes: str) -> None:
     stream.incremental = True
     with served("made", lambda: made(stream)) as client:
         client.init({"cloudquery": {"deletes": deletes}})
+        schemas = client.tables()
         rows = client.sync()["people"]
     if deletes == "skip":
         assert rows == [{"n": 1, "name": "a"}, {"n": 2, "name": "b"}]
+        assert "_vdk_deleted_at" not in schemas["people"].names
     elif deletes == "column":
-        assert [(row["n"], row["_vdk_deleted_at"] is not None) for row in rows] == [(1, False), (2, False), (1, True)]
+        assert "_vdk_deleted_at" in schemas["people"].names  # before the first delete
+        assert [(row["n"], "_vdk_deleted_at" in row) for row in rows] == [(1, False), (2, False), (1, True)]
     else:
         (record,) = [each.delete_record for each in client.sent if each.HasField("delete_record")]
         ((predicate,),) = [group.predicates for group in record.where_clause]
@@ -228,6 +236,27 @@ def test_a_sync_that_is_ended_disconnects() -> None:
             pass
         call.cancel()
         assert source.ended.wait(30)
+
+
+def test_a_sync_that_the_server_ends_does_not_succeed() -> None:
+    """A reader that hangs has no error yet, and the command would delete what it takes for stale."""
+    hanging, reached = threading.Event(), threading.Event()
+
+    def read(state: Any) -> Any:
+        reached.set()
+        hanging.wait(60)
+        yield DataSourcePayload([{"n": 1}])
+
+    stream = MadeStream("stuck", read, StreamSchema(pa.schema([("n", pa.int64())])))
+    session = Session(Spec.parse(MadeSource, b"", lambda: made(stream)))
+    sync = Sync(session, pb.Sync.Request(tables=["*"]), Options(stop_seconds=0.1))
+    messages = sync.messages()
+    assert next(messages).HasField("migrate_table")
+    assert reached.wait(60)
+    sync.stop()
+    assert list(messages) == []
+    assert str(sync.error) == "the sync was stopped before its end"
+    hanging.set()
 
 
 def test_a_second_sync_is_refused_while_one_runs() -> None:

@@ -35,9 +35,9 @@ def following(broker: Broker, topic: str, folder: Path, config: dict[str, Any] |
 class Sender:
     """Sends numbered messages at all times, in a thread of its own. ``sent`` is how many the broker has."""
 
-    def __init__(self, broker: Broker, topic: str, partitions: int) -> None:
+    def __init__(self, broker: Broker, topic: str, partitions: int, text: str = "") -> None:
         self._producer = broker.producer()
-        self._topic, self._partitions = topic, partitions
+        self._topic, self._partitions, self._text = topic, partitions, text
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.sent = 0
@@ -46,7 +46,7 @@ class Sender:
         numbers = itertools.count()
         while not self._ended.wait(0.02):
             for number in itertools.islice(numbers, 30):
-                value = msgspec.json.encode({"id": number})
+                value = msgspec.json.encode({"id": number, "text": self._text})
                 self._producer.produce(self._topic, value, partition=number % self._partitions)
             assert self._producer.flush(30) == 0
             self.sent += 30
@@ -61,11 +61,11 @@ class Sender:
 
 
 @contextmanager
-def command(flow: Any, folder: Path) -> Iterator[subprocess.Popen[str]]:
+def command(flow: Any, folder: Path, every: str = "200ms") -> Iterator[subprocess.Popen[str]]:
     """``vdk datasource run`` over a flow file, with a summary beside it."""
     file = folder / "follow.json"
     file.with_suffix(".toml").write_text(as_toml(flow))
-    arguments = ["datasource", "run", str(file.with_suffix(".toml")), "--summary", str(file), "--follow", "200ms"]
+    arguments = ["datasource", "run", str(file.with_suffix(".toml")), "--summary", str(file), "--follow", every]
     environment = {**os.environ, "VDK_VERSION_CHECK_DISABLED": "true"}
     process = subprocess.Popen(
         [sys.executable, "-m", "vdk.internal.cli_entry", *arguments],
@@ -85,10 +85,16 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.05)
 
 
-def rows_landed(summary: Path) -> int:
+def rows_landed(summary: Path, count: str = "rows_landed") -> int:
+    """A count of the only stream, as the summary has it by now."""
     if not summary.exists():
         return 0
-    return int(json.loads(summary.read_text())["streams"][0]["rows_landed"])
+    return int(json.loads(summary.read_text())["streams"][0].get(count, 0))
+
+
+def memory(process: subprocess.Popen[str]) -> int:
+    """Bytes that a process holds (Linux)."""
+    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -202,3 +208,38 @@ def test_a_table_follows_its_keys(broker: Broker, tmp_path: Path, monkeypatch: p
     timer.join()
     with duckdb.connect(str(tmp_path / "lake.duckdb")) as lake:
         assert lake.execute(f'SELECT _kafka_key, n FROM "{topic}" ORDER BY 1').fetchall() == [("a", 3), ("c", 4)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_the_memory_of_a_process_that_follows_is_flat(broker: Broker, tmp_path: Path) -> None:
+    """Each round makes consumers and closes them. Whatever they left behind would add up, round by round."""
+    topic, summary = broker.topic(3), tmp_path / "follow.json"
+    flow = flow_of(broker, topic, tmp_path, target="sqlite")
+    rounds = max(200, 10 * KILLS)
+    with Sender(broker, topic, 3, text="x" * 1_000), command(flow, tmp_path, every="10ms") as process:
+        wait_until(lambda: rows_landed(summary, "rounds") > rounds // 3, seconds=120 + rounds)
+        early, rows = memory(process), rows_landed(summary)
+        wait_until(lambda: rows_landed(summary, "rounds") > rounds, seconds=120 + rounds)
+        grown = memory(process) - early
+        landed_since = rows_landed(summary) - rows
+    print(f"{grown:,} bytes more after {landed_since:,} messages")
+    assert landed_since > rounds
+    assert grown < 24 * 2**20, f"{grown:,} bytes more, after {landed_since:,} messages"
+
+
+def test_a_topic_of_200_partitions_is_read_with_a_few_consumers(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And in the next round only those with news."""
+    monkeypatch.chdir(tmp_path)
+    topic = broker.topic(200)
+    producer = broker.producer()
+    for number in range(2_000):
+        producer.produce(topic, msgspec.json.encode({"id": number}), partition=number % 200)
+    assert producer.flush(30) == 0
+    first = run_flows(None, flow_of(broker, topic, tmp_path))
+    assert (first.streams[0].partitions, first.streams[0].rows_landed) == (200, 2_000)
+    broker.send(topic, {"id": 2_000}, partition=7)
+    second = run_flows(None, flow_of(broker, topic, tmp_path))
+    assert (second.streams[0].partitions, second.streams[0].rows_landed) == (1, 1)
+    assert landed(topic, tmp_path) == list(range(2_001))

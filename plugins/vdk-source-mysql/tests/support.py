@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
-
-from vdk.plugin.datasource_base.contract import (
-    COUNTER_PREFIX,
-    DataSourcePayload,
-    DataSourceState,
-    RejectedRows,
-    decode_config,
-)
+from vdk.plugin.datasource_base.contract import DataSourceState, decode_config
 from vdk.plugin.datasource_base.testing.mariadb import Server
 from vdk.plugin.datasource_sql import SqlStream
+from vdk.plugin.datasource_sql.testing import Landed
+from vdk.plugin.datasource_sql.testing import run as run_stream
 from vdk.plugin.source_mysql.source import MysqlConfig, MysqlSource
 
 
@@ -31,6 +24,12 @@ def source_of(server: Server, state: Mapping[str, Any] | None = None, **config: 
     return source
 
 
+def make_source(port: int, **config: Any) -> MysqlSource:
+    """A source that is not connected."""
+    url = f"mysql://reader:reader@127.0.0.1:{port}/shop"
+    return MysqlSource(decode_config({"url": url, **config}, MysqlConfig, location="config"))
+
+
 def stream_of(server: Server, name: str = "t", *, options: dict[str, Any] | None = None, **config: Any) -> SqlStream:
     """One stream; ``options`` are the table's own."""
     if options is not None:
@@ -38,40 +37,7 @@ def stream_of(server: Server, name: str = "t", *, options: dict[str, Any] | None
     return next(stream for stream in source_of(server, **config).streams() if stream.name == name)
 
 
-class Landed:
-    """Rows in the order they came, deleted keys, the rejected, counters, and the last state."""
-
-    def __init__(self, state: Mapping[str, Any] | None = None) -> None:
-        self.rows: list[dict[str, Any]] = []
-        self.keys: list[dict[str, Any]] = []
-        self.rejected: list[Any] = []
-        self.counters: dict[str, int] = {}
-        self.state: dict[str, Any] = dict(state or {})
-
-    def add(self, payload: DataSourcePayload) -> None:
-        data = payload.data
-        if isinstance(data, RejectedRows):
-            self.rejected += data.rows
-        elif isinstance(data, pa.Table):
-            rows = data.to_pylist()
-            if payload.kind == "keys":
-                self.keys += rows
-            elif payload.kind == "rows":
-                self.rows += rows
-        for name, count in payload.metadata.items():
-            name = name.removeprefix(COUNTER_PREFIX)
-            self.counters[name] = self.counters.get(name, 0) + int(count)  # type: ignore[arg-type]
-        if payload.state is not None:
-            self.state = json.loads(json.dumps(payload.state))
-
-    def column(self, name: str) -> list[Any]:
-        return [row[name] for row in self.rows]
-
-
 def run(stream: SqlStream, state: Mapping[str, Any] | None = None) -> Landed:
-    """One whole run."""
-    landed = Landed(state)
+    """One whole run, at the present time."""
     stream.now = lambda: dt.datetime.now(dt.UTC)
-    for payload in stream.read(landed.state):
-        landed.add(payload)
-    return landed
+    return run_stream(stream, state)

@@ -34,7 +34,8 @@ def stream_of(server: Server, name: str = "t", *, options: dict[str, Any] | None
     """One stream; ``options`` are the table's own."""
     if options is not None:
         config["tables"] = {name: options}
-    return next(stream for stream in source_of(server, **config).streams() if stream.name == name)
+    stream: SqlStream = next(stream for stream in source_of(server, **config).streams() if stream.name == name)
+    return stream
 
 
 def run(stream: SqlStream, state: Mapping[str, Any] | None = None) -> Landed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, ClassVar
 
 import psycopg
@@ -17,6 +18,7 @@ from vdk.plugin.datasource_base.testing import (
     DataSourceConformance,
     IncrementalConformance,
     LargeDataConformance,
+    RemoteConformance,
     StreamEditor,
 )
 from vdk.plugin.datasource_base.testing.postgresql import Server
@@ -130,3 +132,35 @@ class TestByCursor(Case):
     """With an index that leads with the cursor, every run goes by it."""
 
     index = "CREATE INDEX ON orders (updated_time, id)"
+
+
+@pytest.mark.heavy
+class TestRemote(RemoteConformance):
+    """A server that is away, cuts connections, or refuses the password."""
+
+    time_limit = 20.0
+
+    @pytest.fixture
+    def source_at(self) -> Callable[[str, int], PostgresSource]:
+        def make(host: str, port: int) -> PostgresSource:
+            url = Secret(f"postgresql://reader:reader@{host}:{port}/shop")
+            return PostgresSource(PostgresConfig(url=url, connect_timeout=Duration(seconds=1), page_rows=20))
+
+        return make
+
+    @pytest.fixture
+    def refused_source(self, server: Server) -> tuple[MakeSource, Callable[[], int]]:
+        log = Path(server.query("shop", "SHOW data_directory")[0][0]) / "log"
+        url = Secret(reader_url(server, password="wrong"))
+        return (
+            lambda: PostgresSource(PostgresConfig(url=url)),
+            lambda: log.read_text("utf-8").count('password authentication failed for user "reader"'),
+        )
+
+    @pytest.fixture
+    def good_server(self, server: Server) -> int:
+        server.query("shop", "CREATE TABLE whole (id int PRIMARY KEY, x text)")
+        server.query("shop", "CREATE TABLE incremental (id int PRIMARY KEY, updated_at timestamptz)")
+        server.query("shop", "INSERT INTO whole SELECT n, 'x' || n FROM generate_series(1, 100) n")
+        server.query("shop", "INSERT INTO incremental SELECT n, now() FROM generate_series(1, 100) n")
+        return server.port

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from support import reader_url, run, source_of, stream_of
+from vdk.plugin.datasource_base.contract import StateError
 from vdk.plugin.datasource_base.testing.postgresql import Server
 from vdk.plugin.source_postgres import barrier
 
@@ -261,4 +262,80 @@ def test_our_own_readers_are_not_waited_for(server: Server) -> None:
     reading = whole.read({})
     next(reading)
     assert run(by_cursor).column("id") == [1]
-    reading.close()  # type: ignore[attr-defined]  # it is a generator
+    reading.close()
+
+
+def test_a_database_in_which_a_transaction_is_always_open_is_read(server: Server) -> None:
+    """Up to the end that an earlier run noted, once what was open then has ended."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, c bigserial)")
+    server.query("shop", "INSERT INTO t VALUES (1)")
+    stream = stream_of(server, options={"cursor": "c"}, late_commit_wait="0s")
+    ids, state = list[int](), dict[str, Any]()
+    first, second = (psycopg.connect(server.url("shop")) for _ in range(2))
+    with first, second:
+        for number in range(2, 12, 2):
+            first.execute("INSERT INTO t VALUES (%s)", [number])
+            server.query("shop", "INSERT INTO t VALUES (%s)", [number + 1])
+            landed = run(stream, state)  # the other one is open too, from the second round on
+            ids, state = ids + landed.column("id"), landed.state
+            first, second = second, first
+            first.commit()
+        assert sorted(ids) == [1, 2, 3, 4, 5, 6, 7, 8, 9][: len(ids)]
+        assert len(ids) >= 5
+        assert run(stream, state).counters["rows_held_back"] > 0
+    assert sorted(ids + run(stream, state).column("id")) == list(range(1, 12))
+
+
+def test_a_stored_end_outlives_a_restart(server: Server, prepared: Callable[[str, int], None]) -> None:
+    """After which transactions have the names of others, and prepared ones exist still."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, c bigserial)")
+    server.query("shop", "INSERT INTO t VALUES (1)")
+    stream = stream_of(server, options={"cursor": "c"}, late_commit_wait="0s")
+    with psycopg.connect(server.url("shop"), autocommit=True) as connection:
+        connection.execute("BEGIN")
+        connection.execute("INSERT INTO t VALUES (2)")
+        server.query("shop", "INSERT INTO t VALUES (3)")
+        held = run(stream)
+        assert held.rows == []
+        held.state["barrier"]["server"] = "before a restart"
+        assert sorted(run(stream, held.state).column("id")) == [1, 3]
+        connection.execute("PREPARE TRANSACTION 'one'")
+    again = run(stream, held.state)
+    assert again.rows == []
+    server.query("shop", "COMMIT PREPARED 'one'")
+    with psycopg.connect(server.url("shop")) as connection:
+        connection.execute("INSERT INTO t VALUES (4)")
+        last = run(stream, again.state)
+        assert sorted(last.column("id")) == [1, 2, 3]
+
+
+def test_a_transaction_that_is_open_too_long_is_given_up(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """If the user says so, and with a warning; whether its start is visible or not."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, c bigserial)")
+    server.query("shop", "GRANT INSERT ON t TO reader; GRANT USAGE ON SEQUENCE t_c_seq TO reader")
+    server.query("shop", "INSERT INTO t VALUES (1)")
+    stream = stream_of(server, options={"cursor": "c"}, late_commit_wait="0s", longest_transaction="1s")
+    for url in (server.url("shop"), reader_url(server)):
+        caplog.clear()
+        with psycopg.connect(url) as connection:
+            connection.execute("SELECT 1")
+            held = run(stream)
+            assert held.rows == []
+            if "reader" in url:
+                time.sleep(1.1)
+            else:
+                held.state["barrier"]["since"] = "2026-01-01T00:00:00+00:00"
+            assert run(stream, held.state).column("id") == [1]
+            assert "longest_transaction" in caplog.text
+
+
+@pytest.mark.parametrize("change", [{"open": "3/4"}, {"open": [1]}, {"since": 5}, {"upper": [1]}, {"server": None}])
+def test_a_damaged_barrier_is_refused(server: Server, change: dict[str, Any]) -> None:
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, c bigserial); INSERT INTO t VALUES (1)")
+    stream = stream_of(server, options={"cursor": "c"}, late_commit_wait="0s")
+    with psycopg.connect(server.url("shop")) as connection:
+        connection.execute("SELECT 1")
+        state = run(stream).state
+    state["barrier"].update(change)
+    with pytest.raises(StateError, match="damaged"):
+        run(stream, state)

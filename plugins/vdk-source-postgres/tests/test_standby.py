@@ -6,13 +6,15 @@ import datetime as dt
 import os
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support import run, source_of
+from support import make_source, run, source_of
+from vdk.plugin.datasource_base.testing import Landing
 from vdk.plugin.datasource_base.testing.postgresql import NOBODY, PASSWORD, Server, server_user
 
 pytestmark = pytest.mark.heavy
@@ -33,6 +35,8 @@ def standby(server: Server) -> Iterator[Server]:
         backup += ["-D", str(folder), "-R", "--checkpoint=fast", "--no-sync"]
         environment = {**os.environ, "PGPASSWORD": PASSWORD}
         subprocess.run(backup, check=True, capture_output=True, cwd=scratch, env=environment, **server_user())
+        with (folder / "postgresql.conf").open("a", encoding="utf-8") as settings:
+            settings.write("hot_standby_feedback = off\nmax_standby_streaming_delay = 20ms\n")
         standby = Server(folder, programs)
         standby.start()
         try:
@@ -63,3 +67,29 @@ def follow(server: Server, standby: Server) -> None:
     while not standby.query("shop", "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [position])[0][0]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_standby_that_cancels_says_what_helps(server: Server, standby: Server) -> None:
+    """The primary vacuums what is being read, again and again; the run fails, and names the setting."""
+    server.query("shop", "CREATE TABLE t (id int, filler text)")
+    server.query("shop", "INSERT INTO t SELECT n, repeat('x', 500) FROM generate_series(1, 3000) n")
+    follow(server, standby)
+    ended = threading.Event()
+
+    def vacuum() -> None:
+        number = 0
+        while not ended.wait(0.05):
+            number += 1
+            server.query("shop", "DELETE FROM t WHERE id = %s", [number])
+            server.query("shop", "VACUUM t")
+
+    thread = threading.Thread(target=vacuum)
+    thread.start()
+    try:
+        with Landing.fresh() as landing:
+            error = landing.attempt(lambda: make_source(standby.port, page_rows=5), retry_attempts=3, retry_delay=0.01)
+    finally:
+        ended.set()
+        thread.join()
+    assert "set hot_standby_feedback = on at the standby" in str(error)
+    assert not landing.tables.get("t")

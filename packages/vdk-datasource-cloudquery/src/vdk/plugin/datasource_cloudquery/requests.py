@@ -6,7 +6,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions, version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ from vdk.plugin.datasource_base.contract import (
     DataSourceError,
 )
 from vdk.plugin.datasource_base.parts import Redactor, Registry
+from vdk.plugin.datasource_base.runtime import redacted_logs
 
 from .json_schema import json_schema
 from .record_batches import schema_message
@@ -74,7 +76,7 @@ class Requests:
 
     def tables(self, request: Any, context: grpc.ServicerContext) -> Any:
         session = self._configured(context)
-        with _Errors(context, session.spec.redact):
+        with _Errors(context, session.spec.redact), redacted_logs(session.spec.redact):
             selected = session.catalog().select(
                 list(request.tables), list(request.skip_tables), skip_dependent=request.skip_dependent_tables
             )
@@ -106,7 +108,8 @@ class Requests:
             return _failure("INVALID_SPEC", str(error))
         source = spec.make()
         try:
-            source.check()
+            with redacted_logs(spec.redact):
+                source.check()
         except Exception as error:
             log.error("%s", spec.redact(_text(error)))
             return _failure(_failure_code(error), spec.redact(_text(error)))
@@ -146,13 +149,14 @@ _BUSY = "a sync runs on this server; start another server for another source"
 
 def _version_of(source_class: type) -> str:
     """The version of the distribution that has the source."""
-    package = ".".join(source_class.__module__.split(".")[:3])
-    parts = package.split(".")
-    for name in (package.replace("vdk.plugin.", "vdk-").replace("_", "-"), *packages_distributions().get(parts[0], ())):
-        try:
+    package = source_class.__module__.split(".")
+    if package[:2] == ["vdk", "plugin"]:  # a namespace of many distributions
+        names = [f"vdk-{package[2].replace('_', '-')}"]
+    else:
+        names = list(packages_distributions().get(package[0], ()))
+    for name in names:
+        with suppress(PackageNotFoundError):
             return f"v{version(name)}"
-        except ModuleNotFoundError:
-            continue
     return "development"
 
 

@@ -44,8 +44,13 @@ class Catalog:
     streams: Sequence[CatalogStream] = field(default_factory=tuple)
 
     @classmethod
-    def of(cls, source: DataSource[Any]) -> Catalog:
-        catalog = cls([_described(stream) for stream in source.streams()])
+    def of(cls, source: DataSource[Any], *, with_deleted: bool) -> Catalog:
+        """Ask each stream for its schema.
+
+        :param with_deleted: tables in which rows may be deleted have a column for the time. They have it before the
+            first delete: a row that returns must not keep the time of its delete.
+        """
+        catalog = cls([_described(stream, with_deleted=with_deleted) for stream in source.streams()])
         check_tables(each.table for each in catalog.streams)
         return catalog
 
@@ -56,13 +61,15 @@ class Catalog:
         return [each for each in self.streams if each.table.name in selected]
 
 
-def _described(stream: DataSourceStream) -> CatalogStream:
+def _described(stream: DataSourceStream, *, with_deleted: bool) -> CatalogStream:
     parent = stream.parent
     try:
         schema = stream.schema()
         table = Table.of(stream.name, schema, incremental=_is_incremental(stream, schema), parent=parent)
     except Exception as error:
         return CatalogStream(stream, Table.of(stream.name, None, parent=parent), error=error)
+    if with_deleted and table.incremental and table.key:
+        table = table.with_deleted_at()
     return CatalogStream(stream, table, schema)
 
 
@@ -100,7 +107,7 @@ class Session:
             if self._catalog is None:
                 self._connected = True
                 self._source.connect(DataSourceState(states))
-                self._catalog = Catalog.of(self._source)
+                self._catalog = Catalog.of(self._source, with_deleted=self.spec.options.deletes == "column")
                 self._with_states = bool(states)
             return self._catalog
 

@@ -83,6 +83,14 @@ class CloudQuerySink(Destination):
             pb.Sync.Response(migrate_table=pb.Sync.MessageMigrateTable(table=schema_message(table.schema())))
         )
 
+    def announce_empty(self, stream: str, table: Table) -> None:
+        """Send a table that got no row, so that the command deletes the rows of earlier syncs.
+
+        A table with a state is not sent: it has rows, no row is new, and the types of its columns would be a guess.
+        """
+        if table.name not in self._announced and not any(key.stream == stream for key in self.states):
+            self.announce(table)
+
     def commit(self, unit: CommitUnit) -> int:
         self._send(unit.key, unit.batches)
         self._uncovered.pop(unit.key, None)
@@ -115,6 +123,8 @@ class CloudQuerySink(Destination):
             if isinstance(batch, RejectedBatch):
                 continue
             table = announced.get(fold_name(batch.table.name)) or self._describe(key.stream, batch.table.name)
+            if not (batch.data.num_rows or table.complete):
+                continue  # its types are unknown; see ``announce_empty``
             known = announced.get(table.name)
             try:
                 table = _with_columns(table, batch.data if batch.kind == "rows" else None, batch.table.schema)

@@ -26,6 +26,8 @@ from .state_backend import StateBackend
 from .streams import Selection, Shard, SyncSource
 from .tables import Table
 
+_STOPPED = "the sync was stopped before its end"
+
 
 class SyncEnvironment(Environment):
     """What a run gets: this sync's source, and its messages as the destination."""
@@ -64,6 +66,10 @@ class Sync:
         self._thread.start()
         try:
             yield from self._outbox.messages()
+            if self._stop.is_set():
+                self._thread.join(self._options.stop_seconds)
+                # a reader that hangs has no error yet, and what was sent is not all
+                self.error = self.error or DataSourceError(_STOPPED)
             if self.error is not None and self._request.withErrorMessages:
                 yield from self._error_messages()
         finally:
@@ -101,7 +107,10 @@ class Sync:
             checkpoint=backend.checkpoint if backend is not None and with_checkpoints else None,
         )
 
+        chosen: list[CatalogStream] = []
+
         def announce(selected: Sequence[CatalogStream]) -> None:
+            chosen.extend(selected)
             for each in selected:
                 if each.error is None and each.table.complete:
                     sink.announce(self._flagged(each.table))
@@ -113,7 +122,9 @@ class Sync:
         environment.source = SyncSource(self._session, self._selection(), announce)
         execute(_flow(name, spec.options.of_flow(), upsert=sink.deletes), environment)
         if self._stop.is_set():
-            raise DataSourceError("the sync was stopped before its end")
+            raise DataSourceError(_STOPPED)
+        for each in chosen:
+            sink.announce_empty(each.stream.name, self._flagged(each.table))
         if backend is not None and not with_checkpoints and self._outbox.wait_until_sent():
             backend.store([sink.states[key] for key in sorted(sink.changed, key=str)])
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 import pyarrow as pa
 
 from vdk.plugin.datasource_base import ConfigurationError, StreamSchema
-from vdk.plugin.datasource_base.parts import did_you_mean
+from vdk.plugin.datasource_base.parts import DELETED_AT, did_you_mean
 
 from .columns import UUID, Column, column_of
 from .names import fold_name
@@ -75,6 +75,11 @@ class Table:
     def read_whole(self) -> Table:
         """The table, not flagged as incremental."""
         return replace(self, incremental=False)
+
+    def with_deleted_at(self) -> Table:
+        """The table with the column for the time at which a row was reported as deleted."""
+        column = column_of(DELETED_AT, DELETED_AT, pa.timestamp("us", tz="UTC"))
+        return replace(self, columns=(*self.columns, column))
 
     def with_columns(self, columns: Sequence[Column]) -> Table:
         """The table with other columns. Raises ``ConfigurationError`` if two of them get one name."""

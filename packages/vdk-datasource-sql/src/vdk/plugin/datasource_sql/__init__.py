@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from .source import SqlSource
     from .statements import TableQuery
     from .stream import SqlStream
-    from .table_info import CursorInfo, KeyInfo, TableInfo
+    from .table_info import Barrier, CursorInfo, KeyInfo, TableInfo
 
 __all__ = [
     "MIN_BULK_ROWS",
     "ONE",
     "Backend",
+    "Barrier",
     "BulkPass",
     "BulkReader",
     "CursorInfo",
@@ -60,7 +61,7 @@ _MODULES = {
     "source": ("SqlSource",),
     "statements": ("TableQuery",),
     "stream": ("SqlStream",),
-    "table_info": ("CursorInfo", "KeyInfo", "TableInfo"),
+    "table_info": ("Barrier", "CursorInfo", "KeyInfo", "TableInfo"),
 }
 
 

@@ -18,7 +18,7 @@ from .kinds import Kind
 from .planning import TablePlan
 from .session import Connector, SqlSession
 from .statements import ExpressionBuilder, TableQuery
-from .table_info import CursorInfo, TableInfo
+from .table_info import Barrier, CursorInfo, TableInfo
 
 
 class Backend(Connector, ExpressionBuilder, Protocol):
@@ -64,14 +64,17 @@ class Backend(Connector, ExpressionBuilder, Protocol):
         """Raises ``BadRecordError`` for primary keys that differ in the database and are equal once they land."""
         return
 
-    def safe_upper(self, session: SqlSession, query: TableQuery, high: Any) -> Any:
-        """The highest cursor up to which no further row will be committed; None if the database cannot know.
+    def safe_upper(
+        self, session: SqlSession, query: TableQuery, high: Any, barrier: Barrier | None
+    ) -> tuple[Any, Barrier | None]:
+        """The highest cursor up to which no further row will be committed; None if the database cannot know. And what
+        the next pass is to be given as ``barrier``.
 
         :param high: the high watermark of the last pass.
 
         Called outside a transaction; the snapshot that is read begins afterwards. Not called for a backfill.
         """
-        return None
+        return None, None
 
     def cursor_expression(self, column: Expression, declared: str, cursor_format: str) -> Expression:
         return column

@@ -56,6 +56,20 @@ class TableInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Barrier:
+    """An end that a pass noted, and the transactions that may still commit rows up to it.
+
+    :param upper: a cursor. :param open: names of transactions. :param server: the server's start, after which the names
+        mean other ones. :param since: when it was noted, as ISO 8601.
+    """
+
+    upper: Any
+    open: tuple[str, ...]
+    server: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
 class CursorInfo:
     """A cursor column in one snapshot.
 

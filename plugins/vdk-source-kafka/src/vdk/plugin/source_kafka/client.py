@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import wait
+from typing import Any, TypeVar
 
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
@@ -29,7 +31,14 @@ from vdk.plugin.datasource_base import (
 from .config import KafkaConfig
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
+POLL_SECONDS = 0.1
+"""Seconds between two polls of a client that waits: only a poll reports that credentials were refused."""
+FIRST_STEP = 0.5
+"""Seconds of the first attempt of a request that blocks."""
+_CHECK_CREDENTIALS = "check sasl.username, sasl.password and the ssl.* entries of options, and the ACLs of the user"
+_NO_ANSWER = {KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}
 _REFUSED_CREDENTIALS = {
     KafkaError._AUTHENTICATION,
     KafkaError._SSL,
@@ -58,9 +67,7 @@ def as_error(error: KafkaError, what: str) -> DataSourceError:
     """
     code, text = error.code(), f"{what}: {error.str()} ({error.name()})"
     if code in _REFUSED_CREDENTIALS:
-        return AuthenticationError(
-            f"{text}; check sasl.username, sasl.password and the ssl.* entries of options, and the ACLs of the user"
-        )
+        return AuthenticationError(f"{text}; {_CHECK_CREDENTIALS}")
     if code in _INVALID_REQUESTS:
         return ConfigurationError(f"{text}; check bootstrap_servers and the entries of options")
     return ConnectionFailedError(text)
@@ -75,7 +82,7 @@ def options_error(error: KafkaException) -> ConfigurationError:
 
 
 class FailureWatch:
-    """Keeps the last error of a client; librdkafka reports refused credentials to ``error_cb`` only.
+    """Keeps the last failure of a client: its ``error_cb``, to which alone refused credentials go, and its ``logger``.
 
     :param what: the topic or cluster of the client, for the message.
     """
@@ -83,26 +90,75 @@ class FailureWatch:
     def __init__(self, what: str) -> None:
         self._what = what
         self._error: KafkaError | None = None
+        self._line: str | None = None
         self._lock = threading.Lock()
 
     def __call__(self, error: KafkaError) -> None:
         with self._lock:
-            if self._error is None or error.code() in _REFUSED_CREDENTIALS:
+            if self._error is None or _is_refusal(error):
                 self._error = error
+
+    def log(self, level: int, message: str, facility: str, client: str, text: str) -> None:
+        """Pass a log line of the client on. The reason of a broken connection is often in the log only."""
+        log.log(level, message, facility, client, text)
+        if facility == "FAIL":
+            with self._lock:
+                self._line = text.partition("]: ")[2] or text
 
     def clear(self) -> None:
         with self._lock:
-            if self._error is not None and self._error.code() not in _REFUSED_CREDENTIALS:
+            self._line = None
+            if self._error is not None and not _is_refusal(self._error):
                 self._error = None
 
     def refused(self) -> DataSourceError | None:
         """The error if the credentials were refused, which no retry changes."""
         error = self._error
-        return as_error(error, self._what) if error is not None and error.code() in _REFUSED_CREDENTIALS else None
+        if error is None or not _is_refusal(error):
+            return None
+        return AuthenticationError(f"{self._what}: {error.str()} ({error.name()}); {_CHECK_CREDENTIALS}")
 
-    def last(self) -> DataSourceError | None:
-        """The last error since ``clear``; a refusal of the credentials has priority."""
-        return as_error(self._error, self._what) if self._error is not None else None
+    def last(self) -> str | None:
+        """What was reported since ``clear``; a refusal of the credentials has priority."""
+        with self._lock:
+            error, line = self._error, self._line
+        reported = [f"{error.str()} ({error.name()})"] if error is not None else []
+        if line is not None and not (error is not None and line in str(error.str())):
+            reported.append(line)
+        if line is not None and "APIVERSION_QUERY" in line:  # the first request of a connection
+            reported.append("a listener with TLS or SASL ends such a connection; check security.protocol in options")
+        return "; ".join(reported) or None
+
+
+def _is_refusal(error: KafkaError) -> bool:
+    """Whether the broker refuses this client. A missing certificate is refused after the handshake, by a TLS alert."""
+    text = error.str()
+    return error.code() in _REFUSED_CREDENTIALS or ("SSL routines" in text and " alert " in text)
+
+
+def in_steps(
+    request: Callable[[float], T], serve: Callable[[float], object], failures: FailureWatch, seconds: float
+) -> T:
+    """Send a request that blocks in librdkafka, with timeouts that double.
+
+    In between its callbacks are served, which report refused credentials: otherwise they would show as a timeout.
+
+    :param request: gets its timeout in seconds. :param serve: ``poll`` of the client.
+    :raises DataSourceError: the credentials were refused. :raises KafkaException: the last error of the request.
+    """
+    step, end = FIRST_STEP, time.monotonic() + seconds
+    while True:
+        left = end - time.monotonic()
+        try:
+            return request(max(0.01, min(step, left)))
+        except KafkaException as error:
+            serve(0)
+            refused = failures.refused()
+            if refused is not None:
+                raise refused from None
+            if left <= step or error.args[0].code() not in _NO_ANSWER:
+                raise
+        step *= 2
 
 
 class Cluster:
@@ -113,7 +169,7 @@ class Cluster:
         self._failures = FailureWatch(f"cluster {config.bootstrap_servers}")
         self._servers = config.bootstrap_servers
         try:
-            options: dict[str, Any] = {**client_options(config), "error_cb": self._failures, "logger": log}
+            options: dict[str, Any] = {**client_options(config), "error_cb": self._failures, "logger": self._failures}
             self._admin: AdminClient | None = AdminClient(options)
         except KafkaException as error:
             raise options_error(error) from None
@@ -135,18 +191,23 @@ class Cluster:
 
     def topics(self) -> dict[str, list[int]]:
         """All topics by name, each with its partition numbers."""
-        try:
-            topics = self._client.list_topics(timeout=self._seconds).topics
-        except KafkaException as error:
-            raise self._error(error, "list the topics") from None
+        topics = self._metadata("list the topics").topics
         return {name: sorted(topic.partitions) for name, topic in sorted(topics.items())}
+
+    def _metadata(self, what: str, topic: str | None = None) -> Any:
+        client = self._client
+        arguments = {} if topic is None else {"topic": topic}
+        try:
+            return in_steps(
+                lambda seconds: client.list_topics(**arguments, timeout=seconds),
+                client.poll, self._failures, self._seconds,
+            )  # fmt: skip
+        except KafkaException as error:
+            raise self._error(error, what) from None
 
     def partitions(self, topic: str) -> list[int]:
         """The partition numbers of a topic. Raises ``ConfigurationError`` if the topic does not exist."""
-        try:
-            metadata = self._client.list_topics(topic, timeout=self._seconds).topics[topic]
-        except KafkaException as error:
-            raise self._error(error, f"topic {topic!r}") from None
+        metadata = self._metadata(f"topic {topic!r}", topic).topics[topic]
         if metadata.error is not None:
             if metadata.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise ConfigurationError(
@@ -201,17 +262,23 @@ class Cluster:
                 raise as_error(part.error, f"commit offsets of group {group!r}, topic {topic!r}")
 
     def _result(self, future: Any, what: str) -> Any:
+        end = time.monotonic() + self._seconds + 5
+        while not wait([future], POLL_SECONDS).done:
+            self._client.poll(0)
+            if (refused := self._failures.refused()) is not None:
+                raise refused
+            if time.monotonic() > end:
+                raise ConnectionFailedError(
+                    f"{what}: {self._servers} did not answer within {self._seconds:.0f} s; "
+                    "check bootstrap_servers, or raise timeout"
+                )
         try:
-            result = future.result(timeout=self._seconds + 5)
+            result = future.result()
             self._failures.clear()
             return result
         except KafkaException as error:
+            self._client.poll(0)
             raise self._error(error, what) from None
-        except TimeoutError:
-            raise ConnectionFailedError(
-                f"{what}: {self._servers} did not answer within {self._seconds:.0f} s; "
-                "check bootstrap_servers, or raise timeout"
-            ) from None
 
     def _error(self, error: KafkaException, what: str) -> DataSourceError:
         refused = self._failures.refused()

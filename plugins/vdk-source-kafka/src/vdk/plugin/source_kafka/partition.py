@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from vdk.plugin.datasource_base import BoundedPartition, ConnectionFailedError, DataSourcePayload, StateError
 
-from .client import Cluster, FailureWatch, as_error, client_options, options_error
+from .client import Cluster, FailureWatch, as_error, client_options, in_steps, options_error
 from .config import KafkaConfig
 from .decoding.registry import Schemas
 from .messages import Chunk, MessageColumns
@@ -198,7 +198,7 @@ class _Reading:
             "error_cb": self._failures,
         }
         try:
-            return Consumer(options, logger=log)
+            return Consumer(options, logger=self._failures)
         except KafkaException as error:
             raise options_error(error) from None
 
@@ -269,11 +269,12 @@ class _Reading:
     def _watermarks(self, consumer: Consumer) -> tuple[int, int]:
         part = TopicPartition(self._topic, self._number)
         try:
-            low, high = consumer.get_watermark_offsets(part, timeout=self._config.timeout.total_seconds())
+            low, high = in_steps(
+                lambda seconds: consumer.get_watermark_offsets(part, timeout=seconds),
+                consumer.poll, self._failures, self._config.timeout.total_seconds(),
+            )  # fmt: skip
         except KafkaException as error:
-            raise self._failures.refused() or as_error(
-                error.args[0], f"topic {self._topic!r}, partition {self._number}"
-            ) from None
+            raise as_error(error.args[0], f"topic {self._topic!r}, partition {self._number}") from None
         return low, high
 
     def _position(self, consumer: Consumer) -> int:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,9 +12,19 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.mysql import pymysql as mysql
 
 from vdk.plugin.datasource_base.contract import DataSourceError
-from vdk.plugin.datasource_sql import Backend, CursorInfo, Expression, SqlSession, TableInfo, TablePlan, TableQuery
+from vdk.plugin.datasource_sql import (
+    Backend,
+    BulkReader,
+    CursorInfo,
+    Expression,
+    SqlSession,
+    TableInfo,
+    TablePlan,
+    TableQuery,
+)
 from vdk.plugin.datasource_sql.kinds import Kind
 
+from .bulk import bulk_reader
 from .column_types import TEXT, is_date, kind_of, selected
 from .connecting import Address, Connection, StreamingCursor
 from .cursors import cursor_expression, cursor_info, has_cursor
@@ -29,6 +39,7 @@ _SETTINGS = {
     "sql_select_limit": str(2**64 - 1),  # a limit would leave out rows in silence
     "net_write_timeout": str(_WEEK),  # a destination may be slow; else the server ends the connection after a minute
     "wait_timeout": str(_WEEK),
+    "group_concat_max_len": str(2**30),  # see bulk; max_allowed_packet is below it, and no session may set that
 }
 """How values are read, whatever the server, database or user is set to."""
 _MARIADB_SETTINGS = {"idle_transaction_timeout": "0", "idle_readonly_transaction_timeout": "0"}
@@ -131,3 +142,6 @@ class MysqlBackend(Backend):
 
     def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
         return cursor_info(session, query)
+
+    def bulk_reader(self, query: TableQuery, kinds: Mapping[str, Kind]) -> BulkReader | None:
+        return bulk_reader(query, kinds)

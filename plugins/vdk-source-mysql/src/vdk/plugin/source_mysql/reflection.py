@@ -86,19 +86,23 @@ def _table(table: Table, rows: list[Any], indexes: list[Any], checks: list[Any],
     columns = {column: _declared(column, type_, is_json) for _, _, column, type_, *_ in rows if column is not None}
     not_null = {column for _, _, column, _, _, is_nullable, _ in rows if is_nullable == "NO"}
     collations = {column: collation for _, _, column, _, collation, *_ in rows}
+    is_innodb = (rows[0][1] or "").upper() == "INNODB"
     primary_key: tuple[str, ...] = ()
+    appended: tuple[str, ...] = ()
     keys, orders = [], []
     for index, parts in groupby(indexes, key=itemgetter(0)):
         _, non_unique, names, lengths, directions, types = zip(*parts, strict=True)
+        primary_key = names if index == "PRIMARY" else primary_key
         if None in names or any(lengths):  # expressions, prefixes
             continue
-        pairs = tuple((column, collations[column]) for column in names)
-        primary_key = names if index == "PRIMARY" else primary_key
         if not any(non_unique) and all(base_type(columns[column]) in KEY_TYPES for column in names):
             nullable = not set(names) <= not_null
-            keys.append(KeyInfo(names, tuple(collation for _, collation in pairs), nullable=nullable))
+            keys.append(KeyInfo(names, tuple(collations[column] for column in names), nullable=nullable))
         if set(types) == {"BTREE"} and len(set(directions)) == 1:
-            orders.append(pairs)
+            if index == "PRIMARY" and is_innodb:
+                appended = names  # to all others: https://dev.mysql.com/doc/refman/8.4/en/index-extensions.html
+            ordered = dict.fromkeys((*names, *(appended if directions[0] == "A" else ())))
+            orders.append(tuple((column, collations[column]) for column in ordered))
     return TableInfo(
         f"{schema}.{name}" if qualified else name,
         columns,

@@ -12,7 +12,16 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import psycopg as postgresql
 
 from vdk.plugin.datasource_base.contract import DataSourceError, Secret
-from vdk.plugin.datasource_sql import Backend, BulkReader, CursorInfo, Expression, SqlSession, TableInfo, TableQuery
+from vdk.plugin.datasource_sql import (
+    Backend,
+    Barrier,
+    BulkReader,
+    CursorInfo,
+    Expression,
+    SqlSession,
+    TableInfo,
+    TableQuery,
+)
 from vdk.plugin.datasource_sql.kinds import Kind
 
 from .barrier import WaitBudget, safe_upper
@@ -128,10 +137,12 @@ class PostgresBackend(Backend):
         """Whether every row is written by a transaction that is visible here, and so can be waited for."""
         return not self.is_standby and isinstance(table, PostgresTable) and table.is_local
 
-    def safe_upper(self, session: SqlSession, query: TableQuery, high: Any) -> Any:
+    def safe_upper(
+        self, session: SqlSession, query: TableQuery, high: Any, barrier: Barrier | None
+    ) -> tuple[Any, Barrier | None]:
         if not self.has_barrier(query.plan.table):
-            return None
-        return safe_upper(session, query, high, self.wait_budget)
+            return None, None
+        return safe_upper(session, query, high, barrier, self.wait_budget)
 
     def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
         return cursor_info(session, query)

@@ -60,6 +60,13 @@ class PostgresConfig(SqlConfig):
             "read; rows that could be overtaken are left to the next run"
         ),
     ] = Duration(seconds=10)
+    longest_transaction: Annotated[
+        Duration | None,
+        Meta(
+            description="a transaction that is open for longer is not waited for, and rows that it commits may be "
+            "lost. Default: rows are held back until it has ended"
+        ),
+    ] = None
     bulk: Annotated[bool, Meta(description="read large tables with ADBC; false: as small ones, row by row")] = True
     partition_rows: Annotated[
         int,
@@ -97,7 +104,10 @@ class PostgresSource(SqlSource[PostgresConfig]):
             identity_of(conninfo),
             tuple(config.schemas),
             statement_timeout=None if config.statement_timeout is None else config.statement_timeout.total_seconds(),
-            wait_budget=WaitBudget(config.late_commit_wait.total_seconds()),
+            wait_budget=WaitBudget(
+                config.late_commit_wait.total_seconds(),
+                None if config.longest_transaction is None else config.longest_transaction.total_seconds(),
+            ),
         )
 
     def identity(self) -> str:

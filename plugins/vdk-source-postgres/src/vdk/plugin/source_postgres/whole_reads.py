@@ -7,6 +7,7 @@ Rows are in other blocks after they were changed, so that ranges mean the same o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ from vdk.plugin.datasource_sql import (
 from vdk.plugin.datasource_sql.kinds import Kind
 
 from . import adbc
-from .adbc import AdbcConnection, SpanTooLargeError
+from .adbc import AdbcConnection, SpanTooLargeError, UnprovenError
 from .backend import PostgresBackend
 from .bulk import SpanSize, bulk_columns
 from .bulk_columns import BulkColumns
@@ -41,6 +42,7 @@ from .literals import with_literals
 from .snapshots import Snapshots
 from .table_sizes import TableSize, table_sizes
 
+log = logging.getLogger(__name__)
 FIRST_BLOCKS = 512
 _LOST = frozenset({"22023", "42704", "55000"})
 """What importing a snapshot fails with that nobody holds any more."""
@@ -69,7 +71,12 @@ class WholeTable(DataSourceStream):
         with SqlSession(self._backend) as session:
             kinds = self._backend.kinds(session, query)
             size = table_sizes(session, [schema]).get((schema, name))
-        if size is None or any(state.values()) or bulk_columns(query, kinds, with_cursor=False) is None:
+        if (
+            size is None
+            or any(state.values())
+            or bulk_columns(query, kinds, with_cursor=False) is None
+            or not self._is_readable()
+        ):
             yield self._table
             return
         snapshot = self._snapshots.export(self.name, self._backend, query.all_rows(ONE).limit(0))
@@ -77,6 +84,15 @@ class WholeTable(DataSourceStream):
         starts = list(range(0, size.blocks, -(-size.blocks // parts)))
         for start, end in zip(starts, [*starts[1:], None], strict=True):
             yield TablePart(self, kinds, snapshot, start, end, size.blocks)
+
+    def _is_readable(self) -> bool:
+        """Whether the driver can connect, and reads what it should."""
+        try:
+            self.connect().close()
+        except (*adbc.failures(), UnprovenError) as error:
+            log.info("%s is read row by row: %s", self.name, type(error).__name__)
+            return False
+        return True
 
     def query(self) -> TableQuery:
         return TableQuery(self.plan, self._backend, keyed=False)

@@ -8,8 +8,9 @@
 
 from .environment import Environment
 from .options import Options
+from .report.logs import redacted_logs
 from .report.summary import RunSummary, StreamReport
 from .run.batching import RejectedBatch
 from .run.flow_file_run import execute
 
-__all__ = ["Environment", "Options", "RejectedBatch", "RunSummary", "StreamReport", "execute"]
+__all__ = ["Environment", "Options", "RejectedBatch", "RunSummary", "StreamReport", "execute", "redacted_logs"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -18,7 +19,7 @@ from sqlalchemy.pool import NullPool
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError, Secret
 
 from ..backend import Backend
-from ..cursors import IsoText, Opaque, detect_text
+from ..cursors import CursorFormat, Opaque, detect_text, native_format
 from ..expressions import Expression
 from ..kinds import WAITING, Kind
 from ..session import SqlSession
@@ -62,10 +63,10 @@ class AnySqlBackend(Backend):
     def engine(self) -> sa.Engine:
         """SQLAlchemy's engine without a pool. It learns the server's version with its first connection."""
         if not self._engines:
-            arguments = connect_arguments(self.url.get_dialect().driver, self.connect_timeout)
-            if self.url.get_backend_name() == "sqlite":
-                arguments = {"check_same_thread": False, "isolation_level": None}
-            self._engines.append(sa.create_engine(self.url, poolclass=NullPool, connect_args=arguments))
+            url = self.url
+            password = None if url.password is None else str(url.password)
+            arguments = connect_arguments(url.get_dialect().driver, self.connect_timeout, password)
+            self._engines.append(sa.create_engine(url, poolclass=NullPool, connect_args=arguments))
         return self._engines[0]
 
     def identity(self) -> str:
@@ -136,19 +137,23 @@ class AnySqlBackend(Backend):
         return sa.cast(column, sa.Double) if reading == "as a double" else column
 
     def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
-        if self.dialect.name != "sqlite":
+        declared = query.plan.table.columns[query.plan.cursor[0]]
+        if self.dialect.name != "sqlite" and declared != UNKNOWN:
             return super().cursor_info(session, query, known)
-        return self._dynamic_cursor(session, query) or super().cursor_info(session, query, known)
-
-    def _dynamic_cursor(self, session: SqlSession, query: TableQuery) -> CursorInfo | None:
-        """SQLite's times are texts, and it compares texts by their bytes; None: the cursor is a number."""
         highest = session.all(query.highest())
-        if not highest or not isinstance(highest[0][0], str):
-            return None if highest else CursorInfo(None, None, session.one(query.select(sa.func.count()))[0])
-        (value,) = highest[0]
-        form: IsoText | Opaque | None = detect_text(value, query.plan.zone)
         (nulls,) = session.one(query.select(sa.func.count()).where(query.lacks_cursor))
-        return CursorInfo(form or Opaque(numeric=False), value, nulls)
+        if not highest:
+            return CursorInfo(None, None, nulls)
+        (value,) = highest[0]
+        cursor_format = self._format_of(value, query)
+        return CursorInfo(cursor_format, value, nulls) if cursor_format else super().cursor_info(session, query, known)
+
+    def _format_of(self, value: Any, query: TableQuery) -> CursorFormat | None:
+        """The format of a column that is known by its values only; None: it does not sort as Python sorts."""
+        if isinstance(value, str):  # SQLite's times are texts, and it compares texts by their bytes
+            text = detect_text(value, query.plan.zone) or Opaque(numeric=False)
+            return text if self.dialect.name == "sqlite" else None
+        return native_format(pa.array([value]).type, query.plan.cursor_format, query.plan.zone)
 
 
 def _origin(error: Exception) -> Exception:

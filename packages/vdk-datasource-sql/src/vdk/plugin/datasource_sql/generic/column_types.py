@@ -65,7 +65,7 @@ def kind_of(type_: TypeEngine[Any], dialect: sa.Dialect) -> Kind:
     if isinstance(type_, sa.Numeric):
         return _decimal(type_)
     if isinstance(type_, sa.DateTime) or name == "DATETIMEOFFSET":
-        is_aware = getattr(type_, "timezone", False) or name == "DATETIMEOFFSET"
+        is_aware = (bool(getattr(type_, "timezone", False)) and dialect.name in _ZONED) or name == "DATETIMEOFFSET"
         return NativeKind(pa.timestamp("us", "UTC" if is_aware else None))
     if isinstance(type_, sa.Date):
         return NativeKind(pa.date32())
@@ -101,7 +101,22 @@ def reading_of(type_: TypeEngine[Any], dialect: sa.Dialect) -> Reading:
     return "as it is"
 
 
-_PLAIN = (sa.Boolean, sa.Integer, sa.Numeric, sa.String, sa.DateTime, sa.Date, sa.Time, sa.LargeBinary, sa.Uuid)
+_PLAIN = (
+    sa.Boolean,
+    sa.Integer,
+    sa.Float,
+    sa.Numeric,
+    sa.String,
+    sa.DateTime,
+    sa.Date,
+    sa.Time,
+    sa.LargeBinary,
+    sa.Uuid,
+)
+
+
+_ZONED = ("postgresql", "oracle", "mssql")
+"""Dialects of which a time with a zone has one."""
 
 
 def is_key_type(type_: TypeEngine[Any]) -> bool:

@@ -107,7 +107,7 @@ def identity_of(url: URL, name: str | None) -> str:
         return f"sqlite:///{quote(str(Path(url.database or '').resolve()), safe=' +/')}"
     if not url.host:
         raise ConfigurationError(
-            "identity: the URL names no host, so states cannot be told apart from those of other databases; name the "
+            "identity: the URL names no host, so its states would be mixed with those of other databases; name the "
             'database: identity = "shop"'
         )
     port = url.port or PORTS.get(backend)

@@ -51,9 +51,14 @@ BEGIN = {
 """By dialect: the statements that begin a snapshot that cannot be written in. Others begin it with any statement."""
 
 
-def connect_arguments(driver: str, seconds: float) -> dict[str, Any]:
-    name = _TIMEOUTS.get(driver)
-    return {} if name is None else {name: max(1, round(seconds))}
+def connect_arguments(driver: str, seconds: float, password: str | None) -> dict[str, Any]:
+    """What the driver needs beside the URL."""
+    if driver == "pysqlite":
+        return {"check_same_thread": False, "isolation_level": None}
+    arguments: dict[str, Any] = {_TIMEOUTS[driver]: max(1, round(seconds))} if driver in _TIMEOUTS else {}
+    if driver == "pymysql" and password is not None:
+        arguments["password"] = password.encode()  # it would encode text as Latin-1
+    return arguments
 
 
 class StreamingCursor:
@@ -66,10 +71,7 @@ class StreamingCursor:
         self._cursor, self._unread = cursor, unread_on_close
 
     def execute(self, sql: str, parameters: Any) -> None:
-        if parameters:
-            self._cursor.execute(sql, parameters)
-        else:
-            self._cursor.execute(sql)
+        self._cursor.execute(sql, parameters)  # none too: SQLAlchemy doubles percent signs for drivers that halve them
 
     def fetchmany(self, size: int) -> list[tuple[Any, ...]]:
         rows = [tuple(row) for row in self._cursor.fetchmany(size)]

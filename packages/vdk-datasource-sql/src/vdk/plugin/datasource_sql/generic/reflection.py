@@ -127,9 +127,9 @@ def all_at_once(connection: sa.Connection, schema: str | None, named: Sequence[s
     uniques = inspector.get_multi_unique_constraints(schema=schema)
     indexes = inspector.get_multi_indexes(schema=schema)
     tables = []
-    for key, found in columns.items():
+    for key, own_columns in columns.items():
         table = ReflectedTable(schema, key[1], "view" if key[1] in views else "table")
-        table.add_columns(found)
+        table.add_columns(own_columns)
         table.add_keys(primary_keys.get(key), uniques.get(key, ()), indexes.get(key, ()))
         tables.append(table)
     return sorted(tables, key=lambda table: table.name)

@@ -115,7 +115,9 @@ class IncrementalReader:
         self._session.end()
         if not self._plan.backfill:  # which ends where the configuration says
             with self._session.translated():
-                self._safe_upper = self._backend.safe_upper(self._session, self._query, progress.high)
+                self._safe_upper, progress.barrier = self._backend.safe_upper(
+                    self._session, self._query, progress.high, progress.barrier
+                )
         self._session.begin()
         if progress.high is None and self._query.keys and self._bulk is not None:
             self._bulk.should_use(self._session)  # starts meanwhile
@@ -275,7 +277,7 @@ class IncrementalReader:
         """What a pass ends with: its state, if it differs from the last one delivered, and its counters."""
         metadata = {COUNTER_PREFIX + name: count for name, count in counts.items() if count}
         state = self._encode(progress)
-        is_new = bool(self._last_state) or progress.high is not None or progress.rows.size > 0
+        is_new = bool(self._last_state) or progress.high is not None or progress.rows.size > 0 or bool(progress.barrier)
         moved = is_new and state != self._last_state
         self._last_state = state
         if moved or metadata:

@@ -5,12 +5,14 @@
 "high_watermark": {"cursor": …, "key": […]} | null,
 "resume": {"order": "cursor"|"key"|"nulls", "cursor": …, "key": […], "upper": …} | null,
 "overlap": {"rows": base64, "shape": hex, "before": base64, "before_shape": hex},
-"oldest": [[cursor, [key, …]], …], "swept": ISO 8601 time}``
+"oldest": [[cursor, [key, …]], …], "swept": ISO 8601 time,
+"barrier": {"upper": …, "open": [name, …], "server": …, "since": ISO 8601 time}}``
 
 ``high_watermark`` is the highest cursor of a finished pass, ``resume`` is the position of an
 unfinished pass. ``overlap.rows`` knows the rows delivered at and above ``high_watermark - lookback`` and
 those without a cursor; while a pass is unfinished, ``overlap.before`` has what the pass before left.
 ``oldest`` has some of the rows with the lowest cursors, by which another database is recognised.
+``barrier`` is the end that a pass did not reach, because transactions were open that may commit rows below it.
 The shapes are those of the columns that the hashes cover; without one they cover values only, as the first release did.
 """
 
@@ -19,7 +21,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -29,6 +31,7 @@ from vdk.plugin.datasource_base.parts import exact_decimal
 
 from ..kinds import is_undecodable, raw_bytes
 from ..paging import ResumePoint
+from ..table_info import Barrier
 from .seen_rows import SeenRows
 
 VERSION = 1
@@ -46,6 +49,7 @@ class StreamProgress:
     before: SeenRows = field(default_factory=SeenRows)
     swept: str | None = None
     oldest: list[tuple[Any, tuple[Any, ...]]] = field(default_factory=list)
+    barrier: Barrier | None = None
 
 
 def encode(
@@ -75,6 +79,7 @@ def encode(
             else {}
         ),
         **({"swept": progress.swept} if progress.swept is not None else {}),
+        **({"barrier": _encode_barrier(progress.barrier)} if progress.barrier is not None else {}),
     }
 
 
@@ -143,6 +148,7 @@ def _decode(state: Mapping[str, Any]) -> StreamProgress:
         key = None if resume["key"] is None else _key(resume["key"])
         progress.resume = ResumePoint(resume["order"], _in(resume.get("cursor")), key, _in(resume["upper"]))
     progress.swept = state.get("swept")
+    progress.barrier = _decode_barrier(state["barrier"]) if "barrier" in state else None
     progress.oldest = [(_in(value), tuple(map(_in, key))) for value, key in state.get("oldest", ())]
     overlap = state["overlap"]
     progress.rows = SeenRows.decode(overlap.get("rows", ""), overlap.get("shape", ""))
@@ -156,6 +162,17 @@ def _encode_resume(resume: ResumePoint | None) -> dict[str, Any] | None:
     key = None if resume.key is None else [_out(value) for value in resume.key]
     encoded = {"order": resume.order, "key": key, "upper": _out(resume.upper)}
     return {**encoded, "cursor": _out(resume.cursor)} if resume.order == "cursor" else encoded
+
+
+def _encode_barrier(barrier: Barrier) -> dict[str, Any]:
+    return {**asdict(barrier), "upper": _out(barrier.upper), "open": list(barrier.open)}
+
+
+def _decode_barrier(encoded: Mapping[str, Any]) -> Barrier:
+    names, server, since = encoded["open"], encoded["server"], encoded["since"]
+    if not isinstance(names, list) or not all(isinstance(text, str) for text in (*names, server, since)):
+        raise ValueError("its barrier is none")
+    return Barrier(_in(encoded["upper"]), tuple(names), server, since)
 
 
 def _column(cursor: Sequence[str]) -> str | list[str]:

@@ -1,0 +1,42 @@
+"""Compares serving a SQLite table to CloudQuery with reading it into Arrow, and with a plugin on CloudQuery's SDK."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from bench import Bench
+from measure import Measured, MeasuringError, Run
+from report import Comparison, Target
+
+ROWS = 500_000
+SDK_SHARE = 25
+"""The SDK's plugin reads one row in so many, as it sends one row in a message; its figures are multiplied."""
+ARROW, SERVED, SDK = "the source, to Arrow", "our plugin, to a bare client", "CloudQuery's SDK for Python, to the same"
+
+
+def measure(bench: Bench) -> list[Comparison]:
+    """Run all contenders in turns, each plugin in a process of its own, which is started before."""
+    python = bench.environments.ours("serving") / "python"
+    sdk = bench.environments.peer("cloudquery-sdk", "cloudquery-plugin-sdk==0.1.57") / "python"
+    script, space = Path(__file__).with_name("serving_read.py"), bench.space("serving")
+    peer = bench.peers / "cloudquery_sdk.py"
+    command = [str(python), str(script), str(space), str(ROWS), str(bench.runs), str(sdk), str(peer)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise MeasuringError(f"{command} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    taken: dict[str, list[Run]] = {}
+    for line in done.stdout.splitlines():
+        name, wall, cpu = json.loads(line)
+        taken.setdefault(name, []).append(Run(wall, cpu, 0))
+    scales = {SDK: float(SDK_SHARE)}
+    measured = {name: Measured(name, runs, ROWS, scale=scales.get(name, 1.0)) for name, runs in taken.items()}
+    arrow, served, sdk_plugin = measured[ARROW], measured[SERVED], measured[SDK]
+    targets = [
+        Target("seconds, our plugin / the source to Arrow", served.wall / arrow.wall, 1.3),
+        Target("processor seconds, the same (client and server)", served.cpu / arrow.cpu, 1.3),
+        Target("rows a second, our plugin / CloudQuery's SDK", sdk_plugin.wall / served.wall, 10, least=True),
+    ]
+    title = f"Serving a SQLite table to CloudQuery, {ROWS:,} rows of 10 columns"
+    return [Comparison(title, list(measured.values()), ARROW, targets)]

@@ -1,0 +1,145 @@
+"""The source ``sql`` against real databases, each by a driver that SQLAlchemy has a dialect for."""
+
+from __future__ import annotations
+
+import datetime as dt
+import pickle
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from support import Database, source_of, stream_of
+from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_sql.testing import run
+
+START = dt.datetime(2026, 1, 1)
+ORDERS = """CREATE TABLE orders (
+    id INTEGER NOT NULL PRIMARY KEY, customer VARCHAR(40), total NUMERIC(10, 2), updated_at TIMESTAMP(6) NULL)"""
+
+
+def orders(numbers: range, minute: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": number,
+            "customer": f"customer {number} ö'\"%:x",
+            "total": Decimal(number) / 4,
+            "updated_at": START + dt.timedelta(minutes=minute, microseconds=number % 7),
+        }
+        for number in numbers
+    ]
+
+
+def insert(database: Database, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        if database.engine.dialect.name == "sqlite":
+            row = {**row, "total": float(row["total"]), "updated_at": f"{row['updated_at']:%Y-%m-%d %H:%M:%S.%f}"}
+        database.execute("DELETE FROM orders WHERE id = :id", [row])
+        database.execute("INSERT INTO orders VALUES (:id, :customer, :total, :updated_at)", [row])
+
+
+@pytest.mark.parametrize("index", [False, True])
+def test_a_table_is_read_incrementally(database: Database, index: bool) -> None:
+    """Rows that are added or changed land, ties and late rows included, and no other lands twice."""
+    database.execute(ORDERS)
+    if index:
+        database.execute("CREATE INDEX by_time ON orders (updated_at, id)")
+    insert(database, orders(range(50), 10))
+    first = run(stream_of(database.url, "orders", page_rows=7))
+    assert sorted(first.column("id")) == list(range(50))
+    assert first.rows[0] in orders(range(50), 10)
+    assert not first.rejected
+    insert(database, [*orders(range(3, 5), 30), *orders(range(50, 60), 30), *orders(range(60, 61), 9)])
+    second = run(stream_of(database.url, "orders", page_rows=7), first.state)
+    assert sorted(second.column("id")) == [3, 4, *range(50, 61)]
+    third = run(stream_of(database.url, "orders", page_rows=7), second.state)
+    assert third.rows == []
+    assert third.state == second.state
+
+
+@pytest.mark.parametrize("after", range(1, 9))
+def test_a_run_that_dies_continues_where_it_was(database: Database, after: int) -> None:
+    """After any of its payloads."""
+    database.execute(ORDERS)
+    insert(database, orders(range(20), 10))
+    reading = stream_of(database.url, "orders", page_rows=3).read({})
+    seen: list[dict[str, Any]] = []
+    state: dict[str, Any] = {}
+    for _, payload in zip(range(after), reading, strict=False):
+        if payload.state is not None:
+            state = dict(payload.state)
+            seen += payload.data.to_pylist() if isinstance(payload.data, pa.Table) else []
+    reading.close()  # type: ignore[attr-defined]
+    landed = run(stream_of(database.url, "orders", page_rows=3), state)
+    assert sorted([row["id"] for row in seen] + landed.column("id")) == list(range(20))
+
+
+def test_a_table_without_a_cursor_is_read_whole(database: Database) -> None:
+    """In pages, from a copy of the stream too, as another process has it."""
+    database.execute("CREATE TABLE t (a INTEGER, b VARCHAR(10))")
+    database.execute("INSERT INTO t VALUES (:a, 'x')", [{"a": number} for number in range(100)])
+    stream = pickle.loads(pickle.dumps(stream_of(database.url, page_rows=30)))
+    assert run(stream).rows == [{"a": number, "b": "x"} for number in range(100)]
+
+
+def test_values_land_as_their_types(database: Database) -> None:
+    """And NULL lands as NULL."""
+    is_mysql = database.engine.dialect.name == "mysql"
+    columns = {
+        "small": ("SMALLINT", "-32768", pa.int64(), -32768),
+        "large": ("BIGINT", "9223372036854775807", pa.int64(), 2**63 - 1),
+        "whole": ("FLOAT", "16777217", pa.float64(), 16777216.0 if is_mysql else 16777217.0),
+        "real": ("DOUBLE PRECISION", "0.1", pa.float64(), 0.1),
+        "exact": ("NUMERIC(12, 4)", "12345678.1234", pa.decimal128(12, 4), Decimal("12345678.1234")),
+        "text": ("VARCHAR(20)", "'ö%:a'", pa.string(), "ö%:a"),
+        "day": ("DATE", "'2026-02-03'", pa.date32(), dt.date(2026, 2, 3)),
+        "at": ("TIMESTAMP(6) NULL", "'2026-02-03 04:05:06.789'", None, dt.datetime(2026, 2, 3, 4, 5, 6, 789000)),
+        "flag": ("BOOLEAN", "TRUE", None, True),
+    }
+    declared = ", ".join(f"{name}_ {type_}" for name, (type_, *_) in columns.items())
+    database.execute(f"CREATE TABLE t (id INTEGER PRIMARY KEY, {declared})")
+    values = ", ".join(value.replace(":", r"\:") for _, value, *_ in columns.values())
+    database.execute(f"INSERT INTO t VALUES (1, {values})")
+    database.execute("INSERT INTO t (id) VALUES (2)")
+    stream = stream_of(database.url)
+    landed, schema = run(stream), stream.schema().fields
+    assert not landed.rejected
+    full, empty = landed.rows
+    for name, (_, _, arrow, expected) in columns.items():
+        assert full[f"{name}_"] == expected, name
+        assert empty[f"{name}_"] is None
+        assert arrow is None or schema.field(f"{name}_").type == arrow
+
+
+def test_a_view_is_read_where_it_is_named(database: Database) -> None:
+    """And is no stream otherwise."""
+    database.execute("CREATE TABLE t (a INTEGER)")
+    database.execute("INSERT INTO t VALUES (1)")
+    database.execute("CREATE VIEW v AS SELECT a + 1 AS b FROM t")
+    assert [stream.name for stream in source_of(database.url).streams()] == ["empty_", "t"]
+    is_typed = database.engine.dialect.name != "sqlite"  # which has no types of computed columns
+    assert run(stream_of(database.url, "v", views=["v"])).column("b") == [2 if is_typed else "2"]
+
+
+def test_a_database_is_never_written_to(database: Database) -> None:
+    """Not even by the user's own condition."""
+    backend = source_of(database.url).backend
+    connection = backend.connect()
+    backend.begin(connection)
+    cursor = connection.cursor()
+    with pytest.raises(backend.dialect.loaded_dbapi.Error):
+        cursor.execute("INSERT INTO empty_ VALUES (1)")
+    connection.close()
+
+
+def test_text_is_a_cursor_only_where_the_database_compares_it_by_its_bytes(database: Database) -> None:
+    """Elsewhere the error names what is."""
+    database.execute("CREATE TABLE t (a VARCHAR(10))")
+    database.execute("INSERT INTO t VALUES ('x')")
+    stream = stream_of(database.url, options={"cursor": "a"})
+    if database.engine.dialect.name == "sqlite":
+        assert run(stream).column("a") == ["x"]
+    else:
+        with pytest.raises(ConfigurationError, match=r"tables\.t\.cursor: 'a' is declared .*a time, a date or"):
+            run(stream)
