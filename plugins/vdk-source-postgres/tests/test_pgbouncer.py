@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -99,9 +98,10 @@ def test_rows_come_through_a_pooler_and_no_setting_stays(tables: Server, pooler:
     assert _settings(url) == before
 
 
-def _settings(url: str) -> list[list[Any]]:
+def _settings(url: str) -> list[list[tuple[str, ...]]]:
     """Of both sessions."""
     with psycopg.connect(url) as one, psycopg.connect(url) as two:
         return [
-            [connection.execute(f"SHOW {name}".encode()).fetchone() for name in SETTINGS] for connection in (one, two)
+            [(name, *value) for name in SETTINGS for value in connection.execute(f"SHOW {name}".encode())]
+            for connection in (one, two)
         ]

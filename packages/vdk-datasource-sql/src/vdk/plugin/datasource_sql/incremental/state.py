@@ -202,6 +202,8 @@ def _out(value: Any) -> Any:
         return {"text": base64.b64encode(raw_bytes(value)).decode("ascii")}
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return {"float": repr(value)}
+    if isinstance(value, int) and value >= 2**63:
+        return {"unsigned": str(value)}
     name = next((name for name, (type_, _) in _WRAPPED.items() if type(value) is type_), None)
     return value if name is None else {name: value.isoformat() if hasattr(value, "isoformat") else str(value)}
 
@@ -210,6 +212,10 @@ def _in(value: Any) -> Any:
     """A value of a state as the database stores it. Raises ``ValueError`` for what it cannot store."""
     if isinstance(value, Mapping) and "text" in value:
         return base64.b64decode(value["text"], validate=True).decode("utf-8", "surrogateescape")
+    if isinstance(value, Mapping) and "unsigned" in value:
+        if not 2**63 <= (number := int(value["unsigned"][:20])) < 2**64:
+            raise ValueError(f"{number} is not an integer without sign, of 64 bits")
+        return number
     if isinstance(value, Mapping) and (name := next(iter(value), "")) in _WRAPPED:
         return _WRAPPED[name][1](value[name])
     if isinstance(value, Mapping):
