@@ -10,6 +10,7 @@ import big
 import commits
 import growth
 import kafka
+import mysql
 import payloads
 import redaction
 import rest
@@ -30,6 +31,7 @@ JOBS: dict[str, Job] = {
     "commits": commits.measure,
     "rest": rest.measure,
     "kafka": kafka.measure,
+    "mysql": mysql.measure,
     "cloudquery": serving.measure,
     "startup": startup.measure,
 }
