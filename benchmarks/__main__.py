@@ -12,6 +12,7 @@ import growth
 import kafka
 import mysql
 import payloads
+import postgres
 import redaction
 import rest
 import serving
@@ -32,6 +33,7 @@ JOBS: dict[str, Job] = {
     "rest": rest.measure,
     "kafka": kafka.measure,
     "mysql": mysql.measure,
+    "postgres": postgres.measure,
     "cloudquery": serving.measure,
     "startup": startup.measure,
 }
