@@ -10,6 +10,7 @@ import big
 import commits
 import growth
 import kafka
+import mysql
 import payloads
 import postgres
 import redaction
@@ -31,6 +32,7 @@ JOBS: dict[str, Job] = {
     "commits": commits.measure,
     "rest": rest.measure,
     "kafka": kafka.measure,
+    "mysql": mysql.measure,
     "postgres": postgres.measure,
     "cloudquery": serving.measure,
     "startup": startup.measure,

@@ -10,7 +10,7 @@ import pytest
 from support import run, stream_of
 from types_of_mysql import TYPES
 from vdk.plugin.datasource_base.testing.mariadb import Server
-from vdk.plugin.source_mysql import bulk
+from vdk.plugin.source_mysql import backend, bulk
 
 
 @pytest.fixture
@@ -158,3 +158,16 @@ def test_rows_with_one_cursor_are_read_by_themselves(
     assert landed.column("id") == list(range(1, 41))
     assert sum(pages) == 36
     assert set(groups) == (set() if ties == 5 else {"2026-01-01 00:00:01"})
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("cut", [249, 248, 247, 240, 231, 226])
+def test_a_page_that_is_cut_between_its_rows_is_noticed(
+    server: Server, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    """Or in a number: nothing in the text itself shows that more should follow."""
+    monkeypatch.setitem(backend._SETTINGS, "group_concat_max_len", str(cut))
+    server.query("shop", "CREATE TABLE t (updated_at datetime, id int PRIMARY KEY, KEY (updated_at))")
+    server.query("shop", "INSERT INTO t SELECT '2026-01-01' + INTERVAL seq SECOND, seq FROM seq_10_to_44")
+    assert len("2026-01-01 00:00:10,10,.\n") == 25
+    assert run(stream_of(server, page_rows=20)).column("id") == list(range(10, 45))

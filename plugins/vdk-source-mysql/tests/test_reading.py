@@ -9,10 +9,12 @@ import textwrap
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from support import run, source_of, stream_of
 from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.datasource_base.testing.mariadb import Server
+from vdk.plugin.datasource_sql import SqlSession
 
 
 @pytest.fixture
@@ -244,6 +246,21 @@ def test_a_whole_read_is_one_snapshot(server: Server) -> None:
     server.query("shop", "UPDATE t SET n = 1")
     rest = [row for payload in (first, *reading) for row in payload.data.column("n").to_pylist()]  # type: ignore[union-attr]
     assert rest == [0] * 20000
+
+
+def test_statements_of_a_session_share_a_snapshot(orders: Server) -> None:
+    """The maximum, the number of NULLs and the first page belong together."""
+    backend = source_of(orders).backend
+    count = sa.select(sa.func.count()).select_from(sa.table("t", schema="shop"))
+    with SqlSession(backend) as session:
+        session.begin()
+        orders.query("shop", "DELETE FROM t WHERE id = 1")  # before the first statement
+        assert session.one(count) == (100,)
+        orders.query("shop", "DELETE FROM t WHERE id = 2")
+        assert session.one(count) == (100,)
+        session.end()
+        session.begin()
+        assert session.one(count) == (98,)
 
 
 def test_the_source_cannot_write(server: Server) -> None:

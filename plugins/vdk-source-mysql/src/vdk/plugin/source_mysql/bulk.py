@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 MIN_PAGE_ROWS = 500
 """Pages with fewer rows than this, because a row is so wide, are read row by row."""
 _END = "."
-"""Ends each line: the server may cut a page anywhere, in the middle of a number too."""
+"""A column that ends each line: the server may cut a page anywhere, in the middle of a number too."""
 _PLAIN = frozenset({"decimal", "date", "datetime", "timestamp", "time"})
 """Types whose text has neither quotes nor commas."""
 
@@ -128,9 +128,7 @@ class MysqlBulkReader:
         return sa.select(sa.func.group_concat(ordered), sa.func.count()).select_from(page)
 
     def _parse(self, text: str) -> pa.Table | None:
-        """The columns; None if the end of the text is missing."""
-        if not text.endswith(f",{_END}"):
-            return None
+        """The columns; None if the text was cut in a row."""
         names = [f"c{number}" for number in range(len(self._received))]
         types = [pa.string() if pa.types.is_binary(type_) else type_ for type_ in self._received]
         data = text.encode()
@@ -138,7 +136,7 @@ class MysqlBulkReader:
             table = csv.read_csv(
                 pa.py_buffer(data),
                 csv.ReadOptions(column_names=[*names, _END], use_threads=False, block_size=len(data) + 1),
-                csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+                csv.ParseOptions(newlines_in_values=True),
                 csv.ConvertOptions(
                     column_types=dict(zip(names, types, strict=True)),
                     include_columns=names,
@@ -147,7 +145,7 @@ class MysqlBulkReader:
                     quoted_strings_can_be_null=False,
                 ),
             ).combine_chunks()
-        except pa.ArrowInvalid:  # it was cut in a text that looks like an end
+        except pa.ArrowInvalid:  # the last line lacks a column
             return None
         for number, received in enumerate(self._received):
             if pa.types.is_binary(received):
