@@ -10,7 +10,9 @@ import big
 import commits
 import growth
 import kafka
+import mysql
 import payloads
+import postgres
 import redaction
 import rest
 import serving
@@ -30,6 +32,8 @@ JOBS: dict[str, Job] = {
     "commits": commits.measure,
     "rest": rest.measure,
     "kafka": kafka.measure,
+    "mysql": mysql.measure,
+    "postgres": postgres.measure,
     "cloudquery": serving.measure,
     "startup": startup.measure,
 }

@@ -1,6 +1,6 @@
 """Starts a broker, fills topics, and reads them in turns: each contender once per round; the first round is a warm-up.
 
-    python kafka_read.py FOLDER MESSAGES ROUNDS
+    python kafka_read.py FOLDER MESSAGES ROUNDS [PYTHON-WITH-DLT]
 
 Prints a line for each reading: its name, its seconds, and the processor seconds of all threads.
 """
@@ -139,21 +139,34 @@ def source(address: str, topic: str, **options: Any) -> None:
     made.disconnect()
 
 
-def flow(address: str, folder: Path) -> None:
+def flow(address: str, folder: Path, topic: str, write_mode: str, **options: Any) -> None:
     lake = folder / "lake.duckdb"
     lake.unlink(missing_ok=True)
-    config = {"bootstrap_servers": address, "topics": ["orders"]}
+    config = {"bootstrap_servers": address, "topics": [topic], **options}
     run_flows(
         None,
         {
             "sources": {"shop": {"name": "kafka", "config": config}},
             "destinations": {"lake": {"method": "arrow", "target": f"duckdb:///{lake}"}},
-            "flows": [{"from": "shop", "to": "lake", "write_mode": "append"}],
+            "flows": [{"from": "shop", "to": "lake", "write_mode": write_mode}],
         },
     )
 
 
-def main(folder: Path, messages: int, rounds: int) -> None:
+def dlt(python: str, address: str, folder: Path) -> list[float]:
+    """The seconds and the processor seconds of dlt's pipeline, in an environment of its own."""
+    shutil.rmtree(folder / "dlt", ignore_errors=True)
+    (folder / "dlt.duckdb").unlink(missing_ok=True)
+    script = Path(__file__).parent / "peers" / "dlt_kafka.py"
+    command = [python, str(script), address, "orders", str(kafka.DLT_MESSAGES), str(folder)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr[-3000:])
+    taken: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return taken
+
+
+def main(folder: Path, messages: int, rounds: int, python_with_dlt: str | None = None) -> None:
     data, schema = folder / "broker", folder / "order.avsc"
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
@@ -167,7 +180,8 @@ def main(folder: Path, messages: int, rounds: int) -> None:
             kafka.LOG: lambda: source(address, "orders"),
             kafka.AVRO: lambda: source(address, "avro", value={"format": "avro", "schema_file": str(schema)}),
             kafka.TABLE: lambda: source(address, "keys", mode="table"),
-            kafka.FLOW: lambda: flow(address, folder),
+            kafka.FLOW: lambda: flow(address, folder, "orders", "append"),
+            kafka.UPSERT: lambda: flow(address, folder, "keys", "upsert", mode="table"),
         }
         for number in range(rounds + 1):
             for name, read in contenders.items():
@@ -175,7 +189,9 @@ def main(folder: Path, messages: int, rounds: int) -> None:
                 read()
                 if number:
                     print(json.dumps([name, time.perf_counter() - wall, time.process_time() - cpu]), flush=True)
+            if python_with_dlt is not None and number:
+                print(json.dumps([kafka.DLT, *dlt(python_with_dlt, address, folder)]), flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

@@ -73,8 +73,8 @@ def test_a_block_without_a_file_is_an_error() -> None:
 
 
 def test_a_block_can_be_a_class_of_a_file(tmp_path: Path) -> None:
-    """The rest of the file is unchanged."""
-    (tmp_path / "a.py").write_text("x = 1\n\n\nclass A:\n    pass\n\n\nclass B:\n    pass\n", "utf-8")
+    """The rest of the file is unchanged; the decorators of the class are a part of it."""
+    (tmp_path / "a.py").write_text("x = 1\n\n\n@final\nclass A:\n    pass\n\n\nclass B:\n    pass\n", "utf-8")
     (block,) = steps("```python\n# a.py, in place of class A\nclass C:\n    pass\n```\n")
     assert isinstance(block, File)
     block.write(tmp_path)

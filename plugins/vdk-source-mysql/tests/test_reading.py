@@ -9,10 +9,12 @@ import textwrap
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from support import run, source_of, stream_of
 from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.datasource_base.testing.mariadb import Server
+from vdk.plugin.datasource_sql import SqlSession
 
 
 @pytest.fixture
@@ -98,6 +100,7 @@ def test_dates_that_do_not_exist(server: Server) -> None:
     [
         ("int", ["1", "2", "3"]),
         ("bigint unsigned", ["1", "2", "9223372036854775807"]),
+        ("bigint unsigned", ["1", "9223372036854775808", "18446744073709551615"]),
         ("double", ["1.5", "2.5", "3.25"]),
         ("float", ["0.1", "0.2", "16777217"]),
         ("varchar(9)", ["'Z'", "'a'", "'é'"]),
@@ -129,6 +132,7 @@ def test_a_cursor_of_a_type_that_does_not_sort_is_refused(server: Server) -> Non
 
 KEYS = [
     ("int unsigned", "seq"),
+    ("bigint unsigned", "18446744073709551606 + seq"),
     ("varchar(20)", "CONCAT(CHAR(96 + seq USING utf8mb4), 'Ä')"),  # under a collation in which a = A
     ("varchar(20) CHARACTER SET latin1 COLLATE latin1_german2_ci", "ELT(seq,'ß','sa','ä','B','a b','ü','u','v','Z')"),
     ("varchar(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "ELT(seq,'a','B','b','A','\\\\','%','''','é','Z')"),
@@ -242,6 +246,21 @@ def test_a_whole_read_is_one_snapshot(server: Server) -> None:
     server.query("shop", "UPDATE t SET n = 1")
     rest = [row for payload in (first, *reading) for row in payload.data.column("n").to_pylist()]  # type: ignore[union-attr]
     assert rest == [0] * 20000
+
+
+def test_statements_of_a_session_share_a_snapshot(orders: Server) -> None:
+    """The maximum, the number of NULLs and the first page belong together."""
+    backend = source_of(orders).backend
+    count = sa.select(sa.func.count()).select_from(sa.table("t", schema="shop"))
+    with SqlSession(backend) as session:
+        session.begin()
+        orders.query("shop", "DELETE FROM t WHERE id = 1")  # before the first statement
+        assert session.one(count) == (100,)
+        orders.query("shop", "DELETE FROM t WHERE id = 2")
+        assert session.one(count) == (100,)
+        session.end()
+        session.begin()
+        assert session.one(count) == (98,)
 
 
 def test_the_source_cannot_write(server: Server) -> None:

@@ -11,7 +11,7 @@
     ├── BadRecordError             reject the row or fail the stream (``on_bad_record``)
     ├── DestinationError           fail the stream: the destination refused what it was given
     ├── ConnectionFailedError      retry: a system is unreachable now
-    │   └── SnapshotLostError      read a replaced table anew: its partitions can no longer be read as of one moment
+    │   └── SnapshotLostError      start a replaced table over: its partitions can no longer be read as of one moment
     └── FlowFailedError            one or more streams failed; raised after the others ended
 
 Any other exception fails its stream and is not retried, unless it is one of those that Python raises for an

@@ -24,7 +24,7 @@ from ..table_info import CursorInfo
 from .bounds import UpperBound, check_state, lower_bound, upper_bound, warn_of_numbers, window_start
 from .cursor_validation import CursorValidator
 from .seen_rows import CAP, SeenRows, shape_of
-from .source_behind import check_behind, is_behind, oldest_rows
+from .source_behind import check_behind, check_database, is_behind, oldest_rows
 from .state import StreamProgress, decode, encode
 from .sweep import all_keys, is_due
 
@@ -58,6 +58,7 @@ class IncrementalReader:
     def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         """The state in which a read from ``state`` would end, by the rows that such a read remembers."""
         progress = self._decoded(state)
+        check_database(self._plan, progress, self._backend.database_id())
         self._forget_other_shapes(progress)
         info = self._refresh_cursor_info(progress)
         upper = upper_bound(self._session, self._query, info, self._now, self._safe_upper).value
@@ -110,6 +111,7 @@ class IncrementalReader:
         :param end: see ``end``; None: up to the highest cursor.
         """
         progress = self._decoded(state)
+        check_database(self._plan, progress, self._backend.database_id())
         given = None if end is None else self._given(end, progress)
         self._ends_now = given is None
         self._forget_other_shapes(progress)
