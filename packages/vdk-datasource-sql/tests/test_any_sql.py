@@ -168,7 +168,7 @@ def test_a_read_goes_up_to_its_end_and_no_further(database: Database) -> None:
 def test_times_that_the_driver_cuts_are_refused(
     database: Database, monkeypatch: pytest.MonkeyPatch, index: bool
 ) -> None:
-    """The rows after the last one would be the same ones for ever."""
+    """The rows after the last one would be the same ones without end."""
     if database.engine.dialect.name == "sqlite":
         pytest.skip("its times are texts")
     database.execute(ORDERS)
