@@ -139,16 +139,16 @@ def source(address: str, topic: str, **options: Any) -> None:
     made.disconnect()
 
 
-def flow(address: str, folder: Path) -> None:
+def flow(address: str, folder: Path, topic: str, write_mode: str, **options: Any) -> None:
     lake = folder / "lake.duckdb"
     lake.unlink(missing_ok=True)
-    config = {"bootstrap_servers": address, "topics": ["orders"]}
+    config = {"bootstrap_servers": address, "topics": [topic], **options}
     run_flows(
         None,
         {
             "sources": {"shop": {"name": "kafka", "config": config}},
             "destinations": {"lake": {"method": "arrow", "target": f"duckdb:///{lake}"}},
-            "flows": [{"from": "shop", "to": "lake", "write_mode": "append"}],
+            "flows": [{"from": "shop", "to": "lake", "write_mode": write_mode}],
         },
     )
 
@@ -180,7 +180,8 @@ def main(folder: Path, messages: int, rounds: int, python_with_dlt: str | None =
             kafka.LOG: lambda: source(address, "orders"),
             kafka.AVRO: lambda: source(address, "avro", value={"format": "avro", "schema_file": str(schema)}),
             kafka.TABLE: lambda: source(address, "keys", mode="table"),
-            kafka.FLOW: lambda: flow(address, folder),
+            kafka.FLOW: lambda: flow(address, folder, "orders", "append"),
+            kafka.UPSERT: lambda: flow(address, folder, "keys", "upsert", mode="table"),
         }
         for number in range(rounds + 1):
             for name, read in contenders.items():

@@ -25,11 +25,10 @@ def measure(bench: Bench) -> list[Comparison]:
             ours(bench, url, WHOLE, "tables = { orders = { cursor = false } }"),
             ours(bench, url, BY_ROW, "bulk = false, tables = { orders = { cursor = false } }"),
             *dlt(bench, url),
-            ingestr(bench, url),
         )
     comparison = Comparison(f"{bench.rows:,} rows, 10 columns, PostgreSQL → DuckDB, cold process", measured, LIMIT)
     least, whole, cursor = (comparison.of(name) for name in (LIMIT, WHOLE, CURSOR))
-    peers = [one for one in measured if one.name.startswith(("dlt", "ingestr"))]
+    peers = [one for one in measured if one.name.startswith("dlt")]
     fastest = min(peers, key=lambda one: one.wall)
     targets = [
         Target("whole, times the ADBC limit", whole.wall / least.wall, 1.3),
@@ -106,23 +105,3 @@ def dlt(bench: Bench, url: str) -> list[Contender]:
             )
         )
     return found
-
-
-def ingestr(bench: Bench, url: str) -> Contender:
-    """Its last version in Python: later ones are another program."""
-    space = bench.space("ingestr")
-    lake = space / "lake.duckdb"
-    command: Command = [
-        *(bench.environments.peer("ingestr", "ingestr<1") / "ingestr", "ingest", "--yes"),
-        *("--source-uri", url, "--source-table", "public.orders"),
-        *("--dest-uri", f"duckdb:///{lake}", "--dest-table", "main.orders"),
-    ]
-    return Contender(
-        "ingestr 0.x",
-        command,
-        environment={"DISABLE_TELEMETRY": "true", "INGESTR_DISABLE_TELEMETRY": "true"},
-        prepare=emptied(space),
-        check=lands(bench, lake, f"count(*) = {bench.rows}", "main.orders"),
-        runs=1,
-        rows=bench.rows,
-    )

@@ -195,7 +195,7 @@ class TestCommand:
         """Neither a variable's value, nor a secret option or a password of a URL; also if the options are wrong."""
         monkeypatch.setenv("UPTO", "5")
         pg = {"name": "lake", "path": "postgresql", "spec": {"connection_string": "postgresql://u:geheim@h/d"}}
-        for options in ({"upto": "${UPTO}", "token": "geheim"}, {"upto": 1, "wrong": ["geheim"]}):
+        for options in ({"upto": "${UPTO}", "password": "geheim"}, {"upto": 1, "wrong": ["geheim"]}):
             path = written(tmp_path, {**SOURCE, "spec": options}, pg)
             for arguments in ([], ["-o", "json"]):
                 result = Vdk()("datasource", "sync", path, "--print", *arguments)
@@ -203,7 +203,7 @@ class TestCommand:
                 assert "geheim" not in result.output
                 assert "postgresql://u:***@h/d" in result.stdout
                 assert "write a reference such as ${env:PASSWORD}" in result.stderr
-            assert ("${env:UPTO}" in result.stdout) == ("token" in options)
+            assert ("${env:UPTO}" in result.stdout) == ("password" in options)
 
     def test_an_error_names_the_file_and_the_option(self, tmp_path: Path) -> None:
         result = Vdk()("datasource", "sync", written(tmp_path, {**SOURCE, "spec": {"uptoo": 5}}, DUCKDB))

@@ -327,7 +327,7 @@ class TestRetries:
             execute(lab.flow(write_mode="replace" if operation == "publish" else "append"), environment)
         assert fault.count == 1
 
-    @pytest.mark.parametrize("method", ["connect", "streams"])
+    @pytest.mark.parametrize("method", ["identity", "connect", "streams"])
     def test_connecting_is_retried(self, lab: Lab, method: str) -> None:
         """Also before anything is read."""
         left = iter([1, 1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import pickle
 from decimal import Decimal
 from typing import Any
@@ -11,8 +12,9 @@ import pyarrow as pa
 import pytest
 
 from support import Database, source_of, stream_of
-from vdk.plugin.datasource_base.contract import ConfigurationError
-from vdk.plugin.datasource_sql.testing import run
+from vdk.plugin.datasource_base.contract import BoundedPartition, ConfigurationError
+from vdk.plugin.datasource_sql.generic.drivers import StreamingCursor
+from vdk.plugin.datasource_sql.testing import Landed, run
 
 START = dt.datetime(2026, 1, 1)
 ORDERS = """CREATE TABLE orders (
@@ -143,3 +145,51 @@ def test_text_is_a_cursor_only_where_the_database_compares_it_by_its_bytes(datab
     else:
         with pytest.raises(ConfigurationError, match=r"tables\.t\.cursor: 'a' is declared .*a time, a date or"):
             run(stream)
+
+
+def test_a_read_goes_up_to_its_end_and_no_further(database: Database) -> None:
+    """The end is known before; it is the state if nothing is to be read."""
+    database.execute(ORDERS)
+    insert(database, orders(range(20), 10))
+    stream = stream_of(database.url, "orders", page_rows=6)
+    assert isinstance(stream, BoundedPartition)
+    end = json.loads(json.dumps(stream.end({})))
+    insert(database, orders(range(20, 25), 30))
+    first = Landed()
+    for payload in stream.read({}, end):
+        first.add(payload)
+    assert sorted(first.column("id")) == list(range(20))
+    second = run(stream, first.state)
+    assert sorted(second.column("id")) == list(range(20, 25))
+    assert json.loads(json.dumps(stream.end(second.state))) == second.state
+
+
+@pytest.mark.parametrize("index", [False, True])
+def test_times_that_the_driver_cuts_are_refused(
+    database: Database, monkeypatch: pytest.MonkeyPatch, index: bool
+) -> None:
+    """The rows after the last one would be the same ones for ever."""
+    if database.engine.dialect.name == "sqlite":
+        pytest.skip("its times are texts")
+    database.execute(ORDERS)
+    if index:
+        database.execute("CREATE INDEX by_time ON orders (updated_at, id)")
+    insert(
+        database, [{**row, "updated_at": START + dt.timedelta(microseconds=row["id"])} for row in orders(range(9), 1)]
+    )
+    fetch = StreamingCursor.fetchmany
+
+    def cut(cursor: StreamingCursor, size: int) -> list[tuple[Any, ...]]:
+        """As if the driver lost two bits."""
+        return [tuple(map(shortened, row)) for row in fetch(cursor, size)]
+
+    def shortened(value: Any) -> Any:
+        return value.replace(microsecond=value.microsecond // 4 * 4) if isinstance(value, dt.datetime) else value
+
+    monkeypatch.setattr(StreamingCursor, "fetchmany", cut)
+    stream = stream_of(database.url, "orders", page_rows=2, options={"order": "cursor", "primary_key": []})
+    if index:
+        with pytest.raises(ConfigurationError, match="fewer digits than the database compares"):
+            run(stream)
+    else:
+        run(stream)  # one sorted query

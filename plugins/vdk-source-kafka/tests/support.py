@@ -34,6 +34,8 @@ SECONDS = 30
 _names = itertools.count(1)
 KILLS = int(os.environ.get("VDK_SOURCE_KAFKA_KILLS", "5"))
 """Kills at random instants: a handful in the suite, 200 in a night."""
+OUTAGE = float(os.environ.get("VDK_SOURCE_KAFKA_OUTAGE", "3"))
+"""Seconds that a broker is away."""
 
 
 class Broker:

@@ -19,7 +19,7 @@ import duckdb
 import msgspec
 import pytest
 
-from support import KILLS, Broker, as_toml, flow_of, landed
+from support import KILLS, OUTAGE, Broker, as_toml, flow_of, landed
 from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.datasource_base.testing.faults import injected, run_with_random_kills
 
@@ -178,17 +178,16 @@ def test_an_outage_of_the_broker_is_survived(
     monkeypatch.chdir(tmp_path)
     topic = own_broker.topic(2)
     own_broker.send(topic, *({"id": number} for number in range(1_000)))
-    outage = float(os.environ.get("VDK_SOURCE_KAFKA_OUTAGE", "4"))
 
     def restart() -> None:
         own_broker.stop()
-        time.sleep(outage)
+        time.sleep(OUTAGE)
         own_broker.start()
         own_broker.send(topic, *({"id": number} for number in range(1_000, 2_000)), partition=1)
 
     timer = threading.Timer(1.5, restart)
     timer.start()
-    flow = following(own_broker, topic, tmp_path, {"timeout": "3s"}, idle_timeout=f"{outage + 10}s", retry_attempts=50)
+    flow = following(own_broker, topic, tmp_path, {"timeout": "3s"}, idle_timeout=f"{OUTAGE + 10}s", retry_attempts=50)
     summary = run_flows(None, flow)
     timer.join()
     assert summary.status == "succeeded"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from support import KILLS, TARGETS, Broker, MakeSource, flow_of, landed, offsets, partition_of, read_topic
+from support import KILLS, OUTAGE, TARGETS, Broker, MakeSource, flow_of, landed, offsets, partition_of, read_topic
 from vdk.plugin.datasource_base import ConnectionFailedError, StateError, run_flows
 from vdk.plugin.datasource_base.testing.faults import run_with_random_kills
 
@@ -42,7 +42,7 @@ def test_a_broker_that_pauses_and_comes_back_is_waited_for(own_broker: Broker, s
             ids += payload.data.column("id").to_pylist()  # type: ignore[union-attr]
             if not own_broker.paused and len(ids) < 20_000:
                 own_broker.pause()
-                resuming = threading.Timer(3, own_broker.resume)
+                resuming = threading.Timer(OUTAGE, own_broker.resume)
                 resuming.start()
     assert own_broker.paused, "the test is of no use if everything was read at once"
     assert ids == list(range(30_000))

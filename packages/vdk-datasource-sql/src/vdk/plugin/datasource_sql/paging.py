@@ -21,7 +21,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+from vdk.plugin.datasource_base.contract import ConfigurationError
 
 from .bulk import ArrowRows, BulkPass, BulkReader
 from .expressions import PAGE_ROWS, Condition, Expression, Statement, last_row, last_row_values, page_limit
@@ -31,6 +33,7 @@ from .statements import CursorRange, TableQuery, rows_after
 
 Position = tuple[Any, tuple[Any, ...] | None]
 """A cursor and a key; key None: after every row with that cursor."""
+T = TypeVar("T")
 PAGE_BYTES = 64 * 2**20
 ResumeOrder = Literal["cursor", "key", "nulls"]
 
@@ -150,7 +153,7 @@ class PageReader:
             is_full = len(rows) == limit
             kept = rows if query.keys or not is_full else self._whole_groups(rows)
             if kept:
-                position = self._position(kept[-1])
+                position = self._moved(position, self._position(kept[-1]))
                 yield RowPage(kept, self._resume(*position))
             if not is_full:
                 return
@@ -214,7 +217,7 @@ class PageReader:
             else:
                 rows = self._fetch(after_key, limit, self._values(None, key))
             if rows:
-                key = self._key(rows[-1])
+                key = self._moved(key, self._key(rows[-1]))
                 yield RowPage(rows, ResumePoint(order, None, key, self._upper), order != "nulls")
             if len(rows) < limit:
                 return
@@ -250,6 +253,17 @@ class PageReader:
             return self._session.all(statement, {PAGE_ROWS: limit, **(values or {})})
         finally:
             self._session.end()
+
+    def _moved(self, before: T | None, now: T) -> T:
+        """``now``. Raises ``ConfigurationError`` if the next page would be the same again."""
+        if now == before:
+            name = self._query.plan.name
+            raise ConfigurationError(
+                f"stream {name!r}: the rows after {now!r} end with it again, because the driver returns fewer digits "
+                f"than the database compares; read the table whole with tables.{name}.cursor = false, or name a cursor "
+                "of no more than six fractional digits"
+            )
+        return now
 
     def _whole_groups(self, rows: list[Row]) -> list[Row]:
         """``rows`` without those of the last cursor: there may be more of them."""

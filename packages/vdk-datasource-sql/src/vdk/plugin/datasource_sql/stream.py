@@ -12,6 +12,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import (
+    BoundedPartition,
     ConfigurationError,
     DataSourcePayload,
     DataSourceState,
@@ -71,28 +72,37 @@ class SqlStream(DataSourceStream):
         return StreamSchema(schema_of(self.plan, kinds), self.plan.primary_key, cursor)
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        return self._payloads(state, None)
+
+    def _payloads(self, state: Mapping[str, Any], end: Mapping[str, Any] | None) -> Iterator[DataSourcePayload]:
         self._check()
         if state and not self.plan.cursor:
             raise self._cursor_is_gone(str(state.get("cursor")))
         with SqlSession(self._backend) as session:
-            kinds = dict(self._cached_kinds(session))  # a kind that waits for a value is resolved while reading
-            session.begin()
-            query = TableQuery(self.plan, self._backend, keyed=self._is_keyed(session))
-            if self.plan.cursor:
-                self._backend.check_keys(session, query, kinds)
-            if not state:
-                self._check_unique(session, query)
-            payload_builder = PayloadBuilder(self.plan, kinds, query, self._backend)
+            query, payload_builder, kinds = self._prepared(session, state)
             if not self.plan.cursor:
                 yield from _read_whole(session, query, payload_builder)
                 return
             bulk = self._backend.bulk_reader(query, kinds)
             reader = IncrementalReader(self._backend, session, query, payload_builder, self.now(), bulk)
             try:
-                yield from reader.backfill() if self.plan.backfill else reader.read(state)
+                yield from reader.backfill() if self.plan.backfill else reader.read(state, end)
             finally:
                 if bulk is not None:
                     bulk.close()
+
+    def _prepared(
+        self, session: SqlSession, state: Mapping[str, Any]
+    ) -> tuple[TableQuery, PayloadBuilder, dict[str, Kind]]:
+        """What a read needs, with the keys checked."""
+        kinds = dict(self._cached_kinds(session))  # a kind that waits for a value is resolved while reading
+        session.begin()
+        query = TableQuery(self.plan, self._backend, keyed=self._is_keyed(session))
+        if self.plan.cursor:
+            self._backend.check_keys(session, query, kinds)
+        if not state:
+            self._check_unique(session, query)
+        return query, PayloadBuilder(self.plan, kinds, query, self._backend), kinds
 
     def _check(self) -> None:
         if self.plan.table.problem is not None:
@@ -145,6 +155,21 @@ class SqlStream(DataSourceStream):
         return self._kinds
 
 
+class IncrementalStream(SqlStream, BoundedPartition):
+    """A table that is read by its cursor."""
+
+    def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Reads the highest cursor, and the rows that the state remembers: those within ``lookback`` of it, and those
+        without a cursor."""
+        self._check()
+        with SqlSession(self._backend) as session:
+            query, payload_builder, _ = self._prepared(session, state)
+            return IncrementalReader(self._backend, session, query, payload_builder, self.now()).end(state)
+
+    def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
+        return self._payloads(state, end)
+
+
 def _read_whole(session: SqlSession, query: TableQuery, payload_builder: PayloadBuilder) -> Iterator[DataSourcePayload]:
     """Every row, in one snapshot."""
     page_sizer = PageSizer(query.plan.page_rows)
@@ -192,5 +217,6 @@ def plan_streams(
         before = state.of(table.name)
         explicit = own.get(table.name) is not None and own[table.name].cursor is not None
         lost = str(before.get("cursor")) if before and not plan.cursor and not explicit else None
-        streams.append(SqlStream(plan, backend, lost_cursor=lost))
+        stream_type = IncrementalStream if plan.cursor and not plan.backfill else SqlStream
+        streams.append(stream_type(plan, backend, lost_cursor=lost))
     return streams

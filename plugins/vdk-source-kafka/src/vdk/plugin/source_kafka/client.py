@@ -99,9 +99,13 @@ class FailureWatch:
                 self._error = error
 
     def log(self, level: int, message: str, facility: str, client: str, text: str) -> None:
-        """Pass a log line of the client on. The reason of a broken connection is often in the log only."""
-        log.log(level, message, facility, client, text)
-        if facility == "FAIL":
+        """Log a line of the client. The reason of a broken connection is often there only, and goes into the error.
+
+        It is a detail of the log: during an outage there are several lines a second.
+        """
+        broken = facility == "FAIL"
+        log.log(logging.DEBUG if broken else level, message, facility, client, text)
+        if broken:
             with self._lock:
                 self._line = text.partition("]: ")[2] or text
 

@@ -10,17 +10,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, DataSourcePayload
+from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, DataSourcePayload, StateError
 
 from ..backend import Backend
 from ..bulk import ArrowRows, BulkReader
+from ..expressions import Condition
 from ..paging import BulkPage, PageReader, PageSizer, ResumePoint, RowPage
 from ..payload_builder import PayloadBuilder
 from ..planning import TablePlan
 from ..session import Row, SqlSession
 from ..statements import CursorRange, TableQuery
 from ..table_info import CursorInfo
-from .bounds import check_state, lower_bound, upper_bound, warn_of_numbers, window_start
+from .bounds import UpperBound, check_state, lower_bound, upper_bound, warn_of_numbers, window_start
 from .cursor_validation import CursorValidator
 from .seen_rows import CAP, SeenRows, shape_of
 from .source_behind import check_behind, check_database, is_behind, oldest_rows
@@ -49,14 +50,70 @@ class IncrementalReader:
         self._page_sizer = PageSizer(query.plan.page_rows)
         self._last_state: Mapping[str, Any] = {}
         self._unchanged = 0
+        self._ends_now = not query.plan.backfill
         self._safe_upper: Any = None
         self._is_behind = False
         self._shape = shape_of({name: self._plan.table.columns[name] for name in query.names})
 
-    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
-        """Payloads after ``state``, in the order of the cursor, each with the state after it."""
-        progress = decode(state, self._plan.name, self._plan.cursor, self._key, self._plan.primary_key)
+    def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The state in which a read from ``state`` would end, by the rows that such a read remembers."""
+        progress = self._decoded(state)
         check_database(self._plan, progress, self._backend.database_id())
+        self._forget_other_shapes(progress)
+        info = self._refresh_cursor_info(progress)
+        upper = upper_bound(self._session, self._query, info, self._now, self._safe_upper).value
+        interrupted = None if progress.resume is None else progress.resume.upper
+        high = max((value for value in (progress.high, interrupted, upper) if value is not None), default=None)
+        hashes = list(self._remembered(info, high, upper))
+        rows = SeenRows(hashes, shape=self._shape)
+        if upper is not None and high != upper:  # it is behind: what it had may come back
+            known = progress.rows
+            if not known.is_summed:
+                for digest in hashes:
+                    known.consume(digest)
+            rows.keep(known)
+        progress.high_key = progress.high_key if high == progress.high else ()
+        progress.type = info.format.tag if info.format is not None else progress.type
+        progress.high, progress.rows, progress.resume, progress.before = high, rows, None, SeenRows(shape=self._shape)
+        is_new = bool(state) or high is not None or rows.size > 0
+        return self._encode(progress) if is_new else state
+
+    def _remembered(self, info: CursorInfo, high: Any, upper: Any) -> Iterator[int]:
+        """The hashes of the rows that a pass up to ``upper`` remembers."""
+        conditions: list[list[Condition]] = []
+        if info.nulls and self._plan.options.null_cursor in (None, "include"):
+            conditions.append([self._query.lacks_cursor])
+        if info.format is not None and upper is not None:
+            lower = lower_bound(self._plan, info.format, StreamProgress(high=high))
+            conditions.append(self._query.between(CursorRange(lower, upper)))
+        row_hash = SeenRows(shape=self._shape).hash
+        for condition in conditions:
+            for page in self._session.stream(self._query.rows(*condition), self._page_sizer, release=False):
+                yield from map(row_hash, page)
+
+    def _decoded(self, state: Mapping[str, Any]) -> StreamProgress:
+        return decode(state, self._plan.name, self._plan.cursor, self._key, self._plan.primary_key)
+
+    def _given(self, end: Mapping[str, Any], progress: StreamProgress) -> UpperBound:
+        """The bound of a pass that ends at a state. Raises ``StateError`` if it lies before ``progress``."""
+        high = self._decoded(end).high
+        interrupted = None if progress.resume is None else progress.resume.upper
+        if any(value is not None and (high is None or high < value) for value in (progress.high, interrupted)):
+            raise StateError(
+                f"stream {self._plan.name!r}: the end {high!r} does not follow the state, which is at "
+                f"{progress.high!r}; ask for a new end"
+            )
+        return UpperBound(high)
+
+    def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
+        """Payloads after ``state``, in the order of the cursor, each with the state after it.
+
+        :param end: see ``end``; None: up to the highest cursor.
+        """
+        progress = self._decoded(state)
+        check_database(self._plan, progress, self._backend.database_id())
+        given = None if end is None else self._given(end, progress)
+        self._ends_now = given is None
         self._forget_other_shapes(progress)
         self._last_state = dict(state)
         yield from self._sweep(progress)
@@ -65,7 +122,7 @@ class IncrementalReader:
             yield from self._read_pass(info, progress, progress.resume, progress.resume.upper)
             yield from self._finish(progress, {})
         info = self._refresh_cursor_info(progress)
-        upper = upper_bound(self._session, self._query, info, self._now, self._safe_upper)
+        upper = given or upper_bound(self._session, self._query, info, self._now, self._safe_upper)
         self._validator.check_nulls(info)
         warn_of_numbers(self._plan, info, upper)
         self._is_behind = is_behind(info, progress, upper)
@@ -114,7 +171,7 @@ class IncrementalReader:
     def _refresh_cursor_info(self, progress: StreamProgress) -> CursorInfo:
         """The cursor in a new snapshot, which the next page is read in too."""
         self._session.end()
-        if not self._plan.backfill:  # which ends where the configuration says
+        if self._ends_now:  # not where the configuration or the caller says
             with self._session.translated():
                 self._safe_upper, progress.barrier = self._backend.safe_upper(
                     self._session, self._query, progress.high, progress.barrier

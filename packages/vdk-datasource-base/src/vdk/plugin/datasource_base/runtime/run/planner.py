@@ -74,7 +74,7 @@ class Planning:
             lambda: writer.call(lambda destination: destination.load_states(self._entry.from_)),
             what=f"destination {self._entry.to!r}",
         )
-        identity = self._source.identity()
+        identity = flow.with_retries(self._source.identity)
         state = self._source_state(stored, identity)
         flow.with_retries(lambda: self._source.connect(state))
         streams = list(flow.with_retries(self._source.streams))
