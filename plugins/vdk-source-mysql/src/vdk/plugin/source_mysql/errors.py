@@ -61,21 +61,24 @@ def refused(error: Exception, address: Address) -> DataSourceError | None:
     """An error of connecting; None if it is neither the driver's nor one of a library that it needs."""
     if isinstance(error, pymysql.Error):
         number, text = _parts(error)
-        if number == 2003 and "ssl" in text.lower():
-            number = 2026
-        if number in (0, 2002, 2003):
+        is_tls = number == 2026 or (number == 2003 and "ssl" in text.lower())
+        if number in (0, 2002, 2003) and not is_tls:
             return ConnectionFailedError(f"{address.identity} is unreachable: {text}")
-        return translated(error, address)
+        return translated(error, address, 2026 if is_tls else None)
     if isinstance(error, (RuntimeError, OSError, ImportError)):  # an authentication method, TLS
         return ConfigurationError(f"{address.identity}: cannot log in: {error}")
     return None
 
 
-def translated(error: Exception, address: Address) -> DataSourceError | None:
-    """An error of an open connection as one of the contract's; None if it is not the driver's."""
+def translated(error: Exception, address: Address, meaning: int | None = None) -> DataSourceError | None:
+    """An error of an open connection as one of the contract's; None if it is not the driver's.
+
+    :param meaning: the number that the error should have, if that is another one.
+    """
     if not isinstance(error, pymysql.Error):
         return None
     number, text = _parts(error)
+    number = meaning or number
     if number in _REFUSED:
         class_, remedy = _REFUSED[number]
         if class_ is AuthenticationError and address.ssl_mode == "disabled":  # the server's error is the same
