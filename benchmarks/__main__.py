@@ -11,6 +11,7 @@ import commits
 import growth
 import kafka
 import payloads
+import postgres
 import redaction
 import rest
 import serving
@@ -30,6 +31,7 @@ JOBS: dict[str, Job] = {
     "commits": commits.measure,
     "rest": rest.measure,
     "kafka": kafka.measure,
+    "postgres": postgres.measure,
     "cloudquery": serving.measure,
     "startup": startup.measure,
 }

@@ -106,7 +106,7 @@ def dlt(bench: Bench, database: Path) -> list[Contender]:
             Contender(
                 f"dlt, {backend} backend" + (" (its default)" if backend == "sqlalchemy" else ""),
                 [python, bench.peers / "dlt_to_duckdb.py", source, space / "lake.duckdb", backend],
-                prepare=_emptied(space),
+                prepare=emptied(space),
                 check=lands(bench, space / "lake.duckdb", f"count(*) = {rows}", "bench_dataset.orders"),
                 runs=None if backend == "connectorx" else 3 if backend == "pyarrow" else 1,
                 rows=bench.rows,
@@ -172,7 +172,9 @@ def vdk_itself(bench: Bench) -> list[Contender]:
     return found
 
 
-def _emptied(space: Path) -> Callable[[], None]:
+def emptied(space: Path) -> Callable[[], None]:
+    """Something for ``Contender.prepare``: empties a folder."""
+
     def empty() -> None:
         shutil.rmtree(space)
         space.mkdir()

@@ -1,6 +1,6 @@
 """Starts a broker, fills topics, and reads them in turns: each contender once per round; the first round is a warm-up.
 
-    python kafka_read.py FOLDER MESSAGES ROUNDS
+    python kafka_read.py FOLDER MESSAGES ROUNDS [PYTHON-WITH-DLT]
 
 Prints a line for each reading: its name, its seconds, and the processor seconds of all threads.
 """
@@ -153,7 +153,20 @@ def flow(address: str, folder: Path) -> None:
     )
 
 
-def main(folder: Path, messages: int, rounds: int) -> None:
+def dlt(python: str, address: str, folder: Path) -> list[float]:
+    """The seconds and the processor seconds of dlt's pipeline, in an environment of its own."""
+    shutil.rmtree(folder / "dlt", ignore_errors=True)
+    (folder / "dlt.duckdb").unlink(missing_ok=True)
+    script = Path(__file__).parent / "peers" / "dlt_kafka.py"
+    command = [python, str(script), address, "orders", str(kafka.DLT_MESSAGES), str(folder)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr[-3000:])
+    taken: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return taken
+
+
+def main(folder: Path, messages: int, rounds: int, python_with_dlt: str | None = None) -> None:
     data, schema = folder / "broker", folder / "order.avsc"
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
@@ -175,7 +188,9 @@ def main(folder: Path, messages: int, rounds: int) -> None:
                 read()
                 if number:
                     print(json.dumps([name, time.perf_counter() - wall, time.process_time() - cpu]), flush=True)
+            if python_with_dlt is not None and number:
+                print(json.dumps([kafka.DLT, *dlt(python_with_dlt, address, folder)]), flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

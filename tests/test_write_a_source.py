@@ -1,4 +1,4 @@
-"""Every block of docs/write-a-source.md works."""
+"""Every block of docs/write-a-source.md and docs/write-a-database-source.md works."""
 
 from __future__ import annotations
 
@@ -6,18 +6,32 @@ from pathlib import Path
 
 import pytest
 
+import distributions as d
 from conftest import ROOT, Machine
 from walkthrough import Command, File, steps
 
-PAGE = (ROOT / "docs" / "write-a-source.md").read_text("utf-8")
+DOCS = ROOT / "docs"
 
 
 @pytest.mark.heavy
 def test_a_newcomer_can_follow_the_page(machine: Machine, tmp_path: Path) -> None:
     """The blocks are run in order, in an empty folder, and print the output on the page."""
+    follow(DOCS / "write-a-source.md", machine, tmp_path, "vdk-source-notes")
+
+
+@pytest.mark.heavy
+def test_a_source_of_a_database_can_be_written_from_its_page(machine: Machine, tmp_path: Path) -> None:
+    """It passes the suite of databases."""
+    wheel = d.build(d.find("sql"), tmp_path / "built")[1]
+    machine("uv", "pip", "install", "--quiet", wheel, cwd=tmp_path)
+    follow(DOCS / "write-a-database-source.md", machine, tmp_path, "vdk-source-duck")
+
+
+def follow(page: Path, machine: Machine, tmp_path: Path, distribution: str) -> None:
+    """Run every block of a page, and check the code that it leaves."""
     (folder := tmp_path / "empty").mkdir()
     try:
-        for step in steps(PAGE):
+        for step in steps(page.read_text("utf-8")):
             if isinstance(step, File):
                 step.write(folder)
                 continue
@@ -30,7 +44,7 @@ def test_a_newcomer_can_follow_the_page(machine: Machine, tmp_path: Path) -> Non
         machine("ruff", "format", "--check", cwd=folder)
         machine("mypy", "--python-executable", machine.python, cwd=folder)
     finally:
-        machine("uv", "pip", "uninstall", "--quiet", "vdk-source-notes", cwd=tmp_path)
+        machine("uv", "pip", "uninstall", "--quiet", distribution, cwd=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -59,8 +73,8 @@ def test_a_block_without_a_file_is_an_error() -> None:
 
 
 def test_a_block_can_be_a_class_of_a_file(tmp_path: Path) -> None:
-    """The rest of the file is unchanged."""
-    (tmp_path / "a.py").write_text("x = 1\n\n\nclass A:\n    pass\n\n\nclass B:\n    pass\n", "utf-8")
+    """The rest of the file is unchanged; the decorators of the class are a part of it."""
+    (tmp_path / "a.py").write_text("x = 1\n\n\n@final\nclass A:\n    pass\n\n\nclass B:\n    pass\n", "utf-8")
     (block,) = steps("```python\n# a.py, in place of class A\nclass C:\n    pass\n```\n")
     assert isinstance(block, File)
     block.write(tmp_path)

@@ -35,9 +35,11 @@ class Server:
     only_in_ci: bool = False
 
 
+# The programs alone: mariadb-server would add a service and its users.
+_MARIADB = Server("mariadbd", ("mariadb-server-core", "mariadb-client-core"))
 SERVERS = {
-    # The programs alone: mariadb-server would add a service and its users.
-    "mysql": Server("mariadbd", ("mariadb-server-core", "mariadb-client-core")),
+    "mysql": _MARIADB,
+    "sql": _MARIADB,
     # The tests of a pooler are few, and skip where it is missing.
     "postgres": Server("pgbouncer", ("pgbouncer",), only_in_ci=True),
 }

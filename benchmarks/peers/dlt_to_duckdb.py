@@ -1,4 +1,7 @@
-"""dlt reads the table with a cursor and a key and appends it to DuckDB, with the backend that is named."""
+"""dlt reads the table of a SQLite file, or of a URL, with a cursor and a key, and appends it to DuckDB.
+
+The last argument names its backend.
+"""
 
 import sys
 from pathlib import Path
@@ -9,7 +12,7 @@ from dlt.sources.sql_database import sql_table
 database, lake, backend = sys.argv[1:]
 options = {"backend_kwargs": {"return_type": "arrow"}} if backend == "connectorx" else {}
 orders = sql_table(
-    f"sqlite:///{database}", table="orders", backend=backend, chunk_size=50_000,
+    database if "://" in database else f"sqlite:///{database}", table="orders", backend=backend, chunk_size=50_000,
     incremental=dlt.sources.incremental("updated_at"), **options,
 )  # fmt: skip
 pipeline = dlt.pipeline(

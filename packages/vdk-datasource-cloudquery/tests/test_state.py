@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import msgspec
@@ -11,12 +12,20 @@ from cloudquery.plugin_v3 import plugin_pb2 as pb
 
 from client import refused, served
 from destination import Destination, batch_of
-from sources import MadeStream, made, numbered, rows_of
+from sources import MadeSource, MadeStream, made, numbered, rows_of
 from vdk.plugin.datasource_base import DataSourcePayload, StreamSchema
+from vdk.plugin.datasource_cloudquery.session import Session
+from vdk.plugin.datasource_cloudquery.spec import Spec
+from vdk.plugin.datasource_cloudquery.state_backend import StateBackend
+from vdk.plugin.datasource_cloudquery.sync import Sync
 
 
 def backend(destination: Destination, table: str = "cq_state") -> Any:
     return pb.Sync.BackendOptions(table_name=table, connection=destination.address)
+
+
+def request_for(destination: Destination) -> Any:
+    return pb.Sync.Request(tables=["*"], backend=backend(destination))
 
 
 def states(destination: Destination) -> dict[str, Any]:
@@ -57,15 +66,18 @@ def test_no_state_is_written_if_a_stream_fails(destination: Destination) -> None
     assert states(destination) == {}
 
 
-def test_the_state_is_written_after_the_last_row(destination: Destination) -> None:
-    """The client takes one message, and then no further one: the state must not be ahead of it."""
-    with served("made", lambda: made(numbered(count=40_000, payload=4000))) as client:
-        client.init({"cloudquery": {"max_parallel_partitions": 1}})
-        call = client.stub.Sync(pb.Sync.Request(tables=["*"], backend=backend(destination)))
-        next(call)
-        assert states(destination) == {}
-        call.cancel()
-    assert states(destination) == {}
+def test_the_state_is_written_after_the_last_row(destination: Destination, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All rows are read, and wait to be sent: a command that ends now must not leave a state that is ahead of them."""
+    source, stored = made(numbered()), threading.Event()
+    monkeypatch.setattr(StateBackend, "store", lambda backend, states: stored.set())
+    sync = Sync(Session(Spec.parse(MadeSource, b"", lambda: source)), request_for(destination))
+    messages = sync.messages()
+    assert next(messages).HasField("migrate_table")
+    assert source.ended.wait(60)
+    assert not stored.wait(1)
+    assert next(messages).HasField("insert")
+    assert list(messages) == []
+    assert stored.is_set()
 
 
 def test_checkpoints_carry_the_states_if_the_command_asks_for_them(destination: Destination) -> None:
@@ -138,10 +150,13 @@ def test_states_of_other_data_are_left_alone(destination: Destination, monkeypat
 
 
 def test_a_backend_that_cannot_be_read_is_named(destination: Destination) -> None:
-    with served("other", lambda: made()) as source_without_read, served("made", lambda: made(numbered())) as client:
+    source = made(numbered())
+    with served("other", lambda: made()) as source_without_read, served("made", lambda: source) as client:
         client.init()
+        client.tables()
         address = source_without_read.address
         with refused() as errors:
             client.sync(backend=pb.Sync.BackendOptions(table_name="t", connection=address))
+        assert (source.connected, source.disconnected) == (1, 1)
     assert errors[0][0] == "INVALID_ARGUMENT"
     assert "so it cannot hold states; name another destination in backend_options" in errors[0][1]

@@ -98,6 +98,7 @@ def test_dates_that_do_not_exist(server: Server) -> None:
     [
         ("int", ["1", "2", "3"]),
         ("bigint unsigned", ["1", "2", "9223372036854775807"]),
+        ("bigint unsigned", ["1", "9223372036854775808", "18446744073709551615"]),
         ("double", ["1.5", "2.5", "3.25"]),
         ("float", ["0.1", "0.2", "16777217"]),
         ("varchar(9)", ["'Z'", "'a'", "'é'"]),
@@ -129,6 +130,7 @@ def test_a_cursor_of_a_type_that_does_not_sort_is_refused(server: Server) -> Non
 
 KEYS = [
     ("int unsigned", "seq"),
+    ("bigint unsigned", "18446744073709551606 + seq"),
     ("varchar(20)", "CONCAT(CHAR(96 + seq USING utf8mb4), 'Ä')"),  # under a collation in which a = A
     ("varchar(20) CHARACTER SET latin1 COLLATE latin1_german2_ci", "ELT(seq,'ß','sa','ä','B','a b','ü','u','v','Z')"),
     ("varchar(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "ELT(seq,'a','B','b','A','\\\\','%','''','é','Z')"),

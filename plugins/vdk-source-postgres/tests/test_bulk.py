@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +11,12 @@ import duckdb
 import psycopg
 import pytest
 
-from support import Landed, run, source_of
+from support import run, source_of
 from test_delivery import deliver
 from test_types import TYPES
 from vdk.plugin.datasource_base.testing.postgresql import Server
 from vdk.plugin.datasource_sql import SqlSession
+from vdk.plugin.datasource_sql.testing import Landed
 from vdk.plugin.source_postgres import adbc, bulk, whole_reads
 from vdk.plugin.source_postgres.bulk import bulk_version
 from vdk.plugin.source_postgres.source import PostgresSource
@@ -110,16 +110,15 @@ def fill(server: Server, rows: int, seed: int) -> None:
     server.query("shop", "CREATE TYPE mood AS ENUM ('happy')")
     server.query("shop", "CREATE TYPE pair AS (a int, b text)")
     server.query("shop", "CREATE DOMAIN price AS numeric(10,2)")
-    columns = ", ".join(f'"c%{number}" {type_}' for number, (type_, *_) in enumerate(TYPES))
+    columns = ", ".join(f'"c%{number}" {case.declared}' for number, case in enumerate(TYPES))
     server.query("shop", f"CREATE TABLE t (id int PRIMARY KEY, updated_at timestamptz, {columns})")
     with psycopg.connect(server.url("shop"), options="-c TimeZone=UTC -c lc_monetary=C") as connection:
         for row in range(rows):
             cells = []
-            for type_, value, *_ in TYPES:
-                nasty = NASTY.get(type_, [])
-                cells.append(
-                    chosen.choice(nasty) if nasty and chosen.random() < 0.1 else chosen.choice([value, "NULL"])
-                )
+            for case in TYPES:
+                nasty = NASTY.get(case.declared, [])
+                usual = [case.literal, "NULL"]
+                cells.append(chosen.choice(nasty if nasty and chosen.random() < 0.1 else usual))
             time = f"timestamptz '2026-01-01' + {row // 3} * interval '0.35 s'"
             connection.execute(f"INSERT INTO t VALUES ({row}, {time}, {', '.join(cells)})".encode())
 
@@ -280,7 +279,8 @@ def test_without_the_driver_rows_are_read(
     monkeypatch.setattr(adbc, "_check", refuse)
     server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, updated_at timestamptz)")
     server.query("shop", "INSERT INTO t SELECT generate_series(1, 500), '2026-01-01'")
-    for config in ({"cursor_columns": []}, {"page_rows": 20}):
+    configs: list[dict[str, Any]] = [{"cursor_columns": []}, {"page_rows": 20}]
+    for config in configs:
         source = source_of(server, bulk=way != "off", **config)
         (stream,) = source.streams()
         (only,) = stream.partitions({})
@@ -304,7 +304,7 @@ def test_poolers_and_databases_without_an_encoding_are_read_row_by_row(server: S
     assert "ascii" not in {name for (name,) in server.query("postgres", "SELECT datname FROM pg_database")}
     server.query("postgres", "CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0")
     try:
-        versions: list[Callable[[], int]] = []
+        versions: list[int] = []
         for name in ("shop", "ascii"):
             with SqlSession(source_of(server).backend) as session:
                 session._connection = psycopg.connect(server.url(name))

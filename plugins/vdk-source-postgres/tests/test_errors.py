@@ -16,6 +16,7 @@ from vdk.plugin.datasource_base.contract import (
     ConnectionFailedError,
     DataSourceError,
     DataSourceState,
+    StateError,
     decode_config,
 )
 from vdk.plugin.datasource_base.testing.postgresql import Server
@@ -226,3 +227,34 @@ def test_identities(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert PostgresSource(decode_config(config, PostgresConfig, location="config")).identity() == identity
+
+
+def test_a_database_that_was_replaced_is_noticed(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """It has the same address, and other rows; or the same ones, if the user says so."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, updated_at timestamptz); INSERT INTO t VALUES (1, now())")
+    first = run(stream_of(server))
+    assert first.state["database"].count("/") == 1
+    assert run(stream_of(server), first.state).state["database"] == first.state["database"]
+    state = {**first.state, "database": "7/5"}
+    with pytest.raises(StateError, match=r'database 7/5, and .*on_source_behind = "warn"'):
+        run(stream_of(server), state)
+    again = run(stream_of(server, on_source_behind="warn"), state)
+    assert again.rows == []
+    assert "It is read on" in caplog.text
+    assert again.state["database"] == first.state["database"]
+    with pytest.raises(StateError, match="damaged"):
+        run(stream_of(server), {**first.state, "database": 5})
+
+
+def test_a_user_who_may_not_know_the_database_reads_it(server: Server) -> None:
+    """As with services that reserve the function; the state keeps what it knows."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, updated_at timestamptz); INSERT INTO t VALUES (1, now())")
+    first = run(stream_of(server))
+    server.query("shop", "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    try:
+        again = run(stream_of(server), first.state)
+        assert again.rows == []
+        assert again.state["database"] == first.state["database"]
+        assert "database" not in run(stream_of(server)).state
+    finally:
+        server.query("shop", "GRANT EXECUTE ON FUNCTION pg_control_system() TO PUBLIC")

@@ -86,7 +86,7 @@ def test_rows_come_through_a_pooler_and_no_setting_stays(tables: Server, pooler:
     source.connect(DataSourceState())
     try:
         whole, by_cursor = source.streams()
-        landed = [row for part in whole.partitions({}) for payload in part.read({}) for row in payload.data.to_pylist()]  # type: ignore[union-attr]
+        landed = [row for part in whole.partitions({}) for payload in part.read({}) for row in payload.data.to_pylist()]
         assert sorted(row["id"] for row in landed) == list(range(1, 20001))
         assert landed[0]["x"] == "P1D"
         first = run(by_cursor)
@@ -102,5 +102,6 @@ def _settings(url: str) -> list[list[tuple[str, ...]]]:
     """Of both sessions."""
     with psycopg.connect(url) as one, psycopg.connect(url) as two:
         return [
-            [(name, *connection.execute(f"SHOW {name}").fetchone()) for name in SETTINGS] for connection in (one, two)
-        ]  # type: ignore[arg-type, misc]
+            [(name, *value) for name in SETTINGS for value in connection.execute(f"SHOW {name}".encode())]
+            for connection in (one, two)
+        ]

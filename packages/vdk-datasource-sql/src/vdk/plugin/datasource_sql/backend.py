@@ -31,6 +31,10 @@ class Backend(Connector, ExpressionBuilder, Protocol):
     def identity(self) -> str:
         """The database as a URL without secrets; stable."""
 
+    def database_id(self) -> str:
+        """What tells the database from another one of the same name; empty: nothing does. Known after connecting."""
+        return ""
+
     @abstractmethod
     def tables(self, session: SqlSession) -> Sequence[TableInfo]:
         """Every table and view that holds a user's data, in a stable order."""

@@ -111,7 +111,7 @@ class TableOptions(DataSourceConfig):
         Meta(
             description="what to do when the highest cursor is below that of the last run, as after a backup was "
             "restored: warn in each run, or fail. Default: warn, but fail if none of the remembered rows exists, "
-            "which shows that it is another database"
+            "which shows that it is another database, or if the database says so itself"
         ),
     ] = None
     order: Annotated[

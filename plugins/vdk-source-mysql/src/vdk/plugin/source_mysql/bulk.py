@@ -67,14 +67,14 @@ class MysqlBulkReader:
             self._session = session
         return self._is_large
 
-    def pages(self, bulk_pass: BulkPass) -> Iterator[ArrowPage | None]:
+    def pages(self, bulk_pass: BulkPass) -> Iterator[ArrowPage | list[Row] | None]:
         query, limit = self._query, bulk_pass.limit
         after, values = bulk_pass.next_page, last_row_values(bulk_pass.start)
         by_cursor, tied = len(bulk_pass.order) > len(query.keys), None
         while limit >= min(MIN_PAGE_ROWS, bulk_pass.limit):
             try:
                 page, rows = self._page(self._statement(bulk_pass, after, limit), values)
-            except (ConfigurationError, *MISFIT_ERRORS) as error:
+            except ConfigurationError as error:  # such as temporary tables that are full
                 log.debug("%s is read row by row from here: %s", self._query.plan.name, error)
                 return
             if page is None and rows:  # the server cut a value that is longer than max_allowed_packet
@@ -82,7 +82,7 @@ class MysqlBulkReader:
                 continue
             if page is not None:
                 values = last_row_values({index: page.value(-1, index) for index in bulk_pass.start})
-                yield page
+                yield page if page.lands() else page.rows()
             if rows == limit and page is not None:
                 tied = page.only_cursor if by_cursor else None
                 # Else the server reads all rows with the cursor for each page of them.
@@ -179,9 +179,19 @@ class ArrowPage:
     def __init__(self, received: pa.Table, kinds: Sequence[Kind], query: TableQuery) -> None:
         self._received, self._cursor_index = received, query.cursor_index
         names = query.plan.columns
-        landed = [kind.landed(column.combine_chunks()) for kind, column in zip(kinds, received.columns, strict=True)]
-        schema = pa.schema([pa.field(name, kind.arrow) for name, kind in zip(names, kinds, strict=False)])
-        self.table = pa.Table.from_arrays(landed[: len(names)], schema=schema)
+        self._kinds = dict(zip(names, kinds, strict=False))
+        self.table = received
+
+    def lands(self) -> bool:
+        """Whether all values do. False: one of them is a bad record."""
+        columns = zip(self._kinds.values(), self._received.columns, strict=False)
+        try:
+            landed = [kind.landed(column.combine_chunks()) for kind, column in columns]
+        except MISFIT_ERRORS:
+            return False
+        schema = pa.schema([pa.field(name, kind.arrow) for name, kind in self._kinds.items()])
+        self.table = pa.Table.from_arrays(landed, schema=schema)
+        return True
 
     @property
     def cursors(self) -> pa.Array:
@@ -195,6 +205,9 @@ class ArrowPage:
 
     def value(self, row: int, column: int) -> Any:
         return self._received.column(column)[row].as_py()
+
+    def rows(self) -> list[Row]:
+        return list(zip(*(column.to_pylist() for column in self._received.columns), strict=True))
 
     def rows_from(self, window: Any) -> Iterator[Row]:
         mask = pc.greater_equal(self.cursors, pa.scalar(window, self.cursors.type))

@@ -77,10 +77,10 @@ def is_installed() -> bool:
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """What reading may raise."""
+    """What connecting and reading may raise."""
     import adbc_driver_manager
 
-    return (adbc_driver_manager.Error, pa.ArrowException, OSError)
+    return (adbc_driver_manager.Error, pa.ArrowException, OSError, UnprovenError)
 
 
 def as_driver_error(error: Exception) -> psycopg.Error:
@@ -96,7 +96,7 @@ class AdbcConnection:
     """One connection, used by one thread at a time.
 
     :param settings: of the session.
-    :raises Exception: one of ``failures``, or ``UnprovenError``.
+    :raises Exception: one of ``failures``.
     """
 
     def __init__(self, conninfo: Secret, settings: dict[str, str]) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
@@ -45,6 +45,13 @@ _SETTINGS = {
 }
 """How values are written as text, whatever the server, database or user is set to."""
 
+_SERVER = """
+SELECT pg_is_in_recovery(), (SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = current_database()),
+    has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
+"""
+_SYSTEM = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"
+"""Standbys, backups of the server and clones have the same one; what is restored from a dump has another one."""
+
 
 @dataclass(frozen=True)
 class PostgresBackend(Backend):
@@ -53,6 +60,7 @@ class PostgresBackend(Backend):
     :param conninfo: what libpq connects with.
     :param wait_budget: for transactions that are open when a pass begins.
     :param is_standby: nothing of the primary's transactions shows there.
+    :param system: identifies the server's data and the database in it; empty: the user may not know.
     :param bulk_version: the server's version, if large tables are read with ADBC.
     """
 
@@ -63,9 +71,13 @@ class PostgresBackend(Backend):
     wait_budget: WaitBudget = field(default_factory=lambda: WaitBudget(10.0))
     is_standby: bool = False
     bulk_version: int = 0
+    system: str = ""
 
     def identity(self) -> str:
         return self.name
+
+    def database_id(self) -> str:
+        return self.system
 
     @property
     def dialect(self) -> sa.Dialect:
@@ -110,10 +122,12 @@ class PostgresBackend(Backend):
     def tables(self, session: SqlSession) -> Sequence[TableInfo]:
         return reflect(session, self.schemas)
 
-    def is_in_recovery(self, session: SqlSession) -> bool:
-        """Whether the server is a standby."""
+    def at(self, session: SqlSession) -> PostgresBackend:
+        """The same, with what the server says of itself."""
         with session.translated():
-            return bool(session.connection.execute("SELECT pg_is_in_recovery()").fetchone()[0])
+            is_standby, oid, may_know = session.connection.execute(_SERVER).fetchone()
+            system = session.connection.execute(_SYSTEM).fetchone()[0] if may_know else ""
+        return replace(self, is_standby=is_standby, system=f"{system}/{oid}" if system else "")
 
     def kinds(self, session: SqlSession, query: TableQuery) -> dict[str, Kind]:
         kinds = super().kinds(session, query)

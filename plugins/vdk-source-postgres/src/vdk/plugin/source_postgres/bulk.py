@@ -13,7 +13,7 @@ from vdk.plugin.datasource_sql import MIN_BULK_ROWS, ONE, BulkPass, Row, SqlSess
 from vdk.plugin.datasource_sql.kinds import MISFIT_ERRORS, Kind
 
 from . import adbc
-from .adbc import AdbcConnection, SpanTooLargeError, UnprovenError
+from .adbc import AdbcConnection, SpanTooLargeError
 from .bulk_columns import BulkColumn, BulkColumns, BulkRows
 from .literals import with_literals
 
@@ -86,7 +86,7 @@ class PostgresBulkReader:
     def pages(self, bulk_pass: BulkPass) -> Iterator[BulkRows | list[Row] | None]:
         try:
             yield from self._pages(bulk_pass)
-        except (*adbc.failures(), *MISFIT_ERRORS, UnprovenError, SpanTooLargeError, sa.exc.CompileError) as error:
+        except (*adbc.failures(), *MISFIT_ERRORS, SpanTooLargeError, sa.exc.CompileError) as error:
             self._attempts_left -= 1
             log.debug("%s is read row by row from here: %s", self._query.plan.name, type(error).__name__)
         finally:

@@ -120,7 +120,7 @@ class PostgresSource(SqlSource[PostgresConfig]):
     def connect(self, state: DataSourceState) -> None:
         with SqlSession(self.backend) as session:
             version = bulk_version(session) if self.config.bulk else 0
-            self.backend = replace(self.backend, is_standby=self.backend.is_in_recovery(session), bulk_version=version)
+            self.backend = replace(self.backend.at(session), bulk_version=version)
             self._sizes = table_sizes(session, self.config.schemas) if version else {}
         super().connect(state)
         for stream in self._streams or ():

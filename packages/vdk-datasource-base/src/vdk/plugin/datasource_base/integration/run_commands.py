@@ -91,7 +91,7 @@ def _run(
 ) -> None:
     """Run a flow as the only step of a job, and print its summary however it ends.
 
-    :param path: the file that the job is named after. :param location: what errors call a flow that is no file.
+    :param path: the file that the job is named after. :param location: what errors name instead of a flow file.
     """
     from .flow_job import run_flow_job
     from .job_environment import run_in_job

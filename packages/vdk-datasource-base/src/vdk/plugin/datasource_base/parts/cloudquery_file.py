@@ -129,8 +129,8 @@ def _yaml() -> Any:
 def _problem(error: Exception) -> str:
     """What is wrong and where, without the texts that the whole message quotes: one may be a password."""
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    where = f": line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-    return f"{where}: {_QUOTED.sub('…', problem)}" if problem else where
+    place = f": line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+    return f"{place}: {_QUOTED.sub('…', problem)}" if problem else place
 
 
 def _document(content: Any, file: str, number: int, path: str) -> Document:

@@ -23,7 +23,7 @@ from ..table_info import CursorInfo
 from .bounds import check_state, lower_bound, upper_bound, warn_of_numbers, window_start
 from .cursor_validation import CursorValidator
 from .seen_rows import CAP, SeenRows, shape_of
-from .source_behind import check_behind, is_behind, oldest_rows
+from .source_behind import check_behind, check_database, is_behind, oldest_rows
 from .state import StreamProgress, decode, encode
 from .sweep import all_keys, is_due
 
@@ -56,6 +56,7 @@ class IncrementalReader:
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         """Payloads after ``state``, in the order of the cursor, each with the state after it."""
         progress = decode(state, self._plan.name, self._plan.cursor, self._key, self._plan.primary_key)
+        check_database(self._plan, progress, self._backend.database_id())
         self._forget_other_shapes(progress)
         self._last_state = dict(state)
         yield from self._sweep(progress)

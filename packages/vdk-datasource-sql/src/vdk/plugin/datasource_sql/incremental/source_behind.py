@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from vdk.plugin.datasource_base.contract import StateError
 
 from ..expressions import ONE
+from ..planning import TablePlan
 from ..session import SqlSession
 from ..statements import TableQuery
 from ..table_info import CursorInfo
@@ -63,6 +64,26 @@ def check_behind(session: SqlSession, query: TableQuery, progress: StreamProgres
         'such a run fail with %s.on_source_behind = "fail"',
         problem, remedy(plan.name), plan.config_path,
     )  # fmt: skip
+
+
+def check_database(plan: TablePlan, progress: StreamProgress, database: str) -> None:
+    """Note which database is read.
+
+    :raises StateError: if the state was written for another one, unless ``on_source_behind`` is ``warn``.
+    """
+    before, progress.database = progress.database, database or progress.database
+    if not before or before == progress.database:
+        return
+    problem = (
+        f"stream {plan.name!r}: its state was written for the database {before}, and the one at this address is "
+        f"{database} now: another one, or one that was restored from a dump or upgraded"
+    )
+    if plan.options.on_source_behind != "warn":
+        raise StateError(
+            f"{problem}. If it has the rows of the old one, read on with {plan.config_path}.on_source_behind = "
+            f'"warn", in one run; otherwise: {remedy(plan.name)}'
+        )
+    log.warning("%s. It is read on from the state", problem)
 
 
 def oldest_rows(session: SqlSession, query: TableQuery) -> Oldest:

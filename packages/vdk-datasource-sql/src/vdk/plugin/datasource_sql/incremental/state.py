@@ -5,14 +5,15 @@
 "high_watermark": {"cursor": …, "key": […]} | null,
 "resume": {"order": "cursor"|"key"|"nulls", "cursor": …, "key": […], "upper": …} | null,
 "overlap": {"rows": base64, "shape": hex, "before": base64, "before_shape": hex},
-"oldest": [[cursor, [key, …]], …], "swept": ISO 8601 time,
+"oldest": [[cursor, [key, …]], …], "swept": ISO 8601 time, "database": text,
 "barrier": {"upper": …, "open": [name, …], "server": …, "since": ISO 8601 time}}``
 
 ``high_watermark`` is the highest cursor of a finished pass, ``resume`` is the position of an
 unfinished pass. ``overlap.rows`` knows the rows delivered at and above ``high_watermark - lookback`` and
 those without a cursor; while a pass is unfinished, ``overlap.before`` has what the pass before left.
 ``oldest`` has some of the rows with the lowest cursors, by which another database is recognised.
-``barrier`` is the end that a pass did not reach, because transactions were open that may commit rows below it.
+``database`` tells the database from another one at the same address. ``barrier`` is the end that a pass did not reach,
+because transactions were open that may commit rows below it.
 The shapes are those of the columns that the hashes cover; without one they cover values only, as the first release did.
 """
 
@@ -50,6 +51,7 @@ class StreamProgress:
     swept: str | None = None
     oldest: list[tuple[Any, tuple[Any, ...]]] = field(default_factory=list)
     barrier: Barrier | None = None
+    database: str = ""
 
 
 def encode(
@@ -79,6 +81,7 @@ def encode(
             else {}
         ),
         **({"swept": progress.swept} if progress.swept is not None else {}),
+        **({"database": progress.database} if progress.database else {}),
         **({"barrier": _encode_barrier(progress.barrier)} if progress.barrier is not None else {}),
     }
 
@@ -148,6 +151,9 @@ def _decode(state: Mapping[str, Any]) -> StreamProgress:
         key = None if resume["key"] is None else _key(resume["key"])
         progress.resume = ResumePoint(resume["order"], _in(resume.get("cursor")), key, _in(resume["upper"]))
     progress.swept = state.get("swept")
+    if not isinstance(database := state.get("database", ""), str):
+        raise ValueError("its database is none")
+    progress.database = database
     progress.barrier = _decode_barrier(state["barrier"]) if "barrier" in state else None
     progress.oldest = [(_in(value), tuple(map(_in, key))) for value, key in state.get("oldest", ())]
     overlap = state["overlap"]
@@ -196,6 +202,8 @@ def _out(value: Any) -> Any:
         return {"text": base64.b64encode(raw_bytes(value)).decode("ascii")}
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return {"float": repr(value)}
+    if isinstance(value, int) and value >= 2**63:
+        return {"unsigned": str(value)}
     name = next((name for name, (type_, _) in _WRAPPED.items() if type(value) is type_), None)
     return value if name is None else {name: value.isoformat() if hasattr(value, "isoformat") else str(value)}
 
@@ -204,6 +212,10 @@ def _in(value: Any) -> Any:
     """A value of a state as the database stores it. Raises ``ValueError`` for what it cannot store."""
     if isinstance(value, Mapping) and "text" in value:
         return base64.b64decode(value["text"], validate=True).decode("utf-8", "surrogateescape")
+    if isinstance(value, Mapping) and "unsigned" in value:
+        if not 2**63 <= (number := int(value["unsigned"][:20])) < 2**64:
+            raise ValueError(f"{number} is not an integer without sign, of 64 bits")
+        return number
     if isinstance(value, Mapping) and (name := next(iter(value), "")) in _WRAPPED:
         return _WRAPPED[name][1](value[name])
     if isinstance(value, Mapping):
