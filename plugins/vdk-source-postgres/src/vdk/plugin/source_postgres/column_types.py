@@ -55,7 +55,7 @@ def _time(text: str) -> dt.time:
 
 
 class SingleLoader(Loader):
-    """A ``real`` as the double of the same value. Its text, such as 4.9, is another double, which compares otherwise."""
+    """A ``real`` as the double of the same value. Its text, such as 4.9, is another double and compares otherwise."""
 
     def load(self, data: Buffer) -> float:
         (value,) = struct.unpack("f", struct.pack("f", float(bytes(data))))
