@@ -193,3 +193,70 @@ def test_times_that_the_driver_cuts_are_refused(
             run(stream)
     else:
         run(stream)  # one sorted query
+
+
+@pytest.mark.parametrize("index", ["", "CREATE INDEX i ON t (updated_at, k)", "CREATE INDEX i ON t (updated_at)"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("TEXT PRIMARY KEY", "CASE WHEN n % 2 THEN 'k' || n END"),
+        ("TEXT COLLATE NOCASE NOT NULL", "CASE WHEN n % 2 THEN 'k' ELSE 'K' END || (n / 2)"),
+    ],
+    ids=["that holds NULL", "whose index has another collation"],
+)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_every_row_of_a_key_of_sqlite_is_read(database: Database, key: str, value: str, index: str) -> None:
+    """Once, whatever a page ends with."""
+    database.execute(f"CREATE TABLE t (k {key}, n INTEGER, updated_at TIMESTAMP)")
+    database.execute("CREATE UNIQUE INDEX u ON t (k COLLATE BINARY)")
+    if index:
+        database.execute(index)
+    database.execute(
+        "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 60) "
+        f"INSERT INTO t SELECT {value}, n, '2026-01-01' FROM s"
+    )
+    landed = run(stream_of(database.url, page_rows=7))
+    assert sorted(landed.column("n")) == list(range(1, 61))
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_text_cursor_of_sqlite_is_compared_by_its_bytes(database: Database) -> None:
+    """Whatever collation the column has, as Python does."""
+    database.execute("CREATE TABLE t (n INTEGER, c TEXT COLLATE NOCASE)")
+    database.execute("CREATE INDEX i ON t (c)")
+    for number in range(60):
+        database.execute(f"INSERT INTO t VALUES ({number}, '{'kK'[number % 2]}{number // 6}')")
+    landed = run(stream_of(database.url, page_rows=7, options={"cursor": "c"}))
+    assert sorted(landed.column("n")) == list(range(60))
+    assert run(stream_of(database.url, page_rows=7, options={"cursor": "c"}), landed.state).rows == []
+
+
+def test_a_cursor_of_single_precision(database: Database) -> None:
+    """4.9 is below its single: a row at the end of a pass or page is read, and once."""
+    database.execute(f"CREATE TABLE t (id INTEGER PRIMARY KEY, r {'REAL' if _has_real(database) else 'FLOAT'})")
+    for number in range(1, 50):
+        database.execute(f"INSERT INTO t VALUES ({number}, {number / 10})")
+    stream = stream_of(database.url, page_rows=7, options={"cursor": "r", "order": "cursor"})
+    landed = run(stream)
+    assert landed.column("id") == list(range(1, 50))
+    assert run(stream, landed.state).rows == []
+
+
+def _has_real(database: Database) -> bool:
+    """Whether REAL is single precision; MySQL's is FLOAT."""
+    return database.engine.dialect.name == "postgresql"
+
+
+@pytest.mark.parametrize("database", ["mysql+pymysql"], indirect=True)
+def test_times_of_mysql_are_read_in_utc(database: Database, mariadb_server: Any) -> None:
+    """In the server's zone, rows would lie in the future, or in an hour that comes twice."""
+    mariadb_server.query("shop", "SET GLOBAL time_zone = '+05:00'")
+    try:
+        database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, updated_at TIMESTAMP)")
+        database.execute("INSERT INTO t VALUES (1, NOW())")
+        landed = run(stream_of(database.url))
+    finally:
+        mariadb_server.query("shop", "SET GLOBAL time_zone = 'SYSTEM'")
+    assert landed.counters == {}
+    (at,) = landed.column("updated_at")
+    assert abs(at - dt.datetime.now(dt.UTC).replace(tzinfo=None)) < dt.timedelta(hours=1)

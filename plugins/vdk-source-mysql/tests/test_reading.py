@@ -15,6 +15,7 @@ from support import run, source_of, stream_of
 from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.datasource_base.testing.mariadb import Server
 from vdk.plugin.datasource_sql import SqlSession
+from vdk.plugin.datasource_sql.testing import Landed
 
 
 @pytest.fixture
@@ -68,6 +69,28 @@ def test_ties_and_nulls_are_read_once(server: Server, keys: str) -> None:
     assert sorted(first.column("id")) == list(range(1, 201))
     assert first.counters["rows_null_cursor"] == 20
     assert run(stream, first.state).rows == []
+
+
+def test_texts_with_a_long_common_beginning_have_an_order(server: Server) -> None:
+    """A server compares no more than the first 1024 bytes, unless it is set to. A run that dies shows the order."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, c varchar(2000))")
+    server.query("shop", "INSERT INTO t SELECT seq, CONCAT(REPEAT('x', 1500), MOD(seq * 7919, 1000)) FROM seq_1_to_60")
+    stream = stream_of(server, options={"cursor": "c", "order": "cursor"}, page_rows=7)
+    landed = Landed()
+    for _, payload in zip(range(3), stream.read({}), strict=False):
+        landed.add(payload)
+    assert sorted([*landed.column("id"), *run(stream, landed.state).column("id")]) == list(range(1, 61))
+
+
+@pytest.mark.parametrize("null_cursor", ["include", "exclude"])
+def test_a_partial_date_between_two_cursors_is_none(server: Server, null_cursor: str) -> None:
+    """It is read with the rows without a cursor alone."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, updated_at datetime, KEY (updated_at, id))")
+    server.query("shop", "INSERT INTO t VALUES (1, '2025-12-31 23:59:59')")
+    stream = stream_of(server, null_cursor=null_cursor, out_of_range_times="null")
+    first = run(stream)
+    server.query("shop", "SET STATEMENT sql_mode = '' FOR INSERT INTO t VALUES (2, '2026-00-10'), (3, '2026-02-01')")
+    assert run(stream, first.state).column("id") == ([2, 3] if null_cursor == "include" else [3])
 
 
 def test_dates_that_do_not_exist(server: Server) -> None:

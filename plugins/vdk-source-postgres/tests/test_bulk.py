@@ -174,6 +174,20 @@ def test_a_row_path_state_continues_in_bulk(server: Server, fetched: list[str]) 
     assert fetched
 
 
+def test_a_row_with_a_negative_nan_is_known_by_the_other_way(server: Server, fetched: list[str]) -> None:
+    """PostgreSQL stores the sign of a NaN and does not write it."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, updated_at timestamptz, f float8, g float4)")
+    server.query("shop", "CREATE INDEX ON t (updated_at, id)")
+    server.query(
+        "shop",
+        "INSERT INTO t SELECT n, '2026-01-01', 'inf'::float8 - 'inf'::float8, 'inf'::float4 - 'inf'::float4 "
+        "FROM generate_series(1, 50) n",
+    )
+    in_bulk, by_row = both_ways(server, page_rows=7)
+    assert fetched
+    compare(in_bulk, by_row)
+
+
 def test_values_of_conditions_and_names_are_the_same(server: Server, fetched: list[str]) -> None:
     """They are written into the statement, in which nothing of them is SQL."""
     server.query("shop", """CREATE TABLE "a%s ""b?" (id int PRIMARY KEY, "%" text, f float8, n bigint, b boolean)""")

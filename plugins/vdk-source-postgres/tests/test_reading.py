@@ -189,6 +189,17 @@ def test_keys_of_each_type(server: Server, type_: str) -> None:
     assert run(stream, run(stream, state).state).rows == []
 
 
+@pytest.mark.parametrize("page_rows", [7, 100])
+def test_a_cursor_of_single_precision(server: Server, page_rows: int) -> None:
+    """4.9::real is above 4.9::double precision: a row at the end of a pass or page is read, and once."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, r real); CREATE INDEX ON t (r, id)")
+    server.query("shop", "INSERT INTO t SELECT n, n * 0.1 FROM generate_series(1, 49) n")
+    stream = stream_of(server, options={"cursor": "r"}, page_rows=page_rows)
+    landed = run(stream)
+    assert landed.column("id") == list(range(1, 50))
+    assert run(stream, landed.state).rows == []
+
+
 def test_the_plugin_entry_is_light() -> None:
     """VDK imports it on every command: it must not bring SQLAlchemy, pyarrow or the driver."""
     code = """

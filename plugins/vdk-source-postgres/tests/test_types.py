@@ -96,6 +96,17 @@ def test_a_value_that_arrow_does_not_hold_is_rejected_or_lands_as_text(
     assert run(stream_of(server, dynamic_types="text")).column("c") == [text, None]
 
 
+def test_domains_of_domains_are_their_base_type(server: Server) -> None:
+    """With the digits, arrays and fields that it has."""
+    server.query("shop", "CREATE TYPE pair AS (a int, b text); CREATE DOMAIN a AS int; CREATE DOMAIN b AS a")
+    server.query("shop", "CREATE DOMAIN c AS numeric(10,2); CREATE DOMAIN d AS c; CREATE DOMAIN e AS pair")
+    server.query("shop", "CREATE DOMAIN f AS a[]; CREATE DOMAIN g AS f")
+    server.query("shop", "CREATE TABLE t (id b PRIMARY KEY, d d, e e, g g)")
+    server.query("shop", "INSERT INTO t VALUES (1, 1.5, ROW(1, 'x'), '{1,2}')")
+    landed = run(stream_of(server))
+    assert landed.rows == [{"id": 1, "d": Decimal("1.50"), "e": '{"a": 1, "b": "x"}', "g": "[1, 2]"}]
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [({"columns": {"id": "latin-1"}}, "cannot be set.*leave it out"), ({"decimals": "round"}, "decimals")],

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.sql import quoted_name
@@ -25,6 +25,9 @@ PLAIN_FORMATS = frozenset({"auto", "text", "number", "epoch_s", "epoch_ms", "epo
 
 class ExpressionBuilder(Protocol):
     """The expressions that a database writes its own way."""
+
+    has_gaps: ClassVar[bool] = False
+    """Whether values that are no cursors may lie between two that are: see ``has_cursor``."""
 
     def bound(self, value: Any) -> Expression:
         """A value as it is compared with a column."""
@@ -236,7 +239,8 @@ class TableQuery:
             conditions.append(self.cursor <= self.bound(cursors.upper))
         if cursors.end is not None:
             conditions.append(self.cursor < self.bound(cursors.end))
-        return conditions if cursors.lower is not None else [self.has_cursor, *conditions]
+        is_clear = cursors.lower is not None and not self._builder.has_gaps
+        return conditions if is_clear else [self.has_cursor, *conditions]
 
     def after(self, cursor: Any, key: tuple[Any, ...] | None) -> Expression:
         """Rows after (cursor, key); ``key`` None: after every row with that cursor."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pymysql
 import sqlalchemy as sa
@@ -39,6 +39,7 @@ _SETTINGS = {
     "sql_select_limit": str(2**64 - 1),  # a limit would leave out rows in silence
     "net_write_timeout": str(_WEEK),  # a destination may be slow; else the server ends the connection after a minute
     "wait_timeout": str(_WEEK),
+    "max_sort_length": "8192",  # what is longer than it, 1024 bytes by default, has no order: rows were left out
     "group_concat_max_len": str(2**30),  # see bulk; max_allowed_packet is below it, and no session may set that
 }
 """How values are read, whatever the server, database or user is set to."""
@@ -53,6 +54,7 @@ class MysqlBackend(Backend):
     :param is_mariadb: known once a connection was made.
     """
 
+    has_gaps: ClassVar[bool] = True  # such as 2026-00-10
     address: Address
     schemas: tuple[str, ...]
     statement_timeout: float | None = None

@@ -74,8 +74,8 @@ class BulkColumn:
         """As the driver of the rows reads it."""
         if self.native is None:
             return list(values.to_pylist())
-        if pa.types.is_float32(self.native):
-            return [None if text is None else float(text) for text in values.cast(pa.string()).to_pylist()]
+        if pa.types.is_floating(self.native):  # a NaN may have a sign here, which is another hash
+            return list(pc.if_else(pc.is_nan(values), pa.scalar(float("nan"), self.native), values).to_pylist())
         if pa.types.is_temporal(self.native):
             return [None if value is None else _time_text(value) for value in values.to_pylist()]
         return list(values.to_pylist())

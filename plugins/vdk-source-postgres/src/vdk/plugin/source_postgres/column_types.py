@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 import psycopg
 import pyarrow as pa
 import sqlalchemy as sa
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from psycopg.types.string import TextLoader
 
 from vdk.plugin.datasource_base.contract import JSON_TYPE
@@ -49,6 +52,14 @@ def _time(text: str) -> dt.time:
     if text.startswith("24"):
         raise MisfitError("24:00 is not a time of day")
     return dt.time.fromisoformat(text)
+
+
+class SingleLoader(Loader):
+    """A ``real`` as the double of the same value. Its text, such as 4.9, is another double and compares otherwise."""
+
+    def load(self, data: Buffer) -> float:
+        (value,) = struct.unpack("f", struct.pack("f", float(bytes(data))))
+        return float(value)
 
 
 TEXT = PostgresKind(pa.string())
@@ -106,3 +117,4 @@ def read_as_text(connection: psycopg.Connection[Any]) -> None:
     for info in psycopg.adapters.types:
         if info.name not in _NATIVE:
             connection.adapters.register_loader(info.oid, TextLoader)
+    connection.adapters.register_loader("float4", SingleLoader)

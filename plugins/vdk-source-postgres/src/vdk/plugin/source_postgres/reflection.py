@@ -33,13 +33,18 @@ SELECT n.nspname, c.relname, c.relkind::text, c.oid::bigint,
          WHEN NOT has_table_privilege(c.oid, 'SELECT')
          THEN format('GRANT SELECT ON %%I.%%I TO %%I', n.nspname, c.relname, current_user) END,
     a.attname, a.attnotnull,
-    CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod)
-         WHEN t.typtype = 'c' THEN format_type(a.atttypid, a.atttypmod) || '{COMPOSITE}'
-         ELSE format_type(a.atttypid, a.atttypmod) END
+    format_type(b.type, b.typmod) || CASE WHEN b.typtype = 'c' THEN '{COMPOSITE}' ELSE '' END
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+LEFT JOIN LATERAL (
+    WITH RECURSIVE base(type, typmod, typtype) AS (
+        SELECT t.oid, a.atttypmod, t.typtype FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid
+        UNION ALL
+        SELECT t.oid, d.typtypmod, t.typtype FROM base b JOIN pg_catalog.pg_type d ON d.oid = b.type
+        JOIN pg_catalog.pg_type t ON t.oid = d.typbasetype WHERE b.typtype = 'd'
+    ) SELECT * FROM base WHERE typtype <> 'd'
+) b ON true
 WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
 ORDER BY n.nspname, c.relname, a.attnum
 """

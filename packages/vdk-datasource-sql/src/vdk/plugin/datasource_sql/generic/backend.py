@@ -136,6 +136,15 @@ class AnySqlBackend(Backend):
             return sa.cast(column, sa.Text)
         return sa.cast(column, sa.Double) if reading == "as a double" else column
 
+    def collated(self, column: Expression, collation: str | None) -> Expression:
+        # A key that is unique by its bytes is not under NOCASE, which the column may have and the index not.
+        return column.collate("BINARY") if self.dialect.name == "sqlite" else column
+
+    def cursor_expression(self, column: Expression, declared: str, cursor_format: str) -> Expression:
+        if self.dialect.name == "sqlite":
+            return column.collate("BINARY")  # as Python compares
+        return self.selected(column, declared) if self.readings.get(declared) == "as a double" else column
+
     def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
         declared = query.plan.table.columns[query.plan.cursor[0]]
         if self.dialect.name != "sqlite" and declared != UNKNOWN:

@@ -94,6 +94,8 @@ def reading_of(type_: TypeEngine[Any], dialect: sa.Dialect) -> Reading:
     """How a column of the type is selected, so that the driver changes no value."""
     if dialect.name in ("mysql", "mariadb") and isinstance(type_, sa.Float):
         return "as a double"  # as text it has six digits
+    if dialect.name == "postgresql" and isinstance(type_, sa.REAL):
+        return "as a double"  # drivers read its text, which is another double and compares otherwise
     if dialect.name == "postgresql" and (
         isinstance(type_, (sa.JSON, sa.ARRAY, sa.Interval)) or not isinstance(type_, _PLAIN)
     ):

@@ -44,8 +44,11 @@ _UNBUFFERED = {"pymysql": "pymysql.cursors", "mysqldb": "MySQLdb.cursors"}
 """The modules of cursors that do not hold a whole result."""
 BEGIN = {
     "sqlite": ("PRAGMA query_only = ON", "BEGIN"),
-    "mysql": ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",),
-    "mariadb": ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",),
+    **dict.fromkeys(
+        ("mysql", "mariadb"),
+        # A TIMESTAMP is compared and read in the session's zone, in which an hour of the year comes twice.
+        ("SET time_zone = '+00:00'", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"),
+    ),
     "oracle": ("SET TRANSACTION READ ONLY",),
 }
 """By dialect: the statements that begin a snapshot that cannot be written in. Others begin it with any statement."""

@@ -65,6 +65,7 @@ class ReflectedTable:
         primary_key = tuple(name for name in self.primary_key if name in self.columns)
         keys = [primary_key] if primary_key else []
         keys += [key for key in sorted(self.uniques, key=len) if set(key) <= self.not_null and key not in keys]
+        keeps_nulls = dialect.name == "sqlite"  # in a primary key too
         orders = [key for key in [*keys, *self.indexes] if key]
         return TableInfo(
             f"{self.schema}.{self.name}" if qualified else self.name,
@@ -72,7 +73,7 @@ class ReflectedTable:
             self.kind,
             primary_key,
             tuple(
-                KeyInfo(key, (None,) * len(key))
+                KeyInfo(key, (None,) * len(key), nullable=keeps_nulls and not set(key) <= self.not_null)
                 for key in keys
                 if all(name in self.columns and is_key_type(self.columns[name]) for name in key)
             ),
