@@ -27,7 +27,7 @@ class ExpressionBuilder(Protocol):
     """The expressions that a database writes its own way."""
 
     has_gaps: ClassVar[bool] = False
-    """Whether values that are no cursors may lie between two that are: see ``has_cursor``."""
+    """Whether values that do not count as cursors may lie between two that do: see ``has_cursor``."""
 
     def bound(self, value: Any) -> Expression:
         """A value as it is compared with a column."""
