@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -61,6 +62,25 @@ def test_a_program_that_handles_a_signal_goes_on_doing_so() -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     assert seen == [signal.SIGTERM]
+
+
+def test_a_library_that_restarts_system_calls_does_not_hold_the_run(lab: Lab) -> None:
+    """polars does so when it is imported: the main thread would wait on, and never run the handler."""
+    interrupted = threading.Event()
+
+    def read(state: State) -> Iterator[DataSourcePayload]:
+        signal.siginterrupt(signal.SIGINT, False)
+        threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
+        interrupted.wait(20)
+        yield payload({"n": 1})
+
+    lab.script(Whole("t", read))
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        execute(lab.flow(), lab.environment(SOON))
+    waited = time.monotonic() - began
+    interrupted.set()
+    assert waited < 20  # the read itself ends then
 
 
 def test_an_ignored_signal_stays_ignored(lab: Lab) -> None:

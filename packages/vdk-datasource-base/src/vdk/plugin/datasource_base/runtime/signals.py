@@ -83,8 +83,11 @@ def signals_raise(end_within: float | None = None) -> Iterator[None]:
             sys.unraisablehook = handler.unraisable
         for number in replaced:
             handler.handle(number)
+        if replaced and hasattr(signal, "siginterrupt"):  # which Windows lacks, where no wait is interrupted
+            threading.Thread(target=handler.keep_interrupting, name="signals", daemon=True).start()
         yield
     finally:
+        handler.ended.set()
         try:
             handler.wait_until_sent()
         finally:
@@ -94,6 +97,8 @@ def signals_raise(end_within: float | None = None) -> Iterator[None]:
                 sys.unraisablehook = hook
 
 
+INTERRUPT_INTERVAL = 0.2
+"""Seconds after which signals interrupt the main thread again, if a library has changed that."""
 RESEND_DELAY = 0.05
 """Seconds in which the main thread leaves the callback that lost a signal."""
 
@@ -115,6 +120,17 @@ class _Handler:
         self._raised: BaseException | None = None
         self._hook = sys.unraisablehook
         self._sending = _thread.allocate_lock()
+        self.ended = threading.Event()
+
+    def keep_interrupting(self) -> None:
+        """See that a signal wakes the main thread, where Python runs the handler, until ``ended`` is set.
+
+        A library may have put a handler of its own before Python's, which lets system calls go on (``SA_RESTART``), as
+        polars does when it is imported, even by another library. The main thread would wait on, and never stop.
+        """
+        while not self.ended.wait(INTERRUPT_INTERVAL):
+            for number in self._handled:
+                signal.siginterrupt(number, True)
 
     def handle(self, number: int) -> None:
         signal.signal(number, self)
