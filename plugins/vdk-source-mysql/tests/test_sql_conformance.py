@@ -55,8 +55,11 @@ class MariaDatabase(SqlServer):
         )
 
     def hide(self, table: str) -> None:
-        """The user has a privilege on the whole database, which MariaDB cannot take for one table of it."""
-        self.execute("REVOKE SELECT ON shop.* FROM reader", f"GRANT INSERT ON {self.quoted(table)} TO reader")
+        """The user has a privilege on the whole database, which MariaDB cannot take for one table of it.
+
+        Privileges on tables outlive the tables: those of earlier tests are taken, too.
+        """
+        self.execute("REVOKE ALL PRIVILEGES, GRANT OPTION FROM reader", f"GRANT INSERT ON {self.quoted(table)} TO reader")
         for (other,) in self.rows("SELECT table_name FROM information_schema.tables WHERE table_schema = 'shop'"):
             if other != table:
                 self.execute(f"GRANT SELECT ON {self.quoted(other)} TO reader")
