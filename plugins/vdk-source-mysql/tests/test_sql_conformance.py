@@ -59,7 +59,9 @@ class MariaDatabase(SqlServer):
 
         Privileges on tables outlive the tables: those of earlier tests are taken, too.
         """
-        self.execute("REVOKE ALL PRIVILEGES, GRANT OPTION FROM reader", f"GRANT INSERT ON {self.quoted(table)} TO reader")
+        self.execute(
+            "REVOKE ALL PRIVILEGES, GRANT OPTION FROM reader", f"GRANT INSERT ON {self.quoted(table)} TO reader"
+        )
         for (other,) in self.rows("SELECT table_name FROM information_schema.tables WHERE table_schema = 'shop'"):
             if other != table:
                 self.execute(f"GRANT SELECT ON {self.quoted(other)} TO reader")
