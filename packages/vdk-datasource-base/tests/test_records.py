@@ -18,6 +18,7 @@ from support import Lab, Whole, payload
 from vdk.plugin.datasource_base import (
     ConfigurationError,
     ConnectionFailedError,
+    DataSourceError,
     DataSourcePayload,
     FlowFailedError,
     StreamSchema,
@@ -63,6 +64,18 @@ class StructOrder(msgspec.Struct, rename="camel"):
 class AttrsOrder:
     id: int
     note: str | None = None
+
+
+class Patch(msgspec.Struct):
+    id: int
+    count: int | msgspec.UnsetType = msgspec.UNSET
+
+
+@dataclasses.dataclass
+class Node:
+    id: int
+    parent: Node | None = None
+    children: list[Node] = dataclasses.field(default_factory=list)
 
 
 class DictOrder(TypedDict):
@@ -257,3 +270,68 @@ class TestPayloads:
         wrong: Any = [payload({"n": 1})]
         with pytest.raises(FlowFailedError, match="a list with a DataSourcePayload in it"):
             lab.run(Whole("t", lambda state: [DataSourcePayload(wrong)]))
+
+
+class TestRowsThatWouldChange:
+    """What a schema of a class must not do in silence."""
+
+    def test_a_field_of_a_typed_dict_survives_a_transform(self, lab: Lab) -> None:
+        """Its columns have their names before the transform, and are not renamed a second time behind it."""
+        schema = StreamSchema.of(DictOrder, rename={"id": "order_id"})
+        orders: list[Any] = [{"id": number, "city": "Bern"} for number in range(3)]
+        lab.run(Whole("t", lambda state: [DataSourcePayload(orders)], schema), transform=lambda row: row)
+        assert [row["order_id"] for row in lab.tables["t"]] == [0, 1, 2]
+
+    def test_skip_may_be_one_name(self) -> None:
+        """It is not taken for its letters, which fields may have as names, or as a part of them."""
+        cls = dataclasses.make_dataclass("Shop", [("id", int), ("add", str), ("address", str)])
+        assert StreamSchema.of(cls, skip="address").fields.names == ["id", "add"]
+
+    def test_a_subclass_with_further_fields_is_refused(self) -> None:
+        """Its values would be left out. One that adds none is a record like any."""
+
+        @dataclasses.dataclass
+        class Parcel(Address):
+            weight: int = 0
+
+        @dataclasses.dataclass
+        class Home(Address):
+            pass
+
+        schema = StreamSchema.of(Address)
+        with pytest.raises(DataSourceError, match=r"Parcel, whose fields weight the schema of Address lacks; write"):
+            convert_rows([Parcel("Bern")], schema, stream="s")
+        assert convert_rows([Home("Bern")], schema, stream="s").table.to_pylist() == [{"city": "Bern", "zip": None}]
+
+    def test_unset_is_no_value(self) -> None:
+        """Neither text nor JSON: the column has the type of the values that are set."""
+        converted = convert_rows([Patch(1), Patch(2, 3)], StreamSchema.of(Patch), stream="s").table
+        assert converted.schema.field("count").type == pa.int64()
+        assert converted.to_pylist() == [{"id": 1, "count": None}, {"id": 2, "count": 3}]
+        assert convert_rows([Patch(1)], None, stream="s").table.to_pylist() == [{"id": 1, "count": None}]
+
+    def test_records_that_refer_to_each_other_land_without_these_fields(self, lab: Lab) -> None:
+        """Also where their size is measured."""
+        node = Node(1)
+        node.children.append(Node(2, node))
+        schema = StreamSchema.of(Node, skip=("parent", "children"))
+        lab.run(Whole("t", lambda state: [DataSourcePayload(node)], schema))
+        assert lab.tables["t"] == [{"id": 1}]
+
+
+async def later(record: Any) -> int:
+    return 1
+
+
+@pytest.mark.parametrize("how", [5, later, None], ids=["a number", "a coroutine", "nothing"])
+def test_a_resolver_that_returns_no_value_is_refused(how: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"resolve\['n'\] = .* is neither the path of a field nor a function"):
+        StreamSchema.of(Address, resolve={"n": how})
+
+
+@pytest.mark.parametrize("hint", ["1 x", "dt.nothing"])
+def test_an_annotation_that_python_cannot_resolve_names_the_class(hint: str) -> None:
+    cls = dataclasses.make_dataclass("Shop", [("id", hint)], namespace={"__module__": __name__})
+    cls.__module__ = __name__
+    with pytest.raises(ConfigurationError, match="Shop: the annotations cannot be resolved"):
+        StreamSchema.of(cls)

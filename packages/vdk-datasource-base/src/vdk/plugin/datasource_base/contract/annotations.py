@@ -68,14 +68,14 @@ def arrow_type(hint: Any) -> tuple[pa.DataType | None, bool]:
 
 
 def options_of(hint: Any) -> list[Any]:
-    """The members of a union other than None; of another annotation, itself."""
+    """The members of a union other than None and msgspec's ``UNSET``; of another annotation, itself."""
     if typing.get_origin(hint) in (Union, types.UnionType):
-        return [option for option in typing.get_args(hint) if option is not type(None)]
+        return [option for option in typing.get_args(hint) if option not in (type(None), msgspec.UnsetType)]
     return [hint]
 
 
 def plain_hint(hint: Any) -> Any:
-    """The annotation without ``Annotated``, ``Required``, ``NotRequired`` and an optional None."""
+    """The annotation without ``Annotated``, ``Required``, ``NotRequired`` and an optional None or ``UNSET``."""
     while True:
         origin = typing.get_origin(hint)
         if origin is Annotated or origin in _QUALIFIERS:

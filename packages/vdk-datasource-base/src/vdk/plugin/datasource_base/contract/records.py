@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping
 from operator import attrgetter
@@ -100,10 +101,13 @@ def columns_of(
     """
     fields = record_fields(cls)
     names = [field.name for field in fields]
+    skip = {skip} if isinstance(skip, str) else set(skip)  # of text, each letter would be a name
     for option, given in (("skip", skip), ("rename", rename)):
-        _check_names(cls, option, [given] if isinstance(given, str) else given, names, "a field")
+        _check_names(cls, option, given, names, "a field")
+    for column, how in resolve.items():
+        _check_resolver(cls, column, how)
     kept = {rename.get(field.name, field.column): field for field in fields if field.name not in skip}
-    if len(kept) < len(fields) - len(set(skip)):
+    if len(kept) < len(fields) - len(skip):
         raise ConfigurationError(f"{cls.__qualname__}: rename = {dict(rename)} gives two fields one name")
     columns = [*kept, *(column for column in resolve if column not in kept)]
     _check_names(cls, "types", types, columns, "a column")
@@ -127,6 +131,8 @@ def record_fields(cls: Any) -> list[RecordField]:
         raise ConfigurationError(
             f"{cls.__qualname__}: the annotations cannot be resolved: {error}; define it at module level"
         ) from error
+    except (AttributeError, SyntaxError, TypeError) as error:
+        raise ConfigurationError(f"{cls.__qualname__}: the annotations cannot be resolved: {error}") from error
     if _is_typed_dict(cls):
         optional = cls.__optional_keys__
         return [RecordField(name, name, hint | None if name in optional else hint) for name, hint in hints.items()]
@@ -168,7 +174,7 @@ def _resolved_hint(cls: type, column: str, how: Resolver, field: RecordField | N
         return _path(cls, column, how)[1]
     try:
         returned = typing.get_type_hints(how, include_extras=True).get("return")
-    except (NameError, TypeError):
+    except (NameError, AttributeError, SyntaxError, TypeError):
         returned = None
     return returned if returned is not None or field is None else field.hint
 
@@ -189,6 +195,14 @@ def _path(cls: type, column: str, path: str) -> tuple[Callable[[Any], Any], Any]
 
 def _getter(name: str, *, in_dict: bool) -> Callable[[Any], Any]:
     return PathGetter((name,)) if in_dict else attrgetter(name)
+
+
+def _check_resolver(cls: type, column: str, how: object) -> None:
+    if not (isinstance(how, str) or callable(how)) or inspect.iscoroutinefunction(how):
+        raise ConfigurationError(
+            f"StreamSchema.of({cls.__qualname__}): resolve[{column!r}] = {how!r} is neither the path of a field nor a "
+            f"function that returns a value; write, for example, resolve={{{column!r}: lambda record: …}}"
+        )
 
 
 def _check_names(cls: type, option: str, names: Iterable[str], known: Collection[str], what: str) -> None:

@@ -251,7 +251,7 @@ def builtin(value: Any) -> Any:
             return base(value)
     if isinstance(value, dt.datetime) and value == value and not getattr(value, "nanosecond", 0):
         return dt.datetime.combine(value.date(), value.timetz())
-    return value
+    return None if value is msgspec.UNSET else value
 
 
 def _of_one_kind(values: Sequence[Any], kind: type) -> pa.Array:

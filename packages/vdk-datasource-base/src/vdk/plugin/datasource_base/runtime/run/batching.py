@@ -165,6 +165,8 @@ def _rows(plan: StreamPlan, section: _Section, rejected: Rejected, undeclared: U
         pieces.setdefault(group.table, []).extend(enumerate(_transformed(plan, group, rejected), turn))
     schemas = {table: plan.schema_of(table) for table in pieces}
     loose = plan.transform is not None
+    if loose:  # a transform gets, and returns, rows with the names of columns
+        schemas = {table: schema and replace(schema, record=None) for table, schema in schemas.items()}
     parts = []
     for table, table_pieces in pieces.items():
         for part in _converted(table_pieces, schemas[table], rejected, stream=plan.name, loose=loose):

@@ -36,7 +36,11 @@ def rows_size(rows: Sequence[Any]) -> int:
 
 def row_size(row: Any) -> int:
     """Estimate the bytes of one row, a mapping or a record."""
-    return 64 + sum(map(_value_size, row.values() if isinstance(row, Mapping) else values_of_record(row)))
+    values = row.values() if isinstance(row, Mapping) else values_of_record(row)
+    try:
+        return 64 + sum(map(_value_size, values))
+    except RecursionError:  # records that refer to each other, in fields that the schema may leave out
+        return 64 + sum(map(sys.getsizeof, values))
 
 
 def _value_size(value: Any) -> int:
