@@ -66,6 +66,11 @@ def test_a_set_value_is_toml_or_text(text: str, value: Any) -> None:
         (Overrides("prd"), r"no environment 'prd': did you mean 'prod'\?; write \[env\.prd\]"),
         (Overrides(values=("flows",)), r"--set 'flows': it is not PATH=VALUE"),
         (Overrides(values=(".flows=1",)), r"it is not PATH=VALUE"),
+        (
+            Overrides(values=("sources.shop.config.password:abcd=",)),
+            r"--set 'sources\.shop\.config\.password…': it is not",
+        ),
+        (Overrides(values=('sources."\\q".name=x',)), r"it is not a key of TOML"),
         (Overrides(values=("flow[0].to=1",)), r"--set 'flow\[0\].to': 'flow' cannot be set; did you mean 'flows'"),
         (Overrides(values=("name=1",)), r"--set 'name': 'name' cannot be set; expected one of: destinations"),
         (Overrides(values=("flows.to=1",)), r"'to' is below a list; name an element of it with its number"),
@@ -110,11 +115,19 @@ class Login(DataSourceConfig):
     headers: dict[str, Secret] = msgspec.field(default_factory=dict)
 
 
-@pytest.mark.parametrize("text", ["config.password=abcd", "config.headers.x=abcd", "config={password='abcd'}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".shop.config.password=abcd",
+        ".shop.config.headers.x=abcd",
+        ".shop.config={password='abcd'}",
+        "={shop={name='x',config={password='abcd'}}}",
+    ],
+)
 def test_a_secret_of_a_source_is_refused_in_a_command_line(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     file = {**FILE, "sources": {"shop": {"name": "x"}}, "env": {}}
     with pytest.raises(ConfigurationError, match=r"it is a secret") as error:
-        load_flow(file, LOOKUPS, Overrides(values=(f"sources.shop.{text}",))).source_config("shop", Login)
+        load_flow(file, LOOKUPS, Overrides(values=(f"sources{text}",))).source_config("shop", Login)
     assert "abcd" not in str(error.value)
     monkeypatch.setenv("WORD", "abcd")
     loaded = load_flow(file, LOOKUPS, Overrides(values=("sources.shop.config.password=${env:WORD}",)))

@@ -104,7 +104,8 @@ class LoadedFlow:
             sensitive=frozenset(_below(prefix, dict.fromkeys(self.resolved.paths, ""))),
         )
         for path in self.set_paths:
-            if path[:2] == ("sources", source_id) and path[2:3] in ((), ("config",)):
+            option = ("sources", source_id, "config")
+            if path[:3] == option[: len(path)]:
                 self._refuse_secret(path, _option(config, path[3:]))
         return config
 

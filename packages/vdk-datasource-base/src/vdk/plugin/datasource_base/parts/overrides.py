@@ -93,19 +93,29 @@ def _parsed(text: str) -> tuple[OptionPath, Any]:
     while match := _STEP.match(text, position):
         position = match.end()
         if match["quoted"] is not None:
-            steps.append(tomllib.loads(f"{match['quoted']} = 0").popitem()[0])
+            steps.append(_key_in(match["quoted"]))
         else:
             steps.append(int(match["index"]) if match["index"] is not None else match["bare"])
     if not steps or text[position : position + 1] != "=" or text.startswith((".", "[")):
+        # no more is shown than what is a path: after a colon, or nothing at all, the rest may be a password
+        shown = text[:position] + ("…" if position < len(text) else "")
         raise ConfigurationError(
-            f"--set {_path_of(text)!r}: it is not PATH=VALUE; write, for example, --set sources.shop.config.database="
-            "shop.db or --set flows[0].batch_rows=1000"
+            f"--set {shown!r}: it is not PATH=VALUE; write, for example, --set sources.shop.config.database=shop.db or "
+            "--set flows[0].batch_rows=1000"
         )
     if not isinstance(steps[0], str) or steps[0] not in _OVERRIDABLE:
         raise ConfigurationError(
             f"--set {_path_of(text)!r}: {str(steps[0])!r} cannot be set; {suggest(str(steps[0]), _OVERRIDABLE)}"
         )
     return tuple(steps), _value(text[position + 1 :])
+
+
+def _key_in(quoted: str) -> str:
+    """The key that is written in quotes, with TOML's escapes."""
+    try:
+        return tomllib.loads(f"{quoted} = 0").popitem()[0]
+    except ValueError as error:
+        raise ConfigurationError(f"--set {quoted!r}: it is not a key of TOML: {error}") from None
 
 
 def _value(text: str) -> Any:
