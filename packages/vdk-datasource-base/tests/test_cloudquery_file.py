@@ -14,6 +14,8 @@ from jobs import Vdk
 from vdk.plugin.datasource_base import ConfigurationError
 from vdk.plugin.datasource_base.parts.cloudquery_file import read_flow
 from vdk.plugin.datasource_base.parts.flow_file import load_flow
+from vdk.plugin.datasource_base.parts.hidden_secrets import without_secrets
+from vdk.plugin.datasource_base.parts.registry import Registry
 from vdk.plugin.datasource_base.parts.toml_text import flow_text
 
 SOURCE: dict[str, Any] = {
@@ -133,8 +135,12 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"destinations": None}, {}, r"'destinations' is missing; write destinations: \[lake\]"),
     ({"name": None}, {}, "document 1, kind: source: 'name' is missing; write name: …"),
     ({"spec": {"since": "${time:7 days ago}"}}, {}, r"spec.spec.since: \$\{time:7 days ago\} is not a variable"),
+    ({"destinations": [{"lake": 1}]}, {}, "destinations: no document describes"),
+    ({"destinations": ["lake", "lake"]}, {}, "has a name twice; write it once"),
+    ({"name": "${NAME}"}, {}, "kind: source: 'name' has a variable; write the name itself"),
     ({}, {"path": "cloudquery/bigquery"}, "the destination 'bigquery' has no counterpart here; expected one of"),
     ({}, {"write_mode": "overwrit"}, "write_mode: 'overwrit' is unknown; did you mean 'overwrite'"),
+    ({}, {"write_mode": ["append"]}, r"write_mode: \['append'\] is unknown; did you mean 'append'"),
     ({}, {"migrate_mode": "forced"}, "'migrate_mode: forced' has no counterpart here"),
     ({}, {"pk_mode": "cq-id-only"}, "'pk_mode: cq-id-only' has no counterpart here"),
     ({}, {"transformers": ["x"]}, "'transformers' has no counterpart here"),
@@ -146,6 +152,13 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"path": "file", "spec": {"path": "x", "format": "csv"}}, "format: csv has no counterpart here; write form"),
     ({}, {"path": "file", "spec": {"path": "a/b_{{TABLE}}", "format": "parquet"}}, r"write path: a/\{\{TABLE\}\}"),
 ]  # fmt: skip
+
+
+def test_a_merged_key_may_be_written_again(tmp_path: Path) -> None:
+    """Which is what merging is for."""
+    path = written(tmp_path, SOURCE, DUCKDB)
+    path.write_text(path.read_text().replace("  spec:\n    upto: 5", "  spec: {<<: {upto: 3, x: 1}, upto: 5}"))
+    assert read_flow([path])["sources"]["shop"]["config"] == {"upto": 5, "x": 1}
 
 
 class TestRefused:
@@ -168,6 +181,8 @@ class TestRefused:
             ),
             ("spec: {password: *geheim }", "is not valid YAML: line 1, column 18: found undefined alias …"),
             ("- 1", "document 1: kind and spec are missing"),
+            ("kind: source\nspec: &a {name: *a}", "is not valid YAML: it is nested too deeply, or refers to itself"),
+            ("kind: source\nspec:\n  name: a\n  name: b", "line 4, column 3: the key name is written twice"),
             ("kind: transformer\nspec: {}", "kind: transformer has no counterpart here"),
             ("kind: sourc\nspec: {}", "kind: sourc has no counterpart here; did you mean 'source'"),
         ],
@@ -204,6 +219,20 @@ class TestCommand:
                 assert "postgresql://u:***@h/d" in result.stdout
                 assert "write a reference such as ${env:PASSWORD}" in result.stderr
             assert ("${env:UPTO}" in result.stdout) == ("password" in options)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"upto": 1, "password": 88887777},
+            {"upto": 1, "wrong": [88887777]},
+            {"upto": 1, "access_token": {"parts": ["8888", {"x": "88887777"}]}},
+        ],
+    )
+    def test_a_secret_may_be_a_number_or_a_table(self, options: dict[str, Any], tmp_path: Path) -> None:
+        shown = without_secrets(read_flow([written(tmp_path, {**SOURCE, "spec": options}, DUCKDB)]), Registry())
+        assert "8888" not in flow_text(shown)
+        shown = without_secrets({"sources": {}, "destinations": {"d": options}, "flows": []}, Registry())
+        assert ("8888" in str(shown)) == ("wrong" in options)
 
     def test_an_error_names_the_file_and_the_option(self, tmp_path: Path) -> None:
         result = Vdk()("datasource", "sync", written(tmp_path, {**SOURCE, "spec": {"uptoo": 5}}, DUCKDB))

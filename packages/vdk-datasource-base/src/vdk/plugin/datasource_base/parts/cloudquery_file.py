@@ -105,7 +105,8 @@ def _files(path: Path) -> list[Path]:
 def _documents(path: Path) -> Iterator[Document]:
     yaml = _yaml()
     try:
-        contents = [content for content in yaml.safe_load_all(path.read_text("utf-8-sig")) if content is not None]
+        loaded = list(yaml.load_all(path.read_text("utf-8-sig"), _loader(yaml)))
+        contents = [_without_null(content) for content in loaded if content is not None]
     except OSError as error:
         raise ConfigurationError(f"file {str(path)!r} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -126,8 +127,28 @@ def _yaml() -> Any:
         ) from None
 
 
+def _loader(yaml: Any) -> Any:
+    """A safe loader that refuses equal keys, as YAML does (1.2.2, section 3.2.1.3); PyYAML takes the last of them."""
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]  # the module is imported late
+        def compose_mapping_node(self, anchor: Any) -> Any:
+            node = super().compose_mapping_node(anchor)
+            seen: set[tuple[str, str]] = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                    if (key.tag, key.value) in seen:
+                        problem = f"the key {key.value} is written twice; remove one of the two"
+                        raise yaml.composer.ComposerError(problem=problem, problem_mark=key.start_mark)
+                    seen.add((key.tag, key.value))
+            return node
+
+    return Loader
+
+
 def _problem(error: Exception) -> str:
     """What is wrong and where, without the texts that the whole message quotes: one may be a password."""
+    if isinstance(error, RecursionError):
+        return ": it is nested too deeply, or refers to itself"
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     place = f": line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
     return f"{place}: {_QUOTED.sub('…', problem)}" if problem else place
@@ -141,11 +162,13 @@ def _document(content: Any, file: str, number: int, path: str) -> Document:
     if kind not in KINDS:
         hint = did_you_mean(str(kind), KINDS) or f"a flow is made of kind: {' and kind: '.join(KINDS)}"
         raise ConfigurationError(f"{location}: kind: {kind} has no counterpart here; {hint}")
-    spec = _without_null(content["spec"])
+    spec = content["spec"]
     known = _SOURCE_KEYS if kind == "source" else _DESTINATION_KEYS
     for key in ("name", "path"):
         if not isinstance(spec.get(key), str) or not spec[key]:
             raise ConfigurationError(f"{location}, kind: {kind}: {key!r} is missing; write {key}: …")
+    if _VARIABLE.search(spec["name"]):
+        raise ConfigurationError(f"{location}, kind: {kind}: 'name' has a variable; write the name itself")
     document = Document(kind, _with_references(spec, f"{location}: spec"), f"{file}: {kind} {spec['name']!r}", path)
     for key in spec:
         if key not in known:
@@ -218,10 +241,12 @@ def _destination_names(source: Document, destinations: Mapping[str, Document]) -
         written = ", ".join(destinations)
         raise ConfigurationError(f"{source.location}: 'destinations' is missing; write destinations: [{written}]")
     for name in names:
-        if name not in destinations:
+        if str(name) not in destinations:
             raise ConfigurationError(
                 f"{source.location}: destinations: no document describes {name!r}; {suggest(str(name), destinations)}"
             )
+    if len(set(map(str, names))) < len(names):
+        raise ConfigurationError(f"{source.location}: destinations: {names} has a name twice; write it once")
     return [str(name) for name in names]
 
 
@@ -258,7 +283,7 @@ def _write_mode(source: Document, destination: Document) -> str | None:
         if destination.spec.get(key, value) != value:
             raise destination.refused(key, destination.spec[key])
     mode = destination.spec.get("write_mode", "append" if destination.plugin == "file" else "overwrite-delete-stale")
-    if mode not in modes:
+    if not isinstance(mode, str) or mode not in modes:
         raise ConfigurationError(
             f"{destination.location}: write_mode: {mode!r} is unknown; {suggest(str(mode), modes)}"
         )

@@ -19,7 +19,7 @@ def without_secrets(flow: Mapping[str, Any], registry: Registry) -> dict[str, An
     """The flow with ``***`` for the passwords of URLs, for options that their source declares as ``Secret``, and for
     those whose names are those of secrets.
 
-    The texts of a configuration that its source does not accept are all replaced: which of them are secrets is unknown.
+    The values of a configuration that its source does not accept are all replaced: which are secrets is unknown.
     """
     shown: dict[str, Any] = _hidden(flow, Redactor())
     for name, entry in flow["sources"].items():
@@ -27,7 +27,7 @@ def without_secrets(flow: Mapping[str, Any], registry: Registry) -> dict[str, An
         try:
             secrets = _secrets(entry["name"], config, registry)
         except Exception:  # it is unset, wrong or of a source that is not installed, which a run reports
-            shown["sources"][name]["config"] = _without_texts(config)
+            shown["sources"][name]["config"] = _without_values(config)
         else:
             shown["sources"][name] = _hidden(shown["sources"][name], Redactor(secrets=secrets))
     return shown
@@ -43,22 +43,24 @@ def _secrets(source: str, config: Mapping[str, Any], registry: Registry) -> set[
     return set(secrets_in(decoded))
 
 
-def _hidden(value: Any, redact: Redactor, name: str = "") -> Any:
+def _hidden(value: Any, redact: Redactor) -> Any:
     if isinstance(value, Mapping):
-        return {key: _hidden(item, redact, str(key)) for key, item in value.items()}
+        return {
+            key: _without_values(item) if is_secret_name(str(key)) else _hidden(item, redact)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [_hidden(item, redact, name) for item in value]
-    if isinstance(value, str):
-        return HIDDEN if is_secret_name(name) and not _is_reference(value) else redact(value)
-    return value
+        return [_hidden(item, redact) for item in value]
+    return redact(value) if isinstance(value, str) else value
 
 
-def _without_texts(value: Any) -> Any:
+def _without_values(value: Any) -> Any:
+    """The same shape, with references and booleans alone: a password may be a number, too."""
     if isinstance(value, Mapping):
-        return {key: _without_texts(item) for key, item in value.items()}
+        return {key: _without_values(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_texts(item) for item in value]
-    return HIDDEN if isinstance(value, str) and not _is_reference(value) else value
+        return [_without_values(item) for item in value]
+    return value if isinstance(value, bool) or (isinstance(value, str) and _is_reference(value)) else HIDDEN
 
 
 def _is_reference(text: str) -> bool:
