@@ -22,6 +22,7 @@ from vdk.plugin.datasource_base import (
 )
 from vdk.plugin.datasource_base.contract import DestinationError, State
 from vdk.plugin.datasource_base.runtime import execute
+from vdk.plugin.datasource_base.runtime.report.read_share import ReadShare
 from vdk.plugin.datasource_base.runtime.states import reset_states
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
@@ -501,3 +502,55 @@ class TestIncremental:
         """An empty partition says nothing about the stream."""
         lab.run(Split("t", {"a": lambda state: [], "b": counting(12)}, KEYED))
         assert lab.numbers("t") == list(range(12))
+
+
+def test_what_fails_beside_a_lost_snapshot_is_read_anew_too(lab: Lab) -> None:
+    """The error of another partition may follow from the loss. If it does not, it comes again."""
+    lost, begun, readers, failures = threading.Event(), threading.Event(), [], iter([True, False])
+
+    def first(state: State) -> Iterator[DataSourcePayload]:
+        readers.append(threading.current_thread())
+        if not lost.is_set():
+            assert begun.wait(10)
+            lost.set()
+            raise SnapshotLostError("closed")
+        yield payload(*numbers(0, 3))
+
+    def second(state: State) -> Iterator[DataSourcePayload]:
+        begun.set()
+        assert lost.wait(10)
+        readers[0].join(10)
+        if next(failures):
+            raise ValueError("the transaction is aborted")
+        yield payload(*numbers(3, 6))
+
+    summary = lab.run(Split("t", {"a": first, "b": second}, SCHEMA), on_error="stop")
+    assert (lab.numbers("t"), summary.status) == ([0, 1, 2, 3, 4, 5], "succeeded")
+
+
+def test_partitions_that_cannot_be_listed_since_their_snapshot_is_lost(lab: Lab) -> None:
+    """They are listed again, as those are read again that were listed."""
+    lists: list[int] = []
+
+    def partitions(states: Any) -> Iterator[StreamPartition]:
+        lists.append(1)
+        moment = 100 * len(lists)
+        yield Part("a", whole(moment + 3, moment))
+        if len(lists) == 1:
+            raise SnapshotLostError("closed")
+        yield Part("b", whole(moment + 6, moment + 3))
+
+    summary = lab.run(Split("t", partitions, SCHEMA, incremental=False))
+    assert (lab.numbers("t"), summary.status) == ([*range(200, 206)], "succeeded")
+
+
+def test_the_share_that_is_read_begins_anew() -> None:
+    """Partitions of the first reading do not count in the second."""
+    share = ReadShare()
+    share.partitions = 2
+    share.set("old", None)
+    share.end("a")
+    share.start_over()
+    share.partitions = 2
+    share.set("a", 0.5)
+    assert share.get() == 0.25

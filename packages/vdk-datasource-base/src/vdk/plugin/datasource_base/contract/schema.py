@@ -58,8 +58,8 @@ class StreamSchema:
 
         ``int`` is 64 bits, ``datetime`` is UTC in microseconds, ``Decimal`` is ``decimal(38, 9)``;
         ``Annotated[Decimal, pa.decimal128(10, 2)]`` declares another Arrow type. Lists, mappings and
-        records are JSON. A field that may be None or ``UNSET`` is nullable. Instances of the class are rows: the data of
-        a payload may be one of them, or a list of them.
+        records are JSON. A field that may be None or ``UNSET`` is nullable. Instances of the class are rows: the data
+        of a payload may be one of them, or a list of them.
 
         :param skip: fields that become no column.
         :param rename: field → column; default: the name under which the field is encoded.

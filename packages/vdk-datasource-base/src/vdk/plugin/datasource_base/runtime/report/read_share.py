@@ -27,6 +27,11 @@ class ReadShare:
             self._running.pop(partition, None)
             self._ended += 1
 
+    def start_over(self) -> None:
+        """The stream is read again from its beginning."""
+        with self._lock:
+            self._running, self._ended, self.partitions = {}, 0, None
+
     def get(self) -> float | None:
         """From 0 to 1; None: a partition does not know its end, or it is not known how many follow."""
         with self._lock:

@@ -173,6 +173,8 @@ class FlowRun:
                     raise RunCancelled("stopped before this stream began")
                 return
             except RETRYABLE_ERRORS as error:
+                if run.is_lost(error):  # other partitions would be of another moment than those that have started
+                    raise
                 self.flow.pause(retry, error)
 
     def _start_reader(self, run: StreamRun, partition: StreamPartition, slot: ReaderSlot) -> Future[None]:
@@ -195,10 +197,7 @@ class FlowRun:
         except RunCancelled as error:
             run.fail(error)
         except BaseException as error:
-            if run.is_lost(error):
-                run.fail(error)  # which is an error of the run only if the stream does not start over
-            else:
-                self._failed(run, error)
+            self._failed(run, error)
         finally:
             slot.release()
             done.set_result(None)
@@ -262,7 +261,9 @@ class FlowRun:
 
     def _failed(self, run: StreamRun, error: BaseException) -> None:
         run.fail(error)
-        if not isinstance(error, RunCancelled):
+        # a lost snapshot is an error of the run only if the stream does not start over; what fails after it may follow
+        # from it, or comes again
+        if not isinstance(error, RunCancelled) and not run.is_lost(run.error) and not run.is_lost(error):
             self._record_error(error)
 
     def _record_error(self, error: BaseException) -> None:
