@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from support import QUICK, Lab, Split, Whole, counting, numbers, payload
-from vdk.plugin.datasource_base import BoundedPartition, ConnectionFailedError, DataSourcePayload, StreamPartition
+from vdk.plugin.datasource_base import (
+    BoundedPartition,
+    ConnectionFailedError,
+    DataSourcePayload,
+    FlowFailedError,
+    StreamPartition,
+)
 from vdk.plugin.datasource_base.contract import DataSourceError, State
 from vdk.plugin.datasource_base.runtime.report.progress import Progress, progress_line
 from vdk.plugin.datasource_base.runtime.report.summary import StreamReport
@@ -54,6 +60,11 @@ class Silent(Growing):
 class Raising(Growing):
     def share(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> float | None:
         raise ZeroDivisionError
+
+
+class Endless(Growing):
+    def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        return None  # type: ignore[return-value]
 
 
 def stream_of(*parts: StreamPartition, lazily: bool = False) -> Split:
@@ -180,3 +191,9 @@ def test_partitions_under_injected_faults_know_their_end() -> None:
     assert wrapped.end({}) == {"next": 3}
     assert wrapped.share({"next": 1}, {"next": 2}) == 0.5
     assert [one.state for one in wrapped.read({}, {"next": 2})] == [{"next": 1}, {"next": 2}]
+
+
+def test_an_end_that_is_no_state_is_refused(lab: Lab) -> None:
+    """With the method and the remedy: the source has yielded nothing yet."""
+    with pytest.raises(FlowFailedError, match=r"end\(\) of partition '' returned NoneType; return a state"):
+        lab.run(stream_of(Endless(3)))

@@ -84,6 +84,11 @@ class TestFlows:
         flow = read_flow([written(tmp_path, {**SOURCE, **source}, {**DUCKDB, **destination})])
         assert flow["flows"][0].get("write_mode") == mode
 
+    @pytest.mark.parametrize("tag", ["", ":v1.2", "@sha256:ab", ":v1@sha256:ab"])
+    def test_the_tag_of_an_image_is_no_part_of_its_name(self, tag: str, tmp_path: Path) -> None:
+        source = {**SOURCE, "registry": "docker", "path": f"ghcr.io:443/acme/cq-source-numbers{tag}"}
+        assert read_flow([written(tmp_path, source, DUCKDB)])["sources"]["shop"]["name"] == "numbers"
+
     @pytest.mark.parametrize(
         ("path", "options", "target"),
         [

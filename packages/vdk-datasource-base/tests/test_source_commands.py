@@ -41,6 +41,7 @@ def test_the_commands_of_a_source(tmp_path: Path) -> None:
     [
         (("check", "--set", "upot=3"), "source numbers: error: numbers: unknown option 'upot'; did you mean 'upto'?"),
         (("preview", "numbrs"), "Error: numbers: no stream matches 'numbrs'; did you mean 'numbers'?"),
+        (("check", "--set", "password:geheim"), "numbers: --set: write --set password=VALUE"),
         (("check", "--set", "password=geheim"), "--set 'password': it is a secret"),
     ],
 )

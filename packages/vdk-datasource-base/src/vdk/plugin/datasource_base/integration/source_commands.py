@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -121,6 +122,10 @@ def _call(
         "destinations": {DESTINATION: {"method": DESTINATION}},
         "flows": [{"from": name, "to": DESTINATION}],
     }
+    for value in values:
+        if "=" not in value:  # only its beginning is shown: the rest may be a password
+            option = re.match(r"[\w-]*", value, re.ASCII)[0] or "OPTION"  # type: ignore[index]  # it matches nothing, too
+            raise ConfigurationError(f"{name}: --set: write --set {option}=VALUE")
     overrides = Overrides(values=tuple(f"sources.{name}.config.{value}" for value in values))
     try:
         return work(flow, Environment(overrides=overrides))

@@ -52,8 +52,10 @@ class Document:
 
     @property
     def plugin(self) -> str:
-        """The last part of the path, without the prefix that programs of plugins have."""
+        """The last part of the path, without the prefix that programs of plugins have, and the tag of an image."""
         last = str(self.spec["path"]).rstrip("/").rpartition("/")[2]
+        if self.spec.get("registry") == "docker":
+            last = re.split("[:@]", last)[0]
         return last.removeprefix(f"cq-{self.kind}-")
 
     @property

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from ...contract import BoundedPartition, DataSourcePayload, State, StreamPartition
+from ...contract import BoundedPartition, DataSourceError, DataSourcePayload, State, StreamPartition
 from ..report.read_share import ReadShare
 from ..states import copy_state
 
@@ -42,7 +42,13 @@ class Reading:
         if not isinstance(partition, BoundedPartition):
             return partition.read(self._copy(start))
         if self._end is None:
-            self._end = self._copy(partition.end(self._copy(start)))
+            end = partition.end(self._copy(start))
+            if not isinstance(end, Mapping):
+                raise DataSourceError(
+                    f"stream {self._stream!r}: end() of partition {partition.id!r} returned {type(end).__name__}; return "
+                    "a state, which is a mapping, or extend StreamPartition, which needs no end"
+                )
+            self._end = self._copy(end)
             self._begin = self._share(start)
         self._report(start)
         return partition.read(self._copy(start), self._copy(self._end))
