@@ -318,6 +318,16 @@ class TestRowsThatWouldChange:
         lab.run(Whole("t", lambda state: [DataSourcePayload(node)], schema))
         assert lab.tables["t"] == [{"id": 1}]
 
+    def test_a_delete_needs_its_key_alone(self, lab: Lab) -> None:
+        """A resolver of another column, which fails, keeps no row."""
+        schema = StreamSchema.of(Patch, primary_key=["id"], resolve={"half": lambda patch: 1 / patch.count})
+        rows = DataSourcePayload([Patch(1, 4), Patch(2, 2)], state={"n": 1})
+        deletes = DataSourcePayload([Patch(1, 0)], kind="deletes", state={"n": 2})
+        stream = Whole("t", lambda state: [rows, deletes], schema)
+        lab.run(stream, write_mode="upsert", on_bad_record="reject")
+        assert [row["id"] for row in lab.tables["t"]] == [2]
+        assert "t__rejected" not in lab.tables
+
 
 async def later(record: Any) -> int:
     return 1

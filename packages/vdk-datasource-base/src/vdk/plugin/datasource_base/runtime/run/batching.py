@@ -202,8 +202,11 @@ def _transformed(plan: StreamPlan, group: PayloadGroup, rejected: Rejected) -> l
 
 
 def _mappings(plan: StreamPlan, group: PayloadGroup, rejected: Rejected) -> list[Mapping[str, Any]]:
-    """The group's rows, with its records as mappings."""
+    """The group's rows, with its records as mappings; of deletes and keys the columns of the primary key."""
     schema = plan.schema_of(group.table)
+    if group.kind != "rows" and schema is not None and schema.record is not None:
+        values = {name: get for name, get in schema.record.values.items() if name in schema.primary_key}
+        schema = replace(schema, record=replace(schema.record, values=values))
     if not has_records(group.rows, schema):
         return group.rows
     rows, failed = to_rows(group.rows, schema, stream=plan.name)

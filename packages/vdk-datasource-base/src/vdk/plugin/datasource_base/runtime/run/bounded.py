@@ -45,8 +45,8 @@ class Reading:
             end = partition.end(self._copy(start))
             if not isinstance(end, Mapping):
                 raise DataSourceError(
-                    f"stream {self._stream!r}: end() of partition {partition.id!r} returned {type(end).__name__}; return "
-                    "a state, which is a mapping, or extend StreamPartition, which needs no end"
+                    f"stream {self._stream!r}: end() of partition {partition.id!r} returned {type(end).__name__}; "
+                    "return a state, which is a mapping, or extend StreamPartition, which needs no end"
                 )
             self._end = self._copy(end)
             self._begin = self._share(start)
