@@ -301,6 +301,12 @@ class TestRowsThatWouldChange:
         schema = StreamSchema.of(Address)
         with pytest.raises(DataSourceError, match=r"Parcel, whose fields weight the schema of Address lacks; write"):
             convert_rows([Parcel("Bern")], schema, stream="s")
+
+        class Encoded(StructOrder, rename="kebab"):
+            pass
+
+        rows = convert_rows([Encoded(1)], StreamSchema.of(StructOrder), stream="s").table.to_pylist()
+        assert rows == [{"orderId": 1, "address": None}]
         assert convert_rows([Home("Bern")], schema, stream="s").table.to_pylist() == [{"city": "Bern", "zip": None}]
 
     def test_unset_is_no_value(self) -> None:

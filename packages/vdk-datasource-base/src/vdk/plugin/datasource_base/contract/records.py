@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -53,6 +53,10 @@ class RecordColumns:
         """Whether instances of ``kind`` are such records."""
         return issubclass(kind, self.cls)
 
+    def further_fields(self, kind: type) -> Sequence[str]:
+        """The fields of a class that ``covers`` accepts which are none of this class."""
+        return _further_fields(kind, self.cls)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PathGetter:
@@ -78,13 +82,22 @@ def values_of_record(record: Any) -> tuple[Any, ...]:
 @functools.cache
 def record_columns(cls: type) -> RecordColumns:
     """The columns of a class without a schema: its fields, under the names that encoders give them."""
+    return RecordColumns(cls, {column: attrgetter(name) for column, name in _names(cls).items()})
+
+
+def _names(cls: type) -> dict[str, str]:
+    """Column → field."""
     if issubclass(cls, msgspec.Struct):
-        names = dict(zip(cls.__struct_encode_fields__, cls.__struct_fields__, strict=True))
-    elif dataclasses.is_dataclass(cls):
-        names = {field.name: field.name for field in dataclasses.fields(cls)}
-    else:
-        names = {attribute.name: attribute.name for attribute in cls.__attrs_attrs__}  # type: ignore[attr-defined]
-    return RecordColumns(cls, {column: attrgetter(name) for column, name in names.items()})
+        return dict(zip(cls.__struct_encode_fields__, cls.__struct_fields__, strict=True))
+    if dataclasses.is_dataclass(cls):
+        return {field.name: field.name for field in dataclasses.fields(cls)}
+    return {attribute.name: attribute.name for attribute in cls.__attrs_attrs__}  # type: ignore[attr-defined]
+
+
+@functools.cache
+def _further_fields(cls: type, base: type) -> tuple[str, ...]:
+    known = set(_names(base).values())
+    return tuple(name for name in _names(cls).values() if name not in known)
 
 
 def columns_of(

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,19 +84,12 @@ def _columns_for(kind: type, schema: StreamSchema | None, stream: str) -> Record
             f"{declared.cls.__qualname__}; yield {declared.cls.__qualname__}, or write "
             f"StreamSchema.of({kind.__qualname__})"
         )
-    if others := _further_fields(kind, declared.cls):
+    if others := declared.further_fields(kind):
         raise DataSourceError(
             f"stream {stream!r} yielded a {kind.__qualname__}, whose fields {', '.join(others)} the schema of "
             f"{declared.cls.__qualname__} lacks; write StreamSchema.of({kind.__qualname__})"
         )
     return declared
-
-
-@functools.cache
-def _further_fields(kind: type, base: type) -> list[str]:
-    """The fields that a class adds to those of a class that it extends."""
-    known = record_columns(base).values
-    return [name for name in record_columns(kind).values if name not in known]
 
 
 def _read(records: Sequence[Any], columns: RecordColumns, schema: StreamSchema | None, stream: str) -> RecordValues:
