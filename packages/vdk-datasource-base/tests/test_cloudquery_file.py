@@ -239,6 +239,20 @@ class TestCommand:
         shown = without_secrets({"sources": {}, "destinations": {"d": options}, "flows": []}, Registry())
         assert ("8888" in str(shown)) == ("wrong" in options)
 
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("postgresql://u:${PW}@h/d?sslpassword=${PW}", "postgresql://u:${env:PW}@h/d?sslpassword=${env:PW}"),
+            ("postgresql://u:a${PW}@h/d", "postgresql://u:***@h/d"),
+            ("postgresql://u:${PW}@h/d?password=a", "postgresql://u:***@h/d?password=***"),
+        ],
+    )
+    def test_a_reference_in_a_url_is_no_secret(self, text: str, shown: str, tmp_path: Path) -> None:
+        """Unless it is a part of one."""
+        postgresql = {"name": "lake", "path": "postgresql", "spec": {"connection_string": text}}
+        flow = read_flow([written(tmp_path, SOURCE, postgresql)])
+        assert without_secrets(flow, Registry())["destinations"]["lake"]["target"] == shown
+
     def test_an_error_names_the_file_and_the_option(self, tmp_path: Path) -> None:
         result = Vdk()("datasource", "sync", written(tmp_path, {**SOURCE, "spec": {"uptoo": 5}}, DUCKDB))
         assert result.exit_code == 1

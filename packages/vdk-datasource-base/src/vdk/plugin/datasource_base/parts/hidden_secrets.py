@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from .references import environment, file_content, resolve, with_dotenv
 from .registry import Registry
 
 HIDDEN = "***"
+_REFERENCES = re.compile(r"(\$\{[^{}]*\})")
 
 
 def without_secrets(flow: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
@@ -51,7 +53,15 @@ def _hidden(value: Any, redact: Redactor) -> Any:
         }
     if isinstance(value, list):
         return [_hidden(item, redact) for item in value]
-    return redact(value) if isinstance(value, str) else value
+    return _hidden_in_text(value, redact) if isinstance(value, str) else value
+
+
+def _hidden_in_text(text: str, redact: Redactor) -> str:
+    """The text without secrets. The password of a URL that is a reference stays, as any other reference does."""
+    secrets = list(secrets_in(text))
+    if not secrets or not all(map(_is_reference, secrets)):
+        return redact(text)
+    return "".join(part if _is_reference(part) else redact(part) for part in _REFERENCES.split(text))
 
 
 def _without_values(value: Any) -> Any:
