@@ -69,6 +69,7 @@ class AttrsOrder:
 class Patch(msgspec.Struct):
     id: int
     count: int | msgspec.UnsetType = msgspec.UNSET
+    note: int | str | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclasses.dataclass
@@ -313,8 +314,9 @@ class TestRowsThatWouldChange:
         """Neither text nor JSON: the column has the type of the values that are set."""
         converted = convert_rows([Patch(1), Patch(2, 3)], StreamSchema.of(Patch), stream="s").table
         assert converted.schema.field("count").type == pa.int64()
-        assert converted.to_pylist() == [{"id": 1, "count": None}, {"id": 2, "count": 3}]
-        assert convert_rows([Patch(1)], None, stream="s").table.to_pylist() == [{"id": 1, "count": None}]
+        nothing = {"id": 1, "count": None, "note": None}
+        assert converted.to_pylist() == [nothing, {"id": 2, "count": 3, "note": None}]
+        assert convert_rows([Patch(1)], None, stream="s").table.to_pylist() == [nothing]
 
     def test_records_that_refer_to_each_other_land_without_these_fields(self, lab: Lab) -> None:
         """Also where their size is measured."""

@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+from msgspec import UNSET
 
 from ..contract import JSON_TYPE, BadRecordError, is_record_class
 from .numbers import MAX_DIGITS, HugeNumber, is_bounded
@@ -124,7 +125,7 @@ def infer_array(values: Sequence[Any]) -> pa.Array:
 
 
 def json_array(values: Sequence[Any]) -> pa.Array:
-    """Convert each value to JSON text; None stays NULL.
+    """Convert each value to JSON text; None and ``UNSET`` are NULL.
 
     The texts are encoded into the array's own memory, so a large value is never copied. JSON has an escape for half of
     a surrogate pair, but databases and file readers refuse it (RFC 8259, section 8.2, calls the behaviour of software
@@ -135,7 +136,7 @@ def json_array(values: Sequence[Any]) -> pa.Array:
     texts, ends = bytearray(), array.array("i", [0])
     try:
         for value in values:
-            if value is not None:
+            if value is not None and value is not UNSET:
                 _ENCODER.encode_into(_json_value(value), texts, -1)
             ends.append(len(texts))
     except UnicodeEncodeError:
@@ -145,8 +146,8 @@ def json_array(values: Sequence[Any]) -> pa.Array:
     except OverflowError:
         raise UnencodableValueError("the values of a column are 2 GiB of JSON or more; the limit is 2 GiB") from None
     valid = None
-    if any(value is None for value in values):
-        valid = pa.array([value is not None for value in values], pa.bool_()).buffers()[1]
+    if any(value is None or value is UNSET for value in values):
+        valid = pa.array([value is not None and value is not UNSET for value in values], pa.bool_()).buffers()[1]
     storage = pa.Array.from_buffers(pa.string(), len(values), [valid, pa.py_buffer(ends), pa.py_buffer(texts)])
     return pa.ExtensionArray.from_storage(JSON_TYPE, storage)
 
@@ -251,7 +252,7 @@ def builtin(value: Any) -> Any:
             return base(value)
     if isinstance(value, dt.datetime) and value == value and not getattr(value, "nanosecond", 0):
         return dt.datetime.combine(value.date(), value.timetz())
-    return None if value is msgspec.UNSET else value
+    return None if value is UNSET else value
 
 
 def _of_one_kind(values: Sequence[Any], kind: type) -> pa.Array:
