@@ -269,6 +269,8 @@ def test_a_reference_to_a_file(tmp_path: Path) -> None:
     loaded = load_flow(path, {})
     assert loaded.file.sources["s"].config == {"key": "geheim"}
     assert loaded.resolved.secrets == {"geheim"}
+    (tmp_path / "key").write_bytes(b"\xef\xbb\xbfgeheim\r\n")
+    assert load_flow(path, {}).resolved.secrets == {"geheim"}
     path.write_text(text.format("none"))
     with pytest.raises(
         ConfigurationError, match=r"\$\{file:none\} is not set: the file does not exist or cannot be read"

@@ -56,7 +56,8 @@ def file_content(folder: Path) -> Lookup:
 
     def read(path: str) -> str | None:
         try:
-            return (folder / path).read_text("utf-8").removesuffix("\n").removesuffix("\r")
+            # without the mark that some editors begin a file with: it would be a part of the password
+            return (folder / path).read_text("utf-8-sig").removesuffix("\n").removesuffix("\r")
         except (OSError, ValueError):
             return None
 
