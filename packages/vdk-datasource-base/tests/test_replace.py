@@ -20,7 +20,7 @@ from vdk.plugin.datasource_base import (
     StreamPartition,
     StreamSchema,
 )
-from vdk.plugin.datasource_base.contract import DestinationError, State
+from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, DestinationError, State
 from vdk.plugin.datasource_base.runtime import execute
 from vdk.plugin.datasource_base.runtime.report.read_share import ReadShare
 from vdk.plugin.datasource_base.runtime.states import reset_states
@@ -554,3 +554,17 @@ def test_the_share_that_is_read_begins_anew() -> None:
     share.partitions = 2
     share.set("a", 0.5)
     assert share.get() == 0.25
+
+
+@pytest.mark.parametrize("error", [SnapshotLostError("closed"), ConnectionFailedError("blip")])
+def test_what_waits_at_the_source_is_counted_once(lab: Lab, error: Exception) -> None:
+    """However often it is read."""
+    failures = iter([True, False])
+
+    def read(state: State) -> Iterator[DataSourcePayload]:
+        yield DataSourcePayload(numbers(0, 3), metadata={f"{COUNTER_PREFIX}rows_held_back": 7})
+        if next(failures):
+            raise error
+
+    summary = lab.run(Split("t", {"a": read}, SCHEMA))
+    assert summary.streams[0].counters == {"rows_held_back": 7}

@@ -15,6 +15,8 @@ from ...parts.numbers import MAX_DIGITS, whole_number
 from ..report.summary import StreamReport
 from .batching import RejectedBatch
 
+GAUGE = "held_back"
+"""The end of counters of what waits at the source: the value of the last attempt or round counts, others are summed."""
 MIN_ROWS_FOR_PERCENTAGE = 1000
 """Rows from which on a percentage is checked while the stream is still read: of the first ten rows, one is 10 %."""
 _LIMIT = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<percent>%)?\s*")

@@ -24,15 +24,13 @@ from ...contract import ConfigurationError, Duration, State
 from ...parts.flow_file import FlowEntry, LoadedFlow
 from ..report.summary import RunSummary, StreamReport
 from ..signals import is_signal
+from .counters import GAUGE
 from .flow import Flow
 from .flow_run import FlowRun
 from .planner import is_incremental
 from .stream_run import StreamRun
 
 log = logging.getLogger(__name__)
-
-GAUGE = "held_back"
-"""The end of counters of what waits at the source: the value of the last round counts, others are summed."""
 
 
 def with_follow(loaded: LoadedFlow, follow: Duration | None) -> LoadedFlow:

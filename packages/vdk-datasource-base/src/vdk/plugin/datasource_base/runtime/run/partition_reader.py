@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from .batching import build_batches
 from .bounded import Reading
 from .buffer import Buffer, PayloadGroup
 from .commit_groups import PendingUnit
+from .counters import GAUGE
 from .reader_slots import ReaderSlot
 from .stream_run import StreamRun
 
@@ -59,6 +60,7 @@ class PartitionReader:
         self._reading = Reading(partition, run.plan.name, run.report.read_share)
         self._stop = stop
         self._retry = retry
+        self._gauges: dict[str, int] = {}
         self._redact = redact
         self._name = f"{run.plan.source_id}.{run.plan.name}" + (f"[{partition.id}]" if partition.id else "")
 
@@ -131,11 +133,18 @@ class PartitionReader:
                 self._commit(attempt, buffer)
             raise
         finally:
-            self._run.report.count_named(buffer.counters)
+            self._count(buffer.counters)
             self._run.metadata_seen.update(buffer.metadata_seen)
         self._end(attempt, buffer)
         self._slot.leave()  # lets the next partition start while the last unit of this one waits
         self._wait_until_landed(attempt)
+
+    def _count(self, counters: Mapping[str, int]) -> None:
+        """Count what an attempt counted. What waits at the source waited for the attempt before, too."""
+        gauges = {name: amount for name, amount in counters.items() if name.endswith(GAUGE)}
+        added = {name: amount - self._gauges.get(name, 0) for name, amount in gauges.items()}
+        self._run.report.count_named({**counters, **added})
+        self._gauges |= gauges
 
     def _payloads(self, attempt: _Attempt) -> Iterator[DataSourcePayload]:
         """Iterate over the source's payloads. To a ``BadRecordError`` from it, add how to reject the row instead."""

@@ -325,6 +325,7 @@ class StreamRun:
         self._finished, self._specs = [], {}
         self._starts += 1
         self.report.partitions = 0
+        self.report.counters.clear()
         self.report.read_share.start_over()
         self.all_partitions_started, self.error = False, None
 
