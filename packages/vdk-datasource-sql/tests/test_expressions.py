@@ -117,5 +117,5 @@ def test_no_index_serves_a_cursor_that_is_computed(compared: Any, level: str) ->
             return compared(column)  # type: ignore[no-any-return]
 
     table = TableInfo("t", {"c": "float"}, indexes=((("c", None),),))
-    plan = make_plan(table, SqlConfig(cursor_columns=["c"]), None)
+    plan = make_plan(table, SqlConfig(cursor_columns=("c",)), None)
     assert TableQuery(plan, Builder()).index_level == level

@@ -28,6 +28,7 @@ from ..table_info import CursorInfo, TableInfo
 from .column_types import ANY, UNKNOWN, Reading, kind_of, kind_of_values, reading_of
 from .connecting import translated
 from .drivers import BEGIN, connect_arguments, cursor_of
+from .postgresql_times import END, FIRST, read_beyond_as_text
 from .reflection import reflect, types_of
 
 
@@ -87,6 +88,7 @@ class AnySqlBackend(Backend):
             if self.dialect.name == "postgresql":
                 self.dialect.set_isolation_level(connection, "REPEATABLE READ")  # type: ignore[arg-type]
                 self.dialect.set_readonly(connection, True)  # type: ignore[attr-defined]
+                read_beyond_as_text(connection, self.dialect.driver)
             return connection
         except Exception as error:
             raise translated(_origin(error), self.name, url, connecting=True) from None  # it may show the password
@@ -144,6 +146,12 @@ class AnySqlBackend(Backend):
         if self.dialect.name == "sqlite":
             return column.collate("BINARY")  # as Python compares
         return self.selected(column, declared) if self.readings.get(declared) == "as a double" else column
+
+    def has_cursor(self, cursor: Expression, declared: str) -> Expression:
+        kind = self.kinds_by_type.get(declared)
+        if self.dialect.name != "postgresql" or kind is None or not pa.types.is_temporal(kind.arrow):
+            return super().has_cursor(cursor, declared)
+        return sa.and_(cursor.is_not(None), cursor >= FIRST, cursor < END)
 
     def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
         declared = query.plan.table.columns[query.plan.cursor[0]]

@@ -70,6 +70,8 @@ def kind_of(type_: TypeEngine[Any], dialect: sa.Dialect) -> Kind:
     if isinstance(type_, sa.Date):
         return NativeKind(pa.date32())
     if isinstance(type_, sa.Time):
+        if type_.timezone and dialect.name in _ZONED:  # Arrow has no time of day with a zone
+            return ANY
         return NativeKind(pa.duration("us") if dialect.name in ("mysql", "mariadb") else pa.time64("us"))
     if isinstance(type_, sa.LargeBinary) or name in ("BINARY", "VARBINARY", "BYTEA", "IMAGE", "RAW"):
         return BYTES
@@ -96,8 +98,9 @@ def reading_of(type_: TypeEngine[Any], dialect: sa.Dialect) -> Reading:
         return "as a double"  # as text it has six digits
     if dialect.name == "postgresql" and isinstance(type_, sa.REAL):
         return "as a double"  # drivers read its text, which is another double and compares otherwise
+    is_zoned_time = isinstance(type_, sa.Time) and type_.timezone
     if dialect.name == "postgresql" and (
-        isinstance(type_, (sa.JSON, sa.ARRAY, sa.Interval)) or not isinstance(type_, _PLAIN)
+        is_zoned_time or isinstance(type_, (sa.JSON, sa.ARRAY, sa.Interval)) or not isinstance(type_, _PLAIN)
     ):
         return "as text"  # drivers make objects of these, each its own
     return "as it is"
