@@ -195,6 +195,24 @@ def test_times_that_the_driver_cuts_are_refused(
         run(stream)  # one sorted query
 
 
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ("(1, '2026-01-01'), (2, '2026-01-02'), (3, 7)", "2 of type text (from '2026-01-01' to '2026-01-02'), 1 of"),
+        ("(1, '2026-01-01'), (2, '1.1.2026')", "2 of type text (from '1.1.2026' to '2026-01-01')"),
+    ],
+)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_mixed_cursors_of_sqlite_are_shown(database: Database, values: str, shown: str) -> None:
+    """With what to write instead."""
+    database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, updated_at TIMESTAMP)")
+    database.execute(f"INSERT INTO t VALUES {values}")
+    with pytest.raises(ConfigurationError) as error:
+        run(stream_of(database.url))
+    assert shown in str(error.value)
+    assert "tables.t.cursor = false" in str(error.value)
+
+
 @pytest.mark.parametrize("index", ["", "CREATE INDEX i ON t (updated_at, k)", "CREATE INDEX i ON t (updated_at)"])
 @pytest.mark.parametrize(
     ("key", "value"),

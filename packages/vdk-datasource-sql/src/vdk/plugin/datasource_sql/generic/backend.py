@@ -165,6 +165,23 @@ class AnySqlBackend(Backend):
         cursor_format = self._format_of(value, query)
         return CursorInfo(cursor_format, value, nulls) if cursor_format else super().cursor_info(session, query, known)
 
+    def cursor_error(self, session: SqlSession, query: TableQuery) -> ConfigurationError:
+        if self.dialect.name != "sqlite":
+            return super().cursor_error(session, query)
+        plan, stored = query.plan, query.stored_cursor
+        type_ = sa.func.typeof(stored)
+        count = sa.func.count()
+        by_type = query.select(type_, count, sa.func.min(stored), sa.func.max(stored)).where(stored.is_not(None))
+        rows = session.all(by_type.group_by(type_).order_by(count.desc()))
+        listed = ", ".join(
+            f"{number} of type {name} (from {low!r:.80} to {high!r:.80})" for name, number, low, high in rows
+        )
+        return ConfigurationError(
+            f"stream {plan.name!r}: the cursor {'/'.join(plan.cursor)!r} has values of several formats: {listed}. Name "
+            f"another column with {plan.config_path}.cursor, read the table whole with {plan.config_path}.cursor = "
+            f'false, or read the database with the source "sqlite", which has {plan.config_path}.cursor_format for them'
+        )
+
     def _format_of(self, value: Any, query: TableQuery) -> CursorFormat | None:
         """The format of a column that is known by its values only; None: it does not sort as Python sorts."""
         if isinstance(value, str):  # SQLite's times are texts, and it compares texts by their bytes
