@@ -15,6 +15,7 @@ import pytest
 from support import run, source_of
 from test_delivery import deliver
 from test_types import TYPES
+from vdk.plugin.datasource_base.contract import FlowFailedError
 from vdk.plugin.datasource_base.testing.postgresql import Server
 from vdk.plugin.datasource_sql import SqlSession
 from vdk.plugin.datasource_sql.testing import Landed
@@ -376,3 +377,28 @@ def test_a_connection_that_is_cut_in_a_pass_costs_no_row(server: Server, monkeyp
     landed = read(source_of(server, page_rows=50))
     assert landed.column("id") == list(range(1, 5001))
     assert len(seen) >= 2
+
+
+def test_a_whole_read_is_appended_in_one_piece(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Parts would commit one by one: the run after one that failed would land them again."""
+    monkeypatch.setattr(whole_reads, "MIN_BULK_ROWS", 1)
+    monkeypatch.setattr(whole_reads, "FIRST_BLOCKS", 2)
+    server.query("shop", "CREATE TABLE t (id int)")
+    server.query("shop", "INSERT INTO t SELECT generate_series(1, 5000)")
+    begun: list[str] = []
+    stream = adbc.AdbcConnection.stream
+
+    def fail(self: adbc.AdbcConnection, sql: str) -> Any:
+        if "ctid" in sql:
+            begun.append(sql)
+            if len(begun) == 3:
+                raise RuntimeError("the third statement")
+        return stream(self, sql)
+
+    monkeypatch.setattr(adbc.AdbcConnection, "stream", fail)
+    lake = tmp_path / "lake.duckdb"
+    with pytest.raises(FlowFailedError, match="the third statement"):
+        deliver(server, f"duckdb:///{lake}", flow={"write_mode": "append"}, partition_rows=300)
+    deliver(server, f"duckdb:///{lake}", flow={"write_mode": "append"}, partition_rows=300)
+    with duckdb.connect(str(lake), read_only=True) as connection:
+        assert connection.execute("SELECT count(*), count(DISTINCT id) FROM t").fetchone() == (5000, 5000)
