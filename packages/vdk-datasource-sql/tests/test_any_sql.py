@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import pickle
+import struct
 from decimal import Decimal
 from typing import Any
 
@@ -338,3 +339,24 @@ def test_a_time_of_day_keeps_its_zone(database: Database) -> None:
     database.execute("CREATE TABLE t (a TIMETZ)")
     database.execute("INSERT INTO t VALUES ('04\\:05\\:06+03'), ('24\\:00\\:00+03')")
     assert run(stream_of(database.url)).column("a") == ["04:05:06+03", "24:00:00+03"]
+
+
+@POSTGRESQL
+def test_types_that_sqlalchemy_does_not_know_land_as_text(database: Database, recwarn: pytest.WarningsRecorder) -> None:
+    """And no warning of SQLAlchemy's reaches the user."""
+    database.execute("CREATE TABLE t (a POINT)")
+    database.execute("INSERT INTO t VALUES ('(1,2)')")
+    assert run(stream_of(database.url)).column("a") == ["(1,2)"]
+    assert not [warning for warning in recwarn if "recognize" in str(warning.message)]
+
+
+@pytest.mark.parametrize("database", ["mysql+pymysql"], indirect=True)
+def test_spatial_values_of_mysql_land_as_wkb(database: Database, recwarn: pytest.WarningsRecorder) -> None:
+    """The driver alone hands out the bytes that the server stores, which begin with a number of its own."""
+    database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, g GEOMETRY, p POINT)")
+    database.execute("INSERT INTO t VALUES (1, ST_GeomFromText('POINT(1 2)', 4326), POINT(1, 2))")
+    database.execute("INSERT INTO t (id) VALUES (2)")
+    wkb = struct.pack("<BIdd", 1, 1, 1, 2)
+    expected = [{"id": 1, "g": wkb, "p": wkb}, {"id": 2, "g": None, "p": None}]
+    assert run(stream_of(database.url)).rows == expected
+    assert not [warning for warning in recwarn if "recognize" in str(warning.message)]

@@ -136,6 +136,8 @@ class AnySqlBackend(Backend):
         reading = self.readings.get(declared, "as it is")
         if reading == "as text" or (declared == UNKNOWN and self.dialect.name == "postgresql"):
             return sa.cast(column, sa.Text)
+        if reading == "as WKB":
+            return sa.func.ST_AsWKB(column)
         return sa.cast(column, sa.Double) if reading == "as a double" else column
 
     def collated(self, column: Expression, collation: str | None) -> Expression:
