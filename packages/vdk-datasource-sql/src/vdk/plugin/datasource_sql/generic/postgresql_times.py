@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,31 +31,31 @@ def read_beyond_as_text(connection: Any, driver: str) -> None:
 
 
 def _psycopg(connection: Any) -> None:
-    from psycopg import DataError
-    from psycopg.adapt import Loader
-    from psycopg.pq import Format
+    driver = import_module("psycopg")
+    text_format = driver.pq.Format.TEXT
 
-    def loader_of(native_type: Any) -> type[Loader]:
-        class TextLoader(Loader):
+    def loader_of(native_type: Any) -> type[Any]:
+        class TextLoader:
+            format = text_format
+
             def __init__(self, oid: int, context: Any = None) -> None:
-                super().__init__(oid, context)
                 self._native = native_type(oid, context)
 
             def load(self, data: Any) -> Any:
                 try:
                     return self._native.load(data)
-                except DataError:
+                except driver.DataError:
                     return bytes(data).decode()
 
         return TextLoader
 
     for oid in _OIDS.values():
-        native_type = connection.adapters.get_loader(oid, Format.TEXT)
+        native_type = connection.adapters.get_loader(oid, text_format)
         connection.adapters.register_loader(oid, loader_of(native_type))
 
 
 def _psycopg2(connection: Any) -> None:
-    from psycopg2 import extensions  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    extensions = import_module("psycopg2.extensions")
 
     natives = {
         "date": extensions.PYDATE,
