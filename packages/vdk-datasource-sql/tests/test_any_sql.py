@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import pickle
+import struct
 from decimal import Decimal
 from typing import Any
 
@@ -195,6 +196,24 @@ def test_times_that_the_driver_cuts_are_refused(
         run(stream)  # one sorted query
 
 
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ("(1, '2026-01-01'), (2, '2026-01-02'), (3, 7)", "2 of type text (from '2026-01-01' to '2026-01-02'), 1 of"),
+        ("(1, '2026-01-01'), (2, '1.1.2026')", "2 of type text (from '1.1.2026' to '2026-01-01')"),
+    ],
+)
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_mixed_cursors_of_sqlite_are_shown(database: Database, values: str, shown: str) -> None:
+    """With what to write instead."""
+    database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, updated_at TIMESTAMP)")
+    database.execute(f"INSERT INTO t VALUES {values}")
+    with pytest.raises(ConfigurationError) as error:
+        run(stream_of(database.url))
+    assert shown in str(error.value)
+    assert "tables.t.cursor = false" in str(error.value)
+
+
 @pytest.mark.parametrize("index", ["", "CREATE INDEX i ON t (updated_at, k)", "CREATE INDEX i ON t (updated_at)"])
 @pytest.mark.parametrize(
     ("key", "value"),
@@ -260,3 +279,84 @@ def test_times_of_mysql_are_read_in_utc(database: Database, mariadb_server: Any)
     assert landed.counters == {}
     (at,) = landed.column("updated_at")
     assert abs(at - dt.datetime.now(dt.UTC).replace(tzinfo=None)) < dt.timedelta(hours=1)
+
+
+POSTGRESQL = pytest.mark.parametrize("database", ["postgresql+psycopg", "postgresql+pg8000"], indirect=True)
+BEYOND = [
+    *(("DATE", value) for value in ("infinity", "-infinity", "0044-03-15 BC", "10000-01-01")),
+    *(("TIMESTAMP", value) for value in ("infinity", "-infinity", "0044-03-15 00:00:00 BC", "12026-01-01 00:00:00")),
+    *(("TIMESTAMPTZ", value) for value in ("infinity", "0044-03-15 00:00:00+00 BC", "12026-01-01 00:00:00+00")),
+    ("TIME", "24:00:00"),
+]
+
+
+@POSTGRESQL
+def test_times_that_python_does_not_hold_are_bad_records(database: Database) -> None:
+    """Each alone, with its column and value; as text they all land."""
+    declared = ", ".join(f"c{number} {type_}" for number, (type_, _) in enumerate(BEYOND))
+    database.execute(f"CREATE TABLE t (id INTEGER PRIMARY KEY, {declared})")
+    for number, (_, value) in enumerate(BEYOND):
+        literal = value.replace(":", r"\:")
+        database.execute(f"INSERT INTO t (id, c{number}) VALUES ({number}, '{literal}')")
+    database.execute("INSERT INTO t (id, c0, c11) VALUES (99, '2026-02-03', '23\\:59\\:59.5')")
+    database.execute("ALTER DATABASE shop SET TimeZone = 'UTC'")
+    database.execute("ALTER DATABASE shop SET DateStyle = 'SQL, DMY'")
+    try:
+        landed, as_text = run(stream_of(database.url)), run(stream_of(database.url, dynamic_types="text"))
+    finally:
+        database.execute("ALTER DATABASE shop RESET ALL")
+    assert [(row["id"], row["c0"], row["c11"]) for row in landed.rows] == [
+        (99, dt.date(2026, 2, 3), dt.time(23, 59, 59, 500000))
+    ]
+    assert [(error.column, error.value) for _, error in landed.rejected] == [
+        (f"c{number}", value) for number, (_, value) in enumerate(BEYOND)
+    ]
+    assert "dynamic_types" in str(landed.rejected[0][1])
+    by_id = {row["id"]: row for row in as_text.rows}
+    assert [by_id[str(number)][f"c{number}"] for number in range(len(BEYOND))] == [value for _, value in BEYOND]
+
+
+@POSTGRESQL
+@pytest.mark.parametrize("type_", ["DATE", "TIMESTAMP", "TIMESTAMPTZ"])
+@pytest.mark.parametrize("index", [False, True])
+def test_infinite_times_do_not_count_as_cursors(database: Database, type_: str, index: bool) -> None:
+    """The end of a pass is the highest of the others, and no row is left out in silence."""
+    database.execute(f"CREATE TABLE t (id INTEGER PRIMARY KEY, updated_at {type_})")
+    if index:
+        database.execute("CREATE INDEX i ON t (updated_at, id)")
+    values = ["infinity", "-infinity", "12026-01-01", "0044-03-15 BC", *(f"2026-01-0{day}" for day in range(1, 9))]
+    for number, value in enumerate(values):
+        database.execute(f"INSERT INTO t VALUES ({number}, '{value}')")
+    first = run(stream_of(database.url, page_rows=3))
+    assert first.column("id") == list(range(4, 12))
+    assert sorted(row["id"] for row, _ in first.rejected) == [0, 1, 2, 3]
+    assert run(stream_of(database.url, page_rows=3), first.state).rows == []
+
+
+@POSTGRESQL
+def test_a_time_of_day_keeps_its_zone(database: Database) -> None:
+    """As text, since Arrow has no such type."""
+    database.execute("CREATE TABLE t (a TIMETZ)")
+    database.execute("INSERT INTO t VALUES ('04\\:05\\:06+03'), ('24\\:00\\:00+03')")
+    assert run(stream_of(database.url)).column("a") == ["04:05:06+03", "24:00:00+03"]
+
+
+@POSTGRESQL
+def test_types_that_sqlalchemy_does_not_know_land_as_text(database: Database, recwarn: pytest.WarningsRecorder) -> None:
+    """And no warning of SQLAlchemy's reaches the user."""
+    database.execute("CREATE TABLE t (a POINT)")
+    database.execute("INSERT INTO t VALUES ('(1,2)')")
+    assert run(stream_of(database.url)).column("a") == ["(1,2)"]
+    assert not [warning for warning in recwarn if "recognize" in str(warning.message)]
+
+
+@pytest.mark.parametrize("database", ["mysql+pymysql"], indirect=True)
+def test_spatial_values_of_mysql_land_as_wkb(database: Database, recwarn: pytest.WarningsRecorder) -> None:
+    """The driver alone hands out the bytes that the server stores, which begin with a number of its own."""
+    database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, g GEOMETRY, p POINT)")
+    database.execute("INSERT INTO t VALUES (1, ST_GeomFromText('POINT(1 2)', 4326), POINT(1, 2))")
+    database.execute("INSERT INTO t (id) VALUES (2)")
+    wkb = struct.pack("<BIdd", 1, 1, 1, 2)
+    expected = [{"id": 1, "g": wkb, "p": wkb}, {"id": 2, "g": None, "p": None}]
+    assert run(stream_of(database.url)).rows == expected
+    assert not [warning for warning in recwarn if "recognize" in str(warning.message)]

@@ -10,9 +10,12 @@ from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.dialects.sqlite import pysqlite
 from sqlalchemy.sql import quoted_name
 
-from vdk.plugin.datasource_sql import ONE, bound, compile_statement, last_row_values
+from vdk.plugin.datasource_sql import ONE, Expression, bound, compile_statement, last_row_values
+from vdk.plugin.datasource_sql.config import SqlConfig
 from vdk.plugin.datasource_sql.expressions import last_row, names_in, page_limit, user_condition
-from vdk.plugin.datasource_sql.statements import rows_after
+from vdk.plugin.datasource_sql.planning import make_plan
+from vdk.plugin.datasource_sql.statements import ExpressionBuilder, TableQuery, rows_after
+from vdk.plugin.datasource_sql.table_info import TableInfo
 
 TABLE = sa.table(quoted_name("t", True), sa.column(quoted_name("a", True)), sa.column(quoted_name("b", True)))
 A, B = TABLE.c.a, TABLE.c.b
@@ -95,3 +98,24 @@ def test_rows_after_a_row_are_a_range_that_an_index_can_start_in() -> None:
     assert sql_of(sa.select(ONE).select_from(TABLE).where(condition)) == (
         'SELECT 1 FROM "t" WHERE "t"."a" >= ? AND ("t"."a" > ? OR "t"."b" > ?)'
     )
+
+
+@pytest.mark.parametrize(
+    ("compared", "level"),
+    [
+        (lambda column: column, "full"),
+        (lambda column: column.collate("C"), "full"),
+        (lambda column: column * sa.literal_column("1e0"), "none"),
+        (lambda column: sa.cast(column, sa.Double), "none"),
+    ],
+)
+def test_no_index_serves_a_cursor_that_is_computed(compared: Any, level: str) -> None:
+    """Pages with LIMIT would each sort the table."""
+
+    class Builder(ExpressionBuilder):
+        def cursor_expression(self, column: Expression, declared: str, cursor_format: str) -> Expression:
+            return compared(column)  # type: ignore[no-any-return]
+
+    table = TableInfo("t", {"c": "float"}, indexes=((("c", None),),))
+    plan = make_plan(table, SqlConfig(cursor_columns=("c",)), None)
+    assert TableQuery(plan, Builder()).index_level == level

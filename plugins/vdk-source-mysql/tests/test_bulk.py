@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from support import run, stream_of
@@ -171,3 +173,14 @@ def test_a_page_that_is_cut_between_its_rows_is_noticed(
     server.query("shop", "INSERT INTO t SELECT '2026-01-01' + INTERVAL seq SECOND, seq FROM seq_10_to_44")
     assert len("2026-01-01 00:00:10,10,.\n") == 25
     assert run(stream_of(server, page_rows=20)).column("id") == list(range(10, 45))
+
+
+@pytest.mark.parametrize(
+    ("type_", "window", "expected"),
+    [(pa.int64(), 1.25, [2, 3]), (pa.int64(), 2.0, [2, 3]), (pa.uint64(), -0.5, [1, 2, 3]), (pa.float64(), 2.5, [3])],
+)
+def test_a_window_may_begin_between_two_integers(type_: pa.DataType, window: float, expected: list[int]) -> None:
+    """As one of Julian days does, which a column of integers holds."""
+    query: Any = SimpleNamespace(cursor_index=0, plan=SimpleNamespace(columns=()))
+    page = bulk.ArrowPage(pa.table({"c": pa.array([1, 2, 3], type_)}), (), query)
+    assert [cursor for (cursor,) in page.rows_from(window)] == expected

@@ -15,6 +15,7 @@ import pytest
 from support import run, source_of
 from test_delivery import deliver
 from test_types import TYPES
+from vdk.plugin.datasource_base.contract import ConnectionFailedError, FlowFailedError
 from vdk.plugin.datasource_base.testing.postgresql import Server
 from vdk.plugin.datasource_sql import SqlSession
 from vdk.plugin.datasource_sql.testing import Landed
@@ -376,3 +377,59 @@ def test_a_connection_that_is_cut_in_a_pass_costs_no_row(server: Server, monkeyp
     landed = read(source_of(server, page_rows=50))
     assert landed.column("id") == list(range(1, 5001))
     assert len(seen) >= 2
+
+
+def test_a_whole_read_is_appended_in_one_piece(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Parts would commit one by one: the run after one that failed would land them again."""
+    monkeypatch.setattr(whole_reads, "MIN_BULK_ROWS", 1)
+    monkeypatch.setattr(whole_reads, "FIRST_BLOCKS", 2)
+    server.query("shop", "CREATE TABLE t (id int)")
+    server.query("shop", "INSERT INTO t SELECT generate_series(1, 5000)")
+    begun: list[str] = []
+    stream = adbc.AdbcConnection.stream
+
+    def fail(self: adbc.AdbcConnection, sql: str) -> Any:
+        if "ctid" in sql:
+            begun.append(sql)
+            if len(begun) == 3:
+                raise RuntimeError("the third statement")
+        return stream(self, sql)
+
+    monkeypatch.setattr(adbc.AdbcConnection, "stream", fail)
+    lake = tmp_path / "lake.duckdb"
+    with pytest.raises(FlowFailedError, match="the third statement"):
+        deliver(server, f"duckdb:///{lake}", flow={"write_mode": "append"}, partition_rows=300)
+    deliver(server, f"duckdb:///{lake}", flow={"write_mode": "append"}, partition_rows=300)
+    with duckdb.connect(str(lake), read_only=True) as connection:
+        assert connection.execute("SELECT count(*), count(DISTINCT id) FROM t").fetchone() == (5000, 5000)
+
+
+@pytest.mark.parametrize("how", ["statement_timeout", "error"])
+@pytest.mark.parametrize("mode", ["pass", "whole"])
+def test_a_statement_that_ends_in_the_middle_is_no_page(
+    server: Server, monkeypatch: pytest.MonkeyPatch, fetched: list[str], how: str, mode: str
+) -> None:
+    """Its rows that arrived are dropped: a pass continues row by row, and a part fails."""
+    monkeypatch.setattr(adbc, "_BATCH_BYTES", 1000)
+    fail = (
+        "PERFORM pg_sleep(60)" if how == "statement_timeout" else "RAISE 'a row of this table' USING ERRCODE = '58030'"
+    )
+    server.query(
+        "shop",
+        "CREATE FUNCTION shown(id int) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN "
+        f"IF id = 4000 AND current_query() LIKE 'COPY%%' THEN {fail}; END IF; RETURN true; END $$",
+    )
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, updated_at timestamptz)")
+    server.query("shop", "INSERT INTO t SELECT n, '2026-01-01' FROM generate_series(1, 5000) n")
+    where = {"where": {"sql": "shown(id)"}}
+    config: dict[str, Any] = {"statement_timeout": "1s", "tables": {"t": where}, "page_rows": 50}
+    if mode == "pass":
+        assert read(source_of(server, **config)).column("id") == list(range(1, 5001))
+    else:
+        source = source_of(server, cursor_columns=[], **config)
+        try:
+            with pytest.raises(ConnectionFailedError):
+                read(source)
+        finally:
+            source.disconnect()
+    assert fetched

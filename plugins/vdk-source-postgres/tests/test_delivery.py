@@ -24,13 +24,13 @@ VALUES: dict[str, tuple[str, list[str | None]]] = {
 }
 
 
-def deliver(server: Server, target: str, **config: Any) -> Any:
+def deliver(server: Server, target: str, *, flow: dict[str, Any] | None = None, **config: Any) -> Any:
     return run_flows(
         None,
         {
             "sources": {"shop": {"name": "postgres", "config": {"url": reader_url(server), **config}}},
             "destinations": {"lake": {"method": "arrow", "target": target}},
-            "flows": [{"from": "shop", "to": "lake"}],
+            "flows": [{"from": "shop", "to": "lake", **(flow or {})}],
         },
     )
 

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from typing import Any
 
+import psycopg
 import pytest
 
 from support import run, source_of, stream_of
@@ -213,3 +214,24 @@ def test_the_plugin_entry_is_light() -> None:
         assert not heavy, heavy
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
+@pytest.mark.parametrize("index", ["", "CREATE INDEX ON t (updated_at, k)", "CREATE INDEX ON t (updated_at)"])
+@pytest.mark.parametrize("collation", ["", 'COLLATE "C"'])
+def test_keys_of_a_column_that_takes_texts_for_equal(server: Server, collation: str, index: str) -> None:
+    """Under "C" both of them may exist, and the column's order does not tell them apart."""
+    try:
+        server.query(
+            "shop", "CREATE COLLATION folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+        )
+    except psycopg.errors.FeatureNotSupported as error:
+        pytest.skip(str(error))
+    server.query("shop", "CREATE TABLE t (k text COLLATE folded NOT NULL, n int, updated_at timestamp)")
+    server.query("shop", f"CREATE UNIQUE INDEX ON t (k {collation})")
+    if index:
+        server.query("shop", index)
+    folded = "(ARRAY['k', 'K'])[1 + n % 2] || (n / 2)" if collation else "'k' || n"
+    server.query("shop", f"INSERT INTO t SELECT {folded}, n, '2026-01-01' FROM generate_series(1, 60) n")
+    landed = run(stream_of(server, page_rows=7))
+    assert sorted(landed.column("n")) == list(range(1, 61))
+    assert (stream_of(server).plan.order_key is None) == bool(collation)

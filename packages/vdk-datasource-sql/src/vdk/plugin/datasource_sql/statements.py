@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.sql import quoted_name
+from sqlalchemy.sql import operators, quoted_name
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
@@ -179,7 +179,7 @@ class TableQuery:
     def index_level(self) -> IndexLevel:
         """Which order an index gives: of (cursor, key), of the cursor, or none."""
         plan = self.plan
-        if not self._is_plain:
+        if not self._is_plain or not _is_stored(self.cursor):
             return "none"
         level: IndexLevel = "none"
         pairs = list(zip(self.key.columns, self.key.collations, strict=True)) if self.key else []
@@ -250,6 +250,13 @@ class TableQuery:
 
     def after_key(self, key: tuple[Any, ...]) -> Expression:
         return rows_after(self.keys, [self.bound(value) for value in key])
+
+
+def _is_stored(expression: Expression) -> bool:
+    """Whether it is a column, under a collation or not: no index serves what is computed from one."""
+    if isinstance(expression, sa.BinaryExpression) and expression.operator is operators.collate:
+        expression = expression.left
+    return isinstance(expression, sa.ColumnClause)
 
 
 def rows_after(columns: Sequence[Expression], values: Sequence[Expression]) -> Expression:

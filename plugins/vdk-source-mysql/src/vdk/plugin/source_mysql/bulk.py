@@ -9,6 +9,7 @@ so all that holds for rows (TLS, privileges, snapshots) holds for such pages.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -208,6 +209,9 @@ class ArrowPage:
         return list(zip(*(column.to_pylist() for column in self._received.columns), strict=True))
 
     def rows_from(self, window: Any) -> Iterator[Row]:
+        if pa.types.is_integer(self.cursors.type):  # a day, or a second, may begin between two integers
+            window = math.ceil(window)
+            window = max(window, 0) if pa.types.is_unsigned_integer(self.cursors.type) else window
         mask = pc.greater_equal(self.cursors, pa.scalar(window, self.cursors.type))
         near = self._received.filter(mask)
         yield from zip(*(column.to_pylist() for column in near.columns), strict=True)

@@ -49,7 +49,10 @@ WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.r
 ORDER BY n.nspname, c.relname, a.attnum
 """
 _INDEXES = """
-SELECT i.indrelid::bigint, i.indisprimary, i.indisunique AND i.indimmediate,
+SELECT i.indrelid::bigint, i.indisprimary,
+    -- A key is ordered as its columns are, which may take two of its texts for equal: see CREATE COLLATION.
+    i.indisunique AND i.indimmediate AND bool_and(k.position > i.indnkeyatts OR o.oid IS NULL OR o.oid = l.oid
+        OR to_jsonb(o) ->> 'collisdeterministic' IS DISTINCT FROM 'false'),
     array_agg(a.attname::text ORDER BY k.position), array_agg(k.position <= i.indnkeyatts ORDER BY k.position),
     array_agg(CASE WHEN l.collname IN ('C', 'POSIX', 'ucs_basic') THEN NULL
                    WHEN l.collname = 'default' AND d.datcollate IN ('C', 'POSIX') AND d.datlocprovider = 'c' THEN NULL
@@ -63,6 +66,7 @@ JOIN pg_catalog.pg_am m ON m.oid = x.relam AND m.amname = 'btree'
 JOIN pg_catalog.pg_database d ON d.datname = current_database()
 CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, position)
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0
+LEFT JOIN pg_catalog.pg_collation o ON o.oid = a.attcollation
 LEFT JOIN pg_catalog.pg_collation l ON l.oid = (i.indcollation::oid[])[k.position - 1]
 WHERE n.nspname = ANY(%s) AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
 GROUP BY i.indexrelid, i.indrelid, i.indisprimary, i.indisunique, i.indimmediate

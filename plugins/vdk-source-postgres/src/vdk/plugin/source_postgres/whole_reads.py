@@ -8,6 +8,7 @@ Rows are in other blocks after they were changed, so that ranges mean the same o
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -121,10 +122,12 @@ def in_parts(
         size = sizes.get((plan.table.schema or "", plan.table.table_name))
         return not plan.cursor and plan.deleted_column is None and size is not None and size.rows >= MIN_BULK_ROWS
 
-    return [
-        WholeTable(stream, backend, snapshots, partition_rows) if is_large(stream.plan) else stream
-        for stream in streams
-    ]
+    def split(stream: SqlStream) -> WholeTable:
+        table = WholeTable(stream, backend, snapshots, partition_rows)
+        table.unsplit = WholeTable(stream, backend, snapshots, sys.maxsize)
+        return table
+
+    return [split(stream) if is_large(stream.plan) else stream for stream in streams]
 
 
 @dataclass

@@ -154,6 +154,12 @@ class DataSourceStream(StreamPartition):
 
     A run that would land both in one table is refused with this text."""
 
+    unsplit: DataSourceStream | None = None
+    """The same rows as one partition, for a stream without states that is split for speed; None: it is split alike.
+
+    It is read under ``append``. Partitions commit one by one, so a run that fails would leave rows that the next one
+    lands again."""
+
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         reads = cls.read is not DataSourceStream.read

@@ -28,6 +28,7 @@ from ..table_info import CursorInfo, TableInfo
 from .column_types import ANY, UNKNOWN, Reading, kind_of, kind_of_values, reading_of
 from .connecting import translated
 from .drivers import BEGIN, connect_arguments, cursor_of
+from .postgresql_times import END, FIRST, read_beyond_as_text
 from .reflection import reflect, types_of
 
 
@@ -87,6 +88,7 @@ class AnySqlBackend(Backend):
             if self.dialect.name == "postgresql":
                 self.dialect.set_isolation_level(connection, "REPEATABLE READ")  # type: ignore[arg-type]
                 self.dialect.set_readonly(connection, True)  # type: ignore[attr-defined]
+                read_beyond_as_text(connection, self.dialect.driver)
             return connection
         except Exception as error:
             raise translated(_origin(error), self.name, url, connecting=True) from None  # it may show the password
@@ -134,6 +136,8 @@ class AnySqlBackend(Backend):
         reading = self.readings.get(declared, "as it is")
         if reading == "as text" or (declared == UNKNOWN and self.dialect.name == "postgresql"):
             return sa.cast(column, sa.Text)
+        if reading == "as WKB":
+            return sa.func.ST_AsWKB(column)
         return sa.cast(column, sa.Double) if reading == "as a double" else column
 
     def collated(self, column: Expression, collation: str | None) -> Expression:
@@ -144,6 +148,12 @@ class AnySqlBackend(Backend):
         if self.dialect.name == "sqlite":
             return column.collate("BINARY")  # as Python compares
         return self.selected(column, declared) if self.readings.get(declared) == "as a double" else column
+
+    def has_cursor(self, cursor: Expression, declared: str) -> Expression:
+        kind = self.kinds_by_type.get(declared)
+        if self.dialect.name != "postgresql" or kind is None or not pa.types.is_temporal(kind.arrow):
+            return super().has_cursor(cursor, declared)
+        return sa.and_(cursor.is_not(None), cursor >= FIRST, cursor < END)
 
     def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
         declared = query.plan.table.columns[query.plan.cursor[0]]
@@ -156,6 +166,23 @@ class AnySqlBackend(Backend):
         (value,) = highest[0]
         cursor_format = self._format_of(value, query)
         return CursorInfo(cursor_format, value, nulls) if cursor_format else super().cursor_info(session, query, known)
+
+    def cursor_error(self, session: SqlSession, query: TableQuery) -> ConfigurationError:
+        if self.dialect.name != "sqlite":
+            return super().cursor_error(session, query)
+        plan, stored = query.plan, query.stored_cursor
+        type_ = sa.func.typeof(stored)
+        count = sa.func.count()
+        by_type = query.select(type_, count, sa.func.min(stored), sa.func.max(stored)).where(stored.is_not(None))
+        rows = session.all(by_type.group_by(type_).order_by(count.desc()))
+        listed = ", ".join(
+            f"{number} of type {name} (from {low!r:.80} to {high!r:.80})" for name, number, low, high in rows
+        )
+        return ConfigurationError(
+            f"stream {plan.name!r}: the cursor {'/'.join(plan.cursor)!r} has values of several formats: {listed}. Name "
+            f"another column with {plan.config_path}.cursor, read the table whole with {plan.config_path}.cursor = "
+            f'false, or read the database with the source "sqlite", which has {plan.config_path}.cursor_format for them'
+        )
 
     def _format_of(self, value: Any, query: TableQuery) -> CursorFormat | None:
         """The format of a column that is known by its values only; None: it does not sort as Python sorts."""

@@ -20,7 +20,26 @@ from ..kinds import Kind, NativeKind, decimal_kind
 
 UNKNOWN = ""
 """The SQL of a type that SQLAlchemy does not know."""
-Reading = Literal["as it is", "as text", "as a double"]
+Reading = Literal["as it is", "as text", "as a double", "as WKB"]
+
+
+class Geometry(sa.types.UserDefinedType[Any]):
+    """A spatial type of MySQL. SQLAlchemy does not know it; the driver hands out the bytes that MySQL stores."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "GEOMETRY"
+
+
+GEOMETRIES: dict[str, type[TypeEngine[Any]]] = dict.fromkeys(
+    (
+        *("geometry", "point", "linestring", "polygon", "geometrycollection", "geomcollection"),
+        *("multipoint", "multilinestring", "multipolygon"),
+    ),
+    Geometry,
+)
+"""MySQL's names of them."""
 
 
 def sql_of(type_: TypeEngine[Any], dialect: sa.Dialect) -> str:
@@ -70,8 +89,10 @@ def kind_of(type_: TypeEngine[Any], dialect: sa.Dialect) -> Kind:
     if isinstance(type_, sa.Date):
         return NativeKind(pa.date32())
     if isinstance(type_, sa.Time):
+        if type_.timezone and dialect.name in _ZONED:  # Arrow has no time of day with a zone
+            return ANY
         return NativeKind(pa.duration("us") if dialect.name in ("mysql", "mariadb") else pa.time64("us"))
-    if isinstance(type_, sa.LargeBinary) or name in ("BINARY", "VARBINARY", "BYTEA", "IMAGE", "RAW"):
+    if isinstance(type_, (sa.LargeBinary, Geometry)) or name in ("BINARY", "VARBINARY", "BYTEA", "IMAGE", "RAW"):
         return BYTES
     if isinstance(type_, sa.JSON):
         return NativeKind(JSON_TYPE, read=json_of)
@@ -92,12 +113,15 @@ def _float(value: Any) -> Any:
 
 def reading_of(type_: TypeEngine[Any], dialect: sa.Dialect) -> Reading:
     """How a column of the type is selected, so that the driver changes no value."""
+    if isinstance(type_, Geometry):
+        return "as WKB"
     if dialect.name in ("mysql", "mariadb") and isinstance(type_, sa.Float):
         return "as a double"  # as text it has six digits
     if dialect.name == "postgresql" and isinstance(type_, sa.REAL):
         return "as a double"  # drivers read its text, which is another double and compares otherwise
+    is_zoned_time = isinstance(type_, sa.Time) and type_.timezone
     if dialect.name == "postgresql" and (
-        isinstance(type_, (sa.JSON, sa.ARRAY, sa.Interval)) or not isinstance(type_, _PLAIN)
+        is_zoned_time or isinstance(type_, (sa.JSON, sa.ARRAY, sa.Interval)) or not isinstance(type_, _PLAIN)
     ):
         return "as text"  # drivers make objects of these, each its own
     return "as it is"

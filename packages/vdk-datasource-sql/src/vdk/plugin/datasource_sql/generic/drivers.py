@@ -50,6 +50,7 @@ BEGIN = {
         ("SET time_zone = '+00:00'", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"),
     ),
     "oracle": ("SET TRANSACTION READ ONLY",),
+    "postgresql": ("SET LOCAL DateStyle = 'ISO'",),  # pg8000 guesses what others mean
 }
 """By dialect: the statements that begin a snapshot that cannot be written in. Others begin it with any statement."""
 

@@ -8,6 +8,7 @@ at once, table by table, ``information_schema``, and the columns of an empty res
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,7 +21,7 @@ from sqlalchemy.types import NullType, TypeEngine
 from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
 
 from ..table_info import KeyInfo, TableInfo
-from .column_types import UNKNOWN, is_key_type, sql_of
+from .column_types import GEOMETRIES, UNKNOWN, is_key_type, sql_of
 
 log = logging.getLogger(__name__)
 
@@ -93,9 +94,14 @@ def reflect(connection: sa.Connection, schemas: Sequence[str], named: Sequence[s
 
     :param named: the tables that the configuration names, which is all that the last step knows of.
     """
+    dialect = connection.dialect
+    if dialect.name in ("mysql", "mariadb"):
+        dialect.ischema_names = {**GEOMETRIES, **dialect.ischema_names}  # type: ignore[attr-defined]  # of this one
     tables: list[ReflectedTable] = []
-    for schema in schemas or (None,):
-        tables += _reflect_schema(connection, schema, named)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sa.exc.SAWarning)  # of types that it does not know, which land as text
+        for schema in schemas or (None,):
+            tables += _reflect_schema(connection, schema, named)
     return [table for table in tables if not table.name.lower().startswith(RESERVED_PREFIX)]
 
 

@@ -151,10 +151,13 @@ class FlowRun:
         """The stream's partitions. After a retryable error the source is asked again, and started ones are skipped."""
         retry = self.flow.retry()
         started: set[str] = set()
+        stream = run.plan.stream
+        if run.mode == "append" and stream.unsplit is not None:
+            stream = stream.unsplit
         while True:
             seen: set[str] = set()
             try:
-                listed = run.plan.stream.partitions(run.states)
+                listed = stream.partitions(run.states)
                 if isinstance(listed, Sized):  # a generator is asked for the next one only when a reader is free
                     run.report.read_share.partitions = len(listed)
                 partitions = iter(listed)

@@ -25,6 +25,8 @@ class StreamProxy(DataSourceStream):
 
     def __init__(self, stream: DataSourceStream, around: Around, partitions: Partitions | None = None) -> None:
         vars(self).update({name: getattr(stream, name) for name in _FIELDS})
+        if stream.unsplit is not None:
+            self.unsplit = StreamProxy(stream.unsplit, around)
         self._stream = stream
         self._around = around
         self._partitions = partitions or stream.partitions
