@@ -61,6 +61,7 @@ def test_a_table_is_read_incrementally(database: Database, index: bool) -> None:
     assert third.state == second.state
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("after", range(1, 9))
 def test_a_run_that_dies_continues_where_it_was(database: Database, after: int) -> None:
     """After any of its payloads."""
@@ -148,6 +149,7 @@ def test_text_is_a_cursor_only_where_the_database_compares_it_by_its_bytes(datab
             run(stream)
 
 
+@pytest.mark.heavy
 def test_a_read_goes_up_to_its_end_and_no_further(database: Database) -> None:
     """The end is known before; it is the state if nothing is to be read."""
     database.execute(ORDERS)
@@ -165,6 +167,7 @@ def test_a_read_goes_up_to_its_end_and_no_further(database: Database) -> None:
     assert json.loads(json.dumps(stream.end(second.state))) == second.state
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("index", [False, True])
 def test_times_that_the_driver_cuts_are_refused(
     database: Database, monkeypatch: pytest.MonkeyPatch, index: bool
@@ -250,6 +253,7 @@ def test_a_text_cursor_of_sqlite_is_compared_by_its_bytes(database: Database) ->
     assert run(stream_of(database.url, page_rows=7, options={"cursor": "c"}), landed.state).rows == []
 
 
+@pytest.mark.heavy
 def test_a_cursor_of_single_precision(database: Database) -> None:
     """4.9 is below its single: a row at the end of a pass or page is read, and once."""
     database.execute(f"CREATE TABLE t (id INTEGER PRIMARY KEY, r {'REAL' if _has_real(database) else 'FLOAT'})")

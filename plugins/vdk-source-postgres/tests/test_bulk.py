@@ -232,6 +232,7 @@ def test_each_kind_of_relation_is_read_once(server: Server, fetched: list[str], 
     assert sorted(landed.column("id")) == list(range(3000))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("most", [60_000, 5_000])
 def test_rows_of_any_width_are_read_in_spans(
     server: Server, fetched: list[str], monkeypatch: pytest.MonkeyPatch, most: int

@@ -53,6 +53,7 @@ class SqlServerConformance(SqlConformance):
         assert {row["id"]: row["x"] for row in second.rows}[2] == "six"
         assert third.rows == []
 
+    @pytest.mark.heavy
     @pytest.mark.parametrize("order", ["by cursor", "by key", "whole"])
     def test_a_connection_is_cut_anywhere(self, database: SqlServer, order: str) -> None:
         """The run fails, or has everything; after the next one every row is there once."""
