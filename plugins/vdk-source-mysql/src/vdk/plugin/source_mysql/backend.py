@@ -31,7 +31,8 @@ from .cursors import cursor_expression, cursor_info, has_cursor
 from .errors import refused, translated
 from .reflection import reflect
 
-_DIALECT = mysql.dialect()
+# By name: SQLAlchemy 2.0 takes a %(x)s in the name of a column for a value where values go by position.
+_DIALECT = mysql.dialect(paramstyle="pyformat")
 _WEEK = 7 * 86_400
 _SETTINGS = {
     "time_zone": "'+00:00'",

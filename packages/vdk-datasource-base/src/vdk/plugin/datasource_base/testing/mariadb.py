@@ -71,7 +71,8 @@ class Server:
         with (folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(*_program("mariadbd"), f"--datadir={folder / 'data'}"),
+                    # A server deletes at its start what it takes for its own in the folder of temporary tables.
+                    *(*_program("mariadbd"), f"--datadir={folder / 'data'}", f"--tmpdir={folder / 'data'}"),
                     *(f"--port={self.port}", f"--socket={folder / 'socket'}", f"--pid-file={folder / 'pid'}"),
                     *(f"--init-file={folder / 'init.sql'}", *OPTIONS, *self._options),
                 ],
