@@ -45,7 +45,7 @@ class File:
         (existing,) = (
             node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == self.class_name
         )
-        first = min(node.lineno for node in (existing, *existing.decorator_list))
+        first = min([existing.lineno, *(decorator.lineno for decorator in existing.decorator_list)])
         lines = text.splitlines(keepends=True)
         return "".join([*lines[: first - 1], self.text, *lines[existing.end_lineno :]])
 

@@ -5,6 +5,7 @@ python mysql_to_duckdb.py URL LAKE mariadb | connectorx | pymysql
 
 import importlib
 import sys
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import duckdb
@@ -20,7 +21,7 @@ COLUMNS = {
 TEXTS = ("amount", "created_at", "updated_at")  # connectorx panics on some values of these types
 
 
-def batches():
+def batches() -> Iterator[pa.RecordBatch]:
     place = urlsplit(url)
     module = importlib.import_module(driver)
     address = {"host": place.hostname, "port": place.port, "user": place.username, "password": place.password}

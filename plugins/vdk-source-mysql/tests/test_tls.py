@@ -6,6 +6,7 @@ import datetime as dt
 import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -55,7 +56,7 @@ def tls_server(certificate: Path) -> Iterator[Server]:
 @pytest.mark.parametrize("mode", ["disabled", "preferred", "required", "verify_ca", "verify_identity"])
 def test_each_mode(tls_server: Server, certificate: Path, mode: str) -> None:
     """The connection is encrypted but with ``disabled``."""
-    authority = {"ssl_ca": str(certificate)} if mode.startswith("verify") else {}
+    authority: dict[str, Any] = {"ssl_ca": str(certificate)} if mode.startswith("verify") else {}
     source = source_of(tls_server, ssl_mode=mode, **authority)
     with SqlSession(source.backend) as session, session.connection.cursor() as cursor:
         cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
