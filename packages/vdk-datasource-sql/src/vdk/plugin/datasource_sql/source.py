@@ -6,9 +6,9 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
-from vdk.plugin.datasource_base.contract import DataSource, DataSourceState
+from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, DataSourceState
 
 from .backend import Backend
 from .config import SqlConfig
@@ -27,6 +27,9 @@ class SqlSource(DataSource[ConfigT]):
     A plugin derives from it, and provides the backend that its configuration describes.
     """
 
+    scheme: ClassVar[str | None] = None
+    """What the identity begins with; None: the name of the source."""
+
     def __init__(self, config: ConfigT) -> None:
         super().__init__(config)
         self._streams: list[SqlStream] | None = None
@@ -38,7 +41,10 @@ class SqlSource(DataSource[ConfigT]):
 
     def identity(self) -> str:
         """The database as a URL, without user, password or options."""
-        return self.backend.identity()
+        try:
+            return self.backend.identity()
+        except ConfigurationError:  # connect reports it
+            return f"{self.scheme or self.source_name}://"
 
     def connect(self, state: DataSourceState) -> None:
         """Looks at the database once; each stream opens its own connection when it is read."""

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceState, Duration, Secret, data_source
+from vdk.plugin.datasource_base.contract import DataSourceState, Duration, Secret, data_source
 from vdk.plugin.datasource_sql import SqlConfig, SqlSession, SqlSource, TableConfig
 
 from .backend import MysqlBackend
@@ -109,13 +109,6 @@ class MysqlSource(SqlSource[MysqlConfig]):
             statement_timeout=None if config.statement_timeout is None else config.statement_timeout.total_seconds(),
             tinyint1_is_bool=config.tinyint1 == "bool",
         )
-
-    def identity(self) -> str:
-        """``mysql://host:port/database``."""
-        try:
-            return super().identity()
-        except ConfigurationError:  # connect reports it
-            return "mysql://"
 
     def connect(self, state: DataSourceState) -> None:
         with SqlSession(self.backend) as session:

@@ -12,7 +12,6 @@ import msgspec
 from msgspec import Meta
 
 from vdk.plugin.datasource_base.contract import (
-    ConfigurationError,
     DataSourceState,
     Duration,
     Secret,
@@ -82,6 +81,8 @@ class PostgresConfig(SqlConfig):
 class PostgresSource(SqlSource[PostgresConfig]):
     """Tables of one PostgreSQL database; read incrementally where they have a cursor, else whole."""
 
+    scheme = "postgresql"
+
     def __init__(self, config: PostgresConfig) -> None:
         super().__init__(config)
         self._snapshots = Snapshots()
@@ -109,13 +110,6 @@ class PostgresSource(SqlSource[PostgresConfig]):
                 None if config.longest_transaction is None else config.longest_transaction.total_seconds(),
             ),
         )
-
-    def identity(self) -> str:
-        """``postgresql://host:port/database``."""
-        try:
-            return super().identity()
-        except ConfigurationError:  # connect reports it
-            return "postgresql://"
 
     def connect(self, state: DataSourceState) -> None:
         with SqlSession(self.backend) as session:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from vdk.plugin.datasource_base.contract import ConfigurationError, Secret, data_source
+from vdk.plugin.datasource_base.contract import Secret, data_source
 
 from ..source import SqlSource
 from .backend import AnySqlBackend
@@ -30,10 +30,3 @@ class AnySqlSource(SqlSource[AnySqlConfig]):
             tuple(config.tables),
             config.connect_timeout.total_seconds(),
         )
-
-    def identity(self) -> str:
-        """``dialect://host:port/database``."""
-        try:
-            return super().identity()
-        except ConfigurationError:  # connect reports it
-            return "sql://"
