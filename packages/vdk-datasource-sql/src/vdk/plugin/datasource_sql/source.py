@@ -56,12 +56,16 @@ class SqlSource(DataSource[ConfigT]):
     def tables(self) -> Sequence[TableInfo]:
         """Every table and view, as the database describes it now."""
         with SqlSession(self.backend) as session:
+            self.inspect_server(session)
             session.begin()
             with session.translated():
                 tables = self.backend.tables(session)
         if not tables:
             log.warning("%s has no table to read, so no stream", self.identity())
         return tables
+
+    def inspect_server(self, session: SqlSession) -> None:
+        """Note what the server is, before the tables are described, by the same connection. No transaction is open."""
 
     def streams(self) -> Sequence[SqlStream]:
         if self._streams is None:

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from vdk.plugin.datasource_base.contract import DataSourceState, Duration, Secret, data_source
+from vdk.plugin.datasource_base.contract import Duration, Secret, data_source
 from vdk.plugin.datasource_sql import SqlConfig, SqlSession, SqlSource, TableConfig
 
 from .backend import MysqlBackend
@@ -110,12 +110,10 @@ class MysqlSource(SqlSource[MysqlConfig]):
             tinyint1_is_bool=config.tinyint1 == "bool",
         )
 
-    def connect(self, state: DataSourceState) -> None:
-        with SqlSession(self.backend) as session:
-            self.backend = replace(self.backend, is_mariadb=session.connection.is_mariadb)
-            with session.translated():
-                warn_of_open_transactions(session, self._lookback, self.identity())
-        super().connect(state)
+    def inspect_server(self, session: SqlSession) -> None:
+        self.backend = replace(self.backend, is_mariadb=session.connection.is_mariadb)
+        with session.translated():
+            warn_of_open_transactions(session, self._lookback, self.identity())
 
     def check(self) -> None:
         super().check()

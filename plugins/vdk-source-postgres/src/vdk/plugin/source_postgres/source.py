@@ -111,11 +111,12 @@ class PostgresSource(SqlSource[PostgresConfig]):
             ),
         )
 
+    def inspect_server(self, session: SqlSession) -> None:
+        version = bulk_version(session) if self.config.bulk else 0
+        self.backend = replace(self.backend.at(session), bulk_version=version)
+        self._sizes = table_sizes(session, self.config.schemas) if version else {}
+
     def connect(self, state: DataSourceState) -> None:
-        with SqlSession(self.backend) as session:
-            version = bulk_version(session) if self.config.bulk else 0
-            self.backend = replace(self.backend.at(session), bulk_version=version)
-            self._sizes = table_sizes(session, self.config.schemas) if version else {}
         super().connect(state)
         for stream in self._streams or ():
             if self.backend.has_barrier(stream.plan.table):
