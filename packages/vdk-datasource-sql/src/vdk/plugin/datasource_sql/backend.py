@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
 from .bulk import BulkReader
-from .cursors import native_format
+from .cursors import CursorFormat, native_format
 from .expressions import Expression
 from .kinds import Kind
 from .planning import TablePlan
@@ -90,7 +90,18 @@ class Backend(Connector, ExpressionBuilder, Protocol):
             read; without, one pass over the table.
         :raises ConfigurationError: for formats that are mixed or do not sort, with how many of each.
 
-        By default the format follows from how the column lands: a time, a date or a number, compared as it is.
+        By default the format is that of ``cursor_format``.
+        """
+        cursor_format = self.cursor_format(query)
+        highest, nulls = highest_and_nulls(session, query)
+        return CursorInfo(None if highest is None else cursor_format, highest, nulls)
+
+    def cursor_format(self, query: TableQuery) -> CursorFormat:
+        """What the query's cursors mean, by the type of their column.
+
+        By default it follows from how the column lands: a time, a date or a number, compared as it is.
+
+        :raises ConfigurationError: for a type that does not sort, or that is not supported as a cursor.
         """
         plan = query.plan
         declared = plan.table.columns[plan.cursor[0]]
@@ -103,9 +114,7 @@ class Backend(Connector, ExpressionBuilder, Protocol):
                 f"{plan.config_path}.cursor: {plan.cursor[0]!r} is declared {declared}{chosen}; a cursor is a time, a "
                 f"date or a number. Name another column, or set {plan.config_path}.cursor = false"
             )
-        highest = session.all(query.highest())
-        (nulls,) = session.one(query.select(sa.func.count()).where(query.lacks_cursor))
-        return CursorInfo(cursor_format if highest else None, highest[0][0] if highest else None, nulls)
+        return cursor_format
 
     def cursor_error(self, session: SqlSession, query: TableQuery) -> ConfigurationError:
         """The error for cursors that are not of the format that ``cursor_info`` found."""
@@ -117,3 +126,10 @@ class Backend(Connector, ExpressionBuilder, Protocol):
     def bulk_reader(self, query: TableQuery, kinds: Mapping[str, Kind]) -> BulkReader | None:
         """Reads large spans of the query's table faster; None if there is no other way."""
         return None
+
+
+def highest_and_nulls(session: SqlSession, query: TableQuery) -> tuple[Any, int]:
+    """The highest cursor, which is None if there is none, and the number of rows without one."""
+    highest = session.all(query.highest())
+    (nulls,) = session.one(query.select(sa.func.count()).where(query.lacks_cursor))
+    return highest[0][0] if highest else None, nulls

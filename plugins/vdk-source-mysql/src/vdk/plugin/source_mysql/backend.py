@@ -15,19 +15,19 @@ from vdk.plugin.datasource_base.contract import DataSourceError
 from vdk.plugin.datasource_sql import (
     Backend,
     BulkReader,
-    CursorInfo,
     Expression,
     SqlSession,
     TableInfo,
     TablePlan,
     TableQuery,
 )
+from vdk.plugin.datasource_sql.cursors import CursorFormat
 from vdk.plugin.datasource_sql.kinds import Kind
 
 from .bulk import bulk_reader
 from .column_types import TEXT, is_date, kind_of, selected
 from .connecting import Address, Connection, StreamingCursor
-from .cursors import cursor_expression, cursor_info, has_cursor
+from .cursors import cursor_expression, format_of, has_cursor
 from .errors import refused, translated
 from .reflection import reflect
 
@@ -143,8 +143,8 @@ class MysqlBackend(Backend):
     def has_cursor(self, cursor: Expression, declared: str) -> Expression:
         return has_cursor(cursor, declared)
 
-    def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
-        return cursor_info(session, query)
+    def cursor_format(self, query: TableQuery) -> CursorFormat:
+        return format_of(query)
 
     def bulk_reader(self, query: TableQuery, kinds: Mapping[str, Kind]) -> BulkReader | None:
         return bulk_reader(query, kinds)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
-from vdk.plugin.datasource_sql import CursorInfo, Expression, SqlSession, TableQuery, bound
+from vdk.plugin.datasource_sql import Expression, TableQuery, bound
 from vdk.plugin.datasource_sql.cursors import CursorFormat, IsoText, Opaque, named_format
 
 from .column_types import INTEGERS, as_double, base_type
@@ -61,11 +61,3 @@ def format_of(query: TableQuery) -> CursorFormat:
         f"DATE, an integer, a FLOAT or DOUBLE, a CHAR or VARCHAR. Name another column, or set "
         f"{plan.config_path}.cursor = false"
     )
-
-
-def cursor_info(session: SqlSession, query: TableQuery) -> CursorInfo:
-    """The highest cursor and the number of rows without one, in the session's snapshot."""
-    cursor_format = format_of(query)
-    highest = session.all(query.highest())
-    (nulls,) = session.one(query.select(sa.func.count()).where(query.lacks_cursor))
-    return CursorInfo(cursor_format if highest else None, highest[0][0] if highest else None, nulls)

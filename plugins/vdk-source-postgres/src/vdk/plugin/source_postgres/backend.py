@@ -16,19 +16,19 @@ from vdk.plugin.datasource_sql import (
     Backend,
     Barrier,
     BulkReader,
-    CursorInfo,
     Expression,
     SqlSession,
     TableInfo,
     TableQuery,
 )
+from vdk.plugin.datasource_sql.cursors import CursorFormat
 from vdk.plugin.datasource_sql.kinds import Kind
 
 from .barrier import WaitBudget, safe_upper
 from .bulk import PostgresBulkReader, bulk_columns
 from .column_types import TEXT, kind_of, may_misfit, read_as_text, selected
 from .connecting import refused, translated
-from .cursors import cursor_expression, cursor_info, has_cursor
+from .cursors import cursor_expression, format_of, has_cursor
 from .reflection import PostgresTable, reflect
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no types there
@@ -158,8 +158,8 @@ class PostgresBackend(Backend):
             return None, None
         return safe_upper(session, query, high, barrier, self.wait_budget)
 
-    def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
-        return cursor_info(session, query)
+    def cursor_format(self, query: TableQuery) -> CursorFormat:
+        return format_of(query)
 
     def bulk_reader(self, query: TableQuery, kinds: Mapping[str, Kind]) -> BulkReader | None:
         columns = bulk_columns(query, kinds) if self.bulk_version else None

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
-from vdk.plugin.datasource_sql import CursorInfo, Expression, SqlSession, TableQuery, bound
+from vdk.plugin.datasource_sql import Expression, TableQuery, bound
 from vdk.plugin.datasource_sql.cursors import CursorFormat, IsoText, Opaque, named_format
 
 from .column_types import without_length
@@ -70,11 +70,3 @@ def lowest_of(query: TableQuery) -> Any:
     if declared in _FLOATS:
         return -float("inf")
     return str(uuid.UUID(int=0)) if declared == "uuid" else ""
-
-
-def cursor_info(session: SqlSession, query: TableQuery) -> CursorInfo:
-    """The highest cursor and the number of rows without one, in the session's snapshot."""
-    cursor_format = format_of(query)
-    highest = session.all(query.highest())
-    (nulls,) = session.one(query.select(sa.func.count()).where(query.lacks_cursor))
-    return CursorInfo(cursor_format if highest else None, highest[0][0] if highest else None, nulls)

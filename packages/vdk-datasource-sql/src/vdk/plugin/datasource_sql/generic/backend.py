@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError, Secret
 
-from ..backend import Backend
+from ..backend import Backend, highest_and_nulls
 from ..cursors import CursorFormat, Opaque, detect_text, native_format
 from ..expressions import Expression
 from ..kinds import WAITING, Kind
@@ -159,13 +159,10 @@ class AnySqlBackend(Backend):
         declared = query.plan.table.columns[query.plan.cursor[0]]
         if self.dialect.name != "sqlite" and declared != UNKNOWN:
             return super().cursor_info(session, query, known)
-        highest = session.all(query.highest())
-        (nulls,) = session.one(query.select(sa.func.count()).where(query.lacks_cursor))
-        if not highest:
+        highest, nulls = highest_and_nulls(session, query)
+        if highest is None:
             return CursorInfo(None, None, nulls)
-        (value,) = highest[0]
-        cursor_format = self._format_of(value, query)
-        return CursorInfo(cursor_format, value, nulls) if cursor_format else super().cursor_info(session, query, known)
+        return CursorInfo(self._format_of(highest, query) or self.cursor_format(query), highest, nulls)
 
     def cursor_error(self, session: SqlSession, query: TableQuery) -> ConfigurationError:
         if self.dialect.name != "sqlite":
