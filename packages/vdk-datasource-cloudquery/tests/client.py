@@ -13,7 +13,7 @@ from cloudquery.plugin_v3 import plugin_pb2 as pb
 from cloudquery.plugin_v3 import plugin_pb2_grpc
 
 from destination import Row, batch_of, schema_of, table_name
-from vdk.plugin.datasource_cloudquery.server import Server
+from vdk.plugin.datasource_cloudquery.serving.server import Server
 
 
 class Client:

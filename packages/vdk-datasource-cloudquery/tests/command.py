@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vdk.plugin.datasource_cloudquery.install import install
+from vdk.plugin.datasource_cloudquery.serving.install import install
 
 
 class CloudQuery:

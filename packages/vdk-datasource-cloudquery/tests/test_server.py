@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from client import Client
-from vdk.plugin.datasource_cloudquery.install import install
+from vdk.plugin.datasource_cloudquery.serving.install import install
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def test_an_executable_ignores_unknown_options_and_ends_at_sigterm(executable: P
 def test_it_starts_without_vdk_core_and_arrow() -> None:
     """Arrow and vdk-core take a second or more, and the CLI kills what does not listen in time."""
     code = (
-        "import sys, vdk.plugin.datasource_cloudquery.server\n"
+        "import sys, vdk.plugin.datasource_cloudquery.serving.server\n"
         "print([name for name in ('pyarrow', 'vdk.internal') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

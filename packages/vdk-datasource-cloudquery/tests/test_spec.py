@@ -13,7 +13,7 @@ from cloudquery.plugin_v3 import plugin_pb2 as pb
 from client import refused, served
 from sources import made, numbered
 from vdk.plugin.datasource_base.parts import Registry
-from vdk.plugin.datasource_cloudquery.json_schema import json_schema
+from vdk.plugin.datasource_cloudquery.source.json_schema import json_schema
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from client import refused, served
 from destination import Destination, batch_of
 from sources import MadeSource, MadeStream, made, numbered, rows_of
 from vdk.plugin.datasource_base import DataSourcePayload, StreamSchema
-from vdk.plugin.datasource_cloudquery.session import Session
-from vdk.plugin.datasource_cloudquery.spec import Spec
-from vdk.plugin.datasource_cloudquery.state_backend import StateBackend
-from vdk.plugin.datasource_cloudquery.sync import Sync
+from vdk.plugin.datasource_cloudquery.source.session import Session
+from vdk.plugin.datasource_cloudquery.source.spec import Spec
+from vdk.plugin.datasource_cloudquery.sync.state_backend import StateBackend
+from vdk.plugin.datasource_cloudquery.sync.sync import Sync
 
 
 def backend(destination: Destination, table: str = "cq_state") -> Any:

@@ -23,9 +23,9 @@ from vdk.plugin.datasource_base import (
     StreamSchema,
 )
 from vdk.plugin.datasource_base.runtime import Options
-from vdk.plugin.datasource_cloudquery.session import Session
-from vdk.plugin.datasource_cloudquery.spec import Spec
-from vdk.plugin.datasource_cloudquery.sync import Sync
+from vdk.plugin.datasource_cloudquery.source.session import Session
+from vdk.plugin.datasource_cloudquery.source.spec import Spec
+from vdk.plugin.datasource_cloudquery.sync.sync import Sync
 
 
 def test_tables_are_announced_before_their_rows() -> None:

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--log-level", default="info")
     options, _ = parser.parse_known_args(arguments)
 
-    from .server import AddressError, serve
+    from .serving.server import AddressError, serve
 
     try:
         serve(options.name, options.address, options.network, level=options.log_level)

@@ -9,7 +9,7 @@ from vdk.api.plugin.hook_markers import hookimpl
 
 @hookimpl(trylast=True)  # the base adds the group of all commands first
 def vdk_command_line(root_command: click.Group) -> None:
-    from .command import serve
+    from .serving.command import serve
 
     group = root_command.commands.get("datasource")
     if isinstance(group, click.Group):

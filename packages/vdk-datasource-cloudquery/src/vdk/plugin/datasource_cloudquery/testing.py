@@ -19,8 +19,8 @@ from cloudquery.plugin_v3 import plugin_pb2_grpc
 from vdk.plugin.datasource_base.contract import DataSource
 from vdk.plugin.datasource_base.parts import Redactor
 
-from .names import fold_name
-from .server import Server
+from .serving.server import Server
+from .tables.names import fold_name
 
 MakeSource = Callable[[], DataSource[Any]]
 SECONDS = 60.0

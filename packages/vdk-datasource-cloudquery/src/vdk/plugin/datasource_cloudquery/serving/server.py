@@ -18,7 +18,7 @@ from .json_logs import log_json, take_standard_output
 from .servicer import DiscoveryServicer, PluginServicer
 
 if TYPE_CHECKING:
-    from .spec import MakeSource
+    from ..source.spec import MakeSource
 
 log = logging.getLogger(__name__)
 

@@ -18,13 +18,13 @@ from vdk.plugin.datasource_base.contract import (
 from vdk.plugin.datasource_base.parts import Destination, StoredState
 from vdk.plugin.datasource_base.runtime import Environment, Options, RunSummary, execute
 
-from .names import fold_name
+from ..source.session import Catalog, CatalogStream, Session
+from ..tables.names import fold_name
+from ..tables.table import Table
 from .outbox import Outbox
-from .session import Catalog, CatalogStream, Session
 from .sink import CloudQuerySink
 from .state_backend import StateBackend
 from .streams import Selection, Shard, SyncSource
-from .tables import Table
 
 _STOPPED = "the sync was stopped before its end"
 

@@ -17,8 +17,8 @@ from cloudquery.plugin_v3 import plugin_pb2 as pb
 from cloudquery.plugin_v3 import plugin_pb2_grpc
 
 if TYPE_CHECKING:
+    from ..source.spec import MakeSource
     from .requests import Requests
-    from .spec import MakeSource
 
 
 class DiscoveryServicer(discovery_pb2_grpc.DiscoveryServicer):

@@ -11,7 +11,7 @@ import msgspec
 import pyarrow as pa
 
 from .columns import MisfitError, values_of
-from .tables import Table
+from .table import Table
 
 MAX_MESSAGE = 3_000_000
 """Bytes of a message of several rows."""

@@ -19,7 +19,7 @@ from vdk.plugin.datasource_base.contract import (
     StreamSchema,
 )
 
-from .session import Catalog, CatalogStream, Session
+from ..source.session import Catalog, CatalogStream, Session
 
 
 @dataclass(frozen=True, slots=True)

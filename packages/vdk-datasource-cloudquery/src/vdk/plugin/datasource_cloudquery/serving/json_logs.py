@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any, TextIO
 
-from .names import fold_name
+from ..tables.names import fold_name
 
 LEVELS = {
     "trace": logging.DEBUG,

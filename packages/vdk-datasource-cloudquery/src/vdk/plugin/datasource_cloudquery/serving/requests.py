@@ -24,11 +24,11 @@ from vdk.plugin.datasource_base.contract import (
 from vdk.plugin.datasource_base.parts import Redactor, Registry
 from vdk.plugin.datasource_base.runtime import redacted_logs
 
-from .json_schema import json_schema
-from .record_batches import schema_message
-from .session import Session
-from .spec import MakeSource, Spec
-from .sync import Sync, failed_alone
+from ..source.json_schema import json_schema
+from ..source.session import Session
+from ..source.spec import MakeSource, Spec
+from ..sync.sync import Sync, failed_alone
+from ..tables.record_batches import schema_message
 
 log = logging.getLogger(__name__)
 

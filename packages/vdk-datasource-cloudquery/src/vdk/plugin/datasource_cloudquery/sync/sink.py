@@ -27,11 +27,11 @@ from vdk.plugin.datasource_base.parts import (
 )
 from vdk.plugin.datasource_base.runtime import RejectedBatch
 
-from .columns import Column, column_of, values_of
-from .names import fold_name
+from ..tables.columns import Column, column_of, values_of
+from ..tables.names import fold_name
+from ..tables.record_batches import RowMisfitError, record_batch, record_message, record_messages, schema_message
+from ..tables.table import Table
 from .outbox import Outbox
-from .record_batches import RowMisfitError, record_batch, record_message, record_messages, schema_message
-from .tables import Table
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from vdk.plugin.datasource_base.contract import (
     StreamSchema,
 )
 
+from ..tables.table import Table, check_tables, select_tables
 from .spec import Spec
-from .tables import Table, check_tables, select_tables
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from cloudquery.plugin_v3 import plugin_pb2_grpc
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, StateError
 from vdk.plugin.datasource_base.parts import StateKey, StoredState
 
-from .record_batches import record_message, record_messages, schema_message
+from ..tables.record_batches import record_message, record_messages, schema_message
 
 SECONDS = 60.0
 """How long the backend may take for a request."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process that answers CloudQuery's requests, and the command that starts it."""
