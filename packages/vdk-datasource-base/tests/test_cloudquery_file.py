@@ -12,11 +12,11 @@ import yaml
 
 from jobs import Vdk
 from vdk.plugin.datasource_base import ConfigurationError
-from vdk.plugin.datasource_base.parts.cloudquery_file import read_flow
-from vdk.plugin.datasource_base.parts.flow_file import load_flow
-from vdk.plugin.datasource_base.parts.hidden_secrets import without_secrets
-from vdk.plugin.datasource_base.parts.registry import Registry
-from vdk.plugin.datasource_base.parts.toml_text import flow_text
+from vdk.plugin.datasource_base.parts.flow.cloudquery import read_flow
+from vdk.plugin.datasource_base.parts.flow.file import load_flow
+from vdk.plugin.datasource_base.parts.flow.hidden_secrets import without_secrets
+from vdk.plugin.datasource_base.parts.flow.text import flow_text
+from vdk.plugin.datasource_base.parts.plugins.registry import Registry
 
 SOURCE: dict[str, Any] = {
     "name": "shop",

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from vdk.plugin.datasource_base import ConfigurationError, DataSourceConfig, Duration, Secret
 from vdk.plugin.datasource_base.contract import decode_config
-from vdk.plugin.datasource_base.parts.describe import describe
+from vdk.plugin.datasource_base.parts.plugins.describe import describe
 from vdk.plugin.datasource_base.parts.redact import Redactor, secrets_in
 
 CANARY = "canary-7f3a"

@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from vdk.plugin.datasource_base import BadRecordError, StreamSchema
 from vdk.plugin.datasource_base.contract import JSON_TYPE
 from vdk.plugin.datasource_base.parts import infer_table, to_json
-from vdk.plugin.datasource_base.parts.column_types import normalize_types
-from vdk.plugin.datasource_base.parts.convert import Converted, convert_batch, convert_rows
-from vdk.plugin.datasource_base.parts.deduplicate import last_per_key, without_key
-from vdk.plugin.datasource_base.parts.infer import infer_array
-from vdk.plugin.datasource_base.parts.rows import rows_of
+from vdk.plugin.datasource_base.parts.columns.convert import Converted, convert_batch, convert_rows
+from vdk.plugin.datasource_base.parts.columns.deduplicate import last_per_key, without_key
+from vdk.plugin.datasource_base.parts.columns.infer import infer_array
+from vdk.plugin.datasource_base.parts.columns.rows import rows_of
+from vdk.plugin.datasource_base.parts.columns.types import normalize_types
 
 UTC = dt.UTC
 NOTHING: list[Any] = []

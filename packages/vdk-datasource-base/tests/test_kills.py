@@ -20,7 +20,7 @@ from vdk.plugin.datasource_base import DataSourcePayload
 from vdk.plugin.datasource_base.contract import State
 from vdk.plugin.datasource_base.integration.ingestion import IngestionPluginDestination
 from vdk.plugin.datasource_base.parts import Registry
-from vdk.plugin.datasource_base.parts.local_state_store import LocalFileStore
+from vdk.plugin.datasource_base.parts.states.local_store import LocalFileStore
 from vdk.plugin.datasource_base.runtime import Environment, execute
 from vdk.plugin.datasource_base.testing.faults import (
     Kill,
@@ -35,7 +35,7 @@ ALL = os.environ.get("FAULTS") == "all"
 KILLS = 200 if ALL else 5
 ENDLESS = 1_000_000
 WRITE = f"{__name__}:Lines.write"
-RENAME = "vdk.plugin.datasource_base.parts.logged_document:sync_folder"
+RENAME = "vdk.plugin.datasource_base.parts.states.logged_document:sync_folder"
 
 
 class Lines:

@@ -21,8 +21,9 @@ from filelock import FileLock
 
 from vdk.plugin.datasource_base import ConnectionFailedError, StateError
 from vdk.plugin.datasource_base.contract import ConcurrentRunError
-from vdk.plugin.datasource_base.parts import StateKey, local_state_store
-from vdk.plugin.datasource_base.parts.local_state_store import LocalFileStore
+from vdk.plugin.datasource_base.parts import StateKey
+from vdk.plugin.datasource_base.parts.states import local_store as local_state_store
+from vdk.plugin.datasource_base.parts.states.local_store import LocalFileStore
 from vdk.plugin.datasource_base.testing.faults import file_size_limit, run_child
 
 NOBODY = 65534
@@ -219,7 +220,7 @@ WRITE_FOR_EVER = """
 import sys
 from pathlib import Path
 from vdk.plugin.datasource_base.parts import StateKey
-from vdk.plugin.datasource_base.parts.local_state_store import LocalFileStore
+from vdk.plugin.datasource_base.parts.states.local_store import LocalFileStore
 store = LocalFileStore(Path(sys.argv[1]), "lake")
 key = StateKey("shop", "the data", "orders", "", "orders")
 stored = store.load("shop")

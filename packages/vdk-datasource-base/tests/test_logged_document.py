@@ -16,8 +16,8 @@ import pytest
 from vdk.plugin.datasource_base import StateError
 from vdk.plugin.datasource_base.contract import ConcurrentRunError
 from vdk.plugin.datasource_base.parts import StateKey
-from vdk.plugin.datasource_base.parts.local_state_store import LocalFileStore
-from vdk.plugin.datasource_base.parts.logged_document import SMALL
+from vdk.plugin.datasource_base.parts.states.local_store import LocalFileStore
+from vdk.plugin.datasource_base.parts.states.logged_document import SMALL
 from vdk.plugin.datasource_base.testing.faults import file_size_limit, run_child
 
 FILLER = "x" * 200
@@ -204,7 +204,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from test_logged_document import FILLER, key
-from vdk.plugin.datasource_base.parts.local_state_store import LocalFileStore
+from vdk.plugin.datasource_base.parts.states.local_store import LocalFileStore
 store = LocalFileStore(Path(sys.argv[1]), "lake")
 version = next((stored.version for stored in store.load("shop") if stored.key == key(0)))
 while True:

@@ -25,9 +25,9 @@ from vdk.plugin.datasource_base.parts import (
     to_json,
     whole_number,
 )
-from vdk.plugin.datasource_base.parts.convert import convert_rows
-from vdk.plugin.datasource_base.parts.flow_file import load_flow
-from vdk.plugin.datasource_base.parts.framework_columns import rejected_table
+from vdk.plugin.datasource_base.parts.columns.convert import convert_rows
+from vdk.plugin.datasource_base.parts.columns.framework import rejected_table
+from vdk.plugin.datasource_base.parts.flow.file import load_flow
 from vdk.plugin.datasource_base.runtime.run.counters import RejectLimit
 from vdk.plugin.datasource_base.runtime.states import copy_state
 

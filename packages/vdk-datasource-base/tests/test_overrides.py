@@ -11,8 +11,8 @@ import pytest
 from jobs import FLOW, Vdk, job
 from support import Lab, Whole, counting
 from vdk.plugin.datasource_base import ConfigurationError, DataSourceConfig, Secret
-from vdk.plugin.datasource_base.parts.flow_file import load_flow
-from vdk.plugin.datasource_base.parts.overrides import Overrides
+from vdk.plugin.datasource_base.parts.flow.file import load_flow
+from vdk.plugin.datasource_base.parts.flow.overrides import Overrides
 from vdk.plugin.datasource_base.parts.references import environment
 from vdk.plugin.datasource_base.runtime import execute
 

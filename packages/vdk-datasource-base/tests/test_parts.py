@@ -12,9 +12,9 @@ import pytest
 from support import FaultyDestination, ScriptedSource
 from vdk.plugin.datasource_base import ConfigurationError, DataSourceError, Secret
 from vdk.plugin.datasource_base.parts import Registry
-from vdk.plugin.datasource_base.parts.flow_file import load_flow, select_streams
+from vdk.plugin.datasource_base.parts.columns.transform import Transform, load_transform
+from vdk.plugin.datasource_base.parts.flow.file import load_flow, select_streams
 from vdk.plugin.datasource_base.parts.references import environment, resolve
-from vdk.plugin.datasource_base.parts.transform import Transform, load_transform
 
 
 class TestRegistry:

@@ -24,7 +24,7 @@ from vdk.plugin.datasource_base import (
     StreamSchema,
 )
 from vdk.plugin.datasource_base.contract import JSON_TYPE
-from vdk.plugin.datasource_base.parts.convert import convert_rows
+from vdk.plugin.datasource_base.parts.columns.convert import convert_rows
 
 DAY = dt.datetime(2026, 11, 28, tzinfo=dt.UTC)
 

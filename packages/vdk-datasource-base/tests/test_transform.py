@@ -11,7 +11,7 @@ import pytest
 
 from jobs import install, process
 from vdk.plugin.datasource_base import ConfigurationError
-from vdk.plugin.datasource_base.parts.transform import load_transform
+from vdk.plugin.datasource_base.parts.columns.transform import load_transform
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lakes import DuckDBLake, Lake
 from vdk.plugin.datasource_base.parts import CommitUnit, Destination, StateKey, TableBatch, TableSpec
-from vdk.plugin.datasource_base.parts.column_types import normalize_types
+from vdk.plugin.datasource_base.parts.columns.types import normalize_types
 from vdk.plugin.ingest_arrow.targets import arrow_destination
 
 KEY = StateKey("shop", "sqlite /shop.db", "orders", "", "orders")

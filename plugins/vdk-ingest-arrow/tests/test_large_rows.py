@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vdk.plugin.datasource_base import DataSource, DataSourceConfig, DataSourcePayload, DataSourceStream, data_source
-from vdk.plugin.datasource_base.parts.registry import Registry
+from vdk.plugin.datasource_base.parts.plugins.registry import Registry
 from vdk.plugin.datasource_base.runtime import Environment, execute
 
 target, kind = sys.argv[1:3]

@@ -247,7 +247,7 @@ def test_a_disk_that_refuses_is_told(lake: Path, monkeypatch: pytest.MonkeyPatch
     def refuse(*_: object) -> None:
         raise OSError(error, os.strerror(error), str(lake))
 
-    monkeypatch.setattr("vdk.plugin.datasource_base.parts.logged_document.write_synced", refuse)
+    monkeypatch.setattr("vdk.plugin.datasource_base.parts.states.logged_document.write_synced", refuse)
     with pytest.raises(DestinationError, match="permission denied"):
         destination.commit(unit(rows(APPEND, {"id": [1]}), state={"n": 1}))
     assert not (lake / "orders").exists()

@@ -14,7 +14,7 @@ import pytest
 from lakes import Lake
 from landing import APPEND, columns, land, query, rows, tables
 from vdk.plugin.datasource_base.contract import JSON_TYPE, DestinationError
-from vdk.plugin.datasource_base.parts.column_types import normalized_type
+from vdk.plugin.datasource_base.parts.columns.types import normalized_type
 
 UTC = dt.UTC
 NOON = dt.datetime(2026, 11, 21, 12, 0, 0, 123456)

@@ -22,7 +22,7 @@ def datasource() -> None:
 @OUTPUT
 @click.pass_context
 def list_(ctx: click.Context, output: str) -> None:
-    from ..parts.entries import Entries
+    from ..parts.plugins.entries import Entries
     from .hooks import with_plugins
 
     registry = with_plugins(Entries(), ctx.obj.plugin_registry)
@@ -39,8 +39,8 @@ def list_(ctx: click.Context, output: str) -> None:
 @OUTPUT
 @click.pass_context
 def config(ctx: click.Context, name: str, output: str) -> None:
-    from ..parts.describe import describe
-    from ..parts.registry import Registry
+    from ..parts.plugins.describe import describe
+    from ..parts.plugins.registry import Registry
     from .hooks import with_plugins
 
     source = with_plugins(Registry(), ctx.obj.plugin_registry).source(name)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from vdk.api.plugin.hook_markers import hookspec
 
-from ..parts.entries import Entries
+from ..parts.plugins.entries import Entries
 
 log = logging.getLogger(__name__)
 E = TypeVar("E", bound="Entries")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..parts import CommitUnit, Destination, StateKey, StoredState, TableBatch, WriteMode
-from ..parts.local_state_store import StateStore
-from ..parts.rows import rows_of
+from ..parts.columns.rows import rows_of
+from ..parts.states.local_store import StateStore
 
 
 class IngestionPluginDestination(Destination):

@@ -20,11 +20,11 @@ from vdk.internal.util.utils import parse_config_sequence
 
 from ..contract import ConfigurationError, Duration, FlowFailedError
 from ..parts import Destination, Registry
-from ..parts.flow_file import DestinationEntry
-from ..parts.local_state_store import LocalFileStore, StateStore
-from ..parts.overrides import Overrides
+from ..parts.flow.file import DestinationEntry
+from ..parts.flow.overrides import Overrides
 from ..parts.redact import Redactor
 from ..parts.references import environment as environment_variable
+from ..parts.states.local_store import LocalFileStore, StateStore
 from ..runtime import Environment, RunSummary, execute
 from ..runtime.retry import RETRYABLE_ERRORS
 from ..runtime.signals import is_interactive

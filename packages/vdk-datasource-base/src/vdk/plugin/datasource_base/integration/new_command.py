@@ -45,7 +45,7 @@ KINDS = ("files", "api")
 )
 @click.pass_context
 def new(ctx: click.Context, name: str, kind: str, into: Path) -> None:
-    from ..parts.entries import Entries
+    from ..parts.plugins.entries import Entries
     from .hooks import with_plugins
 
     installed = {source.name: source.origin for source in with_plugins(Entries(), ctx.obj.plugin_registry).sources()}

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..contract import State, StateError
 from ..parts import StateKey, StoredState
-from ..parts.local_state_store import Records, check_records
+from ..parts.states.local_store import Records, check_records
 
 log = logging.getLogger(__name__)
 

@@ -70,7 +70,7 @@ def run(
 @OUTPUT
 @click.pass_context
 def sync(ctx: click.Context, files: tuple[Path, ...], prints: bool, summary: Path | None, output: str) -> None:
-    from ..parts.cloudquery_file import read_flow
+    from ..parts.flow.cloudquery import read_flow
 
     flow = read_flow(files)
     if prints:
@@ -149,9 +149,9 @@ def _print_summary(summary: RunSummary, console: Console) -> None:
 
 def _print_flow(ctx: click.Context, flow: Mapping[str, Any]) -> None:
     """Print a flow without its secrets: as TOML, or as JSON."""
-    from ..parts.hidden_secrets import without_secrets
-    from ..parts.registry import Registry
-    from ..parts.toml_text import flow_text
+    from ..parts.flow.hidden_secrets import without_secrets
+    from ..parts.flow.text import flow_text
+    from ..parts.plugins.registry import Registry
     from .hooks import with_plugins
 
     shown = without_secrets(flow, with_plugins(Registry(), ctx.obj.plugin_registry))

@@ -40,8 +40,8 @@ def commands(name: str) -> click.Group:
     @group.command(cls=Command, help="Show the options of the source: names, types, defaults and descriptions.")
     @OUTPUT
     def config(output: str) -> None:
-        from ..parts.describe import describe
-        from ..parts.registry import Registry
+        from ..parts.plugins.describe import describe
+        from ..parts.plugins.registry import Registry
 
         print_rows(describe(Registry().source(name).config_type), output, empty=f"Data source {name} has no options.")
 
@@ -114,7 +114,7 @@ def _call(
 ) -> T:
     """Call with a flow of the source alone. Its errors name the source's options, not a flow file."""
     from ..contract import ConfigurationError, FlowFailedError
-    from ..parts.overrides import Overrides
+    from ..parts.flow.overrides import Overrides
     from ..runtime import Environment
 
     flow = {

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..contract.remedies import closest, did_you_mean
     from .backoff import Backoff
-    from .column_types import column_type
+    from .columns.infer import infer_table, is_valid_json, to_json
+    from .columns.numbers import JSON_NUMBERS, HugeNumber, exact_decimal, json_integer, whole_number
+    from .columns.types import column_type
     from .destination import (
         DELETED_AT,
         RESERVED_PREFIX,
@@ -31,23 +33,21 @@ if TYPE_CHECKING:
         TableSpec,
         WriteMode,
     )
-    from .infer import infer_table, is_valid_json, to_json
-    from .logged_document import LoggedDocument, sync_folder, write_synced
-    from .numbers import JSON_NUMBERS, HugeNumber, exact_decimal, json_integer, whole_number
+    from .plugins.registry import Registry
     from .redact import Redactor
-    from .registry import Registry
     from .sql_text import literal, quoted
+    from .states.logged_document import LoggedDocument, sync_folder, write_synced
 
 _OUTSIDE_DESTINATION = {
     "..contract.remedies": ("closest", "did_you_mean"),
     ".backoff": ("Backoff",),
-    ".column_types": ("column_type",),
-    ".infer": ("infer_table", "is_valid_json", "to_json"),
-    ".logged_document": ("LoggedDocument", "sync_folder", "write_synced"),
-    ".numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
+    ".columns.infer": ("infer_table", "is_valid_json", "to_json"),
+    ".columns.numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
+    ".columns.types": ("column_type",),
+    ".plugins.registry": ("Registry",),
     ".redact": ("Redactor",),
-    ".registry": ("Registry",),
     ".sql_text": ("literal", "quoted"),
+    ".states.logged_document": ("LoggedDocument", "sync_folder", "write_synced"),
 }
 _MODULE_OF = {name: module for module, names in _OUTSIDE_DESTINATION.items() for name in names}
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from ..contract import ConfigurationError, DataSource, Duration
 from ..parts import Destination
-from ..parts.flow_file import DestinationEntry, LoadedFlow
-from ..parts.overrides import Overrides
+from ..parts.flow.file import DestinationEntry, LoadedFlow
+from ..parts.flow.overrides import Overrides
+from ..parts.plugins.registry import DestinationFactory, Registry
 from ..parts.references import Lookup, environment
-from ..parts.registry import DestinationFactory, Registry
 from .options import Options
 from .report.summary import RunSummary, log_summary
 

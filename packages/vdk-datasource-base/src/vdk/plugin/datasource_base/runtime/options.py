@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from ..parts.flow_file import FlowEntry, OnBadRecord, OnError
+from ..parts.flow.file import FlowEntry, OnBadRecord, OnError
 
 MIB = 1 << 20
 

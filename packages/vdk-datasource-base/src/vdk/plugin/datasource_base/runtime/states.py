@@ -17,9 +17,9 @@ from typing import Any
 from ..contract import ConfigurationError, DataSource, DataSourceError, State
 from ..contract.remedies import suggest
 from ..parts import CommitUnit, Destination, StoredState
-from ..parts.flow_file import load_flow, matches
-from ..parts.infer import builtin
-from ..parts.numbers import MAX_DIGITS, is_bounded
+from ..parts.columns.infer import builtin
+from ..parts.columns.numbers import MAX_DIGITS, is_bounded
+from ..parts.flow.file import load_flow, matches
 from .environment import Environment
 from .report.logs import error_message
 

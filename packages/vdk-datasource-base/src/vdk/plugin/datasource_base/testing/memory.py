@@ -23,7 +23,7 @@ from ..parts import (
     TableSpec,
     WriteMode,
 )
-from ..parts.rows import rows_of
+from ..parts.columns.rows import rows_of
 
 Row = dict[str, Any]
 

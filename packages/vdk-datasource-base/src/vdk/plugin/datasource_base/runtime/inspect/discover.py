@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from ...contract import JSON_TYPE, DataSource, DataSourcePayload, StreamSchema
 from ...parts import Destination
-from ...parts.column_types import normalize_types, normalized_type
-from ...parts.infer import infer_table
-from ...parts.records import to_rows
+from ...parts.columns.infer import infer_table
+from ...parts.columns.records import to_rows
+from ...parts.columns.types import normalize_types, normalized_type
 from ..environment import Environment
 from ..run.buffer import Buffer, PayloadGroup
 from ..run.plan import table_name

@@ -13,7 +13,7 @@ import msgspec
 
 from ...contract import DataSource, DataSourceError, DestinationError
 from ...parts import CommitUnit, Destination, StateKey, StoredState, TableBatch, TableSpec
-from ...parts.flow_file import load_flow
+from ...parts.flow.file import load_flow
 from ...parts.redact import Redactor
 from ..environment import Environment
 from ..report.logs import error_message, format_error, redacted_logs

@@ -27,7 +27,7 @@ from ...contract import (
     FlowFailedError,
     StreamPartition,
 )
-from ...parts.flow_file import is_selected
+from ...parts.flow.file import is_selected
 from ..environment import Environment
 from ..run.batching import RejectedBatch, build_batches
 from ..run.buffer import Buffer

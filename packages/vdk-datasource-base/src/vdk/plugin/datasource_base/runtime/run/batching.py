@@ -17,14 +17,14 @@ import pyarrow as pa
 
 from ...contract import BadRecordError, DataSourceError, StreamSchema
 from ...parts import DELETED_AT, RESERVED_PREFIX, RefusedRow, RefusedRowsError, TableBatch, TableSpec, WriteMode
-from ...parts.convert import Converted, convert_batch, convert_rows
-from ...parts.deduplicate import Operations, in_turns, joined, last_operations, last_per_key, without_key
+from ...parts.columns.convert import Converted, convert_batch, convert_rows
+from ...parts.columns.deduplicate import Operations, in_turns, joined, last_operations, last_per_key, without_key
+from ...parts.columns.framework import TIMESTAMP, add_columns, check_names, rejected_spec, rejected_table
+from ...parts.columns.infer import check_column_count
+from ...parts.columns.records import has_records, to_rows
+from ...parts.columns.rows import rows_of
+from ...parts.columns.transform import Data
 from ...parts.destination import BatchKind
-from ...parts.framework_columns import TIMESTAMP, add_columns, check_names, rejected_spec, rejected_table
-from ...parts.infer import check_column_count
-from ...parts.records import has_records, to_rows
-from ...parts.rows import rows_of
-from ...parts.transform import Data
 from .buffer import PayloadGroup
 from .plan import StreamPlan
 

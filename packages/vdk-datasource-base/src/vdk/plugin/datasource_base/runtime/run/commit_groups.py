@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ...contract import State
 from ...parts import TableBatch, TableSpec
-from ...parts.deduplicate import Operations
+from ...parts.columns.deduplicate import Operations
 from .batching import RejectedBatch, ordered
 
 MAX_UNITS = 500

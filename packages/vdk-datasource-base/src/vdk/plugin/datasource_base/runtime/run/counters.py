@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from ...contract import BadRecordError
 from ...parts import TableBatch
-from ...parts.numbers import MAX_DIGITS, whole_number
+from ...parts.columns.numbers import MAX_DIGITS, whole_number
 from ..report.summary import StreamReport
 from .batching import RejectedBatch
 

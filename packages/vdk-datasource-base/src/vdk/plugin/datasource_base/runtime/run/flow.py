@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ...contract import ConfigurationError
-from ...parts.flow_file import FlowEntry, LoadedFlow, StreamSelection
-from ...parts.transform import Transform, load_transform
+from ...parts.columns.transform import Transform, load_transform
+from ...parts.flow.file import FlowEntry, LoadedFlow, StreamSelection
 from ..environment import Environment
 from ..options import Options
 from ..retry import Retry

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...contract import AuthenticationError, ConfigurationError, DataSourceError, FlowFailedError
-from ...parts.flow_file import LoadedFlow, StreamSelection, load_flow
+from ...parts.flow.file import LoadedFlow, StreamSelection, load_flow
 from ...parts.redact import Redactor
 from ..environment import Environment
 from ..report.logs import error_message, format_error, has_message, redacted_logs

@@ -21,7 +21,7 @@ from typing import Literal
 import msgspec
 
 from ...contract import ConfigurationError, Duration, State
-from ...parts.flow_file import FlowEntry, LoadedFlow
+from ...parts.flow.file import FlowEntry, LoadedFlow
 from ..report.summary import RunSummary, StreamReport
 from ..signals import is_signal
 from .counters import GAUGE

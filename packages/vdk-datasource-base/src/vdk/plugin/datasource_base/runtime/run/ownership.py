@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from ...contract import ConfigurationError
 from ...parts import Destination, WriteMode
-from ...parts.framework_columns import rejected_name
+from ...parts.columns.framework import rejected_name
 from .plan import StreamPlan
 
 log = logging.getLogger(__name__)

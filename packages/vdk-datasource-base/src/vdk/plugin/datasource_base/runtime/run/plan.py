@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from ...contract import ConfigurationError, DataSourceError, DataSourcePayload, DataSourceStream, StreamSchema
 from ...parts import DELETED_AT, RESERVED_PREFIX, StateKey, TableSpec, WriteMode
-from ...parts.column_types import normalized_type
-from ...parts.framework_columns import TIMESTAMP
-from ...parts.transform import Transform
+from ...parts.columns.framework import TIMESTAMP
+from ...parts.columns.transform import Transform
+from ...parts.columns.types import normalized_type
 from ..options import Options
 
 _METADATA_TYPES = {"synced_at": TIMESTAMP, "run_id": pa.string(), "source": pa.string(), "stream": pa.string()}

@@ -20,7 +20,7 @@ from ...contract import (
     StreamSchema,
 )
 from ...parts import RESERVED_PREFIX, StoredState, WriteMode
-from ...parts.flow_file import select_streams
+from ...parts.flow.file import select_streams
 from ..report.logs import format_error
 from ..report.summary import StreamReport
 from ..states import copy_state

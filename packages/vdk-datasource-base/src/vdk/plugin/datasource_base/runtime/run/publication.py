@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from ...contract import DestinationError
 from ...parts import CommitUnit, Destination, TableSnapshot, TableSpec
-from ...parts.framework_columns import rejected_name, rejected_spec
+from ...parts.columns.framework import rejected_name, rejected_spec
 from ..retry import RETRYABLE_ERRORS
 from .ownership import TableOwners
 from .plan import StreamPlan

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import inspect
 
 from ....contract import ConfigurationError, DataSourceConfig, Duration, Secret, decode_config
-from ....parts.describe import describe
+from ....parts.plugins.describe import describe
 from ..base import Conformance
 from ..harness.process import NO_NETWORK, run_in_fresh_process
 from ..harness.reading import MakeSource, error_of

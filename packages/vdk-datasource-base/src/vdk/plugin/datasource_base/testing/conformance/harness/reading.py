@@ -21,7 +21,7 @@ from ....contract import (
     StreamPartition,
     StreamSchema,
 )
-from ....parts.records import to_rows
+from ....parts.columns.records import to_rows
 from ....runtime.run.partition_reader import closing_early
 from ...faults.proxy import StreamProxy
 

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..contract import JSON_TYPE, BadRecordError
-from .destination import BatchKind
+from ...contract import JSON_TYPE, BadRecordError
+from ..destination import BatchKind
 from .rows import rows_of
 
 Misfit = tuple[Mapping[str, Any], BadRecordError]

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..contract.errors import shortened
+from ...contract.errors import shortened
 
 MAX_DIGITS = 4300
 """The most digits before the point, and after it, that a number may have.

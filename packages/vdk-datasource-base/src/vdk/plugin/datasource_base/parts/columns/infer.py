@@ -23,7 +23,7 @@ import msgspec
 import pyarrow as pa
 from msgspec import UNSET
 
-from ..contract import JSON_TYPE, BadRecordError, is_record_class
+from ...contract import JSON_TYPE, BadRecordError, is_record_class
 from .numbers import MAX_DIGITS, HugeNumber, is_bounded
 from .rows import scalar_text
 

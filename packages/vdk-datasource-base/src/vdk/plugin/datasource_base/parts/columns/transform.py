@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from ..contract import ConfigurationError, DataSourceError
-from ..contract.remedies import suggest
+from ...contract import ConfigurationError, DataSourceError
+from ...contract.remedies import suggest
 from .infer import infer_table
 from .rows import rows_of
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..contract import ConfigurationError, Duration
-from ..contract.remedies import did_you_mean, suggest
+from ...contract import ConfigurationError, Duration
+from ...contract.remedies import did_you_mean, suggest
 
 KINDS = ("source", "destination")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")

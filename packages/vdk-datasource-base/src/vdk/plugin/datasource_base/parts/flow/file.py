@@ -14,13 +14,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from ..contract import ConfigurationError, DataSourceConfig, Duration, decode_config
-from ..contract.remedies import suggest
-from .destination import RESERVED_PREFIX, WriteMode
-from .flow_shape import check_shape
+from ...contract import ConfigurationError, DataSourceConfig, Duration, decode_config
+from ...contract.remedies import suggest
+from ..destination import RESERVED_PREFIX, WriteMode
+from ..redact import Redactor, secrets_in
+from ..references import Lookup, Resolved, file_content, resolve, with_dotenv
 from .overrides import OptionPath, Overrides
-from .redact import Redactor, secrets_in
-from .references import Lookup, Resolved, file_content, resolve, with_dotenv
+from .shape import check_shape
 
 Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 OnError = Literal["continue", "stop"]

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from ..contract import Secret
+from ...contract import Secret
 
 _UNITS = {
     "d": dt.timedelta(days=1),

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..contract import decode_config
-from .redact import Redactor, is_secret_name, secrets_in
-from .references import environment, file_content, resolve, with_dotenv
-from .registry import Registry
+from ...contract import decode_config
+from ..plugins.registry import Registry
+from ..redact import Redactor, is_secret_name, secrets_in
+from ..references import environment, file_content, resolve, with_dotenv
 
 HIDDEN = "***"
 _REFERENCES = re.compile(r"(\$\{[^{}]*\})")

@@ -8,7 +8,7 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..contract import JSON_TYPE, ConfigurationError
+from ...contract import JSON_TYPE, ConfigurationError
 from .infer import infer_array, json_array
 from .rows import values_of
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..contract import ConfigurationError
-from ..contract.remedies import closest, toml
+from ...contract import ConfigurationError
+from ...contract.remedies import closest, toml
 
 TABLES = {
     "sources": '[sources.shop]\nname = "sqlite"\nconfig = { database = "shop.db" }',

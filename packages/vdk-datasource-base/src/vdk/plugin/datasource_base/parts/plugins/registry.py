@@ -7,9 +7,9 @@ import importlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..contract import ConfigurationError, DataSource
-from ..contract.remedies import suggest
-from .destination import Destination
+from ...contract import ConfigurationError, DataSource
+from ...contract.remedies import suggest
+from ..destination import Destination
 from .entries import Entries, Entry
 
 DestinationFactory = Callable[..., Destination]

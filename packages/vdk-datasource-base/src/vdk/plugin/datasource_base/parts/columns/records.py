@@ -7,13 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..contract import (
-    BadRecordError,
-    DataSourceError,
-    RecordColumns,
-    StreamSchema,
-    record_columns,
-)
+from ...contract import BadRecordError, DataSourceError, RecordColumns, StreamSchema, record_columns
 
 Row = Mapping[str, Any]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..contract import BadRecordError
-from .destination import RESERVED_PREFIX, TableSpec
+from ...contract import BadRecordError
+from ..destination import RESERVED_PREFIX, TableSpec
 from .infer import any_json, infer_array
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")

@@ -17,12 +17,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..contract import JSON_TYPE, BadRecordError, StreamSchema
-from .column_types import normalize_types, normalized_type
+from ...contract import JSON_TYPE, BadRecordError, StreamSchema
 from .infer import UnencodableValueError, builtin, column_names, encodable, infer_array, infer_table, json_array
 from .numbers import exact_decimal
 from .records import RecordValues, has_records, read_records, to_rows
 from .rows import rows_of, values_of
+from .types import normalize_types, normalized_type
 
 Row = Mapping[str, Any]
 MISFIT_ERRORS = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError, TypeError)

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..contract import ConfigurationError
-from ..contract.remedies import suggest
+from ...contract import ConfigurationError
+from ...contract.remedies import suggest
 
 ENVIRONMENTS = "env"
 """The table of a flow file with the environments."""

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
-from ..contract import ConcurrentRunError, ConnectionFailedError, State, StateError
-from .destination import TOMBSTONE, StateKey, StoredState
+from ...contract import ConcurrentRunError, ConnectionFailedError, State, StateError
+from ..destination import TOMBSTONE, StateKey, StoredState
 from .logged_document import LoggedDocument
 
 FORMAT = "vdk-datasource-state"
