@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Any
 from msgspec import inspect
 
 from .config import Duration, Secret
+from .toml import toml_key, toml_value
 
 LONGEST = 60
-"""Characters of a value that the line repeats; a longer value becomes ``…``."""
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+"""Characters of a value that the line repeats; a longer text becomes ``…``."""
 
 
 def closest(name: str, known: Iterable[str], *, limit: int = 3, cutoff: float = 0.6) -> list[str]:
@@ -48,9 +47,9 @@ def for_value(members: Sequence[Any], path: Sequence[str], value: Any, *, table:
     """
     if not path or path[-1].isdigit():
         return ""
-    key = _key(path[-1])
+    key = toml_key(path[-1])
     if isinstance(value, (Mapping, list)):
-        header = ".".join(map(_key, filter(None, [*table.split("."), *path])))
+        header = ".".join(map(toml_key, filter(None, [*table.split("."), *path])))
         return _brackets(members, value, key, "" if any(step.isdigit() for step in path) else header, table)
     if written := _converted(members, value):
         return f"; write {key} = {written}"
@@ -72,22 +71,18 @@ def _brackets(members: Sequence[Any], value: Any, key: str, header: str, table: 
 
 def for_secret(name: str) -> str:
     """The line for a secret, whose value is never shown."""
-    return f'; write {_key(name)} = "…", in quotes'
+    return f'; write {toml_key(name)} = "…", in quotes'
 
 
 def for_missing(members: Sequence[Any], name: str) -> str:
     """The line for an option that is missing, as ``; write database = "…"``."""
-    return f"; write {_key(name)} = {_placeholder(members)}"
+    return f"; write {toml_key(name)} = {_placeholder(members)}"
 
 
 def toml(value: Any) -> str:
-    """A value as TOML writes it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return str(value)
-    text = json.dumps(str(value), ensure_ascii=False)
-    return text if len(text) <= LONGEST else '"…"'
+    """A value as TOML writes it, or ``"…"`` for a long text."""
+    written = toml_value(value)
+    return '"…"' if isinstance(value, str) and len(written) > LONGEST else written
 
 
 def _converted(members: Sequence[Any], value: Any) -> str | None:
@@ -146,7 +141,3 @@ def _is_text(info: Any) -> bool:
 
 def _has(members: Sequence[Any], *kinds: type) -> bool:
     return any(isinstance(member, kinds) for member in members)
-
-
-def _key(name: str) -> str:
-    return name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)
