@@ -6,6 +6,7 @@ Statements are compiled here and executed by the driver: SQLAlchemy's engine wou
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ PAGE_ROWS = "page_rows"
 """The parameter that limits the rows of a page."""
 _LAST_ROW = "last_row_"
 _USER_VALUE = "user_value_"
+_PLACEHOLDERS = {"format": "%s", "qmark": "?"}
+_PLACED = re.compile(r"%\(([^()%]+)\)s")
 _NAME = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 
 
@@ -86,8 +89,34 @@ class CompiledStatement:
 
 
 def compile_statement(statement: Statement, dialect: Dialect) -> CompiledStatement:
-    compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+    """Compiles with names, and puts the positions in afterwards for a driver that takes values by position.
+
+    Up to 2.1, SQLAlchemy takes a ``%(x)s`` in the name of a column for a value when it does the same.
+    """
+    style = _PLACEHOLDERS.get(dialect.paramstyle)
+    named = dialect if style is None else _by_name(dialect)
+    compiled = statement.compile(dialect=named, compile_kwargs={"render_postcompile": True})
+    values = dict(compiled.construct_params())
+    if style is None:
+        return CompiledStatement(compiled.string, _positions(compiled), values)
+    names: list[str] = []
+
+    def placed(found: re.Match[str]) -> str:
+        if found[1] not in values:
+            return found[0]
+        names.append(found[1])
+        return style
+
+    return CompiledStatement(_PLACED.sub(placed, compiled.string), tuple(names), values)
+
+
+def _by_name(dialect: Dialect) -> Dialect:
+    # A copy keeps the rule of the original for percent signs: doubled for "format", not for "qmark".
+    named = copy.copy(dialect)
+    named.paramstyle, named.positional = "pyformat", False
+    return named
+
+
+def _positions(compiled: Any) -> tuple[str, ...] | None:
     names = getattr(compiled, "positiontup", None)
-    return CompiledStatement(
-        compiled.string, None if names is None else tuple(names), dict(compiled.construct_params())
-    )
+    return None if names is None else tuple(names)

@@ -31,8 +31,7 @@ from .cursors import cursor_expression, format_of, has_cursor
 from .errors import refused, translated
 from .reflection import reflect
 
-# By name: SQLAlchemy 2.0 takes a %(x)s in the name of a column for a value where values go by position.
-_DIALECT = mysql.dialect(paramstyle="pyformat")
+_DIALECT = mysql.dialect()
 _WEEK = 7 * 86_400
 _SETTINGS = {
     "time_zone": "'+00:00'",

@@ -16,7 +16,7 @@ from vdk.plugin.datasource_base.contract import DataSource
 START = dt.datetime(2026, 1, 1, 10)
 NAMES = (
     "a \"double\" 'single' `back` [square]",
-    "100% %s %(x)s %%",
+    "100% %s %(x)s %% %(",
     ":x ::y \\: ;",
     "/slash\\back$",
     "#!&*+,-.<=>?@^_{|}~()",
