@@ -32,7 +32,7 @@ class SpanSize:
         self.units = first
 
     def record(self, units: int, size: int, multiple: int = 1) -> None:
-        """``units`` had ``size`` bytes. The next statement reads a multiple of ``multiple``, unless that is too much."""
+        """``units`` had ``size`` bytes. The next statement reads a multiple of ``multiple`` if that fits."""
         fits = max(1, min(8 * units, adbc.SPAN_BYTES * units // max(size, 1)))
         self.units = fits - fits % multiple or fits
 
