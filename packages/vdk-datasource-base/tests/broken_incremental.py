@@ -11,7 +11,7 @@ from typing import Any
 from broken import caught_by
 from broken_states import Exact
 from reference_shop import LOOKBACK, Events, OrderPosition, Orders, Region, connected
-from vdk.plugin.datasource_base import DataSourcePayload, StateError, StreamPartition
+from vdk.plugin.datasource_base import BoundedPartition, DataSourcePayload, StateError, StreamPartition
 from vdk.plugin.datasource_base.testing.conformance.harness.reading import rows_of
 
 _calls = count()
@@ -131,6 +131,17 @@ class Believing(Orders):
     def page(self, connection: sqlite3.Connection, after: tuple[int, int]) -> list[tuple[Any, ...]]:
         sql = "SELECT * FROM orders WHERE (changed, id) > (?, ?) ORDER BY changed, id LIMIT ?"
         return connection.execute(sql, (*after, self.config.page_rows)).fetchall()
+
+
+@caught_by("test_a_read_stops_at_its_end")
+class Running(Orders, BoundedPartition):
+    """Knows its end, and reads on."""
+
+    def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        return [payload.state for payload in super().read(state) if payload.state is not None][-1]
+
+    def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
+        return super().read(state)
 
 
 @caught_by("test_a_stream_is_split")

@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 import pytest
 
-from ....contract import DataSourcePayload
+from ....contract import BoundedPartition, DataSourcePayload
 from ..base import Conformance
 from ..harness.landing import STOPS, Landing
-from ..harness.reading import MakeSource, plain_rows, read_tables, watched
+from ..harness.reading import MakeSource, opened, plain_rows, read, read_tables, rows_of, watched
+from .rows import counted
 
 
 class StreamEditor(ABC):
@@ -254,6 +255,27 @@ class IncrementalConformance(Conformance):
         assert first or second or NEW + 1 in _landed(editor, landing), (
             "no row lands after a row from the far future: limit the run's end to now, or refuse such rows"
         )
+
+    def test_a_read_stops_at_its_end(self, source: MakeSource, editor: StreamEditor) -> None:
+        """A batch that is planned by its end, and read again after a failure, must have the same rows both times."""
+        editor.write([NEW, NEW + 1, NEW + 2], 1)
+        with opened(source) as made:
+            stream = next(stream for stream in made.streams() if stream.name == editor.stream)
+            for part in stream.partitions({}):
+                if isinstance(part, BoundedPartition):
+                    end = part.end({})
+                    before = list(part.read({}, end))
+                    editor.write([NEW + 3], editor.lookback + 2)
+                    again = list(part.read({}, end))
+                    numbers = [editor.number(row) for row in rows_of(again)]
+                    assert NEW + 3 not in numbers, f"read(state, end) yields a row that was written after end {end}"
+                    assert counted(rows_of(before)) == counted(rows_of(again)), (
+                        f"read({{}}, {end}) yields other rows when it is asked again: read up to the end, no further"
+                    )
+                    state = next(payload.state for payload in reversed(again) if payload.state is not None)
+                    assert NEW + 3 in [editor.number(row) for row in rows_of(read(part, state))], (
+                        f"the row that was written after end {end} is not read from the last state either"
+                    )
 
 
 def _numbers_read(source: MakeSource, editor: StreamEditor, landing: Landing) -> list[int]:
