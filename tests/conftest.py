@@ -52,13 +52,14 @@ class Machine:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         path = os.pathsep.join([str(self.home / "bin"), d.bin_folder(), os.environ["PATH"]])
         changed = {"PATH": path, "VIRTUAL_ENV": str(self.home), "VDK_VERSION_CHECK_DISABLED": "true", "COLUMNS": "120"}
-        return inherited | changed
+        # Of what the plugins import mypy reads everything once.
+        return inherited | changed | {"MYPY_CACHE_DIR": str(self.home.with_name("mypy"))}
 
 
 @pytest.fixture(scope="session")
-def base_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The base's wheel, built from its sdist, outside the clone."""
-    return d.build(d.find("base"), tmp_path_factory.mktemp("built"))[1]
+def base_wheel() -> Path:
+    """The base's wheel, built from its sdist, outside the clone, once for every environment of tox."""
+    return d.wheel(d.find("base"))
 
 
 @pytest.fixture(scope="session")
