@@ -18,6 +18,7 @@ from ..parts.plugins.registry import DestinationFactory, Registry
 from ..parts.references import Lookup, environment
 from .options import Options
 from .report.summary import RunSummary, log_summary
+from .scope import RunScope
 
 
 @dataclass(slots=True)
@@ -40,6 +41,8 @@ class Environment:
     """What changes the flow file for this run."""
     streams: tuple[str, ...] = ()
     """Names or patterns, as ``orders`` or ``shop.orders``, of the streams that are read; empty: all of the flows."""
+    scope: RunScope = field(default_factory=RunScope)
+    """What the streams read: what is new, everything, or a range."""
     on_summary: Callable[[RunSummary], None] = log_summary
     """Gets the summary of a run, whether it succeeds, fails or is interrupted."""
 
