@@ -46,6 +46,11 @@ def execute(
     :raises KeyboardInterrupt: on Ctrl-C, after complete rows have landed; ``SystemExit(143)`` on SIGTERM.
     """
     loaded = with_follow(load_flow(flow, environment.lookups, environment.overrides), environment.follow)
+    return run_loaded(loaded, environment, summary=summary)
+
+
+def run_loaded(loaded: LoadedFlow, environment: Environment, *, summary: Path | None = None) -> RunSummary:
+    """Run a flow file that is loaded; see ``execute``."""
     redact = Redactor.of(loaded.resolved)
     with redacted_logs(redact, run_id=environment.run_id):
         try:
