@@ -133,6 +133,7 @@ class FileRun:
             try:
                 run.plan(self._writer(run.flow.entry.to))
                 check_streams(run.flow, run.streams)
+                self._environment.on_planned([stream.planned() for stream in run.streams])
             except Exception as error:
                 self._fail(run, error)
                 # refused credentials are not a mistake in the file: the other flows may be valid
