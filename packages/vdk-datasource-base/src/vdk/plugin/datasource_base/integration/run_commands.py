@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from ..contract import Duration
     from ..runtime import Environment, RunSummary
-    from ..runtime.inspect.dry_run import PlannedStream
+    from ..runtime.inspect.dry_run import DryRunStream
     from ..runtime.scope import RunScope
     from .console import Console
 
-_SUMMARY = click.option(
+SUMMARY = click.option(
     "--summary",
     type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
     help="Write the summary of the run, stream by stream, to this file as JSON.",
@@ -50,7 +50,7 @@ _SUMMARY = click.option(
 @click.option("--until", metavar="VALUE", help="Backfill: read the rows whose cursor is below this; the state stays.")
 @click.option("--dry-run", is_flag=True, help="Print what the run would read and where it would land; change nothing.")
 @click.option("--yes", is_flag=True, help="Let rows go in a full refresh, or land twice in a backfill.")
-@_SUMMARY
+@SUMMARY
 @click.option(
     "--follow",
     type=DurationType(),
@@ -91,7 +91,7 @@ def run(
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--print", "prints", is_flag=True, help="Print the flow file that would run, and run nothing.")
-@_SUMMARY
+@SUMMARY
 @OUTPUT
 @click.pass_context
 def sync(ctx: click.Context, files: tuple[Path, ...], prints: bool, summary: Path | None, output: str) -> None:
@@ -141,10 +141,7 @@ def _run(
         run_flow_job(ctx.obj, path, _located(step, location))
     finally:
         for last in summaries[-1:]:
-            try:
-                _print_summary(last, console)
-            except BrokenPipeError:  # nobody reads it; the exit code still says whether everything landed
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            print_summary(last, console)
 
 
 def _print_plan(
@@ -153,7 +150,7 @@ def _print_plan(
     """Print what a run would do; exit code 1 if a stream could not be read."""
     from ..runtime.inspect.dry_run import dry_run
 
-    def plan(environment: Environment) -> list[PlannedStream]:
+    def plan(environment: Environment) -> list[DryRunStream]:
         environment.follow, environment.streams, environment.scope = follow, streams, scope
         return list(dry_run(flow, environment))
 
@@ -167,7 +164,7 @@ def _print_plan(
         ctx.exit(1)
 
 
-def _plan_row(stream: PlannedStream, scope: RunScope) -> dict[str, Any]:
+def _plan_row(stream: DryRunStream, scope: RunScope) -> dict[str, Any]:
     """The row for people: ``what is new after {"next": 5}``."""
     if stream.error is not None:
         reads = f"error: {stream.error}"
@@ -206,8 +203,15 @@ def _located(step: Callable[[IJobInput], None], location: str | None) -> Callabl
     return located
 
 
-def _print_summary(summary: RunSummary, console: Console) -> None:
+def print_summary(summary: RunSummary, console: Console) -> None:
     """Print the summary without the errors of streams, which the command's own error repeats."""
+    try:
+        _print_summary(summary, console)
+    except BrokenPipeError:  # nobody reads it; the exit code still says whether everything landed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print_summary(summary: RunSummary, console: Console) -> None:
     if console.output == "json":
         content = summary.as_dict() | ({"warnings": console.warnings} if console.warnings else {})
         print_json(json.dumps(content, indent=2, default=str))

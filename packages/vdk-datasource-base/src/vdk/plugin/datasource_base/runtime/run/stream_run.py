@@ -23,6 +23,7 @@ from ...parts import (
     TableSpec,
     WriteMode,
 )
+from ..report.planned import PlannedStream
 from ..report.summary import StreamReport
 from ..retry import RETRYABLE_ERRORS
 from .batching import UndeclaredColumns, without_refused
@@ -74,6 +75,19 @@ class StreamRun:
         self._shared = 0  # how often several partitions were staged together
         self._counters = RowCounters(report, RejectLimit.parse(plan.options.max_rejected))
         self._lock = threading.Lock()
+
+    def planned(self) -> PlannedStream:
+        """What was chosen for the stream."""
+        plan, schema = self.plan, self.plan.schema
+        return PlannedStream(
+            plan.source_id,
+            plan.name,
+            plan.table,
+            self.mode,
+            schema.primary_key if schema is not None else (),
+            schema.cursor if schema is not None else None,
+            not plan.read_whole,
+        )
 
     @property
     def states(self) -> dict[str, State]:
