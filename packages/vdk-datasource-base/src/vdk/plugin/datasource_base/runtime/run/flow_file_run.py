@@ -45,6 +45,7 @@ def execute(
         It has the ``summary``, too.
     :raises KeyboardInterrupt: on Ctrl-C, after complete rows have landed; ``SystemExit(143)`` on SIGTERM.
     """
+    environment.scope.check()
     loaded = with_follow(load_flow(flow, environment.lookups, environment.overrides), environment.follow)
     return run_loaded(loaded, environment, summary=summary)
 
