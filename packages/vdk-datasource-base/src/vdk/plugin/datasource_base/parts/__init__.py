@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from .plugins.registry import Registry
     from .redact import Redactor
+    from .run_records import KEPT_RECORDS, KEPT_RUNS, RECORD_FIELDS, RECORD_KEY, RunRecord, kept_records
     from .sql_text import literal, quoted
     from .states.logged_document import LoggedDocument, sync_folder, write_synced
 
@@ -46,6 +47,7 @@ _OUTSIDE_DESTINATION = {
     ".columns.types": ("column_type",),
     ".plugins.registry": ("Registry",),
     ".redact": ("Redactor",),
+    ".run_records": ("KEPT_RECORDS", "KEPT_RUNS", "RECORD_FIELDS", "RECORD_KEY", "RunRecord", "kept_records"),
     ".sql_text": ("literal", "quoted"),
     ".states.logged_document": ("LoggedDocument", "sync_folder", "write_synced"),
 }
@@ -54,6 +56,10 @@ _MODULE_OF = {name: module for module, names in _OUTSIDE_DESTINATION.items() for
 __all__ = [
     "DELETED_AT",
     "JSON_NUMBERS",
+    "KEPT_RECORDS",
+    "KEPT_RUNS",
+    "RECORD_FIELDS",
+    "RECORD_KEY",
     "RESERVED_PREFIX",
     "TOMBSTONE",
     "Backoff",
@@ -66,6 +72,7 @@ __all__ = [
     "RefusedRow",
     "RefusedRowsError",
     "Registry",
+    "RunRecord",
     "SchemaChange",
     "StateKey",
     "StoredState",
@@ -80,6 +87,7 @@ __all__ = [
     "infer_table",
     "is_valid_json",
     "json_integer",
+    "kept_records",
     "literal",
     "quoted",
     "sync_folder",
