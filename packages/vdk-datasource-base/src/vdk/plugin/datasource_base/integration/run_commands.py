@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..runtime import RunSummary
     from .console import Console
 
-_SUMMARY = click.option(
+SUMMARY = click.option(
     "--summary",
     type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
     help="Write the summary of the run, stream by stream, to this file as JSON.",
@@ -38,7 +38,7 @@ _SUMMARY = click.option(
     multiple=True,
     help="Read only streams with this name or pattern, as orders or shop.orders; can be repeated.",
 )
-@_SUMMARY
+@SUMMARY
 @click.option(
     "--follow",
     type=DurationType(),
@@ -66,7 +66,7 @@ def run(
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--print", "prints", is_flag=True, help="Print the flow file that would run, and run nothing.")
-@_SUMMARY
+@SUMMARY
 @OUTPUT
 @click.pass_context
 def sync(ctx: click.Context, files: tuple[Path, ...], prints: bool, summary: Path | None, output: str) -> None:
@@ -114,10 +114,7 @@ def _run(
         run_flow_job(ctx.obj, path, _located(step, location))
     finally:
         for last in summaries[-1:]:
-            try:
-                _print_summary(last, console)
-            except BrokenPipeError:  # nobody reads it; the exit code still says whether everything landed
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            print_summary(last, console)
 
 
 def _located(step: Callable[[IJobInput], None], location: str | None) -> Callable[[IJobInput], None]:
@@ -137,8 +134,15 @@ def _located(step: Callable[[IJobInput], None], location: str | None) -> Callabl
     return located
 
 
-def _print_summary(summary: RunSummary, console: Console) -> None:
+def print_summary(summary: RunSummary, console: Console) -> None:
     """Print the summary without the errors of streams, which the command's own error repeats."""
+    try:
+        _print_summary(summary, console)
+    except BrokenPipeError:  # nobody reads it; the exit code still says whether everything landed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print_summary(summary: RunSummary, console: Console) -> None:
     if console.output == "json":
         content = summary.as_dict() | ({"warnings": console.warnings} if console.warnings else {})
         print_json(json.dumps(content, indent=2, default=str))

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         WriteMode,
     )
     from .plugins.registry import Registry
+    from .plugins.urls import takes_urls
     from .redact import Redactor
     from .sql_text import literal, quoted
     from .states.logged_document import LoggedDocument, sync_folder, write_synced
@@ -45,6 +46,7 @@ _OUTSIDE_DESTINATION = {
     ".columns.numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
     ".columns.types": ("column_type",),
     ".plugins.registry": ("Registry",),
+    ".plugins.urls": ("takes_urls",),
     ".redact": ("Redactor",),
     ".sql_text": ("literal", "quoted"),
     ".states.logged_document": ("LoggedDocument", "sync_folder", "write_synced"),
@@ -83,6 +85,7 @@ __all__ = [
     "literal",
     "quoted",
     "sync_folder",
+    "takes_urls",
     "to_json",
     "whole_number",
     "write_synced",
