@@ -66,8 +66,8 @@ def run_in_job(
     draw: bool | None = None,
     follow: Duration | None = None,
     streams: Sequence[str] = (),
-    scope: RunScope | None = None,
     on_planned: Callable[[Sequence[PlannedStream]], None] | None = None,
+    scope: RunScope | None = None,
 ) -> RunSummary:
     """Run a flow file inside a VDK job. VDK learns who can resolve an error: the user or the platform.
 
@@ -75,8 +75,8 @@ def run_in_job(
     :param draw: whether running streams are drawn; default: if standard error is a terminal.
     :param follow: every flow follows its source, and is read again after this time; default: as the flows specify.
     :param streams: names or patterns of the streams that are read, as ``orders`` or ``shop.orders``; none: all.
-    :param scope: what is read of them; default: what is new.
     :param on_planned: gets the streams of each flow before any row is read.
+    :param scope: what is read of them; default: what is new.
     """
     environment = environment_of(job_input)
     environment.streams = tuple(streams)
