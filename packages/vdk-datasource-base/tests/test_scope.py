@@ -19,7 +19,7 @@ from vdk.plugin.datasource_base import (
     FlowFailedError,
     StreamSchema,
 )
-from vdk.plugin.datasource_base.contract import DestinationError
+from vdk.plugin.datasource_base.contract import DestinationError, State
 from vdk.plugin.datasource_base.runtime import Environment, RunSummary, execute
 from vdk.plugin.datasource_base.runtime.inspect.dry_run import dry_run
 from vdk.plugin.datasource_base.runtime.scope import RunScope
@@ -46,7 +46,12 @@ class Ranged(Whole):
         except ValueError:
             raise ConfigurationError(f"{begin!r} is not a number; write --since 1") from None
         state = {"next": 1} if self.leaks else None
-        return Whole(self.name, lambda _: [payload(*rows, state=state)], self._schema, incremental=True)
+
+        def read(given: State) -> Iterator[DataSourcePayload]:
+            assert given == {}
+            yield payload(*rows, state=state)
+
+        return Whole(self.name, read, self._schema, incremental=True)
 
 
 class TestFullRefresh:
