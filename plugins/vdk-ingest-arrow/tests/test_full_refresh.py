@@ -21,8 +21,7 @@ def test_the_last_operation_of_each_key_is_published(lake: Lake, soft: bool) -> 
     """Of rows that were staged one after the other, in two partitions; a Parquet target appends. Later rows find it."""
     destination = lake.opened()
     upserts = "upsert" in destination.write_modes
-    mode, key = ("upsert", ("id",)) if upserts else ("append", ())
-    spec = TableSpec("orders", mode, key, soft_deletes=soft)
+    spec = TableSpec("orders", "upsert", ("id",), soft_deletes=soft) if upserts else TableSpec("orders", "append")
     destination.commit(CommitUnit(PARTS[0], [batch(spec, "rows", id=[1, 99], v=["old", "old"])], {"n": 1}, 0, "first"))
     assert destination.count_rows("orders") == 2
     if upserts:
