@@ -188,9 +188,9 @@ def _remove(content: _Content, keys: set[Key], names: Sequence[str], data: pa.Ta
 def _has_key(chunk: pa.Table, keys: set[Key], names: Sequence[str], data: pa.Table | None) -> Any:
     """Whether each row has one of the keys."""
     if data is not None and len(names) == 1:
-        column, wanted = chunk.column(names[0]), data.column(names[0])
-        if column.type == wanted.type and not pa.types.is_nested(column.type) and not _is_extension(column.type):
-            return pc.is_in(column, value_set=wanted.combine_chunks())
+        column, values = chunk.column(names[0]), data.column(names[0])
+        if column.type == values.type and not pa.types.is_nested(column.type) and not _is_extension(column.type):
+            return pc.is_in(column, value_set=values.combine_chunks())
     return pa.array([key in keys for key in _keys(chunk, names)], pa.bool_())
 
 
