@@ -64,6 +64,8 @@ def run_in_job(
     draw: bool | None = None,
     follow: Duration | None = None,
     streams: Sequence[str] = (),
+    report: Path | None = None,
+    openlineage: Path | None = None,
 ) -> RunSummary:
     """Run a flow file inside a VDK job. VDK learns who can resolve an error: the user or the platform.
 
@@ -71,10 +73,12 @@ def run_in_job(
     :param draw: whether running streams are drawn; default: if standard error is a terminal.
     :param follow: every flow follows its source, and is read again after this time; default: as the flows specify.
     :param streams: names or patterns of the streams that are read, as ``orders`` or ``shop.orders``; none: all.
+    :param report: the file that gets a report as HTML. :param openlineage: the file that events are appended to.
     """
     environment = environment_of(job_input)
     environment.streams = tuple(streams)
     environment.draw, environment.follow = draw, follow
+    environment.report, environment.openlineage = report, openlineage
     environment.on_summary = on_summary or environment.on_summary
     try:
         return execute(flow, environment, summary=summary)

@@ -29,6 +29,11 @@ _SUMMARY = click.option(
 )
 
 
+_FILE = click.Path(dir_okay=False, resolve_path=True, path_type=Path)
+_REPORT = click.option("--report", type=_FILE, help="Write a report of the run to this file, as one HTML page.")
+_OPENLINEAGE = click.option("--openlineage", type=_FILE, help="Append OpenLineage's events of the run to this file.")
+
+
 @click.command(cls=Command, reraise=True, json_warnings=True, help="Run a flow file as a job of one step.")
 @FLOW
 @click.option(
@@ -39,6 +44,8 @@ _SUMMARY = click.option(
     help="Read only streams with this name or pattern, as orders or shop.orders; can be repeated.",
 )
 @_SUMMARY
+@_REPORT
+@_OPENLINEAGE
 @click.option(
     "--follow",
     type=DurationType(),
@@ -52,9 +59,11 @@ def run(
     streams: tuple[str, ...],
     summary: Path | None,
     follow: Duration | None,
+    report: Path | None,
+    openlineage: Path | None,
     output: str,
 ) -> None:
-    _run(ctx, flow, flow, summary, follow=follow, streams=streams)
+    _run(ctx, flow, flow, summary, follow=follow, streams=streams, report=report, openlineage=openlineage)
 
 
 @click.command(
@@ -87,6 +96,8 @@ def _run(
     *,
     follow: Duration | None = None,
     streams: tuple[str, ...] = (),
+    report: Path | None = None,
+    openlineage: Path | None = None,
     location: str | None = None,
 ) -> None:
     """Run a flow as the only step of a job, and print its summary however it ends.
@@ -108,6 +119,8 @@ def _run(
             draw=console.draws_progress,
             follow=follow,
             streams=streams,
+            report=report,
+            openlineage=openlineage,
         )
 
     try:

@@ -40,6 +40,10 @@ class Environment:
     """What changes the flow file for this run."""
     streams: tuple[str, ...] = ()
     """Names or patterns, as ``orders`` or ``shop.orders``, of the streams that are read; empty: all of the flows."""
+    report: Path | None = None
+    """The file that gets a report of the run as HTML."""
+    openlineage: Path | None = None
+    """The file that OpenLineage's events of the run are appended to."""
     on_summary: Callable[[RunSummary], None] = log_summary
     """Gets the summary of a run, whether it succeeds, fails or is interrupted."""
 
