@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         WriteMode,
     )
     from .plugins.registry import Registry
+    from .plugins.urls import takes_urls
     from .redact import Redactor
     from .run_records import KEPT_RECORDS, KEPT_RUNS, RECORD_FIELDS, RECORD_KEY, RunRecord, kept_records
     from .sql_text import literal, quoted
@@ -46,6 +47,7 @@ _OUTSIDE_DESTINATION = {
     ".columns.numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
     ".columns.types": ("column_type",),
     ".plugins.registry": ("Registry",),
+    ".plugins.urls": ("takes_urls",),
     ".redact": ("Redactor",),
     ".run_records": ("KEPT_RECORDS", "KEPT_RUNS", "RECORD_FIELDS", "RECORD_KEY", "RunRecord", "kept_records"),
     ".sql_text": ("literal", "quoted"),
@@ -91,6 +93,7 @@ __all__ = [
     "literal",
     "quoted",
     "sync_folder",
+    "takes_urls",
     "to_json",
     "whole_number",
     "write_synced",

@@ -144,6 +144,9 @@ class CommitUnit:
 class TableSnapshot:
     """A finished ``replace``: all partitions of a stream are staged, and become visible together.
 
+    The staged rows and deletes of a table land in it in their order, each as its own ``TableSpec.write_mode`` says:
+    rows of "replace" are added, those of "upsert" replace earlier ones of the snapshot.
+
     :param tables: every table to publish; one without staged rows becomes an empty table.
     :param units: the states of the partitions; their batches are empty. The staged rows of their keys
         belong to this snapshot.
@@ -242,6 +245,14 @@ class Destination(ABC):
     def has_table(self, name: str) -> bool | None:
         """Whether the table exists; None: unknown."""
         return None
+
+    def count_rows(self, name: str) -> int | None:
+        """The rows of a table, without those that are marked as deleted; 0 if it does not exist; None: unknown."""
+        return None
+
+    def exists(self) -> bool:
+        """Whether the target exists; False: ``open`` would create it, as a file. Called before ``open``."""
+        return True
 
     @abstractmethod
     def commit(self, unit: CommitUnit) -> int:

@@ -74,6 +74,9 @@ class MemoryDestination(Destination):
     def has_table(self, name: str) -> bool:
         return name in self.rows
 
+    def count_rows(self, name: str) -> int:
+        return sum(not row.get(DELETED_AT) for row in self.rows.get(name, ()))
+
     def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
         self.staged.setdefault(key, []).extend(batches)
         self._staged_counts[key] = max(0, self._staged_counts.get(key, 0)) + len(batches)
@@ -106,9 +109,9 @@ class MemoryDestination(Destination):
         for table in snapshot.tables:
             self._update_schema(table, None)
         for unit in snapshot.units:
-            for batch in self._staged_batches(unit.key):
-                rows[batch.table.name].extend(rows_of(batch.data))
-                self._update_schema(batch.table, batch.data.schema)
+            for batch in _merge_keys(self._staged_batches(unit.key)):
+                _land(rows[batch.table.name], batch, published=True)
+                self._update_schema(batch.table, batch.data.schema if batch.kind == "rows" else None)
         versions = [self._store_state(unit) for unit in snapshot.units]
         self._replace_rows(rows)
         for unit in snapshot.units:
@@ -190,7 +193,7 @@ def _merge_keys(batches: list[TableBatch]) -> list[TableBatch]:
     return merged
 
 
-def _land(rows: list[Row], batch: TableBatch) -> None:
+def _land(rows: list[Row], batch: TableBatch, *, published: bool = False) -> None:
     data, spec = rows_of(batch.data), batch.table
     if batch.kind == "keys":
         keys = {_key(row, spec) for row in data}
@@ -202,7 +205,7 @@ def _land(rows: list[Row], batch: TableBatch) -> None:
     if spec.write_mode == "upsert":
         keys = {_key(row, spec) for row in data}
         rows[:] = [row for row in rows if _key(row, spec) not in keys]
-    elif spec.write_mode == "replace":
+    elif spec.write_mode == "replace" and not published:
         raise DestinationError(f"{spec.name} has the write mode replace, so it is published and not committed")
     rows.extend(data)
 

@@ -119,6 +119,15 @@ class ParquetTarget(Destination):
         with disk_errors(self.path):
             return has_data(self.path / folder_name(name))
 
+    def count_rows(self, name: str) -> int:
+        if not self.has_table(name):
+            return 0
+        with disk_errors(self.path):
+            return TableFolder(self._storage, name).count_rows()
+
+    def exists(self) -> bool:
+        return self._storage.control.exists()
+
     def commit(self, unit: CommitUnit) -> int:
         return self._commit([unit], unit.batches)[0]
 

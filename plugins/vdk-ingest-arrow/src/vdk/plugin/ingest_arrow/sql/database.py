@@ -128,6 +128,10 @@ class Database(ABC):
 
     # The connection.
 
+    def exists(self) -> bool:
+        """Whether there is a database; False: ``open`` creates its file."""
+        return True
+
     @abstractmethod
     def open(self) -> None:
         """Connect.

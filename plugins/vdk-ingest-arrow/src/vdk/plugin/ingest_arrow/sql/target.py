@@ -135,6 +135,13 @@ class SqlTarget(Destination):
         with self._database.translate_errors(), suppress(_Rollback):
             self._database.transaction(attempt)
 
+    def count_rows(self, name: str) -> int:
+        with self._database.translate_errors():
+            return self._tables.count_rows(name)
+
+    def exists(self) -> bool:
+        return self._database.exists()
+
     # Commit.
 
     def commit(self, unit: CommitUnit) -> int:
@@ -267,8 +274,7 @@ class SqlTarget(Destination):
         existing = self._database.columns(spec.name)
         new, rest = self._begin_snapshot(spec, segments, existing or {})
         for segment in rest:
-            rows = self._staging.rows(segment)
-            self._tables.land(replace(segment.spec, write_mode="append"), "rows", rows, into=new)
+            self._land_in_snapshot(segment, new)
         if self._database.columns(new) is not None:
             self._add_kept_columns(spec, existing or {}, new)
             self._note_changes(spec, existing or {}, self._database.columns(new) or {})
@@ -279,13 +285,21 @@ class SqlTarget(Destination):
         for segment in segments:
             self._staging.drop(segment)
 
+    def _land_in_snapshot(self, segment: Segment, new: str) -> None:
+        rows, spec = self._staging.rows(segment), segment.spec
+        if segment.kind == "keys":
+            self._tables.sweep(spec, rows, into=new)
+            return
+        spec = replace(spec, write_mode="append") if spec.write_mode == "replace" else spec
+        self._tables.land(spec, segment.kind, rows, into=new)
+
     def _begin_snapshot(
         self, spec: TableSpec, segments: Sequence[Segment], existing: Columns
     ) -> tuple[str, Sequence[Segment]]:
         """The table that becomes the new one, and the segments that it does not contain yet."""
         declared = self._database.types.declared_columns(spec)
         frozen = not spec.evolve and (existing or declared)
-        if segments and not frozen:
+        if segments and segments[0].kind == "rows" and not frozen:
             return segments[0].table, segments[1:]
         new = f"{STAGED_PREFIX}{uuid.uuid4().hex}"
         self._tables.create(spec, (existing or declared) if frozen else (declared or existing), into=new)

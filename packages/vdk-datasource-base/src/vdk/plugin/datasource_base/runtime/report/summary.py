@@ -20,6 +20,7 @@ from ...parts import SchemaChange
 from ...parts.redact import Redactor
 from .details import StreamDetails
 from .files import check_writable
+from .notebook import summary_html
 from .read_share import ReadShare
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ class StreamReport:
 _HEADERS = ["stream", "table", "status", "read", "landed", "deleted", "rejected", "s", "rows/s", "retries", "notes"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class RunSummary:
     """The outcome of a run. ``status`` is "succeeded" if every stream succeeded, "interrupted" after a signal.
 
@@ -124,6 +125,16 @@ class RunSummary:
     errors: list[str] = field(default_factory=list)
     """Errors of flows that could not start."""
     redact: Redactor = field(default_factory=Redactor, repr=False)
+
+    def __repr__(self) -> str:
+        """In one line, as ``<RunSummary: succeeded, 2 streams, 1,200 rows landed in 3.4 s>``."""
+        count, landed = len(self.streams), sum(stream.rows_landed for stream in self.streams)
+        streams = "1 stream" if count == 1 else f"{count} streams"
+        return f"<RunSummary: {self.status}, {streams}, {landed:,} rows landed in {self.seconds:.1f} s>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return summary_html(self.as_dict())
 
     def as_dict(self) -> dict[str, Any]:
         values = {

@@ -160,7 +160,7 @@ class FlowRun:
         retry = self.flow.retry()
         started: set[str] = set()
         stream = run.plan.stream
-        if run.mode == "append" and stream.unsplit is not None:
+        if run.mode == "append" and not run.plan.replaces and stream.unsplit is not None:
             stream = stream.unsplit
         while True:
             seen: set[str] = set()
@@ -302,7 +302,7 @@ def should_stop(run: StreamRun) -> bool:
     error = run.error
     if error is None:
         return False
-    return run.mode == "replace" or isinstance(
+    return run.plan.replaces or isinstance(
         error, (*RETRYABLE_ERRORS, ConfigurationError, ConcurrentRunError, RunCancelled)
     )
 

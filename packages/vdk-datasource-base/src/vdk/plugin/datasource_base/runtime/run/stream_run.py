@@ -26,6 +26,7 @@ from ...parts import (
     TableSpec,
     WriteMode,
 )
+from ..report.planned import PlannedStream
 from ..report.records import running_record
 from ..report.summary import StreamReport
 from ..retry import RETRYABLE_ERRORS
@@ -34,7 +35,7 @@ from .commit_groups import MIN_STAGED_TOGETHER, SHARED_PREFIX, PendingUnit, merg
 from .counters import RejectLimit, RowCounters
 from .flow import Flow
 from .plan import StreamPlan
-from .publication import Publication, build_snapshot, warn_of_replaced_rows
+from .publication import Publication, build_snapshot, check_rows_kept, warn_of_replaced_rows
 from .writer import Writer
 
 log = logging.getLogger(__name__)
@@ -82,10 +83,23 @@ class StreamRun:
         self._counters = RowCounters(report, RejectLimit.parse(plan.options.max_rejected))
         self._lock = threading.Lock()
 
+    def planned(self) -> PlannedStream:
+        """What was chosen for the stream."""
+        plan, schema = self.plan, self.plan.schema
+        return PlannedStream(
+            plan.source_id,
+            plan.name,
+            plan.table,
+            self.mode,
+            schema.primary_key if schema is not None else (),
+            schema.cursor if schema is not None else None,
+            not plan.read_whole,
+        )
+
     @property
     def states(self) -> dict[str, State]:
-        """Partition → state, as the source gets them; empty if the table is replaced."""
-        if self.mode == "replace":
+        """Partition → state, as the source gets them; empty if everything or a range is read."""
+        if self._ignores_states:
             return {}
         return self.stored_states
 
@@ -96,8 +110,12 @@ class StreamRun:
         return {partition: stored.state for partition, stored in dict(self.stored).items() if stored.state}
 
     def state_of(self, partition: str) -> State:
-        stored = self.stored.get(partition) if self.mode != "replace" else None
+        stored = self.stored.get(partition) if not self._ignores_states else None
         return stored.state if stored is not None else {}
+
+    @property
+    def _ignores_states(self) -> bool:
+        return self.plan.replaces or self.plan.scope.is_range
 
     def fail(self, error: BaseException) -> None:
         with self._lock:
@@ -105,7 +123,7 @@ class StreamRun:
 
     def is_lost(self, error: BaseException | None) -> bool:
         """Whether the rows that were read cannot land, since those that are left would be of another moment."""
-        return self.mode == "replace" and isinstance(error, SnapshotLostError)
+        return self.plan.replaces and isinstance(error, SnapshotLostError)
 
     @property
     def can_start_over(self) -> bool:
@@ -129,7 +147,7 @@ class StreamRun:
         if not self._begun:
             self.discard_all(destination)
             self._begun = True
-            if self.stored_states and self.mode != "replace" and destination.has_table(self.plan.table) is False:
+            if self.stored_states and not self.plan.replaces and destination.has_table(self.plan.table) is False:
                 _warn_of_dropped_table(self.plan)
 
     def land_together(self, destination: Destination, units: Sequence[PendingUnit]) -> list[BaseException | None]:
@@ -333,7 +351,7 @@ class StreamRun:
         destination.discard(key)
         self._counters.rollback(partition)
         self._finished = [unit for unit in self._finished if unit.key.partition != partition]
-        if self.mode == "replace":
+        if self._ignores_states:
             return {}
         loaded = next((stored for stored in destination.load_states(key.source_id) if stored.key == key), None)
         if loaded is None:
@@ -373,7 +391,7 @@ class StreamRun:
     def _finish(self, destination: Destination) -> None:
         self._begin(destination)
         self._counters.check_limit(ended=True)
-        if self.mode == "replace":
+        if self.plan.replaces:
             self._publish(destination)
             return
         if not self._committed_once and self.plan.schema is not None:
@@ -381,7 +399,9 @@ class StreamRun:
 
     def _publish(self, destination: Destination) -> None:
         if self._publication is None:
-            self._replace_incremental_rows()
+            self._check_replaced_rows(destination)
+            if self.stored and (self.plan.read_whole or self.plan.scope.full_refresh):
+                self._forget_unread_states()
             snapshot = build_snapshot(self.plan, self._specs, self._finished, self._flow.owners, destination)
             snapshot = replace(snapshot, record=self._record(self._counters.landing_all()))
             self._publication = Publication(snapshot, self._counters.partitions_staged())
@@ -393,19 +413,23 @@ class StreamRun:
             if unit.state is not None:
                 self._remember(unit.key, version, unit.state)
 
-    def _replace_incremental_rows(self) -> None:
-        """Reset the states of a stream that was incremental, whose rows the snapshot replaces.
+    def _check_replaced_rows(self, destination: Destination) -> None:
+        """Refuse to publish fewer rows than the table has, unless the run is confirmed.
 
-        :raises DataSourceError: if the snapshot is empty: it would replace these rows with nothing.
+        :raises DataSourceError: naming the table, and how many rows would go.
         """
-        if not self.stored or not self.plan.read_whole:
-            return
-        if not any(self._counters.rows_staged(unit.key.partition) for unit in self._finished):
+        rows = sum(self._counters.rows_staged(unit.key.partition) for unit in self._finished)
+        if self.plan.loses_rows and not self.plan.scope.confirmed:
+            check_rows_kept(self.plan, destination.count_rows(self.plan.table), rows, f"{rows:,} were read")
+        if self.stored and self.plan.read_whole and not rows:
             raise DataSourceError(
                 f"stream {self.plan.name!r} has no rows now, and an empty table would replace the rows of table "
                 f"{self.plan.table!r}, which landed while the stream was incremental. Set `incremental = True` on the "
                 f'stream if it is; to empty the table, write write_mode = "replace" in {self.plan.location}'
             )
+
+    def _forget_unread_states(self) -> None:
+        """Remove the states that this run has not written: the rows before them are replaced."""
         read = {unit.key.partition for unit in self._finished}
         self._finished = [unit if unit.state else replace(unit, state={}) for unit in self._finished]
         self._finished += [
