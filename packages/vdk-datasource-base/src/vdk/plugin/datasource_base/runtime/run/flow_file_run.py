@@ -123,6 +123,7 @@ class FileRun:
             try:
                 with Progress(options.progress_seconds, draw=environment.draw, redact=self.redact) as progress:
                     self._plan()
+                    progress.expect(sum(len(flow.streams) for flow in self._flows))
 
                     def started(report: StreamReport) -> None:
                         progress.stream_started(report)
