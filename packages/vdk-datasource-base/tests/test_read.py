@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -25,6 +26,7 @@ from vdk.plugin.datasource_base import (
     read,
 )
 from vdk.plugin.datasource_base.contract import JSON_TYPE, State
+from vdk.plugin.datasource_base.runtime import execute
 from vdk.plugin.datasource_base.runtime.reading.open_stream import open_stream
 from vdk.plugin.datasource_base.runtime.reading.stream_reader import TABLE, StreamReader
 
@@ -309,3 +311,18 @@ def test_the_package_shows_its_names(lab: Lab) -> None:
     assert dir(base) == base.__all__
     assert "read" in dir(base)
     assert read(source_of(lab, Whole("t", counting(3))), "t").to_arrow().num_rows == 3
+
+
+def test_a_notebook_shows_a_summary_as_a_small_escaped_table(lab: Lab) -> None:
+    """``run_flows`` returns it. Names and errors come from outside."""
+    lab.script(Whole("<b>t</b>", counting(3)))
+    summary = execute(lab.flow(), lab.environment())
+    assert re.fullmatch(r"<RunSummary: succeeded, 1 stream, 3 rows landed in \d+\.\d s>", repr(summary))
+    html = summary._repr_html_()
+    assert '<td style="text-align:left">src.&lt;b&gt;t&lt;/b&gt;</td>' in html
+    assert "<td>3</td><td>3</td>" in html
+    assert "rejected" not in html
+    summary.streams = [*summary.streams] * 200
+    summary.streams[0].error = "<script>"
+    assert "and 100 more streams" in summary._repr_html_()
+    assert "<pre>src.&lt;b&gt;t&lt;/b&gt;: &lt;script&gt;</pre>" in summary._repr_html_()

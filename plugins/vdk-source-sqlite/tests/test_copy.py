@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from vdk.plugin.test_utils.util_funcs import CliEntryBasedTestRunner
 from support import execute
 from vdk.plugin.datasource_base import plugin_entry as base_entry
 from vdk.plugin.datasource_base import read
+from vdk.plugin.datasource_base.integration import init_command
 from vdk.plugin.ingest_arrow import plugin_entry as arrow_entry
 
 pytestmark = [
@@ -44,8 +46,8 @@ def vdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vdk:
     )
     runner = CliEntryBasedTestRunner(base_entry, arrow_entry)
 
-    def run(*arguments: str) -> Result:
-        return runner.invoke(["datasource", *arguments])
+    def run(*arguments: str, input: str | None = None) -> Result:
+        return runner.invoke(["datasource", *arguments], **({} if input is None else {"input": input}))
 
     return run
 
@@ -105,6 +107,57 @@ def test_a_wrong_copy_is_answered_in_terms_of_the_command(vdk: Vdk, arguments: t
     assert match in result.stderr
     assert "flow: " not in result.stderr
     assert not Path("flow.toml").exists()
+
+
+def test_init_writes_a_file_that_passes_check_and_is_never_replaced(vdk: Vdk) -> None:
+    """Each line that it proposes is right, too: without its ``#`` the file passes as well."""
+    first = vdk("init", "shop.db", "--to", "duckdb:///lake.duckdb")
+    assert first.exit_code == 0, first.output
+    assert first.stdout.splitlines()[-1] == "shop.toml is written. Next: vdk datasource run shop.toml"
+    text = Path("shop.toml").read_text("utf-8")
+    for line in (
+        '# tables."customers".cursor = "changed"',
+        '#   "customers": key id, no cursor, replace',
+        '#   "orders": key id, new rows by updated_at, upsert',
+    ):
+        assert line in text.splitlines()
+    proposed = [line for line in text.splitlines() if line.startswith(("# tables.", "# streams"))]
+    Path("other.toml").write_text(
+        "\n".join(line.removeprefix("# ") if line in proposed else line for line in text.splitlines()), "utf-8"
+    )
+    assert vdk("check", "other.toml").exit_code == 0
+    assert vdk("run", "other.toml", "-q").exit_code == 0
+    assert landed("SELECT count(*) FROM customers") == [(1,)]
+    second = vdk("init", "shop.db")
+    assert second.exit_code == 1
+    assert "'shop.toml' exists already, and is not replaced; write --out another.toml" in second.stderr
+    assert Path("shop.toml").read_text("utf-8") == text
+
+
+def test_init_asks_on_a_terminal_for_what_is_left_open(vdk: Vdk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(init_command, "_on_terminal", lambda: True)
+    result = vdk("init", "shop.db", "--out", "a.toml", input="orders\nduckdb:///b.duckdb\n")
+    assert result.exit_code == 0, result.output
+    assert "It has 3 tables or other streams: audit, customers, orders." in result.stderr
+    flow = tomllib.loads(Path("a.toml").read_text("utf-8"))
+    assert flow["flows"] == [{"from": "shop", "to": "lake", "streams": ["orders"]}]
+    assert flow["destinations"]["lake"]["target"] == "duckdb:///b.duckdb"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("nothing.db",), "'nothing.db' is not a URL, an existing SQLite file or a server"),
+        (("shop.db", "--tables", "ordrs"), "--tables: no stream matches 'ordrs'; did you mean 'orders'?"),
+        (("shop.db", "--to", "lake.duckdb"), "write duckdb:///lake.duckdb"),
+        (("shop.db", "--out", "no/shop.toml"), "the folder 'no' does not exist"),
+    ],
+)
+def test_a_wrong_init_writes_nothing(vdk: Vdk, arguments: tuple[str, ...], match: str) -> None:
+    result = vdk("init", *arguments)
+    assert result.exit_code == 1
+    assert match in result.stderr
+    assert not list(Path().rglob("*.toml"))
 
 
 @pytest.mark.heavy  # a process that loads VDK and all its plugins

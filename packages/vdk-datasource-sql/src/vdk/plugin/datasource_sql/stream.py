@@ -95,6 +95,10 @@ class SqlStream(DataSourceStream):
         key = state.get("key")
         decode(state, self.name, self.plan.cursor, key if isinstance(key, list) else (), self.plan.primary_key)
 
+    def adopted_state(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Without what names the server that the state was written for."""
+        return {name: value for name, value in state.items() if name not in ("database", "barrier")}
+
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         return self._payloads(state, None)
 

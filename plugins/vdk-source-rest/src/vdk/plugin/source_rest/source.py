@@ -52,7 +52,9 @@ class RestSource(DataSource[RestConfig]):
         address, _, query = url.partition("#")[0].partition("?")
         base, slash, name = address.rstrip("/").rpartition("/")
         if not slash or base.endswith(("://", ":/")):
-            raise ConfigurationError(f"the URL names no list of records; write one, such as {mask_url(address)}/orders")
+            raise ConfigurationError(
+                f"the URL names no list of records; write one, such as {mask_url(address.rstrip('/'))}/orders"
+            )
         if "@" in urlsplit(address).netloc:
             raise ConfigurationError(
                 "the URL has a user or password, which belong into auth: write the URL without them, and add, to the "

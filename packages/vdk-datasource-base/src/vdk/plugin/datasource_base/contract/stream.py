@@ -199,6 +199,13 @@ class DataSourceStream(StreamPartition):
         """
         return
 
+    def adopted_state(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A state that another instance of the same data has written, as one of this stream's.
+
+        ``vdk datasource state adopt`` calls it. Default: the same state.
+        """
+        return state
+
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
         """The partitions to read now, lazily; ``state`` maps partition ids to their states.
 

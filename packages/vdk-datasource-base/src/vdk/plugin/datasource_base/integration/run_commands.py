@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .base_command import Command, console_of
-from .output import FLOW, OUTPUT, DurationType, print_json, print_text
+from .flow_job import call_in_job
+from .output import FLOW, OUTPUT, DurationType, beginning, print_json, print_rows, print_text
 
 if TYPE_CHECKING:
     from vdk.api.job_input import IJobInput
 
     from ..contract import Duration
-    from ..runtime import RunSummary
+    from ..runtime import Environment, RunSummary
+    from ..runtime.inspect.dry_run import PlannedStream
+    from ..runtime.scope import RunScope
     from .console import Console
 
 SUMMARY = click.option(
@@ -36,8 +39,17 @@ SUMMARY = click.option(
     "streams",
     metavar="GLOB",
     multiple=True,
-    help="Read only streams with this name or pattern, as orders or shop.orders; can be repeated.",
+    help="Read only streams with this name or pattern, as orders or shop.orders; '!audit_*' excludes; can be repeated.",
 )
+@click.option(
+    "--full-refresh", is_flag=True, help="Read everything, and replace the tables and states at the end, in one step."
+)
+@click.option(
+    "--since", metavar="VALUE", help="Backfill: read the rows whose cursor is at or above this; the state stays."
+)
+@click.option("--until", metavar="VALUE", help="Backfill: read the rows whose cursor is below this; the state stays.")
+@click.option("--dry-run", is_flag=True, help="Print what the run would read and where it would land; change nothing.")
+@click.option("--yes", is_flag=True, help="Let rows go in a full refresh, or land twice in a backfill.")
 @SUMMARY
 @click.option(
     "--follow",
@@ -50,11 +62,24 @@ def run(
     ctx: click.Context,
     flow: Path,
     streams: tuple[str, ...],
+    full_refresh: bool,
+    since: str | None,
+    until: str | None,
+    dry_run: bool,
+    yes: bool,
     summary: Path | None,
     follow: Duration | None,
     output: str,
 ) -> None:
-    _run(ctx, flow, flow, summary, follow=follow, streams=streams)
+    from ..runtime.scope import RunScope  # which loads Arrow
+
+    scope = RunScope(full_refresh, since, until, confirmed=yes)
+    if dry_run and summary is not None:
+        raise click.UsageError("--dry-run: there is no summary of a run that moves nothing; remove --summary")
+    if dry_run:
+        _print_plan(ctx, flow, output, follow, streams, scope)
+    else:
+        _run(ctx, flow, flow, summary, follow=follow, streams=streams, scope=scope)
 
 
 @click.command(
@@ -87,6 +112,7 @@ def _run(
     *,
     follow: Duration | None = None,
     streams: tuple[str, ...] = (),
+    scope: RunScope | None = None,
     location: str | None = None,
 ) -> None:
     """Run a flow as the only step of a job, and print its summary however it ends.
@@ -108,6 +134,7 @@ def _run(
             draw=console.draws_progress,
             follow=follow,
             streams=streams,
+            scope=scope,
         )
 
     try:
@@ -115,6 +142,48 @@ def _run(
     finally:
         for last in summaries[-1:]:
             print_summary(last, console)
+
+
+def _print_plan(
+    ctx: click.Context, flow: Path, output: str, follow: Duration | None, streams: tuple[str, ...], scope: RunScope
+) -> None:
+    """Print what a run would do; exit code 1 if a stream could not be read."""
+    from ..runtime.inspect.dry_run import dry_run
+
+    def plan(environment: Environment) -> list[PlannedStream]:
+        environment.follow, environment.streams, environment.scope = follow, streams, scope
+        return list(dry_run(flow, environment))
+
+    planned = call_in_job(ctx.obj, flow, plan)
+    rows = [stream.as_dict() for stream in planned]
+    empty = "The run would read nothing: the flows have no streams."
+    print_rows(rows if output == "json" else [_plan_row(stream, scope) for stream in planned], output, empty=empty)
+    if output != "json":
+        click.echo("Nothing was read or changed.", err=True)
+    if any(stream.error for stream in planned):
+        ctx.exit(1)
+
+
+def _plan_row(stream: PlannedStream, scope: RunScope) -> dict[str, Any]:
+    """The row for people: ``what is new after {"next": 5}``."""
+    if stream.error is not None:
+        reads = f"error: {stream.error}"
+    elif stream.reads == "range":
+        reads = f"{scope.range}; the state stays"
+    elif stream.reads == "everything":
+        reads = "everything" + ("; the table is replaced at the end" if stream.replaces else "")
+    elif not stream.states:
+        reads = "everything: there is no state yet"
+    else:
+        states = stream.states[""] if list(stream.states) == [""] else stream.states
+        reads = f"what is new after {beginning(json.dumps(states))}"
+    return {
+        "stream": f"{stream.source}.{stream.stream}",
+        "table": f"{stream.destination}.{stream.table}",
+        "write mode": stream.write_mode or "",
+        "rows now": "unknown" if stream.rows_now is None else f"{stream.rows_now:,}",
+        "reads": reads,
+    }
 
 
 def _located(step: Callable[[IJobInput], None], location: str | None) -> Callable[[IJobInput], None]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .plugins.registry import Registry
     from .plugins.urls import takes_urls
     from .redact import Redactor
+    from .run_records import KEPT_RECORDS, KEPT_RUNS, RECORD_FIELDS, RECORD_KEY, RunRecord, kept_records
     from .sql_text import literal, quoted
     from .states.logged_document import LoggedDocument, sync_folder, write_synced
 
@@ -48,6 +49,7 @@ _OUTSIDE_DESTINATION = {
     ".plugins.registry": ("Registry",),
     ".plugins.urls": ("takes_urls",),
     ".redact": ("Redactor",),
+    ".run_records": ("KEPT_RECORDS", "KEPT_RUNS", "RECORD_FIELDS", "RECORD_KEY", "RunRecord", "kept_records"),
     ".sql_text": ("literal", "quoted"),
     ".states.logged_document": ("LoggedDocument", "sync_folder", "write_synced"),
 }
@@ -56,6 +58,10 @@ _MODULE_OF = {name: module for module, names in _OUTSIDE_DESTINATION.items() for
 __all__ = [
     "DELETED_AT",
     "JSON_NUMBERS",
+    "KEPT_RECORDS",
+    "KEPT_RUNS",
+    "RECORD_FIELDS",
+    "RECORD_KEY",
     "RESERVED_PREFIX",
     "TOMBSTONE",
     "Backoff",
@@ -68,6 +74,7 @@ __all__ = [
     "RefusedRow",
     "RefusedRowsError",
     "Registry",
+    "RunRecord",
     "SchemaChange",
     "StateKey",
     "StoredState",
@@ -82,6 +89,7 @@ __all__ = [
     "infer_table",
     "is_valid_json",
     "json_integer",
+    "kept_records",
     "literal",
     "quoted",
     "sync_folder",

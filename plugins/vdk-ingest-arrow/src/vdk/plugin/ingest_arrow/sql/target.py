@@ -18,6 +18,7 @@ from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import (
     CommitUnit,
     Destination,
+    RunRecord,
     SchemaChange,
     StateKey,
     StoredState,
@@ -30,6 +31,7 @@ from vdk.plugin.datasource_base.parts import (
 from ..names import STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, covers, is_reserved
 from ..values import RefusedValueError, find_refused_rows, fit_types
 from .database import Database, Incoming
+from .run_table import NotRecorded, RunTable
 from .staging import Segment, StagedTables
 from .state_table import StateTable
 from .tables import TableIdentities, Tables
@@ -58,6 +60,7 @@ class SqlTarget(Destination):
     deletes = True
     transactional = True
     groups = True
+    keeps_records = True
 
     def __init__(self, target: str | None, *, folder: Path, database: Database) -> None:
         super().__init__(target, folder=folder)
@@ -65,6 +68,7 @@ class SqlTarget(Destination):
         self._tables = Tables(database)
         self._states = StateTable(database)
         self._staging = StagedTables(self._tables)
+        self._runs = RunTable(database)
         self._identities = TableIdentities(database)
         self._staged: dict[StateKey, set[str]] = {}
         self._prepared = False
@@ -75,6 +79,7 @@ class SqlTarget(Destination):
     def close(self) -> None:
         self._database.close()
         self._identities.clear()
+        self._runs.reset()
         self._prepared = False
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
@@ -151,7 +156,12 @@ class SqlTarget(Destination):
                 raise DestinationError(f"table {batch.table.name!r}: a replaced table is staged and published")
         landing = _landing(batches)
         versions, self.rows_swept, table_ids = self._write_rows(
-            landing, partial(self._land_units, units, landing), self._land_batch, given=batches
+            landing,
+            partial(self._land_units, units, landing),
+            self._land_batch,
+            given=batches,
+            record=units[-1].record,
+            rows_swept=lambda landed: landed[1],
         )
         self._identities.remember(table_ids)
         for unit in units:
@@ -235,7 +245,7 @@ class SqlTarget(Destination):
     # Publish.
 
     def publish(self, snapshot: TableSnapshot) -> list[int]:
-        versions, table_ids = self._write((), partial(self._replace_tables, snapshot))
+        versions, table_ids = self._write((), partial(self._replace_tables, snapshot), record=snapshot.record)
         self._identities.remember(table_ids)
         for unit in snapshot.units:
             if self._staged.get(unit.key):
@@ -322,6 +332,8 @@ class SqlTarget(Destination):
         land: Callable[[TableBatch, Incoming], object],
         *,
         given: Sequence[TableBatch],
+        record: RunRecord | None = None,
+        rows_swept: Callable[[T], int] = lambda result: 0,
     ) -> T:
         """``_write``, where the database may refuse some rows.
 
@@ -330,7 +342,7 @@ class SqlTarget(Destination):
         :raises RefusedRowsError: naming the rows.
         """
         try:
-            return self._write(batches, work)
+            return self._write(batches, work, record=record, rows_swept=rows_swept)
         except RefusedValueError as error:
             refused = find_refused_rows(given, partial(self._try_batch, land), error)
             raise refused from error.__cause__
@@ -345,12 +357,35 @@ class SqlTarget(Destination):
         with suppress(_Rollback):
             self._write([part], attempt)
 
-    def _write(self, batches: Sequence[TableBatch], work: Callable[[Sequence[Incoming]], T]) -> T:
-        """Run ``work`` in a transaction, with the batches' rows to select from."""
+    def _write(
+        self,
+        batches: Sequence[TableBatch],
+        work: Callable[[Sequence[Incoming]], T],
+        *,
+        record: RunRecord | None = None,
+        rows_swept: Callable[[T], int] = lambda result: 0,
+    ) -> T:
+        """Run ``work`` in a transaction, with the batches' rows to select from.
+
+        :param record: stored in the same transaction. :param rows_swept: how many rows ``work`` has swept.
+        """
         with self._database.translate_errors():
             self._prepare()
+            recorded = record is not None and self._runs.prepare()
+
+            def recorded_work(incoming: Sequence[Incoming]) -> T:
+                result = work(incoming)
+                if record is not None:
+                    self._runs.attempt(lambda: self._runs.store(record, rows_swept(result)))
+                return result
+
             with self._database.incoming([self._fitted(batch) for batch in batches]) as incoming:
-                result = self._database.transaction(partial(self._attempt, work, incoming))
+                try:
+                    attempt = partial(self._attempt, recorded_work if recorded else work, incoming)
+                    result = self._database.transaction(attempt)
+                except NotRecorded as error:
+                    self._runs.give_up(error)
+                    result = self._database.transaction(partial(self._attempt, work, incoming))
         self.schema_changes = tuple(self._tables.changes)
         return result
 
@@ -359,6 +394,13 @@ class SqlTarget(Destination):
         for rows in incoming:
             rows.restart()
         return work(incoming)
+
+    def record_runs(self, records: Sequence[RunRecord]) -> None:
+        self._runs.store_ended(records)
+
+    def load_records(self, source_ids: Sequence[str]) -> Sequence[RunRecord]:
+        with self._database.translate_errors():
+            return self._runs.load(source_ids)
 
     def _fitted(self, batch: TableBatch) -> pa.Table:
         """A batch's rows in types that the database has."""

@@ -28,6 +28,10 @@ class UrlFlow:
     flow: dict[str, Any]
 
     @property
+    def target(self) -> str:
+        return str(self.flow["destinations"][DESTINATION]["target"])
+
+    @property
     def config(self) -> dict[str, Any]:
         config: dict[str, Any] = self.flow["sources"][self.source_id]["config"]
         return config
@@ -96,6 +100,12 @@ def flow_of_urls(
         "flows": [entry],
     }
     return UrlFlow(cls, source_id, flow)
+
+
+def with_default_target(source: str, target: str, registry: Registry, **arguments: Any) -> UrlFlow:
+    """``flow_of_urls`` with a target in which ``{}`` stands for the id of the source."""
+    cls, url = source_of_url(source, registry)
+    return flow_of_urls(source, target.format(_id_of(url, cls.source_name)), registry, **arguments)
 
 
 def check_folder(flow: UrlFlow, folder: Path, registry: Registry) -> None:

@@ -271,11 +271,13 @@ def _stored_for(
         if item.key.stream != stream or item.key.table != table:
             continue
         if item.key.source_identity != identity:
+            if not item.state:
+                continue  # it was reset
             raise StateError(
                 f"source {source_id!r} reads {identity}, but the state of stream {stream!r} in table {table!r} was "
                 f"stored for {item.key.source_identity}. If this is other data, give it another id, such as "
-                f"[sources.{source_id}_2]; if the same data moved, reset the state (`vdk datasource state reset FLOW "
-                f"--stream {stream}`)"
+                f"[sources.{source_id}_2]; if the same data moved, go on from the state (`vdk datasource state adopt "
+                f"FLOW --stream {stream}`), or reset it (`vdk datasource state reset FLOW --stream {stream}`)"
             )
         states[item.key.partition] = item
     return states
