@@ -40,6 +40,7 @@ _MARIADB = Server("mariadbd", ("mariadb-server-core", "mariadb-client-core"))
 SERVERS = {
     "mysql": _MARIADB,
     "sql": _MARIADB,
+    "cloudquery": _MARIADB,
     # The tests of a pooler are few, and skip where it is missing.
     "postgres": Server("pgbouncer", ("pgbouncer",), only_in_ci=True),
 }
