@@ -63,13 +63,19 @@ def base_wheel() -> Path:
 
 
 @pytest.fixture(scope="session")
-def machine(base_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+def cloudquery_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that has the checks for CloudQuery."""
+    return d.build(d.find("cloudquery"), tmp_path_factory.mktemp("built"))[1]
+
+
+@pytest.fixture(scope="session")
+def machine(base_wheel: Path, cloudquery_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
     """It also has pip; ruff and mypy are those of the running environment."""
     home = tmp_path_factory.mktemp("machine") / "venv"
     d.uv("venv", "--quiet", "--seed", "--python", sys.executable, str(home))
     files = [TEMPLATE / "requirements.txt", TEMPLATE / "api" / "requirements.txt"]
     requirements = [argument for file in files for argument in ("--requirement", str(file))]
-    d.uv("pip", "install", "--quiet", "--python", str(home), str(base_wheel), *requirements)
+    d.uv("pip", "install", "--quiet", "--python", str(home), str(base_wheel), str(cloudquery_wheel), *requirements)
     return Machine(home)
 
 
