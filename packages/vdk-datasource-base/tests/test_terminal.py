@@ -121,11 +121,12 @@ def test_nothing_is_drawn_where_it_was_not_asked_for(
 
 
 def test_ctrl_c_at_the_prompt_ends_the_command(tmp_path: Path, site: Path) -> None:
-    """Nothing is reset."""
+    """Nothing is stored; what it would cost stands above."""
     folder = job(tmp_path / "job", {"a.toml": FLOW.format(lines=1, pause=0, second="two")})
-    command = (*VDK, "datasource", "state", "reset", "a.toml")
+    command = (*VDK, "datasource", "state", "set", "a.toml", '{"next": 1}', "--stream", "two")
     seen = in_terminal(*command, path=site, folder=folder, on_text=("[y/N]", lambda terminal, _: _ctrl_c(terminal)))
     assert seen.code == 1
+    assert "src.two will be read from this state" in "".join(seen.lines)
     assert "Aborted!" in seen.text
 
 

@@ -11,10 +11,12 @@ from vdk.plugin.datasource_base import (
     ConfigurationError,
     DataSourcePayload,
     DataSourceStream,
+    StateError,
     StreamPartition,
     StreamSchema,
 )
 
+from .backfill import TopicRange
 from .client import Cluster
 from .config import KafkaConfig
 from .decoding.registry import Schemas
@@ -36,6 +38,20 @@ class TopicStream(DataSourceStream):
 
     def schema(self, table: str | None = None) -> StreamSchema:
         return MessageColumns(self._config, self.name, self._schemas).schema()
+
+    def between(self, begin: str | None, end: str | None) -> DataSourceStream:
+        """The messages whose timestamps are in the range; bounds are times with a zone, in ISO 8601."""
+        return TopicRange(self._config, self.name, self._cluster, self._limit, self._schemas, begin, end)
+
+    def count_rows(self) -> int:
+        """The retained offsets from ``start`` on, which are at least as many as the messages."""
+        bounds = find_bounds(self._cluster, self._config, self.name, {})
+        return sum(max(0, end - bounds.starts[number]) for number, end in bounds.ends.items())
+
+    def check_state(self, partition: str, state: Mapping[str, Any]) -> None:
+        if not partition.isdigit():
+            raise StateError(f"topic {self.name!r}: {partition!r} is not a partition; write its number, such as 0")
+        Position.load(state)
 
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Sequence[StreamPartition]:
         """The partitions with new messages; in the first run all, so that each gets a state."""

@@ -80,7 +80,7 @@ def failures() -> tuple[type[Exception], ...]:
     """What connecting and reading may raise."""
     import adbc_driver_manager
 
-    return (adbc_driver_manager.Error, pa.ArrowException, OSError, UnprovenError)
+    return (adbc_driver_manager.Error, pa.ArrowException, OSError, UnprovenError, ImportError)
 
 
 def as_driver_error(error: Exception) -> psycopg.Error:
@@ -100,12 +100,20 @@ class AdbcConnection:
     """
 
     def __init__(self, conninfo: Secret, settings: dict[str, str]) -> None:
-        from adbc_driver_postgresql import StatementOptions, dbapi
+        # Not the DB-API: it imports polars, where that is installed, and prepares each statement once more. Its reader,
+        # which has no public name, is the only one whose errors have their SQLSTATE.
+        import adbc_driver_manager
+        import adbc_driver_postgresql
+        from adbc_driver_manager._reader import AdbcRecordBatchReader
 
-        self._connection: Any = dbapi.connect(conninfo.reveal(), autocommit=True)
+        self._reader = AdbcRecordBatchReader._import_from_c
+        option = adbc_driver_postgresql.StatementOptions.BATCH_SIZE_HINT_BYTES.value
+        self._opened: list[Any] = [adbc_driver_postgresql.connect(conninfo.reveal())]
         try:
-            hint = {StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)}
-            self._cursor: Any = self._connection.cursor(adbc_stmt_kwargs=hint)
+            self._opened.append(adbc_driver_manager.AdbcConnection(self._opened[-1]))
+            self._opened.append(adbc_driver_manager.AdbcStatement(self._opened[-1]))
+            self._statement = self._opened[-1]
+            self._statement.set_options(**{option: str(_BATCH_BYTES)})
             values = {**settings, "standard_conforming_strings": "on"}
             self.fetch(
                 "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in values.items())
@@ -116,7 +124,8 @@ class AdbcConnection:
             raise
 
     def execute(self, sql: str) -> None:
-        self._cursor.execute(sql)
+        self._statement.set_sql_query(sql)
+        self._statement.execute_update()
 
     def fetch(self, sql: str) -> pa.Table:
         """All rows of a query. Raises ``SpanTooLargeError``."""
@@ -131,19 +140,20 @@ class AdbcConnection:
 
     def stream(self, sql: str) -> Iterator[pa.Table]:
         """The rows of a query as they arrive, at least one table."""
-        self._cursor.execute(sql)
-        with self._cursor.fetch_record_batch() as reader:
+        self._statement.set_sql_query(sql)
+        stream, _ = self._statement.execute_query()
+        reader = self._reader(stream.address)
+        try:
             yield reader.schema.empty_table()
             for batch in reader:
                 yield pa.Table.from_batches([batch])
+        finally:
+            reader.close()
 
     def close(self) -> None:
         """Idempotent."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            if (cursor := getattr(self, "_cursor", None)) is not None:
-                cursor.close()
-            connection.close()
+        while self._opened:
+            self._opened.pop().close()
 
 
 def is_in_range(values: pa.ChunkedArray) -> bool:

@@ -64,7 +64,7 @@ _REFUSED: tuple[tuple[str, type[DataSourceError], str], ...] = (
     ),
 )
 """What an error of connecting says, its class and its remedy. All others are worth another attempt."""
-_PASSING = re.compile(r"08|57P0[1235]|57014|25P0[34]|40001|40P01|53300|55P03")
+_PASSING = re.compile(r"08|57P0[1235]|580[03]0|57014|25P0[34]|40001|40P01|53300|55P03")
 """Connections that were cut, servers that restart, standbys that cancel, timeouts, locks."""
 
 

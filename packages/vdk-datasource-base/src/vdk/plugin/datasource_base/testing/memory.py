@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,12 +17,14 @@ from ..parts import (
     DELETED_AT,
     CommitUnit,
     Destination,
+    RunRecord,
     StateKey,
     StoredState,
     TableBatch,
     TableSnapshot,
     TableSpec,
     WriteMode,
+    kept_records,
 )
 from ..parts.columns.rows import rows_of
 
@@ -38,6 +41,7 @@ class MemoryDestination(Destination):
     write_modes: frozenset[WriteMode] = frozenset({"append", "upsert", "replace"})
     deletes: bool = True
     transactional: bool = True
+    keeps_records: bool = True
     _stores: ClassVar[dict[str, MemoryDestination]] = {}
 
     def __init__(self, target: str | None = None, *, folder: Path | None = None) -> None:
@@ -48,6 +52,7 @@ class MemoryDestination(Destination):
         self.states: dict[StateKey, StoredState] = first.states if first is not self else {}
         self.versions: dict[StateKey, int] = first.versions if first is not self else {}
         self.staged: dict[StateKey, list[TableBatch]] = first.staged if first is not self else {}
+        self.records: dict[tuple[object, ...], RunRecord] = first.records if first is not self else {}
         self._staged_counts: dict[StateKey, int] = {}  # how many batches this run has staged
 
     @classmethod
@@ -68,6 +73,9 @@ class MemoryDestination(Destination):
 
     def has_table(self, name: str) -> bool:
         return name in self.rows
+
+    def count_rows(self, name: str) -> int:
+        return sum(not row.get(DELETED_AT) for row in self.rows.get(name, ()))
 
     def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
         self.staged.setdefault(key, []).extend(batches)
@@ -92,6 +100,8 @@ class MemoryDestination(Destination):
         version = self._store_state(unit)
         self._replace_rows(rows)
         self._unstage(unit.key)
+        if unit.record is not None:
+            self._record(replace(unit.record, rows_deleted=unit.record.rows_deleted + self.rows_swept))
         return version
 
     def publish(self, snapshot: TableSnapshot) -> list[int]:
@@ -99,15 +109,31 @@ class MemoryDestination(Destination):
         for table in snapshot.tables:
             self._update_schema(table, None)
         for unit in snapshot.units:
-            for batch in self._staged_batches(unit.key):
-                rows[batch.table.name].extend(rows_of(batch.data))
-                self._update_schema(batch.table, batch.data.schema)
+            for batch in _merge_keys(self._staged_batches(unit.key)):
+                _land(rows[batch.table.name], batch, published=True)
+                self._update_schema(batch.table, batch.data.schema if batch.kind == "rows" else None)
         versions = [self._store_state(unit) for unit in snapshot.units]
         self._replace_rows(rows)
         for unit in snapshot.units:
             if self.staged.pop(unit.key, None):
                 self._staged_counts[unit.key] = -1  # publishing the same snapshot again is refused, and not empty
+        if snapshot.record is not None:
+            self._record(snapshot.record)
         return versions
+
+    def record_runs(self, records: Sequence[RunRecord]) -> None:
+        for record in records:
+            self._record(record)
+        kept = kept_records(list(self.records.values()))
+        self.records.clear()
+        for record in kept:
+            self._record(record)
+
+    def load_records(self, source_ids: Sequence[str]) -> list[RunRecord]:
+        return [record for record in kept_records(list(self.records.values())) if record.source_id in source_ids]
+
+    def _record(self, record: RunRecord) -> None:
+        self.records[record.key] = record
 
     def _update_schema(self, table: TableSpec, landed: pa.Schema | None) -> None:
         """Add the columns to the schema of a table, each with its latest type. Arrow's null type is that of a column
@@ -167,7 +193,7 @@ def _merge_keys(batches: list[TableBatch]) -> list[TableBatch]:
     return merged
 
 
-def _land(rows: list[Row], batch: TableBatch) -> None:
+def _land(rows: list[Row], batch: TableBatch, *, published: bool = False) -> None:
     data, spec = rows_of(batch.data), batch.table
     if batch.kind == "keys":
         keys = {_key(row, spec) for row in data}
@@ -179,7 +205,7 @@ def _land(rows: list[Row], batch: TableBatch) -> None:
     if spec.write_mode == "upsert":
         keys = {_key(row, spec) for row in data}
         rows[:] = [row for row in rows if _key(row, spec) not in keys]
-    elif spec.write_mode == "replace":
+    elif spec.write_mode == "replace" and not published:
         raise DestinationError(f"{spec.name} has the write mode replace, so it is published and not committed")
     rows.extend(data)
 

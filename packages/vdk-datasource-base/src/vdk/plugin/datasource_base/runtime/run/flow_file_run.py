@@ -45,7 +45,13 @@ def execute(
         It has the ``summary``, too.
     :raises KeyboardInterrupt: on Ctrl-C, after complete rows have landed; ``SystemExit(143)`` on SIGTERM.
     """
+    environment.scope.check()
     loaded = with_follow(load_flow(flow, environment.lookups, environment.overrides), environment.follow)
+    return run_loaded(loaded, environment, summary=summary)
+
+
+def run_loaded(loaded: LoadedFlow, environment: Environment, *, summary: Path | None = None) -> RunSummary:
+    """Run a flow file that is loaded; see ``execute``."""
     redact = Redactor.of(loaded.resolved)
     with redacted_logs(redact, run_id=environment.run_id):
         try:
@@ -128,6 +134,7 @@ class FileRun:
             try:
                 run.plan(self._writer(run.flow.entry.to))
                 check_streams(run.flow, run.streams)
+                self._environment.on_planned([stream.planned() for stream in run.streams])
             except Exception as error:
                 self._fail(run, error)
                 # refused credentials are not a mistake in the file: the other flows may be valid
