@@ -69,7 +69,7 @@ class Chunk:
         self.offsets += map(Message.offset, messages)  # type: ignore[arg-type]  # a message has one
         self.keys += map(Message.key, messages)
         self.times += [time for _, time in map(Message.timestamp, messages)]
-        self.headers += map(Message.headers, messages)
+        self.headers += map(Message.headers, messages)  # type: ignore[arg-type]  # of a consumer it is a list of bytes
         if self.time_types is not None:
             self.time_types += [kind for kind, _ in map(Message.timestamp, messages)]
         if messages:
