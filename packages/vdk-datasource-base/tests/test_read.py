@@ -87,6 +87,15 @@ def test_a_state_covers_only_what_was_handed_out(lab: Lab) -> None:
     assert [states for _, states in seen] == [{}] * (len(seen) - 1) + [{"": {"next": 41}}]
 
 
+def test_a_state_after_several_batches_holds_after_the_last(lab: Lab) -> None:
+    """They come in one commit unit, here as the chunks of an Arrow table."""
+    table = pa.table({"n": pa.chunked_array([[0, 1], [2], [3]])})
+    stream = Whole("t", lambda state: [DataSourcePayload(table, state={"next": 4})], incremental=True)
+    with reader_of(lab, stream) as reader:
+        seen = [(batch.num_rows, reader.states) for batch in reader]
+    assert seen == [(2, {}), (1, {}), (1, {"": {"next": 4}})]
+
+
 def test_leaving_ends_the_readers_at_once(lab: Lab) -> None:
     """The generator of an endless source is closed, and no thread of it is left."""
     closed = threading.Event()
