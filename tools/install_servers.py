@@ -38,6 +38,8 @@ class Server:
 # The programs alone: mariadb-server would add a service and its users.
 _MARIADB = Server("mariadbd", ("mariadb-server-core", "mariadb-client-core"))
 SERVERS = {
+    # Shows the report of a run, in one test.
+    "base": Server("chromium-headless-shell", ("chromium-headless-shell",), only_in_ci=True),
     "mysql": _MARIADB,
     "sql": _MARIADB,
     # The tests of a pooler are few, and skip where it is missing.
