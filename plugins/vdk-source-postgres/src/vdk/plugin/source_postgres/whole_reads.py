@@ -221,7 +221,7 @@ class TablePart(StreamPartition):
 
 
 class FullPages:
-    """Tables cut anew, so that each but the last has ``rows`` rows.
+    """Tables cut again, so that each but the last has ``rows`` rows.
 
     Batches are made of whole pages, and DuckDB compresses a batch once only if it has as many rows as a row group.
     """
