@@ -76,7 +76,7 @@ clean: ## remove what these commands made
 
 # What the tests of the distributions ask for, less the distributions themselves, which are there as sources.
 TEST_REQUIREMENTS := $(wildcard packages/*/requirements.txt plugins/*/requirements.txt)
-DEV_TOOLS := check-jsonschema mypy pyyaml ruff types-PyYAML types-setuptools types-tabulate
+DEV_TOOLS := check-jsonschema mkdocs-material mypy pyyaml ruff types-PyYAML types-setuptools types-tabulate
 .venv/dev-installed: .venv/installed $(TEST_REQUIREMENTS)
 	@echo "Installing what tests, types and style need into .venv ..."
 	@sed -e 's/#.*//' -e '/^ *$$/d' -e '/^vdk-\(datasource\|source\|ingest\)-/d' $(TEST_REQUIREMENTS) | sort -u > .venv/dev.txt

@@ -18,7 +18,8 @@ import distributions as d
 from install_servers import environment_for
 
 FULL = "py312"
-"""The Python that runs every test; the others, and ``lowest``, leave out those that are marked ``heavy``."""
+"""The Python that runs every test. The others leave out those that are marked ``heavy`` or ``libraries``, ``lowest``
+those that are marked ``heavy``."""
 
 
 def main(name: str, *pytest_arguments: str) -> int:
@@ -57,8 +58,10 @@ def run_pytest(folder: Path, name: str, arguments: tuple[str, ...]) -> int:
     command = [sys.executable, "-m", "pytest", f"--config-file={d.ROOT / 'pyproject.toml'}", f"--rootdir={folder}"]
     # Without it Python puts the working directory on the path, and the tests could import what was not installed.
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-    if "-py" in name and FULL not in name:
+    if name.startswith("lowest"):
         command += ["-m", "not heavy"]
+    elif "-py" in name and FULL not in name:
+        command += ["-m", "not heavy and not libraries"]
     return subprocess.run(
         [*command, f"--junitxml={report}", *(arguments or ("tests",))], check=False, cwd=folder, env=environment
     ).returncode

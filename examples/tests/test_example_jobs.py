@@ -54,6 +54,7 @@ def test_every_value_of_the_shop_is_in_the_lake(demo: tuple[Path, str], table: s
     assert differences(job / "data" / "shop.db", table, job / "data" / "lake.duckdb", table) == []
 
 
+@pytest.mark.heavy
 def test_an_api_is_read_with_its_children_and_its_limits(tmp_path: Path) -> None:
     """The demo of the REST source reads repositories and their issues, and in the second run the changed ones."""
     job = tmp_path / "rest-api"
@@ -78,6 +79,7 @@ def test_a_postgresql_database_is_read_without_losing_a_late_commit(tmp_path: Pa
     assert "The second run landed the changed rows and the late one, and no others." in done.stdout
 
 
+@pytest.mark.heavy
 def test_a_topic_is_read_by_cloudquery(tmp_path: Path) -> None:
     """CloudQuery's command reads a topic through the Kafka source, and continues from its offsets."""
     if sys.platform != "linux" or platform.machine() != "x86_64":

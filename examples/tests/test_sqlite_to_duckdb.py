@@ -66,6 +66,7 @@ def test_one_failing_stream_leaves_the_others_complete(vdk: Vdk, flow: Callable[
     assert differences(tmp_path / "shop.db", "orders", tmp_path / "lake.duckdb", "orders") == []
 
 
+@pytest.mark.heavy
 def test_odd_names_land_like_any_other(vdk: Vdk, flow: Callable[..., Path], tmp_path: Path) -> None:
     """Names with blanks, quotes, keywords, braces and letters of every kind are data, and never SQL."""
     names = ["order", 'a"; drop table b; --', "Straße 東京", "with space", "it's", "{stream}", "semi;colon"]
@@ -83,6 +84,7 @@ def test_odd_names_land_like_any_other(vdk: Vdk, flow: Callable[..., Path], tmp_
     assert problems == []
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("script", "tables"),
     [
@@ -106,6 +108,7 @@ def test_small_and_wide_databases(
         assert differences(tmp_path / "shop.db", table, tmp_path / "lake.duckdb", table) == []
 
 
+@pytest.mark.heavy
 def test_what_is_wrong_is_said_in_words(vdk: Vdk, flow: Callable[..., Path], tmp_path: Path) -> None:
     """A missing file, one that is not a database, an unknown option and a pattern without a match: exit code 1 and a
     message that names the thing. A missing database is not made."""

@@ -86,6 +86,7 @@ def test_changed_rows_land_as_new_versions_and_the_newest_are_the_source(
         assert differences(database, "orders", read_back(tmp_path / "lake", reader, NEWEST), "orders") == []
 
 
+@pytest.mark.heavy
 def test_an_upsert_is_refused_before_anything_is_read(vdk: Vdk, parquet: Callable[..., str], tmp_path: Path) -> None:
     """The error says what to use."""
     shop(tmp_path / "shop.db", "CREATE TABLE orders (id INTEGER PRIMARY KEY)", "INSERT INTO orders VALUES (1)")
@@ -100,6 +101,7 @@ def test_an_upsert_is_refused_before_anything_is_read(vdk: Vdk, parquet: Callabl
     assert [path.name for path in (tmp_path / "lake").iterdir()] == ["_vdk"]
 
 
+@pytest.mark.heavy
 def test_every_value_of_a_database_lands_and_a_second_run_replaces_it(
     vdk: Vdk, parquet: Callable[..., str], tmp_path: Path
 ) -> None:

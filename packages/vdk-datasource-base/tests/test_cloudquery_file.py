@@ -106,6 +106,20 @@ class TestFlows:
         flow = read_flow([written(tmp_path, SOURCE, {"name": "lake", "path": path, "spec": options})])
         assert flow["destinations"]["lake"]["target"] == target
 
+    @pytest.mark.parametrize(
+        ("value", "error"),
+        [("100%25.db", "has a '%' or '?'"), ("a?b", "has a '%' or '?'"), ("md:geheim", "is not the path of a file")],
+    )
+    def test_the_value_of_a_variable_is_a_path(
+        self, value: str, error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It becomes a part of a URL, where it would name another file."""
+        monkeypatch.setenv("LAKE", value)
+        path = written(tmp_path, SOURCE, {**DUCKDB, "spec": {"connection_string": "${LAKE}"}})
+        with pytest.raises(ConfigurationError, match=error) as raised:
+            read_flow([path])
+        assert "geheim" not in str(raised.value)
+
     def test_batches(self, tmp_path: Path) -> None:
         options = {**DUCKDB["spec"], "batch_size": 10, "batch_size_bytes": 20, "batch_timeout": "30s"}
         flow = read_flow([written(tmp_path, SOURCE, {**DUCKDB, "spec": options})])

@@ -9,7 +9,9 @@ import functools
 import json
 import math
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from vdk.plugin.datasource_base.contract import JSON_TYPE
 from vdk.plugin.datasource_base.parts import infer_table, to_json
 from vdk.plugin.datasource_base.parts.columns.convert import Converted, convert_batch, convert_rows
 from vdk.plugin.datasource_base.parts.columns.deduplicate import last_per_key, without_key
-from vdk.plugin.datasource_base.parts.columns.infer import infer_array
+from vdk.plugin.datasource_base.parts.columns.infer import any_json, infer_array
 from vdk.plugin.datasource_base.parts.columns.rows import rows_of
 from vdk.plugin.datasource_base.parts.columns.types import normalize_types
 
@@ -122,6 +124,19 @@ class TestInference:
         [(row, error)] = found.rejected
         assert (row["id"], error.stream, error.column) == (2, "s", "x")
         assert "half of a surrogate pair" in str(error) or "nested too deeply" in str(error)
+
+    @pytest.mark.parametrize(
+        "make", [lambda: (n for n in [1]), object, lambda: len, lambda: map(str, [1]), lambda: int]
+    )
+    def test_an_object_that_is_no_value_rejects_its_row_alone(self, make: Callable[[], Any]) -> None:
+        """Its text would be its place in memory. An object with a text of its own lands as that."""
+        rows = [{"id": 1, "x": Path("/a")}, {"id": 2, "x": make()}, {"id": 3, "x": {"deep": [make()]}}]
+        converted = convert_rows(rows, None, stream="s")
+        assert converted.table.to_pylist() == [{"id": 1, "x": '"/a"'}]
+        for (row, error), number in zip(converted.rejected, (2, 3), strict=True):
+            assert (row["id"], error.column) == (number, "x")
+            assert "without a text of its own; give a value or a list" in str(error)
+            assert json.loads(any_json(row))["id"] == number
 
     def test_a_rejected_row_is_told_with_half_a_surrogate_pair(self) -> None:
         """It is not valid UTF-8, but it is what the source has, and JSON has an escape for it."""

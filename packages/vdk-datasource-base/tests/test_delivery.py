@@ -25,7 +25,7 @@ from vdk.plugin.datasource_base import (
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, State
 from vdk.plugin.datasource_base.parts import CommitUnit
 from vdk.plugin.datasource_base.runtime import Options, execute
-from vdk.plugin.datasource_base.runtime.states import reset_states
+from vdk.plugin.datasource_base.runtime.stored.reset import reset_states
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
 KEYED = StreamSchema(pa.schema([("id", pa.int64()), ("v", pa.string())]), primary_key=("id",), cursor="id")

@@ -23,7 +23,7 @@ from vdk.plugin.datasource_base import (
 from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, DestinationError, State
 from vdk.plugin.datasource_base.runtime import execute
 from vdk.plugin.datasource_base.runtime.report.read_share import ReadShare
-from vdk.plugin.datasource_base.runtime.states import reset_states
+from vdk.plugin.datasource_base.runtime.stored.reset import reset_states
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
 SCHEMA = StreamSchema(pa.schema([("n", pa.int64())]))

@@ -24,6 +24,7 @@ from vdk.plugin.datasource_cloudquery.source.json_schema import json_schema
         ({"database": 5}, "spec: database: Expected `path`, got `int`, the value is 5"),
         ({"database": "a.db", "cloudquery": {"deletes": "all"}}, "spec: cloudquery.deletes: Expected 'column' or "),
         ({"database": "a.db", "cloudquery": {"delete": "skip"}}, "spec: cloudquery: unknown option 'delete'; did you"),
+        ({"database": "a.db", "cloudquery": []}, "spec: cloudquery: Expected `table`, got `list`"),
         ([1], "spec: expected the options of a source, got list"),
     ],
 )
@@ -35,6 +36,12 @@ def test_a_wrong_spec_is_refused_by_init(spec: Any, text: str) -> None:
     assert errors[0][1].startswith(text)
 
 
+def test_a_spec_that_is_nested_too_deeply_is_refused() -> None:
+    with served("sqlite") as client, refused() as errors:
+        client.stub.Init(pb.Init.Request(spec=b'{"database":' * 50_000))
+    assert errors[0] == ("INVALID_ARGUMENT", "spec: it is nested too deeply; remove levels of it")
+
+
 def test_documentation_needs_no_spec() -> None:
     with served("sqlite") as client:
         client.stub.Init(pb.Init.Request(spec=b"", no_connection=True))
@@ -43,7 +50,7 @@ def test_documentation_needs_no_spec() -> None:
     assert errors[0][1].startswith("the source is not configured")
 
 
-@pytest.mark.parametrize("name", ["kafka", "postgres", "rest", "sqlite"])
+@pytest.mark.parametrize("name", ["kafka", "mysql", "postgres", "rest", "sqlite"])
 def test_every_option_is_in_the_schema(name: str) -> None:
     config = Registry().source(name).config_type
     schema = json.loads(json_schema(config))

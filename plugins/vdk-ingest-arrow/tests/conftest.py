@@ -65,3 +65,20 @@ def destination(lake: Lake) -> Iterator[Destination]:
     made = lake.opened()
     yield made
     made.close()
+
+
+_EXAMPLES = ("test_evolution", "test_parquet_types", "test_refused_values", "test_state", "test_types")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test's examples one for each target is enough on each Python: what they try are libraries' types and SQL."""
+    seen: set[tuple[str, str, str]] = set()
+    for item in items:
+        if not isinstance(item, pytest.Function) or item.module.__name__ not in _EXAMPLES:
+            continue
+        examples = getattr(item, "callspec", None)
+        target = str(examples.params.get("lake")) if examples else ""
+        key = (item.module.__name__, item.originalname, target)
+        if key in seen:
+            item.add_marker(pytest.mark.libraries)
+        seen.add(key)

@@ -79,6 +79,7 @@ def test_a_job_sends_rows_and_they_are_there_when_it_ends(job: Path, lake: Path)
     assert not lake.with_name("lake.duckdb.wal").exists()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_job_sends_rows_to_the_other_databases(job: Path, request: pytest.FixtureRequest, kind: str) -> None:
     lake: Lake = request.getfixturevalue(kind)
@@ -91,6 +92,7 @@ def test_a_job_sends_rows_to_the_other_databases(job: Path, request: pytest.Fixt
     assert [name for name in tables(lake) if name != "orders"] == []
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_threads_may_send_to_the_other_databases(
     ingester: ArrowIngester, request: pytest.FixtureRequest, kind: str

@@ -171,3 +171,27 @@ def test_the_group_has_the_offsets_that_landed(broker: Broker, source: MakeSourc
     assert consumer_offsets == {0: 2, 1: 0}
     source(topic).committed(topic, result.states)
     assert read_topic(made).values("id") == [1, 2], "offsets of the group are never read"
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("kafka://h:9092/orders", {"bootstrap_servers": "h:9092", "topics": ["orders"]}),
+        ("kafka://h:9092,i:9093", {"bootstrap_servers": "h:9092,i:9093", "topics": ["*"]}),
+        ("kafka://u:hunter22@h:9092/orders", "neither a user nor options; write kafka://host:9092/orders"),
+        ("kafka:///orders", "not a list of brokers and one topic"),
+        ("kafka://h:9092/a/b", "not a list of brokers and one topic"),
+    ],
+)
+def test_a_url_is_a_topic_or_all_topics(url: str, options: Any) -> None:
+    """``vdk datasource copy`` and ``init`` take it, and ``init`` a server as ``host:9092`` too."""
+    if isinstance(options, str):
+        with pytest.raises(ConfigurationError, match=options) as caught:
+            KafkaSource.options_of_url(url)
+        assert "hunter" not in str(caught.value)
+        return
+    assert KafkaSource.options_of_url(url) == options
+    with pytest.raises(ConfigurationError, match="leave --cursor out"):
+        KafkaSource.options_of_url(url, cursor="id")
+    assert KafkaSource.url_of(str(options["bootstrap_servers"])) == f"kafka://{options['bootstrap_servers']}"
+    assert KafkaSource.url_of("shop.db") is None

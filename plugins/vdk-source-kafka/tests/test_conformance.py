@@ -59,6 +59,7 @@ class TestLog(Case, LogConformance):
         return Appending(broker, topics[0])
 
 
+@pytest.mark.heavy
 class TestTable(Case):
     """Each key is a row."""
 

@@ -279,6 +279,7 @@ def test_the_limit_of_messages_per_second_is_kept(broker: Broker, source: MakeSo
     assert time.monotonic() - begin > 0.9
 
 
+@pytest.mark.heavy
 def test_progress_is_in_percent(broker: Broker, tmp_path: Path) -> None:
     """Of all partitions with new messages: while the first of two is read, the other one counts as not begun."""
     topic = broker.topic(2)

@@ -173,7 +173,7 @@ KEYS = [
 
 
 @pytest.mark.parametrize(("type_", "value"), KEYS)
-@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("index", [True, pytest.param(False, marks=pytest.mark.libraries)])
 def test_keys_of_each_type(server: Server, type_: str, value: str, index: bool) -> None:
     """A run continues after each of them, whatever their order is."""
     rest = ", KEY (updated_at, k, n)" if index else ""

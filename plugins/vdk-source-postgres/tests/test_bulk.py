@@ -125,7 +125,7 @@ def fill(server: Server, rows: int, seed: int) -> None:
             connection.execute(f"INSERT INTO t VALUES ({row}, {time}, {', '.join(cells)})".encode())
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.libraries)])
 @pytest.mark.parametrize("order", ["key", "cursor", "whole"])
 @pytest.mark.parametrize("types", ["strict", "text"])
 def test_both_ways_read_the_same(server: Server, fetched: list[str], order: str, types: str, seed: int) -> None:
@@ -326,6 +326,7 @@ def test_poolers_and_databases_without_an_encoding_are_read_row_by_row(server: S
     assert [version > 0 for version in versions] == [True, False]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("lost", ["connections", "snapshot"])
 def test_a_connection_that_is_cut_costs_no_row(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lost: str
@@ -357,6 +358,7 @@ def test_a_connection_that_is_cut_costs_no_row(
     assert landed == (5000, 5000, *((0, 0) if lost == "connections" else (1, 1)))
 
 
+@pytest.mark.heavy
 def test_a_connection_that_is_cut_in_a_pass_costs_no_row(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rows after it are read one by one."""
     monkeypatch.setattr(bulk, "MIN_BULK_ROWS", 1)

@@ -236,7 +236,7 @@ def test_a_database_that_was_replaced_is_noticed(server: Server, caplog: pytest.
     assert first.state["database"].count("/") == 1
     assert run(stream_of(server), first.state).state["database"] == first.state["database"]
     state = {**first.state, "database": "7/5"}
-    with pytest.raises(StateError, match=r'database 7/5, and .*on_source_behind = "warn"'):
+    with pytest.raises(StateError, match=r"database 7/5, and .*state adopt FLOW --stream"):
         run(stream_of(server), state)
     again = run(stream_of(server, on_source_behind="warn"), state)
     assert again.rows == []

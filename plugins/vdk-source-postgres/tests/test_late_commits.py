@@ -16,6 +16,7 @@ from vdk.plugin.datasource_base.testing.postgresql import Server
 from vdk.plugin.source_postgres import barrier
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("cursor", ["timestamptz DEFAULT now()", "timestamp DEFAULT now()", "bigserial"])
 def test_a_transaction_that_does_not_end_holds_rows_back(
     server: Server, cursor: str, caplog: pytest.LogCaptureFixture
@@ -49,6 +50,7 @@ def test_a_first_run_holds_all_back_if_nothing_is_safe(server: Server) -> None:
     assert sorted(run(stream, held.state).column("id")) == [1, 2]
 
 
+@pytest.mark.heavy
 def test_the_rows_before_a_transaction_that_shows_its_start_are_read(server: Server) -> None:
     """Of its own role a user sees when a transaction began, to which nothing before can be added."""
     server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, updated_at timestamptz DEFAULT now())")
@@ -309,6 +311,7 @@ def test_a_stored_end_outlives_a_restart(server: Server, prepared: Callable[[str
         assert sorted(last.column("id")) == [1, 2, 3]
 
 
+@pytest.mark.heavy
 def test_a_transaction_that_is_open_too_long_is_given_up(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     """If the user says so, and with a warning; whether its start is visible or not."""
     server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, c bigserial)")

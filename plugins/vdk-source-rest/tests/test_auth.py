@@ -317,6 +317,7 @@ def test_a_lifetime_that_is_none_does_not_hide_the_token(source: Make, tokens: T
         assert len(server.requests) == 1
 
 
+@pytest.mark.heavy
 def test_issued_tokens_are_remembered_in_bounded_memory(source: Make, tokens: Tokens) -> None:
     """A server that refuses each token gets new ones; messages are free of the latest."""
     made = source(tokens.url, auth=client(tokens))

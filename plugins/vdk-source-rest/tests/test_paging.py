@@ -429,6 +429,7 @@ def test_a_server_that_does_not_know_the_parameter_is_noticed(source: Make) -> N
             read(many)
 
 
+@pytest.mark.heavy
 def test_endless_empty_pages_end(source: Make) -> None:
     """Ever new tokens without records are an error in the end."""
     with (

@@ -134,6 +134,7 @@ class TestByCursor(Case):
     index = "CREATE INDEX by_time ON orders (updated_time)"
 
 
+@pytest.mark.heavy
 class TestWithoutKey(Case):
     """Rows without a key are read in whole groups of one cursor value."""
 
@@ -141,6 +142,7 @@ class TestWithoutKey(Case):
     index = TestByCursor.index
 
 
+@pytest.mark.heavy
 class TestByNumber(Case):
     """Seconds since 1970, in a table without a rowid."""
 
@@ -156,6 +158,7 @@ class PunctualOrders(Orders):
     lookback = 0
 
 
+@pytest.mark.heavy
 class TestWithoutLookback(Case):
     """Nothing but the boundary itself is read again, so a slip there shows."""
 

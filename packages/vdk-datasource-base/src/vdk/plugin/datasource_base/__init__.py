@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import run_flows, source_main
+    from .api import read, run_flows, source_main
     from .contract import (
         AuthenticationError,
         BadRecordError,
@@ -58,6 +58,7 @@ __all__ = [
     "StreamPartition",
     "StreamSchema",
     "data_source",
+    "read",
     "run_flows",
     "source_main",
 ]
@@ -66,5 +67,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = ".api" if name in ("run_flows", "source_main") else ".contract"
+    module = ".api" if name in ("read", "run_flows", "source_main") else ".contract"
     return getattr(import_module(module, __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``run_flows``, which runs flows inside or outside VDK, and ``source_main``, the commands of one source."""
+"""``run_flows``, which runs flows inside or outside VDK, ``read``, which reads a stream without a destination, and
+``source_main``, the commands of one source."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from .contract import DataSource, State
 from .runtime import Environment, RunSummary, execute
 
 if TYPE_CHECKING:
     from vdk.api.job_input import IJobInput
+
+    from .runtime.reading.stream_reader import StreamReader
 
 
 def source_main(name: str) -> None:
@@ -40,3 +44,38 @@ def run_flows(job_input: IJobInput | None, flow: str | Path | Mapping[str, Any])
     from .integration.job_environment import run_in_job  # imports vdk-core, which plain Python may lack
 
     return run_in_job(job_input, flow)
+
+
+def read(
+    flow_or_source: str | Path | Mapping[str, Any] | DataSource[Any],
+    stream: str,
+    states: Mapping[str, State] | None = None,
+    tables: Sequence[str] | None = None,
+    *,
+    deletes: Literal["fail", "rows", "skip"] = "fail",
+) -> StreamReader:
+    """Read one stream without a destination: Arrow batches, a table or a data frame.
+
+    ::
+
+        with read("shop.toml", "orders") as reader:
+            for batch in reader:
+                ...
+
+        orders = read("sqlite:///shop.db", "orders").to_arrow()
+
+    Partitions are read in parallel, failures are retried, bad rows are errors or rejected, and secrets are redacted as
+    in a run. Nothing is stored: what is read next depends on ``states`` alone. See ``docs/read-in-python.md``.
+
+    :param flow_or_source: the path of a flow file, its content, a URL as of ``vdk datasource copy``, or a source that
+        is not connected. Of a flow its options apply, such as ``transform``; its destination is not used.
+    :param stream: the stream, or ``source.stream``.
+    :param states: ``{partition: state}``, as ``reader.states`` has them; None: read from the beginning.
+    :param tables: other tables whose rows the stream may have; rows of a table that is not listed are an error.
+    :param deletes: what becomes of rows that the source deleted: an error, rows with ``_vdk_deleted_at`` and the key
+        alone, or nothing.
+    :raises ConfigurationError: if the flow file is wrong. What the source fails with is raised by the reader.
+    """
+    from .runtime.reading.open_stream import open_stream
+
+    return open_stream(flow_or_source, stream, states, tables, deletes=deletes)

@@ -101,13 +101,13 @@ def compile_statement(statement: Statement, dialect: Dialect) -> CompiledStateme
         return CompiledStatement(compiled.string, _positions(compiled), values)
     names: list[str] = []
 
-    def placed(found: re.Match[str]) -> str:
-        if found[1] not in values:
-            return found[0]
-        names.append(found[1])
+    def placeholder(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            return match[0]
+        names.append(match[1])
         return style
 
-    return CompiledStatement(_PLACED.sub(placed, compiled.string), tuple(names), values)
+    return CompiledStatement(_PLACED.sub(placeholder, compiled.string), tuple(names), values)
 
 
 def _by_name(dialect: Dialect) -> Dialect:

@@ -26,6 +26,14 @@ NEED_A_CURSOR = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A bound of a backfill, as it was configured, and where; None: there is none."""
+
+    value: Any
+    config_path: str
+
+
 @dataclass(frozen=True)
 class TablePlan:
     """How a table is read.
@@ -47,6 +55,8 @@ class TablePlan:
     """How columns land that the configuration names a type for."""
     own_options: frozenset[str] = frozenset()
     """Options that were set for this very table."""
+    limits: tuple[str | None, str | None] | None = None
+    """The range of a run, as it was written: the cursors from the first on and below the second; None: no range."""
 
     @property
     def name(self) -> str:
@@ -82,7 +92,15 @@ class TablePlan:
 
     @property
     def backfill(self) -> bool:
-        return self.options.end_value is not None
+        return self.limits is not None or self.options.end_value is not None
+
+    @property
+    def bounds(self) -> tuple[Bound, Bound]:
+        """The begin and the end of a backfill: those of the run, else those of the options."""
+        if self.limits is not None:
+            return Bound(self.limits[0], "--since"), Bound(self.limits[1], "--until")
+        initial, end = self.options.initial_value, self.options.end_value
+        return Bound(initial, f"{self.config_path}.initial_value"), Bound(end, f"{self.config_path}.end_value")
 
     def by_column(self, option: str, values: Mapping[str, T]) -> dict[str, T]:
         """Values of an option by the columns' names in the database. Those for all tables apply to the tables that

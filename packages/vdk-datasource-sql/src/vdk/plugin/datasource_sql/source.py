@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import logging
+import re
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, DataSourceState
 
@@ -19,6 +20,16 @@ from .unused_options import unused_options
 
 log = logging.getLogger(__name__)
 ConfigT = TypeVar("ConfigT", bound=SqlConfig)
+_PLAIN = re.compile(r"[\w.$ -]+")
+_CURSOR_NAME = re.compile(
+    r"update|modif|chang|edited|(^|_)(ts|time|timestamp|version|rowversion|seq|lsn)$|(^|_)last_", re.IGNORECASE
+)
+"""Names that columns have which grow with every change. One that is set once, as created_at, misses changes."""
+
+
+def _may_be_cursor(name: str, type_: str) -> bool:
+    is_ordered = type_.startswith(("timestamp", "date", "int", "uint", "string", "decimal", "null"))
+    return is_ordered and _PLAIN.fullmatch(name) is not None and _CURSOR_NAME.search(name) is not None
 
 
 class SqlSource(DataSource[ConfigT]):
@@ -29,6 +40,27 @@ class SqlSource(DataSource[ConfigT]):
 
     scheme: ClassVar[str | None] = None
     """What the identity begins with; None: the name of the source."""
+
+    @classmethod
+    def options_of_url(cls, url: str, *, cursor: str | None = None) -> Mapping[str, Any]:
+        """The option ``url``. A plugin that has no such option overrides this."""
+        return {"url": url, **cls.cursor_options(cursor)}
+
+    @staticmethod
+    def cursor_options(cursor: str | None) -> Mapping[str, Any]:
+        """The options that make a column the cursor of every table that has it."""
+        return {} if cursor is None else {"cursor_columns": [cursor]}
+
+    @classmethod
+    def option_hints(cls, stream: str, columns: Mapping[str, str], *, keyed: bool, cursor: str | None) -> Sequence[str]:
+        """Which column may be the cursor of a table without one, and the key of a table without one."""
+        if not _PLAIN.fullmatch(stream):
+            return ()
+        candidates = [name for name, type_ in columns.items() if _may_be_cursor(name, type_)]
+        lines = [] if cursor is not None else [f'tables."{stream}".cursor = "{name}"' for name in candidates[:3]]
+        if not keyed and columns and _PLAIN.fullmatch(next(iter(columns))):
+            lines.append(f'tables."{stream}".primary_key = "{next(iter(columns))}"')
+        return lines
 
     def __init__(self, config: ConfigT) -> None:
         super().__init__(config)

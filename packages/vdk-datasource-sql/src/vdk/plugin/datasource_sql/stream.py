@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -26,7 +27,7 @@ from .backend import Backend
 from .config import SqlConfig
 from .expressions import ONE
 from .incremental.reader import IncrementalReader
-from .incremental.state import remedy
+from .incremental.state import decode, remedy
 from .kinds import Kind
 from .names import find_name, hint
 from .paging import PageSizer
@@ -70,6 +71,33 @@ class SqlStream(DataSourceStream):
             kinds = self._cached_kinds(session)
         cursor = self.plan.cursor[0] if self.plan.cursor else None
         return StreamSchema(schema_of(self.plan, kinds), self.plan.primary_key, cursor)
+
+    def between(self, begin: str | None, end: str | None) -> SqlStream:
+        """The rows whose cursor is in the range: dates and times, in ``cursor_timezone`` where they name no zone,
+        numbers, or text. Rows without a cursor are in no range."""
+        if not self.plan.cursor:
+            raise ConfigurationError(
+                f'table {self.name!r} has no cursor; name one, as in {self.plan.config_path}.cursor = "updated_at"'
+            )
+        return SqlStream(replace(self.plan, limits=(begin, end)), self._backend, now=self.now)
+
+    def count_rows(self) -> int:
+        """The rows that the options select, whatever their cursor; in one statement."""
+        self._check()
+        with SqlSession(self._backend) as session:
+            session.begin()
+            query = TableQuery(self.plan, self._backend, keyed=False)
+            return int(session.one(query.select(sa.func.count()))[0])
+
+    def check_state(self, partition: str, state: Mapping[str, Any]) -> None:
+        if not self.plan.cursor:
+            raise self._cursor_is_gone(str(state.get("cursor")))
+        key = state.get("key")
+        decode(state, self.name, self.plan.cursor, key if isinstance(key, list) else (), self.plan.primary_key)
+
+    def adopted_state(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Without what names the server that the state was written for."""
+        return {name: value for name, value in state.items() if name not in ("database", "barrier")}
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         return self._payloads(state, None)

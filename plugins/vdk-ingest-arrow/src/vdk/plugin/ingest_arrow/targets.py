@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, Duration
-from vdk.plugin.datasource_base.parts import Destination
+from vdk.plugin.datasource_base.parts import Destination, takes_urls
 
 _PACKAGE = "vdk.plugin.ingest_arrow"
 TARGETS = {
@@ -30,6 +30,7 @@ EXAMPLE = "duckdb:///lake.duckdb"
 LOCK_TIMEOUT = "30s"
 
 
+@takes_urls(*TARGETS)
 def arrow_destination(target: str | None, *, folder: Path) -> Destination:
     """The destination of the method ``arrow``: the one that lands Arrow tables where the target's URL points.
 

@@ -125,16 +125,22 @@ class KafkaConfig(DataSourceConfig):
         """
         if self.start in ("earliest", "latest"):
             return None
-        try:
-            time = dt.datetime.fromisoformat(self.start)
-        except ValueError:
-            time = None
-        if time is None or time.tzinfo is None:
+        time = time_of(self.start)
+        if time is None:
             raise ConfigurationError(
                 f"start = {self.start!r} is neither earliest, latest nor a time with a zone; write for example "
                 'start = "2026-01-01T00:00:00Z"'
             )
         return time
+
+
+def time_of(text: str) -> dt.datetime | None:
+    """A time with a zone, in ISO 8601; None: the text is something else."""
+    try:
+        time = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.tzinfo is not None else None
 
 
 def check_config(config: KafkaConfig) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import fnmatch
 import logging
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from vdk.plugin.datasource_base import ConfigurationError, DataSource, DataSourceState, DataSourceStream, data_source
 
@@ -20,11 +22,40 @@ from .stream import TopicStream
 
 log = logging.getLogger(__name__)
 _PATTERN = frozenset("*?[")
+_SERVERS = re.compile(r"[\w.-]+:\d{1,5}(,[\w.-]+:\d{1,5})*", re.ASCII)
 
 
 @data_source(name="kafka", config=KafkaConfig)
 class KafkaSource(DataSource[KafkaConfig]):
     """A Kafka cluster: one stream for each topic."""
+
+    url_schemes = ("kafka",)
+    url_names_stream = True
+
+    @classmethod
+    def options_of_url(cls, url: str, *, cursor: str | None = None) -> Mapping[str, Any]:
+        """``kafka://host:9092/orders`` is a topic, ``kafka://host:9092`` all topics."""
+        servers, _, topic = url.partition("://")[2].partition("/")
+        example = "kafka://host:9092/orders"
+        if "@" in servers or "?" in url or "#" in url:
+            raise ConfigurationError(
+                f"a kafka:// URL has neither a user nor options; write {example}, and options such as sasl.username "
+                "into the flow file: vdk datasource config kafka"
+            )
+        if not servers or "/" in topic:
+            raise ConfigurationError(f"the kafka:// URL is not a list of brokers and one topic; write {example}")
+        if cursor is not None:
+            raise ConfigurationError("a topic is read by its offsets; leave --cursor out")
+        return {"bootstrap_servers": servers, "topics": [unquote(topic) or "*"]}
+
+    @classmethod
+    def url_of(cls, text: str) -> str | None:
+        """That of ``host:9092,other:9092``."""
+        return f"kafka://{text}" if _SERVERS.fullmatch(text) else None
+
+    @classmethod
+    def option_hints(cls, stream: str, columns: Mapping[str, str], *, keyed: bool, cursor: str | None) -> Sequence[str]:
+        return ['mode = "table"', 'start = "latest"', 'value = "avro"'] if "_kafka_offset" in columns else ()
 
     def __init__(self, config: KafkaConfig) -> None:
         check_config(config)

@@ -11,10 +11,12 @@ from vdk.plugin.datasource_base import (
     ConfigurationError,
     DataSourcePayload,
     DataSourceStream,
+    StateError,
     StreamPartition,
     StreamSchema,
 )
 
+from .backfill import TopicRange
 from .client import Cluster
 from .config import KafkaConfig
 from .decoding.registry import Schemas
@@ -37,6 +39,20 @@ class TopicStream(DataSourceStream):
     def schema(self, table: str | None = None) -> StreamSchema:
         return MessageColumns(self._config, self.name, self._schemas).schema()
 
+    def between(self, begin: str | None, end: str | None) -> DataSourceStream:
+        """The messages whose timestamps are in the range; bounds are times with a zone, in ISO 8601."""
+        return TopicRange(self._config, self.name, self._cluster, self._limit, self._schemas, begin, end)
+
+    def count_rows(self) -> int:
+        """The retained offsets from ``start`` on, which are at least as many as the messages."""
+        bounds = find_bounds(self._cluster, self._config, self.name, {})
+        return sum(max(0, end - bounds.starts[number]) for number, end in bounds.ends.items())
+
+    def check_state(self, partition: str, state: Mapping[str, Any]) -> None:
+        if not partition.isdigit():
+            raise StateError(f"topic {self.name!r}: {partition!r} is not a partition; write its number, such as 0")
+        Position.load(state)
+
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Sequence[StreamPartition]:
         """The partitions with new messages; in the first run all, so that each gets a state."""
         return list(self._to_read(state))
@@ -51,7 +67,8 @@ class TopicStream(DataSourceStream):
         if missing := sorted(set(known) - set(bounds.ends)):
             raise ConfigurationError(
                 f"topic {self.name!r} no longer has the partition {missing[0]}: it was deleted and created again; "
-                f'set destination_table = "{self.name}_2"'
+                f'set destination_table = "{self.name}_2", or replace the table: vdk datasource run FLOW '
+                f"--full-refresh --stream {self.name}"
             )
         seen = max((position.partitions for position in known.values()), default=0)
         for number, end in bounds.ends.items():

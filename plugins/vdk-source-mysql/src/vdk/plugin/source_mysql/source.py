@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -84,6 +84,13 @@ class MysqlConfig(SqlConfig):
 @data_source(name="mysql", config=MysqlConfig)
 class MysqlSource(SqlSource[MysqlConfig]):
     """Tables of one MySQL or MariaDB database; read incrementally where they have a cursor, else whole."""
+
+    url_schemes = ("mysql", "mariadb")
+
+    @classmethod
+    def options_of_url(cls, url: str, *, cursor: str | None = None) -> Mapping[str, Any]:
+        address_of(url, {})
+        return super().options_of_url(url, cursor=cursor)
 
     @cached_property
     def backend(self) -> MysqlBackend:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any
@@ -82,6 +82,12 @@ class PostgresSource(SqlSource[PostgresConfig]):
     """Tables of one PostgreSQL database; read incrementally where they have a cursor, else whole."""
 
     scheme = "postgresql"
+    url_schemes = ("postgresql", "postgres")
+
+    @classmethod
+    def options_of_url(cls, url: str, *, cursor: str | None = None) -> Mapping[str, Any]:
+        conninfo_of(url)
+        return super().options_of_url(url, cursor=cursor)
 
     def __init__(self, config: PostgresConfig) -> None:
         super().__init__(config)

@@ -64,6 +64,9 @@ class WholeTable(DataSourceStream):
     def schema(self, table: str | None = None) -> StreamSchema:
         return self._table.schema(table)
 
+    def between(self, begin: str | None, end: str | None) -> DataSourceStream:
+        return self._table.between(begin, end)
+
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterator[StreamPartition]:
         """Take a snapshot, and describe the parts that are read in it."""
         self.schema()  # raises for a table that cannot be read

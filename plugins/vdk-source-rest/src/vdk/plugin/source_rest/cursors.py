@@ -187,6 +187,16 @@ class Cursor:
             raise ValueError("it is not text")
         return _micros(self._moment(value))
 
+    def parse_text(self, text: str) -> Any:
+        """A value as a person writes it: as the API does, or a time in ISO 8601. Raises ``ValueError``."""
+        try:
+            return self.parse(text)
+        except (ValueError, ArithmeticError):
+            if not self.is_time:
+                raise
+            moment = dt.datetime.fromisoformat(text)
+            return _micros(moment if moment.tzinfo is not None else moment.replace(tzinfo=self._zone))
+
     def _moment(self, text: str) -> dt.datetime:
         if self.config.format is not None:
             moment = dt.datetime.strptime(text, self.config.format)

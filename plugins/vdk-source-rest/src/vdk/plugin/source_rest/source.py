@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from requests.auth import AuthBase
 
-from vdk.plugin.datasource_base.contract import DataSource, data_source
+from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, data_source
 
 from .auth import make_auth
 from .auth.oauth2 import TokenServer
@@ -19,11 +19,12 @@ from .config import RestConfig, StreamConfig, check_config
 from .context import StreamContext, transport_limits
 from .extract import records_in
 from .http.types import HttpRequest, HttpResponse, Page, Row
-from .http.urls import Origin
+from .http.urls import Origin, mask_url
 from .responses import parse_body
 from .stream import RestStream
 
 log = logging.getLogger(__name__)
+_CHANGED = ("updated_at", "updated", "modified_at", "modified", "updatedAt", "modifiedAt")
 
 
 @data_source(name="rest", config=RestConfig)
@@ -42,6 +43,43 @@ class RestSource(DataSource[RestConfig]):
 
     Credentials go to the origin of ``base_url`` and nowhere else, whatever the methods return.
     """
+
+    url_schemes = ("https", "http")
+    url_names_stream = True
+
+    @classmethod
+    def options_of_url(cls, url: str, *, cursor: str | None = None) -> Mapping[str, Any]:
+        """``https://api.example.com/v1/orders`` is the stream ``orders`` below ``https://api.example.com/v1``."""
+        address, _, query = url.partition("#")[0].partition("?")
+        base, slash, name = address.rstrip("/").rpartition("/")
+        if not slash or base.endswith(("://", ":/")):
+            raise ConfigurationError(
+                f"the URL names no list of records; write one, such as {mask_url(address.rstrip('/'))}/orders"
+            )
+        if "@" in urlsplit(address).netloc:
+            raise ConfigurationError(
+                "the URL has a user or password, which belong into auth: write the URL without them, and add, to the "
+                'flow file, auth = { type = "basic", … }: vdk datasource config rest'
+            )
+        stream: dict[str, Any] = {"name": unquote(name)}
+        if unquote(name) != name:
+            stream["path"] = name
+        if query:
+            stream["params"] = dict(parse_qsl(query, keep_blank_values=True))
+        if cursor is not None:
+            stream["cursor"] = {"field": cursor}
+        return {"base_url": base, "streams": [stream]}
+
+    @classmethod
+    def option_hints(cls, stream: str, columns: Mapping[str, str], *, keyed: bool, cursor: str | None) -> Sequence[str]:
+        """The key and the cursor of records that have an ``id`` and a time of their last change."""
+        options = [] if keyed or "id" not in columns else ['primary_key = "id"']
+        changed = [
+            name for name in columns if name in ("updated_at", "updated", "modified_at", "updatedAt", "modified")
+        ]
+        if cursor is None and changed:
+            options.append(f'cursor = {{ field = "{changed[0]}", param = "since" }}')
+        return [f'streams = [{{ name = "{stream}", {", ".join(options)} }}]'] if options else ()
 
     def __init__(self, config: RestConfig) -> None:
         super().__init__(config)

@@ -65,6 +65,17 @@ class RestStream(DataSourceStream):
         ]
         return StreamSchema(pa.schema(columns), tuple(config.key()), field, open=True)
 
+    def between(self, begin: str | None, end: str | None) -> DataSourceStream:
+        """The records whose cursor is in the range, asked for by ``cursor.param`` and ``cursor.end_param``."""
+        from .backfill import RestRange  # which reads the partitions of this module
+
+        return RestRange(self, begin, end)
+
+    def check_state(self, partition: str, state: Mapping[str, Any]) -> None:
+        if self.config.cursor is None:
+            raise _no_cursor(self.name, state)
+        decode_state(state, Cursor(self.config.cursor), self.name)
+
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
         """One for each set of values, as parents are read; then one for each state whose values no longer exist."""
         seen: set[str] = set()
@@ -141,30 +152,27 @@ class RestPartition(StreamPartition):
     ) -> None:
         self.id = partition_id(values)
         self.context = context
-        self._stream = stream
+        self.stream = stream
         self._values = dict(values)
         self._columns = dict(columns)
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
-        stream = self._stream
+        stream = self.stream
         if stream.cursor is not None:
             cursor = Cursor(stream.cursor)
             yield from self._read_windows(cursor, decode_state(state, cursor, stream.name))
             return
         if state:
-            raise StateError(
-                f"stream {stream.name!r}: its state was written for the cursor {state.get('cursor')!r}, and it has no "
-                f"cursor now. {reset_hint(stream.name)}"
-            )
+            raise _no_cursor(stream.name, state)
         pages = PageReader(self.context, stream)
-        for rows in self._rows(pages, self._request()):
+        for rows in self.rows(pages, self.request()):
             yield DataSourcePayload(list(rows), metadata=_counters(pages.dropped)) if rows is not None else _HEARTBEAT
         if pages.dropped:
             yield DataSourcePayload(None, metadata=_counters(pages.dropped))
 
-    def _rows(self, pages: PageReader, request: HttpRequest) -> Iterator[Sequence[Row] | None]:
+    def rows(self, pages: PageReader, request: HttpRequest) -> Iterator[Sequence[Row] | None]:
         """The records of all pages, with the parent's columns; None while it waits."""
-        unchecked = self._stream.own_key()
+        unchecked = self.stream.own_key()
         with closing(pages.read(request)) as lists:  # type: ignore[type-var]  # a generator
             for rows in lists:
                 if rows and unchecked:
@@ -172,13 +180,13 @@ class RestPartition(StreamPartition):
                     unchecked = []
                 yield self._with_columns(rows) if rows and self._columns else rows
         if pages.ended_by_rule:
-            self.context.incomplete.add(self._stream.name)
+            self.context.incomplete.add(self.stream.name)
 
     def _check_key(self, rows: Sequence[Row], key: Sequence[str]) -> None:
         """With a key that no record has, each record would be one without a key."""
         if lacking := [name for name in key if not any(name in row for row in rows)]:
             raise ConfigurationError(
-                f"stream {self._stream.name!r}: no record has the field {lacking[0]!r} of its primary_key; the fields "
+                f"stream {self.stream.name!r}: no record has the field {lacking[0]!r} of its primary_key; the fields "
                 f"are {', '.join(map(repr, list(rows[0])[:20]))}"
             )
 
@@ -187,14 +195,14 @@ class RestPartition(StreamPartition):
         taken = next((name for row in rows for name in columns if row.get(name, columns[name]) != columns[name]), None)
         if taken is not None:
             raise ConfigurationError(
-                f"stream {self._stream.name!r}: its records have a field {taken!r} of their own, and a column of the "
+                f"stream {self.stream.name!r}: its records have a field {taken!r} of their own, and a column of the "
                 f'parent has that name. Rename the column: parent.include = {{ parent_{taken} = "..." }}'
             )
         return [{**row, **columns} for row in rows]
 
-    def _request(self) -> HttpRequest:
+    def request(self) -> HttpRequest:
         """The first request, without a cursor's parameters."""
-        stream = self._stream
+        stream = self.stream
         path = fill_path(stream.name if stream.path is None else stream.path, self._values)
         return HttpRequest(
             stream.method,
@@ -206,7 +214,7 @@ class RestPartition(StreamPartition):
 
     def _read_windows(self, cursor: Cursor, watermark: Watermark | None) -> Iterator[DataSourcePayload]:
         """Window after window; without ``step`` there is one."""
-        stream, now, keyed = self._stream, micros_now(), bool(self._stream.key())
+        stream, now, keyed = self.stream, micros_now(), bool(self.stream.key())
         filtering = cursor.config.param is None or not keyed
         incremental = IncrementalFilter(
             cursor, watermark, stream=stream.name, filtering=filtering, keyed=keyed, now=now
@@ -233,13 +241,13 @@ class RestPartition(StreamPartition):
     def _read_window(
         self, incremental: IncrementalFilter, cursor: Cursor, pages: PageReader, window: Window
     ) -> Iterator[DataSourcePayload]:
-        request, config = self._request(), cursor.config
+        request, config = self.request(), cursor.config
         lower = incremental.lower_param(window.start)
         if config.param is not None and lower is not None:
             request = request.with_param(config.param, lower)
         if config.end_param is not None:
             request = request.with_param(config.end_param, cursor.write(window.end_value, incremental.like))
-        for rows in self._rows(pages, request):
+        for rows in self.rows(pages, request):
             if rows is None:
                 yield _HEARTBEAT
                 continue
@@ -255,6 +263,13 @@ class RestPartition(StreamPartition):
                 return
         if pages.dropped:
             yield DataSourcePayload(None, metadata=_counters(pages.dropped))
+
+
+def _no_cursor(stream: str, state: Mapping[str, Any]) -> StateError:
+    return StateError(
+        f"stream {stream!r}: its state was written for the cursor {state.get('cursor')!r}, and it has no cursor now. "
+        f"{reset_hint(stream)}"
+    )
 
 
 class PartitionRemoval(StreamPartition):

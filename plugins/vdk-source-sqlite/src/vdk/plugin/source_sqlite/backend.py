@@ -121,7 +121,10 @@ class SqliteBackend(Backend):
         write = f'; write database = "{(folder / near[0]).as_posix()}"' if near else ""
         if self.path.is_dir():
             return f"is a folder, not an SQLite database{write or '; name the file in it'}"
-        return f"does not exist (a relative path starts at the flow file's folder){write}"
+        return (
+            "does not exist (a relative path starts at the flow file's folder, or without one at the working "
+            f"directory){write}"
+        )
 
     @property
     def _uri(self) -> str:

@@ -91,7 +91,8 @@ def _names(cls: type) -> dict[str, str]:
         return dict(zip(cls.__struct_encode_fields__, cls.__struct_fields__, strict=True))
     if dataclasses.is_dataclass(cls):
         return {field.name: field.name for field in dataclasses.fields(cls)}
-    return {attribute.name: attribute.name for attribute in cls.__attrs_attrs__}  # type: ignore[attr-defined]
+    attributes = cls.__attrs_attrs__  # type: ignore[attr-defined]  # only attrs adds it
+    return {attribute.name: attribute.name for attribute in attributes}
 
 
 @functools.cache

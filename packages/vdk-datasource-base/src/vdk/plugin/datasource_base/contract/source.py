@@ -50,10 +50,40 @@ class DataSource(ABC, Generic[ConfigT]):
     """The name flow files use; set by ``@data_source``."""
     config_type: ClassVar[type[DataSourceConfig]] = DataSourceConfig
     """The type of ``config``; set by ``@data_source``."""
+    url_schemes: ClassVar[tuple[str, ...]] = ()
+    """Optional: the schemes of the URLs that ``options_of_url`` reads, as ``("postgresql",)``; ``("*",)``: those that
+    no other source has. ``vdk datasource copy URL TARGET`` and ``init URL`` find the source by them."""
+    url_names_stream: ClassVar[bool] = False
+    """Whether the end of a URL's path names a stream, such as a topic, not a set of data, such as a database."""
 
     def __init__(self, config: ConfigT) -> None:
         """Keep the configuration. No I/O here: that belongs into ``connect`` and ``read``."""
         self.config = config
+
+    @classmethod
+    def options_of_url(cls, url: str, *, cursor: str | None = None) -> Mapping[str, Any]:
+        """Optional, with ``url_schemes``: the options, as in ``[sources.<id>.config]``, that read what a URL names.
+
+        No I/O here. Relative paths stay relative. Whatever is secret stays where the URL has it, as its password does.
+
+        :param cursor: the column that grows with every change, if the user names one.
+        :raises ConfigurationError: with the URL to write instead. Its text never has the password.
+        """
+        raise ConfigurationError(f"the source {cls.source_name!r} is not configured by a URL")
+
+    @classmethod
+    def url_of(cls, text: str) -> str | None:
+        """Optional: the URL of what a text names that is not a URL, such as a file; None: nothing of this source."""
+        return None
+
+    @classmethod
+    def option_hints(cls, stream: str, columns: Mapping[str, str], *, keyed: bool, cursor: str | None) -> Sequence[str]:
+        """Optional: lines of ``[sources.<id>.config]`` that a stream may need; ``init`` writes them as comments.
+
+        :param columns: name → Arrow type, as text. :param keyed: whether the stream has a primary key.
+        :param cursor: the stream's cursor; None: it is read whole.
+        """
+        return ()
 
     def connect(self, state: DataSourceState) -> None:
         """Optional: prepare what ``streams`` needs. Called once, before anything is read."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 import msgspec
 import pyarrow as pa
 
-from .errors import BadRecordError
+from .errors import BadRecordError, ConfigurationError
 from .schema import StreamSchema
 from .state import JSON
 
@@ -174,6 +174,37 @@ class DataSourceStream(StreamPartition):
     def schema(self, table: str | None = None) -> StreamSchema | None:
         """Columns and keys of ``table`` (None: the stream's own table); None: inferred from the rows."""
         return None
+
+    def between(self, begin: str | None, end: str | None) -> DataSourceStream:
+        """The rows with ``begin <= cursor < end`` as a stream of the same name, for a backfill; None: no bound.
+
+        The bounds are texts as a person writes them (``2026-01-01``, ``2026-01-01T00:00:00Z``, ``1200``), to be read in
+        the cursor's type. The stream yields no state: the states of the table are not used and not changed, so its
+        partitions are read from ``{}``. Raise ``ConfigurationError`` for a bound that does not fit, or where there is
+        no range to read by. Default: the stream cannot be read by a range.
+        """
+        raise ConfigurationError(f"{type(self).__name__} has no method between")
+
+    def count_rows(self) -> int | None:
+        """How many rows a read from the beginning yields at most, if the source can tell quickly; None: unknown.
+
+        A full refresh asks it: where the table has more rows, the source has lost some of its history.
+        """
+        return None
+
+    def check_state(self, partition: str, state: Mapping[str, Any]) -> None:
+        """Raise ``StateError`` for a state from which this partition cannot be read; without I/O.
+
+        ``vdk datasource state set`` and ``import`` call it. Default: any state is accepted.
+        """
+        return
+
+    def adopted_state(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A state that another instance of the same data has written, as one of this stream's.
+
+        ``vdk datasource state adopt`` calls it. Default: the same state.
+        """
+        return state
 
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
         """The partitions to read now, lazily; ``state`` maps partition ids to their states.

@@ -6,6 +6,8 @@ from __future__ import annotations
 import click
 
 from .base_command import Command
+from .copy_command import copy
+from .init_command import init
 from .inspect_commands import check, discover, preview
 from .new_command import new
 from .output import OUTPUT, print_rows
@@ -47,5 +49,5 @@ def config(ctx: click.Context, name: str, output: str) -> None:
     print_rows(describe(source.config_type), output, empty=f"Data source {name} has no options.")
 
 
-for command in (check, discover, new, preview, run, state, sync):
+for command in (check, copy, discover, init, new, preview, run, state, sync):
     datasource.add_command(command)

@@ -26,7 +26,9 @@ from ..parts.redact import Redactor
 from ..parts.references import environment as environment_variable
 from ..parts.states.local_store import LocalFileStore, StateStore
 from ..runtime import Environment, RunSummary, execute
+from ..runtime.report.planned import PlannedStream
 from ..runtime.retry import RETRYABLE_ERRORS
+from ..runtime.scope import RunScope
 from ..runtime.signals import is_interactive
 from .config_keys import ENVIRONMENT, INGEST_ROWS, STATE_FOLDER, options_from
 from .hooks import with_plugins
@@ -64,6 +66,10 @@ def run_in_job(
     draw: bool | None = None,
     follow: Duration | None = None,
     streams: Sequence[str] = (),
+    report: Path | None = None,
+    openlineage: Path | None = None,
+    on_planned: Callable[[Sequence[PlannedStream]], None] | None = None,
+    scope: RunScope | None = None,
 ) -> RunSummary:
     """Run a flow file inside a VDK job. VDK learns who can resolve an error: the user or the platform.
 
@@ -71,11 +77,17 @@ def run_in_job(
     :param draw: whether running streams are drawn; default: if standard error is a terminal.
     :param follow: every flow follows its source, and is read again after this time; default: as the flows specify.
     :param streams: names or patterns of the streams that are read, as ``orders`` or ``shop.orders``; none: all.
+    :param report: the file that gets a report as HTML. :param openlineage: the file that events are appended to.
+    :param on_planned: gets the streams of each flow before any row is read.
+    :param scope: what is read of them; default: what is new.
     """
     environment = environment_of(job_input)
     environment.streams = tuple(streams)
+    environment.scope = scope or environment.scope
     environment.draw, environment.follow = draw, follow
+    environment.report, environment.openlineage = report, openlineage
     environment.on_summary = on_summary or environment.on_summary
+    environment.on_planned = on_planned or environment.on_planned
     try:
         return execute(flow, environment, summary=summary)
     except KeyboardInterrupt:

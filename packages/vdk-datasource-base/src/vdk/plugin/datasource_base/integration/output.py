@@ -145,6 +145,15 @@ def print_json(text: str) -> None:
     click.echo(text)
 
 
+MAX_STATE_WIDTH = 200
+"""Characters of a state in a table; JSON has the whole state."""
+
+
+def beginning(text: str) -> str:
+    """The text, or as much of it as a table shows."""
+    return text if len(text) <= MAX_STATE_WIDTH else f"{text[:MAX_STATE_WIDTH]}…"
+
+
 def print_rows(rows: list[dict[str, Any]], output: str, *, empty: str) -> None:
     from tabulate import tabulate
 

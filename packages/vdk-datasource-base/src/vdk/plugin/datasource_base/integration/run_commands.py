@@ -13,20 +13,28 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .base_command import Command, console_of
-from .output import FLOW, OUTPUT, DurationType, print_json, print_text
+from .flow_job import call_in_job
+from .output import FLOW, OUTPUT, DurationType, beginning, print_json, print_rows, print_text
 
 if TYPE_CHECKING:
     from vdk.api.job_input import IJobInput
 
     from ..contract import Duration
-    from ..runtime import RunSummary
+    from ..runtime import Environment, RunSummary
+    from ..runtime.inspect.dry_run import DryRunStream
+    from ..runtime.scope import RunScope
     from .console import Console
 
-_SUMMARY = click.option(
+SUMMARY = click.option(
     "--summary",
     type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
     help="Write the summary of the run, stream by stream, to this file as JSON.",
 )
+
+
+_FILE = click.Path(dir_okay=False, resolve_path=True, path_type=Path)
+_REPORT = click.option("--report", type=_FILE, help="Write a report of the run to this file, as one HTML page.")
+_OPENLINEAGE = click.option("--openlineage", type=_FILE, help="Append OpenLineage's events of the run to this file.")
 
 
 @click.command(cls=Command, reraise=True, json_warnings=True, help="Run a flow file as a job of one step.")
@@ -36,9 +44,20 @@ _SUMMARY = click.option(
     "streams",
     metavar="GLOB",
     multiple=True,
-    help="Read only streams with this name or pattern, as orders or shop.orders; can be repeated.",
+    help="Read only streams with this name or pattern, as orders or shop.orders; '!audit_*' excludes; can be repeated.",
 )
-@_SUMMARY
+@click.option(
+    "--full-refresh", is_flag=True, help="Read everything, and replace the tables and states at the end, in one step."
+)
+@click.option(
+    "--since", metavar="VALUE", help="Backfill: read the rows whose cursor is at or above this; the state stays."
+)
+@click.option("--until", metavar="VALUE", help="Backfill: read the rows whose cursor is below this; the state stays.")
+@click.option("--dry-run", is_flag=True, help="Print what the run would read and where it would land; change nothing.")
+@click.option("--yes", is_flag=True, help="Let rows go in a full refresh, or land twice in a backfill.")
+@SUMMARY
+@_REPORT
+@_OPENLINEAGE
 @click.option(
     "--follow",
     type=DurationType(),
@@ -50,11 +69,39 @@ def run(
     ctx: click.Context,
     flow: Path,
     streams: tuple[str, ...],
+    full_refresh: bool,
+    since: str | None,
+    until: str | None,
+    dry_run: bool,
+    yes: bool,
     summary: Path | None,
     follow: Duration | None,
+    report: Path | None,
+    openlineage: Path | None,
     output: str,
 ) -> None:
-    _run(ctx, flow, flow, summary, follow=follow, streams=streams)
+    from ..runtime.scope import RunScope  # which loads Arrow
+
+    scope = RunScope(full_refresh, since, until, confirmed=yes)
+    files = {"--summary": summary, "--report": report, "--openlineage": openlineage}
+    if dry_run and (given := [option for option, path in files.items() if path is not None]):
+        raise click.UsageError(
+            f"--dry-run: there is no {given[0].strip('-')} of a run that moves nothing; remove {given[0]}"
+        )
+    if dry_run:
+        _print_plan(ctx, flow, output, follow, streams, scope)
+    else:
+        _run(
+            ctx,
+            flow,
+            flow,
+            summary,
+            follow=follow,
+            streams=streams,
+            scope=scope,
+            report=report,
+            openlineage=openlineage,
+        )
 
 
 @click.command(
@@ -66,7 +113,7 @@ def run(
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--print", "prints", is_flag=True, help="Print the flow file that would run, and run nothing.")
-@_SUMMARY
+@SUMMARY
 @OUTPUT
 @click.pass_context
 def sync(ctx: click.Context, files: tuple[Path, ...], prints: bool, summary: Path | None, output: str) -> None:
@@ -87,6 +134,9 @@ def _run(
     *,
     follow: Duration | None = None,
     streams: tuple[str, ...] = (),
+    report: Path | None = None,
+    openlineage: Path | None = None,
+    scope: RunScope | None = None,
     location: str | None = None,
 ) -> None:
     """Run a flow as the only step of a job, and print its summary however it ends.
@@ -108,16 +158,58 @@ def _run(
             draw=console.draws_progress,
             follow=follow,
             streams=streams,
+            report=report,
+            openlineage=openlineage,
+            scope=scope,
         )
 
     try:
         run_flow_job(ctx.obj, path, _located(step, location))
     finally:
         for last in summaries[-1:]:
-            try:
-                _print_summary(last, console)
-            except BrokenPipeError:  # nobody reads it; the exit code still says whether everything landed
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            print_summary(last, console)
+
+
+def _print_plan(
+    ctx: click.Context, flow: Path, output: str, follow: Duration | None, streams: tuple[str, ...], scope: RunScope
+) -> None:
+    """Print what a run would do; exit code 1 if a stream could not be read."""
+    from ..runtime.inspect.dry_run import dry_run
+
+    def plan(environment: Environment) -> list[DryRunStream]:
+        environment.follow, environment.streams, environment.scope = follow, streams, scope
+        return list(dry_run(flow, environment))
+
+    planned = call_in_job(ctx.obj, flow, plan)
+    rows = [stream.as_dict() for stream in planned]
+    empty = "The run would read nothing: the flows have no streams."
+    print_rows(rows if output == "json" else [_plan_row(stream, scope) for stream in planned], output, empty=empty)
+    if output != "json":
+        click.echo("Nothing was read or changed.", err=True)
+    if any(stream.error for stream in planned):
+        ctx.exit(1)
+
+
+def _plan_row(stream: DryRunStream, scope: RunScope) -> dict[str, Any]:
+    """The row for people: ``what is new after {"next": 5}``."""
+    if stream.error is not None:
+        reads = f"error: {stream.error}"
+    elif stream.reads == "range":
+        reads = f"{scope.range}; the state stays"
+    elif stream.reads == "everything":
+        reads = "everything" + ("; the table is replaced at the end" if stream.replaces else "")
+    elif not stream.states:
+        reads = "everything: there is no state yet"
+    else:
+        states = stream.states[""] if list(stream.states) == [""] else stream.states
+        reads = f"what is new after {beginning(json.dumps(states))}"
+    return {
+        "stream": f"{stream.source}.{stream.stream}",
+        "table": f"{stream.destination}.{stream.table}",
+        "write mode": stream.write_mode or "",
+        "rows now": "unknown" if stream.rows_now is None else f"{stream.rows_now:,}",
+        "reads": reads,
+    }
 
 
 def _located(step: Callable[[IJobInput], None], location: str | None) -> Callable[[IJobInput], None]:
@@ -137,8 +229,15 @@ def _located(step: Callable[[IJobInput], None], location: str | None) -> Callabl
     return located
 
 
-def _print_summary(summary: RunSummary, console: Console) -> None:
+def print_summary(summary: RunSummary, console: Console) -> None:
     """Print the summary without the errors of streams, which the command's own error repeats."""
+    try:
+        _print_summary(summary, console)
+    except BrokenPipeError:  # nobody reads it; the exit code still says whether everything landed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print_summary(summary: RunSummary, console: Console) -> None:
     if console.output == "json":
         content = summary.as_dict() | ({"warnings": console.warnings} if console.warnings else {})
         print_json(json.dumps(content, indent=2, default=str))

@@ -1,25 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``vdk datasource state show | reset``."""
+"""``vdk datasource state show | reset | set | export | import | adopt``."""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .base_command import Command
 from .flow_job import call_in_job
-from .output import FLOW, OUTPUT, print_rows
+from .output import FLOW, OUTPUT, FlowPath, beginning, print_json, print_rows
 
-MAX_STATE_WIDTH = 200
-"""Characters of a state in a table; JSON has the whole state."""
+if TYPE_CHECKING:
+    from ..runtime import Environment
+    from ..runtime.stored.listing import DestinationState
 
-_STREAMS = click.option("--stream", multiple=True, help="Only streams with this name or pattern; can be repeated.")
+_STREAMS = click.option(
+    "--stream", multiple=True, metavar="GLOB", help="Only streams with this name or pattern; can be repeated."
+)
+_YES = click.option("--yes", is_flag=True, help="Do not prompt.")
 
 
-@click.group(help="Show or reset the stored states of a flow file's streams.")
+@click.group(help="Show, reset, set, export, import or adopt the stored states of a flow file's streams.")
 def state() -> None:
     """The group of the commands about states."""
 
@@ -30,42 +37,194 @@ def state() -> None:
 @OUTPUT
 @click.pass_context
 def show(ctx: click.Context, flow: Path, stream: tuple[str, ...], output: str) -> None:
-    from ..runtime.states import show_states
+    from ..runtime.stored.listing import show_states
 
     states = call_in_job(ctx.obj, flow, lambda environment: show_states(flow, environment, list(stream)))
-    rows = [state.as_dict() for state in states]
-    print_rows(rows if output == "json" else _shortened(rows), output, empty="No state is stored.")
+    _print_states(states, output, empty="No state is stored.")
 
 
 @state.command(cls=Command, help="Reset the stored states, so that the next run reads from the beginning. Rows stay.")
 @FLOW
 @_STREAMS
-@click.option("--yes", is_flag=True, help="Do not prompt.")
+@_YES
 @OUTPUT
 @click.pass_context
 def reset(ctx: click.Context, flow: Path, stream: tuple[str, ...], yes: bool, output: str) -> None:
-    from ..runtime.states import reset_states
+    from ..runtime.stored.reset import reset_states
 
-    if not yes:
-        streams = ", ".join(stream) if stream else "every stream"
-        click.confirm(
-            f"Reset the states of {streams} of {flow.name}? The next run reads from the beginning",
-            abort=True,
-            err=True,
-        )
-    states = call_in_job(ctx.obj, flow, lambda environment: reset_states(flow, environment, list(stream)))
+    confirm = _confirm(f"Reset the states of {_named(stream)} of {flow.name}?", yes=yes)
+    states = call_in_job(ctx.obj, flow, lambda environment: reset_states(flow, environment, list(stream), confirm))
+    _print_states(states, output, empty="No state is stored, so none was reset.")
+    _print_count(states, output, "reset")
+
+
+@state.command(
+    "set", cls=Command, help="Set the state of one partition of a stream. STATE is JSON, as `state show` prints it."
+)
+@FLOW
+@click.argument("text", metavar="STATE")
+@click.option("--stream", required=True, metavar="NAME", help="The stream, as orders or shop.orders.")
+@click.option("--partition", default="", metavar="ID", help="The partition. Default: that of an unsplit stream.")
+@click.option("--destination", metavar="NAME", help="The destination, if the stream lands in several.")
+@_YES
+@OUTPUT
+@click.pass_context
+def set_(
+    ctx: click.Context,
+    flow: Path,
+    text: str,
+    stream: str,
+    partition: str,
+    destination: str | None,
+    yes: bool,
+    output: str,
+) -> None:
+    from ..runtime.stored.setting import set_state
+
+    confirm = _confirm(f"Set the state of {stream} of {flow.name}?", yes=yes)
+    replaced = call_in_job(
+        ctx.obj,
+        flow,
+        lambda environment: set_state(
+            flow, environment, stream, partition, text, destination=destination, confirm=confirm
+        ),
+    )
+    _print_states(replaced, output, empty="The state was set; there was none before.")
+    if replaced and output != "json":
+        click.echo("The state was set; the table shows the one before.", err=True)
+
+
+@state.command(cls=Command, help="Write the stored states to a file as JSON, or to standard output.")
+@FLOW
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@_STREAMS
+@click.pass_context
+def export(ctx: click.Context, flow: Path, file: Path | None, stream: tuple[str, ...]) -> None:
+    from ..runtime.stored.exchange import export_states
+
+    document = call_in_job(ctx.obj, flow, lambda environment: export_states(flow, environment, list(stream)))
+    text = json.dumps(document, indent=2)
+    if file is None or str(file) == "-":
+        print_json(text)
+        return
+    try:
+        _write(file, text + "\n")
+    except OSError as error:
+        raise click.ClickException(f"file {str(file)!r} cannot be written: {error.strerror}") from None
+    count = len(document["states"])
+    click.echo(f"{'1 state was' if count == 1 else f'{count} states were'} exported to {file}.", err=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole, or not at all: the old one may be the only copy of its states."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        aside.write_text(text, "utf-8")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@state.command("import", cls=Command, help="Store the states of a file that `state export` wrote; - is standard input.")
+@FLOW
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not prompt; also import states of other data, or of another table.")
+@OUTPUT
+@click.pass_context
+def import_(ctx: click.Context, flow: Path, file: Path, yes: bool, output: str) -> None:
+    from ..runtime.stored.exchange import import_states
+
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(
+            f"file {str(file)!r} cannot be read: {getattr(error, 'strerror', None) or error}; write one with: vdk "
+            f"datasource state export {flow.name} states.json"
+        ) from None
+    confirm = _confirm(f"Import the states of {file} into {flow.name}?", yes=yes)
+    replaced = call_in_job(
+        ctx.obj, flow, lambda environment: import_states(flow, environment, text, confirmed=yes, confirm=confirm)
+    )
+    _print_states(replaced, output, empty="The states were imported; there were none before.")
+    if replaced and output != "json":
+        click.echo("The states were imported; the table shows those that they replaced.", err=True)
+
+
+@state.command(
+    cls=Command,
+    help="""Go on from states that are stored under another name, after a source, stream or table was renamed, or for
+    the same data in another place, after a source has moved.""",
+)
+@FLOW
+@_STREAMS
+@click.option("--from-source", metavar="NAME", help="The former id of the source in the flow file.")
+@click.option("--from-stream", metavar="NAME", help="The former name of the stream that --stream names.")
+@click.option("--from-table", metavar="NAME", help="The former table.")
+@click.option(
+    "--from-flow", type=FlowPath(), metavar="FILE", help="The flow file whose states are taken over; they stay."
+)
+@click.option("--yes", is_flag=True, help="Do not prompt; also replace states of the stream's own.")
+@OUTPUT
+@click.pass_context
+def adopt(
+    ctx: click.Context,
+    flow: Path,
+    stream: tuple[str, ...],
+    from_source: str | None,
+    from_stream: str | None,
+    from_table: str | None,
+    from_flow: Path | None,
+    yes: bool,
+    output: str,
+) -> None:
+    from ..runtime.stored.adoption import Former, adopt_states
+    from ..runtime.stored.listing import show_states
+
+    states = None
+    if from_flow is not None:
+        states = call_in_job(ctx.obj, from_flow, lambda environment: show_states(from_flow, environment))
+    former = Former(from_source, from_stream, from_table, states)
+    confirm = _confirm(f"Let {_named(stream)} of {flow.name} go on from there?", yes=yes)
+
+    def adopted(environment: Environment) -> list[DestinationState]:
+        return adopt_states(flow, environment, former, stream, confirmed=yes, confirm=confirm)
+
+    states = call_in_job(ctx.obj, flow, adopted)
+    _print_states(states, output, empty="No state was adopted.")
+    _print_count(states, output, "adopted")
+
+
+def _named(streams: Sequence[str]) -> str:
+    return ", ".join(streams) if streams else "every stream"
+
+
+def _confirm(question: str, *, yes: bool) -> Callable[[Sequence[str]], None]:
+    """Shows what a change costs, and asks; with ``yes`` it does neither."""
+
+    def confirm(costs: Sequence[str]) -> None:
+        if yes:
+            return
+        for cost in costs:
+            click.echo(cost, err=True)
+        if not sys.stdin.isatty():
+            raise click.ClickException("nobody can answer here, and nothing was changed; to go ahead, add --yes")
+        click.confirm(question, abort=True, err=True)
+
+    return confirm
+
+
+def _print_count(states: Sequence[DestinationState], output: str, done: str) -> None:
+    if states and output != "json":
+        click.echo(f"1 state was {done}." if len(states) == 1 else f"{len(states)} states were {done}.", err=True)
+
+
+def _print_states(states: Sequence[DestinationState], output: str, *, empty: str) -> None:
     rows = [state.as_dict() for state in states]
-    print_rows(rows if output == "json" else _shortened(rows), output, empty="No state is stored, so none was reset.")
-    if rows and output != "json":
-        click.echo("1 state was reset." if len(rows) == 1 else f"{len(rows)} states were reset.", err=True)
+    print_rows(rows if output == "json" else _shortened(rows), output, empty=empty)
 
 
 def _shortened(states: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows for people: without the identity and the run, and with the beginning of the state."""
     hidden = ("identity", "run")
     rows = [{name: value for name, value in state.items() if name not in hidden} for state in states]
-    return [{**row, "state": _beginning(json.dumps(row["state"]))} for row in rows]
-
-
-def _beginning(text: str) -> str:
-    return text if len(text) <= MAX_STATE_WIDTH else f"{text[:MAX_STATE_WIDTH]}…"
+    return [{**row, "state": beginning(json.dumps(row["state"]))} for row in rows]

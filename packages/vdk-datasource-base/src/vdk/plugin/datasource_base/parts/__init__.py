@@ -34,7 +34,9 @@ if TYPE_CHECKING:
         WriteMode,
     )
     from .plugins.registry import Registry
+    from .plugins.urls import takes_urls
     from .redact import Redactor
+    from .run_records import KEPT_RECORDS, KEPT_RUNS, RECORD_FIELDS, RECORD_KEY, RunRecord, kept_records
     from .sql_text import literal, quoted
     from .states.logged_document import LoggedDocument, sync_folder, write_synced
 
@@ -45,7 +47,9 @@ _OUTSIDE_DESTINATION = {
     ".columns.numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
     ".columns.types": ("column_type",),
     ".plugins.registry": ("Registry",),
+    ".plugins.urls": ("takes_urls",),
     ".redact": ("Redactor",),
+    ".run_records": ("KEPT_RECORDS", "KEPT_RUNS", "RECORD_FIELDS", "RECORD_KEY", "RunRecord", "kept_records"),
     ".sql_text": ("literal", "quoted"),
     ".states.logged_document": ("LoggedDocument", "sync_folder", "write_synced"),
 }
@@ -54,6 +58,10 @@ _MODULE_OF = {name: module for module, names in _OUTSIDE_DESTINATION.items() for
 __all__ = [
     "DELETED_AT",
     "JSON_NUMBERS",
+    "KEPT_RECORDS",
+    "KEPT_RUNS",
+    "RECORD_FIELDS",
+    "RECORD_KEY",
     "RESERVED_PREFIX",
     "TOMBSTONE",
     "Backoff",
@@ -66,6 +74,7 @@ __all__ = [
     "RefusedRow",
     "RefusedRowsError",
     "Registry",
+    "RunRecord",
     "SchemaChange",
     "StateKey",
     "StoredState",
@@ -80,9 +89,11 @@ __all__ = [
     "infer_table",
     "is_valid_json",
     "json_integer",
+    "kept_records",
     "literal",
     "quoted",
     "sync_folder",
+    "takes_urls",
     "to_json",
     "whole_number",
     "write_synced",

@@ -23,6 +23,7 @@ from typing import Literal
 import pyarrow as pa
 
 from ..contract import DestinationError, State
+from .run_records import RunRecord
 
 WriteMode = Literal["append", "upsert", "replace"]
 BatchKind = Literal["rows", "deletes", "keys"]
@@ -126,6 +127,8 @@ class CommitUnit:
     :param reset: ``state`` is ``{}`` and is stored as such, with its own version: the next run reads from the
         beginning, and knows that rows of the stream have landed incrementally. A destination that can only append
         may remove the state instead, as it never replaces a table.
+    :param record: the stream's record once this unit has landed, which is stored in the same transaction if the
+        destination keeps records. Rows that the unit sweeps are not among its ``rows_deleted``.
     """
 
     key: StateKey
@@ -134,19 +137,25 @@ class CommitUnit:
     version: int
     run_id: str
     reset: bool = False
+    record: RunRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TableSnapshot:
     """A finished ``replace``: all partitions of a stream are staged, and become visible together.
 
+    The staged rows and deletes of a table land in it in their order, each as its own ``TableSpec.write_mode`` says:
+    rows of "replace" are added, those of "upsert" replace earlier ones of the snapshot.
+
     :param tables: every table to publish; one without staged rows becomes an empty table.
     :param units: the states of the partitions; their batches are empty. The staged rows of their keys
         belong to this snapshot.
+    :param record: as of a ``CommitUnit``, whose own it replaces.
     """
 
     tables: Sequence[TableSpec]
     units: Sequence[CommitUnit] = field(default_factory=tuple)
+    record: RunRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +200,8 @@ class Destination(ABC):
     """Whether ``commit`` lands rows and state together or not at all."""
     groups: bool = False
     """Whether it implements ``commit_group``."""
+    keeps_records: bool = False
+    """Whether it keeps the records of runs: it then implements ``record_runs`` and ``load_records``."""
 
     def __init__(self, target: str | None, *, folder: Path) -> None:
         """Keep the target. No I/O here. Raises ``ConfigurationError`` for a target that it cannot parse."""
@@ -235,6 +246,14 @@ class Destination(ABC):
         """Whether the table exists; None: unknown."""
         return None
 
+    def count_rows(self, name: str) -> int | None:
+        """The rows of a table, without those that are marked as deleted; 0 if it does not exist; None: unknown."""
+        return None
+
+    def exists(self) -> bool:
+        """Whether the target exists; False: ``open`` would create it, as a file. Called before ``open``."""
+        return True
+
     @abstractmethod
     def commit(self, unit: CommitUnit) -> int:
         """Land what was staged for ``unit.key``, then ``unit``'s batches, and its state, together.
@@ -247,7 +266,8 @@ class Destination(ABC):
         """Land units of several partitions of one stream in one transaction.
 
         For every unit, what was staged for its key lands, and its state is compared and stored as by ``commit``;
-        ``batches`` are the rows and deletes of all units, which have none themselves. Returns the versions of the
+        ``batches`` are the rows and deletes of all units, which have none themselves; the record of the last unit
+        counts. Returns the versions of the
         states in the order of the units. Raises what ``commit`` raises, with nothing landed: then the units are
         committed one by one.
         """
@@ -272,3 +292,14 @@ class Destination(ABC):
     def publish(self, snapshot: TableSnapshot) -> list[int]:
         """Make a snapshot visible in one transaction. Returns the states' versions."""
         raise DestinationError(f"{self.identity()} cannot replace tables")
+
+    def record_runs(self, records: Sequence[RunRecord]) -> None:
+        """Store records of streams that have ended, each in the place of the one with its key, and delete old ones.
+
+        ``run_records.KEPT_RUNS`` is the rule. An error is logged: the rows have landed, and the run has not failed.
+        """
+        return
+
+    def load_records(self, source_ids: Sequence[str]) -> Sequence[RunRecord]:
+        """The records of these sources' streams, newest first."""
+        return ()

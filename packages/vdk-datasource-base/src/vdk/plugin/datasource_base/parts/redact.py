@@ -105,6 +105,17 @@ class Redactor:
         return [self.deep(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
+def with_secrets_replaced(text: str, replacement: Callable[[str], str]) -> str:
+    """The text with other texts for the passwords of its URLs, and for the values of parameters with secret names."""
+    parts: list[str] = []
+    done = 0
+    for start, end in sorted(set(_url_spans(text))):
+        if start >= done:
+            parts += (text[done:start], replacement(text[start:end]))
+            done = end
+    return "".join((*parts, text[done:]))
+
+
 def is_secret_name(name: str) -> bool:
     """Whether an option or a parameter of this name holds a secret."""
     return _SECRET_NAME.search(name) is not None

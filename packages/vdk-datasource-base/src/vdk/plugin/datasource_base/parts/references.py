@@ -151,9 +151,15 @@ def _look_up(reference: re.Match[str], lookups: Mapping[str, Lookup], location: 
 def _how_to_set(reference: re.Match[str]) -> str:
     key = reference["key"]
     if reference["kind"] == "file":
-        return ": the file does not exist or cannot be read as UTF-8; a relative path is relative to the flow file"
+        return (
+            ": the file does not exist or cannot be read as UTF-8; a relative path starts at the flow file's folder, "
+            "or without one at the working directory"
+        )
     if reference["kind"] != "env":
         return f"; the job has no {reference['kind']} of that name"
     if key != key.strip():
         return f"; write ${{env:{key.strip()}}}, without spaces"
-    return f"; write, before the command: export {key}=…, or write {key}=… into the file .env beside the flow file"
+    return (
+        f"; write, before the command: export {key}=…, or write {key}=… into the file .env beside the flow file, or "
+        "without one in the working directory"
+    )

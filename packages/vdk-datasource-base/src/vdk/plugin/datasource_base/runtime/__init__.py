@@ -1,16 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runtime: reads partitions in parallel and lands them. Plain Python, without vdk-core.
 
-``run`` runs flows, ``inspect`` looks at them without running, ``report`` has the summary, the progress and the log.
+``run`` runs flows, ``inspect`` looks at them without running, ``reading`` reads a stream for a program, ``report`` has
+the summary, the progress and the log.
 ``options`` and ``environment`` are what a run gets; ``states`` copies, shows and resets states.
 ``retry`` is the retry policy, ``timeouts`` limits calls, ``signals`` ends a run on Ctrl-C and SIGTERM.
 """
 
 from .environment import Environment
 from .options import Options
+from .reading.handover import HandoverSink
+from .reading.outbox import Outbox
+from .reading.selected_source import CheckedPartition
 from .report.logs import redacted_logs
 from .report.summary import RunSummary, StreamReport
 from .run.batching import RejectedBatch
 from .run.flow_file_run import execute
 
-__all__ = ["Environment", "Options", "RejectedBatch", "RunSummary", "StreamReport", "execute", "redacted_logs"]
+__all__ = [
+    "CheckedPartition",
+    "Environment",
+    "HandoverSink",
+    "Options",
+    "Outbox",
+    "RejectedBatch",
+    "RunSummary",
+    "StreamReport",
+    "execute",
+    "redacted_logs",
+]

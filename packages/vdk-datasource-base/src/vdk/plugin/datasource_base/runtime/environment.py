@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from ..parts.flow.overrides import Overrides
 from ..parts.plugins.registry import DestinationFactory, Registry
 from ..parts.references import Lookup, environment
 from .options import Options
+from .report.planned import PlannedStream
 from .report.summary import RunSummary, log_summary
+from .scope import RunScope
 
 
 @dataclass(slots=True)
@@ -40,6 +42,14 @@ class Environment:
     """What changes the flow file for this run."""
     streams: tuple[str, ...] = ()
     """Names or patterns, as ``orders`` or ``shop.orders``, of the streams that are read; empty: all of the flows."""
+    report: Path | None = None
+    """The file that gets a report of the run as HTML."""
+    openlineage: Path | None = None
+    """The file that OpenLineage's events of the run are appended to."""
+    scope: RunScope = field(default_factory=RunScope)
+    """What the streams read: what is new, everything, or a range."""
+    on_planned: Callable[[Sequence[PlannedStream]], None] = lambda streams: None
+    """Gets the streams of a flow before any row is read. What it raises ends the run like an error in the file."""
     on_summary: Callable[[RunSummary], None] = log_summary
     """Gets the summary of a run, whether it succeeds, fails or is interrupted."""
 

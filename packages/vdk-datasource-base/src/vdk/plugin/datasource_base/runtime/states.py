@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""States: copied when a source yields them, shown and reset on demand, reported to the source once they are stored.
+"""States: copied when a source yields them, reported to the source once they are stored.
 
 The table that holds them is the destination's; see ``Destination.load_states``.
 """
@@ -9,18 +9,12 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..contract import ConfigurationError, DataSource, DataSourceError, State
-from ..contract.remedies import suggest
-from ..parts import CommitUnit, Destination, StoredState
+from ..contract import DataSource, DataSourceError, State
 from ..parts.columns.infer import builtin
 from ..parts.columns.numbers import MAX_DIGITS, is_bounded
-from ..parts.flow.file import load_flow, matches
-from .environment import Environment
 from .report.logs import error_message
 
 log = logging.getLogger(__name__)
@@ -85,89 +79,6 @@ def _text(value: str, stream: str) -> str:
             "surrogate pair; replace it with text.encode(errors='replace').decode()"
         ) from None
     return value
-
-
-@dataclass(frozen=True, slots=True)
-class DestinationState:
-    """A stored state, and the name that the flow file gives to the destination that has it."""
-
-    destination: str
-    stored: StoredState
-
-    def as_dict(self) -> dict[str, Any]:
-        key = self.stored.key
-        return {
-            "source": key.source_id,
-            "stream": key.stream,
-            "partition": key.partition,
-            "destination": self.destination,
-            "table": key.table,
-            "identity": key.source_identity,
-            "version": self.stored.version,
-            "run": self.stored.run_id,
-            "state": self.stored.state,
-        }
-
-
-def show_states(
-    flow: str | Path | Mapping[str, Any], environment: Environment, streams: list[str] | None = None
-) -> list[DestinationState]:
-    """The states that the destinations of a flow file have of its sources.
-
-    :param streams: names or patterns of the streams; None: all.
-    :raises ConfigurationError: if a pattern matches no stream that has a state.
-    """
-    states = [
-        DestinationState(name, stored)
-        for name, source_ids, destination in _open_destinations(flow, environment)
-        for source_id in source_ids
-        for stored in destination.load_states(source_id)
-    ]
-    return _select(states, streams)
-
-
-def reset_states(
-    flow: str | Path | Mapping[str, Any], environment: Environment, streams: list[str] | None = None
-) -> list[DestinationState]:
-    """Set the states to ``{}``, so that the next run reads from the beginning; returns the old ones. Rows stay."""
-    reset: list[DestinationState] = []
-    for name, source_ids, destination in _open_destinations(flow, environment):
-        loaded = [stored for source_id in source_ids for stored in destination.load_states(source_id)]
-        for state in _select([DestinationState(name, stored) for stored in loaded], streams):
-            stored = state.stored
-            if not stored.state:
-                continue  # it was reset before
-            destination.commit(CommitUnit(stored.key, (), {}, stored.version, environment.run_id, reset=True))
-            reset.append(state)
-    return reset
-
-
-def _open_destinations(
-    flow: str | Path | Mapping[str, Any], environment: Environment
-) -> Iterator[tuple[str, list[str], Destination]]:
-    """Each destination that a flow uses, open, with the ids of the sources whose rows land there."""
-    loaded = load_flow(flow, environment.lookups, environment.overrides)
-    source_ids: dict[str, dict[str, None]] = {}
-    for entry in loaded.file.flows:
-        source_ids.setdefault(entry.to, {})[entry.from_] = None
-    for name, ids in source_ids.items():
-        destination = environment.create_destination(loaded, name)
-        try:
-            destination.open()
-            yield name, list(ids), destination
-        finally:
-            destination.close()
-
-
-def _select(states: list[DestinationState], streams: list[str] | None) -> list[DestinationState]:
-    """The states of the streams that a name or a pattern matches."""
-    if not streams:
-        return states
-    names = {state.stored.key.stream for state in states}
-    for pattern in streams:
-        if not any(matches(name, [pattern]) for name in names):
-            raise ConfigurationError(f"no stream with a state matches {pattern!r}; {suggest(pattern, names)}")
-    return [state for state in states if matches(state.stored.key.stream, streams)]
 
 
 CALL_INTERVAL = 1.0

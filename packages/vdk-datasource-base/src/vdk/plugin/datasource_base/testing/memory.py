@@ -3,33 +3,32 @@
 
 from __future__ import annotations
 
-import copy
-import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 
-from ..contract import ConcurrentRunError, DestinationError
+from ..contract import ConcurrentRunError
 from ..parts import (
     DELETED_AT,
     CommitUnit,
     Destination,
+    RunRecord,
     StateKey,
     StoredState,
     TableBatch,
     TableSnapshot,
     TableSpec,
     WriteMode,
+    kept_records,
 )
-from ..parts.columns.rows import rows_of
-
-Row = dict[str, Any]
+from .arrow_tables import ArrowTables, Row
 
 
 class MemoryDestination(Destination):
-    """Tables as lists of rows, one store for each target name, until the process ends.
+    """Tables in memory, one store for each target name, until the process ends.
 
     ``MemoryDestination.tables("memory")`` returns the rows that landed, ``schemas`` their types. Use it in the tests of
     a source; use a database to keep data.
@@ -38,16 +37,18 @@ class MemoryDestination(Destination):
     write_modes: frozenset[WriteMode] = frozenset({"append", "upsert", "replace"})
     deletes: bool = True
     transactional: bool = True
+    keeps_records: bool = True
     _stores: ClassVar[dict[str, MemoryDestination]] = {}
 
     def __init__(self, target: str | None = None, *, folder: Path | None = None) -> None:
         super().__init__(target, folder=folder or Path())
         first = self._stores.setdefault(target or "memory", self)
-        self.rows: dict[str, list[Row]] = first.rows if first is not self else {}
+        self.rows: ArrowTables = first.rows if first is not self else ArrowTables()
         self.schemas: dict[str, pa.Schema] = first.schemas if first is not self else {}
         self.states: dict[StateKey, StoredState] = first.states if first is not self else {}
         self.versions: dict[StateKey, int] = first.versions if first is not self else {}
         self.staged: dict[StateKey, list[TableBatch]] = first.staged if first is not self else {}
+        self.records: dict[tuple[object, ...], RunRecord] = first.records if first is not self else {}
         self._staged_counts: dict[StateKey, int] = {}  # how many batches this run has staged
 
     @classmethod
@@ -69,6 +70,9 @@ class MemoryDestination(Destination):
     def has_table(self, name: str) -> bool:
         return name in self.rows
 
+    def count_rows(self, name: str) -> int:
+        return sum(not row.get(DELETED_AT) for row in self.rows.get(name, ()))
+
     def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
         self.staged.setdefault(key, []).extend(batches)
         self._staged_counts[key] = max(0, self._staged_counts.get(key, 0)) + len(batches)
@@ -82,32 +86,47 @@ class MemoryDestination(Destination):
         return key in self.staged
 
     def commit(self, unit: CommitUnit) -> int:
-        rows = copy.deepcopy(self.rows)
-        self.rows_swept = 0
-        for batch in _merge_keys([*self._staged_batches(unit.key), *unit.batches]):
-            before = len(rows.setdefault(batch.table.name, []))
-            _land(rows[batch.table.name], batch)
+        batches = _merge_keys([*self._staged_batches(unit.key), *unit.batches])
+        changes = self.rows.landed(batches)
+        for batch in batches:
             self._update_schema(batch.table, batch.data.schema if batch.kind == "rows" else None)
-            self.rows_swept += before - len(rows[batch.table.name]) if batch.kind == "keys" else 0
         version = self._store_state(unit)
-        self._replace_rows(rows)
+        self.rows.put(changes)
+        self.rows_swept = changes.rows_swept
         self._unstage(unit.key)
+        if unit.record is not None:
+            self._record(replace(unit.record, rows_deleted=unit.record.rows_deleted + self.rows_swept))
         return version
 
     def publish(self, snapshot: TableSnapshot) -> list[int]:
-        rows = {**self.rows, **{table.name: [] for table in snapshot.tables}}
+        staged = [batch for unit in snapshot.units for batch in _merge_keys(self._staged_batches(unit.key))]
+        changes = self.rows.landed(staged, published=[table.name for table in snapshot.tables])
         for table in snapshot.tables:
             self._update_schema(table, None)
-        for unit in snapshot.units:
-            for batch in self._staged_batches(unit.key):
-                rows[batch.table.name].extend(rows_of(batch.data))
-                self._update_schema(batch.table, batch.data.schema)
+        for batch in staged:
+            self._update_schema(batch.table, batch.data.schema if batch.kind == "rows" else None)
         versions = [self._store_state(unit) for unit in snapshot.units]
-        self._replace_rows(rows)
+        self.rows.put(changes)
         for unit in snapshot.units:
             if self.staged.pop(unit.key, None):
                 self._staged_counts[unit.key] = -1  # publishing the same snapshot again is refused, and not empty
+        if snapshot.record is not None:
+            self._record(snapshot.record)
         return versions
+
+    def record_runs(self, records: Sequence[RunRecord]) -> None:
+        for record in records:
+            self._record(record)
+        kept = kept_records(list(self.records.values()))
+        self.records.clear()
+        for record in kept:
+            self._record(record)
+
+    def load_records(self, source_ids: Sequence[str]) -> list[RunRecord]:
+        return [record for record in kept_records(list(self.records.values())) if record.source_id in source_ids]
+
+    def _record(self, record: RunRecord) -> None:
+        self.records[record.key] = record
 
     def _update_schema(self, table: TableSpec, landed: pa.Schema | None) -> None:
         """Add the columns to the schema of a table, each with its latest type. Arrow's null type is that of a column
@@ -130,10 +149,6 @@ class MemoryDestination(Destination):
     def _unstage(self, key: StateKey) -> None:
         self.staged.pop(key, None)
         self._staged_counts.pop(key, None)
-
-    def _replace_rows(self, rows: dict[str, list[Row]]) -> None:
-        self.rows.clear()
-        self.rows.update(rows)
 
     def _store_state(self, unit: CommitUnit) -> int:
         stored = self.states.get(unit.key)
@@ -165,34 +180,3 @@ def _merge_keys(batches: list[TableBatch]) -> list[TableBatch]:
             batch = TableBatch(batch.table, "keys", pa.concat_tables([merged.pop().data, batch.data]))
         merged.append(batch)
     return merged
-
-
-def _land(rows: list[Row], batch: TableBatch) -> None:
-    data, spec = rows_of(batch.data), batch.table
-    if batch.kind == "keys":
-        keys = {_key(row, spec) for row in data}
-        _delete(rows, [row for row in rows if _key(row, spec) not in keys and not row.get(DELETED_AT)], spec)
-        return
-    if batch.kind == "deletes":
-        _delete(rows, data, spec)
-        return
-    if spec.write_mode == "upsert":
-        keys = {_key(row, spec) for row in data}
-        rows[:] = [row for row in rows if _key(row, spec) not in keys]
-    elif spec.write_mode == "replace":
-        raise DestinationError(f"{spec.name} has the write mode replace, so it is published and not committed")
-    rows.extend(data)
-
-
-def _delete(rows: list[Row], keys: list[Row], spec: TableSpec) -> None:
-    deleted = {_key(row, spec) for row in keys}
-    if not spec.soft_deletes:
-        rows[:] = [row for row in rows if _key(row, spec) not in deleted]
-        return
-    for row in rows:
-        if _key(row, spec) in deleted:
-            row[DELETED_AT] = dt.datetime.now(dt.UTC)
-
-
-def _key(row: Row, spec: TableSpec) -> tuple[Any, ...]:
-    return tuple(row.get(name) for name in spec.primary_key)

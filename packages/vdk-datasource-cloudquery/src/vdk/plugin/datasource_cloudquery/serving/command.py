@@ -12,7 +12,9 @@ import click
 @click.argument("name")
 @click.option("--cloudquery", is_flag=True, help="Serve it as a CloudQuery source plugin (protocol version 3).")
 @click.option("--address", default="127.0.0.1:7777", show_default=True, help="Host and port, or the path of a socket.")
-@click.option("--network", type=click.Choice(["tcp", "unix"]), default="tcp", show_default=True)
+@click.option(
+    "--network", type=click.Choice(["tcp", "unix"]), default="tcp", show_default=True, help="The kind of the address."
+)
 @click.option(
     "--log-level",
     type=click.Choice(["trace", "debug", "info", "warn", "error"]),

@@ -72,12 +72,15 @@ class Spec:
         """
         try:
             data = msgspec.json.decode(content or b"{}")
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{LOCATION}: it is not valid JSON: {error}") from None
+        except RecursionError:
+            raise ConfigurationError(f"{LOCATION}: it is nested too deeply; remove levels of it") from None
         data = {} if data is None else data
         if not isinstance(data, dict):
             raise ConfigurationError(f"{LOCATION}: expected the options of a source, got {type(data).__name__}")
-        options = decode_config(data.pop(OPTIONS, None) or {}, ServeOptions, location=f"{LOCATION}: {OPTIONS}")
+        written = data.pop(OPTIONS, None)  # YAML has null for a key without a value
+        options = decode_config({} if written is None else written, ServeOptions, location=f"{LOCATION}: {OPTIONS}")
         if made is not None and not data:
             config = made().config
             return cls(source_class.source_name, config, options, Redactor.of_config(config), made)

@@ -1,42 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The destination that the base's readers land in: it turns commit units into CloudQuery's messages.
-
-A row that is handed over cannot be taken back, and nothing says whether it landed. So a state counts as stored once its
-rows are handed over, and a partition is not read again if rows were handed over that no state covers.
-"""
+"""The destination that the base's readers land in: it turns commit units into CloudQuery's messages."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from cloudquery.plugin_v3 import plugin_pb2 as pb
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DestinationError
-from vdk.plugin.datasource_base.parts import (
-    CommitUnit,
-    Destination,
-    RefusedRow,
-    RefusedRowsError,
-    StateKey,
-    StoredState,
-    TableBatch,
-)
-from vdk.plugin.datasource_base.runtime import RejectedBatch
+from vdk.plugin.datasource_base.parts import RefusedRow, RefusedRowsError, StateKey, StoredState, TableBatch
+from vdk.plugin.datasource_base.runtime import HandoverSink, Outbox, RejectedBatch
 
 from ..tables.columns import Column, column_of, values_of
 from ..tables.names import fold_name
 from ..tables.record_batches import RowMisfitError, record_batch, record_message, record_messages, schema_message
 from ..tables.table import Table
-from .outbox import Outbox
 
 log = logging.getLogger(__name__)
 
 
-class CloudQuerySink(Destination):
+class CloudQuerySink(HandoverSink):
     """Turns rows into messages.
 
     :param stored: the states of earlier syncs. :param describe: the table that a stream's rows are routed to, by the
@@ -55,26 +41,20 @@ class CloudQuerySink(Destination):
         deterministic: bool,
         checkpoint: Callable[[StoredState], Any] | None = None,
     ) -> None:
-        super().__init__(None, folder=Path())
+        super().__init__(stored)
         self.write_modes = frozenset({"append", "upsert"}) if deletes else frozenset({"append"})
         self.deletes = deletes
-        self.states: dict[StateKey, StoredState] = {state.key: state for state in stored}
-        self.changed: set[StateKey] = set()
         self._outbox = outbox
         self._describe = describe
         self._deterministic = deterministic
         self._checkpoint = checkpoint
         self._announced: dict[str, Table] = {}
-        self._uncovered: dict[StateKey, int] = {}  # rows that were handed over, and that no state covers yet
 
     def identity(self) -> str:
         return "cloudquery"
 
     def fold(self, name: str) -> str:
         return fold_name(name)
-
-    def load_states(self, source_id: str) -> Sequence[StoredState]:
-        return list(self.states.values())
 
     def announce(self, table: Table) -> None:
         """Send the table itself, which precedes its rows."""
@@ -91,29 +71,16 @@ class CloudQuerySink(Destination):
         if table.name not in self._announced and not any(key.stream == stream for key in self.states):
             self.announce(table)
 
-    def commit(self, unit: CommitUnit) -> int:
-        self._send(unit.key, unit.batches)
-        self._uncovered.pop(unit.key, None)
-        stored = self.states.get(unit.key)
-        version = stored.version if stored is not None else 0
-        if unit.state is None:
-            return version
-        state = self.states[unit.key] = StoredState(unit.key, version + 1, unit.state, unit.run_id)
-        self.changed.add(unit.key)
-        if self._checkpoint is not None:
-            self._outbox.put(self._checkpoint(state))
-        return state.version
-
-    def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
+    def hand_over(self, key: StateKey, batches: Sequence[TableBatch], state: StoredState | None) -> None:
         self._send(key, batches)
-        self._uncovered[key] = self._uncovered.get(key, 0) + sum(batch.data.num_rows for batch in batches)
+        if state is not None and self._checkpoint is not None:
+            self._outbox.put(self._checkpoint(state))
 
-    def discard(self, key: StateKey) -> None:
-        if rows := self._uncovered.pop(key, 0):
-            raise DestinationError(
-                f"stream {key.stream!r} failed after {rows:,} of its rows were handed over, which cannot be taken "
-                "back, so it is not read again in this sync; the log has the reason: run the sync again"
-            )
+    def cannot_take_back(self, key: StateKey, rows: int) -> DestinationError:
+        return DestinationError(
+            f"stream {key.stream!r} failed after {rows:,} of its rows were handed over, which cannot be taken "
+            "back, so it is not read again in this sync; the log has the reason: run the sync again"
+        )
 
     def _send(self, key: StateKey, batches: Sequence[TableBatch]) -> None:
         """Encode everything, then send it: rows that are refused are named before any row is sent."""

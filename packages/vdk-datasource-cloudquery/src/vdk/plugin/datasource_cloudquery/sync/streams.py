@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from vdk.plugin.datasource_base.contract import (
     StreamPartition,
     StreamSchema,
 )
+from vdk.plugin.datasource_base.runtime import CheckedPartition
 
 from ..source.session import Catalog, CatalogStream, Session
 
@@ -100,34 +101,17 @@ class _SyncStream(DataSourceStream):
         shard = self._selection.shard
         for partition in self._stream.partitions(state):
             if shard is None or shard.has(self.name, partition.id):
-                yield _SyncPartition(partition, self.name, skip_deletes=self._selection.skip_deletes)
+                yield CheckedPartition(partition, self._accept)
 
-
-class _SyncPartition(StreamPartition):
-    """A partition, without what CloudQuery has no message for."""
-
-    def __init__(self, partition: StreamPartition, stream: str, *, skip_deletes: bool) -> None:
-        self.id = partition.id
-        self._partition = partition
-        self._stream = stream
-        self._skip_deletes = skip_deletes
-
-    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
-        payloads = iter(self._partition.read(state))
-        try:
-            for payload in payloads:
-                if payload.kind == "rows":
-                    yield payload
-                elif self._skip_deletes:
-                    yield replace(payload, kind="rows", data=None)
-                elif payload.kind == "deletes":
-                    yield payload
-                else:
-                    raise DataSourceError(
-                        f"stream {self._stream!r} lists all its keys, so that every other row is deleted, for which "
-                        "CloudQuery has no message; write `cloudquery: {deletes: skip}` in the spec to keep such rows"
-                    )
-        finally:
-            close = getattr(payloads, "close", None)
-            if close is not None:
-                close()
+    def _accept(self, payload: DataSourcePayload) -> DataSourcePayload:
+        """The payload without what CloudQuery has no message for. Raises ``DataSourceError`` for a sweep."""
+        if payload.kind == "rows":
+            return payload
+        if self._selection.skip_deletes:
+            return replace(payload, kind="rows", data=None)
+        if payload.kind == "deletes":
+            return payload
+        raise DataSourceError(
+            f"stream {self.name!r} lists all its keys, so that every other row is deleted, for which CloudQuery has no "
+            "message; write `cloudquery: {deletes: skip}` in the spec to keep such rows"
+        )

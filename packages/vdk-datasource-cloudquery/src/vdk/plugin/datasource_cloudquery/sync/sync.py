@@ -16,17 +16,18 @@ from vdk.plugin.datasource_base.contract import (
     FlowFailedError,
 )
 from vdk.plugin.datasource_base.parts import Destination, StoredState
-from vdk.plugin.datasource_base.runtime import Environment, Options, RunSummary, execute
+from vdk.plugin.datasource_base.runtime import Environment, Options, Outbox, RunSummary, execute
 
 from ..source.session import Catalog, CatalogStream, Session
 from ..tables.names import fold_name
 from ..tables.table import Table
-from .outbox import Outbox
 from .sink import CloudQuerySink
 from .state_backend import StateBackend
 from .streams import Selection, Shard, SyncSource
 
 _STOPPED = "the sync was stopped before its end"
+MAX_WAITING = 8
+"""Messages that wait to be sent: at most 24 MB."""
 
 
 class SyncEnvironment(Environment):
@@ -51,7 +52,7 @@ class Sync:
         self._request = request
         # the longer rows wait for a state, the more of what fails can be read again
         self._options = options or Options(batch_seconds=300.0)
-        self._outbox = Outbox()
+        self._outbox = Outbox(MAX_WAITING, cancelled="the sync was ended by the command that asked for it")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
         self._summary: RunSummary | None = None

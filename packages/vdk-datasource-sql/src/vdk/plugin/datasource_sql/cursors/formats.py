@@ -87,7 +87,12 @@ class CursorFormat(ABC):
         return self.pattern is None or bool(pc.all(pc.match_substring_regex(values, f"^(?:{self.pattern})$")).as_py())
 
     def configured(self, value: Any, config_path: str) -> Any:
-        """A configured bound in stored form. Raises ``ConfigurationError``."""
+        """A configured bound in stored form. Raises ``ConfigurationError``.
+
+        A number may be a text, as the command line has it.
+        """
+        if self.numeric and isinstance(value, str):
+            value = number_of(value)
         if self.numeric and isinstance(value, (int, float)) and not isinstance(value, bool):
             return _in_range(value, value, config_path)
         if isinstance(value, (str, dt.date)):
@@ -107,6 +112,14 @@ class CursorFormat(ABC):
 def fits_64_bits(value: Any) -> bool:
     """Whether a value is not an integer, or one of 64 bits."""
     return not isinstance(value, int) or -(2**63) <= value < 2**63
+
+
+def number_of(text: str) -> str | int | float:
+    """The number that a text is; another text is returned as it is."""
+    if re.fullmatch(r"[+-]?\d{1,30}", text.strip(), re.ASCII):
+        return int(text)
+    is_number = re.fullmatch(r"[+-]?\d{1,30}\.\d{0,30}([eE][+-]?\d{1,3})?", text.strip(), re.ASCII)
+    return float(text) if is_number else text
 
 
 def _in_range(bound: Any, value: Any, config_path: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
-from .formats import CursorFormat, micros_of
+from .formats import CursorFormat, micros_of, number_of
 
 _FAR = 1e30
 """Microseconds: farther from 1970 than any time."""
@@ -88,8 +88,10 @@ class Opaque(CursorFormat):
         return value
 
     def configured(self, value: Any, config_path: str) -> Any:
-        if not self.numeric and isinstance(value, str):
-            return value
+        if isinstance(value, str):
+            if not self.numeric:
+                return value
+            value = number_of(value)
         if not self.numeric or isinstance(value, (str, dt.date)):
             kind = "a number" if self.numeric else "text"
             raise ConfigurationError(

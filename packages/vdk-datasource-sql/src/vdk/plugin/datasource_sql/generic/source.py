@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 from vdk.plugin.datasource_base.contract import Secret, data_source
 
@@ -18,6 +20,13 @@ __all__ = ["AnySqlConfig", "AnySqlSource"]
 @data_source(name="sql", config=AnySqlConfig)
 class AnySqlSource(SqlSource[AnySqlConfig]):
     """Tables of any SQL database; read incrementally where they have a cursor, else whole."""
+
+    url_schemes = ("*",)
+
+    @classmethod
+    def options_of_url(cls, url: str, *, cursor: str | None = None) -> Mapping[str, Any]:
+        dialect_of(url_of(AnySqlConfig(url=Secret(url))))
+        return super().options_of_url(url, cursor=cursor)
 
     @cached_property
     def backend(self) -> AnySqlBackend:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, DataSourcePayload, StateError
+from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, ConfigurationError, DataSourcePayload, StateError
 
 from ..backend import Backend
 from ..bulk import ArrowRows, BulkReader
@@ -146,17 +146,22 @@ class IncrementalReader:
             yield DataSourcePayload(None, state=self._last_state)
 
     def backfill(self) -> Iterator[DataSourcePayload]:
-        """Rows with ``initial_value <= cursor < end_value``; no payload has a state."""
-        plan = self._plan
+        """Rows with begin <= cursor < end; no payload has a state."""
         info = self._refresh_cursor_info(StreamProgress())
         if info.format is None:
             self._session.end()
             return
-        options = plan.options
-        lower = None
-        if options.initial_value is not None:
-            lower = info.format.configured(options.initial_value, f"{plan.config_path}.initial_value")
-        cursors = CursorRange(lower, None, info.format.configured(options.end_value, f"{plan.config_path}.end_value"))
+        begin, end = (
+            None if bound.value is None else info.format.configured(bound.value, bound.config_path)
+            for bound in self._plan.bounds
+        )
+        if begin is not None and end is not None and not begin < end:
+            first, last = self._plan.bounds
+            raise ConfigurationError(
+                f"stream {self._plan.name!r}: the range is empty: {last.config_path} is {last.value!r}, which is not "
+                f"after {first.value!r} of {first.config_path}; write a later {last.config_path}"
+            )
+        cursors = CursorRange(begin, None, end)
         for page in PageReader(self._session, self._query, self._page_sizer, None, bulk=self._bulk).by_cursor(
             cursors, None
         ):

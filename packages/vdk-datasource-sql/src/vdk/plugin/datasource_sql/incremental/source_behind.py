@@ -80,8 +80,8 @@ def check_database(plan: TablePlan, progress: StreamProgress, database: str) -> 
     )
     if plan.options.on_source_behind != "warn":
         raise StateError(
-            f"{problem}. If it has the rows of the old one, read on with {plan.config_path}.on_source_behind = "
-            f'"warn", in one run; otherwise: {remedy(plan.name)}'
+            f"{problem}. If it has the rows of the old one, go on from the state (`vdk datasource state adopt FLOW "
+            f"--stream {plan.name}`); otherwise: {remedy(plan.name)}"
         )
     log.warning("%s. It is read on from the state", problem)
 

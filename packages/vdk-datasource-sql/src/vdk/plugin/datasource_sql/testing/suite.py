@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from vdk.plugin.datasource_base.contract import ConfigurationError, StateError
 from vdk.plugin.datasource_base.testing import Landing
 
 from .database import NAMES, START, SqlDatabase, TypeCase
@@ -84,6 +85,35 @@ class SqlConformance:
             assert run(stream, rest.state).rows == []
             database.insert("t", [(30, None)])
             assert run(stream, rest.state).column("id") == [30]
+
+    def test_a_range_lands_without_a_state(self, database: SqlDatabase) -> None:
+        """``run --since … --until …``: from the first bound on and below the second, with all ties; NULL is in none."""
+        self._ties(database, ())
+        database.insert("t", [(20, None)])
+        database.create("n", {"id": database.integer, "c": database.integer}, key="id")
+        database.insert("n", [(number, number) for number in IDS])
+        first, second = (f"{START + TICK * number:%Y-%m-%dT%H:%M:%S}" for number in (1, 2))
+        source = database.source(tables={"t": {"cursor": "c"}, "n": {"cursor": "c"}, "p": {"cursor": False}})
+        database.create("p", {"id": database.integer}, key="id")
+        with opened(source, "t") as stream:
+            for begin, end, ids in (
+                (first, second, [6, 7, 8, 9, 10]),
+                (f"{first}Z", None, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+                (None, first, [11, 12]),
+            ):
+                landed = run(stream.between(begin, end))
+                assert (sorted(landed.column("id")), landed.state) == (ids, {}), (begin, end)
+            assert stream.count_rows() == len(IDS) + 1
+            for begin, end, problem in (("7 o'clock", None, "--since: .*does not fit"), (second, first, "is empty")):
+                with pytest.raises(ConfigurationError, match=problem):
+                    run(stream.between(begin, end))
+            stream.check_state("", run(stream).state)
+            with pytest.raises(StateError, match="not written by this source"):
+                stream.check_state("", {"next": 1})
+        with opened(source, "n") as stream:
+            assert sorted(run(stream.between("3", "6")).column("id")) == [3, 4, 5]
+        with opened(source, "p") as stream, pytest.raises(ConfigurationError, match=r"no cursor.*tables\.p\.cursor"):
+            stream.between("1", None)
 
     def test_names_of_every_character(self, database: SqlDatabase) -> None:
         """Quotes, percent signs, colons, backslashes and other alphabets are parts of names."""

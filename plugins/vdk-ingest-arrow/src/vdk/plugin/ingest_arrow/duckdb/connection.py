@@ -116,6 +116,9 @@ class DuckDBConnection(Database):
         self._locks = _locks_of(path)
         self._registered = 0
 
+    def exists(self) -> bool:
+        return self.path.exists()
+
     def open(self) -> None:
         """Connect, after waiting up to the lock timeout for a process that has the file open.
 

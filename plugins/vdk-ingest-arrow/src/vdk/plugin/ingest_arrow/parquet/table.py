@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import SchemaChange, TableSpec
@@ -71,6 +72,10 @@ class TableFolder:
     def rows(self) -> Iterable[Rows]:
         """All rows, the oldest first; each file is opened when its turn comes."""
         return map(RowsInFile, self._files())
+
+    def count_rows(self) -> int:
+        """The number of rows, which the files' metadata has."""
+        return sum(pq.read_metadata(path).num_rows for path in self._files())
 
     def has_small_files(self, number: int) -> bool:
         """Whether at least ``number`` of its files are small."""

@@ -13,6 +13,7 @@ from vdk.plugin.datasource_base.parts import (
     RESERVED_PREFIX,
     CommitUnit,
     Destination,
+    RunRecord,
     SchemaChange,
     StateKey,
     StoredState,
@@ -29,6 +30,7 @@ from ..targets import TargetUrl, path_identity
 from ..values import RefusedValueError, find_refused_rows
 from .data_file import FileColumns, FileFormat, Rows, RowsInFile, RowsInMemory
 from .file_moves import Move
+from .run_file import RunFile
 from .staging import StagedFile, StagedFiles
 from .storage_root import StorageRoot
 from .table import LandingFile, TableFolder, changed_types, declared_columns, has_data, settle_columns, write_rows
@@ -50,6 +52,7 @@ class ParquetTarget(Destination):
     deletes = False
     transactional = True
     groups = True
+    keeps_records = True
     options = ("schema", "compression", "file_rows", "merge_files", "lock_timeout")
 
     def __init__(self, target: str | None, *, folder: Path) -> None:
@@ -61,6 +64,7 @@ class ParquetTarget(Destination):
         self._merge = _number(url, "merge_files", 0, least=0)
         self._storage = StorageRoot(self.path, lock_timeout=url.lock_timeout())
         self._staging = StagedFiles(self._storage.staged, self._file_format, landing=self._storage.landing)
+        self._runs = RunFile(self._storage.control / "runs.json", self._storage.landing / "runs.json")
         self._positions: dict[str, int] = {}
         """Table → the position after this run's last commit."""
 
@@ -77,6 +81,14 @@ class ParquetTarget(Destination):
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         return [state for key, state in self._storage.commits().states.items() if key.source_id == source_id]
+
+    def record_runs(self, records: Sequence[RunRecord]) -> None:
+        with self._storage.locked():
+            self._runs.add(records)
+
+    def load_records(self, source_ids: Sequence[str]) -> Sequence[RunRecord]:
+        with disk_errors(self.path):
+            return [record for record in self._runs.load() if record.source_id in source_ids]
 
     def check(self) -> None:
         """Create and remove what a commit creates."""
@@ -106,6 +118,15 @@ class ParquetTarget(Destination):
             return False
         with disk_errors(self.path):
             return has_data(self.path / folder_name(name))
+
+    def count_rows(self, name: str) -> int:
+        if not self.has_table(name):
+            return 0
+        with disk_errors(self.path):
+            return TableFolder(self._storage, name).count_rows()
+
+    def exists(self) -> bool:
+        return self._storage.control.exists()
 
     def commit(self, unit: CommitUnit) -> int:
         return self._commit([unit], unit.batches)[0]

@@ -128,6 +128,10 @@ class Database(ABC):
 
     # The connection.
 
+    def exists(self) -> bool:
+        """Whether there is a database; False: ``open`` creates its file."""
+        return True
+
     @abstractmethod
     def open(self) -> None:
         """Connect.
@@ -184,6 +188,14 @@ class Database(ABC):
     def placeholders(self, count: int, first: int = 1) -> list[str]:
         """Parameters for a statement, in the order of their values: ``$1``, ``$2`` …"""
         return [f"${number}" for number in range(first, first + count)]
+
+    def instant(self, parameter: str) -> str:
+        """SQL for a parameter with a UTC time in ISO 8601 as ``types.timestamp_tz``."""
+        return f"CAST({parameter} AS {self.types.timestamp_tz})"
+
+    def epoch(self, column: str) -> str:
+        """SQL for the seconds between 1970 and a column of ``types.timestamp_tz``."""
+        return f"EXTRACT(EPOCH FROM {column})"
 
     def fold(self, name: str) -> str:
         """Equal for names that the database treats as one."""

@@ -49,17 +49,26 @@ class Tables:
         if names := [name for name in (*incoming.types, *incoming.untyped) if name in columns]:
             self.database.insert(incoming, table, names, columns)
 
-    def sweep(self, spec: TableSpec, incoming: Incoming) -> int:
+    def count_rows(self, name: str) -> int:
+        """The rows that are not marked as deleted; 0 if the table does not exist."""
+        columns = self.database.columns(name)
+        if columns is None:
+            return 0
+        kept = f" WHERE {quoted(DELETED_AT)} IS NULL" if DELETED_AT in columns else ""
+        return int(self.database.execute(f"SELECT count(*) FROM {self.database.qualified(name)}{kept}")[0][0])
+
+    def sweep(self, spec: TableSpec, incoming: Incoming, into: str | None = None) -> int:
         """Delete the rows of a locked table whose key is not among the incoming; returns how many."""
-        columns = self.database.columns(spec.name)
-        if columns is None or self.is_empty(spec.name):
+        name = into or spec.name
+        columns = self.database.columns(name)
+        if columns is None or self.is_empty(name):
             return 0
         if spec.soft_deletes and DELETED_AT not in columns:
-            self.add_columns(spec, {DELETED_AT: self._types.timestamp_tz})
+            self.add_columns(spec, {DELETED_AT: self._types.timestamp_tz}, name)
         with self._keys(spec, incoming, columns) as keys:
             same_key = self.database.same_key(spec.primary_key)
             missing = f"NOT EXISTS (SELECT 1 FROM {keys} AS incoming WHERE {same_key})"
-            table = f"{self.database.qualified(spec.name)} AS landed"
+            table = f"{self.database.qualified(name)} AS landed"
             if not spec.soft_deletes:
                 return self.database.rows_affected(f"DELETE FROM {table} WHERE {missing}")
             mark = quoted(DELETED_AT)

@@ -18,6 +18,7 @@ from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import (
     CommitUnit,
     Destination,
+    RunRecord,
     SchemaChange,
     StateKey,
     StoredState,
@@ -30,6 +31,7 @@ from vdk.plugin.datasource_base.parts import (
 from ..names import STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, covers, is_reserved
 from ..values import RefusedValueError, find_refused_rows, fit_types
 from .database import Database, Incoming
+from .run_table import NotRecorded, RunTable
 from .staging import Segment, StagedTables
 from .state_table import StateTable
 from .tables import TableIdentities, Tables
@@ -58,6 +60,7 @@ class SqlTarget(Destination):
     deletes = True
     transactional = True
     groups = True
+    keeps_records = True
 
     def __init__(self, target: str | None, *, folder: Path, database: Database) -> None:
         super().__init__(target, folder=folder)
@@ -65,6 +68,7 @@ class SqlTarget(Destination):
         self._tables = Tables(database)
         self._states = StateTable(database)
         self._staging = StagedTables(self._tables)
+        self._runs = RunTable(database)
         self._identities = TableIdentities(database)
         self._staged: dict[StateKey, set[str]] = {}
         self._prepared = False
@@ -75,6 +79,7 @@ class SqlTarget(Destination):
     def close(self) -> None:
         self._database.close()
         self._identities.clear()
+        self._runs.reset()
         self._prepared = False
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
@@ -130,6 +135,13 @@ class SqlTarget(Destination):
         with self._database.translate_errors(), suppress(_Rollback):
             self._database.transaction(attempt)
 
+    def count_rows(self, name: str) -> int:
+        with self._database.translate_errors():
+            return self._tables.count_rows(name)
+
+    def exists(self) -> bool:
+        return self._database.exists()
+
     # Commit.
 
     def commit(self, unit: CommitUnit) -> int:
@@ -144,7 +156,12 @@ class SqlTarget(Destination):
                 raise DestinationError(f"table {batch.table.name!r}: a replaced table is staged and published")
         landing = _landing(batches)
         versions, self.rows_swept, table_ids = self._write_rows(
-            landing, partial(self._land_units, units, landing), self._land_batch, given=batches
+            landing,
+            partial(self._land_units, units, landing),
+            self._land_batch,
+            given=batches,
+            record=units[-1].record,
+            rows_swept=lambda landed: landed[1],
         )
         self._identities.remember(table_ids)
         for unit in units:
@@ -228,7 +245,7 @@ class SqlTarget(Destination):
     # Publish.
 
     def publish(self, snapshot: TableSnapshot) -> list[int]:
-        versions, table_ids = self._write((), partial(self._replace_tables, snapshot))
+        versions, table_ids = self._write((), partial(self._replace_tables, snapshot), record=snapshot.record)
         self._identities.remember(table_ids)
         for unit in snapshot.units:
             if self._staged.get(unit.key):
@@ -257,8 +274,7 @@ class SqlTarget(Destination):
         existing = self._database.columns(spec.name)
         new, rest = self._begin_snapshot(spec, segments, existing or {})
         for segment in rest:
-            rows = self._staging.rows(segment)
-            self._tables.land(replace(segment.spec, write_mode="append"), "rows", rows, into=new)
+            self._land_in_snapshot(segment, new)
         if self._database.columns(new) is not None:
             self._add_kept_columns(spec, existing or {}, new)
             self._note_changes(spec, existing or {}, self._database.columns(new) or {})
@@ -269,13 +285,21 @@ class SqlTarget(Destination):
         for segment in segments:
             self._staging.drop(segment)
 
+    def _land_in_snapshot(self, segment: Segment, new: str) -> None:
+        rows, spec = self._staging.rows(segment), segment.spec
+        if segment.kind == "keys":
+            self._tables.sweep(spec, rows, into=new)
+            return
+        spec = replace(spec, write_mode="append") if spec.write_mode == "replace" else spec
+        self._tables.land(spec, segment.kind, rows, into=new)
+
     def _begin_snapshot(
         self, spec: TableSpec, segments: Sequence[Segment], existing: Columns
     ) -> tuple[str, Sequence[Segment]]:
         """The table that becomes the new one, and the segments that it does not contain yet."""
         declared = self._database.types.declared_columns(spec)
         frozen = not spec.evolve and (existing or declared)
-        if segments and not frozen:
+        if segments and segments[0].kind == "rows" and not frozen:
             return segments[0].table, segments[1:]
         new = f"{STAGED_PREFIX}{uuid.uuid4().hex}"
         self._tables.create(spec, (existing or declared) if frozen else (declared or existing), into=new)
@@ -308,6 +332,8 @@ class SqlTarget(Destination):
         land: Callable[[TableBatch, Incoming], object],
         *,
         given: Sequence[TableBatch],
+        record: RunRecord | None = None,
+        rows_swept: Callable[[T], int] = lambda result: 0,
     ) -> T:
         """``_write``, where the database may refuse some rows.
 
@@ -316,7 +342,7 @@ class SqlTarget(Destination):
         :raises RefusedRowsError: naming the rows.
         """
         try:
-            return self._write(batches, work)
+            return self._write(batches, work, record=record, rows_swept=rows_swept)
         except RefusedValueError as error:
             refused = find_refused_rows(given, partial(self._try_batch, land), error)
             raise refused from error.__cause__
@@ -331,12 +357,35 @@ class SqlTarget(Destination):
         with suppress(_Rollback):
             self._write([part], attempt)
 
-    def _write(self, batches: Sequence[TableBatch], work: Callable[[Sequence[Incoming]], T]) -> T:
-        """Run ``work`` in a transaction, with the batches' rows to select from."""
+    def _write(
+        self,
+        batches: Sequence[TableBatch],
+        work: Callable[[Sequence[Incoming]], T],
+        *,
+        record: RunRecord | None = None,
+        rows_swept: Callable[[T], int] = lambda result: 0,
+    ) -> T:
+        """Run ``work`` in a transaction, with the batches' rows to select from.
+
+        :param record: stored in the same transaction. :param rows_swept: how many rows ``work`` has swept.
+        """
         with self._database.translate_errors():
             self._prepare()
+            recorded = record is not None and self._runs.prepare()
+
+            def recorded_work(incoming: Sequence[Incoming]) -> T:
+                result = work(incoming)
+                if record is not None:
+                    self._runs.attempt(lambda: self._runs.store(record, rows_swept(result)))
+                return result
+
             with self._database.incoming([self._fitted(batch) for batch in batches]) as incoming:
-                result = self._database.transaction(partial(self._attempt, work, incoming))
+                try:
+                    attempt = partial(self._attempt, recorded_work if recorded else work, incoming)
+                    result = self._database.transaction(attempt)
+                except NotRecorded as error:
+                    self._runs.give_up(error)
+                    result = self._database.transaction(partial(self._attempt, work, incoming))
         self.schema_changes = tuple(self._tables.changes)
         return result
 
@@ -345,6 +394,13 @@ class SqlTarget(Destination):
         for rows in incoming:
             rows.restart()
         return work(incoming)
+
+    def record_runs(self, records: Sequence[RunRecord]) -> None:
+        self._runs.store_ended(records)
+
+    def load_records(self, source_ids: Sequence[str]) -> Sequence[RunRecord]:
+        with self._database.translate_errors():
+            return self._runs.load(source_ids)
 
     def _fitted(self, batch: TableBatch) -> pa.Table:
         """A batch's rows in types that the database has."""

@@ -92,6 +92,9 @@ class SqliteConnection(Database):
         self._connection: sqlite3.Connection | None = None
         self._file: FileId | None = None
 
+    def exists(self) -> bool:
+        return self._path.exists()
+
     def open(self) -> None:
         """Connect.
 

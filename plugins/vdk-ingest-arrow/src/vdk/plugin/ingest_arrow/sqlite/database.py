@@ -86,6 +86,12 @@ class SqliteDatabase(SqliteConnection):
         # Without numbers: Python 3.12.0 to 3.12.3 warn of numbered ones as if they were named.
         return ["?"] * count
 
+    def instant(self, parameter: str) -> str:
+        return parameter  # as text, the form of all such columns
+
+    def epoch(self, column: str) -> str:
+        return f"(julianday({column}) - 2440587.5) * 86400.0"
+
     def check_name(self, name: str, what: str) -> None:
         check_name(name, what)
         if fold_ascii(name).startswith("sqlite_"):

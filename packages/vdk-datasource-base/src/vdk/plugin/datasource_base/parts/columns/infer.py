@@ -16,7 +16,7 @@ import enum
 import json
 import math
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -178,7 +178,7 @@ def to_json(value: Any) -> str:
 
 
 def any_json(value: Any) -> str:
-    """Convert any value to JSON text: what ``to_json`` refuses (huge numbers, levels too deep) becomes a string."""
+    """Convert any value to JSON text: what ``to_json`` refuses (huge numbers, levels too deep, objects) is a string."""
     try:
         return to_json(value)
     except UnencodableValueError:
@@ -198,7 +198,9 @@ def _printable(value: Any, depth: int = 0) -> Any:
         return {_printable_key(key): _printable(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_printable(item, depth + 1) for item in value]
-    return value
+    if is_record_class(type(value)):
+        return _printable(msgspec.to_builtins(value, builtin_types=_KEPT_TYPES, enc_hook=str), depth)
+    return value if type(value) in _KNOWN_TYPES else str(value)
 
 
 def _printable_key(key: Any) -> str:
@@ -365,11 +367,19 @@ def _bounded(value: int | decimal.Decimal | HugeNumber) -> int | decimal.Decimal
 
 _KEPT_TYPES = (bytes, dt.datetime, dt.date, dt.time, dt.timedelta, decimal.Decimal, uuid.UUID)
 """What the values of a nested record stay, of all that the encoder writes exactly."""
+_READ_ONCE = (Iterator, AsyncIterator, Awaitable)
 _KNOWN_TYPES = {type(None), *_ARROW_TYPES, dt.datetime, decimal.Decimal, uuid.UUID, dict, list}
 
 
 def _encodable(value: Any) -> str:
-    return scalar_text(value) if isinstance(value, pa.Scalar) else str(value)
+    """:raises UnencodableValueError: for an object that is not a value: its text would be where it lies in memory."""
+    if isinstance(value, pa.Scalar):
+        return scalar_text(value)
+    kind: Any = type(value)
+    nameless = kind.__repr__ is object.__repr__ or callable(value) or isinstance(value, _READ_ONCE)
+    if nameless and kind.__str__ is object.__str__:
+        raise UnencodableValueError(f"a {kind.__name__} is an object without a text of its own; give a value or a list")
+    return str(value)
 
 
 _VALIDATOR = msgspec.json.Decoder(msgspec.Raw)

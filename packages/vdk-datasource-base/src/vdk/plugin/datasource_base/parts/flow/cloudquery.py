@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from ...contract import ConfigurationError, Duration
 from ...contract.remedies import did_you_mean, suggest
+from ..references import environment, file_content, resolve, with_dotenv
 
 KINDS = ("source", "destination")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -317,7 +318,8 @@ def _target(destination: Document) -> str:
                 "postgresql://user:${PASSWORD}@host:5432/database"
             )
         return text
-    if not text or text.startswith((":memory:", "file:", "md:")) or "?" in text:
+    path = _checked_path(destination, "connection_string", text)
+    if not path or path.startswith((":memory:", "file:", "md:")) or "?" in path:
         raise ConfigurationError(
             f"{destination.location}: connection_string is not the path of a file; write connection_string: "
             f"./lake.{'duckdb' if plugin == 'duckdb' else 'db'}"
@@ -329,6 +331,7 @@ def _parquet_target(destination: Document) -> str:
     """The folder before the placeholders of the path: a table is a folder within it, with files of its own names."""
     _check_options(destination, ("path", "format", "compression", "no_rotate"))
     format_, path = destination.options.get("format"), _option(destination, "path")
+    _checked_path(destination, "path", path)
     if format_ not in _FORMATS:
         raise ConfigurationError(
             f"{destination.location}: format: {format_} has no counterpart here; write format: parquet"
@@ -357,6 +360,25 @@ def _option(destination: Document, key: str) -> str:
     if not isinstance(value, str):
         raise ConfigurationError(f"{destination.location}: spec: {key!r} is missing; write {key}: …")
     return value
+
+
+def _checked_path(destination: Document, key: str, text: str) -> str:
+    """The path with the values of its variables, which become a part of a URL as they are.
+
+    :raises ConfigurationError: for a value that means another path in a URL.
+    """
+    folder = Path.cwd()
+    lookups = with_dotenv({"env": environment, "file": file_content(folder)}, folder)
+    try:
+        resolved = resolve(text, lookups, location=destination.location)
+    except ConfigurationError:  # a variable is not set, which a run reports
+        return text
+    if any(character in value for value in resolved.values for character in "%?"):
+        raise ConfigurationError(
+            f"{destination.location}: {key}: the value of a variable has a '%' or '?'; write the path itself in the "
+            f"file: {key}: …"
+        )
+    return str(resolved.data)
 
 
 def _url_path(path: str) -> str:

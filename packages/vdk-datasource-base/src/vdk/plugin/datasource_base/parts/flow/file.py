@@ -288,7 +288,8 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
 class StreamSelection:
     """The streams of a file's flows that one run reads, and whether each pattern has matched one.
 
-    :param patterns: names or globs, as ``orders`` or ``shop.orders``; none: every stream of the flows.
+    :param patterns: names or globs, as ``orders`` or ``shop.orders``; ``!pattern`` excludes; none, or exclusions only:
+        every other stream of the flows.
     """
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
@@ -299,16 +300,17 @@ class StreamSelection:
     def of(self, source_id: str, names: Sequence[str]) -> list[str]:
         """Those of a flow's streams that this run reads."""
         self._names.update(names)
-        if not self._patterns:
-            return list(names)
-        selected = []
-        for name in names:
-            spellings = (name, f"{source_id}.{name}")
-            matching = [item for item in self._patterns if any(matches(text, [item]) for text in spellings)]
-            self._matched.update(matching)
-            if matching:
-                selected.append(name)
-        return selected
+        included, excluded = _split_patterns(self._patterns)
+        return [
+            name
+            for name in names
+            if not self._matches(source_id, name, excluded, "!") and self._matches(source_id, name, included)
+        ]
+
+    def _matches(self, source_id: str, name: str, patterns: Sequence[str], mark: str = "") -> bool:
+        matching = [item for item in patterns if matches(name, [item]) or matches(f"{source_id}.{name}", [item])]
+        self._matched.update(mark + item for item in matching)
+        return bool(matching)
 
     def check(self) -> None:
         """Raises ``ConfigurationError`` for a pattern that has matched no stream of any flow."""

@@ -13,7 +13,7 @@ import msgspec
 
 from ...contract import DataSource, DataSourceError, DestinationError
 from ...parts import CommitUnit, Destination, StateKey, StoredState, TableBatch, TableSpec
-from ...parts.flow.file import load_flow
+from ...parts.flow.file import StreamSelection, load_flow
 from ...parts.redact import Redactor
 from ..environment import Environment
 from ..report.logs import error_message, format_error, redacted_logs
@@ -73,14 +73,19 @@ class FlowInspector:
 
     @contextmanager
     def planned(
-        self, number: int, source: DataSource[Any], destination: Destination, streams: list[str] | None = None
+        self,
+        number: int,
+        source: DataSource[Any],
+        destination: Destination,
+        streams: list[str] | None = None,
+        selection: StreamSelection | None = None,
     ) -> Iterator[PlannedFlow]:
         """Connect the source of a flow and plan its streams; both are closed at the end.
 
-        :param streams: patterns in place of the flow's own.
+        :param streams: patterns in place of the flow's own. :param selection: those that the run reads; default: all.
         :raises Exception: what prevents the flow from being read.
         """
-        flow = self._flow(number, source, streams)
+        flow = self._flow(number, source, streams, selection)
         reports: list[StreamReport] = []
         writer = Writer(destination, name=flow.entry.to, options=flow.options)
         worker = WorkerThread(self.seconds)
@@ -93,8 +98,17 @@ class FlowInspector:
             finally:
                 worker.finish(source.disconnect, writer.close, what=f"source {flow.entry.from_!r}")
 
-    def _flow(self, number: int, source: DataSource[Any], streams: list[str] | None) -> Flow:
-        flow = Flow.from_file(self.loaded, number, self._environment, owners=self._owners, redact=self.redactor(source))
+    def _flow(
+        self,
+        number: int,
+        source: DataSource[Any],
+        streams: list[str] | None,
+        selection: StreamSelection | None,
+    ) -> Flow:
+        redact = self.redactor(source)
+        flow = Flow.from_file(
+            self.loaded, number, self._environment, owners=self._owners, redact=redact, selection=selection
+        )
         entry = flow.entry if streams is None else msgspec.structs.replace(flow.entry, streams=streams)
         return replace(flow, entry=entry, options=replace(flow.options, retry_attempts=1))
 

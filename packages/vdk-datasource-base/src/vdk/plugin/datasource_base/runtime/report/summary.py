@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -18,6 +18,9 @@ from tabulate import tabulate
 from ...contract import ConfigurationError, State
 from ...parts import SchemaChange
 from ...parts.redact import Redactor
+from .details import StreamDetails
+from .files import check_writable
+from .notebook import summary_html
 from .read_share import ReadShare
 
 log = logging.getLogger(__name__)
@@ -28,7 +31,7 @@ RunStatus = Literal["running", "succeeded", "failed", "interrupted", "stopped"]
 
 _JSON_FIELDS = (
     "source", "destination", "stream", "table", "status", "partitions",
-    "rows_read", "rows_landed", "rows_deleted", "rows_rejected", "bytes", "seconds", "retries", "error",
+    "rows_read", "rows_landed", "rows_dropped", "rows_deleted", "rows_rejected", "bytes", "seconds", "retries", "error",
 )  # fmt: skip
 
 
@@ -40,10 +43,14 @@ class StreamReport:
     destination: str
     stream: str
     table: str
+    source_identity: str = ""
+    destination_identity: str = ""
     status: Status = "running"
     partitions: int = 0
     rows_read: int = 0
     rows_landed: int = 0
+    rows_dropped: int = 0
+    """Rows of what landed that a transform dropped, or that a later row of the same key replaced."""
     rows_deleted: int = 0
     rows_rejected: int = 0
     bytes: int = 0
@@ -57,8 +64,19 @@ class StreamReport:
     is_round: bool = False
     """Whether this is one of many rounds, whose counts are added to another report."""
     started: float = field(default_factory=time.monotonic)
+    started_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
+    ended_at: dt.datetime | None = None
+    details: StreamDetails = field(default_factory=StreamDetails, repr=False)
+    recorded_state: str | None = field(default=None, repr=False)
+    """``state_before`` as the destination's record has it, once it was made."""
+    next_record: float = field(default=0.0, repr=False)
+    """When the next commit stores a record, on the clock of ``time.monotonic``."""
     read_share: ReadShare = field(default_factory=ReadShare, repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def start(self) -> None:
+        """The stream is read from now on."""
+        self.started, self.started_at = time.monotonic(), dt.datetime.now(dt.UTC)
 
     def count(self, **amounts: int) -> None:
         with self.lock:
@@ -73,6 +91,7 @@ class StreamReport:
     def end(self, status: Status, error: str | None = None) -> None:
         self.status, self.error = status, error
         self.seconds = round(time.monotonic() - self.started, 3)
+        self.ended_at = dt.datetime.now(dt.UTC)
 
     @property
     def rate(self) -> float:
@@ -92,7 +111,7 @@ class StreamReport:
 _HEADERS = ["stream", "table", "status", "read", "landed", "deleted", "rejected", "s", "rows/s", "retries", "notes"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class RunSummary:
     """The outcome of a run. ``status`` is "succeeded" if every stream succeeded, "interrupted" after a signal.
 
@@ -107,6 +126,16 @@ class RunSummary:
     """Errors of flows that could not start."""
     redact: Redactor = field(default_factory=Redactor, repr=False)
 
+    def __repr__(self) -> str:
+        """In one line, as ``<RunSummary: succeeded, 2 streams, 1,200 rows landed in 3.4 s>``."""
+        count, landed = len(self.streams), sum(stream.rows_landed for stream in self.streams)
+        streams = "1 stream" if count == 1 else f"{count} streams"
+        return f"<RunSummary: {self.status}, {streams}, {landed:,} rows landed in {self.seconds:.1f} s>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return summary_html(self.as_dict())
+
     def as_dict(self) -> dict[str, Any]:
         values = {
             "status": self.status,
@@ -120,18 +149,7 @@ class RunSummary:
     @staticmethod
     def check_writable(path: Path) -> None:
         """Raise ``ConfigurationError`` if the summary file cannot be written; called before the first row is read."""
-        existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-        if existing == path:
-            reason = "it is a folder" if path.is_dir() else "" if os.access(path, os.W_OK) else "permission denied"
-        elif not existing.is_dir():
-            reason = f"{existing} is a file, not a folder"
-        else:
-            reason = "" if os.access(existing, os.W_OK | os.X_OK) else f"permission denied in {existing}"
-        if reason:
-            raise ConfigurationError(
-                f'summary file {path} cannot be written: {reason}; write summary = "run.json" or pass '
-                "--summary run.json"
-            )
+        check_writable(path, what="summary file", remedy='write summary = "run.json" or pass --summary run.json')
 
     def write(self, path: Path) -> None:
         """Write the summary as JSON. Raises ``ConfigurationError`` if the file cannot be written."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from ...contract import BadRecordError
 from ...parts import TableBatch
 from ...parts.columns.numbers import MAX_DIGITS, whole_number
+from ..report.details import Rejects
 from ..report.summary import StreamReport
 from .batching import RejectedBatch
 
@@ -73,6 +74,7 @@ class RowCounters:
         self._report = report
         self._limit = limit
         self._staged: dict[str, Counter[str]] = {}
+        self._staged_rejects: dict[str, Rejects] = {}
         self._total: Counter[str] = Counter()  # landed and staged
         self._last_reason = ""
 
@@ -87,10 +89,12 @@ class RowCounters:
         counts = _counts(batches, read)
         self._staged.setdefault(partition, Counter()).update(counts)
         self._total += counts
+        self._observe(batches, self._staged_rejects.setdefault(partition, Rejects()))
 
     def rollback(self, partition: str) -> None:
         """Forget the staged rows of a partition, which are read again."""
         self._total -= self._staged.pop(partition, Counter())
+        self._staged_rejects.pop(partition, None)
 
     def rollback_all(self) -> None:
         """Forget all staged rows: the whole stream is read again."""
@@ -102,10 +106,41 @@ class RowCounters:
 
         :param rows_swept: rows that the destination deleted, since their keys were missing in a list of all keys.
         """
-        counts = _counts(batches, read) + Counter(rows_deleted=rows_swept)
-        self._total += counts
-        counts.update(self._staged.pop(partition, {}))
-        self._report.count(**{name: count for name, count in counts.items() if name != _READ})
+        added = _counts(batches, read) + Counter(rows_deleted=rows_swept)
+        self._total += added
+        counts = self.landing([(partition, batches, read)], rows_swept)
+        self._staged.pop(partition, None)
+        self._report.count(**counts)
+        rejects = self._report.details.rejects
+        rejects.merge(self._staged_rejects.pop(partition, Rejects()))
+        self._observe(batches, rejects)
+
+    def landing(self, units: Iterable[tuple[str, Sequence[TableBatch], int]], rows_swept: int = 0) -> dict[str, int]:
+        """What a commit adds to the report: the staged rows of partitions, and these batches.
+
+        :param units: for each partition its batches, and the rows read for them.
+        """
+        counts: Counter[str] = Counter(rows_deleted=rows_swept)
+        for partition, batches, read in units:
+            counts.update(_counts(batches, read))
+            counts.update(self._staged.get(partition, {}))
+        counts["rows_dropped"] = max(0, counts.pop(_READ, 0) - counts["rows_landed"] - counts["rows_rejected"])
+        return dict(counts)
+
+    def landing_all(self) -> dict[str, int]:
+        """What a commit of all staged rows adds to the report."""
+        return self.landing((partition, (), 0) for partition in self._staged)
+
+    def _observe(self, batches: Sequence[TableBatch], rejects: Rejects) -> None:
+        """Keep what a report of the run shows of the batches."""
+        report = self._report
+        for batch in batches:
+            if isinstance(batch, RejectedBatch):
+                rejects.add(batch.data)
+            elif batch.kind == "rows":
+                report.details.add_columns(batch.table.name, batch.data.schema)
+        if not report.is_round:
+            report.details.add_point(report.started, report.rows_read, report.rows_landed)
 
     def commit_all(self) -> None:
         """Count all staged rows as landed."""

@@ -15,6 +15,7 @@ from ...parts.flow.file import FlowEntry, LoadedFlow, StreamSelection
 from ..environment import Environment
 from ..options import Options
 from ..retry import Retry
+from ..scope import RunScope
 from ..signals import Interruption
 from .counters import RejectLimit
 from .ownership import TableOwners
@@ -32,7 +33,7 @@ class Flow:
     :param stop: set when readers must end, for whatever reason.
     :param owners: the tables that the flows of the file have claimed.
     :param redact: replaces the secrets in a text.
-    :param selection: the streams of the flow that this run reads.
+    :param selection: the streams of the flow that this run reads. :param scope: what it reads of them.
     """
 
     entry: FlowEntry
@@ -46,6 +47,7 @@ class Flow:
     owners: TableOwners
     redact: Callable[[str], str]
     selection: StreamSelection = field(default_factory=StreamSelection)
+    scope: RunScope = field(default_factory=RunScope)
 
     @classmethod
     def from_file(
@@ -81,6 +83,7 @@ class Flow:
             owners=owners,
             redact=redact,
             selection=selection or StreamSelection(),
+            scope=environment.scope,
         )
 
     def retry(self) -> Retry:

@@ -15,6 +15,7 @@ from typing import Any
 from ...contract import ConcurrentRunError, ConfigurationError, DataSource, FlowFailedError, StreamPartition
 from ...parts import Destination
 from ..report.logs import error_message, format_error, log_fields
+from ..report.records import ended_record
 from ..report.summary import StreamReport
 from ..retry import RETRYABLE_ERRORS
 from ..states import CommittedStates
@@ -26,6 +27,9 @@ from .stream_run import StreamRun
 from .writer import Writer
 
 log = logging.getLogger(__name__)
+
+RECORD_SECONDS = 1.0
+"""Seconds between two transactions that store the records of streams that have ended."""
 
 
 class FlowRun:
@@ -39,6 +43,8 @@ class FlowRun:
         self._runs: Sequence[StreamRun] = ()
         self._connected = False
         self._endings: list[Future[None]] = []  # work of the writer that ends streams
+        self._recorded: set[int] = set()  # reports whose end the destination has recorded
+        self._record_time = time.monotonic()
         self.reports: list[StreamReport] = []
         self.errors: list[BaseException] = []
 
@@ -105,6 +111,8 @@ class FlowRun:
                 report.end("stopped", reason)
         if self._connected:
             self._connected = False
+            recorded = self._writer.submit(self._record_ended)
+            wait([recorded], timeout=self.flow.interruption.left(0.75))
             self.flow.interruption.within(self._committed.close)
             self.flow.interruption.within(self._disconnect)
 
@@ -132,7 +140,7 @@ class FlowRun:
         return log_fields(source=run.plan.source_id, stream=run.plan.name, **others)
 
     def _start_partitions(self, run: StreamRun, slots: ReaderSlots, futures: set[Future[None]]) -> None:
-        run.report.started = time.monotonic()
+        run.report.start()
         try:
             for partition in self._partitions(run):
                 slot = slots.acquire()  # waits: the next partition is requested only when a reader is free
@@ -152,7 +160,7 @@ class FlowRun:
         retry = self.flow.retry()
         started: set[str] = set()
         stream = run.plan.stream
-        if run.mode == "append" and stream.unsplit is not None:
+        if run.mode == "append" and not run.plan.replaces and stream.unsplit is not None:
             stream = stream.unsplit
         while True:
             seen: set[str] = set()
@@ -261,6 +269,20 @@ class FlowRun:
             report.source, report.stream, report.status, report.rows_read, report.rows_landed,
             report.destination, report.table, report.seconds,
         )  # fmt: skip
+        if self.flow.entry.follow is None and time.monotonic() - self._record_time >= RECORD_SECONDS:
+            self._record_ended(destination)
+
+    def _record_ended(self, destination: Destination) -> None:
+        """Let the destination record the streams that have ended since the last time."""
+        ended = [report for report in self.reports if report.status != "running" and id(report) not in self._recorded]
+        self._recorded.update(map(id, ended))
+        self._record_time = time.monotonic()
+        if not (ended and destination.keeps_records):
+            return
+        try:
+            destination.record_runs([ended_record(report, self.flow.run_id, self.flow.redact) for report in ended])
+        except Exception as error:  # the rows have landed
+            log.warning("the run is not recorded in %s: %s", destination.identity(), self.flow.redact(str(error)))
 
     def _failed(self, run: StreamRun, error: BaseException) -> None:
         run.fail(error)
@@ -280,7 +302,7 @@ def should_stop(run: StreamRun) -> bool:
     error = run.error
     if error is None:
         return False
-    return run.mode == "replace" or isinstance(
+    return run.plan.replaces or isinstance(
         error, (*RETRYABLE_ERRORS, ConfigurationError, ConcurrentRunError, RunCancelled)
     )
 

@@ -184,7 +184,7 @@ class _FollowedFlow:
         for report in run.reports:
             if report.status == "succeeded":
                 report.counters["rounds"] = 1
-                report.status, report.seconds = "running", 0.0
+                report.status, report.seconds, report.ended_at = "running", 0.0, None
         log.info(
             "%s: following %s: it is read again every %g s until the process gets SIGTERM or Ctrl-C",
             run.flow.location, run.flow.entry.from_, self._every,
@@ -246,7 +246,15 @@ def _add_round(total: StreamReport, added: StreamReport) -> None:
     total.count(
         **{
             name: getattr(added, name)
-            for name in ("rows_read", "rows_landed", "rows_deleted", "rows_rejected", "bytes", "retries")
+            for name in (
+                "rows_read",
+                "rows_landed",
+                "rows_dropped",
+                "rows_deleted",
+                "rows_rejected",
+                "bytes",
+                "retries",
+            )
         }
     )
     total.partitions = max(total.partitions, added.partitions)
@@ -256,6 +264,7 @@ def _add_round(total: StreamReport, added: StreamReport) -> None:
     total.count_named({**added.counters, "rounds": 1})
     total.schema_changes += added.schema_changes
     total.state_after = added.state_after
+    total.details.add_point(total.started, total.rows_read, total.rows_landed)
     if added.status in ("failed", "stopped"):
         total.end(added.status, added.error)
 

@@ -111,6 +111,8 @@ class PartitionReader:
             payloads = self._payloads(attempt)
             with closing_early(payloads):
                 for payload in payloads:
+                    if plan.scope.is_range:
+                        plan.check_range(payload)  # before a state can cover rows
                     rows, keys = buffer.add(payload), payload.kind == "keys"
                     if whole:
                         plan.check_whole(payload)
@@ -129,7 +131,7 @@ class PartitionReader:
                         raise RunCancelled
         except BaseException:
             # rows that a state covers are complete, whatever failed after it
-            if attempt.error is None and buffer.has_state and self._run.mode != "replace":
+            if attempt.error is None and buffer.has_state and not plan.replaces:
                 self._commit(attempt, buffer)
             raise
         finally:
@@ -167,7 +169,7 @@ class PartitionReader:
 
     def _flush(self, attempt: _Attempt, buffer: Buffer) -> None:
         """Commit the rows that a state covers; stage the others if they are too many to wait for a state."""
-        if self._run.mode != "replace" and buffer.has_state:
+        if not self._run.plan.replaces and buffer.has_state:
             self._commit(attempt, buffer)
         if buffer.full:
             self._stage(attempt, buffer)
@@ -194,7 +196,7 @@ class PartitionReader:
         with self._reserved(attempt, buffer.size) as size:
             groups, state = buffer.take_all()
             batches, read = self._batches(groups)
-            if self._run.mode == "replace":
+            if self._run.plan.replaces:
                 last = state if state is not None else attempt.state
                 self._submit_unit(attempt, self._unit(attempt, "hold", batches, last, read, ended=True), size)
             elif batches or state is not None or attempt.staged:

@@ -16,6 +16,7 @@ from ...parts.columns.framework import TIMESTAMP
 from ...parts.columns.transform import Transform
 from ...parts.columns.types import normalized_type
 from ..options import Options
+from ..scope import RunScope
 
 _METADATA_TYPES = {"synced_at": TIMESTAMP, "run_id": pa.string(), "source": pa.string(), "stream": pa.string()}
 
@@ -32,6 +33,7 @@ class StreamPlan:
     :param template: the flow's ``destination_table``.
     :param explicit_mode: whether the flow sets the write mode.
     :param shared_table: whether the flow allows other streams in its tables.
+    :param scope: what the run reads of the stream.
     :param run_metadata: the values of the metadata columns that are the same in every row.
     """
 
@@ -52,6 +54,7 @@ class StreamPlan:
     options: Options
     run_id: str
     run_metadata: Mapping[str, Any]
+    scope: RunScope = field(default_factory=RunScope)
     _schemas: dict[str | None, StreamSchema | None] = field(default_factory=dict)
 
     @property
@@ -64,9 +67,29 @@ class StreamPlan:
         return type(self.stream).partitions is not DataSourceStream.partitions
 
     @property
+    def replaces(self) -> bool:
+        """Whether the table is replaced as a whole: under "replace", and by a full refresh in any write mode, which
+        decides there which operations of a key make the new table."""
+        return self.write_mode == "replace" or self.scope.full_refresh
+
+    @property
+    def loses_rows(self) -> bool:
+        """Whether rows that the source does not have any more go with this run, and would stay without a full
+        refresh."""
+        return self.scope.full_refresh and self.write_mode != "replace"
+
+    @property
     def read_whole(self) -> bool:
         """Whether the table is replaced because the stream is not incremental, rather than because the flow says so."""
-        return self.write_mode == "replace" and not self.explicit_mode
+        return self.write_mode == "replace" and not self.explicit_mode and not self.scope.full_refresh
+
+    def check_range(self, payload: object) -> None:
+        """Raises ``DataSourceError`` for a state from the stream of a range."""
+        if getattr(payload, "state", None) is not None:
+            raise DataSourceError(
+                f"stream {self.name!r} yields a state in a backfill, and the next run would continue from there; leave "
+                f"it out in the stream that between() returns, of type {type(self.stream).__name__}"
+            )
 
     def check_whole(self, payload: DataSourcePayload) -> None:
         """Refuse deletes, keys and states, which only an incremental stream yields, of a stream that is read whole.

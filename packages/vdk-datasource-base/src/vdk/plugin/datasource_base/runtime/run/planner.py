@@ -21,12 +21,14 @@ from ...contract import (
 )
 from ...parts import RESERVED_PREFIX, StoredState, WriteMode
 from ...parts.flow.file import select_streams
+from ..report.details import column_types
 from ..report.logs import format_error
 from ..report.summary import StreamReport
 from ..states import copy_state
 from .flow import Flow
 from .ownership import SameTableError
 from .plan import ReservedNameError, StreamPlan, table_name
+from .scoped_plan import check_flow, check_range_mode, check_rows, states_for_plan, stream_between
 from .stream_run import StreamRun
 from .writer import Writer
 
@@ -75,7 +77,8 @@ class Planning:
             what=f"destination {self._entry.to!r}",
         )
         identity = flow.with_retries(self._source.identity)
-        state = self._source_state(stored, identity)
+        scoped = flow.scope.full_refresh or flow.scope.is_range
+        state = DataSourceState({}) if scoped else self._source_state(stored, identity)
         flow.with_retries(lambda: self._source.connect(state))
         streams = list(flow.with_retries(self._source.streams))
         names = [stream.name for stream in streams]
@@ -83,10 +86,11 @@ class Planning:
         chosen = select_streams(names, self._entry.streams, location=f"{flow.location}.streams")
         chosen = flow.selection.of(self._entry.from_, chosen)
         streams = [stream for stream in streams if stream.name in chosen]
+        check_flow(flow, self._destination, streams)
         claimed = []
         for stream in streams:
             states = self._states_of(stream, identity, stored)
-            claimed.append((stream, states, self._report(stream, states)))
+            claimed.append((stream, states, self._report(stream, identity, states)))
         runs = [self._plan(stream, identity, states, report) for stream, states, report in claimed]
         planned = [run for run in runs if run is not None and self._claim_table(run)]
         self._warn_of_modes(planned)
@@ -115,9 +119,10 @@ class Planning:
         )
         return _stored_for(stored, source_id, identity, stream.name, table)
 
-    def _report(self, stream: DataSourceStream, states: Mapping[str, StoredState]) -> StreamReport:
+    def _report(self, stream: DataSourceStream, identity: str, states: Mapping[str, StoredState]) -> StreamReport:
         table = table_name(self._flow.template, stream.name, None)
         report = StreamReport(self._entry.from_, self._entry.to, stream.name, table)
+        report.source_identity, report.destination_identity = identity, self._destination.identity()
         report.state_before = {partition: stored.state for partition, stored in states.items() if stored.state}
         report.state_after = report.state_before
         self._reports.append(report)
@@ -130,10 +135,16 @@ class Planning:
         flow, entry = self._flow, self._entry
         try:
             schema = flow.with_retries(stream.schema)
-            incremental = is_incremental(stream, schema, states)
+            incremental = is_incremental(stream, schema, states_for_plan(flow, states))
         except Exception as error:
             self._fail(report, error)
             return None
+        if schema is not None:
+            report.details.declared = column_types(schema.fields)
+        write_mode = self._mode(stream, schema, incremental)
+        if flow.scope.is_range:
+            check_range_mode(flow, stream, write_mode)
+            stream = stream_between(flow, stream)
         plan = StreamPlan(
             source_id=entry.from_,
             identity=identity,
@@ -142,7 +153,7 @@ class Planning:
             template=flow.template,
             table=report.table,
             schema=schema,
-            write_mode=self._mode(stream, schema, incremental),
+            write_mode=write_mode,
             explicit_mode=entry.write_mode is not None,
             shared_table=entry.shared_table,
             soft_deletes=entry.deletes == "soft",
@@ -152,6 +163,7 @@ class Planning:
             options=flow.options,
             run_id=flow.run_id,
             run_metadata={"run_id": flow.run_id, "source": entry.from_, "stream": stream.name},
+            scope=flow.scope,
         )
         try:
             # refuses a reserved name, and an upsert without a primary key
@@ -161,6 +173,7 @@ class Planning:
                 raise  # the flow names the table, not the source
             self._fail(report, error)
             return None
+        check_rows(flow, plan, self._writer)
         return StreamRun(flow, plan, report, self._writer, states, self._on_stored)
 
     def _claim_table(self, run: StreamRun) -> bool:
@@ -168,7 +181,8 @@ class Planning:
         owners, plan = self._flow.owners, run.plan
         try:
             owners.add_destination(self._destination)
-            owners.claim_table(plan, self._destination.identity(), plan.table, plan.write_mode)
+            mode: WriteMode = "replace" if plan.replaces else plan.write_mode
+            owners.claim_table(plan, self._destination.identity(), plan.table, mode)
             owners.claim_rejected(plan, self._destination.identity())
         except SameTableError as error:
             self._fail(run.report, error)
@@ -261,11 +275,13 @@ def _stored_for(
         if item.key.stream != stream or item.key.table != table:
             continue
         if item.key.source_identity != identity:
+            if not item.state:
+                continue  # it was reset
             raise StateError(
                 f"source {source_id!r} reads {identity}, but the state of stream {stream!r} in table {table!r} was "
                 f"stored for {item.key.source_identity}. If this is other data, give it another id, such as "
-                f"[sources.{source_id}_2]; if the same data moved, reset the state (`vdk datasource state reset FLOW "
-                f"--stream {stream}`)"
+                f"[sources.{source_id}_2]; if the same data moved, go on from the state (`vdk datasource state adopt "
+                f"FLOW --stream {stream}`), or reset it (`vdk datasource state reset FLOW --stream {stream}`)"
             )
         states[item.key.partition] = item
     return states

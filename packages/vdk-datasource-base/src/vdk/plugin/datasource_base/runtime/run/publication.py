@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 
-from ...contract import DestinationError
+from ...contract import ConfigurationError, DestinationError
 from ...parts import CommitUnit, Destination, TableSnapshot, TableSpec
 from ...parts.columns.framework import rejected_name, rejected_spec
 from ..retry import RETRYABLE_ERRORS
@@ -113,3 +113,18 @@ def warn_of_replaced_rows(plan: StreamPlan, destination: Destination) -> None:
             "rows will land. To land all rows again, reset the states (`vdk datasource state reset`)",
             plan.source_id, plan.name, plan.table, ", ".join(sorted(map(repr, others))),
         )  # fmt: skip
+
+
+def check_rows_kept(plan: StreamPlan, present: int | None, rows: int, reason: str) -> None:
+    """Refuse a full refresh that leaves fewer rows than the table has.
+
+    :param present: the rows of the table; None: unknown. :param rows: what it would have at most.
+    :param reason: what is known of the source.
+    :raises ConfigurationError: naming the table and how many rows would go.
+    """
+    if present is not None and rows < present:
+        raise ConfigurationError(
+            f"stream {plan.name!r}: table {plan.table!r} has {present:,} rows now, and {reason}: a full refresh would "
+            f"delete {present - rows:,} rows that the source does not have any more. The table is unchanged; to "
+            "replace it all the same, add --yes"
+        )

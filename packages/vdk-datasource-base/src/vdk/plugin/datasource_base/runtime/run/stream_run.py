@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,12 +19,15 @@ from ...parts import (
     CommitUnit,
     Destination,
     RefusedRowsError,
+    RunRecord,
     StateKey,
     StoredState,
     TableBatch,
     TableSpec,
     WriteMode,
 )
+from ..report.planned import PlannedStream
+from ..report.records import running_record
 from ..report.summary import StreamReport
 from ..retry import RETRYABLE_ERRORS
 from .batching import UndeclaredColumns, without_refused
@@ -30,11 +35,13 @@ from .commit_groups import MIN_STAGED_TOGETHER, SHARED_PREFIX, PendingUnit, merg
 from .counters import RejectLimit, RowCounters
 from .flow import Flow
 from .plan import StreamPlan
-from .publication import Publication, build_snapshot, warn_of_replaced_rows
+from .publication import Publication, build_snapshot, check_rows_kept, warn_of_replaced_rows
 from .writer import Writer
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+RECORD_SECONDS = 1.0
+"""Seconds between two commits that also store the stream's record: for a few rows it costs a tenth of the commit."""
 MOST_STARTS = 3
 """How often a stream is read from its beginning, if the snapshot that its partitions share is lost each time."""
 
@@ -57,6 +64,7 @@ class StreamRun:
     ) -> None:
         self.plan = plan
         self.report = report
+        self._whole_report = report  # of all rounds
         self.writer = writer
         self.stored = dict(stored)
         self._flow = flow
@@ -75,10 +83,23 @@ class StreamRun:
         self._counters = RowCounters(report, RejectLimit.parse(plan.options.max_rejected))
         self._lock = threading.Lock()
 
+    def planned(self) -> PlannedStream:
+        """What was chosen for the stream."""
+        plan, schema = self.plan, self.plan.schema
+        return PlannedStream(
+            plan.source_id,
+            plan.name,
+            plan.table,
+            self.mode,
+            schema.primary_key if schema is not None else (),
+            schema.cursor if schema is not None else None,
+            not plan.read_whole,
+        )
+
     @property
     def states(self) -> dict[str, State]:
-        """Partition → state, as the source gets them; empty if the table is replaced."""
-        if self.mode == "replace":
+        """Partition → state, as the source gets them; empty if everything or a range is read."""
+        if self._ignores_states:
             return {}
         return self.stored_states
 
@@ -89,8 +110,12 @@ class StreamRun:
         return {partition: stored.state for partition, stored in dict(self.stored).items() if stored.state}
 
     def state_of(self, partition: str) -> State:
-        stored = self.stored.get(partition) if self.mode != "replace" else None
+        stored = self.stored.get(partition) if not self._ignores_states else None
         return stored.state if stored is not None else {}
+
+    @property
+    def _ignores_states(self) -> bool:
+        return self.plan.replaces or self.plan.scope.is_range
 
     def fail(self, error: BaseException) -> None:
         with self._lock:
@@ -98,7 +123,7 @@ class StreamRun:
 
     def is_lost(self, error: BaseException | None) -> bool:
         """Whether the rows that were read cannot land, since those that are left would be of another moment."""
-        return self.mode == "replace" and isinstance(error, SnapshotLostError)
+        return self.plan.replaces and isinstance(error, SnapshotLostError)
 
     @property
     def can_start_over(self) -> bool:
@@ -111,6 +136,8 @@ class StreamRun:
         # nothing is staged, the table exists, and one warning is enough
         run._begun, run._committed_once, run._warned_of_metadata = self._begun, True, self._warned_of_metadata
         report.is_round = True
+        report.details = self._whole_report.details
+        run._whole_report = self._whole_report
         return run
 
     # The methods below run in the writer's thread, as work on the destination.
@@ -120,7 +147,7 @@ class StreamRun:
         if not self._begun:
             self.discard_all(destination)
             self._begun = True
-            if self.stored_states and self.mode != "replace" and destination.has_table(self.plan.table) is False:
+            if self.stored_states and not self.plan.replaces and destination.has_table(self.plan.table) is False:
                 _warn_of_dropped_table(self.plan)
 
     def land_together(self, destination: Destination, units: Sequence[PendingUnit]) -> list[BaseException | None]:
@@ -190,6 +217,8 @@ class StreamRun:
             CommitUnit(key, (), unit.state, self._version(key.partition), self.plan.run_id)
             for key, unit in zip(keys, units, strict=True)
         ]
+        landing = self._counters.landing((unit.partition, unit.batches, unit.read) for unit in units)
+        commits[-1] = replace(commits[-1], record=self._record(landing))
         versions = destination.commit_group(commits, merged_batches(units))
         self._committed_once = True
         self._report_changes(destination)
@@ -236,7 +265,16 @@ class StreamRun:
             destination,
             batches,
             read,
-            lambda accepted: destination.commit(CommitUnit(key, accepted, unit.state, version, self.plan.run_id)),
+            lambda accepted: destination.commit(
+                CommitUnit(
+                    key,
+                    accepted,
+                    unit.state,
+                    version,
+                    self.plan.run_id,
+                    record=self._record(self._counters.landing([(unit.partition, accepted, read)])),
+                )
+            ),
             ended=unit.ended and not self.plan.partitioned,
         )
         self._committed_once = True
@@ -251,6 +289,20 @@ class StreamRun:
         self._finished.append(
             CommitUnit(self.plan.state_key(unit.partition), (), unit.state, version, self.plan.run_id)
         )
+
+    def _record(self, landing: Mapping[str, int]) -> RunRecord | None:
+        """The stream's record in the transaction that lands rows; None if there was one within ``RECORD_SECONDS``.
+
+        :param landing: what the transaction adds to the counts.
+        """
+        report = self._whole_report
+        if not self.writer.destination.keeps_records or time.monotonic() < report.next_record:
+            return None
+        report.next_record = time.monotonic() + RECORD_SECONDS
+        added = Counter(landing)
+        if self.report is not report:  # a round: its counts are added to those of the run at its end
+            added.update({name: getattr(self.report, name) for name in landing})
+        return running_record(report, self.plan.run_id, added, self._flow.redact)
 
     def _version(self, partition: str) -> int:
         stored = self.stored.get(partition)
@@ -299,7 +351,7 @@ class StreamRun:
         destination.discard(key)
         self._counters.rollback(partition)
         self._finished = [unit for unit in self._finished if unit.key.partition != partition]
-        if self.mode == "replace":
+        if self._ignores_states:
             return {}
         loaded = next((stored for stored in destination.load_states(key.source_id) if stored.key == key), None)
         if loaded is None:
@@ -339,7 +391,7 @@ class StreamRun:
     def _finish(self, destination: Destination) -> None:
         self._begin(destination)
         self._counters.check_limit(ended=True)
-        if self.mode == "replace":
+        if self.plan.replaces:
             self._publish(destination)
             return
         if not self._committed_once and self.plan.schema is not None:
@@ -347,8 +399,11 @@ class StreamRun:
 
     def _publish(self, destination: Destination) -> None:
         if self._publication is None:
-            self._replace_incremental_rows()
+            self._check_replaced_rows(destination)
+            if self.stored and (self.plan.read_whole or self.plan.scope.full_refresh):
+                self._forget_unread_states()
             snapshot = build_snapshot(self.plan, self._specs, self._finished, self._flow.owners, destination)
+            snapshot = replace(snapshot, record=self._record(self._counters.landing_all()))
             self._publication = Publication(snapshot, self._counters.partitions_staged())
         versions = self._publication.attempt(destination)
         self._report_changes(destination)
@@ -358,19 +413,23 @@ class StreamRun:
             if unit.state is not None:
                 self._remember(unit.key, version, unit.state)
 
-    def _replace_incremental_rows(self) -> None:
-        """Reset the states of a stream that was incremental, whose rows the snapshot replaces.
+    def _check_replaced_rows(self, destination: Destination) -> None:
+        """Refuse to publish fewer rows than the table has, unless the run is confirmed.
 
-        :raises DataSourceError: if the snapshot is empty: it would replace these rows with nothing.
+        :raises DataSourceError: naming the table, and how many rows would go.
         """
-        if not self.stored or not self.plan.read_whole:
-            return
-        if not any(self._counters.rows_staged(unit.key.partition) for unit in self._finished):
+        rows = sum(self._counters.rows_staged(unit.key.partition) for unit in self._finished)
+        if self.plan.loses_rows and not self.plan.scope.confirmed:
+            check_rows_kept(self.plan, destination.count_rows(self.plan.table), rows, f"{rows:,} were read")
+        if self.stored and self.plan.read_whole and not rows:
             raise DataSourceError(
                 f"stream {self.plan.name!r} has no rows now, and an empty table would replace the rows of table "
                 f"{self.plan.table!r}, which landed while the stream was incremental. Set `incremental = True` on the "
                 f'stream if it is; to empty the table, write write_mode = "replace" in {self.plan.location}'
             )
+
+    def _forget_unread_states(self) -> None:
+        """Remove the states that this run has not written: the rows before them are replaced."""
         read = {unit.key.partition for unit in self._finished}
         self._finished = [unit if unit.state else replace(unit, state={}) for unit in self._finished]
         self._finished += [

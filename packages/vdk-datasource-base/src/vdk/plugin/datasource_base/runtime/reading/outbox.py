@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The messages of a sync between the thread that makes them and the one that sends them, in bounded memory."""
+"""Messages between the thread that makes them and the one that takes them, in bounded memory."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from vdk.plugin.datasource_base.contract import DestinationError
-
-MAX_WAITING = 8
-"""Messages that wait to be sent: at most 24 MB."""
+from ...contract import DestinationError
 
 
 class Outbox:
-    """A bounded queue of messages. ``put`` blocks while it is full."""
+    """A bounded queue of messages. ``put`` blocks while it is full.
 
-    def __init__(self) -> None:
+    :param size: how many messages wait at most. :param cancelled: the error of ``put`` once nobody takes messages.
+    """
+
+    def __init__(self, size: int, *, cancelled: str) -> None:
+        self._size = size
+        self._error = cancelled
         self._messages: deque[Any] = deque()
         self._changed = threading.Condition()
         self._finished = self._cancelled = self._taken = False
 
     def put(self, message: Any) -> None:
-        """Queue a message. Raises ``DestinationError`` once the other side has ended the sync."""
+        """Queue a message. Raises ``DestinationError`` once nobody takes messages any more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._cancelled or len(self._messages) < MAX_WAITING)
+            self._changed.wait_for(lambda: self._cancelled or len(self._messages) < self._size)
             if self._cancelled:
-                raise DestinationError("the sync was ended by the command that asked for it")
+                raise DestinationError(self._error)
             self._messages.append(message)
             self._changed.notify_all()
 
     def wait_until_sent(self) -> bool:
-        """Wait until every message was taken and sent. False if the other side has ended the sync."""
+        """Wait until every message was taken and sent. False if nobody takes messages any more."""
         with self._changed:
             self._changed.wait_for(lambda: self._cancelled or not (self._messages or self._taken))
             return not self._cancelled

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vdk datasource copy SOURCE_URL TARGET_URL``: a flow in one line, without a file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .base_command import Command, console_of
+from .output import OUTPUT
+from .run_commands import SUMMARY, print_summary
+
+if TYPE_CHECKING:
+    from vdk.api.job_input import IJobInput
+
+    from ..parts.flow.from_urls import UrlFlow
+    from ..runtime import RunSummary
+    from ..runtime.report.planned import PlannedStream
+
+log = logging.getLogger(__name__)
+MAX_SHOWN = 30
+"""Streams whose key and cursor are shown."""
+
+TABLES = click.option(
+    "--tables",
+    metavar="NAMES",
+    default="",
+    help='The tables, or other streams, to read: names and patterns, as in "orders,cust*,!audit_*". Default: all.',
+)
+CURSOR = click.option(
+    "--cursor",
+    metavar="COLUMN",
+    help="The column that grows with every change, for the tables that have it. Default: updated_at and similar names.",
+)
+
+
+@click.command(
+    cls=Command,
+    reraise=True,
+    json_warnings=True,
+    help="""Copy tables, records or messages into a target, with two URLs and no flow file. The same command later
+    continues where this one stopped.
+
+    \b
+      vdk datasource copy sqlite:///shop.db duckdb:///lake.duckdb
+      vdk datasource copy postgresql://reader@host/shop parquet:///lake --tables "orders,cust*"
+      vdk datasource copy https://api.example.com/v1/orders duckdb:///lake.duckdb
+      vdk datasource copy kafka://host:9092/clicks duckdb:///lake.duckdb
+
+    Three slashes begin a path in the working folder, four an absolute path. To keep a password out of the list of
+    processes, write it as a reference, in single quotes: 'postgresql://reader:${env:PGPASSWORD}@host/shop'.
+    """,
+)
+@click.argument("source", metavar="SOURCE_URL")
+@click.argument("target", metavar="TARGET_URL")
+@TABLES
+@CURSOR
+@click.option(
+    "--mode",
+    type=click.Choice(["append", "upsert", "replace"]),
+    help="How rows land. Default: upsert or append for tables with a cursor, replace for those that are read whole.",
+)
+@click.option(
+    "--save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write this flow file, which `vdk datasource run` continues with.",
+)
+@SUMMARY
+@OUTPUT
+@click.pass_context
+def copy(
+    ctx: click.Context,
+    source: str,
+    target: str,
+    tables: str,
+    cursor: str | None,
+    mode: str | None,
+    save: Path | None,
+    summary: Path | None,
+    output: str,
+) -> None:
+    from ..parts.flow.from_urls import flow_of_urls
+    from ..parts.plugins.registry import Registry
+    from .hooks import with_plugins
+
+    registry = with_plugins(Registry(), ctx.obj.plugin_registry)
+    flow = flow_of_urls(source, target, registry, tables=names_in(tables), cursor=cursor, mode=mode)
+    file = _File(flow, save, registry) if save is not None else None
+
+    def planned(streams: Sequence[PlannedStream]) -> None:
+        _check_cursor(streams, cursor)
+        _show(streams)
+        if file is not None:
+            file.write()
+
+    _run(ctx, flow, save or Path(f"{flow.source_id}.toml"), summary, planned)
+
+
+def names_in(tables: str) -> list[str]:
+    """The names and patterns of ``--tables``."""
+    return [name.strip() for name in tables.split(",") if name.strip()]
+
+
+class _File:
+    """The flow file that ``--save`` writes. It never replaces another one.
+
+    :raises ConfigurationError: if it cannot be written as it is meant.
+    """
+
+    def __init__(self, flow: UrlFlow, path: Path, registry: Any) -> None:
+        from ..contract import ConfigurationError
+        from ..parts.flow.from_urls import check_folder
+        from ..parts.flow.text import flow_text
+
+        self._path = path
+        content, self._variables = flow.without_secrets()
+        self._text = (
+            f"# Run it again with: vdk datasource run {path.name}\n"
+            f"# All options: docs/configuration.md, and vdk datasource config {flow.source.source_name}\n\n"
+            f"{flow_text(content)}\n"
+        )
+        if not path.parent.is_dir():
+            raise ConfigurationError(f"--save: the folder {str(path.parent)!r} does not exist; create it first")
+        if path.exists() and _content(path) != self._text:
+            raise ConfigurationError(
+                f"--save: {str(path)!r} exists, with other content; write another name, or run the file instead: vdk "
+                f"datasource run {path}"
+            )
+        check_folder(flow, path.parent, registry)
+
+    def write(self) -> None:
+        self._path.write_text(self._text, "utf-8")
+        log.info("saved as %s; next: vdk datasource run %s", self._path, self._path)
+        warn_of_variables(self._variables, self._path)
+
+
+def warn_of_variables(variables: Mapping[str, str], path: Path) -> None:
+    """Say which variables a flow file reads in place of the secrets that it does not have."""
+    for name in variables:
+        log.warning(
+            "%s has no password: it reads ${env:%s}. Write %s=… into the file .env beside it, with the password as the "
+            "URL has it, or export it before a run", path, name, name,
+        )  # fmt: skip
+
+
+def _content(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _check_cursor(streams: Sequence[PlannedStream], cursor: str | None) -> None:
+    if cursor is not None and streams and not any(stream.cursor == cursor for stream in streams):
+        from ..contract import ConfigurationError
+
+        names = ", ".join(stream.stream for stream in streams[:10])
+        raise ConfigurationError(f"--cursor: none of these tables has a column {cursor!r}: {names}; correct the name")
+
+
+def _show(streams: Sequence[PlannedStream]) -> None:
+    """Say what was picked for each stream."""
+    for stream in streams[:MAX_SHOWN]:
+        key = f"key {', '.join(stream.primary_key)}" if stream.primary_key else "no key"
+        cursor = f"cursor {stream.cursor}" if stream.cursor else "read whole" if not stream.incremental else "new rows"
+        log.info("%s.%s: %s, %s, %s", stream.source, stream.stream, key, cursor, stream.write_mode)
+    if len(streams) > MAX_SHOWN:
+        log.info("and %d more", len(streams) - MAX_SHOWN)
+
+
+def _run(ctx: click.Context, flow: UrlFlow, path: Path, summary: Path | None, planned: Any) -> None:
+    """Run the flow as the only step of a job, and print its summary however it ends."""
+    from .flow_job import run_flow_job
+    from .job_environment import run_in_job
+
+    console = console_of(ctx)
+    summaries: list[RunSummary] = []
+
+    def step(job_input: IJobInput) -> None:
+        from ..contract import ConfigurationError
+
+        try:
+            run_in_job(
+                job_input,
+                flow.flow,
+                summary=summary,
+                on_summary=summaries.append,
+                draw=console.draws_progress,
+                on_planned=planned,
+            )
+        except ConfigurationError as error:
+            error.args = (of_command_line(str(error), flow.source_id),)
+            raise
+
+    try:
+        run_flow_job(ctx.obj, path.resolve(), step)
+    finally:
+        for last in summaries[-1:]:
+            print_summary(last, console)
+
+
+def of_command_line(message: str, source_id: str) -> str:
+    """The message with the arguments of the command for the places in a flow file."""
+    for place, argument in {
+        "flow: flows[0].streams: ": "--tables: ",
+        "flow: flows[0]: ": "",
+        "flow: flows[0].": "",
+        f"flow: sources.{source_id}.config: ": "the source: ",
+        f"flow: sources.{source_id}.": "the source: ",
+        "flow: destinations.lake.target: ": "the target: ",
+        "flow: destinations.lake.": "the target: ",
+    }.items():
+        message = message.replace(place, argument)
+    return message

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``vdk datasource init SOURCE``: looks at a source, and writes a first flow file with comments."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .base_command import Command
+from .copy_command import CURSOR, TABLES, names_in, of_command_line, warn_of_variables
+from .flow_job import call_in_job
+from .inspect_commands import TIMEOUT, print_checks
+
+if TYPE_CHECKING:
+    from ..parts.flow.commented import FoundStream
+    from ..parts.flow.from_urls import UrlFlow
+    from ..runtime import Environment
+    from ..runtime.inspect.check import CheckResult
+
+DEFAULT_TARGET = "duckdb:///{}.duckdb"
+
+
+@click.command(
+    cls=Command,
+    help="""Look at a source, and write a flow file for it, with comments about the lines that you may want to change.
+
+    SOURCE is a SQLite file, the URL of a database or of a list of records in an API, or a Kafka server:
+
+    \b
+      vdk datasource init shop.db
+      vdk datasource init postgresql://reader@host/shop
+      vdk datasource init https://api.example.com/v1/orders
+      vdk datasource init host:9092
+
+    On a terminal it asks for what the options leave open; elsewhere it never asks.
+    """,
+)
+@click.argument("source")
+@click.option("--to", "target", metavar="TARGET_URL", help="Where rows land. Default: duckdb:///NAME.duckdb.")
+@TABLES
+@CURSOR
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file. Default: NAME.toml.")
+@TIMEOUT
+@click.pass_context
+def init(
+    ctx: click.Context,
+    source: str,
+    target: str | None,
+    tables: str,
+    cursor: str | None,
+    out: Path | None,
+    timeout: float,
+) -> None:
+    from ..parts.flow.from_urls import check_folder, flow_of_urls, with_default_target
+    from ..parts.plugins.registry import Registry
+    from .hooks import with_plugins
+
+    registry = with_plugins(Registry(), ctx.obj.plugin_registry)
+
+    def made(chosen: str | None, patterns: str) -> UrlFlow:
+        arguments: dict[str, Any] = {"tables": names_in(patterns), "cursor": cursor}
+        if chosen is not None:
+            return flow_of_urls(source, chosen, registry, **arguments)
+        return with_default_target(source, DEFAULT_TARGET, registry, **arguments)
+
+    flow = made(target, tables)
+    path = out or Path(f"{flow.source_id}.toml")
+    _check_new(path)
+    check_folder(flow, path.parent, registry)
+    streams = _look(ctx, flow, path, timeout)
+    if _on_terminal():
+        _list(streams)
+        if not tables:
+            answer = click.prompt("Which of them? Names and patterns, such as orders,cust*", default="all", err=True)
+            tables = "" if answer.strip() == "all" else answer
+        if target is None:
+            target = click.prompt("Where to?", default=flow.target, err=True)
+        flow = made(target, tables)
+        streams = _look(ctx, flow, path, timeout) if tables else streams
+    _write(ctx, flow, path, streams, timeout)
+
+
+def _on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _check_new(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise click.ClickException(f"--out: the folder {str(path.parent)!r} does not exist; create it first")
+    if path.exists() or path.is_symlink():
+        raise click.ClickException(f"{str(path)!r} exists already, and is not replaced; write --out another.toml")
+
+
+def _look(ctx: click.Context, flow: UrlFlow, path: Path, seconds: float) -> list[FoundStream]:
+    """The streams that the flow reads. Raises ``ClickException`` if the source cannot be looked at."""
+    from ..parts.flow.commented import FoundStream
+    from ..runtime.inspect.discover import discover_flow
+
+    discovery = call_in_job(
+        ctx.obj, path.resolve(), lambda environment: discover_flow(flow.flow, environment, seconds=seconds)
+    )
+    errors = [*discovery.errors, *(f"{stream.stream}: {stream.error}" for stream in discovery.streams if stream.error)]
+    if errors:
+        raise click.ClickException(of_command_line("; ".join(errors), flow.source_id))
+    return [
+        FoundStream(
+            stream.stream,
+            stream.write_mode or "",
+            stream.primary_key,
+            stream.cursor,
+            flow.source.option_hints(
+                stream.stream,
+                {column["name"]: column["type"] for column in stream.columns},
+                keyed=bool(stream.primary_key),
+                cursor=stream.cursor,
+            ),
+        )
+        for stream in discovery.streams
+    ]
+
+
+def _list(streams: Sequence[FoundStream]) -> None:
+    shown = ", ".join(stream.name for stream in streams[:20]) + (", …" if len(streams) > 20 else "")
+    click.echo(f"It has {len(streams)} tables or other streams: {shown or 'none'}.", err=True)
+
+
+def _write(ctx: click.Context, flow: UrlFlow, path: Path, streams: Sequence[FoundStream], seconds: float) -> None:
+    """Write the file, check it, and say what comes next."""
+    from ..parts.flow.commented import commented_text
+    from ..runtime.inspect.check import check_flow
+
+    content, variables = flow.without_secrets()
+    with path.open("x", encoding="utf-8") as file:
+        file.write(commented_text(content, streams, file=str(path)))
+
+    def check(environment: Environment) -> Sequence[CheckResult]:
+        return check_flow(path.resolve(), _with_variables(environment, variables), seconds=seconds)
+
+    print_checks(ctx, call_in_job(ctx.obj, path.resolve(), check), "text")
+    warn_of_variables(variables, path)
+    click.echo(f"{path} is written. Next: vdk datasource run {path}")
+
+
+def _with_variables(environment: Environment, variables: Mapping[str, str]) -> Environment:
+    """The environment, with the passwords that the command line has."""
+    look_up = environment.lookups["env"]
+    lookups = {**environment.lookups, "env": lambda key: variables.get(key) or look_up(key)}
+    return replace(environment, lookups=lookups)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A flow file with comments that explain the lines one would change, for people who write their first one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...contract.toml import toml_key, toml_value
+
+MAX_LISTED = 40
+"""Streams that a comment lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundStream:
+    """A stream that was found in the source, and lines of the source's options that it may need."""
+
+    name: str
+    write_mode: str
+    primary_key: Sequence[str] = ()
+    cursor: str | None = None
+    hints: Sequence[str] = field(default_factory=tuple)
+
+
+def commented_text(flow: Mapping[str, Any], streams: Sequence[FoundStream], *, file: str) -> str:
+    """The flow, which has one source, one destination and one entry, as the text of a flow file.
+
+    :param streams: those that the flow reads. :param file: what the file is called.
+    """
+    ((source_id, source),) = flow["sources"].items()
+    ((destination_id, destination),) = flow["destinations"].items()
+    (entry,) = flow["flows"]
+    header = toml_key(source_id)
+    blocks = [
+        [f"# Check it: vdk datasource check {file}", f"# Run it:   vdk datasource run {file}"],
+        [f"[sources.{header}]", f"name = {toml_value(source['name'])}"],
+        [
+            f"[sources.{header}.config]",
+            *_lines(source["config"]),
+            *_hints(streams),
+            f"# All options: vdk datasource config {source['name']}",
+        ],
+        [
+            f"[destinations.{toml_key(destination_id)}]",
+            *_lines(destination),
+            "# Other targets: sqlite:///lake.db, postgresql://user@host/lake, parquet:///lake",
+        ],
+        ["[[flows]]", *_lines(entry), *_flow_comments(entry, streams)],
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def _lines(table: Mapping[str, Any]) -> list[str]:
+    return [f"{toml_key(name)} = {toml_value(value)}" for name, value in table.items()]
+
+
+def _hints(streams: Sequence[FoundStream]) -> list[str]:
+    lines = dict.fromkeys(" ".join(hint.split()) for stream in streams for hint in stream.hints)
+    if not lines:
+        return []
+    shown = [f"# {line}" for line in list(lines)[:MAX_LISTED]]
+    return ["# What you may want, each without the # at its beginning:", *shown]
+
+
+def _flow_comments(entry: Mapping[str, Any], streams: Sequence[FoundStream]) -> list[str]:
+    lines = []
+    if streams and "streams" not in entry:
+        names = toml_value([stream.name for stream in streams[:3]])
+        lines.append(f"# streams = {names}  # default: all, also those that come later")
+    if "write_mode" not in entry:
+        lines.append('# write_mode = "append"  # or "upsert", "replace"; default: as listed here')
+    for stream in streams[:MAX_LISTED]:
+        key = f"key {', '.join(stream.primary_key)}" if stream.primary_key else "no key"
+        cursor = f"new rows by {stream.cursor}" if stream.cursor else "no cursor"
+        lines.append(f"#   {toml_value(stream.name)}: {toml_value(f'{key}, {cursor}')[1:-1]}, {stream.write_mode}")
+    if len(streams) > MAX_LISTED:
+        lines.append(f"#   and {len(streams) - MAX_LISTED} more")
+    return lines

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A flow from the URLs of a source and a target, and the text of its file, which has no secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from ...contract import ConfigurationError, DataSource, decode_config
+from ..plugins.registry import Registry
+from ..plugins.urls import method_of_target, source_of_url
+from ..redact import is_secret_name, with_secrets_replaced
+
+_NO_NAME = re.compile(r"localhost|[\d.]+|\[.*")
+"""Hosts that say nothing: this machine, and addresses."""
+DESTINATION = "lake"
+"""The id of the destination. States are stored without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class UrlFlow:
+    """A flow of one source into one destination, as a flow file has it."""
+
+    source: type[DataSource[Any]]
+    source_id: str
+    flow: dict[str, Any]
+
+    @property
+    def target(self) -> str:
+        return str(self.flow["destinations"][DESTINATION]["target"])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        config: dict[str, Any] = self.flow["sources"][self.source_id]["config"]
+        return config
+
+    def without_secrets(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """The flow with ``${env:NAME}`` for each password in a URL; and the passwords by ``NAME``, as the URL has them.
+
+        References stay as they are.
+        """
+        variables: dict[str, str] = {}
+
+        def replaced(value: Any, name: str) -> Any:
+            if isinstance(value, Mapping):
+                hidden = {key for key, item in value.items() if isinstance(item, str) and is_secret_name(key)}
+                return {key: (reference if key in hidden else replaced)(item, name) for key, item in value.items()}
+            if isinstance(value, list):
+                return [replaced(item, name) for item in value]
+            if isinstance(value, str):
+                return with_secrets_replaced(value, lambda secret: reference(secret, name))
+            return value
+
+        def reference(secret: str, name: str) -> str:
+            if secret.startswith("${"):
+                return secret
+            number = 1
+            while variables.setdefault(key := name if number == 1 else f"{name}_{number}", secret) != secret:
+                number += 1
+            return f"${{env:{key}}}"
+
+        flow = {**self.flow}
+        for table in ("sources", "destinations"):
+            flow[table] = {
+                id: replaced(entry, f"{re.sub(r'[^A-Za-z0-9]', '_', id).upper()}_PASSWORD")
+                for id, entry in flow[table].items()
+            }
+        return flow, variables
+
+
+def flow_of_urls(
+    source: str,
+    target: str,
+    registry: Registry,
+    *,
+    tables: Sequence[str] = (),
+    cursor: str | None = None,
+    mode: str | None = None,
+) -> UrlFlow:
+    """The flow that reads what the first URL names, and lands it where the second points.
+
+    :param tables: names or patterns of the streams; none: all.
+    :param cursor: the column that grows with every change. :param mode: the write mode.
+    :raises ConfigurationError: naming the part of the URL, and what to write. Its text never has the password.
+    """
+    cls, url = source_of_url(source, registry)
+    config = dict(cls.options_of_url(url, cursor=cursor))
+    method = method_of_target(target, registry)
+    source_id = _id_of(url, cls)
+    entry: dict[str, Any] = {"from": source_id, "to": DESTINATION}
+    if tables:
+        entry["streams"] = list(tables)
+    if mode is not None:
+        entry["write_mode"] = mode
+    flow = {
+        "sources": {source_id: {"name": cls.source_name, "config": config}},
+        "destinations": {DESTINATION: {"method": method, "target": target}},
+        "flows": [entry],
+    }
+    return UrlFlow(cls, source_id, flow)
+
+
+def source_of_flow(source: str, registry: Registry) -> tuple[str, dict[str, Any]]:
+    """The id and the entry of a source, as ``[sources.<id>]`` has it, that reads what a URL names.
+
+    :raises ConfigurationError: like ``flow_of_urls``.
+    """
+    cls, url = source_of_url(source, registry)
+    return _id_of(url, cls), {"name": cls.source_name, "config": dict(cls.options_of_url(url))}
+
+
+def with_default_target(source: str, target: str, registry: Registry, **arguments: Any) -> UrlFlow:
+    """``flow_of_urls`` with a target in which ``{}`` stands for the id of the source."""
+    cls, url = source_of_url(source, registry)
+    return flow_of_urls(source, target.format(_id_of(url, cls)), registry, **arguments)
+
+
+def check_folder(flow: UrlFlow, folder: Path, registry: Registry) -> None:
+    """Refuse to save a flow with relative paths in another folder, where they would lead elsewhere.
+
+    :raises ConfigurationError: with what to write.
+    """
+    working, chosen = Path.cwd(), folder.resolve()
+    if working == chosen:
+        return
+    entry = flow.flow["destinations"][DESTINATION]
+    factory = registry.destination(entry["method"])
+    configs = [
+        decode_config(flow.config, flow.source.config_type, location="source", folder=base, lenient={})
+        for base in (working, chosen)
+    ]
+    targets = [factory(entry["target"], folder=base).identity() for base in (working, chosen)] if factory else []
+    if configs[0] != configs[1] or len(set(targets)) > 1:
+        raise ConfigurationError(
+            f"--save: relative paths in a flow file are relative to its folder, {str(chosen)!r}, and those of the URLs "
+            "to the working folder; save the file in the working folder, or write the paths in full, as in "
+            "duckdb:////data/lake.duckdb"
+        )
+
+
+def _id_of(url: str, source: type[DataSource[Any]]) -> str:
+    """The id of the source, which its states are stored under: that of the database, else of the host.
+
+    It is the same for all streams of a host, so that a copy of one of them and a copy of all share their states.
+    """
+    try:
+        parts = urlsplit(url)
+        last = "" if source.url_names_stream else unquote(parts.path).rstrip("/").rpartition("/")[2]
+        host = parts.netloc.rpartition("@")[2].partition(",")[0].partition(":")[0]
+    except ValueError:  # its host or port cannot be read, which the source reports
+        return source.source_name
+    text = Path(last).stem or ("" if _NO_NAME.fullmatch(host) else host)
+    return re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_") or source.source_name

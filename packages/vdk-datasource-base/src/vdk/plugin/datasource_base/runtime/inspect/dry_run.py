@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``run --dry-run``: what a run would read, from which state, and how it would land. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ...contract import State
+from ...parts import Destination
+from ...parts.flow.file import StreamSelection
+from ...parts.redact import Redactor
+from ..environment import Environment
+from ..run.follow import check_streams, with_follow
+from ..run.planner import is_incremental
+from ..run.stream_run import StreamRun
+from .inspector import TIMEOUT, FlowInspector, ReadOnlyDestination
+
+Reads = Literal["new", "everything", "range"]
+
+
+@dataclass(frozen=True, slots=True)
+class DryRunStream:
+    """A stream as a run would read and land it.
+
+    :param reads: what is new since ``states``, everything, or the range of ``--since`` and ``--until``.
+    :param states: partition → state, from which it is read; empty: from the beginning.
+    :param rows_now: the rows of the table; None: unknown. :param error: why it cannot be read; it has no plan then.
+    """
+
+    source: str
+    stream: str
+    destination: str
+    table: str
+    write_mode: str | None = None
+    reads: Reads | None = None
+    replaces: bool = False
+    states: Mapping[str, State] = field(default_factory=dict)
+    rows_now: int | None = None
+    error: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class NewDestination(ReadOnlyDestination):
+    """Stands in for a target that a run would create."""
+
+    def has_table(self, name: str) -> bool:
+        return False
+
+    def count_rows(self, name: str) -> int:
+        return 0
+
+
+def dry_run(
+    flow: str | Path | Mapping[str, Any], environment: Environment, *, seconds: float = TIMEOUT
+) -> Sequence[DryRunStream]:
+    """Plan a flow file as a run does, in the scope of the environment. Sources and destinations are connected.
+
+    :param seconds: how long a source or destination may take to answer.
+    :raises ConfigurationError: what a run would refuse. :raises Exception: what would keep it from starting.
+    """
+    environment.scope.check()
+    inspector = FlowInspector(flow, environment, seconds)
+    with_follow(inspector.loaded, environment.follow)
+    selection = StreamSelection(environment.streams)
+    streams: list[DryRunStream] = []
+    redact = inspector.redactor()
+    for number in inspector.numbers:
+        entry = inspector.loaded.file.flows[number]
+        source = inspector.create_source(entry.from_)
+        destination = _unchanged(inspector.create_destination(entry.to))
+        redact = Redactor.of(inspector.loaded.resolved, source.config)
+        with inspector.planned(number, source, destination, selection=selection) as planned:
+            check_streams(planned.flow, planned.runs)
+            runs = {run.report.stream: run for run in planned.runs}
+            for report in planned.reports:
+                place = report.source, report.stream, report.destination, report.table
+                run = runs.get(report.stream)
+                streams.append(_planned(run, place) if run else DryRunStream(*place, error=redact(str(report.error))))
+    selection.check()
+    return streams
+
+
+def _unchanged(destination: Destination) -> Destination:
+    """The destination, or what stands in for one that opening would create."""
+    return destination if destination.exists() else NewDestination(destination)
+
+
+def _planned(run: StreamRun, place: tuple[str, str, str, str]) -> DryRunStream:
+    plan = run.plan
+    if plan.scope.is_range:
+        reads: Reads = "range"
+    else:
+        new = not plan.replaces and is_incremental(plan.stream, plan.schema, run.stored)
+        reads = "new" if new else "everything"
+    rows_now = run.writer.call(lambda destination: destination.count_rows(plan.table))
+    return DryRunStream(*place, plan.write_mode, reads, plan.replaces, run.states, rows_now)

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the stream that ``read`` was asked for, in a flow file or in a source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ...contract import ConfigurationError, DataSource, State
+from ...parts.flow.file import FlowEntry, LoadedFlow, is_selected, load_flow
+from ...parts.flow.from_urls import source_of_flow
+from ..environment import Environment
+from ..states import copy_state
+from .outbox import Outbox
+from .selected_source import Deletes, Selection
+from .stream_reader import WAITING_UNITS, ReadEnvironment, StreamReader
+
+FlowOrSource = str | Path | Mapping[str, Any] | DataSource[Any]
+
+
+def open_stream(
+    flow_or_source: FlowOrSource,
+    stream: str,
+    states: Mapping[str, State] | None = None,
+    tables: Sequence[str] | None = None,
+    *,
+    deletes: Deletes = "fail",
+    environment: Environment | None = None,
+) -> StreamReader:
+    """The reader of a stream; nothing is connected yet. See ``vdk.plugin.datasource_base.read``."""
+    environment = environment or Environment()
+    if isinstance(flow_or_source, DataSource):
+        source_id = flow_or_source.source_name or "source"
+        loaded = load_flow(_flow_of(source_id, {"name": source_id}), {})
+        entry, names = loaded.file.flows[0], _spellings(stream, source_id)
+    elif isinstance(flow_or_source, str) and "://" in flow_or_source:
+        source_id, source = source_of_flow(flow_or_source, environment.registry)
+        loaded = load_flow(_flow_of(source_id, source), environment.lookups)
+        entry, names = loaded.file.flows[0], _spellings(stream, source_id)
+    else:
+        loaded = load_flow(flow_or_source, environment.lookups, environment.overrides)
+        entry, names = _entry_of(loaded, stream)
+    reading = ReadEnvironment(
+        registry=environment.registry,
+        lookups=environment.lookups,
+        options=environment.options,
+        draw=False,
+        on_summary=lambda summary: None,
+    )
+    reading.given = flow_or_source if isinstance(flow_or_source, DataSource) else None
+    reading.selection = Selection(names, tuple(tables or ()), _checked(deletes))
+    reading.states = _copied(states or {}, stream)
+    reading.outbox = Outbox(WAITING_UNITS, cancelled="the program has stopped reading")
+    return StreamReader(replace(loaded, file=_alone(loaded, entry)), reading)
+
+
+def _flow_of(source_id: str, source: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "sources": {source_id: source},
+        "destinations": {"read": {"method": "read"}},
+        "flows": [{"from": source_id, "to": "read"}],
+    }
+
+
+def _alone(loaded: LoadedFlow, entry: FlowEntry) -> Any:
+    """The flow file with this flow alone, as it is read: every row as the source has it."""
+    alone = msgspec.structs.replace(
+        entry,
+        streams=None,
+        write_mode="append",
+        destination_table=None,
+        follow=None,
+        idle_timeout=None,
+        deadline=None,
+    )
+    return msgspec.structs.replace(loaded.file, flows=[alone], summary=None)
+
+
+def _entry_of(loaded: LoadedFlow, stream: str) -> tuple[FlowEntry, list[str]]:
+    """The flow that reads the stream, and the stream's spellings."""
+    flows = loaded.file.flows
+    matching = [
+        (entry, names)
+        for entry in flows
+        if (names := [name for name in _spellings(stream, entry.from_) if is_selected(name, entry.streams)])
+    ]
+    prefixed = [(entry, names) for entry, names in matching if stream.startswith(f"{entry.from_}.")]
+    matching = prefixed or matching
+    sources = sorted({entry.from_ for entry, _ in matching})
+    if not matching:
+        patterns = ", ".join(map(repr, dict.fromkeys(pattern for entry in flows for pattern in entry.streams or ())))
+        raise ConfigurationError(
+            f"{loaded.location}: no flow reads a stream {stream!r}; the patterns of its flows are {patterns}"
+        )
+    if len(sources) > 1:
+        lines = " or ".join(f'read(…, "{source}.{stream}")' for source in sources)
+        raise ConfigurationError(
+            f"{loaded.location}: the sources {' and '.join(sources)} may both have a stream {stream!r}; write {lines}"
+        )
+    return matching[0]
+
+
+def _spellings(stream: str, source_id: str) -> list[str]:
+    """``shop.orders`` is the stream of that name, or the stream ``orders`` of the source ``shop``."""
+    prefix = f"{source_id}."
+    return [stream, stream.removeprefix(prefix)] if stream.startswith(prefix) else [stream]
+
+
+def _copied(states: Mapping[str, State], stream: str) -> dict[str, State]:
+    if not isinstance(states, Mapping) or any(not isinstance(state, Mapping) for state in states.values()):
+        raise ConfigurationError(
+            "states: it is not {partition: state}; pass the states of a reader, as in read(…, states=reader.states)"
+        )
+    return {partition: copy_state(state, stream=stream) for partition, state in states.items() if state}
+
+
+def _checked(deletes: Deletes) -> Deletes:
+    if deletes not in ("fail", "rows", "skip"):
+        raise ConfigurationError(f'deletes: {deletes!r} is not one of "fail", "rows" and "skip"')
+    return deletes

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a full refresh or a backfill requires of a flow and its streams, checked before the first row is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ...contract import ConfigurationError, DataSourceError, DataSourceStream
+from ...parts import Destination, StoredState, WriteMode
+from .flow import Flow
+from .plan import StreamPlan
+from .publication import check_rows_kept
+from .writer import Writer
+
+
+def check_flow(flow: Flow, destination: Destination, streams: Sequence[DataSourceStream]) -> None:
+    """Raises ``ConfigurationError`` if the flow's streams cannot be replaced, or read by a range.
+
+    :param streams: the streams of the flow that the run reads.
+    """
+    scope, location = flow.scope, flow.location
+    if not streams or not (scope.full_refresh or scope.is_range):
+        return
+    option = "--full-refresh" if scope.full_refresh else scope.range
+    if flow.entry.follow is not None:
+        raise ConfigurationError(
+            f"{option}: {location} follows its source, and this run would never end; leave out --follow, or remove "
+            f"follow from {location}"
+        )
+    if not scope.full_refresh:
+        return
+    if "replace" not in destination.write_modes:
+        raise ConfigurationError(
+            f"--full-refresh: {destination.identity()} can only append, so no table can be replaced; empty the tables "
+            "yourself and write: vdk datasource state reset FLOW"
+        )
+    if flow.entry.shared_table:
+        raise ConfigurationError(
+            f"--full-refresh: {location} has shared_table = true, and replacing a table would delete the rows of its "
+            f"other streams; to land all rows again beside them, write: vdk datasource state reset FLOW --stream "
+            f"{streams[0].name}"
+        )
+
+
+def stream_between(flow: Flow, stream: DataSourceStream) -> DataSourceStream:
+    """The stream limited to the range of the run.
+
+    :raises ConfigurationError: naming the stream, if it cannot be read by a range.
+    """
+    scope = flow.scope
+    try:
+        limited = flow.with_retries(lambda: stream.between(scope.since, scope.until))
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{scope.range}: stream {stream.name!r} cannot be read by this range: {error}; to leave it out, add "
+            f"--stream '!{stream.name}'"
+        ) from None
+    if limited.name != stream.name:
+        raise DataSourceError(
+            f"stream {stream.name!r}: between() returned the stream {limited.name!r}; return one with the same name"
+        )
+    return limited
+
+
+def check_range_mode(flow: Flow, stream: DataSourceStream, mode: WriteMode) -> None:
+    """Refuse a range of rows in the place of a whole table."""
+    if flow.scope.is_range and mode == "replace":
+        remedy = (
+            'write write_mode = "upsert" or "append"'
+            if flow.entry.write_mode is not None
+            else f"leave it out: --stream '!{stream.name}'"
+        )
+        raise ConfigurationError(
+            f"{flow.scope.range}: {flow.location} replaces the table of stream {stream.name!r}, and all rows outside "
+            f"the range would go; {remedy}"
+        )
+
+
+def check_rows(flow: Flow, plan: StreamPlan, writer: Writer) -> None:
+    """Refuse what would delete rows, or land them twice, unless the run is confirmed.
+
+    Asks the source and the destination how many rows there are, where they can tell quickly.
+    """
+    scope = flow.scope
+    appends_range = scope.is_range and plan.write_mode == "append"
+    if scope.confirmed or not (plan.loses_rows or appends_range):
+        return
+    present = flow.with_retries(
+        lambda: writer.call(lambda destination: _rows_of(destination, plan.table)),
+        what=f"destination {flow.entry.to!r}",
+    )
+    if scope.full_refresh:
+        rows = flow.with_retries(plan.stream.count_rows) if present else None
+        if rows is not None:
+            check_rows_kept(plan, present, rows, f"the source has {rows:,} at most")
+    elif present != 0:
+        rows_now = "rows" if present is None else f"{present:,} rows now"
+        raise ConfigurationError(
+            f"{scope.range}: table {plan.table!r} has {rows_now}, and {flow.location} appends: rows of stream "
+            f"{plan.name!r} in the range that have landed will be there twice. To land them all the same, add --yes; "
+            'to replace them, write write_mode = "upsert"'
+        )
+
+
+def _rows_of(destination: Destination, table: str) -> int | None:
+    return 0 if destination.has_table(table) is False else destination.count_rows(table)
+
+
+def states_for_plan(flow: Flow, stored: Mapping[str, StoredState]) -> Mapping[str, StoredState]:
+    """The states that decide whether a stream is incremental: none if it is read from its beginning."""
+    return {} if flow.scope.full_refresh else stored

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of runs: a row per run and stream, updated in the transaction of the rows that it counts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from vdk.plugin.datasource_base.contract import ConnectionFailedError
+from vdk.plugin.datasource_base.parts import KEPT_RECORDS, KEPT_RUNS, RECORD_FIELDS, RECORD_KEY, RunRecord
+
+from ..names import RUN_TABLE
+from .database import Database
+from .types import Columns
+
+log = logging.getLogger(__name__)
+
+_TIMES = ("started_at", "ended_at")
+_COUNTS = ("rows_read", "rows_landed", "rows_dropped", "rows_rejected", "rows_deleted", "bytes", "retries")
+_CHANGED = tuple(name for name in RECORD_FIELDS if name not in (*RECORD_KEY, "state_before"))
+"""What the update of a row changes."""
+
+
+class NotRecorded(Exception):
+    """The record could not be stored, so the transaction is repeated without it. Its cause is the driver's error."""
+
+
+class RunTable:
+    """The table ``_vdk_datasource_runs``. What fails here ends the recording, and never the run."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._prepared = False
+        self._failed = False
+
+    def reset(self) -> None:
+        """The connection is closed: another run may find another table."""
+        self._prepared = self._failed = False
+
+    def prepare(self) -> bool:
+        """Create the table where it is missing, in a transaction of its own. Returns whether records can be stored."""
+        if not self._prepared and not self._failed:
+            try:
+                self._database.transaction(self._create)
+                self._prepared = True
+            except Exception as error:
+                self._give_up(error)
+        return not self._failed
+
+    def _create(self) -> None:
+        existing = self._database.columns(RUN_TABLE)
+        if existing is not None:
+            if missing := [name for name in RECORD_FIELDS if name not in existing]:
+                raise ValueError(f"its columns {missing} are missing, so another version created it")
+            return
+        self._database.create_schema()
+        self._database.lock_table(RUN_TABLE)
+        types = self._database.types
+        columns: Columns = dict.fromkeys(RECORD_FIELDS, types.text)
+        columns |= dict.fromkeys(_COUNTS, types.bigint) | dict.fromkeys((*_TIMES, "updated_at"), types.timestamp_tz)
+        parts = [f"{name} {type_}{'' if name == 'ended_at' else ' NOT NULL'}" for name, type_ in columns.items()]
+        self._database.execute(
+            f"CREATE TABLE IF NOT EXISTS {self._qualified} ({', '.join(parts)}, PRIMARY KEY ({', '.join(RECORD_KEY)}))"
+        )
+
+    def attempt(self, work: Callable[[], Any]) -> None:
+        """Do work on the table within the transaction of rows.
+
+        :raises NotRecorded: it failed, and the transaction with it. An unreachable or busy database is not that.
+        """
+        try:
+            work()
+        except self._database.driver_error as error:
+            if isinstance(self._database.translated(error), ConnectionFailedError):
+                raise
+            raise NotRecorded from error
+
+    def store(self, record: RunRecord, rows_swept: int = 0) -> None:
+        """Update the row of the record, or insert it. Called within a transaction, by ``attempt``."""
+        record = replace(record, rows_deleted=record.rows_deleted + rows_swept)
+        changed, first = [], 1
+        for name in _CHANGED:
+            changed.append(f"{name} = {self._parameter(name, first)}")
+            first += 1
+        criteria = [f"{name} = {self._parameter(name, first + index)}" for index, name in enumerate(RECORD_KEY)]
+        values = [_value(record, name) for name in (*_CHANGED, *RECORD_KEY)]
+        updated = self._database.rows_affected(
+            f"UPDATE {self._qualified} SET {', '.join(changed)}, updated_at = {self._database.now} "
+            f"WHERE {' AND '.join(criteria)}",
+            values,
+        )
+        if not updated:
+            parameters = [self._parameter(name, 1 + index) for index, name in enumerate(RECORD_FIELDS)]
+            self._database.execute(
+                f"INSERT INTO {self._qualified} ({', '.join(RECORD_FIELDS)}, updated_at) "
+                f"VALUES ({', '.join(parameters)}, {self._database.now})",
+                [_value(record, name) for name in RECORD_FIELDS],
+            )
+
+    def store_ended(self, records: Sequence[RunRecord]) -> None:
+        """Store the records of streams that have ended, and delete old ones, in a transaction of its own."""
+        if self.prepare():
+            try:
+                self._database.transaction(partial(self._store_all, records))
+            except Exception as error:
+                self._give_up(error)
+
+    def _store_all(self, records: Sequence[RunRecord]) -> None:
+        for record in records:
+            self.store(record)
+        key = ", ".join(RECORD_KEY)
+        self._database.execute(
+            f"DELETE FROM {self._qualified} WHERE ({key}) IN (SELECT {key} FROM (SELECT {key}, "
+            "ROW_NUMBER() OVER (PARTITION BY source_id, stream, destination_table ORDER BY started_at DESC) AS age, "
+            f"ROW_NUMBER() OVER (ORDER BY started_at DESC) AS place FROM {self._qualified}) AS numbered "
+            f"WHERE age > {KEPT_RUNS} OR place > {KEPT_RECORDS})"
+        )
+
+    def load(self, source_ids: Sequence[str]) -> list[RunRecord]:
+        """The records of these sources' streams, newest first."""
+        if not source_ids or self._database.columns(RUN_TABLE) is None:
+            return []
+        selected = [self._database.epoch(name) if name in _TIMES else name for name in RECORD_FIELDS]
+        rows = self._database.execute(
+            f"SELECT {', '.join(selected)} FROM {self._qualified} "
+            f"WHERE source_id IN ({', '.join(self._database.placeholders(len(source_ids)))}) ORDER BY started_at DESC",
+            list(source_ids),
+        )
+        return [_record(dict(zip(RECORD_FIELDS, row, strict=True))) for row in rows]
+
+    def give_up(self, error: NotRecorded) -> None:
+        """Store no further record: the rows must land."""
+        self._give_up(error.__cause__ or error)
+
+    def _give_up(self, error: BaseException) -> None:
+        self._failed = True
+        if isinstance(error, self._database.driver_error):
+            error = self._database.translated(error)
+        log.warning(
+            "%s, table %s: this run is not recorded, while its rows land as usual: %s",
+            self._database.location, RUN_TABLE, error,
+        )  # fmt: skip
+
+    def _parameter(self, name: str, number: int) -> str:
+        (parameter,) = self._database.placeholders(1, number)
+        return self._database.instant(parameter) if name in _TIMES else parameter
+
+    @property
+    def _qualified(self) -> str:
+        return self._database.qualified(RUN_TABLE)
+
+
+def _value(record: RunRecord, name: str) -> object:
+    value = getattr(record, name)
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).isoformat(sep=" ", timespec="microseconds")
+    # no database stores a NUL character, nor half of a surrogate pair
+    return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0") if isinstance(value, str) else value
+
+
+def _record(values: dict[str, Any]) -> RunRecord:
+    # in milliseconds, which is what SQLite calculates with
+    seconds = {name: round(float(values[name]), 3) for name in _TIMES if values[name] is not None}
+    times = {name: dt.datetime.fromtimestamp(second, dt.UTC) for name, second in seconds.items()}
+    counts = {name: int(values[name]) for name in _COUNTS}
+    return RunRecord(**{**values, **counts, **times})

@@ -1,0 +1,85 @@
+"""A list of records by its URL: ``vdk datasource copy`` and ``init`` need no flow file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from pytest_httpserver import HTTPServer
+from vdk.plugin.test_utils.util_funcs import CliEntryBasedTestRunner
+
+from vdk.plugin.datasource_base import ConfigurationError
+from vdk.plugin.datasource_base import plugin_entry as base_entry
+from vdk.plugin.ingest_arrow import plugin_entry as arrow_entry
+from vdk.plugin.source_rest.source import RestSource
+
+pytestmark = [
+    # vdk-core adds its options to one command, which lives as long as the process, in each of its runs.
+    pytest.mark.filterwarnings("ignore:The parameter .* is used more than once"),
+]
+
+
+@pytest.mark.parametrize(
+    ("url", "cursor", "options"),
+    [
+        ("https://h/v1/orders", None, {"base_url": "https://h/v1", "streams": [{"name": "orders"}]}),
+        (
+            "https://h:8/my%20list/?a=1&b=%2B",
+            "changed",
+            {
+                "base_url": "https://h:8",
+                "streams": [
+                    {
+                        "name": "my list",
+                        "path": "my%20list",
+                        "params": {"a": "1", "b": "+"},
+                        "cursor": {"field": "changed"},
+                    }
+                ],
+            },
+        ),
+    ],
+)
+def test_a_url_is_a_stream(url: str, cursor: str | None, options: dict[str, Any]) -> None:
+    assert RestSource.options_of_url(url, cursor=cursor) == options
+
+
+@pytest.mark.parametrize(
+    ("url", "match"),
+    [
+        ("https://h", "names no list of records; write one, such as https://h/orders"),
+        ("https://h/", "names no list of records; write one, such as https://h/orders"),
+        ("https://u:hunter22@h/x", r"has a user or password, which belong into auth"),
+    ],
+)
+def test_a_url_without_a_list_or_with_a_password_is_refused(url: str, match: str) -> None:
+    with pytest.raises(ConfigurationError, match=match) as caught:
+        RestSource.options_of_url(url)
+    assert "hunter" not in str(caught.value)
+
+
+def test_a_list_is_copied_and_proposed(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key in the query is a reference in the file; what the records look like is proposed as key and cursor."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VDK_VERSION_CHECK_DISABLED", "true")
+    orders = [{"id": 1, "updated_at": "2026-10-01T00:00:00Z"}, {"id": 2, "updated_at": "2026-10-02T00:00:00Z"}]
+    httpserver.expect_request("/v1/orders", query_string={"api_key": "k3y-of-it"}).respond_with_json(orders)
+    vdk = CliEntryBasedTestRunner(base_entry, arrow_entry)
+    url = httpserver.url_for("/v1/orders?api_key=k3y-of-it")
+    copied = vdk.invoke(["datasource", "copy", url, "duckdb:///lake.duckdb"])
+    assert copied.exit_code == 0, copied.output
+    assert "rest.orders: no key, read whole, replace" in copied.stderr
+    with duckdb.connect("lake.duckdb", read_only=True) as connection:
+        assert connection.execute("SELECT id FROM orders ORDER BY id").fetchall() == [(1,), (2,)]
+    written = vdk.invoke(["datasource", "init", url])
+    assert written.exit_code == 0, written.output
+    text = Path("rest.toml").read_text("utf-8")
+    assert (
+        '# streams = [{ name = "orders", primary_key = "id", cursor = { field = "updated_at", param = "since" } }]'
+        in text.splitlines()
+    )
+    assert "${env:REST_PASSWORD}" in text
+    for shown in (text, copied.output, written.output):
+        assert "k3y-of-it" not in shown

@@ -1,0 +1,174 @@
+"""``vdk datasource copy`` and ``init`` from a SQLite file into DuckDB."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from click.testing import Result
+from vdk.plugin.test_utils.util_funcs import CliEntryBasedTestRunner
+
+from support import execute
+from vdk.plugin.datasource_base import plugin_entry as base_entry
+from vdk.plugin.datasource_base import read
+from vdk.plugin.datasource_base.integration import init_command
+from vdk.plugin.ingest_arrow import plugin_entry as arrow_entry
+
+pytestmark = [
+    # vdk-core adds its options to one command, which lives as long as the process, in each of its runs.
+    pytest.mark.filterwarnings("ignore:The parameter .* is used more than once"),
+]
+Vdk = Callable[..., Result]
+COPY = ("copy", "sqlite:///shop.db", "duckdb:///lake.duckdb")
+
+
+@pytest.fixture
+def vdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vdk:
+    """The commands, in a folder with a database."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VDK_VERSION_CHECK_DISABLED", "true")
+    logging.getLogger("vdk").setLevel(logging.INFO)
+    execute(
+        tmp_path / "shop.db",
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, total NUMERIC, updated_at TEXT)",
+        "INSERT INTO orders VALUES (1, 1, '2026-10-01'), (2, 2, '2026-10-02')",
+        "CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT, changed INTEGER)",
+        "INSERT INTO customers VALUES (1, 'ada', 1)",
+        "CREATE TABLE audit (what TEXT)",
+    )
+    runner = CliEntryBasedTestRunner(base_entry, arrow_entry)
+
+    def run(*arguments: str, input: str | None = None) -> Result:
+        return runner.invoke(["datasource", *arguments], **({} if input is None else {"input": input}))
+
+    return run
+
+
+def landed(query: str) -> list[Any]:
+    with duckdb.connect("lake.duckdb", read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_copy_continues_and_its_saved_file_continues_too(vdk: Vdk, tmp_path: Path) -> None:
+    """The same names of source, destination and table, so the same states: nothing is read twice."""
+    first = vdk(*COPY, "--tables", "orders, cust*")
+    assert first.exit_code == 0, first.output
+    assert landed("SELECT id FROM orders ORDER BY id") == [(1,), (2,)]
+    execute(tmp_path / "shop.db", "INSERT INTO orders VALUES (3, 3, '2026-10-03')")
+    second = vdk(*COPY, "--tables", "orders,cust*", "--save", "flow.toml", "-o", "json")
+    assert second.exit_code == 0, second.output
+    assert '"rows_read": 1' in second.stdout
+    execute(tmp_path / "shop.db", "INSERT INTO orders VALUES (4, 4, '2026-10-04')")
+    third = vdk("run", "flow.toml", "--stream", "orders", "-o", "json")
+    assert third.exit_code == 0, third.output
+    assert '"rows_read": 1,' in third.stdout
+    assert landed("SELECT id FROM orders ORDER BY id") == [(1,), (2,), (3,), (4,)]
+    assert read("flow.toml", "orders").to_arrow().num_rows == 4
+    assert read("sqlite:///shop.db", "orders").to_arrow().num_rows == 4
+    again = vdk(*COPY, "--tables", "orders,cust*", "--save", "flow.toml")
+    assert again.exit_code == 0, "the same file is not another one"
+    other = vdk(*COPY, "--save", "flow.toml")
+    assert other.exit_code == 1
+    assert "'flow.toml' exists, with other content" in other.stderr
+
+
+def test_copy_says_what_it_picked(vdk: Vdk) -> None:
+    shown = vdk(*COPY, "--cursor", "changed", "--tables", "!audit").stderr
+    assert "shop.orders: key id, read whole, replace" in shown
+    assert "shop.customers: key id, cursor changed, upsert" in shown
+    wrong = vdk(*COPY, "--cursor", "chnged")
+    assert wrong.exit_code == 1
+    assert "--cursor: none of these tables has a column 'chnged'" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("sqlite://shop.db", "duckdb:///lake.duckdb"), "write three slashes before it (sqlite:///shop.db)"),
+        (("sqlite:///shop.db?x=1", "duckdb:///lake.duckdb"), "what follows the '?' is not supported"),
+        (("sqlite:///sop.db", "duckdb:///lake.duckdb"), "sop.db' does not exist"),
+        (("sqlite:///shop.db", "duckdb://lake.duckdb"), "the target's file needs three slashes"),
+        ((*COPY[1:], "--tables", "ordrs"), "--tables: no stream matches 'ordrs'; did you mean 'orders'?"),
+        ((*COPY[1:], "--tables", "audit", "--mode", "upsert"), 'write_mode = "upsert" needs a primary key'),
+        ((*COPY[1:], "--save", "no/flow.toml"), "the folder 'no' does not exist"),
+        ((*COPY[1:], "--save", "../flow.toml"), "save the file in the working folder"),
+    ],
+)
+def test_a_wrong_copy_is_answered_in_terms_of_the_command(vdk: Vdk, arguments: tuple[str, ...], match: str) -> None:
+    result = vdk("copy", *arguments)
+    assert result.exit_code == 1
+    assert match in result.stderr
+    assert "flow: " not in result.stderr
+    assert not Path("flow.toml").exists()
+
+
+def test_init_writes_a_file_that_passes_check_and_is_never_replaced(vdk: Vdk) -> None:
+    """Each line that it proposes is right, too: without its ``#`` the file passes as well."""
+    first = vdk("init", "shop.db", "--to", "duckdb:///lake.duckdb")
+    assert first.exit_code == 0, first.output
+    assert first.stdout.splitlines()[-1] == "shop.toml is written. Next: vdk datasource run shop.toml"
+    text = Path("shop.toml").read_text("utf-8")
+    for line in (
+        '# tables."customers".cursor = "changed"',
+        '#   "customers": key id, no cursor, replace',
+        '#   "orders": key id, new rows by updated_at, upsert',
+    ):
+        assert line in text.splitlines()
+    proposed = [line for line in text.splitlines() if line.startswith(("# tables.", "# streams"))]
+    Path("other.toml").write_text(
+        "\n".join(line.removeprefix("# ") if line in proposed else line for line in text.splitlines()), "utf-8"
+    )
+    assert vdk("check", "other.toml").exit_code == 0
+    assert vdk("run", "other.toml", "-q").exit_code == 0
+    assert landed("SELECT count(*) FROM customers") == [(1,)]
+    second = vdk("init", "shop.db")
+    assert second.exit_code == 1
+    assert "'shop.toml' exists already, and is not replaced; write --out another.toml" in second.stderr
+    assert Path("shop.toml").read_text("utf-8") == text
+
+
+def test_init_asks_on_a_terminal_for_what_is_left_open(vdk: Vdk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(init_command, "_on_terminal", lambda: True)
+    result = vdk("init", "shop.db", "--out", "a.toml", input="orders\nduckdb:///b.duckdb\n")
+    assert result.exit_code == 0, result.output
+    assert "It has 3 tables or other streams: audit, customers, orders." in result.stderr
+    flow = tomllib.loads(Path("a.toml").read_text("utf-8"))
+    assert flow["flows"] == [{"from": "shop", "to": "lake", "streams": ["orders"]}]
+    assert flow["destinations"]["lake"]["target"] == "duckdb:///b.duckdb"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("nothing.db",), "'nothing.db' is not a URL, an existing SQLite file or a server"),
+        (("shop.db", "--tables", "ordrs"), "--tables: no stream matches 'ordrs'; did you mean 'orders'?"),
+        (("shop.db", "--to", "lake.duckdb"), "write duckdb:///lake.duckdb"),
+        (("shop.db", "--out", "no/shop.toml"), "the folder 'no' does not exist"),
+    ],
+)
+def test_a_wrong_init_writes_nothing(vdk: Vdk, arguments: tuple[str, ...], match: str) -> None:
+    result = vdk("init", *arguments)
+    assert result.exit_code == 1
+    assert match in result.stderr
+    assert not list(Path().rglob("*.toml"))
+
+
+@pytest.mark.heavy  # a process that loads VDK and all its plugins
+def test_copy_in_a_process_of_its_own_takes_a_path(vdk: Vdk, tmp_path: Path) -> None:
+    """As a user does it: the installed command, a file instead of a URL."""
+    command = [sys.executable, "-c", "from vdk.internal.cli_entry import main; main()", "datasource", "copy"]
+    done = subprocess.run(
+        [*command, "shop.db", "duckdb:///lake.duckdb", "-q"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120, env=dict(os.environ),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "succeeded" in done.stdout
+    assert landed("SELECT count(*) FROM customers") == [(1,)]
