@@ -92,7 +92,7 @@ class Chunk:
 def _readable_headers(messages: Sequence[Message]) -> list[Headers | None]:
     """The headers of each message; ``UNREADABLE`` if the name of one is not valid UTF-8.
 
-    Such headers are never asked for twice: confluent-kafka would return a list that crashes the process.
+    Such headers are never asked for twice: confluent-kafka then returns a null pointer in a list.
     """
     headers: list[Headers | None] = []
     rest = map(Message.headers, messages)
