@@ -28,6 +28,7 @@ DISTRIBUTIONS = {
     "dotenv": "python-dotenv",
     "cloudquery": "cloudquery-plugin-pb",
     "grpc": "grpcio",
+    "opentelemetry": "opentelemetry-sdk",
     "vdk.api": "vdk-core",
     "vdk.internal": "vdk-core",
     **{f"vdk.plugin.{each.package}": each.name for each in d.all_distributions()},

@@ -38,8 +38,11 @@ class Server:
 # The programs alone: mariadb-server would add a service and its users.
 _MARIADB = Server("mariadbd", ("mariadb-server-core", "mariadb-client-core"))
 SERVERS = {
+    # Shows the report of a run, in one test.
+    "base": Server("chromium-headless-shell", ("chromium-headless-shell",), only_in_ci=True),
     "mysql": _MARIADB,
     "sql": _MARIADB,
+    "cloudquery": _MARIADB,
     # The tests of a pooler are few, and skip where it is missing.
     "postgres": Server("pgbouncer", ("pgbouncer",), only_in_ci=True),
 }

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
+import struct
+import termios
 import time
 from pathlib import Path
 
@@ -96,6 +100,28 @@ def test_running_streams_are_drawn_at_the_bottom_and_gone_at_the_end(tmp_path: P
     assert [line.split()[:3] for line in seen.lines if line.startswith("src.three  ")] == [
         ["src.three", "lake.three", "succeeded"]
     ]
+
+
+def test_a_terminal_that_becomes_narrow_loses_no_line(tmp_path: Path, site: Path) -> None:
+    """What is drawn fits its new width, and has no colours, which NO_COLOR and others would have to turn off."""
+    folder = job(tmp_path / "job", {"a.ingest.toml": FLOW.format(lines=60, pause=0.05, second="日本語の表")})
+
+    def narrow(terminal: int, _: int) -> None:
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 12, 30, 0, 0))
+
+    seen = in_terminal(
+        *COMMANDS["vdk datasource run"], path=site, folder=folder, on_text=("rows/s  ", narrow),
+        environment={"VDK_VERSION_CHECK_DISABLED": "true", "NO_COLOR": "1"},
+    )  # fmt: skip
+    assert seen.code == 0, seen.lines
+    for stream in ("one", "three"):
+        for n in range(60):
+            for what in (f"{stream} warns {n:03d}", f"{stream} logs {n:03d}, and goes", f"{stream} prints {n:03d}"):
+                assert seen.raw.count(what) == 1, what
+    drawn = re.findall(r"src\.one  .*? rows[^\r\n\x1b]*", seen.raw)
+    assert len(drawn[0]) > 30
+    assert len([line for line in drawn if "lake." not in line][-1]) < 30
+    assert re.search(r"\x1b\[[\d;]*m", seen.raw) is None
 
 
 def test_the_name_of_a_table_does_not_clear_the_terminal(tmp_path: Path, site: Path) -> None:

@@ -66,6 +66,8 @@ def run_in_job(
     draw: bool | None = None,
     follow: Duration | None = None,
     streams: Sequence[str] = (),
+    report: Path | None = None,
+    openlineage: Path | None = None,
     on_planned: Callable[[Sequence[PlannedStream]], None] | None = None,
     scope: RunScope | None = None,
 ) -> RunSummary:
@@ -75,6 +77,7 @@ def run_in_job(
     :param draw: whether running streams are drawn; default: if standard error is a terminal.
     :param follow: every flow follows its source, and is read again after this time; default: as the flows specify.
     :param streams: names or patterns of the streams that are read, as ``orders`` or ``shop.orders``; none: all.
+    :param report: the file that gets a report as HTML. :param openlineage: the file that events are appended to.
     :param on_planned: gets the streams of each flow before any row is read.
     :param scope: what is read of them; default: what is new.
     """
@@ -82,6 +85,7 @@ def run_in_job(
     environment.streams = tuple(streams)
     environment.scope = scope or environment.scope
     environment.draw, environment.follow = draw, follow
+    environment.report, environment.openlineage = report, openlineage
     environment.on_summary = on_summary or environment.on_summary
     environment.on_planned = on_planned or environment.on_planned
     try:

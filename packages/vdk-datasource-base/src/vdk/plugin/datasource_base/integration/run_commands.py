@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..contract import Duration
     from ..runtime import Environment, RunSummary
-    from ..runtime.inspect.dry_run import PlannedStream
+    from ..runtime.inspect.dry_run import DryRunStream
     from ..runtime.scope import RunScope
     from .console import Console
 
@@ -30,6 +30,11 @@ SUMMARY = click.option(
     type=click.Path(dir_okay=False, resolve_path=True, path_type=Path),
     help="Write the summary of the run, stream by stream, to this file as JSON.",
 )
+
+
+_FILE = click.Path(dir_okay=False, resolve_path=True, path_type=Path)
+_REPORT = click.option("--report", type=_FILE, help="Write a report of the run to this file, as one HTML page.")
+_OPENLINEAGE = click.option("--openlineage", type=_FILE, help="Append OpenLineage's events of the run to this file.")
 
 
 @click.command(cls=Command, reraise=True, json_warnings=True, help="Run a flow file as a job of one step.")
@@ -51,6 +56,8 @@ SUMMARY = click.option(
 @click.option("--dry-run", is_flag=True, help="Print what the run would read and where it would land; change nothing.")
 @click.option("--yes", is_flag=True, help="Let rows go in a full refresh, or land twice in a backfill.")
 @SUMMARY
+@_REPORT
+@_OPENLINEAGE
 @click.option(
     "--follow",
     type=DurationType(),
@@ -69,17 +76,32 @@ def run(
     yes: bool,
     summary: Path | None,
     follow: Duration | None,
+    report: Path | None,
+    openlineage: Path | None,
     output: str,
 ) -> None:
     from ..runtime.scope import RunScope  # which loads Arrow
 
     scope = RunScope(full_refresh, since, until, confirmed=yes)
-    if dry_run and summary is not None:
-        raise click.UsageError("--dry-run: there is no summary of a run that moves nothing; remove --summary")
+    files = {"--summary": summary, "--report": report, "--openlineage": openlineage}
+    if dry_run and (given := [option for option, path in files.items() if path is not None]):
+        raise click.UsageError(
+            f"--dry-run: there is no {given[0].strip('-')} of a run that moves nothing; remove {given[0]}"
+        )
     if dry_run:
         _print_plan(ctx, flow, output, follow, streams, scope)
     else:
-        _run(ctx, flow, flow, summary, follow=follow, streams=streams, scope=scope)
+        _run(
+            ctx,
+            flow,
+            flow,
+            summary,
+            follow=follow,
+            streams=streams,
+            scope=scope,
+            report=report,
+            openlineage=openlineage,
+        )
 
 
 @click.command(
@@ -112,6 +134,8 @@ def _run(
     *,
     follow: Duration | None = None,
     streams: tuple[str, ...] = (),
+    report: Path | None = None,
+    openlineage: Path | None = None,
     scope: RunScope | None = None,
     location: str | None = None,
 ) -> None:
@@ -134,6 +158,8 @@ def _run(
             draw=console.draws_progress,
             follow=follow,
             streams=streams,
+            report=report,
+            openlineage=openlineage,
             scope=scope,
         )
 
@@ -150,7 +176,7 @@ def _print_plan(
     """Print what a run would do; exit code 1 if a stream could not be read."""
     from ..runtime.inspect.dry_run import dry_run
 
-    def plan(environment: Environment) -> list[PlannedStream]:
+    def plan(environment: Environment) -> list[DryRunStream]:
         environment.follow, environment.streams, environment.scope = follow, streams, scope
         return list(dry_run(flow, environment))
 
@@ -164,7 +190,7 @@ def _print_plan(
         ctx.exit(1)
 
 
-def _plan_row(stream: PlannedStream, scope: RunScope) -> dict[str, Any]:
+def _plan_row(stream: DryRunStream, scope: RunScope) -> dict[str, Any]:
     """The row for people: ``what is new after {"next": 5}``."""
     if stream.error is not None:
         reads = f"error: {stream.error}"

@@ -42,6 +42,10 @@ class Environment:
     """What changes the flow file for this run."""
     streams: tuple[str, ...] = ()
     """Names or patterns, as ``orders`` or ``shop.orders``, of the streams that are read; empty: all of the flows."""
+    report: Path | None = None
+    """The file that gets a report of the run as HTML."""
+    openlineage: Path | None = None
+    """The file that OpenLineage's events of the run are appended to."""
     scope: RunScope = field(default_factory=RunScope)
     """What the streams read: what is new, everything, or a range."""
     on_planned: Callable[[Sequence[PlannedStream]], None] = lambda streams: None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The progress of a run: live lines on a terminal, log lines elsewhere."""
+"""The progress of a run: live lines on a terminal, a display in a notebook, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import io
 import logging
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, TextIO, cast
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from .logs import log_fields
+from .progress_lines import LOGGED_STREAMS, MAX_LINES, Remaining, block, busiest, count_line, progress_line
 from .summary import StreamReport
 
 if TYPE_CHECKING:
@@ -24,19 +25,26 @@ log = logging.getLogger(__name__)
 
 REDRAW_SECONDS = 0.5
 """Seconds between two drawings on a terminal."""
+NOTEBOOK_WIDTH = 100
+"""Characters in a line of a notebook's display."""
 
 
 class Progress:
     """Shows running streams: a line for each at the bottom of a terminal, or a log line for each every N seconds.
 
-    :param draw: whether to draw on the terminal; None: if standard error is one.
+    :param draw: whether to draw on the terminal, or in the notebook; None: if standard error is a terminal, or the
+        process is a notebook's.
     """
 
     def __init__(self, seconds: float, *, draw: bool | None = None, redact: Callable[[str], str] = str) -> None:
         self._redact = redact  # drawn lines are not log records, which are redacted for all
         self._terminal = sys.stderr if _can_draw(sys.stderr) and draw is not False else None
-        self._seconds = seconds if self._terminal is None else REDRAW_SECONDS
+        self._notebook = _notebook_display() if self._terminal is None and draw is not False else None
+        self._seconds = seconds if self._terminal is None and self._notebook is None else REDRAW_SECONDS
         self._reports: list[StreamReport] = []
+        self._expected = 0
+        self._remaining = Remaining()
+        self._rows: dict[int, int] = {}  # report → rows when it was looked at last
         self._live: Live | None = None
         self._open = ExitStack()
         self._end = threading.Event()
@@ -53,43 +61,79 @@ class Progress:
         self._thread.join()
         if self._live is not None:
             self._draw(self._live, [])
+        if self._notebook is not None:
+            self._notebook(self._lines([], NOTEBOOK_WIDTH, MAX_LINES))
         self._open.close()
+
+    def expect(self, streams: int) -> None:
+        """The number of streams that the run reads."""
+        self._expected = streams
 
     def stream_started(self, report: StreamReport) -> None:
         """Show a stream from now on."""
         self._reports.append(report)
-        level = logging.DEBUG if self._live is not None else logging.INFO
+        level = logging.DEBUG if self._live is not None or self._notebook is not None else logging.INFO
         with log_fields(source=report.source, stream=report.stream):
             log.log(level, "%s.%s: reading into %s.%s", report.source, report.stream, report.destination, report.table)
 
     def _run(self) -> None:
-        logged: dict[int, int] = {}  # report → rows: a stream that follows and is quiet logs nothing
         while not self._end.wait(self._seconds):
             running = [report for report in list(self._reports) if report.status == "running"]
             if self._live is not None:
                 self._draw(self._live, running)
+            elif self._notebook is not None:
+                self._notebook(self._lines(running, NOTEBOOK_WIDTH, MAX_LINES))
             else:
-                for report in running:
-                    if "rounds" not in report.counters or logged.get(id(report)) != report.rows_read:
-                        with log_fields(source=report.source, stream=report.stream):
-                            log.info("%s", progress_line(report))
-                    logged[id(report)] = report.rows_read
+                self._log(running)
+
+    def _log(self, running: list[StreamReport]) -> None:
+        """Log a line for each of the busiest streams. A stream that follows and is quiet logs nothing."""
+        news = [
+            report
+            for report in running
+            if "rounds" not in report.counters or self._rows.get(id(report)) != report.rows_read
+        ]
+        shown = busiest(news, self._rows, LOGGED_STREAMS)
+        for report in shown:
+            with log_fields(source=report.source, stream=report.stream):
+                log.info("%s", progress_line(report, self._remaining.seconds(report)))
+        if len(news) > len(shown):
+            log.info("%s", count_line(len(shown), len(running), self._ended, self._expected))
+
+    @property
+    def _ended(self) -> int:
+        return sum(report.status != "running" for report in list(self._reports))
+
+    def _lines(self, running: list[StreamReport], width: int, most: int) -> list[str]:
+        """The lines of a display."""
+        shown = busiest(running, self._rows, most)
+        lines = []
+        if shown:
+            remaining = [self._remaining.seconds(report) for report in shown]
+            lines = block(shown, remaining, width=width, redact=self._redact)
+        count = count_line(len(shown), len(running), self._ended, self._expected)
+        return [*lines, count[: width - 1]] if count else lines
 
     def _draw(self, live: Live, running: list[StreamReport]) -> None:
         """Draw the running streams. The log line of a stream that ended stays above them."""
         with suppress(OSError):  # the terminal was closed; the run goes on
-            live.update(_lines([self._redact(progress_line(report)) for report in running]), refresh=True)
+            width, height = live.console.size
+            most = max(1, min(MAX_LINES, height // 3))
+            live.update(_text(self._lines(running, width, most) if running else []), refresh=True)
 
 
-def progress_line(report: StreamReport) -> str:
-    """``shop.orders  45%  120,000 rows  61,000 rows/s  2.0 s``; the percentage if the stream knows its end."""
-    elapsed = report.seconds or time.monotonic() - report.started
-    share = report.read_share.get() if "rounds" not in report.counters else None  # a followed stream has no end
-    # rounded down, as 100% is all of it; but 0.2 / 1.0 may be a little less than 20
-    done = f"{int(share * 100 + 1e-6)}%  " if share is not None else ""
-    return (
-        f"{report.source}.{report.stream}  {done}{report.rows_read:,} rows  {report.rate:,.0f} rows/s  {elapsed:.1f} s"
-    )
+def _notebook_display() -> Callable[[list[str]], None] | None:
+    """Updates one display of the notebook whose kernel this process is; None: it is none. Imports nothing."""
+    shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is None or not hasattr(shell, "kernel"):
+        return None
+    handle = import_module("IPython.display").display({"text/plain": ""}, raw=True, display_id=True)
+
+    def show(lines: list[str]) -> None:
+        with suppress(Exception):  # the notebook was closed; the run goes on
+            handle.update({"text/plain": "\n".join(lines)}, raw=True)
+
+    return show
 
 
 def _can_draw(stream: TextIO | None) -> bool:
@@ -198,8 +242,7 @@ class _StreamAbove(io.TextIOBase):
         self._console.print(Text.from_ansi(text), soft_wrap=True)
 
 
-def _lines(texts: list[str]) -> Text:
+def _text(lines: list[str]) -> Text:
     from rich.text import Text
 
-    printable = ("".join(char if char.isprintable() else repr(char)[1:-1] for char in text) for text in texts)
-    return Text("\n".join(printable), no_wrap=True, overflow="crop", end="")
+    return Text("\n".join(lines), no_wrap=True, overflow="crop", end="")

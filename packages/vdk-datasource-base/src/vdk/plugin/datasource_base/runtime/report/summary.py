@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from ...contract import ConfigurationError, State
 from ...parts import SchemaChange
 from ...parts.redact import Redactor
 from .details import StreamDetails
+from .files import check_writable
 from .notebook import summary_html
 from .read_share import ReadShare
 
@@ -43,6 +43,8 @@ class StreamReport:
     destination: str
     stream: str
     table: str
+    source_identity: str = ""
+    destination_identity: str = ""
     status: Status = "running"
     partitions: int = 0
     rows_read: int = 0
@@ -147,18 +149,7 @@ class RunSummary:
     @staticmethod
     def check_writable(path: Path) -> None:
         """Raise ``ConfigurationError`` if the summary file cannot be written; called before the first row is read."""
-        existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-        if existing == path:
-            reason = "it is a folder" if path.is_dir() else "" if os.access(path, os.W_OK) else "permission denied"
-        elif not existing.is_dir():
-            reason = f"{existing} is a file, not a folder"
-        else:
-            reason = "" if os.access(existing, os.W_OK | os.X_OK) else f"permission denied in {existing}"
-        if reason:
-            raise ConfigurationError(
-                f'summary file {path} cannot be written: {reason}; write summary = "run.json" or pass '
-                "--summary run.json"
-            )
+        check_writable(path, what="summary file", remedy='write summary = "run.json" or pass --summary run.json')
 
     def write(self, path: Path) -> None:
         """Write the summary as JSON. Raises ``ConfigurationError`` if the file cannot be written."""

@@ -7,16 +7,23 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import wait
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from ...contract import AuthenticationError, ConfigurationError, DataSourceError, FlowFailedError
 from ...parts.flow.file import LoadedFlow, StreamSelection, load_flow
 from ...parts.redact import Redactor
+from ...parts.run_records import RunRecord
 from ..environment import Environment
+from ..report.lineage import LineageFile
 from ..report.logs import error_message, format_error, has_message, redacted_logs
+from ..report.observer import Observers, RunContext, RunObserver, collected_warnings
 from ..report.progress import Progress
+from ..report.report_file import ReportFile
 from ..report.summary import RunStatus, RunSummary, StreamReport
+from ..report.telemetry import telemetry
 from ..retry import Retry
 from ..signals import Interruption, signals_raise
 from .flow import Flow
@@ -87,6 +94,8 @@ class FileRun:
         owners = TableOwners()
         self._selection = StreamSelection(environment.streams)
         self._interruption = Interruption(environment.stop, environment.options.stop_seconds)
+        self._context = RunContext(_flow_name(loaded), environment.run_id, self.redact)
+        self._observers = _observers(environment, self._context)
         self._flows = [
             FlowRun(
                 Flow.from_file(
@@ -107,19 +116,30 @@ class FileRun:
     def run(self) -> RunSummary:
         environment = self._environment
         options = environment.options
-        with signals_raise(options.stop_seconds if environment.ends_with_run else None):
+        with ExitStack() as stack:
+            stack.enter_context(signals_raise(options.stop_seconds if environment.ends_with_run else None))
+            if self._observers.want_warnings:
+                stack.enter_context(collected_warnings(self._context.warnings))
             try:
                 with Progress(options.progress_seconds, draw=environment.draw, redact=self.redact) as progress:
                     self._plan()
+                    progress.expect(sum(len(flow.streams) for flow in self._flows))
+
+                    def started(report: StreamReport) -> None:
+                        progress.stream_started(report)
+                        self._observers.stream_started(report)
+
                     for flow in self._flows:
-                        self._run_flow(flow, progress.stream_started)
+                        self._run_flow(flow, started)
                     self._following.run(self._failed_runs)
+                self._load_records()
                 self._close()
             except BaseException as error:
                 self._interruption.begin()
                 following = self._following.interrupted_by(error)
                 for flow in self._flows:
                     flow.end()
+                self._load_records()
                 self._close()
                 if not following:
                     self._write(self._summary("interrupted"))
@@ -159,6 +179,25 @@ class FileRun:
         run.end()
         if run.flow.options.on_error == "stop":
             run.flow.stop.set()
+
+    def _load_records(self) -> None:
+        """The records of earlier runs, for the report. Without them it shows this run alone."""
+        if not self._observers.want_records:
+            return
+        sources = sorted({run.flow.entry.from_ for run in self._flows})
+        loading = [
+            writer.submit(lambda destination: destination.load_records(sources))
+            for writer in self._writers.values()
+            if writer.destination.keeps_records
+        ]
+        done, _ = wait(loading, timeout=self._interruption.left(0.75))
+        records: list[RunRecord] = []
+        for future in loading:
+            if future in done and (error := future.exception()) is not None:
+                log.warning("the records of earlier runs cannot be read: %s", self.redact(format_error(error)))
+            elif future in done:
+                records += future.result()
+        self._context.records = records
 
     def _close(self) -> None:
         for writer in self._writers.values():
@@ -213,6 +252,7 @@ class FileRun:
     def _write(self, summary: RunSummary) -> ConfigurationError | None:
         """Hand out the summary and write its file. Returns the error of the file, so that the summary is handed out."""
         self._environment.on_summary(summary)
+        self._observers.ended(summary)
         try:
             if self._summary_file is not None:
                 (write_whole if self._following.is_on else RunSummary.write)(summary, self._summary_file)
@@ -223,6 +263,7 @@ class FileRun:
 
     def _write_round(self) -> None:
         """Write the summary of what has landed so far. A summary file that cannot be written does not end the run."""
+        self._observers.round_ended(self._summary("running"))
         try:
             if self._summary_file is not None and not self._summary_file.is_fifo():
                 write_whole(self._summary("running"), self._summary_file)
@@ -281,3 +322,20 @@ def _with_summary(error: BaseException, summary: RunSummary) -> BaseException:
     """The error, with the summary for its handler to print."""
     error.__dict__["summary"] = summary
     return error
+
+
+def _flow_name(loaded: LoadedFlow) -> str:
+    """The name of the flow file, which jobs and spans are named after."""
+    return Path(loaded.location).name.removesuffix(".toml").removesuffix(".ingest") or "flow"
+
+
+def _observers(environment: Environment, context: RunContext) -> Observers:
+    """What follows the run. Raises ``ConfigurationError`` if one of its files cannot be written."""
+    observers: list[RunObserver] = []
+    if environment.report is not None:
+        observers.append(ReportFile(environment.report, context))
+    if environment.openlineage is not None:
+        observers.append(LineageFile(environment.openlineage, context))
+    if (emitting := telemetry(context)) is not None:
+        observers.append(emitting)
+    return Observers(observers)

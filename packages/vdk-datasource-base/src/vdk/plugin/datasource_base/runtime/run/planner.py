@@ -21,6 +21,7 @@ from ...contract import (
 )
 from ...parts import RESERVED_PREFIX, StoredState, WriteMode
 from ...parts.flow.file import select_streams
+from ..report.details import column_types
 from ..report.logs import format_error
 from ..report.summary import StreamReport
 from ..states import copy_state
@@ -89,7 +90,7 @@ class Planning:
         claimed = []
         for stream in streams:
             states = self._states_of(stream, identity, stored)
-            claimed.append((stream, states, self._report(stream, states)))
+            claimed.append((stream, states, self._report(stream, identity, states)))
         runs = [self._plan(stream, identity, states, report) for stream, states, report in claimed]
         planned = [run for run in runs if run is not None and self._claim_table(run)]
         self._warn_of_modes(planned)
@@ -118,9 +119,10 @@ class Planning:
         )
         return _stored_for(stored, source_id, identity, stream.name, table)
 
-    def _report(self, stream: DataSourceStream, states: Mapping[str, StoredState]) -> StreamReport:
+    def _report(self, stream: DataSourceStream, identity: str, states: Mapping[str, StoredState]) -> StreamReport:
         table = table_name(self._flow.template, stream.name, None)
         report = StreamReport(self._entry.from_, self._entry.to, stream.name, table)
+        report.source_identity, report.destination_identity = identity, self._destination.identity()
         report.state_before = {partition: stored.state for partition, stored in states.items() if stored.state}
         report.state_after = report.state_before
         self._reports.append(report)
@@ -137,6 +139,8 @@ class Planning:
         except Exception as error:
             self._fail(report, error)
             return None
+        if schema is not None:
+            report.details.declared = column_types(schema.fields)
         write_mode = self._mode(stream, schema, incremental)
         if flow.scope.is_range:
             check_range_mode(flow, stream, write_mode)
