@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import json
 import os
@@ -15,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import confluent_kafka
 import duckdb
 import msgspec
 import noida_db  # type: ignore[import-untyped]
@@ -139,6 +141,28 @@ def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+def library() -> ctypes.CDLL | None:
+    """The librdkafka that confluent-kafka has brought."""
+    folder = Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs"
+    paths = sorted(folder.glob("librdkafka-*.so*")) if folder.exists() else []
+    return ctypes.CDLL(str(paths[0])) if paths else None
+
+
+def send_with_header(rdkafka: ctypes.CDLL, servers: str, topic: str, value: bytes, name: bytes) -> None:
+    """Send a message with a header of any name, as confluent-kafka does not. The numbers are ``rd_kafka_vtype_t``."""
+    for function in ("rd_kafka_conf_new", "rd_kafka_new"):
+        getattr(rdkafka, function).restype = ctypes.c_void_p
+    conf = ctypes.c_void_p(rdkafka.rd_kafka_conf_new())
+    rdkafka.rd_kafka_conf_set(conf, b"bootstrap.servers", servers.encode(), None, 0)
+    client = ctypes.c_void_p(rdkafka.rd_kafka_new(0, conf, None, 0))
+    topic_part = (ctypes.c_int(1), topic.encode())
+    value_part = (ctypes.c_int(7), ctypes.c_int(2), ctypes.c_int(4), value, ctypes.c_size_t(len(value)))
+    header_part = (ctypes.c_int(9), name, b"v", ctypes.c_ssize_t(1))
+    assert rdkafka.rd_kafka_producev(client, *topic_part, *value_part, *header_part, ctypes.c_int(0)) == 0
+    assert rdkafka.rd_kafka_flush(client, SECONDS * 1000) == 0
+    rdkafka.rd_kafka_destroy(client)
 
 
 def config_of(servers: str, topics: str | Sequence[str], **options: Any) -> KafkaConfig:

@@ -19,10 +19,12 @@ from support import (
     MakeSource,
     as_toml,
     flow_of,
+    library,
     offsets,
     partition_of,
     read_partition,
     read_topic,
+    send_with_header,
     without_facts,
 )
 from vdk.plugin.datasource_base import ConfigurationError, StateError, run_flows
@@ -106,9 +108,28 @@ def test_a_reading_begins_where_start_says(broker: Broker, source: MakeSource) -
         producer.produce(topic, b'{"hour": %d}' % hour, timestamp=int(moment.timestamp() * 1000))
     producer.flush(10)
     assert read_topic(source(topic, start="2026-01-01T03:00:00+01:00")).values("hour") == [2, 3]
+    for before in ("1969-12-31T23:59:59.999Z", "0001-01-01T00:00:00Z"):
+        assert read_topic(source(topic, start=before)).values("hour") == [0, 1, 2, 3]
     later = read_topic(source(topic, start="2027-01-01T00:00:00Z"))
     assert later.rows == []
     assert offsets(later.states) == {"0": 4}
+
+
+def test_headers_that_the_client_cannot_read_stop_no_reading(broker: Broker, source: MakeSource) -> None:
+    """The name of a header is not valid UTF-8: the message is bad only where headers are wanted."""
+    topic = broker.topic()
+    rdkafka = library()
+    if rdkafka is None:
+        pytest.skip("confluent-kafka lacks the library as a file of its own; its producer cannot send such names")
+    send_with_header(rdkafka, broker.address, topic, b'{"id": 1}', b"trace")
+    send_with_header(rdkafka, broker.address, topic, b'{"id": 2}', b"\xff")
+    send_with_header(rdkafka, broker.address, topic, b'{"id": 3}', b"trace")
+    assert read_topic(source(topic)).values("id") == [1, 2, 3]
+    result = read_topic(source(topic, columns=["headers"]))
+    assert result.values("_kafka_headers") == ['[{"key":"trace","value":"v"}]'] * 2
+    ((row, reason),) = result.rejected
+    assert (row["part"], row["value"]) == ("headers", b'{"id": 2}')
+    assert "headers: the name of a header is not valid UTF-8" in reason
 
 
 def test_messages_of_more_than_a_megabyte_are_read(broker: Broker, source: MakeSource) -> None:

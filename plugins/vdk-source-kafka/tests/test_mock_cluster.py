@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from pathlib import Path
 
-import confluent_kafka
 import msgspec
 import pytest
 from confluent_kafka import KafkaError, Producer
 
-from support import MakeSource, read_topic
+from support import MakeSource, library, read_topic
 from vdk.plugin.datasource_base import AuthenticationError, ConnectionFailedError
 from vdk.plugin.source_kafka.client import Cluster
 
 FETCH, LIST_OFFSETS = 1, 2
 """Keys of Kafka's requests (https://kafka.apache.org/protocol#protocol_api_keys)."""
 MESSAGES = 600
-
-
-def library() -> ctypes.CDLL | None:
-    """The librdkafka that confluent-kafka has brought."""
-    folder = Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs"
-    paths = sorted(folder.glob("librdkafka-*.so*")) if folder.exists() else []
-    return ctypes.CDLL(str(paths[0])) if paths else None
 
 
 class MockCluster:

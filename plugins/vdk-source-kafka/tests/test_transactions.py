@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from support import Broker, MakeSource, offsets, read_topic
+from vdk.plugin.source_kafka import partition
 
 
 def transactional(broker: Broker, name: str) -> Any:
@@ -62,6 +63,33 @@ def test_an_open_transaction_holds_messages_back(broker: Broker, source: MakeSou
     producer.commit_transaction(20)
     second = read_topic(source(topic), again.states)
     assert second.values("id") == [2, 3, 4]
+
+
+def test_gaps_as_compaction_leaves_them_are_no_loss_and_no_end(
+    broker: Broker, source: MakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No broker of the tests compacts, so each message that a later one of its key supersedes is aborted instead."""
+    monkeypatch.setattr(partition, "MAX_MESSAGES", 3)
+    topic = broker.topic()
+    keys = ["hot" if number % 5 else f"k{number}" for number in range(31)]
+    newest = {key: number for number, key in enumerate(keys)}
+    producer = transactional(broker, f"{topic}-compacted")
+    for number, key in enumerate(keys):
+        if newest[key] == number:
+            broker.send(topic, (key, {"n": number}))
+        else:
+            producer.produce(topic, b'{"n": %d}' % number, key, partition=0)
+            producer.flush(10)
+            producer.abort_transaction(20)
+            producer.begin_transaction()
+    for options in ({"mode": "table", "key": "bytes"}, {"columns": ["key"]}):
+        result = read_topic(source(topic, **options))
+        assert {row["_kafka_key"].decode(): row["n"] for row in result.rows} == newest
+        (after_25,) = [row["_kafka_offset"] + 1 for row in result.rows if row["n"] == 25]
+        assert (result.counts, offsets(result.states)) == ({}, {"0": 54})
+        for offset in (after_25, after_25 + 3):  # as after a run, and as if more was compacted since
+            state = {"0": {**result.states["0"], "offset": offset}}
+            assert read_topic(source(topic, **options), state).values("n") == [29, 30]
 
 
 @pytest.mark.parametrize("committed", [True, False])

@@ -37,6 +37,8 @@ KEY, VALUE, TOPIC, HEADERS, TIMESTAMP_TYPE = (
     "_kafka_timestamp_type",
 )
 Headers = list[tuple[str, bytes | None]]
+UNREADABLE: Headers = []
+"""Stands for headers that confluent-kafka cannot decode; compared by identity."""
 _TIMESTAMP_TYPE = pa.timestamp("ms", tz="UTC")
 
 
@@ -69,7 +71,7 @@ class Chunk:
         self.offsets += map(Message.offset, messages)  # type: ignore[arg-type]  # a message has one
         self.keys += map(Message.key, messages)
         self.times += [time for _, time in map(Message.timestamp, messages)]
-        self.headers += map(Message.headers, messages)  # type: ignore[arg-type]  # of a consumer it is a list of bytes
+        self.headers += _readable_headers(messages)
         if self.time_types is not None:
             self.time_types += [kind for kind, _ in map(Message.timestamp, messages)]
         if messages:
@@ -85,6 +87,21 @@ class Chunk:
     def lengths(self) -> list[int]:
         """The bytes of each value that is not null."""
         return list(map(len, filter(None, self.values)))
+
+
+def _readable_headers(messages: Sequence[Message]) -> list[Headers | None]:
+    """The headers of each message; ``UNREADABLE`` if the name of one is not valid UTF-8.
+
+    Such headers are never asked for twice: confluent-kafka then returns a null pointer in a list.
+    """
+    headers: list[Headers | None] = []
+    rest = map(Message.headers, messages)
+    while True:
+        try:
+            headers.extend(rest)  # type: ignore[arg-type]  # of a consumer they are a list, and bytes
+            return headers
+        except (SystemError, UnicodeDecodeError):  # the iterator goes on behind this message
+            headers.append(UNREADABLE)
 
 
 class MessageColumns:
@@ -173,6 +190,10 @@ class MessageColumns:
             self._check_keys(chunk, keys, values, errors)
         columns |= {name: column for name, column in values.columns.items() if name not in columns}
         _add(errors, values, "value")
+        if "headers" in self._config.columns:
+            for index, headers in enumerate(chunk.headers):
+                if headers is UNREADABLE:
+                    errors.setdefault(index, BadMessage("headers", "the name of a header is not valid UTF-8"))
         return columns | self._metadata(chunk), errors
 
     def _check_keys(self, chunk: Chunk, keys: Decoded, values: Decoded, errors: dict[int, BadMessage]) -> None:
@@ -237,7 +258,7 @@ class MessageColumns:
 class BadMessage(msgspec.Struct):
     """The reason why a message does not land.
 
-    :param part: ``"key"`` or ``"value"``.
+    :param part: ``"key"``, ``"value"`` or ``"headers"``.
     """
 
     part: str

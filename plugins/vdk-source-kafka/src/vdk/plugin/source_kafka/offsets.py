@@ -74,7 +74,8 @@ def _configured_starts(
         return dict(ends)
     time = config.start_time()
     assert time is not None
-    offsets = cluster.offsets_at(topic, list(ends), int(time.timestamp() * 1000))
+    milliseconds = max(0, int(time.timestamp() * 1000))  # Kafka gives negative times meanings of their own
+    offsets = cluster.offsets_at(topic, list(ends), milliseconds)
     return {number: min(offset, ends[number]) if offset >= 0 else ends[number] for number, offset in offsets.items()}
 
 
