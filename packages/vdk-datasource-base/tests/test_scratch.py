@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pyarrow as pa
@@ -67,6 +68,10 @@ def test_rows_that_were_looked_at_stay_as_they_were(memory: MemoryDestination) -
     memory.commit(unit({"k": 3, "v": 1}, {"k": 4, "v": 1}))
     assert MemoryDestination.tables("of this test") == {"t": [{"k": 1}, {"k": 2}, {"k": 3, "v": 1}, {"k": 4, "v": 1}]}
     assert dict(memory.rows) == {"t": memory.rows["t"]}
+    copied = copy.deepcopy(memory.rows)
     memory.rows.clear()
     assert memory.rows == {}
+    memory.rows.update(copied)
+    assert len(memory.rows["t"]) == 4
+    memory.rows.clear()
     assert not memory.has_table("t")

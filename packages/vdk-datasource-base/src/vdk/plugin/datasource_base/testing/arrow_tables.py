@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,8 +46,8 @@ class ArrowTables(dict[str, list[Row]]):
     One thread lands; others may look at any time.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, rows: Mapping[str, list[Row]] | None = None) -> None:
+        super().__init__(rows or {})
         self._chunks: dict[str, list[pa.Table]] = {}
         self._keys: dict[str, set[Key]] = {}
         self._lock = threading.RLock()
@@ -107,6 +107,13 @@ class ArrowTables(dict[str, list[Row]]):
 
     def __repr__(self) -> str:
         return repr(dict(self.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:  # for copy and pickle, which do not know the lock
+        return ArrowTables, (dict(self.items()),)
+
+    def update(self, others: Mapping[str, list[Row]]) -> None:  # type: ignore[override]
+        for name in others:
+            self[name] = others[name]
 
     def clear(self) -> None:
         with self._lock:
