@@ -13,6 +13,7 @@ import kafka
 import mysql
 import payloads
 import postgres
+import reading
 import redaction
 import rest
 import serving
@@ -30,6 +31,7 @@ JOBS: dict[str, Job] = {
     "payloads": payloads.measure,
     "redaction": redaction.measure,
     "commits": commits.measure,
+    "reading": reading.measure,
     "rest": rest.measure,
     "kafka": kafka.measure,
     "mysql": mysql.measure,

@@ -1,4 +1,7 @@
-"""Compares serving a SQLite table to CloudQuery with reading it into Arrow, and with a plugin on CloudQuery's SDK."""
+"""Compares serving a SQLite table to CloudQuery with reading it into Arrow, and with a plugin on CloudQuery's SDK.
+
+By a bare client of the protocol, and by CloudQuery's own command.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import serving_command
 from bench import Bench
 from measure import Measured, MeasuringError, Run
 from report import Comparison, Target
@@ -18,11 +22,11 @@ ARROW, SERVED, SDK = "the source, to Arrow", "our plugin, to a bare client", "Cl
 
 def measure(bench: Bench) -> list[Comparison]:
     """Run all contenders in turns, each plugin in a process of its own, which is started before."""
-    python = bench.environments.ours("serving") / "python"
-    sdk = bench.environments.peer("cloudquery-sdk", "cloudquery-plugin-sdk==0.1.57") / "python"
+    environment = bench.environments.ours("serving", serving_command.COMMAND)
+    python, sdk = environment / "python", bench.environments.peer("cloudquery-sdk", "cloudquery-plugin-sdk==0.1.57")
     script, space = Path(__file__).with_name("serving_read.py"), bench.space("serving")
     peer = bench.peers / "cloudquery_sdk.py"
-    command = [str(python), str(script), str(space), str(ROWS), str(bench.runs), str(sdk), str(peer)]
+    command = [str(python), str(script), str(space), str(ROWS), str(bench.runs), str(sdk / "python"), str(peer)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise MeasuringError(f"{command} ended with {done.returncode}:\n{done.stderr[-3000:]}")
@@ -39,4 +43,6 @@ def measure(bench: Bench) -> list[Comparison]:
         Target("rows a second, our plugin / CloudQuery's SDK", sdk_plugin.wall / served.wall, 10, least=True),
     ]
     title = f"Serving a SQLite table to CloudQuery, {ROWS:,} rows of 10 columns"
-    return [Comparison(title, list(measured.values()), ARROW, targets)]
+    bare = Comparison(title, list(measured.values()), ARROW, targets)
+    databases = {space / "table.db": ROWS, space / "small.db": ROWS // SDK_SHARE}
+    return [bare, serving_command.compare(bench, environment, sdk, databases)]

@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("usual_signals")]
 
 
 @contextmanager
-def hanging(folder: Path, place: str, command: list[str], stop_seconds: str = "1") -> Iterator[subprocess.Popen[str]]:
+def hanging(folder: Path, place: str, command: list[str], stop_seconds: str = "0.3") -> Iterator[subprocess.Popen[str]]:
     """A run that hangs at a place."""
     info = folder / "hanging_source-1.0.dist-info"
     info.mkdir()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from jobs import FLOW, Vdk, job
 from support import QUICK, AppendOnly, FailEvery, Lab, Split, Whole, counting, numbers, payload
 from vdk.plugin.datasource_base import (
     ConfigurationError,
@@ -16,8 +19,9 @@ from vdk.plugin.datasource_base import (
     FlowFailedError,
     StreamSchema,
 )
-from vdk.plugin.datasource_base.contract import DestinationError
+from vdk.plugin.datasource_base.contract import DestinationError, State
 from vdk.plugin.datasource_base.runtime import Environment, RunSummary, execute
+from vdk.plugin.datasource_base.runtime.inspect.dry_run import dry_run
 from vdk.plugin.datasource_base.runtime.scope import RunScope
 
 KEYED = StreamSchema(pa.schema([pa.field("n", pa.int64())]), ("n",))
@@ -42,7 +46,12 @@ class Ranged(Whole):
         except ValueError:
             raise ConfigurationError(f"{begin!r} is not a number; write --since 1") from None
         state = {"next": 1} if self.leaks else None
-        return Whole(self.name, lambda _: [payload(*rows, state=state)], self._schema, incremental=True)
+
+        def read(given: State) -> Iterator[DataSourcePayload]:
+            assert given == {}
+            yield payload(*rows, state=state)
+
+        return Whole(self.name, read, self._schema, incremental=True)
 
 
 class TestFullRefresh:
@@ -179,3 +188,60 @@ class TestBackfill:
         with pytest.raises(ConfigurationError, match=problem):
             scoped(lab, scope, **entry)
         assert lab.tables == {}
+
+
+class TestDryRun:
+    """``run --dry-run``."""
+
+    def test_it_shows_what_a_run_would_do_and_changes_nothing(self, lab: Lab) -> None:
+        lab.run(Whole("t", counting(3), KEYED))
+        lab.script(
+            Ranged("t", counting(5), KEYED), Whole("all", lambda _: [payload({"n": 1})]), Whole("new", counting(1))
+        )
+        environment = lab.environment()
+        before = (lab.states, {name: list(rows) for name, rows in lab.tables.items()})
+        shown = [(item.stream, item.write_mode, item.reads, item.replaces, item.rows_now, item.states) for item in
+                 dry_run(lab.flow(), environment)]  # fmt: skip
+        assert shown == [
+            ("t", "upsert", "new", False, 3, {"": {"next": 3}}),
+            ("all", "replace", "everything", True, 0, {}),
+            ("new", "append", "new", False, 0, {}),
+        ]
+        for scope, reads, replaces in ((FULL, "everything", True), (RANGE, "range", False)):
+            environment.scope, environment.streams = scope, ("t",)
+            (item,) = dry_run(lab.flow(), environment)
+            assert (item.reads, item.replaces, item.states) == (reads, replaces, {})
+        assert (lab.states, lab.tables) == before
+
+    def test_it_refuses_what_a_run_refuses(self, lab: Lab) -> None:
+        lab.script(Whole("t", counting(3), KEYED))
+        environment = lab.environment()
+        environment.scope = RANGE
+        with pytest.raises(ConfigurationError, match="cannot be read by this range"):
+            dry_run(lab.flow(), environment)
+        environment.scope, environment.streams = FULL, ("!x",)
+        with pytest.raises(ConfigurationError, match="--stream '!x': no stream matches"):
+            dry_run(lab.flow(), environment)
+
+
+def test_the_options_of_the_command(tmp_path: Path) -> None:
+    """Exclusions, too; with -o json the plan is all that is written, with -q the result."""
+    file = job(tmp_path, {"a.toml": FLOW.format(method="kept", target=str(tmp_path), upto=5)}) / "a.toml"
+    vdk = Vdk()
+    done = vdk("datasource", "run", file, "--dry-run", "-o", "json")
+    assert ([item["reads"] for item in json.loads(done.stdout)], done.stderr) == (["new"], "")
+    assert vdk("datasource", "run", file, "-q").exit_code == 0
+    done = vdk("datasource", "run", file, "--dry-run", "-q")
+    assert 'what is new after {"next": 5}' in done.stdout
+    for options, problem in (
+        (("--dry-run", "--summary", "s.json"), "remove --summary"),
+        (("--full-refresh", "--since", "1"), "remove --full-refresh to read the range"),
+        (("--since", "1"), "Numbers has no method between; to leave it out, add --stream '!numbers'"),
+        (("--stream", "!numbers", "--stream", "!x"), "--stream '!x': no stream matches"),
+        (("--full-refresh", "--follow", "5s"), "leave out --follow"),
+    ):
+        refused = vdk("datasource", "run", file, *options)
+        assert problem in refused.output, options
+        assert refused.exit_code == (2 if "--summary" in options else 1), options
+    assert vdk("datasource", "run", file, "--full-refresh", "-q").exit_code == 0
+    assert json.loads(vdk("datasource", "state", "show", file, "-o", "json").stdout)[0]["state"] == {"next": 5}

@@ -41,6 +41,12 @@ class AnySource(AcmeSource):
         return {"url": url}
 
 
+@data_source(name="topics", config=ScriptConfig)
+class TopicsSource(AcmeSource):
+    url_schemes = ("topics",)
+    url_names_stream = True
+
+
 @takes_urls("pot", "jar")
 class Pot(MemoryDestination):
     """Its target is a path."""
@@ -51,7 +57,7 @@ class Pot(MemoryDestination):
 
 def registry(*names: str) -> Registry:
     made = Registry(installed=False)
-    for name in names or ("acme", "any", "pot"):
+    for name in names or ("acme", "any", "topics", "pot"):
         if name == "pot":
             made.add_destination("pot", f"{__name__}:Pot")
         else:
@@ -67,6 +73,9 @@ def registry(*names: str) -> Registry:
         ("acme://host/shop", "acme", "shop"),
         ("ACMES://host:80/a/Shop.db?x=1", "acme", "Shop"),
         ("acme://my-host", "acme", "my_host"),
+        ("acme://u:p@10.0.0.1:9,b", "acme", "acme"),
+        ("topics://u:p@my-host:9,b/shop", "topics", "my_host"),
+        ("topics://localhost:9/shop", "topics", "topics"),
         ("acme:///", "acme", "acme"),
         ("shop.acme", "acme", "shop_acme"),
         ("dialect+driver://host/crm", "any", "crm"),

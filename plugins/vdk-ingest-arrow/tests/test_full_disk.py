@@ -18,7 +18,7 @@ pytestmark = pytest.mark.heavy
 
 __all__ = ["kind", "new"]  # fixtures
 MIB = 2**20
-UPTO = 40_000
+UPTO = 12_000
 TOLD = re.compile(r"FlowFailedError: 1 of 1 streams failed: src\.ticks: DestinationError: .*(full|No space|too large)")
 
 
@@ -29,7 +29,7 @@ def fill(flow: dict[str, Any], size: int) -> None:
 
 def big(kind: Kind, folder: Path, mode: str) -> dict[str, Any]:
     whole = flow(kind, folder, mode, 2, UPTO)
-    whole["flows"][0]["batch_rows"] = 5_000
+    whole["flows"][0]["batch_rows"] = 2_000
     return whole
 
 
@@ -40,7 +40,7 @@ def test_a_file_that_may_not_grow_fails_the_stream_and_is_completed_later(
 ) -> None:
     """RLIMIT_FSIZE stands for the disk: it needs no rights. (A Parquet target has many small files.)"""
     folder = new()
-    ended = run_child(fill, big(kind, folder, mode), MIB)
+    ended = run_child(fill, big(kind, folder, mode), MIB // 4)
     assert ended.exitcode == 1
     assert TOLD.search(ended.output), ended.output[-2000:]
     run_flows(None, big(kind, folder, mode))

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -459,9 +460,11 @@ def test_an_upserts_key_is_found_by_an_index(postgresql: PostgresqlLake) -> None
 
 
 @pytest.mark.heavy
-def test_rows_wider_than_a_page_are_told_as_that(postgresql: PostgresqlLake) -> None:
+def test_rows_wider_than_a_page_are_told_as_that(postgresql: PostgresqlLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a text that is stored elsewhere 18 bytes stay in the page. No column alone is to blame: few are asked here."""
+    monkeypatch.setattr("vdk.plugin.ingest_arrow.values._MAX_COLUMNS", 3)
     with pytest.raises(DestinationError, match="must fit 8 kB"):
-        land(postgresql, rows(APPEND, {f"c{number}": [0.5] for number in range(1500)}))
+        land(postgresql, rows(APPEND, {f"c{number}": [uuid.uuid4().hex * 2] for number in range(500)}))
 
 
 def test_a_character_the_databases_encoding_does_not_have_is_told(postgresql: PostgresqlLake) -> None:

@@ -65,17 +65,17 @@ class Case(IncrementalConformance):
 
     @pytest.fixture
     def database(self, server: Server) -> Server:
-        for statement in (
-            "CREATE TABLE orders (id int PRIMARY KEY, customer text, total float8, updated_time timestamptz)",
-            self.index,
-            "CREATE TABLE customers (name text PRIMARY KEY, picture bytea, balance numeric(10,2), points bigint)",
-            "CREATE TABLE audit (at timestamptz, what text)",
-        ):
-            server.query("shop", statement)
-        for customer in CUSTOMERS:
-            server.query("shop", "INSERT INTO customers VALUES (%s, %s, %s, %s)", customer)
-        for number in range(10):
-            Orders(server).write([number], -1000 + 50 * (number // 4))
+        orders = [row for number in range(10) for row in Orders(server).rows([number], -1000 + 50 * (number // 4))]
+        with psycopg.connect(server.url("shop")) as connection:
+            for statement in (
+                "CREATE TABLE orders (id int PRIMARY KEY, customer text, total float8, updated_time timestamptz)",
+                self.index,
+                "CREATE TABLE customers (name text PRIMARY KEY, picture bytea, balance numeric(10,2), points bigint)",
+                "CREATE TABLE audit (at timestamptz, what text)",
+            ):
+                connection.execute(statement)
+            connection.cursor().executemany("INSERT INTO customers VALUES (%s, %s, %s, %s)", CUSTOMERS)
+            connection.cursor().executemany(UPSERT, orders)
         return server
 
     @pytest.fixture

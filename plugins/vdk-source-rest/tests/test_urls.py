@@ -70,16 +70,16 @@ def test_a_list_is_copied_and_proposed(httpserver: HTTPServer, tmp_path: Path, m
     url = httpserver.url_for("/v1/orders?api_key=k3y-of-it")
     copied = vdk.invoke(["datasource", "copy", url, "duckdb:///lake.duckdb"])
     assert copied.exit_code == 0, copied.output
-    assert "orders.orders: no key, read whole, replace" in copied.stderr
+    assert "rest.orders: no key, read whole, replace" in copied.stderr
     with duckdb.connect("lake.duckdb", read_only=True) as connection:
         assert connection.execute("SELECT id FROM orders ORDER BY id").fetchall() == [(1,), (2,)]
     written = vdk.invoke(["datasource", "init", url])
     assert written.exit_code == 0, written.output
-    text = Path("orders.toml").read_text("utf-8")
+    text = Path("rest.toml").read_text("utf-8")
     assert (
         '# streams = [{ name = "orders", primary_key = "id", cursor = { field = "updated_at", param = "since" } }]'
         in text.splitlines()
     )
-    assert "${env:ORDERS_PASSWORD}" in text
+    assert "${env:REST_PASSWORD}" in text
     for shown in (text, copied.output, written.output):
         assert "k3y-of-it" not in shown

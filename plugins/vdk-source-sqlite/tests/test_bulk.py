@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from vdk.plugin.source_sqlite.verified_page import VerifiedPage
 
 pytestmark = pytest.mark.heavy
 
+EXAMPLES = 30 if os.environ.get("FAULTS") == "all" else 10
 DECLARED = (
     "INTEGER", "BIGINT", "BOOLEAN", "REAL", "DOUBLE PRECISION", "NUMERIC", "DECIMAL(10,2)", "DECIMAL(5,0)", "TEXT",
     "VARCHAR(10) COLLATE NOCASE", "BLOB", "DATE", "TIMESTAMP", "DATETIME", "JSON", "UUID", "",
@@ -83,7 +85,7 @@ def both_ways(database: Path, **options: Any) -> None:
         assert read(database, **options) == slowly
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(table=tables(), index=st.booleans(), text=st.booleans(), text_key=st.booleans())
 @example((["NUMERIC"], [[1], [2.5]] * 6), False, False, False)  # 1 and 1.0 are told apart at the boundary
 @example((["TEXT"], [["a"]] * 8 + [[b"a"]]), True, False, False)  # bytes that the driver would take for text
@@ -99,7 +101,7 @@ def test_whatever_a_table_holds(
         both_ways(database, dynamic_types="text" if text else "strict")
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(texts=st.lists(AS_TEXT, min_size=8, max_size=20), declared=st.sampled_from(["TEXT", "DATE", "UUID"]))
 @example([b"a"] * 8 + [b"\xff"], "TEXT")
 def test_text_that_is_no_utf8(texts: list[bytes], declared: str) -> None:

@@ -20,7 +20,7 @@ class Position(PartitionState):
     is at least that; otherwise a run was interrupted before it read the partition.
     """
 
-    remedy: ClassVar[str] = "read the topic into another table, or replace the table in one run"
+    remedy: ClassVar[str] = "read the topic into another table, or write: vdk datasource run FLOW --full-refresh"
 
     offset: int = 0
     topic_id: str | None = None
@@ -84,7 +84,7 @@ def check_topic(position: Position, topic_id: str | None, topic: str, partition:
         raise StateError(
             f"topic {topic!r}, partition {partition}: the state belongs to the topic with the id {position.topic_id}, "
             f"and the topic now has the id {topic_id}: it was deleted and created again, and its offsets start over; "
-            f'set destination_table = "{topic}_2", or replace the table in one run'
+            f'set destination_table = "{topic}_2", or {_refresh(topic)}'
         )
 
 
@@ -94,8 +94,12 @@ def check_not_beyond(offset: int, end: int, topic: str, partition: int) -> None:
         raise StateError(
             f"topic {topic!r}, partition {partition}: the state is at offset {offset}, and the partition ends at "
             f"{end}: the topic was created again, or the broker lost messages that it had acknowledged, and reading on "
-            f'could skip or repeat messages; set destination_table = "{topic}_2", or replace the table in one run'
+            f'could skip or repeat messages; set destination_table = "{topic}_2", or {_refresh(topic)}'
         )
+
+
+def _refresh(topic: str) -> str:
+    return f"replace the table: vdk datasource run FLOW --full-refresh --stream {topic}"
 
 
 def position_of(state: Mapping[str, Any]) -> Position | None:

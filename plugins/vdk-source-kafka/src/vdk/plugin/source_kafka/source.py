@@ -30,6 +30,7 @@ class KafkaSource(DataSource[KafkaConfig]):
     """A Kafka cluster: one stream for each topic."""
 
     url_schemes = ("kafka",)
+    url_names_stream = True
 
     @classmethod
     def options_of_url(cls, url: str, *, cursor: str | None = None) -> Mapping[str, Any]:

@@ -67,7 +67,8 @@ class TopicStream(DataSourceStream):
         if missing := sorted(set(known) - set(bounds.ends)):
             raise ConfigurationError(
                 f"topic {self.name!r} no longer has the partition {missing[0]}: it was deleted and created again; "
-                f'set destination_table = "{self.name}_2"'
+                f'set destination_table = "{self.name}_2", or replace the table: vdk datasource run FLOW '
+                f"--full-refresh --stream {self.name}"
             )
         seen = max((position.partitions for position in known.values()), default=0)
         for number, end in bounds.ends.items():

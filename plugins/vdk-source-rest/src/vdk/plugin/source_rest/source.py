@@ -45,6 +45,7 @@ class RestSource(DataSource[RestConfig]):
     """
 
     url_schemes = ("https", "http")
+    url_names_stream = True
 
     @classmethod
     def options_of_url(cls, url: str, *, cursor: str | None = None) -> Mapping[str, Any]:

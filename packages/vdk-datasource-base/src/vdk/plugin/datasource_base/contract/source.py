@@ -53,6 +53,8 @@ class DataSource(ABC, Generic[ConfigT]):
     url_schemes: ClassVar[tuple[str, ...]] = ()
     """Optional: the schemes of the URLs that ``options_of_url`` reads, as ``("postgresql",)``; ``("*",)``: those that
     no other source has. ``vdk datasource copy URL TARGET`` and ``init URL`` find the source by them."""
+    url_names_stream: ClassVar[bool] = False
+    """Whether the end of a URL's path names a stream, such as a topic, not a set of data, such as a database."""
 
     def __init__(self, config: ConfigT) -> None:
         """Keep the configuration. No I/O here: that belongs into ``connect`` and ``read``."""

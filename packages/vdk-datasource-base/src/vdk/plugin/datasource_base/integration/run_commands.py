@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..contract import Duration
     from ..runtime import Environment, RunSummary
-    from ..runtime.inspect.dry_run import PlannedStream
+    from ..runtime.inspect.dry_run import DryRunStream
     from ..runtime.scope import RunScope
     from .console import Console
 
@@ -176,7 +176,7 @@ def _print_plan(
     """Print what a run would do; exit code 1 if a stream could not be read."""
     from ..runtime.inspect.dry_run import dry_run
 
-    def plan(environment: Environment) -> list[PlannedStream]:
+    def plan(environment: Environment) -> list[DryRunStream]:
         environment.follow, environment.streams, environment.scope = follow, streams, scope
         return list(dry_run(flow, environment))
 
@@ -190,7 +190,7 @@ def _print_plan(
         ctx.exit(1)
 
 
-def _plan_row(stream: PlannedStream, scope: RunScope) -> dict[str, Any]:
+def _plan_row(stream: DryRunStream, scope: RunScope) -> dict[str, Any]:
     """The row for people: ``what is new after {"next": 5}``."""
     if stream.error is not None:
         reads = f"error: {stream.error}"

@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import copy
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 
-from ..contract import ConcurrentRunError, DestinationError
+from ..contract import ConcurrentRunError
 from ..parts import (
     DELETED_AT,
     CommitUnit,
@@ -26,13 +24,11 @@ from ..parts import (
     WriteMode,
     kept_records,
 )
-from ..parts.columns.rows import rows_of
-
-Row = dict[str, Any]
+from .arrow_tables import ArrowTables, Row
 
 
 class MemoryDestination(Destination):
-    """Tables as lists of rows, one store for each target name, until the process ends.
+    """Tables in memory, one store for each target name, until the process ends.
 
     ``MemoryDestination.tables("memory")`` returns the rows that landed, ``schemas`` their types. Use it in the tests of
     a source; use a database to keep data.
@@ -47,7 +43,7 @@ class MemoryDestination(Destination):
     def __init__(self, target: str | None = None, *, folder: Path | None = None) -> None:
         super().__init__(target, folder=folder or Path())
         first = self._stores.setdefault(target or "memory", self)
-        self.rows: dict[str, list[Row]] = first.rows if first is not self else {}
+        self.rows: ArrowTables = first.rows if first is not self else ArrowTables()
         self.schemas: dict[str, pa.Schema] = first.schemas if first is not self else {}
         self.states: dict[StateKey, StoredState] = first.states if first is not self else {}
         self.versions: dict[StateKey, int] = first.versions if first is not self else {}
@@ -90,30 +86,27 @@ class MemoryDestination(Destination):
         return key in self.staged
 
     def commit(self, unit: CommitUnit) -> int:
-        rows = copy.deepcopy(self.rows)
-        self.rows_swept = 0
-        for batch in _merge_keys([*self._staged_batches(unit.key), *unit.batches]):
-            before = len(rows.setdefault(batch.table.name, []))
-            _land(rows[batch.table.name], batch)
+        batches = _merge_keys([*self._staged_batches(unit.key), *unit.batches])
+        changes = self.rows.landed(batches)
+        for batch in batches:
             self._update_schema(batch.table, batch.data.schema if batch.kind == "rows" else None)
-            self.rows_swept += before - len(rows[batch.table.name]) if batch.kind == "keys" else 0
         version = self._store_state(unit)
-        self._replace_rows(rows)
+        self.rows.put(changes)
+        self.rows_swept = changes.rows_swept
         self._unstage(unit.key)
         if unit.record is not None:
             self._record(replace(unit.record, rows_deleted=unit.record.rows_deleted + self.rows_swept))
         return version
 
     def publish(self, snapshot: TableSnapshot) -> list[int]:
-        rows = {**self.rows, **{table.name: [] for table in snapshot.tables}}
+        staged = [batch for unit in snapshot.units for batch in _merge_keys(self._staged_batches(unit.key))]
+        changes = self.rows.landed(staged, published=[table.name for table in snapshot.tables])
         for table in snapshot.tables:
             self._update_schema(table, None)
-        for unit in snapshot.units:
-            for batch in _merge_keys(self._staged_batches(unit.key)):
-                _land(rows[batch.table.name], batch, published=True)
-                self._update_schema(batch.table, batch.data.schema if batch.kind == "rows" else None)
+        for batch in staged:
+            self._update_schema(batch.table, batch.data.schema if batch.kind == "rows" else None)
         versions = [self._store_state(unit) for unit in snapshot.units]
-        self._replace_rows(rows)
+        self.rows.put(changes)
         for unit in snapshot.units:
             if self.staged.pop(unit.key, None):
                 self._staged_counts[unit.key] = -1  # publishing the same snapshot again is refused, and not empty
@@ -157,10 +150,6 @@ class MemoryDestination(Destination):
         self.staged.pop(key, None)
         self._staged_counts.pop(key, None)
 
-    def _replace_rows(self, rows: dict[str, list[Row]]) -> None:
-        self.rows.clear()
-        self.rows.update(rows)
-
     def _store_state(self, unit: CommitUnit) -> int:
         stored = self.states.get(unit.key)
         version = stored.version if stored is not None else 0
@@ -191,34 +180,3 @@ def _merge_keys(batches: list[TableBatch]) -> list[TableBatch]:
             batch = TableBatch(batch.table, "keys", pa.concat_tables([merged.pop().data, batch.data]))
         merged.append(batch)
     return merged
-
-
-def _land(rows: list[Row], batch: TableBatch, *, published: bool = False) -> None:
-    data, spec = rows_of(batch.data), batch.table
-    if batch.kind == "keys":
-        keys = {_key(row, spec) for row in data}
-        _delete(rows, [row for row in rows if _key(row, spec) not in keys and not row.get(DELETED_AT)], spec)
-        return
-    if batch.kind == "deletes":
-        _delete(rows, data, spec)
-        return
-    if spec.write_mode == "upsert":
-        keys = {_key(row, spec) for row in data}
-        rows[:] = [row for row in rows if _key(row, spec) not in keys]
-    elif spec.write_mode == "replace" and not published:
-        raise DestinationError(f"{spec.name} has the write mode replace, so it is published and not committed")
-    rows.extend(data)
-
-
-def _delete(rows: list[Row], keys: list[Row], spec: TableSpec) -> None:
-    deleted = {_key(row, spec) for row in keys}
-    if not spec.soft_deletes:
-        rows[:] = [row for row in rows if _key(row, spec) not in deleted]
-        return
-    for row in rows:
-        if _key(row, spec) in deleted:
-            row[DELETED_AT] = dt.datetime.now(dt.UTC)
-
-
-def _key(row: Row, spec: TableSpec) -> tuple[Any, ...]:
-    return tuple(row.get(name) for name in spec.primary_key)

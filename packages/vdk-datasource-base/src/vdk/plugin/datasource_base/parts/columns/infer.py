@@ -372,7 +372,7 @@ _KNOWN_TYPES = {type(None), *_ARROW_TYPES, dt.datetime, decimal.Decimal, uuid.UU
 
 
 def _encodable(value: Any) -> str:
-    """:raises UnencodableValueError: for an object that is no value: its text would be where it lies in memory."""
+    """:raises UnencodableValueError: for an object that is not a value: its text would be where it lies in memory."""
     if isinstance(value, pa.Scalar):
         return scalar_text(value)
     kind: Any = type(value)

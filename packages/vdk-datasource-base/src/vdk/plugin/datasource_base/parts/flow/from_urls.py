@@ -15,6 +15,8 @@ from ..plugins.registry import Registry
 from ..plugins.urls import method_of_target, source_of_url
 from ..redact import is_secret_name, with_secrets_replaced
 
+_NO_NAME = re.compile(r"localhost|[\d.]+|\[.*")
+"""Hosts that say nothing: this machine, and addresses."""
 DESTINATION = "lake"
 """The id of the destination. States are stored without it."""
 
@@ -88,7 +90,7 @@ def flow_of_urls(
     cls, url = source_of_url(source, registry)
     config = dict(cls.options_of_url(url, cursor=cursor))
     method = method_of_target(target, registry)
-    source_id = _id_of(url, cls.source_name)
+    source_id = _id_of(url, cls)
     entry: dict[str, Any] = {"from": source_id, "to": DESTINATION}
     if tables:
         entry["streams"] = list(tables)
@@ -102,10 +104,19 @@ def flow_of_urls(
     return UrlFlow(cls, source_id, flow)
 
 
+def source_of_flow(source: str, registry: Registry) -> tuple[str, dict[str, Any]]:
+    """The id and the entry of a source, as ``[sources.<id>]`` has it, that reads what a URL names.
+
+    :raises ConfigurationError: like ``flow_of_urls``.
+    """
+    cls, url = source_of_url(source, registry)
+    return _id_of(url, cls), {"name": cls.source_name, "config": dict(cls.options_of_url(url))}
+
+
 def with_default_target(source: str, target: str, registry: Registry, **arguments: Any) -> UrlFlow:
     """``flow_of_urls`` with a target in which ``{}`` stands for the id of the source."""
     cls, url = source_of_url(source, registry)
-    return flow_of_urls(source, target.format(_id_of(url, cls.source_name)), registry, **arguments)
+    return flow_of_urls(source, target.format(_id_of(url, cls)), registry, **arguments)
 
 
 def check_folder(flow: UrlFlow, folder: Path, registry: Registry) -> None:
@@ -131,12 +142,16 @@ def check_folder(flow: UrlFlow, folder: Path, registry: Registry) -> None:
         )
 
 
-def _id_of(url: str, name: str) -> str:
-    """The id of the source, which its states are stored under: the database's name, else the host's."""
+def _id_of(url: str, source: type[DataSource[Any]]) -> str:
+    """The id of the source, which its states are stored under: that of the database, else of the host.
+
+    It is the same for all streams of a host, so that a copy of one of them and a copy of all share their states.
+    """
     try:
         parts = urlsplit(url)
-        last = unquote(parts.path).rstrip("/").rpartition("/")[2]
-        text = Path(last).stem or parts.hostname or ""
+        last = "" if source.url_names_stream else unquote(parts.path).rstrip("/").rpartition("/")[2]
+        host = parts.netloc.rpartition("@")[2].partition(",")[0].partition(":")[0]
     except ValueError:  # its host or port cannot be read, which the source reports
-        text = ""
-    return re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_") or name
+        return source.source_name
+    text = Path(last).stem or ("" if _NO_NAME.fullmatch(host) else host)
+    return re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_") or source.source_name

@@ -22,7 +22,7 @@ Reads = Literal["new", "everything", "range"]
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedStream:
+class DryRunStream:
     """A stream as a run would read and land it.
 
     :param reads: what is new since ``states``, everything, or the range of ``--since`` and ``--until``.
@@ -57,7 +57,7 @@ class NewDestination(ReadOnlyDestination):
 
 def dry_run(
     flow: str | Path | Mapping[str, Any], environment: Environment, *, seconds: float = TIMEOUT
-) -> Sequence[PlannedStream]:
+) -> Sequence[DryRunStream]:
     """Plan a flow file as a run does, in the scope of the environment. Sources and destinations are connected.
 
     :param seconds: how long a source or destination may take to answer.
@@ -67,7 +67,7 @@ def dry_run(
     inspector = FlowInspector(flow, environment, seconds)
     with_follow(inspector.loaded, environment.follow)
     selection = StreamSelection(environment.streams)
-    streams: list[PlannedStream] = []
+    streams: list[DryRunStream] = []
     redact = inspector.redactor()
     for number in inspector.numbers:
         entry = inspector.loaded.file.flows[number]
@@ -80,7 +80,7 @@ def dry_run(
             for report in planned.reports:
                 place = report.source, report.stream, report.destination, report.table
                 run = runs.get(report.stream)
-                streams.append(_planned(run, place) if run else PlannedStream(*place, error=redact(str(report.error))))
+                streams.append(_planned(run, place) if run else DryRunStream(*place, error=redact(str(report.error))))
     selection.check()
     return streams
 
@@ -90,7 +90,7 @@ def _unchanged(destination: Destination) -> Destination:
     return destination if destination.exists() else NewDestination(destination)
 
 
-def _planned(run: StreamRun, place: tuple[str, str, str, str]) -> PlannedStream:
+def _planned(run: StreamRun, place: tuple[str, str, str, str]) -> DryRunStream:
     plan = run.plan
     if plan.scope.is_range:
         reads: Reads = "range"
@@ -98,4 +98,4 @@ def _planned(run: StreamRun, place: tuple[str, str, str, str]) -> PlannedStream:
         new = not plan.replaces and is_incremental(plan.stream, plan.schema, run.stored)
         reads = "new" if new else "everything"
     rows_now = run.writer.call(lambda destination: destination.count_rows(plan.table))
-    return PlannedStream(*place, plan.write_mode, reads, plan.replaces, run.states, rows_now)
+    return DryRunStream(*place, plan.write_mode, reads, plan.replaces, run.states, rows_now)
