@@ -100,6 +100,7 @@ def test_a_missing_extra_is_a_warning(monkeypatch: pytest.MonkeyPatch, caplog: p
     assert "pip install 'vdk-datasource-base[otel]'" in caplog.text
 
 
+@pytest.mark.heavy
 def test_a_collector_that_does_not_answer_does_not_hold_a_run_up(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
