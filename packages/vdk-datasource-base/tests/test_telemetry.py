@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -97,3 +98,18 @@ def test_a_missing_extra_is_a_warning(monkeypatch: pytest.MonkeyPatch, caplog: p
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     assert telemetry.telemetry(RunContext("flow", "run", Redactor())) is None
     assert "pip install 'vdk-datasource-base[otel]'" in caplog.text
+
+
+@pytest.mark.heavy
+def test_a_collector_that_does_not_answer_does_not_hold_a_run_up(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The exporter itself would try again for half a minute."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")  # discard: nothing listens there
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    monkeypatch.setattr(telemetry, "SEND_SECONDS", 0.2)
+    assert lab.run(Whole("numbers", counting(3))).status == "succeeded"
+    assert "was not sent within 0.2 s" in caplog.text
+    for thread in threading.enumerate():
+        if thread.name == "telemetry":
+            thread.join(60)  # else it logs in other tests

@@ -11,6 +11,7 @@ import datetime as dt
 import logging
 import os
 import sys
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 NAME = "vdk.datasource"
 _ENDPOINTS = tuple(f"OTEL_EXPORTER_OTLP_{kind}ENDPOINT" for kind in ("", "TRACES_", "METRICS_"))
-FLUSH_MILLISECONDS = 5_000
+SEND_SECONDS = 5.0
 """How long the end of a run waits for a collector."""
 _COUNTERS = {
     "rows_read": "{row}",
@@ -91,9 +92,9 @@ class Telemetry(RunObserver):
         from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        own = TracerProvider()
+        own = TracerProvider(shutdown_on_exit=False)
         own.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        own_meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())])
+        own_meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())], shutdown_on_exit=False)
         self._own = [own, own_meters]
         return own, own_meters
 
@@ -122,9 +123,17 @@ class Telemetry(RunObserver):
         for report in summary.streams:
             self._emit(report, inside)
         span.end(end_time=_nanoseconds(dt.datetime.now(dt.UTC)))
+        if self._own:
+            # in a thread that does not keep the process alive: an exporter retries longer than it was asked to
+            sending = threading.Thread(target=self._send, name="telemetry", daemon=True)
+            sending.start()
+            sending.join(SEND_SECONDS)
+            if sending.is_alive():
+                log.warning("the telemetry of this run was not sent within %g s", SEND_SECONDS)
+
+    def _send(self) -> None:
         for provider in self._own:
-            with suppress(Exception):  # a collector that does not answer; the SDK has logged it
-                provider.force_flush(FLUSH_MILLISECONDS)
+            with suppress(Exception):  # the SDK has logged it
                 provider.shutdown()
 
     def _emit(self, report: StreamReport, inside: Any) -> None:
