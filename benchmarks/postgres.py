@@ -5,14 +5,17 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from bench import Bench, lands, removing
 from big import QUIET, emptied
-from measure import Command, Contender, MeasuringError
+from measure import Command, Contender, Measured, MeasuringError
 from report import MIB, Comparison, Target
 
 LIMIT = "ADBC → DuckDB (limit)"
+HELP = "vdk --help, which reads nothing"
+LARGER = 3
 CURSOR, WHOLE, BY_ROW = "vdk datasource run, by cursor", "vdk datasource run, whole", "the same, bulk = false"
 
 
@@ -21,6 +24,7 @@ def measure(bench: Bench) -> list[Comparison]:
     with server(bench) as url:
         measured = bench.measure(
             limit(bench, url),
+            Contender(HELP, [bench.ours / "vdk", "--help"], environment=QUIET),
             ours(bench, url, CURSOR),
             ours(bench, url, WHOLE, "tables = { orders = { cursor = false } }"),
             ours(bench, url, BY_ROW, "bulk = false, tables = { orders = { cursor = false } }"),
@@ -36,7 +40,25 @@ def measure(bench: Bench) -> list[Comparison]:
         Target("peak MB, all processes", max(whole.peak, cursor.peak) / MIB, 450),
         Target(f"share of the fastest peer ({fastest.name})", cursor.wall / fastest.wall, 1.0),
     ]
-    return [Comparison(comparison.title, measured, LIMIT, targets)]
+    return [Comparison(comparison.title, measured, LIMIT, targets), growth(bench, least, whole)]
+
+
+def growth(bench: Bench, least: Measured, whole: Measured) -> Comparison:
+    """What further rows take, which start-up is no part of.
+
+    :param least: the limit, and ``whole``: ours, with ``bench.rows``.
+    """
+    larger = replace(bench, rows=LARGER * bench.rows)
+    with server(larger) as url:
+        measured = larger.measure(
+            limit(larger, url), ours(larger, url, WHOLE, "tables = { orders = { cursor = false } }")
+        )
+    most, all_of_ours = measured
+    targets = [
+        Target("whole, seconds of further rows", (all_of_ours.wall - whole.wall) / (most.wall - least.wall), 1.3),
+        Target("whole, processor seconds of further rows", (all_of_ours.cpu - whole.cpu) / (most.cpu - least.cpu), 1.3),
+    ]
+    return Comparison(f"{larger.rows:,} rows, of which {bench.rows:,} are above", measured, LIMIT, targets)
 
 
 @contextmanager

@@ -52,23 +52,30 @@ class Machine:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         path = os.pathsep.join([str(self.home / "bin"), d.bin_folder(), os.environ["PATH"]])
         changed = {"PATH": path, "VIRTUAL_ENV": str(self.home), "VDK_VERSION_CHECK_DISABLED": "true", "COLUMNS": "120"}
-        return inherited | changed
+        # Of what the plugins import mypy reads everything once.
+        return inherited | changed | {"MYPY_CACHE_DIR": str(self.home.with_name("mypy"))}
 
 
 @pytest.fixture(scope="session")
-def base_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The base's wheel, built from its sdist, outside the clone."""
-    return d.build(d.find("base"), tmp_path_factory.mktemp("built"))[1]
+def base_wheel() -> Path:
+    """The base's wheel, built from its sdist, outside the clone, once for every environment of tox."""
+    return d.wheel(d.find("base"))
 
 
 @pytest.fixture(scope="session")
-def machine(base_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+def cloudquery_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that has the checks for CloudQuery."""
+    return d.build(d.find("cloudquery"), tmp_path_factory.mktemp("built"))[1]
+
+
+@pytest.fixture(scope="session")
+def machine(base_wheel: Path, cloudquery_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
     """It also has pip; ruff and mypy are those of the running environment."""
     home = tmp_path_factory.mktemp("machine") / "venv"
     d.uv("venv", "--quiet", "--seed", "--python", sys.executable, str(home))
     files = [TEMPLATE / "requirements.txt", TEMPLATE / "api" / "requirements.txt"]
     requirements = [argument for file in files for argument in ("--requirement", str(file))]
-    d.uv("pip", "install", "--quiet", "--python", str(home), str(base_wheel), *requirements)
+    d.uv("pip", "install", "--quiet", "--python", str(home), str(base_wheel), str(cloudquery_wheel), *requirements)
     return Machine(home)
 
 

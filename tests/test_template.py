@@ -67,10 +67,16 @@ def test_a_base_in_a_clone_reads_the_template_of_the_clone(plugins: dict[str, Pa
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize(
-    ("address", "kind"),
-    [("relative", "files"), ("absolute", "files"), ("git", "files"), ("zip", "files"), ("absolute", "api")],
+    ("version", "address", "kind"),
+    [
+        (OLDEST, "relative", "files"),
+        (NEWEST, "absolute", "files"),
+        (OLDEST, "git", "files"),
+        (NEWEST, "git", "files"),
+        (OLDEST, "zip", "files"),
+        (NEWEST, "absolute", "api"),
+    ],
 )
 def test_cookiecutter_makes_the_same(
     plugins: dict[str, Path], clone: Path, machine: Machine, tmp_path: Path, version: str, address: str, kind: str

@@ -22,8 +22,7 @@ def test_a_newcomer_can_follow_the_page(machine: Machine, tmp_path: Path) -> Non
 @pytest.mark.heavy
 def test_a_source_of_a_database_can_be_written_from_its_page(machine: Machine, tmp_path: Path) -> None:
     """It passes the suite of databases."""
-    wheel = d.build(d.find("sql"), tmp_path / "built")[1]
-    machine("uv", "pip", "install", "--quiet", wheel, cwd=tmp_path)
+    machine("uv", "pip", "install", "--quiet", d.wheel(d.find("sql")), cwd=tmp_path)
     follow(DOCS / "write-a-database-source.md", machine, tmp_path, "vdk-source-duck")
 
 

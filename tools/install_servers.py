@@ -42,6 +42,7 @@ SERVERS = {
     "base": Server("chromium-headless-shell", ("chromium-headless-shell",), only_in_ci=True),
     "mysql": _MARIADB,
     "sql": _MARIADB,
+    "cloudquery": _MARIADB,
     # The tests of a pooler are few, and skip where it is missing.
     "postgres": Server("pgbouncer", ("pgbouncer",), only_in_ci=True),
 }

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,51 +21,55 @@ ENVIRONMENT = {**INHERITED, "VDK_VERSION_CHECK_DISABLED": "true", "PYTHONWARNING
 Vdk = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+def vdk_in(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs ``vdk`` with arguments in a folder."""
+    return subprocess.run(
+        [*VDK, *arguments],
+        check=False,
+        cwd=folder,
+        env={**ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=240,
+    )
+
+
+def flow_in(
+    folder: Path, database: str | Path = "shop.db", name: str = "flow.toml", flow: str = "", config: str = ""
+) -> Path:
+    """Writes a flow file from a SQLite database into ``lake.duckdb`` of a folder."""
+    path = folder / name
+    path.write_text(
+        f"""
+        [sources.shop]
+        name = "sqlite"
+        [sources.shop.config]
+        database = {json.dumps(str(database), ensure_ascii=False)}
+        {config}
+        [destinations.lake]
+        method = "arrow"
+        target = "duckdb:///lake.duckdb"
+        [[flows]]
+        from = "shop"
+        to = "lake"
+        {flow}
+        """,
+        "utf-8",
+    )
+    return path
+
+
 @pytest.fixture
 def vdk(tmp_path: Path) -> Vdk:
     """Runs ``vdk`` with arguments in the test's folder."""
-
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*VDK, *arguments],
-            check=False,
-            cwd=tmp_path,
-            env={**ENVIRONMENT, **environment},
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=240,
-        )
-
-    return run
+    return partial(vdk_in, tmp_path)
 
 
 @pytest.fixture
 def flow(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a flow file from a SQLite database into ``lake.duckdb`` of the test's folder."""
-
-    def write(database: str | Path = "shop.db", name: str = "flow.toml", flow: str = "", config: str = "") -> Path:
-        path = tmp_path / name
-        path.write_text(
-            f"""
-            [sources.shop]
-            name = "sqlite"
-            [sources.shop.config]
-            database = {json.dumps(str(database), ensure_ascii=False)}
-            {config}
-            [destinations.lake]
-            method = "arrow"
-            target = "duckdb:///lake.duckdb"
-            [[flows]]
-            from = "shop"
-            to = "lake"
-            {flow}
-            """,
-            "utf-8",
-        )
-        return path
-
-    return write
+    """Writes a flow file into the test's folder."""
+    return partial(flow_in, tmp_path)
 
 
 def summary_of(path: Path) -> dict[str, Mapping[str, Any]]:

@@ -22,7 +22,7 @@ from vdk.plugin.datasource_base.testing.faults import run_with_random_kills
 pytestmark = pytest.mark.heavy
 
 ROWS = 200_000
-KILLS = 200 if os.environ.get("FAULTS") == "all" else 8
+KILLS = 200 if os.environ.get("FAULTS") == "all" else 5
 SETTINGS = {"VDK_VERSION_CHECK_DISABLED": "true", "PYTHONWARNINGS": "ignore"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -11,12 +10,13 @@ import duckdb
 import pyproj.datadir
 import pytest
 
-from conftest import Vdk, summary_of
+from conftest import flow_in, summary_of, vdk_in
 from values import differences
 
 pytestmark = pytest.mark.heavy
 
 PROJ = Path(pyproj.datadir.get_data_dir()) / "proj.db"
+SUMMARY = ("--summary", "summary.json")
 
 
 def objects(kind: str) -> list[str]:
@@ -25,11 +25,13 @@ def objects(kind: str) -> list[str]:
         return [name for (name,) in cursor]
 
 
-@pytest.fixture
-def landed(vdk: Vdk, flow: Callable[..., Path], tmp_path: Path) -> Path:
-    done = vdk("datasource", "run", str(flow(PROJ, config='views = ["*"]')), "--summary", "summary.json")
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One run for all tests; the last of them runs once more."""
+    folder = tmp_path_factory.mktemp("registry")
+    done = vdk_in(folder, "datasource", "run", str(flow_in(folder, PROJ, config='views = ["*"]')), *SUMMARY)
     assert done.returncode == 0, done.stderr
-    return tmp_path / "lake.duckdb"
+    return folder / "lake.duckdb"
 
 
 def test_every_value_of_every_table_and_view_lands(landed: Path) -> None:
@@ -52,10 +54,11 @@ def test_types_arrive_as_what_they_are(landed: Path) -> None:
         assert len(mixed) == 7, "the seven codes that are text are there, beside those that are numbers"
 
 
-def test_a_second_run_replaces_the_tables(landed: Path, vdk: Vdk, tmp_path: Path) -> None:
+def test_a_second_run_replaces_the_tables(landed: Path) -> None:
     """Tables without a cursor are replaced by themselves: nothing doubles."""
-    before = {name: row["rows_landed"] for name, row in summary_of(tmp_path / "summary.json").items()}
-    done = vdk("datasource", "run", "flow.toml", "--summary", "again.json")
+    summary = landed.with_name("summary.json")
+    before = {name: row["rows_landed"] for name, row in summary_of(summary).items()}
+    done = vdk_in(landed.parent, "datasource", "run", "flow.toml", *SUMMARY)
     assert done.returncode == 0, done.stderr
-    assert {name: row["rows_landed"] for name, row in summary_of(tmp_path / "again.json").items()} == before
+    assert {name: row["rows_landed"] for name, row in summary_of(summary).items()} == before
     assert [line for name in ("usage", "grid_packages") for line in differences(PROJ, name, landed, name)] == []

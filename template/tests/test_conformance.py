@@ -16,6 +16,7 @@ from vdk.plugin.datasource_base.testing import (
     PartitionConformance,
     StreamEditor,
 )
+from vdk.plugin.datasource_cloudquery.testing import CloudQueryConformance
 from vdk.plugin.source_acme import source as ours
 
 
@@ -37,7 +38,9 @@ class Tickets(StreamEditor):
         export(self.folder, "zurich", *self.written.values())
 
 
-class TestAcme(DataSourceConformance, IncrementalConformance, PartitionConformance, LargeDataConformance):
+class TestAcme(
+    DataSourceConformance, IncrementalConformance, PartitionConformance, LargeDataConformance, CloudQueryConformance
+):
     """TODO: leave out the parts that do not apply to your source."""
 
     @pytest.fixture

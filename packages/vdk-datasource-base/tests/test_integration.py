@@ -495,6 +495,25 @@ class TestIngestionPlugins:
         assert (result.output + caplog.text).count(f"are stored in {file}") >= 1
         assert rows(memory) == list(range(5))
 
+    def test_commands_change_the_states_in_the_file(self, tmp_path: Path) -> None:
+        """The same store as that of the run; a dry run does not create it."""
+        memory = IngestIntoMemoryPlugin()
+        file, states = job(tmp_path, {"a.toml": flow()}) / "a.toml", tmp_path / "states.json"
+        vdk = Vdk(memory, default_plugins=False)
+        assert vdk("datasource", "run", file, "--dry-run").exit_code == 0
+        assert [path.name for path in tmp_path.iterdir()] == ["a.toml"]
+        assert vdk("datasource", "run", file).exit_code == 0
+        assert vdk("datasource", "state", "export", file, states).exit_code == 0
+        for change in (
+            ("set", file, '{"next": 3}', "--stream", "numbers"),
+            ("import", file, states),
+        ):
+            assert vdk("datasource", "state", *change, "--yes").exit_code == 0
+            assert vdk("datasource", "run", file).exit_code == 0
+        assert rows(memory) == [0, 1, 2, 3, 4, 3, 4]
+        done = vdk("datasource", "state", "reset", file)
+        assert "numbers will be read again from the beginning; in lake, table 'numbers' keeps its rows" in done.stderr
+
     def test_the_folder_of_states_can_be_configured(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """By a configuration key."""
         monkeypatch.setenv("VDK_DATASOURCE_STATE_FOLDER", str(tmp_path / "states"))

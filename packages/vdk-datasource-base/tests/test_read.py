@@ -13,6 +13,7 @@ import pytest
 
 import vdk.plugin.datasource_base as base
 from support import Lab, ScriptConfig, ScriptedSource, Split, Whole, counting, numbers, payload
+from test_urls import AcmeSource
 from vdk.plugin.datasource_base import (
     AuthenticationError,
     BadRecordError,
@@ -85,6 +86,15 @@ def test_a_state_covers_only_what_was_handed_out(lab: Lab) -> None:
         seen = [(batch.num_rows, reader.states) for batch in reader]
     assert sum(rows for rows, _ in seen) == 41
     assert [states for _, states in seen] == [{}] * (len(seen) - 1) + [{"": {"next": 41}}]
+
+
+def test_a_state_after_several_batches_holds_after_the_last(lab: Lab) -> None:
+    """They come in one commit unit, here as the chunks of an Arrow table."""
+    table = pa.table({"n": pa.chunked_array([[0, 1], [2], [3]])})
+    stream = Whole("t", lambda state: [DataSourcePayload(table, state={"next": 4})], incremental=True)
+    with reader_of(lab, stream) as reader:
+        seen = [(batch.num_rows, reader.states) for batch in reader]
+    assert seen == [(2, {}), (1, {}), (1, {"": {"next": 4}})]
 
 
 def test_leaving_ends_the_readers_at_once(lab: Lab) -> None:
@@ -261,8 +271,9 @@ def test_a_stream_without_rows_has_its_declared_columns(lab: Lab) -> None:
 @pytest.mark.parametrize(("library", "method"), [("polars", "to_polars"), ("pandas", "to_pandas")])
 def test_a_data_frame_has_the_rows(lab: Lab, library: str, method: str) -> None:
     pytest.importorskip(library)
-    frame = getattr(reader_of(lab, Whole("t", counting(3))), method)()
-    assert list(frame["n"]) == [0, 1, 2]
+    frame = getattr(reader_of(lab, Whole("t", lambda state: [payload({"n": 1, "j": {"a": 1}})])), method)()
+    assert list(frame["n"]) == [1]
+    assert list(frame["j"]) == ['{"a":1}']
 
 
 def test_a_flow_file_is_read_with_its_options(lab: Lab) -> None:
@@ -273,6 +284,17 @@ def test_a_flow_file_is_read_with_its_options(lab: Lab) -> None:
     assert values(reader) == [1, 3]
     assert reader.rows_rejected == 1
     assert lab.tables == {}
+
+
+def test_a_url_is_enough(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source that has its scheme reads it; references are resolved."""
+    lab.script(Whole("t", counting(3)))
+    lab.registry.add("acme", "test_urls:AcmeSource")
+    monkeypatch.setattr(AcmeSource, "options_of_url", lambda url, cursor=None: {"script": url.partition("://")[2]})
+    monkeypatch.setenv("TARGET", lab.target)
+    assert values(open_stream("acme://${env:TARGET}/src", "t", environment=lab.environment())) == [0, 1, 2]
+    with pytest.raises(ConfigurationError, match="pip install vdk-source-sqlite"):
+        open_stream("sqlite:///shop.db", "t", environment=lab.environment())
 
 
 @pytest.mark.parametrize(

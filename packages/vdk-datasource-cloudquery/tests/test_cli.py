@@ -18,7 +18,7 @@ from client import served
 from command import CloudQuery
 from destination import Destination, key_of
 from sources import made, numbered
-from vdk.plugin.datasource_base.testing import postgresql
+from vdk.plugin.datasource_base.testing import mariadb, postgresql
 
 pytestmark = pytest.mark.heavy
 
@@ -194,3 +194,34 @@ def test_a_postgresql_database(cloudquery: CloudQuery, destination: Destination,
     assert "nowhere" in cloudquery.output
     assert postgresql.PASSWORD not in cloudquery.output
     assert postgresql.QUOTED_PASSWORD not in cloudquery.output
+
+
+@pytest.fixture(scope="module")
+def mysql() -> Iterator[mariadb.Server]:
+    try:
+        with mariadb.running() as server:
+            server.clear("shop")
+            server.query("mysql", "CREATE USER reader IDENTIFIED BY 'p@ss/word'")
+            server.query("mysql", "GRANT SELECT ON shop.* TO reader")
+            yield server
+    except LookupError as error:
+        pytest.skip(str(error))
+
+
+def test_a_mysql_database(cloudquery: CloudQuery, destination: Destination, mysql: mariadb.Server) -> None:
+    """A table with a cursor is read on from its state; the password is in nothing that is printed."""
+    table = "id bigint PRIMARY KEY, total decimal(10,2), tags json, updated_at datetime(6) NOT NULL"
+    mysql.query("shop", f"CREATE TABLE orders ({table})")
+    mysql.query("shop", "INSERT INTO orders VALUES (1, 1.10, '[1]', '2026-01-01'), (2, NULL, NULL, '2026-01-02')")
+    url = f"mysql://reader:p%40ss%2Fword@127.0.0.1:{mysql.port}/shop"
+    cloudquery.configure("mysql", {"url": url}, destination.address, state=True)
+    assert cloudquery.run("sync") == 0, cloudquery.output
+    mysql.query("shop", "INSERT INTO orders VALUES (3, 3, '{}', '2026-01-03')")
+    assert cloudquery.run("sync") == 0, cloudquery.output
+    rows = sorted(destination.rows("orders"), key=lambda row: int(row["id"]))
+    assert [(row["id"], str(row["total"])) for row in rows] == [(1, "1.10"), (2, "None"), (3, "3.00")]
+    assert json.loads(rows[0]["tags"]) == [1]
+    cloudquery.configure("mysql", {"url": url.replace("p%40ss", "p%40s5")}, destination.address)
+    assert cloudquery.run("sync") != 0
+    assert "Access denied" in cloudquery.output
+    assert not any(text in cloudquery.output for text in ("p%40s", "p@s"))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -62,27 +59,3 @@ def test_a_check_fails_for_a_source_that_breaks_its_rule() -> None:
         suite.test_missing_data_ends_the_sync_with_an_error(good)
     with pytest.raises(AssertionError, match="the source has no table"):
         suite.test_a_sync_announces_the_tables_that_are_listed(made)
-
-
-class TestTemplate(CloudQueryConformance):
-    """Every plugin that is made from the template is a CloudQuery source."""
-
-    @pytest.fixture
-    def acme(self, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-        template = Path(__file__).resolve().parents[3] / "template"
-        monkeypatch.syspath_prepend(str(template / "src"))
-        return import_module("vdk.plugin.source_acme.source")
-
-    @pytest.fixture
-    def source(self, acme: ModuleType, tmp_path: Path) -> Callable[[], Any]:
-        tickets = [{"id": str(number), "title": "No heating", "status": "open"} for number in range(5)]
-        (tmp_path / "zurich.jsonl").write_text("".join(f"{json.dumps(ticket)}\n" for ticket in tickets))
-        return lambda: acme.AcmeSource(acme.AcmeConfig(folder=tmp_path, page_rows=2))
-
-    @pytest.fixture
-    def bad_source(self, acme: ModuleType, tmp_path: Path) -> Callable[[], Any]:
-        return lambda: acme.AcmeSource(acme.AcmeConfig(folder=tmp_path / "nowhere"))
-
-    @pytest.fixture
-    def expected(self) -> Mapping[str, list[Any]]:
-        return {"tickets": list(range(5))}

@@ -50,7 +50,7 @@ def test_documentation_needs_no_spec() -> None:
     assert errors[0][1].startswith("the source is not configured")
 
 
-@pytest.mark.parametrize("name", ["kafka", "postgres", "rest", "sqlite"])
+@pytest.mark.parametrize("name", ["kafka", "mysql", "postgres", "rest", "sqlite"])
 def test_every_option_is_in_the_schema(name: str) -> None:
     config = Registry().source(name).config_type
     schema = json.loads(json_schema(config))

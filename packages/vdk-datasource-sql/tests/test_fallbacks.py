@@ -120,8 +120,11 @@ def test_columns_come_from_an_empty_result_at_last(path: Path) -> None:
     first = run(stream)
     assert first.rows == [{"id": str(number), "name": "x", "updated_at": str(number)} for number in range(5)]
     assert run(stream_of(url, identity="shop", options=options), first.state).rows == []
-    with pytest.raises(NotImplementedError):  # nothing is named
+    remedy = r"does not describe the tables .*: tables = \{ orders = \{ primary_key = \"id\", cursor"
+    with pytest.raises(ConfigurationError, match=remedy):  # nothing is named
         source_of(url, identity="shop")
+    with pytest.raises(ConfigurationError, match="no such table: gone"):
+        source_of(url, identity="shop", tables={"gone": {}})
 
 
 @pytest.mark.heavy

@@ -143,9 +143,9 @@ def test_a_commit_costs_the_same_among_many_states_as_among_few(
                 destination.commit(one)
         return spent[0], spent[1]
 
-    destination.commit_group(units(300), [])
+    destination.commit_group(units(50), [])
     few = cost(1)
-    destination.commit_group(units(3000, first=300), [])
+    destination.commit_group(units(600, first=50), [])
     many = cost(2)
     assert many[0] <= few[0] + 2
     assert many[1] <= few[1] * 2

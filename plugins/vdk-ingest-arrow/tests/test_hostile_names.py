@@ -24,8 +24,8 @@ from vdk.plugin.datasource_base.runtime import Environment, execute
 
 pytestmark = pytest.mark.heavy
 
-# PostgreSQL cuts names off behind 63 bytes, and these become parts of longer ones.
-NAMES = ['a"; drop table b; --', "a'; drop table b; --?%s:a", "{x} \\ /*ä\n\t`[b]`", ' a""b ']
+# PostgreSQL cuts names off behind 63 bytes, and these become parts of longer ones, which have them twice.
+NAMES = [' a""b"; drop table b; -- ', "a'?%s:a {x} \\ /*ä\n\t`[b]`"]
 
 
 class HostileConfig(DataSourceConfig):

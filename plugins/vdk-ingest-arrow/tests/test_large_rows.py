@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lakes import Lake, any_target
+from lakes import Lake
 from landing import APPEND, opened, query, rows, unit
 from processes import run
 
@@ -81,9 +81,15 @@ print(land("large", int(sys.argv[3])) - before)
 """
 
 
-@any_target
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
-@pytest.mark.parametrize("kind", ["text", "binary", "json"])
+@pytest.mark.parametrize(
+    ("kind", "lake"),
+    [
+        *(("json", lake) for lake in ("duckdb", "sqlite", "postgresql", "parquet")),
+        *(("text", "duckdb"), ("text", "postgresql"), ("binary", "sqlite"), ("binary", "parquet")),
+    ],
+    indirect=["lake"],
+)
 def test_a_row_is_in_memory_six_times_at_most(lake: Lake, kind: str) -> None:
     ended = run(RUN, lake.target(), kind, ROW)
     assert ended.returncode == 0, ended.stderr

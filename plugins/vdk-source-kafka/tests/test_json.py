@@ -79,6 +79,19 @@ def test_no_digit_is_lost_where_a_field_is_a_double(number: str) -> None:
     assert Decimal(row["a"]) == Decimal(number)
 
 
+def test_no_digit_is_lost_wherever_a_long_number_is_in_the_bytes() -> None:
+    """Long numbers are searched for in four bytes at a time: at each offset, and with the point at each digit."""
+    for point in range(1, 15):
+        texts = [f"{digits:016}" for digits in range(9876543210123400, 9876543210123500)]
+        numbers = [f"{text[:point]}.{text[point:]}" for text in texts]
+        number = next(number for number in numbers if Decimal(number) != Decimal(repr(float(number))))
+        for shift in range(4):
+            decoder = JsonDecoder({})
+            decoder.decode([b'{"x":1.5}'])
+            message = f'{{{" " * shift}"x":{number}}}'.encode()
+            assert rows(decoder, [message]) == [{"x": Decimal(number)}], message
+
+
 def test_known_fields_make_no_dict() -> None:
     """From the second chunk on, messages of known fields go by the struct."""
     decoder = JsonDecoder({})

@@ -62,18 +62,18 @@ class Case(IncrementalConformance):
 
     @pytest.fixture
     def database(self, server: Server) -> Server:
-        for statement in (
-            "CREATE TABLE orders (id int PRIMARY KEY, customer text, total double, updated_time timestamp(6) NULL"
-            f"{self.index})",
-            "CREATE TABLE customers (name varchar(50) PRIMARY KEY, picture blob, balance decimal(10,2), points bigint, "
-            "since date)",
-            "CREATE TABLE audit (at timestamp NULL, what text)",
-        ):
-            server.query("shop", statement)
-        for customer in CUSTOMERS:
-            server.query("shop", "INSERT INTO customers VALUES (%s, %s, %s, %s, %s)", customer)
-        for number in range(10):
-            Orders(server).write([number], -1000 + 50 * (number // 4))
+        orders = [row for number in range(10) for row in Orders(server).rows([number], -1000 + 50 * (number // 4))]
+        with server.connect("shop") as connection, connection.cursor() as cursor:
+            for statement in (
+                "CREATE TABLE orders (id int PRIMARY KEY, customer text, total double, updated_time timestamp(6) NULL"
+                f"{self.index})",
+                "CREATE TABLE customers (name varchar(50) PRIMARY KEY, picture blob, balance decimal(10,2), "
+                "points bigint, since date)",
+                "CREATE TABLE audit (at timestamp NULL, what text)",
+            ):
+                cursor.execute(statement)
+            cursor.executemany("INSERT INTO customers VALUES (%s, %s, %s, %s, %s)", CUSTOMERS)
+            cursor.executemany(UPSERT, orders)
         return server
 
     @pytest.fixture

@@ -72,6 +72,7 @@ def test_copy_continues_and_its_saved_file_continues_too(vdk: Vdk, tmp_path: Pat
     assert '"rows_read": 1,' in third.stdout
     assert landed("SELECT id FROM orders ORDER BY id") == [(1,), (2,), (3,), (4,)]
     assert read("flow.toml", "orders").to_arrow().num_rows == 4
+    assert read("sqlite:///shop.db", "orders").to_arrow().num_rows == 4
     again = vdk(*COPY, "--tables", "orders,cust*", "--save", "flow.toml")
     assert again.exit_code == 0, "the same file is not another one"
     other = vdk(*COPY, "--save", "flow.toml")

@@ -17,6 +17,7 @@ from vdk.plugin.datasource_base.testing import (
     RemoteConformance,
     StreamEditor,
 )
+from vdk.plugin.datasource_cloudquery.testing import CloudQueryConformance
 from vdk.plugin.source_acme import source as ours
 
 MakeSource = Callable[[], ours.AcmeSource]
@@ -43,7 +44,9 @@ class Tickets(StreamEditor):
         self.server.add(*(ticket(str(number), tick or 0) for number in numbers))
 
 
-class TestAcme(DataSourceConformance, IncrementalConformance, LargeDataConformance, RemoteConformance):
+class TestAcme(
+    DataSourceConformance, IncrementalConformance, LargeDataConformance, RemoteConformance, CloudQueryConformance
+):
     """TODO: leave out the parts that do not apply to your source."""
 
     @pytest.fixture

@@ -62,13 +62,13 @@ def read(
             for batch in reader:
                 ...
 
-        orders = read(SqliteSource(config), "orders").to_arrow()
+        orders = read("sqlite:///shop.db", "orders").to_arrow()
 
     Partitions are read in parallel, failures are retried, bad rows are errors or rejected, and secrets are redacted as
     in a run. Nothing is stored: what is read next depends on ``states`` alone. See ``docs/read-in-python.md``.
 
-    :param flow_or_source: the path of a flow file, its content, or a source that is not connected. Of a flow its
-        options apply, such as ``transform``; its destination is not used.
+    :param flow_or_source: the path of a flow file, its content, a URL as of ``vdk datasource copy``, or a source that
+        is not connected. Of a flow its options apply, such as ``transform``; its destination is not used.
     :param stream: the stream, or ``source.stream``.
     :param states: ``{partition: state}``, as ``reader.states`` has them; None: read from the beginning.
     :param tables: other tables whose rows the stream may have; rows of a table that is not listed are an error.

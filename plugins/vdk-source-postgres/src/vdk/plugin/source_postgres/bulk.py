@@ -31,9 +31,10 @@ class SpanSize:
     def __init__(self, first: int) -> None:
         self.units = first
 
-    def record(self, units: int, size: int) -> None:
-        """``units`` had ``size`` bytes."""
-        self.units = max(1, min(8 * units, adbc.SPAN_BYTES * units // max(size, 1)))
+    def record(self, units: int, size: int, multiple: int = 1) -> None:
+        """``units`` had ``size`` bytes. The next statement reads a multiple of ``multiple`` if that fits."""
+        fits = max(1, min(8 * units, adbc.SPAN_BYTES * units // max(size, 1)))
+        self.units = fits - fits % multiple or fits
 
     def shrink(self) -> None:
         """What was read was far too large."""
@@ -102,7 +103,7 @@ class PostgresBulkReader:
             table = connection.fetch(with_literals(statement, last_row_values(start)))
             if not self._columns.accept(table):
                 continue
-            size.record(limit, table.nbytes)
+            size.record(limit, table.nbytes, bulk_pass.limit)  # so that every page is full
             page: BulkRows | list[Row] = []
             for page in self._columns.pages(table, bulk_pass.limit):
                 yield page

@@ -156,10 +156,14 @@ class TablePart(StreamPartition):
         query = self.table.query()
         columns = bulk_columns(query, self.kinds, with_cursor=False)
         assert columns is not None
-        builder = self.table.payload_builder(query, dict(self.kinds))
+        builder, full = self.table.payload_builder(query, dict(self.kinds)), FullPages(query.plan.page_rows)
         for span in self._spans(query, columns):
             for page in columns.pages(span, query.plan.page_rows):
-                yield from builder.payloads(page) if isinstance(page, list) else [DataSourcePayload(page.table)]
+                if isinstance(page, list):
+                    yield from builder.payloads(page)
+                else:
+                    yield from map(DataSourcePayload, full.add(page.table))
+        yield from map(DataSourcePayload, full.rest())
 
     def _spans(self, query: TableQuery, columns: BulkColumns) -> Iterator[pa.Table]:
         """The part, in tables of about ``adbc.SPAN_BYTES``."""
@@ -214,6 +218,29 @@ class TablePart(StreamPartition):
                 ) from error
             raise
         return connection
+
+
+class FullPages:
+    """Tables cut again, so that each but the last has ``rows`` rows.
+
+    Batches are made of whole pages, and DuckDB compresses a batch once only if it has as many rows as a row group.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._tables: list[pa.Table] = []
+
+    def add(self, table: pa.Table) -> Iterator[pa.Table]:
+        """The pages that are full with the rows of this table."""
+        waiting = pa.concat_tables([*self._tables, table])
+        whole = waiting.num_rows - waiting.num_rows % self._rows
+        self._tables = [waiting.slice(whole)]
+        for start in range(0, whole, self._rows):
+            yield waiting.slice(start, self._rows)
+
+    def rest(self) -> list[pa.Table]:
+        """The rows that are left."""
+        return [table for table in self._tables if table.num_rows]
 
 
 def _statement(query: TableQuery, columns: BulkColumns, start: int, end: int | None) -> str:

@@ -18,6 +18,7 @@ from sqlalchemy.engine.reflection import ObjectKind
 from sqlalchemy.sql import quoted_name
 from sqlalchemy.types import NullType, TypeEngine
 
+from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
 
 from ..table_info import KeyInfo, TableInfo
@@ -122,7 +123,13 @@ def _reflect_schema(connection: sa.Connection, schema: str | None, named: Sequen
                     connection.dialect.name, _first_line(failures[0]), (step.__doc__ or "").rstrip("."),
                 )  # fmt: skip
             return tables
-    raise failures[0]
+    if named or isinstance(failures[0], sa.exc.SQLAlchemyError):  # the database's own words say more
+        raise failures[-1 if named else 0]
+    raise ConfigurationError(
+        f"the dialect {connection.dialect.name} does not describe the tables of the database "
+        f"({_first_line(failures[0])}); name those to read, with their key and their cursor if they have one, in the "
+        'source\'s config: tables = { orders = { primary_key = "id", cursor = "updated_at" } }'
+    ) from failures[0]
 
 
 def all_at_once(connection: sa.Connection, schema: str | None, named: Sequence[str]) -> list[ReflectedTable]:

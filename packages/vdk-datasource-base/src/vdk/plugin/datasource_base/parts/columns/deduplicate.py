@@ -67,7 +67,7 @@ def last_per_key(table: pa.Table, key: Sequence[str]) -> pa.Array | None:
     In DuckDB ``ON CONFLICT`` keeps the first of two equal keys in one statement, and ``MERGE`` inserts
     both, so keys are made unique before any destination gets the rows.
     """
-    if table.num_rows < 2 or (len(key) == 1 and _ascends(table.column(key[0]))):
+    if table.num_rows < 2 or any(_ascends(table.column(name)) for name in key):
         return None
     last = _last_positions(_groupable(table.select(list(key))))
     return None if len(last) == table.num_rows else last
@@ -88,7 +88,6 @@ def last_operations(
     if any(not table.schema.equals(keys[0].schema) for table in keys):
         return None
     order = pc.sort_indices(_turns(parts))  # stable: the parts are in order
-    rank = pc.sort_indices(order)
     ordered = pa.concat_tables(keys).take(order)
     is_row = pa.chunked_array([pa.repeat(part.kind == "rows", part.data.num_rows) for part in parts], pa.bool_())
     last = _last_positions(ordered)
@@ -96,7 +95,11 @@ def last_operations(
     if keep_deleted:
         positions = pc.indices_nonzero(is_row.take(order))
         last_rows = positions.take(_last_positions(ordered.take(positions)))
-    reduced = [_kept(part, ranks, last_rows if part.kind == "rows" else last) for part, ranks in _split(parts, rank)]
+    places = {"rows": _sorted(order.take(last_rows)), "deletes": _sorted(order.take(last))}
+    reduced, start = [], 0
+    for part in parts:
+        reduced.append(_kept(part, start, places[part.kind]))
+        start += part.data.num_rows
     return sorted(
         [new for old, new in zip(parts, reduced, strict=True) if new.data.num_rows or not old.data.num_rows],
         key=lambda part: part.kind != "rows",
@@ -146,27 +149,25 @@ def _turns(parts: Sequence[Operations]) -> pa.Array:
     return pa.concat_arrays([part.turns for part in parts])
 
 
-def _split(parts: Sequence[Operations], ranks: pa.Array) -> list[tuple[Operations, pa.Array]]:
-    """Each part with its piece of an array over the rows of all parts."""
-    start, pieces = 0, []
-    for part in parts:
-        pieces.append((part, ranks.slice(start, part.data.num_rows)))
-        start += part.data.num_rows
-    return pieces
-
-
-def _kept(part: Operations, ranks: pa.Array, last: pa.Array) -> Operations:
-    kept = pc.indices_nonzero(pc.is_in(ranks, value_set=last.cast(ranks.type)))
-    return part if len(kept) == part.data.num_rows else part.take(kept)
+def _kept(part: Operations, start: int, places: pa.Array) -> Operations:
+    """The rows of a part whose places are among ``places``; ``start``: the place of its first row."""
+    end = start + part.data.num_rows
+    inside = places.filter(pc.and_(pc.greater_equal(places, start), pc.less(places, end)))
+    return part if len(inside) == part.data.num_rows else part.take(pc.subtract(inside, start))
 
 
 def _last_positions(keys: pa.Table) -> pa.Array:
     """The last position of each distinct row of a table, ascending."""
     names = keys.schema.names
-    numbered = keys.append_column(_POSITION, pa.array(range(keys.num_rows), pa.int64()))
+    # many times as fast as an array of Python's range
+    positions = pc.indices_nonzero(pa.repeat(True, keys.num_rows))
+    numbered = keys.append_column(_POSITION, positions)
     last = numbered.group_by(names, use_threads=False).aggregate([(_POSITION, "max")]).column(f"{_POSITION}_max")
-    last = last.combine_chunks()
-    return last.take(pc.sort_indices(last))
+    return _sorted(last.combine_chunks())
+
+
+def _sorted(numbers: pa.Array) -> pa.Array:
+    return numbers.take(pc.sort_indices(numbers))
 
 
 def _ascends(column: pa.ChunkedArray) -> bool:

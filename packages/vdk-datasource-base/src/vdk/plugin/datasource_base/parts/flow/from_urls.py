@@ -104,6 +104,15 @@ def flow_of_urls(
     return UrlFlow(cls, source_id, flow)
 
 
+def source_of_flow(source: str, registry: Registry) -> tuple[str, dict[str, Any]]:
+    """The id and the entry of a source, as ``[sources.<id>]`` has it, that reads what a URL names.
+
+    :raises ConfigurationError: like ``flow_of_urls``.
+    """
+    cls, url = source_of_url(source, registry)
+    return _id_of(url, cls), {"name": cls.source_name, "config": dict(cls.options_of_url(url))}
+
+
 def with_default_target(source: str, target: str, registry: Registry, **arguments: Any) -> UrlFlow:
     """``flow_of_urls`` with a target in which ``{}`` stands for the id of the source."""
     cls, url = source_of_url(source, registry)

@@ -12,6 +12,7 @@ import msgspec
 
 from ...contract import ConfigurationError, DataSource, State
 from ...parts.flow.file import FlowEntry, LoadedFlow, is_selected, load_flow
+from ...parts.flow.from_urls import source_of_flow
 from ..environment import Environment
 from ..states import copy_state
 from .outbox import Outbox
@@ -34,9 +35,12 @@ def open_stream(
     environment = environment or Environment()
     if isinstance(flow_or_source, DataSource):
         source_id = flow_or_source.source_name or "source"
-        loaded = load_flow(_flow_of(source_id), {})
-        names = _spellings(stream, source_id)
-        entry = loaded.file.flows[0]
+        loaded = load_flow(_flow_of(source_id, {"name": source_id}), {})
+        entry, names = loaded.file.flows[0], _spellings(stream, source_id)
+    elif isinstance(flow_or_source, str) and "://" in flow_or_source:
+        source_id, source = source_of_flow(flow_or_source, environment.registry)
+        loaded = load_flow(_flow_of(source_id, source), environment.lookups)
+        entry, names = loaded.file.flows[0], _spellings(stream, source_id)
     else:
         loaded = load_flow(flow_or_source, environment.lookups, environment.overrides)
         entry, names = _entry_of(loaded, stream)
@@ -54,9 +58,9 @@ def open_stream(
     return StreamReader(replace(loaded, file=_alone(loaded, entry)), reading)
 
 
-def _flow_of(source_id: str) -> dict[str, Any]:
+def _flow_of(source_id: str, source: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "sources": {source_id: {"name": source_id}},
+        "sources": {source_id: source},
         "destinations": {"read": {"method": "read"}},
         "flows": [{"from": source_id, "to": "read"}],
     }

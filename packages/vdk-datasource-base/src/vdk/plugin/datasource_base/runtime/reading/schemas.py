@@ -54,6 +54,13 @@ def joined(batches: Sequence[pa.RecordBatch], declared: pa.Schema | None) -> pa.
     return pa.table({name: _joined_column(name, tables, schema) for name in names})
 
 
+def with_json_as_text(table: pa.Table) -> pa.Table:
+    """The table for libraries that do not know Arrow's extension type for JSON."""
+    fields = [pa.field(field.name, pa.string()) if field.type == JSON_TYPE else field for field in table.schema]
+    columns = [_cast(column, field.type) for column, field in zip(table.columns, fields, strict=True)]
+    return pa.table(columns, schema=pa.schema(fields))
+
+
 def _joined_column(name: str, tables: Sequence[pa.Table], schema: pa.Schema) -> pa.ChunkedArray:
     columns = [
         table.column(name) if name in table.schema.names else pa.chunked_array([pa.nulls(len(table))])

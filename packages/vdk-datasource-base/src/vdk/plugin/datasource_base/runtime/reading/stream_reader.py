@@ -23,7 +23,7 @@ from ..run.batching import RejectedBatch
 from ..run.flow_file_run import run_loaded
 from .handover import HandoverSink
 from .outbox import Outbox
-from .schemas import fitted, fixed_schema, joined
+from .schemas import fitted, fixed_schema, joined, with_json_as_text
 from .selected_source import SelectedSource, Selection
 
 log = logging.getLogger(__name__)
@@ -313,16 +313,16 @@ class StreamReader:
         return {name: joined(batches.get(name, []), self._declared(name)) for name in names}
 
     def to_pandas(self) -> Any:
-        """All rows as a pandas data frame."""
-        return self.to_arrow().to_pandas()
+        """All rows as a pandas data frame; JSON is text."""
+        return with_json_as_text(self.to_arrow()).to_pandas()
 
     def to_polars(self) -> Any:
-        """All rows as a polars data frame."""
+        """All rows as a polars data frame; JSON is text."""
         try:
             polars = import_module("polars")
         except ImportError as error:
             raise ImportError("to_polars() needs polars: pip install polars") from error
-        return polars.from_arrow(self.to_arrow())
+        return polars.from_arrow(with_json_as_text(self.to_arrow()))
 
     @property
     def _stream(self) -> str:

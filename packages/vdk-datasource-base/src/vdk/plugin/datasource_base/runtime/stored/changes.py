@@ -61,7 +61,7 @@ def rows_now(destination: Destination, table: str) -> str:
     if destination.has_table(table) is False:
         return f"table {table!r} does not exist"
     rows = destination.count_rows(table)
-    return f"table {table!r} has {'rows' if rows is None else f'{rows:,} rows now'}"
+    return f"table {table!r} keeps its rows" if rows is None else f"table {table!r} has {rows:,} rows now"
 
 
 def partitions_text(count: int) -> str:
