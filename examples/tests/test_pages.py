@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ def name_of(page: Path) -> str:
 
 
 @pytest.mark.heavy
+@pytest.mark.skipif(shutil.which("flock") is None, reason="the pages use flock and timeout, as Linux has them")
 @pytest.mark.parametrize("page", FOLLOWED, ids=name_of)
 def test_a_reader_can_follow_the_page(page: Path, tmp_path: Path) -> None:
     """Each command ends as the page shows, with the output on the page."""
