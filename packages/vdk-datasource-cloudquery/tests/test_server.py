@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cloudquery.plugin_v3 import plugin_pb2 as pb
 
 from client import Client
 from vdk.plugin.datasource_cloudquery.serving.install import install
@@ -62,6 +63,32 @@ def test_it_starts_without_vdk_core_and_arrow() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+HANGS = """
+import logging, threading
+from vdk.plugin.datasource_cloudquery.serving import server
+from vdk.plugin.source_sqlite.source import SqliteSource
+def connect(source, state):
+    logging.warning("connecting")
+    threading.Event().wait()
+SqliteSource.connect = connect
+server.STOP_SECONDS = 0.2
+server.serve("sqlite", "127.0.0.1:0", "tcp")
+"""
+
+
+def test_sigterm_ends_it_while_a_source_hangs() -> None:
+    with running(sys.executable, "-c", HANGS) as process:
+        assert process.stdout is not None
+        client = Client(json.loads(process.stdout.readline())["message"].rpartition(" ")[2])
+        client.init({"database": "shop.db"})
+        listed = client.stub.GetTables.future(pb.GetTables.Request(tables=["*"]))
+        assert json.loads(process.stdout.readline())["message"] == "connecting"
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        client.channel.close()
+    assert (process.returncode, listed.done()) == (0, True)
 
 
 def test_an_address_in_use_is_an_error(executable: Path) -> None:

@@ -11,9 +11,11 @@ import pytest
 from cloudquery.plugin_v3 import plugin_pb2 as pb
 
 from client import refused, served
-from sources import made, numbered
+from sources import MadeConfig, MadeSource, made, numbered
+from vdk.plugin.datasource_base import DataSourceError
 from vdk.plugin.datasource_base.parts import Registry
 from vdk.plugin.datasource_cloudquery.source.json_schema import json_schema
+from vdk.plugin.datasource_cloudquery.source.spec import Spec
 
 
 @pytest.mark.parametrize(
@@ -149,8 +151,22 @@ def test_no_secret_is_in_an_error_or_in_the_log(
         with refused() as listed:
             client.tables()
     errors += listed
+    for method in ("check", "disconnect"):
+        monkeypatch.setattr(source, method, lambda: connect(None))
+    with served("made", lambda: source) as client:
+        errors.append(("", str(client.stub.TestConnection(pb.TestConnection.Request()))))
+    assert "refused the token ***" in errors[-1][1]
     assert "the token is ***" in caplog.text
     assert secret not in f"{errors} {messages} {caplog.text}"
+
+
+def test_no_secret_is_in_the_error_of_a_source_that_cannot_be_made() -> None:
+    class Broken(MadeSource):
+        def __init__(self, config: MadeConfig) -> None:
+            raise ValueError(f"refused the token {config.token.reveal()}")
+
+    with pytest.raises(DataSourceError, match=r"^spec: ValueError: refused the token \*\*\*$"):
+        Spec.parse(Broken, b'{"token": "tok-0011223344"}')
 
 
 def test_a_long_error_is_cut() -> None:

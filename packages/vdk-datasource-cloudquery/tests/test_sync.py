@@ -23,6 +23,7 @@ from vdk.plugin.datasource_base import (
     StreamSchema,
 )
 from vdk.plugin.datasource_base.runtime import Options
+from vdk.plugin.datasource_cloudquery.serving.json_logs import JsonLines
 from vdk.plugin.datasource_cloudquery.source.session import Session
 from vdk.plugin.datasource_cloudquery.source.spec import Spec
 from vdk.plugin.datasource_cloudquery.sync.sync import Sync
@@ -195,6 +196,15 @@ def test_rejected_rows_are_errors_in_the_log(caplog: pytest.LogCaptureFixture) -
     (line,) = [record for record in caplog.records if record.getMessage().startswith("rejected a row")]
     assert (line.levelname, line.__dict__["stream"]) == ("ERROR", "some")
     assert "not a number" in line.getMessage()
+
+
+def test_a_log_line_names_its_table(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with served("made", lambda: made(numbered("My-Numbers"))) as client:
+        client.init()
+        client.sync()
+    lines = [json.loads(JsonLines("made").format(record)) for record in caplog.records if record.name.startswith("vdk")]
+    assert {line.get("table") for line in lines if "My-Numbers" in line["message"]} == {"my_numbers"}
 
 
 def test_shards_share_the_partitions() -> None:

@@ -37,10 +37,10 @@ class JsonLines(logging.Formatter):
             "message": record.getMessage(),
             "module": self._module,
         }
-        if stream := getattr(record, "stream", None):
-            line["table"] = fold_name(str(stream))
-        if partition := getattr(record, "partition", None):
-            line["partition"] = str(partition)
+        for name, field in (("table", "stream"), ("partition", "partition")):
+            # the runtime's name of the field, then that of the sink, whose thread serves every stream
+            if value := getattr(record, f"vdk_{field}", None) or getattr(record, field, None):
+                line[name] = fold_name(str(value)) if field == "stream" else str(value)
         if record.exc_info:
             line["error"] = record.exc_text or self.formatException(record.exc_info)
         return json.dumps(line)

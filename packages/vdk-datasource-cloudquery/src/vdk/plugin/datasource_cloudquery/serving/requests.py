@@ -25,7 +25,7 @@ from vdk.plugin.datasource_base.parts import Redactor, Registry
 from vdk.plugin.datasource_base.runtime import redacted_logs
 
 from ..source.json_schema import json_schema
-from ..source.session import Session
+from ..source.session import Session, disconnect
 from ..source.spec import MakeSource, Spec
 from ..sync.sync import Sync, failed_alone
 from ..tables.record_batches import schema_message
@@ -106,15 +106,17 @@ class Requests:
             spec = self._parsed(request.spec)
         except ConfigurationError as error:
             return _failure("INVALID_SPEC", str(error))
-        source = spec.make()
-        try:
-            with redacted_logs(spec.redact):
+        except DataSourceError as error:
+            return _failure("OTHER", str(error))
+        with redacted_logs(spec.redact):
+            source = spec.make()
+            try:
                 source.check()
-        except Exception as error:
-            log.error("%s", spec.redact(_text(error)))
-            return _failure(_failure_code(error), spec.redact(_text(error)))
-        finally:
-            source.disconnect()
+            except Exception as error:
+                log.error("%s", spec.redact(_text(error)))
+                return _failure(_failure_code(error), spec.redact(_text(error)))
+            finally:
+                disconnect(source, spec.redact)
         return pb.TestConnection.Response(success=True)
 
     def end(self, request: Any, context: grpc.ServicerContext) -> Any:

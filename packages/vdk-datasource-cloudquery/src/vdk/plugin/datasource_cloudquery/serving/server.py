@@ -80,7 +80,9 @@ def serve(name: str, address: str, network: str, *, level: str = "info") -> None
     log.info("serving the source %s on %s", name, place)
     stopped.wait()
     log.info("stopped by a signal")
-    server.stop()
+    # a source that hangs in a client library would keep the process alive: while it connects, or reads
+    ending = threading.Thread(target=server.stop, name="stop", daemon=True)
+    ending.start()
+    ending.join(STOP_SECONDS)
     logging.shutdown()
-    # a reader that hangs in a client library would keep the process alive
     os._exit(0)

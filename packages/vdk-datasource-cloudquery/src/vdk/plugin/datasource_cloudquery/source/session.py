@@ -17,6 +17,7 @@ from vdk.plugin.datasource_base.contract import (
     State,
     StreamSchema,
 )
+from vdk.plugin.datasource_base.parts import Redactor
 
 from ..tables.table import Table, check_tables, select_tables
 from .spec import Spec
@@ -118,9 +119,14 @@ class Session:
             source, self._catalog, self._with_states = self._source, None, False
             if not connected:
                 return
-            try:
-                source.disconnect()
-            except Exception as error:
-                log.warning("the source could not be disconnected: %s", self.spec.redact(str(error)))
+            disconnect(source, self.spec.redact)
             with suppress(Exception):  # it was created before, so its options are valid
                 self._source = self.spec.make()
+
+
+def disconnect(source: DataSource[Any], redact: Redactor) -> None:
+    """Disconnect a source. What fails in it is a warning: the error that came before says more."""
+    try:
+        source.disconnect()
+    except Exception as error:
+        log.warning("the source could not be disconnected: %s", redact(str(error)))

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from vdk.plugin.datasource_base import ConfigurationError, DataSource, DataSourceConfig, Duration
+from vdk.plugin.datasource_base import ConfigurationError, DataSource, DataSourceConfig, DataSourceError, Duration
 from vdk.plugin.datasource_base.contract import decode_config
 from vdk.plugin.datasource_base.parts import Redactor
 
@@ -92,6 +92,8 @@ class Spec:
                 return source_class(config)
             except ConfigurationError as error:  # the source knows its options, not where they are
                 raise type(error)(redact(f"{LOCATION}: {error}")) from None
+            except Exception as error:
+                raise DataSourceError(redact(f"{LOCATION}: {type(error).__name__}: {error}")) from None
 
         make()  # some sources check their options together
         return cls(source_class.source_name, config, options, redact, make)
