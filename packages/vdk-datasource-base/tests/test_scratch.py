@@ -68,6 +68,10 @@ def test_rows_that_were_looked_at_stay_as_they_were(memory: MemoryDestination) -
     memory.commit(unit({"k": 3, "v": 1}, {"k": 4, "v": 1}))
     assert MemoryDestination.tables("of this test") == {"t": [{"k": 1}, {"k": 2}, {"k": 3, "v": 1}, {"k": 4, "v": 1}]}
     assert dict(memory.rows) == {"t": memory.rows["t"]}
+    memory.commit(unit({"k": 5, "v": 1}))
+    memory.rows["u"] = memory.rows.pop("t")
+    assert [row["k"] for row in memory.rows["u"]] == [1, 2, 3, 4, 5]
+    memory.rows["t"] = memory.rows.pop("u")[:4]
     copied = copy.deepcopy(memory.rows)
     memory.rows.clear()
     assert memory.rows == {}

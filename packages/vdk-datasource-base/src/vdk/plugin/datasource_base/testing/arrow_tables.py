@@ -108,6 +108,18 @@ class ArrowTables(dict[str, list[Row]]):
     def __repr__(self) -> str:
         return repr(dict(self.items()))
 
+    def pop(self, name: str, *default: Any) -> Any:
+        self._looked_at(name)
+        return super().pop(name, *default)
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        self._looked_at(name)
+        return super().setdefault(name, default)
+
+    def __delitem__(self, name: str) -> None:
+        self._looked_at(name)
+        super().__delitem__(name)
+
     def __reduce__(self) -> tuple[Any, ...]:  # for copy and pickle, which do not know the lock
         return ArrowTables, (dict(self.items()),)
 
