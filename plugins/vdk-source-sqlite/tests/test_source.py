@@ -57,7 +57,8 @@ class TestOpening:
         with pytest.raises(ConfigurationError) as caught:
             source_of(tmp_path / "shoop.db")
         assert str(caught.value) == (
-            f"database: '{tmp_path}/shoop.db' does not exist (a relative path starts at the flow file's folder); "
+            f"database: '{tmp_path}/shoop.db' does not exist (a relative path starts at the flow file's folder, "
+            "or without one at the working directory); "
             f'write database = "{tmp_path}/shop.db"'
         )
 
