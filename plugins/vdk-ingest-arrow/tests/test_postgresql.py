@@ -460,9 +460,8 @@ def test_an_upserts_key_is_found_by_an_index(postgresql: PostgresqlLake) -> None
 
 
 @pytest.mark.heavy
-def test_rows_wider_than_a_page_are_told_as_that(postgresql: PostgresqlLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a text that is stored elsewhere 18 bytes stay in the page. No column alone is to blame: few are asked here."""
-    monkeypatch.setattr("vdk.plugin.ingest_arrow.values._MAX_COLUMNS", 3)
+def test_rows_wider_than_a_page_are_told_as_that(postgresql: PostgresqlLake) -> None:
+    """Of a text that is stored elsewhere 18 bytes stay in the page. No column alone is to blame."""
     with pytest.raises(DestinationError, match="must fit 8 kB"):
         land(postgresql, rows(APPEND, {f"c{number}": [uuid.uuid4().hex * 2] for number in range(500)}))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 import psycopg
+import pyarrow as pa
 import pytest
 
 from support import run, source_of
@@ -251,6 +252,20 @@ def test_rows_of_any_width_are_read_in_spans(
     compare(*both_ways(server, cursor_columns=[], partition_rows=150))
     compare(*both_ways(server, page_rows=10))
     assert fetched
+
+
+@pytest.mark.parametrize(
+    ("span_bytes", "sizes"), [(1000, [10, 10, 10, 5]), (32, [6, 6, 6, 6, 6, 5])], ids=["narrow", "wide"]
+)
+def test_pages_are_full_unless_their_rows_are_large(
+    span_bytes: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of rows of 1 MB a full page would be 20 GB."""
+    monkeypatch.setattr(adbc, "SPAN_BYTES", span_bytes)
+    pages, rows = whole_reads.FullPages(10), pa.table({"a": pa.array(range(35), pa.int64())})
+    cut = [page for start in range(0, 35, 6) for page in pages.add(rows.slice(start, 6))] + pages.rest()
+    assert pa.concat_tables(cut).equals(rows)
+    assert [page.num_rows for page in cut] == sizes
 
 
 def test_what_changes_meanwhile_is_not_seen(server: Server, fetched: list[str]) -> None:

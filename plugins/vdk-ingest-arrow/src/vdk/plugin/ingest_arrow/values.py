@@ -18,7 +18,6 @@ from vdk.plugin.datasource_base.parts import RefusedRow, RefusedRowsError, Table
 
 MAX_REFUSED = 100
 """Rows that are searched for at once; a caller that leaves them out and tries again learns of the next."""
-_MAX_COLUMNS = 200
 
 LARGE_VALUE = 64 * 1024
 """Bytes above which copies of a value matter."""
@@ -188,13 +187,29 @@ def _error_of(part: TableBatch, attempt: Callable[[TableBatch], object]) -> Refu
 
 
 def _refused_column(row: TableBatch, attempt: Callable[[TableBatch], object]) -> str | None:
-    """The column without whose value the row is accepted."""
-    names: list[str] = row.data.schema.names[:_MAX_COLUMNS]
-    for index, name in enumerate(names):
-        field = row.data.schema.field(index)
-        if row.data.column(index).null_count or name in row.table.primary_key:
-            continue
-        without = replace(row, data=row.data.set_column(index, field, pa.nulls(1, field.type)))
-        if _error_of(without, attempt) is None:
-            return name
-    return None
+    """The one column without whose value the row is accepted; None if several are, as of a row that is too large.
+
+    Halves the columns: 2 log2(n) attempts.
+    """
+    columns = row.data.columns
+    names = row.data.schema.names
+    suspects = [
+        index for index, name in enumerate(names) if not columns[index].null_count and name not in row.table.primary_key
+    ]
+
+    def is_accepted_without(indexes: Sequence[int]) -> bool:
+        data = row.data
+        for index in indexes:
+            field = data.schema.field(index)
+            data = data.set_column(index, field, pa.nulls(1, field.type))
+        return _error_of(replace(row, data=data), attempt) is None
+
+    if not suspects or not is_accepted_without(suspects):
+        return None
+    while len(suspects) > 1:
+        halves = suspects[: len(suspects) // 2], suspects[len(suspects) // 2 :]
+        accepted = [half for half in halves if is_accepted_without(half)]
+        if len(accepted) != 1:
+            return None
+        (suspects,) = accepted
+    return str(names[suspects[0]])

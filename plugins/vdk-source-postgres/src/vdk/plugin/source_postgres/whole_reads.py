@@ -221,7 +221,7 @@ class TablePart(StreamPartition):
 
 
 class FullPages:
-    """Tables cut again, so that each but the last has ``rows`` rows.
+    """Tables cut again, so that each but the last has ``rows`` rows; fewer if these are ``adbc.SPAN_BYTES`` or more.
 
     Batches are made of whole pages, and DuckDB compresses a batch once only if it has as many rows as a row group.
     """
@@ -234,9 +234,13 @@ class FullPages:
         """The pages that are full with the rows of this table."""
         waiting = pa.concat_tables([*self._tables, table])
         whole = waiting.num_rows - waiting.num_rows % self._rows
-        self._tables = [waiting.slice(whole)]
         for start in range(0, whole, self._rows):
             yield waiting.slice(start, self._rows)
+        rest = waiting.slice(whole)
+        is_large = rest.nbytes >= adbc.SPAN_BYTES
+        self._tables = [] if is_large else [rest]
+        if is_large:
+            yield rest
 
     def rest(self) -> list[pa.Table]:
         """The rows that are left."""
