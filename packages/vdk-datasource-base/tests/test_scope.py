@@ -38,7 +38,7 @@ def scoped(lab: Lab, scope: RunScope, *streams: str, **entry: Any) -> RunSummary
 class Ranged(Whole):
     """The numbers up to ten, by page; a range of them has no state, unless ``leaks``."""
 
-    leaks = False
+    leaks = sweeps = False
 
     def between(self, begin: str | None, end: str | None) -> DataSourceStream:
         try:
@@ -50,6 +50,8 @@ class Ranged(Whole):
         def read(given: State) -> Iterator[DataSourcePayload]:
             assert given == {}
             yield payload(*rows, state=state)
+            if self.sweeps:
+                yield payload(*rows, kind="keys")
 
         return Whole(self.name, read, self._schema, incremental=True)
 
@@ -160,13 +162,17 @@ class TestBackfill:
         scoped(lab, RunScope(since="2", until="4", confirmed=True))
         assert lab.numbers("t") == [2, 2, 3, 3]
 
-    def test_a_range_yields_no_state(self, lab: Lab) -> None:
-        stream = Ranged("t", counting(5), KEYED)
-        stream.leaks = True
+    @pytest.mark.parametrize(
+        ("what", "problem"), [("leaks", "yields a state in a backfill"), ("sweeps", "yields all its keys in a backf")]
+    )
+    def test_a_range_yields_no_state_and_no_sweep(self, lab: Lab, what: str, problem: str) -> None:
+        """The next run would go on from one, and the other would delete the rows outside the range."""
+        lab.run(stream := Ranged("t", counting(5), KEYED))
+        setattr(stream, what, True)
         lab.script(stream)
-        with pytest.raises(FlowFailedError, match="yields a state in a backfill"):
+        with pytest.raises(FlowFailedError, match=problem):
             scoped(lab, RANGE)
-        assert lab.states == {}
+        assert (lab.states, lab.numbers("t")) == ({("t", ""): {"next": 5}}, [0, 1, 2, 3, 4])
 
     @pytest.mark.parametrize(
         ("stream", "scope", "entry", "problem"),

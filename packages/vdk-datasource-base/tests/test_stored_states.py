@@ -132,6 +132,19 @@ def test_states_are_exported_and_imported(lab: Lab, flow: dict[str, Any]) -> Non
         export_states(flow, environment)
 
 
+def test_a_document_with_two_origins_of_a_stream_is_refused(lab: Lab, flow: dict[str, Any]) -> None:
+    """An export has the states of every table that a stream ever landed in: none of them may win unseen."""
+    lab.run(Checked("t", counting(5)), destination_table="{stream}_2")
+    before, environment = lab.states, lab.environment()
+    document = export_states(flow, environment, ["t"])
+    with pytest.raises(ConfigurationError, match=r"states of src.t for table 't' .*, and for table 't_2' "):
+        import_states(flow, environment, json.dumps(document), confirmed=True)
+    document["states"][1] = document["states"][0] | {"state": {"next": 1}}
+    with pytest.raises(ConfigurationError, match=r"two states of src.t, partition ''; remove one"):
+        import_states(flow, environment, json.dumps(document), confirmed=True)
+    assert lab.states == before
+
+
 def test_states_of_other_data_are_imported_with_yes_only(lab: Lab, flow: dict[str, Any]) -> None:
     """They are stored for the present data, in the present table."""
     environment = lab.environment()
@@ -210,6 +223,14 @@ class TestAdopt:
         assert (lab.numbers("t"), lab.states["orders", ""]) == ([0, 1, 2, 3, 4], {"next": 5})
         with pytest.raises(ConfigurationError, match=r"has 1 state of its own.*--yes"):
             adopt_states(flow, environment, Former(stream="parts"), ["orders"])
+
+    def test_another_flow_of_the_file_keeps_its_states(self, lab: Lab, flow: dict[str, Any]) -> None:
+        """It would read everything again."""
+        flow["flows"].append({"from": "src", "to": "lake", "destination_table": "{stream}_2", "streams": ["t"]})
+        before = lab.states
+        with pytest.raises(ConfigurationError, match="there are no states to adopt"):
+            adopt_states(flow, lab.environment(), Former(), confirmed=True)
+        assert lab.states == before
 
     def test_from_another_flow_file(self, lab: Lab, flow: dict[str, Any]) -> None:
         """Whose states stay: it may land elsewhere."""
