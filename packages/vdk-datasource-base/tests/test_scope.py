@@ -106,6 +106,25 @@ class TestFullRefresh:
         lab.run()
         assert lab.numbers("t") == list(range(20))
 
+    @pytest.mark.parametrize(("of_t", "of_u", "table"), [(9, 1, "u"), (1, 9, "t")])
+    def test_lost_history_of_each_table_wants_yes(self, lab: Lab, of_t: int, of_u: int, table: str) -> None:
+        """Rows of one table do not make up for those of another one of the stream."""
+
+        def rows(of_t: int, of_u: int) -> DataSourceStream:
+            sent = [
+                payload(*numbers(0, of_t)),
+                payload(*numbers(0, of_u), destination_table="u", state={"next": 1}),
+            ]
+            return Whole("t", lambda state: sent, KEYED, incremental=True)
+
+        lab.run(rows(5, 5))
+        lab.script(rows(of_t, of_u))
+        with pytest.raises(FlowFailedError, match=f"table '{table}' has 5 rows now, and 1 were read"):
+            scoped(lab, FULL)
+        assert (lab.numbers("t"), lab.numbers("u")) == ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4])
+        scoped(lab, RunScope(full_refresh=True, confirmed=True))
+        assert (len(lab.numbers("t")), len(lab.numbers("u"))) == (of_t, of_u)
+
     @pytest.mark.parametrize("known", [True, False])
     def test_lost_history_wants_yes(self, lab: Lab, known: bool) -> None:
         """Before anything is read if the source can count, else before the table is replaced."""

@@ -115,8 +115,22 @@ def warn_of_replaced_rows(plan: StreamPlan, destination: Destination) -> None:
         )  # fmt: skip
 
 
-def check_rows_kept(plan: StreamPlan, present: int | None, rows: int, reason: str) -> None:
-    """Refuse a full refresh that leaves fewer rows than the table has.
+def check_tables_kept(
+    plan: StreamPlan, tables: Collection[str], read: Mapping[str, int], destination: Destination
+) -> None:
+    """Refuse a full refresh that leaves fewer rows than one of its tables has.
+
+    :param tables: those with staged rows, by name. :param read: table → rows that are staged for it.
+    :raises ConfigurationError: naming the table and how many rows would go.
+    """
+    rejected = {rejected_name(name) for name in tables}
+    for name in {plan.table, *tables} - rejected:
+        rows = read.get(name, 0)
+        check_rows_kept(plan, name, destination.count_rows(name), rows, f"{rows:,} were read")
+
+
+def check_rows_kept(plan: StreamPlan, table: str, present: int | None, rows: int, reason: str) -> None:
+    """Refuse a full refresh that leaves fewer rows than a table has.
 
     :param present: the rows of the table; None: unknown. :param rows: what it would have at most.
     :param reason: what is known of the source.
@@ -124,7 +138,7 @@ def check_rows_kept(plan: StreamPlan, present: int | None, rows: int, reason: st
     """
     if present is not None and rows < present:
         raise ConfigurationError(
-            f"stream {plan.name!r}: table {plan.table!r} has {present:,} rows now, and {reason}: a full refresh would "
+            f"stream {plan.name!r}: table {table!r} has {present:,} rows now, and {reason}: a full refresh would "
             f"delete {present - rows:,} rows that the source does not have any more. The table is unchanged; to "
             "replace it all the same, add --yes"
         )
