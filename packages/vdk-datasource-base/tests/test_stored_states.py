@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -253,6 +254,11 @@ def test_the_commands(tmp_path: Any) -> None:
 
     assert vdk("datasource", "run", file, "-q").exit_code == 0
     assert state("export", states).stderr == f"1 state was exported to {states}.\n"
+    os.mkfifo(pipe := tmp_path / "pipe")
+    reading = os.open(pipe, os.O_RDWR)
+    assert state("export", pipe).exit_code == 0
+    assert pipe.is_fifo(), "a pipe or a device is written to, and not replaced"
+    os.close(reading)
     refused = state("reset")
     assert refused.exit_code == 1
     assert "numbers will be read again from the beginning; in lake, table 'numbers' has 5 rows now" in refused.stderr
