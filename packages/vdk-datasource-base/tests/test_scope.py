@@ -88,6 +88,19 @@ class TestFullRefresh:
         scoped(lab, FULL, write_mode="append")
         assert (lab.states, lab.numbers("t")) == ({("t", "a"): {"next": 6}}, [0, 1, 2, 3, 4, 5])
 
+    def test_a_partition_that_another_run_lands_meanwhile_is_not_lost(self, lab: Lab) -> None:
+        """Its rows would be replaced, and its state would stay."""
+        lab.run(Split("t", {"a": counting(3)}), write_mode="append")
+
+        def meanwhile(number: int) -> None:
+            if number == 2:
+                lab.run(Split("t", {"new": counting(2)}), write_mode="append")
+
+        lab.script(Split("t", {"a": counting(9, fail_at=meanwhile)}))
+        with pytest.raises(FlowFailedError, match="landed partition 'new' while this run was at work"):
+            scoped(lab, FULL, write_mode="append")
+        assert lab.numbers("t") == [0, 0, 1, 1, 2]
+
     def test_only_the_chosen_streams_are_replaced(self, lab: Lab) -> None:
         lab.run(Whole("a", counting(3), KEYED), Whole("b", counting(3), KEYED))
         lab.script(Whole("a", counting(5), KEYED), Whole("b", counting(5), KEYED))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 
-from ...contract import ConfigurationError, DestinationError
+from ...contract import ConcurrentRunError, ConfigurationError, DestinationError
 from ...parts import CommitUnit, Destination, TableSnapshot, TableSpec
 from ...parts.columns.framework import rejected_name, rejected_spec
 from ..retry import RETRYABLE_ERRORS
@@ -113,6 +113,21 @@ def warn_of_replaced_rows(plan: StreamPlan, destination: Destination) -> None:
             "rows will land. To land all rows again, reset the states (`vdk datasource state reset`)",
             plan.source_id, plan.name, plan.table, ", ".join(sorted(map(repr, others))),
         )  # fmt: skip
+
+
+def check_states_known(plan: StreamPlan, known: Collection[str], destination: Destination) -> None:
+    """Refuse a full refresh if another run has landed a partition meanwhile that this run does not know: its rows would
+    be replaced, and its state would stay.
+
+    :param known: partitions. :raises ConcurrentRunError: naming the partition and the run.
+    """
+    for stored in destination.load_states(plan.source_id) if plan.scope.full_refresh else ():
+        partition = stored.key.partition
+        if stored.state and stored.key == plan.state_key(partition) and partition not in known:
+            raise ConcurrentRunError(
+                f"source {plan.source_id!r}, stream {plan.name!r}: run {stored.run_id} landed partition {partition!r} "
+                "while this run was at work; run it again, alone"
+            )
 
 
 def check_tables_kept(

@@ -35,7 +35,7 @@ from .commit_groups import MIN_STAGED_TOGETHER, SHARED_PREFIX, PendingUnit, merg
 from .counters import RejectLimit, RowCounters
 from .flow import Flow
 from .plan import StreamPlan
-from .publication import Publication, build_snapshot, check_tables_kept, warn_of_replaced_rows
+from .publication import Publication, build_snapshot, check_states_known, check_tables_kept, warn_of_replaced_rows
 from .writer import Writer
 
 log = logging.getLogger(__name__)
@@ -404,6 +404,7 @@ class StreamRun:
     def _publish(self, destination: Destination) -> None:
         if self._publication is None:
             self._check_replaced_rows(destination)
+            check_states_known(self.plan, {*self.stored, *(unit.key.partition for unit in self._finished)}, destination)
             if self.stored and (self.plan.read_whole or self.plan.scope.full_refresh):
                 self._forget_unread_states()
             snapshot = build_snapshot(self.plan, self._specs, self._finished, self._flow.owners, destination)
