@@ -14,6 +14,7 @@ from jobs import FLOW, Vdk, job
 from support import Lab, Split, Whole, counting
 from vdk.plugin.datasource_base import ConfigurationError
 from vdk.plugin.datasource_base.contract import DataSourceError, StateError
+from vdk.plugin.datasource_base.runtime.inspect.dry_run import dry_run
 from vdk.plugin.datasource_base.runtime.stored.adoption import Former, adopt_states
 from vdk.plugin.datasource_base.runtime.stored.exchange import export_states, import_states
 from vdk.plugin.datasource_base.runtime.stored.listing import show_states
@@ -179,6 +180,28 @@ def test_other_documents_are_refused(lab: Lab, flow: dict[str, Any], document: A
     foreign = json.dumps(export_states(flow, lab.environment())).replace('"src"', '"source"')
     with pytest.raises(ConfigurationError, match=r"'source.parts' of the document is not in the flow file"):
         import_states(flow, lab.environment(), foreign)
+
+
+def test_errors_of_sources_have_no_secrets(lab: Lab, flow: dict[str, Any]) -> None:
+    """Of the commands that connect them without a run."""
+
+    class Telling(Checked):
+        def check_state(self, partition: str, state: Mapping[str, Any]) -> None:
+            raise StateError("the URL is https://me:hunter22@host")
+
+    document = json.dumps(export_states(flow, lab.environment(), ["t"]))
+    lab.script(Telling("t", counting(3)))
+    flow["sources"]["src"]["config"]["password"] = "hunter22"
+    attempts: list[Callable[[], object]] = [
+        lambda: set_state(flow, lab.environment(), "t", "", '{"next": 2}'),
+        lambda: import_states(flow, lab.environment(), document),
+    ]
+    for attempt in attempts:
+        with pytest.raises(StateError, match=r"the URL is https://me:\*\*\*@host"):
+            attempt()
+    lab.scripts["src"].identity = "hunter22 at another place"
+    with pytest.raises(StateError, match=r"reads \*\*\* at another place"):
+        dry_run(flow, lab.environment())
 
 
 class TestAdopt:
