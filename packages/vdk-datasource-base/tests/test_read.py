@@ -262,6 +262,44 @@ def test_reader_refuses_a_later_column_and_fills_a_missing_one(lab: Lab) -> None
     assert reader_of(lab, stream({"n": 1}, {"m": 2})).to_arrow().schema.names == ["n", "m"]
 
 
+def too_early(table: Any) -> Any:
+    raise OverflowError("a date before 1677")
+
+
+@pytest.mark.parametrize("way", ["to_arrow", "to_pandas", "reader"])
+def test_no_state_covers_rows_that_were_not_handed_out(lab: Lab, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails half way gives its caller no rows at all: to go on from the states lands them all the same."""
+    fail = failing(17, lambda: BadRecordError("odd", stream="t", column="n"), times=0 if way == "to_pandas" else 1)
+    reader = reader_of(lab, Whole("t", counting(20, fail_at=fail)))
+    taken: list[int] = next(reader).column("n").to_pylist()
+    monkeypatch.setattr(f"{StreamReader.__module__}.with_json_as_text", too_early)
+    read_all = getattr(reader, way) if way != "reader" else lambda: reader.reader.read_all()
+    if way == "reader":
+        assert reader.reader.schema == reader.reader.schema  # which takes no row
+        assert reader.states == {"": {"next": len(taken)}}
+    with pytest.raises((BadRecordError, OverflowError)):
+        read_all()
+    assert reader.states == {"": {"next": len(taken)}}
+    rest = values(reader_of(lab, Whole("t", counting(20)), states=reader.states))
+    assert taken + rest == list(range(20))
+
+
+def test_reader_takes_back_a_batch_that_does_not_fit(lab: Lab) -> None:
+    rows = [{"n": 1}, {"n": 2, "m": 3}]
+    stream = Whole("t", lambda state: [payload(*([row] * 10), state={"x": n}) for n, row in enumerate(rows, 1)])
+    reader = reader_of(lab, stream)
+    with pytest.raises(DataSourceError, match="has the column 'm'"):
+        reader.reader.read_all()
+    assert reader.states == {}
+
+
+def test_rows_that_are_handed_out_are_not_an_empty_table(lab: Lab) -> None:
+    reader = reader_of(lab, Whole("t", counting(3)))
+    assert reader.to_arrow().num_rows == 3
+    with pytest.raises(ValueError, match="call read again"):
+        reader.to_pandas()
+
+
 def test_a_stream_without_rows_has_its_declared_columns(lab: Lab) -> None:
     empty = Whole("t", lambda state: [], KEYED)
     assert reader_of(lab, empty).to_arrow().schema == KEYED.fields

@@ -38,7 +38,7 @@ def scoped(lab: Lab, scope: RunScope, *streams: str, **entry: Any) -> RunSummary
 class Ranged(Whole):
     """The numbers up to ten, by page; a range of them has no state, unless ``leaks``."""
 
-    leaks = False
+    leaks = sweeps = False
 
     def between(self, begin: str | None, end: str | None) -> DataSourceStream:
         try:
@@ -50,6 +50,8 @@ class Ranged(Whole):
         def read(given: State) -> Iterator[DataSourcePayload]:
             assert given == {}
             yield payload(*rows, state=state)
+            if self.sweeps:
+                yield payload(*rows, kind="keys")
 
         return Whole(self.name, read, self._schema, incremental=True)
 
@@ -86,6 +88,19 @@ class TestFullRefresh:
         scoped(lab, FULL, write_mode="append")
         assert (lab.states, lab.numbers("t")) == ({("t", "a"): {"next": 6}}, [0, 1, 2, 3, 4, 5])
 
+    def test_a_partition_that_another_run_lands_meanwhile_is_not_lost(self, lab: Lab) -> None:
+        """Its rows would be replaced, and its state would stay."""
+        lab.run(Split("t", {"a": counting(3)}), write_mode="append")
+
+        def meanwhile(number: int) -> None:
+            if number == 2:
+                lab.run(Split("t", {"new": counting(2)}), write_mode="append")
+
+        lab.script(Split("t", {"a": counting(9, fail_at=meanwhile)}))
+        with pytest.raises(FlowFailedError, match="landed partition 'new' while this run was at work"):
+            scoped(lab, FULL, write_mode="append")
+        assert lab.numbers("t") == [0, 0, 1, 1, 2]
+
     def test_only_the_chosen_streams_are_replaced(self, lab: Lab) -> None:
         lab.run(Whole("a", counting(3), KEYED), Whole("b", counting(3), KEYED))
         lab.script(Whole("a", counting(5), KEYED), Whole("b", counting(5), KEYED))
@@ -103,6 +118,25 @@ class TestFullRefresh:
         assert (lab.numbers("t"), lab.states) == ([0, 1, 2], {("t", ""): {"next": 3}})
         lab.run()
         assert lab.numbers("t") == list(range(20))
+
+    @pytest.mark.parametrize(("of_t", "of_u", "table"), [(9, 1, "u"), (1, 9, "t")])
+    def test_lost_history_of_each_table_wants_yes(self, lab: Lab, of_t: int, of_u: int, table: str) -> None:
+        """Rows of one table do not make up for those of another one of the stream."""
+
+        def rows(of_t: int, of_u: int) -> DataSourceStream:
+            sent = [
+                payload(*numbers(0, of_t)),
+                payload(*numbers(0, of_u), destination_table="u", state={"next": 1}),
+            ]
+            return Whole("t", lambda state: sent, KEYED, incremental=True)
+
+        lab.run(rows(5, 5))
+        lab.script(rows(of_t, of_u))
+        with pytest.raises(FlowFailedError, match=f"table '{table}' has 5 rows now, and 1 were read"):
+            scoped(lab, FULL)
+        assert (lab.numbers("t"), lab.numbers("u")) == ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4])
+        scoped(lab, RunScope(full_refresh=True, confirmed=True))
+        assert (len(lab.numbers("t")), len(lab.numbers("u"))) == (of_t, of_u)
 
     @pytest.mark.parametrize("known", [True, False])
     def test_lost_history_wants_yes(self, lab: Lab, known: bool) -> None:
@@ -160,13 +194,17 @@ class TestBackfill:
         scoped(lab, RunScope(since="2", until="4", confirmed=True))
         assert lab.numbers("t") == [2, 2, 3, 3]
 
-    def test_a_range_yields_no_state(self, lab: Lab) -> None:
-        stream = Ranged("t", counting(5), KEYED)
-        stream.leaks = True
+    @pytest.mark.parametrize(
+        ("what", "problem"), [("leaks", "yields a state in a backfill"), ("sweeps", "yields all its keys in a backf")]
+    )
+    def test_a_range_yields_no_state_and_no_sweep(self, lab: Lab, what: str, problem: str) -> None:
+        """The next run would go on from one, and the other would delete the rows outside the range."""
+        lab.run(stream := Ranged("t", counting(5), KEYED))
+        setattr(stream, what, True)
         lab.script(stream)
-        with pytest.raises(FlowFailedError, match="yields a state in a backfill"):
+        with pytest.raises(FlowFailedError, match=problem):
             scoped(lab, RANGE)
-        assert lab.states == {}
+        assert (lab.states, lab.numbers("t")) == ({("t", ""): {"next": 5}}, [0, 1, 2, 3, 4])
 
     @pytest.mark.parametrize(
         ("stream", "scope", "entry", "problem"),

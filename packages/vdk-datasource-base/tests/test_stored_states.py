@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from jobs import FLOW, Vdk, job
 from support import Lab, Split, Whole, counting
 from vdk.plugin.datasource_base import ConfigurationError
 from vdk.plugin.datasource_base.contract import DataSourceError, StateError
+from vdk.plugin.datasource_base.runtime.inspect.dry_run import dry_run
 from vdk.plugin.datasource_base.runtime.stored.adoption import Former, adopt_states
 from vdk.plugin.datasource_base.runtime.stored.exchange import export_states, import_states
 from vdk.plugin.datasource_base.runtime.stored.listing import show_states
@@ -132,6 +134,19 @@ def test_states_are_exported_and_imported(lab: Lab, flow: dict[str, Any]) -> Non
         export_states(flow, environment)
 
 
+def test_a_document_with_two_origins_of_a_stream_is_refused(lab: Lab, flow: dict[str, Any]) -> None:
+    """An export has the states of every table that a stream ever landed in: none of them may win unseen."""
+    lab.run(Checked("t", counting(5)), destination_table="{stream}_2")
+    before, environment = lab.states, lab.environment()
+    document = export_states(flow, environment, ["t"])
+    with pytest.raises(ConfigurationError, match=r"states of src.t for table 't' .*, and for table 't_2' "):
+        import_states(flow, environment, json.dumps(document), confirmed=True)
+    document["states"][1] = document["states"][0] | {"state": {"next": 1}}
+    with pytest.raises(ConfigurationError, match=r"two states of src.t, partition ''; remove one"):
+        import_states(flow, environment, json.dumps(document), confirmed=True)
+    assert lab.states == before
+
+
 def test_states_of_other_data_are_imported_with_yes_only(lab: Lab, flow: dict[str, Any]) -> None:
     """They are stored for the present data, in the present table."""
     environment = lab.environment()
@@ -165,6 +180,28 @@ def test_other_documents_are_refused(lab: Lab, flow: dict[str, Any], document: A
     foreign = json.dumps(export_states(flow, lab.environment())).replace('"src"', '"source"')
     with pytest.raises(ConfigurationError, match=r"'source.parts' of the document is not in the flow file"):
         import_states(flow, lab.environment(), foreign)
+
+
+def test_errors_of_sources_have_no_secrets(lab: Lab, flow: dict[str, Any]) -> None:
+    """Of the commands that connect them without a run."""
+
+    class Telling(Checked):
+        def check_state(self, partition: str, state: Mapping[str, Any]) -> None:
+            raise StateError("the URL is https://me:hunter22@host")
+
+    document = json.dumps(export_states(flow, lab.environment(), ["t"]))
+    lab.script(Telling("t", counting(3)))
+    flow["sources"]["src"]["config"]["password"] = "hunter22"
+    attempts: list[Callable[[], object]] = [
+        lambda: set_state(flow, lab.environment(), "t", "", '{"next": 2}'),
+        lambda: import_states(flow, lab.environment(), document),
+    ]
+    for attempt in attempts:
+        with pytest.raises(StateError, match=r"the URL is https://me:\*\*\*@host"):
+            attempt()
+    lab.scripts["src"].identity = "hunter22 at another place"
+    with pytest.raises(StateError, match=r"reads \*\*\* at another place"):
+        dry_run(flow, lab.environment())
 
 
 class TestAdopt:
@@ -211,6 +248,14 @@ class TestAdopt:
         with pytest.raises(ConfigurationError, match=r"has 1 state of its own.*--yes"):
             adopt_states(flow, environment, Former(stream="parts"), ["orders"])
 
+    def test_another_flow_of_the_file_keeps_its_states(self, lab: Lab, flow: dict[str, Any]) -> None:
+        """It would read everything again."""
+        flow["flows"].append({"from": "src", "to": "lake", "destination_table": "{stream}_2", "streams": ["t"]})
+        before = lab.states
+        with pytest.raises(ConfigurationError, match="there are no states to adopt"):
+            adopt_states(flow, lab.environment(), Former(), confirmed=True)
+        assert lab.states == before
+
     def test_from_another_flow_file(self, lab: Lab, flow: dict[str, Any]) -> None:
         """Whose states stay: it may land elsewhere."""
         other = Lab(f"{lab.target} 2", lab.folder)
@@ -232,6 +277,11 @@ def test_the_commands(tmp_path: Any) -> None:
 
     assert vdk("datasource", "run", file, "-q").exit_code == 0
     assert state("export", states).stderr == f"1 state was exported to {states}.\n"
+    os.mkfifo(pipe := tmp_path / "pipe")
+    reading = os.open(pipe, os.O_RDWR)
+    assert state("export", pipe).exit_code == 0
+    assert pipe.is_fifo(), "a pipe or a device is written to, and not replaced"
+    os.close(reading)
     refused = state("reset")
     assert refused.exit_code == 1
     assert "numbers will be read again from the beginning; in lake, table 'numbers' has 5 rows now" in refused.stderr

@@ -100,6 +100,17 @@ def test_a_missing_extra_is_a_warning(monkeypatch: pytest.MonkeyPatch, caplog: p
     assert "pip install 'vdk-datasource-base[otel]'" in caplog.text
 
 
+def test_a_variable_that_the_sdk_refuses_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rows land without telemetry, too."""
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "-1")
+    assert telemetry.telemetry(RunContext("flow", "run", Redactor())) is None
+    assert "this run is without it: ValueError: schedule_delay_millis" in caplog.text
+
+
 @pytest.mark.heavy
 def test_a_collector_that_does_not_answer_does_not_hold_a_run_up(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

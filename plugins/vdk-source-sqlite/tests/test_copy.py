@@ -100,6 +100,8 @@ def test_copy_says_what_it_picked(vdk: Vdk) -> None:
         ((*COPY[1:], "--tables", "audit", "--mode", "upsert"), 'write_mode = "upsert" needs a primary key'),
         ((*COPY[1:], "--save", "no/flow.toml"), "the folder 'no' does not exist"),
         ((*COPY[1:], "--save", "../flow.toml"), "save the file in the working folder"),
+        ((*COPY[1:], "--save", "/dev/full"), "'/dev/full' is not a file"),
+        (("sqlite:///shop.db", "sqlite:///shop.db"), "is both the source and the destination, and table 'audit' would"),
     ],
 )
 def test_a_wrong_copy_is_answered_in_terms_of_the_command(vdk: Vdk, arguments: tuple[str, ...], match: str) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -115,26 +116,37 @@ class _File:
         from ..contract import ConfigurationError
         from ..parts.flow.from_urls import check_folder
         from ..parts.flow.text import flow_text
+        from ..runtime.report.files import check_writable
 
         self._path = path
         content, self._variables = flow.without_secrets()
         self._text = (
-            f"# Run it again with: vdk datasource run {path.name}\n"
+            f"# Run it again with: vdk datasource run {quote(path.name)}\n"
             f"# All options: docs/configuration.md, and vdk datasource config {flow.source.source_name}\n\n"
             f"{flow_text(content)}\n"
         )
         if not path.parent.is_dir():
             raise ConfigurationError(f"--save: the folder {str(path.parent)!r} does not exist; create it first")
+        if path.exists() and not path.is_file():
+            raise ConfigurationError(f"--save: {str(path)!r} is not a file; write another name")
         if path.exists() and _content(path) != self._text:
             raise ConfigurationError(
                 f"--save: {str(path)!r} exists, with other content; write another name, or run the file instead: vdk "
-                f"datasource run {path}"
+                f"datasource run {quote(str(path))}"
             )
+        check_writable(path, what="--save: the file", remedy="write another name")
         check_folder(flow, path.parent, registry)
 
     def write(self) -> None:
-        self._path.write_text(self._text, "utf-8")
-        log.info("saved as %s; next: vdk datasource run %s", self._path, self._path)
+        from ..contract import ConfigurationError
+
+        try:
+            self._path.write_text(self._text, "utf-8")
+        except OSError as error:
+            raise ConfigurationError(
+                f"--save: {str(self._path)!r} cannot be written: {error.strerror}; nothing was read"
+            ) from None
+        log.info("saved as %s; next: vdk datasource run %s", self._path, quote(str(self._path)))
         warn_of_variables(self._variables, self._path)
 
 

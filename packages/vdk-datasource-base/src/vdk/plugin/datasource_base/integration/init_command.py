@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -136,14 +137,14 @@ def _write(ctx: click.Context, flow: UrlFlow, path: Path, streams: Sequence[Foun
 
     content, variables = flow.without_secrets()
     with path.open("x", encoding="utf-8") as file:
-        file.write(commented_text(content, streams, file=str(path)))
+        file.write(commented_text(content, streams, file=quote(str(path))))
 
     def check(environment: Environment) -> Sequence[CheckResult]:
         return check_flow(path.resolve(), _with_variables(environment, variables), seconds=seconds)
 
     print_checks(ctx, call_in_job(ctx.obj, path.resolve(), check), "text")
     warn_of_variables(variables, path)
-    click.echo(f"{path} is written. Next: vdk datasource run {path}")
+    click.echo(f"{path} is written. Next: vdk datasource run {quote(str(path))}")
 
 
 def _with_variables(environment: Environment, variables: Mapping[str, str]) -> Environment:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -100,6 +99,7 @@ def set_(
 @_STREAMS
 @click.pass_context
 def export(ctx: click.Context, flow: Path, file: Path | None, stream: tuple[str, ...]) -> None:
+    from ..runtime.report.files import write_atomically
     from ..runtime.stored.exchange import export_states
 
     document = call_in_job(ctx.obj, flow, lambda environment: export_states(flow, environment, list(stream)))
@@ -108,21 +108,11 @@ def export(ctx: click.Context, flow: Path, file: Path | None, stream: tuple[str,
         print_json(text)
         return
     try:
-        _write(file, text + "\n")
+        write_atomically(file, f"{text}\n".encode())  # the old file may be the only copy of its states
     except OSError as error:
         raise click.ClickException(f"file {str(file)!r} cannot be written: {error.strerror}") from None
     count = len(document["states"])
     click.echo(f"{'1 state was' if count == 1 else f'{count} states were'} exported to {file}.", err=True)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole, or not at all: the old one may be the only copy of its states."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        aside.write_text(text, "utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 @state.command("import", cls=Command, help="Store the states of a file that `state export` wrote; - is standard input.")

@@ -13,6 +13,7 @@ from ...parts import Destination
 from ...parts.flow.file import StreamSelection
 from ...parts.redact import Redactor
 from ..environment import Environment
+from ..report.logs import redacted_errors
 from ..run.follow import check_streams, with_follow
 from ..run.planner import is_incremental
 from ..run.stream_run import StreamRun
@@ -68,13 +69,15 @@ def dry_run(
     with_follow(inspector.loaded, environment.follow)
     selection = StreamSelection(environment.streams)
     streams: list[DryRunStream] = []
-    redact = inspector.redactor()
     for number in inspector.numbers:
         entry = inspector.loaded.file.flows[number]
         source = inspector.create_source(entry.from_)
         destination = _unchanged(inspector.create_destination(entry.to))
         redact = Redactor.of(inspector.loaded.resolved, source.config)
-        with inspector.planned(number, source, destination, selection=selection) as planned:
+        with (
+            redacted_errors(redact),
+            inspector.planned(number, source, destination, selection=selection) as planned,
+        ):
             check_streams(planned.flow, planned.runs)
             runs = {run.report.stream: run for run in planned.runs}
             for report in planned.reports:

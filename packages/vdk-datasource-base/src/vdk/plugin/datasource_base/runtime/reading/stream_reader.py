@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from types import TracebackType
@@ -183,7 +184,8 @@ class StreamReader:
     block ends the readers. What the source fails with is raised where rows are asked for.
 
     ``states`` is ``{partition: state}`` after the batches that were handed out. ``read(…, states=reader.states)``
-    continues there; rows that no state covers are read again.
+    continues there; rows that no state covers are read again. Where ``.to_arrow()`` and the like fail, none of their
+    rows count as handed out.
     """
 
     def __init__(self, loaded: LoadedFlow, environment: ReadEnvironment) -> None:
@@ -235,29 +237,33 @@ class StreamReader:
         return batch.replace_schema_metadata({TABLE: table}) if self._named else batch
 
     def _next(self) -> tuple[str, pa.RecordBatch]:
-        if self._closed and not self._ended:
-            raise ValueError("the reader is closed; call read again, with states=reader.states to continue")
-        while not self._waiting:
-            self._covered()
-            self._unit = self._next_unit()
-            self._waiting = [
-                (name, batch) for name, table in self._unit.tables for batch in table.to_batches() if batch.num_rows
-            ]
+        if not self._fill():
+            raise StopIteration
         following = self._waiting.pop(0)
         if not self._waiting:
             self._covered()
         return following
 
-    def _next_unit(self) -> _Unit:
-        if self._ended:
-            self._raise()
-            raise StopIteration
-        try:
-            return next(self._units)
-        except StopIteration:
-            self._ended = True
-            self._raise()
-            raise
+    def _fill(self) -> bool:
+        """Wait until rows wait to be handed out; False: there are no more."""
+        if self._closed and not self._ended:
+            raise ValueError("the reader is closed; call read again, with states=reader.states to continue")
+        while not self._waiting:
+            self._covered()
+            if (unit := self._next_unit()) is None:
+                return False
+            self._unit = unit
+            self._waiting = [
+                (name, batch) for name, table in unit.tables for batch in table.to_batches() if batch.num_rows
+            ]
+        return True
+
+    def _next_unit(self) -> _Unit | None:
+        if not self._ended and (unit := next(self._units, None)) is not None:
+            return unit
+        self._ended = True
+        self._raise()
+        return None
 
     def _raise(self) -> None:
         if self._reading.error is not None:
@@ -276,20 +282,23 @@ class StreamReader:
         """The rows for a library that reads Arrow streams, such as DuckDB or polars, without keeping them in memory.
 
         It has one schema, that of the declared columns or of the first rows. It raises on a later batch with another
-        column or type.
+        column or type. If it raises, ``states`` are those from before its rows: a library keeps none of them.
         """
         self._check_single("reader")
-        first = next(self, None)
-        stream, schema = (
-            self._stream,
-            fixed_schema(self._declared(self._stream), None if first is None else first.schema),
-        )
+        first = self._waiting[0][1] if self._fill() else None
+        stream = self._stream
+        schema = fixed_schema(self._declared(stream), None if first is None else first.schema)
+
+        before = self.states
 
         def batches() -> Iterator[pa.RecordBatch]:
-            batch = first
-            while batch is not None:
-                yield fitted(batch, schema, stream=stream)
-                batch = next(self, None)
+            while True:
+                with self._whole_or_not(before):
+                    batch = next(self, None)
+                    if batch is None:
+                        return
+                    batch = fitted(batch, schema, stream=stream)
+                yield batch
 
         return pa.RecordBatchReader.from_batches(schema, batches())
 
@@ -300,21 +309,26 @@ class StreamReader:
         return tables[self._stream]
 
     def to_tables(self) -> dict[str, pa.Table]:
-        """All rows, by table: the stream's own, and those of ``tables``."""
+        """All rows, by table: the stream's own, and those of ``tables``.
+
+        :raises ValueError: they were handed out before.
+        """
+        if self._ended:
+            self._raise()
+            raise ValueError("all rows were handed out; call read again to read them again")
         batches: dict[str, list[pa.RecordBatch]] = {}
-        while True:
-            try:
+        with self._whole_or_not():
+            while self._fill():
                 name, batch = self._next()
-            except StopIteration:
-                break
-            batches.setdefault(name, []).append(batch)
-        self.close()
-        names = dict.fromkeys([self._stream, *batches])
-        return {name: joined(batches.get(name, []), self._declared(name)) for name in names}
+                batches.setdefault(name, []).append(batch)
+            self.close()
+            names = dict.fromkeys([self._stream, *batches])
+            return {name: joined(batches.get(name, []), self._declared(name)) for name in names}
 
     def to_pandas(self) -> Any:
         """All rows as a pandas data frame; JSON is text."""
-        return with_json_as_text(self.to_arrow()).to_pandas()
+        with self._whole_or_not():
+            return with_json_as_text(self.to_arrow()).to_pandas()
 
     def to_polars(self) -> Any:
         """All rows as a polars data frame; JSON is text."""
@@ -322,7 +336,22 @@ class StreamReader:
             polars = import_module("polars")
         except ImportError as error:
             raise ImportError("to_polars() needs polars: pip install polars") from error
-        return polars.from_arrow(with_json_as_text(self.to_arrow()))
+        with self._whole_or_not():
+            return polars.from_arrow(with_json_as_text(self.to_arrow()))
+
+    @contextmanager
+    def _whole_or_not(self, before: Mapping[str, State] | None = None) -> Iterator[None]:
+        """What fails here hands out none of its rows: no state covers them, and the reader ends.
+
+        :param before: the states to go back to; None: those of now.
+        """
+        before = self.states if before is None else before
+        try:
+            yield
+        except BaseException:
+            self._states = dict(before)
+            self.close()
+            raise
 
     @property
     def _stream(self) -> str:

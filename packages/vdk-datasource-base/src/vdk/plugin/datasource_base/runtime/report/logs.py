@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from ...contract import DataSourceError, FlowFailedError
+
 
 def format_error(error: BaseException) -> str:
     """The error's type and message."""
@@ -28,6 +30,33 @@ def has_message(error: BaseException) -> bool:
     except Exception:
         return False
     return True
+
+
+def redacted_error(error: BaseException, redact: Callable[[str], str]) -> BaseException:
+    """The error itself, or one without secrets if its traceback shows one or its message cannot be read."""
+    printed = "".join(traceback.format_exception(error))
+    if redact(printed) == printed and has_message(error):
+        return error
+    text = redact(error_message(error))
+    if isinstance(error, DataSourceError):
+        error.args = (text,)
+        error.__cause__ = error.__context__ = None
+        error.__notes__ = [redact(note) for note in getattr(error, "__notes__", ())]
+        return error
+    return FlowFailedError(f"{type(error).__name__}: {text}", [error])
+
+
+@contextmanager
+def redacted_errors(redact: Callable[[str], str]) -> Iterator[None]:
+    """Take secrets out of the errors that are raised meanwhile, and out of log records."""
+    with redacted_logs(redact):
+        try:
+            yield
+        except Exception as error:
+            safe = redacted_error(error, redact)
+            if safe is error:
+                raise
+            raise safe from None
 
 
 FIELDS = ("run", "source", "stream", "partition")

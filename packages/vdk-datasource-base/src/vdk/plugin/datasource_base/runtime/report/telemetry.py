@@ -56,7 +56,12 @@ def telemetry(context: RunContext) -> RunObserver | None:
         log.warning(
             "OpenTelemetry is configured, and not installed (%s): pip install 'vdk-datasource-base[otel]'", error.name
         )
-        return None
+    except Exception as error:  # of a variable that the SDK refuses
+        log.warning(
+            "OpenTelemetry cannot be set up, and this run is without it: %s; correct its variables (env | grep OTEL_)",
+            context.redact(f"{type(error).__name__}: {error}"),
+        )
+    return None
 
 
 class Telemetry(RunObserver):

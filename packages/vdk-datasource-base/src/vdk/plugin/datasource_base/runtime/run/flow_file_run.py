@@ -5,20 +5,19 @@ from __future__ import annotations
 
 import logging
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ...contract import AuthenticationError, ConfigurationError, DataSourceError, FlowFailedError
+from ...contract import AuthenticationError, ConfigurationError, FlowFailedError
 from ...parts.flow.file import LoadedFlow, StreamSelection, load_flow
 from ...parts.redact import Redactor
 from ...parts.run_records import RunRecord
 from ..environment import Environment
 from ..report.lineage import LineageFile
-from ..report.logs import error_message, format_error, has_message, redacted_logs
+from ..report.logs import format_error, redacted_error, redacted_logs
 from ..report.observer import Observers, RunContext, RunObserver, collected_warnings
 from ..report.progress import Progress
 from ..report.report_file import ReportFile
@@ -280,7 +279,7 @@ class FileRun:
             summary.status = "failed"
         unwritten = self._write(summary)
         if len(self._failures) == 1 and not failed:
-            raise _with_summary(self._redacted(self._failures[0][1]), summary) from None
+            raise _with_summary(redacted_error(self._failures[0][1], self.redact), summary) from None
         if failed or self._failures:
             raise self._failure(summary, failed)
         if unwritten is not None:
@@ -295,7 +294,7 @@ class FileRun:
         errors = [*(error for flow in self._flows for error in flow.errors), *(error for _, error in self._failures)]
         return FlowFailedError(
             self.redact(f"{len(failed)} of {len(summary.streams)} streams failed: {'; '.join(named)}"),
-            [self._redacted(error) for error in errors],
+            [redacted_error(error, self.redact) for error in errors],
             summary,
         )
 
@@ -303,19 +302,6 @@ class FileRun:
     def _failed_runs(self) -> list[FlowRun]:
         """The flows that stopped their streams: they failed as a whole, or one of the file is wrong."""
         return self._flows if self._invalid else [run for run, _ in self._failures]
-
-    def _redacted(self, error: BaseException) -> BaseException:
-        """The error itself, or one without secrets if its traceback shows one or its message cannot be read."""
-        printed = "".join(traceback.format_exception(error))
-        if self.redact(printed) == printed and has_message(error):
-            return error
-        text = self.redact(error_message(error))
-        if isinstance(error, DataSourceError):
-            error.args = (text,)
-            error.__cause__ = error.__context__ = None
-            error.__notes__ = [self.redact(note) for note in getattr(error, "__notes__", ())]
-            return error
-        return FlowFailedError(f"{type(error).__name__}: {text}", [error])
 
 
 def _with_summary(error: BaseException, summary: RunSummary) -> BaseException:

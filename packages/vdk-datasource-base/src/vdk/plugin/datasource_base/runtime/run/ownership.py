@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from urllib.parse import unquote
 
 from ...contract import ConfigurationError
 from ...parts import Destination, WriteMode
@@ -21,6 +24,31 @@ class SameTableError(ConfigurationError):
 
 Owner = tuple[str, str, str]
 """A flow's location in the file, a source's id and a stream's name."""
+
+
+_FILE = re.compile(r"(?:\w+ )?[\w+.-]+:///(?P<path>[^?]*)\Z")
+"""The identity of a file, after the method of a destination; with options it is a part of one, such as a schema."""
+
+
+def check_not_source(
+    identity: str, destination: Destination, names: Collection[str], table: str, location: str
+) -> None:
+    """Refuse to land in a table that the source is read from: it would be replaced by what the destination makes of it,
+    without its constraints and indexes.
+
+    :param identity: of the source. Only files are compared: a server may have several names, and several schemas.
+    :param names: of all streams of the source.
+    :raises ConfigurationError: naming the table.
+    """
+    source, target = (_FILE.fullmatch(name) for name in (identity, destination.identity()))
+    if source is None or target is None:
+        return
+    paths = [os.path.realpath(unquote(match["path"])) for match in (source, target)]
+    if paths[0] == paths[1] and destination.fold(table) in map(destination.fold, names):
+        raise ConfigurationError(
+            f"{location}: {paths[0]} is both the source and the destination, and table {table!r} would be replaced by "
+            'its own copy; name another file, or write destination_table = "copy_of_{stream}"'
+        )
 
 
 class TableOwners:

@@ -84,7 +84,13 @@ class StreamPlan:
         return self.write_mode == "replace" and not self.explicit_mode and not self.scope.full_refresh
 
     def check_range(self, payload: object) -> None:
-        """Raises ``DataSourceError`` for a state from the stream of a range."""
+        """Raises ``DataSourceError`` for a state from the stream of a range, or for all its keys: a sweep would delete
+        the rows outside the range."""
+        if getattr(payload, "kind", None) == "keys":
+            raise DataSourceError(
+                f"stream {self.name!r} yields all its keys in a backfill, and the rows outside the range would be "
+                f"deleted; leave them out in the stream that between() returns, of type {type(self.stream).__name__}"
+            )
         if getattr(payload, "state", None) is not None:
             raise DataSourceError(
                 f"stream {self.name!r} yields a state in a backfill, and the next run would continue from there; leave "

@@ -26,7 +26,7 @@ from ..report.logs import format_error
 from ..report.summary import StreamReport
 from ..states import copy_state
 from .flow import Flow
-from .ownership import SameTableError
+from .ownership import SameTableError, check_not_source
 from .plan import ReservedNameError, StreamPlan, table_name
 from .scoped_plan import check_flow, check_range_mode, check_rows, states_for_plan, stream_between
 from .stream_run import StreamRun
@@ -87,6 +87,8 @@ class Planning:
         chosen = flow.selection.of(self._entry.from_, chosen)
         streams = [stream for stream in streams if stream.name in chosen]
         check_flow(flow, self._destination, streams)
+        for name in chosen:
+            check_not_source(identity, self._destination, names, table_name(flow.template, name, None), flow.location)
         claimed = []
         for stream in streams:
             states = self._states_of(stream, identity, stored)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 
-from ...contract import ConfigurationError, DestinationError
+from ...contract import ConcurrentRunError, ConfigurationError, DestinationError
 from ...parts import CommitUnit, Destination, TableSnapshot, TableSpec
 from ...parts.columns.framework import rejected_name, rejected_spec
 from ..retry import RETRYABLE_ERRORS
@@ -115,8 +115,37 @@ def warn_of_replaced_rows(plan: StreamPlan, destination: Destination) -> None:
         )  # fmt: skip
 
 
-def check_rows_kept(plan: StreamPlan, present: int | None, rows: int, reason: str) -> None:
-    """Refuse a full refresh that leaves fewer rows than the table has.
+def check_states_known(plan: StreamPlan, known: Collection[str], destination: Destination) -> None:
+    """Refuse a full refresh if another run has landed a partition meanwhile that this run does not know: its rows would
+    be replaced, and its state would stay.
+
+    :param known: partitions. :raises ConcurrentRunError: naming the partition and the run.
+    """
+    for stored in destination.load_states(plan.source_id) if plan.scope.full_refresh else ():
+        partition = stored.key.partition
+        if stored.state and stored.key == plan.state_key(partition) and partition not in known:
+            raise ConcurrentRunError(
+                f"source {plan.source_id!r}, stream {plan.name!r}: run {stored.run_id} landed partition {partition!r} "
+                "while this run was at work; run it again, alone"
+            )
+
+
+def check_tables_kept(
+    plan: StreamPlan, tables: Collection[str], read: Mapping[str, int], destination: Destination
+) -> None:
+    """Refuse a full refresh that leaves fewer rows than one of its tables has.
+
+    :param tables: those with staged rows, by name. :param read: table → rows that are staged for it.
+    :raises ConfigurationError: naming the table and how many rows would go.
+    """
+    rejected = {rejected_name(name) for name in tables}
+    for name in {plan.table, *tables} - rejected:
+        rows = read.get(name, 0)
+        check_rows_kept(plan, name, destination.count_rows(name), rows, f"{rows:,} were read")
+
+
+def check_rows_kept(plan: StreamPlan, table: str, present: int | None, rows: int, reason: str) -> None:
+    """Refuse a full refresh that leaves fewer rows than a table has.
 
     :param present: the rows of the table; None: unknown. :param rows: what it would have at most.
     :param reason: what is known of the source.
@@ -124,7 +153,7 @@ def check_rows_kept(plan: StreamPlan, present: int | None, rows: int, reason: st
     """
     if present is not None and rows < present:
         raise ConfigurationError(
-            f"stream {plan.name!r}: table {plan.table!r} has {present:,} rows now, and {reason}: a full refresh would "
+            f"stream {plan.name!r}: table {table!r} has {present:,} rows now, and {reason}: a full refresh would "
             f"delete {present - rows:,} rows that the source does not have any more. The table is unchanged; to "
             "replace it all the same, add --yes"
         )

@@ -92,7 +92,7 @@ def check_rows(flow: Flow, plan: StreamPlan, writer: Writer) -> None:
     if scope.full_refresh:
         rows = flow.with_retries(plan.stream.count_rows) if present else None
         if rows is not None:
-            check_rows_kept(plan, present, rows, f"the source has {rows:,} at most")
+            check_rows_kept(plan, plan.table, present, rows, f"the source has {rows:,} at most")
     elif present != 0:
         rows_now = "rows" if present is None else f"{present:,} rows now"
         raise ConfigurationError(

@@ -35,7 +35,7 @@ from .commit_groups import MIN_STAGED_TOGETHER, SHARED_PREFIX, PendingUnit, merg
 from .counters import RejectLimit, RowCounters
 from .flow import Flow
 from .plan import StreamPlan
-from .publication import Publication, build_snapshot, check_rows_kept, warn_of_replaced_rows
+from .publication import Publication, build_snapshot, check_states_known, check_tables_kept, warn_of_replaced_rows
 from .writer import Writer
 
 log = logging.getLogger(__name__)
@@ -75,6 +75,7 @@ class StreamRun:
         self._starts = 1
         self._finished: list[CommitUnit] = []  # partitions that are read, and wait for the whole stream
         self._specs: dict[str, TableSpec] = {}
+        self._table_rows: dict[str, Counter[str]] = {}  # partition → table → staged rows
         self.undeclared_columns = UndeclaredColumns()
         self.metadata_seen: set[str] = set()  # the metadata columns that a payload has filled
         self._publication: Publication | None = None
@@ -321,6 +322,8 @@ class StreamRun:
         )
         for batch in batches:
             self._specs.setdefault(batch.table.name, batch.table)
+            if batch.kind == "rows":
+                self._table_rows.setdefault(partition, Counter())[batch.table.name] += batch.data.num_rows
         self._counters.stage(partition, batches, read)
 
     def _land_accepted(
@@ -350,6 +353,7 @@ class StreamRun:
         key = self.plan.state_key(partition)
         destination.discard(key)
         self._counters.rollback(partition)
+        self._table_rows.pop(partition, None)
         self._finished = [unit for unit in self._finished if unit.key.partition != partition]
         if self._ignores_states:
             return {}
@@ -374,7 +378,7 @@ class StreamRun:
         """Discard all that is read: the stream is read again from its beginning."""
         self.discard_all(destination)
         self._counters.rollback_all()
-        self._finished, self._specs = [], {}
+        self._finished, self._specs, self._table_rows = [], {}, {}
         self._starts += 1
         self.report.partitions = 0
         self.report.counters.clear()
@@ -400,6 +404,7 @@ class StreamRun:
     def _publish(self, destination: Destination) -> None:
         if self._publication is None:
             self._check_replaced_rows(destination)
+            check_states_known(self.plan, {*self.stored, *(unit.key.partition for unit in self._finished)}, destination)
             if self.stored and (self.plan.read_whole or self.plan.scope.full_refresh):
                 self._forget_unread_states()
             snapshot = build_snapshot(self.plan, self._specs, self._finished, self._flow.owners, destination)
@@ -420,7 +425,8 @@ class StreamRun:
         """
         rows = sum(self._counters.rows_staged(unit.key.partition) for unit in self._finished)
         if self.plan.loses_rows and not self.plan.scope.confirmed:
-            check_rows_kept(self.plan, destination.count_rows(self.plan.table), rows, f"{rows:,} were read")
+            read = sum((self._table_rows.get(unit.key.partition, Counter()) for unit in self._finished), Counter())
+            check_tables_kept(self.plan, self._specs, read, destination)
         if self.stored and self.plan.read_whole and not rows:
             raise DataSourceError(
                 f"stream {self.plan.name!r} has no rows now, and an empty table would replace the rows of table "

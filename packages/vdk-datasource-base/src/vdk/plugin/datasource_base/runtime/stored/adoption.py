@@ -27,6 +27,11 @@ class Former:
     table: str | None = None
     states: Sequence[DestinationState] | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether neither a stream nor a table nor a file is named: a state may then be of a flow beside this one."""
+        return self.stream is None and self.table is None and self.states is None
+
 
 def adopt_states(
     flow: FlowSource,
@@ -55,7 +60,7 @@ def adopt_states(
         chosen = [one_stream(flows, streams[0], None)] if former.stream is not None else streams_of(flows, streams)
         known = _known(flows, former)
         for target, name in chosen:
-            states = _states_for(target, name, known, former)
+            states = _states_for(target, name, known, former, flows)
             if not states:
                 continue
             if not confirmed:
@@ -82,8 +87,22 @@ def _known(flows: Sequence[ConnectedFlow], former: Former) -> list[DestinationSt
     return list(known.values())
 
 
+def _is_of_another(flow: ConnectedFlow, stored: StoredState, flows: Sequence[ConnectedFlow]) -> bool:
+    """Whether a state is that of another flow of the file, which goes on from it: it lands in another table."""
+    key = stored.key
+    return any(
+        other.entry.to == flow.entry.to and key.stream in other.streams and key == other.key(key.stream, key.partition)
+        for other in flows
+        if other is not flow
+    )
+
+
 def _states_for(
-    flow: ConnectedFlow, name: str, known: Sequence[DestinationState], former: Former
+    flow: ConnectedFlow,
+    name: str,
+    known: Sequence[DestinationState],
+    former: Former,
+    flows: Sequence[ConnectedFlow],
 ) -> list[DestinationState]:
     """The former states of a stream, of one table. Raises ``ConfigurationError`` if there are several."""
     source, stream = former.source or flow.entry.from_, former.stream or name
@@ -94,6 +113,7 @@ def _states_for(
         and former.table in (None, state.stored.key.table)
         and (former.states is not None or state.destination == flow.entry.to)
         and (former.states is not None or _differs(flow, name, state.stored))
+        and not (former.is_open and _is_of_another(flow, state.stored, flows))
     ]
     tables = sorted({state.stored.key.table for state in states})
     if len(tables) > 1 and flow.table(name) in tables:  # the source alone has moved

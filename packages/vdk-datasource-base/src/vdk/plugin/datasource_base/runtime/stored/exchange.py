@@ -87,6 +87,7 @@ def import_states(
     loaded = load(flow, environment)
     changes: list[Change] = []
     costs = []
+    taken: dict[tuple[str, str, str], ExportedState] = {}
     with connected(loaded, environment) as flows:
         groups: dict[tuple[str, str, str, str], list[ExportedState]] = {}
         for item in exported:
@@ -95,6 +96,7 @@ def import_states(
             chosen = _flow_of(flows, items[0])
             if not confirmed:
                 _check_origin(chosen, items)
+            _check_once(chosen, items, taken)
             changes += _changes(chosen, items)
             stream = items[0].stream
             costs.append(
@@ -119,6 +121,31 @@ def _flow_of(flows: Sequence[ConnectedFlow], item: ExportedState) -> ConnectedFl
             f"{suggest(f'{item.source}.{item.stream}', known)}"
         )
     return candidates[0]
+
+
+def _check_once(
+    flow: ConnectedFlow, items: Sequence[ExportedState], taken: dict[tuple[str, str, str], ExportedState]
+) -> None:
+    """Refuse a document with states of several tables or data for one stream, of which one would win unseen.
+
+    :param taken: by destination, source and stream, what the document has had for it.
+    """
+    for item in items:
+        other = taken.setdefault((flow.entry.to, item.source, item.stream), item)
+        if (other.table, other.identity) != (item.table, item.identity):
+            raise ConfigurationError(
+                f"the document has states of {item.source}.{item.stream} for {_origin(other)}, and for "
+                f"{_origin(item)}, of which the flow has one; remove the others from the document"
+            )
+    partitions = [item.partition for item in items]
+    if twice := sorted({name for name in partitions if partitions.count(name) > 1}):
+        raise ConfigurationError(
+            f"the document has two states of {items[0].source}.{items[0].stream}, partition {twice[0]!r}; remove one"
+        )
+
+
+def _origin(item: ExportedState) -> str:
+    return f"table {item.table!r} ({item.identity})"
 
 
 def _check_origin(flow: ConnectedFlow, items: Sequence[ExportedState]) -> None:

@@ -11,7 +11,9 @@ from ...contract import ConfigurationError, DataSourceState, DataSourceStream, S
 from ...contract.remedies import suggest
 from ...parts import Destination, StateKey, StoredState
 from ...parts.flow.file import FlowEntry, LoadedFlow, matches, select_streams
+from ...parts.redact import Redactor
 from ..environment import Environment
+from ..report.logs import redacted_errors
 from ..run.plan import check_template, table_name
 from .listing import opened
 
@@ -47,14 +49,16 @@ class ConnectedFlow:
 
 @contextmanager
 def connected(loaded: LoadedFlow, environment: Environment) -> Iterator[list[ConnectedFlow]]:
-    """The flows of a file. A destination that several of them use is opened once."""
+    """The flows of a file. A destination that several of them use is opened once. Errors are without secrets."""
+    sources = [environment.create_source(loaded, entry.from_) for entry in loaded.file.flows]
     with ExitStack() as stack:
+        stack.enter_context(redacted_errors(Redactor.of(loaded.resolved, *(source.config for source in sources))))
         destinations: dict[str, Destination] = {}
         flows = []
         for number, entry in enumerate(loaded.file.flows):
             location = f"{loaded.location}: flows[{number}]"
             template = check_template(entry.destination_table or "{table}", location)
-            source = environment.create_source(loaded, entry.from_)
+            source = sources[number]
             stack.callback(source.disconnect)
             identity = source.identity()
             source.connect(DataSourceState({}))

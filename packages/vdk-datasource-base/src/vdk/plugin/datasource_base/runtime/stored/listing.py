@@ -13,7 +13,9 @@ from ...contract import ConfigurationError
 from ...contract.remedies import suggest
 from ...parts import Destination, StoredState
 from ...parts.flow.file import LoadedFlow, load_flow, matches
+from ...parts.redact import Redactor
 from ..environment import Environment
+from ..report.logs import redacted_errors
 
 FlowSource = str | Path | Mapping[str, Any]
 """A flow file, or the same as a mapping."""
@@ -81,12 +83,14 @@ def sources_by_destination(loaded: LoadedFlow) -> dict[str, list[str]]:
 
 @contextmanager
 def opened(loaded: LoadedFlow, environment: Environment, name: str) -> Iterator[Destination]:
+    """An open destination. Errors are without the secrets of the flow file."""
     destination = environment.create_destination(loaded, name)
-    try:
-        destination.open()
-        yield destination
-    finally:
-        destination.close()
+    with redacted_errors(Redactor.of(loaded.resolved)):
+        try:
+            destination.open()
+            yield destination
+        finally:
+            destination.close()
 
 
 def select(states: Sequence[DestinationState], streams: Sequence[str] | None) -> list[DestinationState]:
