@@ -11,11 +11,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from support import make_source, run, source_of
 from vdk.plugin.datasource_base.testing import Landing
 from vdk.plugin.datasource_base.testing.postgresql import NOBODY, PASSWORD, Server, server_user
+from vdk.plugin.source_postgres.connecting import translated
 
 pytestmark = pytest.mark.heavy
 
@@ -69,6 +71,13 @@ def follow(server: Server, standby: Server) -> None:
         time.sleep(0.05)
 
 
+def test_a_reason_that_is_lost_is_guessed() -> None:
+    """The server's last words are lost where the client sends meanwhile, which happens once in a while."""
+    error = psycopg.OperationalError("consuming input failed: server closed the connection unexpectedly")
+    assert "hot_standby_feedback" in str(translated(error, "postgresql://standby/shop", standby=True))
+    assert "hot_standby_feedback" not in str(translated(error, "postgresql://primary/shop"))
+
+
 def test_a_standby_that_cancels_says_what_helps(server: Server, standby: Server) -> None:
     """The primary vacuums what is being read, again and again; the run fails, and names the setting."""
     server.query("shop", "CREATE SCHEMA own")
@@ -96,5 +105,6 @@ def test_a_standby_that_cancels_says_what_helps(server: Server, standby: Server)
     finally:
         ended.set()
         thread.join()
+    assert "cancelled the query" in str(error)
     assert "set hot_standby_feedback = on at the standby" in str(error)
     assert not landing.tables.get("t")

@@ -117,7 +117,7 @@ class PostgresBackend(Backend):
         return connection.cursor("vdk") if streaming else connection.cursor()
 
     def translate(self, error: Exception) -> DataSourceError | None:
-        return translated(error, self.name)
+        return translated(error, self.name, standby=self.is_standby)
 
     def tables(self, session: SqlSession) -> Sequence[TableInfo]:
         return reflect(session, self.schemas)

@@ -132,8 +132,11 @@ def refused(error: psycopg.Error, identity: str, conninfo: str = "") -> DataSour
     return ConnectionFailedError(f"{identity} is unreachable: {text}")
 
 
-def translated(error: Exception, identity: str) -> DataSourceError | None:
-    """An error of an open connection as one of the contract's; None if it is not the driver's."""
+def translated(error: Exception, identity: str, *, standby: bool = False) -> DataSourceError | None:
+    """An error of an open connection as one of the contract's; None if it is not the driver's.
+
+    :param standby: whether it is a connection to one. It may end a connection so fast that its reason is lost.
+    """
     if not isinstance(error, psycopg.Error):
         return None
     state, text = error.sqlstate or "", _message(error)
@@ -142,9 +145,10 @@ def translated(error: Exception, identity: str) -> DataSourceError | None:
             f"{identity}: {text}; a database administrator can grant the user of url USAGE on the schema and SELECT "
             "on the table"
         )
-    if "conflict with recovery" in text:
+    if "conflict with recovery" in text or (standby and "server closed the connection" in text):
+        cancelled = "cancelled" if "conflict" in text else "may have cancelled"
         return ConnectionFailedError(
-            f"{identity}: the standby cancelled the query, because the primary has changed what it reads; set "
+            f"{identity}: the standby {cancelled} the query, because the primary has changed what it reads; set "
             f"hot_standby_feedback = on at the standby, or raise its max_standby_streaming_delay. It says: {text}"
         )
     if _PASSING.match(state) or (not state and isinstance(error, psycopg.OperationalError)):
