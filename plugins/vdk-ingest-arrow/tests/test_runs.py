@@ -20,6 +20,7 @@ from landing import APPEND, KEY, REPLACE, opened, query, rows, unit
 from vdk.plugin.datasource_base import DataSource, DataSourceConfig, DataSourcePayload, DataSourceStream, data_source
 from vdk.plugin.datasource_base.parts import KEPT_RUNS, Destination, Registry, RunRecord, TableSnapshot
 from vdk.plugin.datasource_base.runtime import Environment, Options, RunSummary, execute
+from vdk.plugin.ingest_arrow.parquet.run_file import RunFile
 
 TABLE = "_vdk_datasource_runs"
 BEGAN = dt.datetime(2026, 11, 29, 1, 2, 3, 456000, dt.UTC)
@@ -180,3 +181,13 @@ def test_a_record_that_fails_in_the_transaction_is_left_out(
     assert query(lake, "SELECT id FROM orders ORDER BY 1") == [(1,), (2,)]
     assert query(lake, f"SELECT rows_landed FROM {TABLE}") == [(2,)]
     assert [record.levelname for record in caplog.records if TABLE in record.getMessage()] == ["WARNING"]
+
+
+def test_a_line_of_a_file_that_is_damaged_is_left_out(tmp_path: Path) -> None:
+    """A time without a zone, too: it would keep every later run from being recorded."""
+    file = RunFile(tmp_path / "runs.json", tmp_path / "aside")
+    file.add([RECORD])
+    text = (tmp_path / "runs.json").read_text("utf-8")
+    (tmp_path / "runs.json").write_text(f"{{\nnull\n{text}{text.replace('+00:00', '')}", "utf-8")
+    file.add([later := dataclasses.replace(RECORD, started_at=BEGAN + dt.timedelta(1))])
+    assert file.load() == [later, RECORD]

@@ -54,6 +54,7 @@ def _record(line: str) -> RunRecord | None:
         for name in ("started_at", "ended_at"):
             values[name] = dt.datetime.fromisoformat(values[name]) if values[name] else None
         record = RunRecord(**values)
-        return record if record.started_at is not None else None
+        # times without a zone cannot be compared with the others
+        return record if record.started_at.tzinfo is not None else None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
