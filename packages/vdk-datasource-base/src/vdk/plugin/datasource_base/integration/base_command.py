@@ -58,7 +58,7 @@ class Command(click.Command):
         super().__init__(*args, **kwargs)
         self._reraise, self._json_warnings = reraise, json_warnings
         self.params += [
-            click.Option(["-q", "--quiet"], is_flag=True, help="Show only the result and errors."),
+            click.Option(["-q", "--quiet"], is_flag=True, help="Show only the result, warnings and errors."),
             click.Option(["-v", "--verbose"], is_flag=True, help="Also show what VDK and libraries log at INFO."),
             click.Option(["--debug"], is_flag=True, help="Show all log lines, and where errors are raised."),
             click.Option(

@@ -100,7 +100,7 @@ class Console:
         if record.name in HIDDEN_LOGGERS:
             return False
         if self.quiet:
-            return record.levelno >= logging.ERROR
+            return record.levelno >= logging.WARNING  # a warning may say that rows are missing
         if self.verbose or (record.name.startswith(PLUGIN_LOGGERS) and self.output == "text"):
             return True  # if the level of its logger let it pass
         return record.levelno >= logging.WARNING

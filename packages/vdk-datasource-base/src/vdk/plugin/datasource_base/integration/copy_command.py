@@ -179,7 +179,9 @@ def _show(streams: Sequence[PlannedStream]) -> None:
     for stream in streams[:MAX_SHOWN]:
         key = f"key {', '.join(stream.primary_key)}" if stream.primary_key else "no key"
         cursor = f"cursor {stream.cursor}" if stream.cursor else "read whole" if not stream.incremental else "new rows"
-        log.info("%s.%s: %s, %s, %s", stream.source, stream.stream, key, cursor, stream.write_mode)
+        level = logging.WARNING if stream.write_mode == "append" and stream.cursor else logging.INFO
+        again = "; a row that changes lands once more" if level == logging.WARNING else ""
+        log.log(level, "%s.%s: %s, %s, %s%s", stream.source, stream.stream, key, cursor, stream.write_mode, again)
     if len(streams) > MAX_SHOWN:
         log.info("and %d more", len(streams) - MAX_SHOWN)
 
