@@ -61,8 +61,8 @@ def sync(environment: dict[str, str]) -> None:
     done = subprocess.run(command, check=False, cwd=JOB, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"cloudquery ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-    if found := re.search(r" resources=(\d+) ", done.stderr):
-        print(f"a sync landed {found[1]} rows")
+    if rows := re.search(r" resources=(\d+) ", done.stderr):
+        print(f"a sync landed {rows[1]} rows")
 
 
 def binary() -> str:
