@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -60,7 +61,8 @@ def sync(environment: dict[str, str]) -> None:
     done = subprocess.run(command, check=False, cwd=JOB, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"cloudquery ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-    print(*(line for line in done.stdout.splitlines() if "Resources:" in line or "resources=" in line), sep="\n")
+    if rows := re.search(r" resources=(\d+) ", done.stderr):
+        print(f"a sync landed {rows[1]} rows")
 
 
 def binary() -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +16,12 @@ from pathlib import Path
 import pytest
 from cloudquery.plugin_v3 import plugin_pb2 as pb
 
-from client import Client
+from client import Client, served
+from sources import made
+from vdk.plugin.datasource_base.contract import DataSourceState
+from vdk.plugin.datasource_cloudquery.serving import requests
 from vdk.plugin.datasource_cloudquery.serving.install import install
+from vdk.plugin.datasource_cloudquery.serving.server import AddressError, Server
 
 
 @contextmanager
@@ -91,6 +97,46 @@ def test_sigterm_ends_it_while_a_source_hangs() -> None:
     assert (process.returncode, listed.done()) == (0, True)
 
 
+def test_a_source_that_hangs_for_a_former_client_does_not_block_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "CLOSE_SECONDS", 0.1)
+    source, connecting, answer = made(), threading.Event(), threading.Event()
+    connect = source.connect
+
+    def hang(state: DataSourceState) -> None:
+        connecting.set()
+        answer.wait(60)
+        connect(state)
+
+    monkeypatch.setattr(source, "connect", hang)
+    with served("made", lambda: source) as client:
+        client.init()
+        listed = client.stub.GetTables.future(pb.GetTables.Request(tables=["*"]))
+        assert connecting.wait(60)
+        listed.cancel()
+        try:
+            client.stub.Init(pb.Init.Request(), timeout=10)
+        finally:
+            answer.set()
+        assert source.ended.wait(60)
+
+
+@pytest.mark.parametrize(
+    ("address", "network", "text"),
+    [
+        ("127.0.0.1:99999", "tcp", "at most 65535; write --address 127.0.0.1:7777"),
+        ("localhost", "tcp", "expected a host and a port"),
+        ("7778", "tcp", "write --address 127.0.0.1:7778"),
+        (":7778", "tcp", "write --address 127.0.0.1:7778"),
+        ("no.invalid:7778", "tcp", "another port, as in --address 127.0.0.1:7778"),
+        ("/no/folder/s", "unix", "in a folder that exists"),
+    ],
+)
+def test_a_wrong_address_is_named_with_one_that_works(address: str, network: str, text: str) -> None:
+    with pytest.raises(AddressError, match=re.escape(text)) as raised:
+        Server("sqlite").start(address, network)
+    assert f"--address {address}: " in str(raised.value)
+
+
 def test_an_address_in_use_is_an_error(executable: Path) -> None:
     with running(str(executable), "serve", "--address", "127.0.0.1:0") as first:
         assert first.stdout is not None
@@ -98,7 +144,7 @@ def test_an_address_in_use_is_an_error(executable: Path) -> None:
         with running(str(executable), "serve", "--address", f"127.0.0.1:{port}") as second:
             _, errors = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert f"--address 127.0.0.1:{port}: it cannot be listened on" in errors
+    assert f"--address 127.0.0.1:{port}: it cannot be listened on (Address already in use)" in errors
     assert "Traceback" not in errors
 
 

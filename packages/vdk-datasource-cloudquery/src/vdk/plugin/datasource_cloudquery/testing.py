@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -108,7 +109,7 @@ class CloudQueryConformance:
                 disconnect()
                 disconnected.set()
 
-            each.disconnect = disconnect_and_tell  # type: ignore[method-assign]
+            each.disconnect = disconnect_and_tell  # type: ignore[method-assign]  # this object's alone, of any class
             return each
 
         with _served(made) as stub:
@@ -128,7 +129,7 @@ class CloudQueryConformance:
             redact = Redactor.of_config(make().config)
             with _served(make) as stub:
                 _init(stub)
-                error = _error_of(lambda stub=stub: _sync(stub))  # type: ignore[misc]
+                error = _error_of(partial(_sync, stub))
                 errors.append(error.details() if error is not None else "")
             for text in (*errors, *(record.getMessage() for record in caplog.records)):
                 assert redact(text) == text, "a log line or an error contains a secret of the configuration"

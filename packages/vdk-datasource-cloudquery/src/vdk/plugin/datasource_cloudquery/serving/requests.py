@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 MAX_DETAILS = 4000
 """Bytes of an error, as HTTP/2 encodes it: clients refuse headers of more than 8 KiB."""
+CLOSE_SECONDS = 10.0
+"""How long a request waits until a former configuration's source is disconnected."""
 
 
 class Requests:
@@ -137,13 +139,18 @@ class Requests:
         return session
 
     def _replace(self, session: Session | None) -> None:
-        """Use another configuration from now on. Raises ``DataSourceError`` while a sync runs."""
+        """Use another configuration from now on. Raises ``DataSourceError`` while a sync runs.
+
+        A source that hangs while it connects, for a client that is gone, is disconnected once it has connected.
+        """
         with self._lock:
             if self._running is not None:
                 raise DataSourceError(_BUSY)
-            if self._session is not None:
-                self._session.close()
-            self._session = session
+            former, self._session = self._session, session
+            if former is not None:
+                closing = threading.Thread(target=former.close, name="close", daemon=True)
+                closing.start()
+                closing.join(CLOSE_SECONDS)
 
 
 _BUSY = "a sync runs on this server; start another server for another source"

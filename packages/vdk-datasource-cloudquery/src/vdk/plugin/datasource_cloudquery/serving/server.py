@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -48,14 +49,13 @@ class Server:
 
     def start(self, address: str, network: str = "tcp") -> int:
         """Listen; returns the port. Raises ``AddressError``."""
+        if network == "tcp":
+            _check_port(address)
         target = f"unix://{os.path.abspath(address)}" if network == "unix" else address
         try:
             port: int = self._server.add_insecure_port(target)
-        except RuntimeError as error:
-            raise AddressError(
-                f"--address {address}: it cannot be listened on ({error}); is another server running there? Write "
-                "another port, as in --address 127.0.0.1:7778"
-            ) from None
+        except RuntimeError:
+            raise _cannot_listen(address, network) from None
         self._server.start()
         threading.Thread(target=self._servicer.load, name="load", daemon=True).start()
         return port
@@ -66,6 +66,38 @@ class Server:
         self._servicer.close()
         stopped.wait(STOP_SECONDS)
         self._servicer.close()
+
+
+def _check_port(address: str) -> None:
+    """Refuse what gRPC would listen on elsewhere: it takes 99999 modulo 65536, and 443 for a missing port."""
+    host, _, port = address.rpartition(":")
+    valid = port.isdecimal() and int(port) <= 65535
+    if not (host and valid):
+        example = f"{host or '127.0.0.1'}:{port if valid else 7777}"
+        raise AddressError(
+            f"--address {address}: expected a host and a port of at most 65535; write --address {example}"
+        )
+
+
+def _cannot_listen(address: str, network: str) -> AddressError:
+    """The error with the system's reason, which gRPC does not pass on."""
+    if network == "unix":
+        return AddressError(
+            f"--address {address}: the socket cannot be created; write a path of at most 107 characters in a folder "
+            "that exists and is writable, as in --network unix --address /tmp/source.sock"
+        )
+    host, _, port = address.rpartition(":")
+    reason = "gRPC gives no reason"
+    try:
+        family, kind, *_, place = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.bind(place)
+    except OSError as error:
+        reason = error.strerror or str(error)
+    return AddressError(
+        f"--address {address}: it cannot be listened on ({reason}); is another server running there? Write a host of "
+        "this machine and another port, as in --address 127.0.0.1:7778"
+    )
 
 
 def serve(name: str, address: str, network: str, *, level: str = "info") -> None:
