@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import warnings
 from collections.abc import Generator
 from typing import Any, cast
 
@@ -24,6 +25,8 @@ def vdk_start(plugin_registry: IPluginRegistry, command_line_args: list[str]) ->
     plugin_registry.add_hook_specs(DataSourceHookSpec)
     if is_datasource_command(command_line_args):
         _spare_collections()
+        # A job that a signal ends is not a plugin's fault, as pluggy would say in five lines.
+        warnings.filterwarnings("ignore", "A plugin raised an exception during an old-style hookwrapper teardown")
         plugin_registry.load_plugin_with_hooks_impl(BeforeCommands(), "vdk-datasource-before-commands")
 
 
