@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -115,12 +116,13 @@ def test_a_variable_that_the_sdk_refuses_is_a_warning(
 def test_a_collector_that_does_not_answer_does_not_hold_a_run_up(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The exporter itself would try again for half a minute."""
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")  # discard: nothing listens there
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
-    monkeypatch.setattr(telemetry, "SEND_SECONDS", 0.2)
-    assert lab.run(Whole("numbers", counting(3))).status == "succeeded"
-    assert "was not sent within 0.2 s" in caplog.text
-    for thread in threading.enumerate():
-        if thread.name == "telemetry":
-            thread.join(60)  # else it logs in other tests
+    """The exporter itself would wait and try again for half a minute."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+        monkeypatch.setattr(telemetry, "SEND_SECONDS", 0.2)
+        assert lab.run(Whole("numbers", counting(3))).status == "succeeded"
+        assert "was not sent within 0.2 s" in caplog.text
+        for thread in threading.enumerate():
+            if thread.name == "telemetry":
+                thread.join(60)  # else it logs in other tests
