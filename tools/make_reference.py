@@ -70,6 +70,7 @@ def described_sources() -> dict[str, list[dict[str, str]]]:
             row for row in describe(registry.source(entry.name).config_type) if ".<name>." not in row["option"]
         ]
         for entry in registry.sources()
+        if entry.name != "acme"  # the template's, where that is installed too
     }
 
 

@@ -146,9 +146,9 @@ def translated(error: Exception, identity: str, *, standby: bool = False) -> Dat
             "on the table"
         )
     if "conflict with recovery" in text or (standby and "server closed the connection" in text):
-        cancelled = "cancelled" if "conflict" in text else "may have cancelled"
+        reason = "the standby cancelled the query" if "conflict" in text else "the standby may have cancelled the query"
         return ConnectionFailedError(
-            f"{identity}: the standby {cancelled} the query, because the primary has changed what it reads; set "
+            f"{identity}: {reason}, because the primary has changed what it reads; set "
             f"hot_standby_feedback = on at the standby, or raise its max_standby_streaming_delay. It says: {text}"
         )
     if _PASSING.match(state) or (not state and isinstance(error, psycopg.OperationalError)):
