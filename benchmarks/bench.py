@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 from environments import Environments
-from measure import Contender, Measured, MeasuringError, measure
+from measure import Contender, Measured, MeasuringError, Run, measure
 from report import Comparison
 
 
@@ -53,6 +55,22 @@ class Bench:
 
     def measure(self, *contenders: Contender) -> list[Measured]:
         return measure(contenders, runs=self.runs)
+
+    def measured_in(
+        self, command: Sequence[str], rows: int, scales: Mapping[str, float] = MappingProxyType({})
+    ) -> dict[str, Measured]:
+        """What a command has measured itself, in turns: it prints name, wall and processor seconds of each run as JSON.
+
+        :param scales: how many times as many rows ``rows`` are, of the contenders that were given fewer.
+        """
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise MeasuringError(f"{command} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+        taken: dict[str, list[Run]] = {}
+        for line in done.stdout.splitlines():
+            name, wall, cpu = json.loads(line)
+            taken.setdefault(name, []).append(Run(wall, cpu, 0))
+        return {name: Measured(name, runs, rows, scales.get(name, 1.0)) for name, runs in taken.items()}
 
 
 Job = Callable[[Bench], list[Comparison]]

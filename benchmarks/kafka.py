@@ -6,12 +6,9 @@ install.
 
 from __future__ import annotations
 
-import json
-import subprocess
 from pathlib import Path
 
 from bench import Bench
-from measure import Measured, MeasuringError, Run
 from report import Comparison, Target
 
 MESSAGES = 300_000
@@ -35,15 +32,7 @@ def measure(bench: Bench) -> list[Comparison]:
     script, space = Path(__file__).with_name("kafka_read.py"), bench.space("kafka")
     dlt = bench.environments.peer("dlt-kafka", "dlt[duckdb]==1.31.0", "confluent-kafka") / "python"
     command = [str(python), str(script), str(space), str(MESSAGES), str(bench.runs), str(dlt)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise MeasuringError(f"{command} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    taken: dict[str, list[Run]] = {}
-    for line in done.stdout.splitlines():
-        name, wall, cpu = json.loads(line)
-        taken.setdefault(name, []).append(Run(wall, cpu, 0))
-    scales = {DLT: MESSAGES / DLT_MESSAGES}
-    measured = {name: Measured(name, runs, MESSAGES, scales.get(name, 1.0)) for name, runs in taken.items()}
+    measured = bench.measured_in(command, MESSAGES, {DLT: MESSAGES / DLT_MESSAGES})
     loop, log = measured[LOOP], measured[LOG]
     targets = [
         Target("messages a second of processor time, log of JSON / bare loop", loop.cpu / log.cpu, 0.6, least=True),

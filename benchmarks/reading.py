@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from pathlib import Path
 
 from bench import Bench
-from measure import Measured, MeasuringError, Run
 from report import Comparison, Target
 
 ROWS = 500_000
@@ -20,14 +17,7 @@ def measure(bench: Bench) -> list[Comparison]:
     python = bench.environments.ours("serving") / "python"
     script = Path(__file__).with_name("reading_read.py")
     command = [str(python), str(script), str(bench.space("reading")), str(ROWS), str(bench.runs)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise MeasuringError(f"{command} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    taken: dict[str, list[Run]] = {}
-    for line in done.stdout.splitlines():
-        name, wall, cpu = json.loads(line)
-        taken.setdefault(name, []).append(Run(wall, cpu, 0))
-    measured = {name: Measured(name, runs, ROWS) for name, runs in taken.items()}
+    measured = bench.measured_in(command, ROWS)
     reading = [measured[name] for name in (RUNTIME, READ, TABLE)]
     landing = [measured[name] for name in (DUCKDB, SCRATCH)]
     targets = [Target("processor seconds, read / a run that drops the rows", reading[1].cpu / reading[0].cpu, 1.05)]

@@ -5,13 +5,10 @@ By a bare client of the protocol, and by CloudQuery's own command.
 
 from __future__ import annotations
 
-import json
-import subprocess
 from pathlib import Path
 
 import serving_command
 from bench import Bench
-from measure import Measured, MeasuringError, Run
 from report import Comparison, Target
 
 ROWS = 500_000
@@ -27,15 +24,7 @@ def measure(bench: Bench) -> list[Comparison]:
     script, space = Path(__file__).with_name("serving_read.py"), bench.space("serving")
     peer = bench.peers / "cloudquery_sdk.py"
     command = [str(python), str(script), str(space), str(ROWS), str(bench.runs), str(sdk / "python"), str(peer)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise MeasuringError(f"{command} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    taken: dict[str, list[Run]] = {}
-    for line in done.stdout.splitlines():
-        name, wall, cpu = json.loads(line)
-        taken.setdefault(name, []).append(Run(wall, cpu, 0))
-    scales = {SDK: float(SDK_SHARE)}
-    measured = {name: Measured(name, runs, ROWS, scale=scales.get(name, 1.0)) for name, runs in taken.items()}
+    measured = bench.measured_in(command, ROWS, {SDK: float(SDK_SHARE)})
     arrow, served, sdk_plugin = measured[ARROW], measured[SERVED], measured[SDK]
     targets = [
         Target("seconds, our plugin / the source to Arrow", served.wall / arrow.wall, 1.3),
