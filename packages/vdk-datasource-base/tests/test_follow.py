@@ -20,7 +20,6 @@ from support import QUICK, FailEvery, FaultyDestination, Lab, Split, Whole, coun
 from vdk.plugin.datasource_base import ConfigurationError, ConnectionFailedError, DataSourcePayload, FlowFailedError
 from vdk.plugin.datasource_base.contract import Duration, State
 from vdk.plugin.datasource_base.runtime import Options, RunSummary, execute
-from vdk.plugin.datasource_base.runtime.run.follow import write_whole
 
 pytestmark = pytest.mark.usefixtures("usual_signals")
 
@@ -294,7 +293,7 @@ def test_a_summary_file_behind_a_link_stays_behind_it(
     assert json.loads(real.read_text())["status"] == "stopped"
     monkeypatch.setattr(Path, "replace", lambda path, target: path.rename(tmp_path / "missing" / "x"))
     with pytest.raises(ConfigurationError, match="cannot be written"):
-        write_whole(summary, real)
+        summary.write(real, atomically=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.json", "real.json"]
 
 

@@ -4,21 +4,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from ...parts.redact import Redactor
 from ...parts.run_records import MAX_TEXT, RunRecord
 from .summary import StreamReport
 
-Redact = Callable[[str], str]
+_COUNTS = ("rows_landed", "rows_dropped", "rows_rejected", "rows_deleted", "bytes")
 
 
-def running_record(report: StreamReport, run_id: str, added: Mapping[str, int], redact: Redact) -> RunRecord:
+def running_record(report: StreamReport, run_id: str, added: Mapping[str, int], redact: Redactor) -> RunRecord:
     """The record of a stream that is read, in the transaction of rows.
 
     :param added: what the transaction adds to the counts of the report.
     """
-    counts = {name: getattr(report, name) + added.get(name, 0) for name in _COUNTS}
     if report.recorded_state is None:  # as JSON once: a commit costs the same whatever the states are
         report.recorded_state = _json(report.state_before, redact)
     return RunRecord(
@@ -30,42 +31,24 @@ def running_record(report: StreamReport, run_id: str, added: Mapping[str, int], 
         rows_read=report.rows_read,
         retries=report.retries,
         state_before=report.recorded_state,
-        **counts,
+        **{name: getattr(report, name) + added.get(name, 0) for name in _COUNTS},
     )
 
 
-_COUNTS = ("rows_landed", "rows_dropped", "rows_rejected", "rows_deleted", "bytes")
-
-
-def ended_record(report: StreamReport, run_id: str, redact: Redact) -> RunRecord:
+def ended_record(report: StreamReport, run_id: str, redact: Redactor) -> RunRecord:
     """The record of a stream that has ended."""
-    return RunRecord(
-        run_id,
-        report.source,
-        report.stream,
-        report.table,
-        report.started_at,
-        report.ended_at,
-        report.status,
-        rows_read=report.rows_read,
-        retries=report.retries,
+    return replace(
+        running_record(report, run_id, {}, redact),
+        ended_at=report.ended_at,
+        status=report.status,
         error=redact(report.error or "")[:MAX_TEXT],
-        state_before=_json(report.state_before, redact),
+        state_before=_json(report.state_before, redact),  # secrets that were issued since are known now
         state_after=_json(report.state_after, redact),
         schema_changes=_json([change.as_dict() for change in report.schema_changes], redact),
-        **{name: getattr(report, name) for name in _COUNTS},
     )
 
 
-def _json(value: Any, redact: Redact) -> str:
+def _json(value: Any, redact: Redactor) -> str:
     """As JSON without secrets; empty if there is nothing, or too much of it."""
-    text = json.dumps(_redacted(value, redact), default=str) if value else ""
+    text = json.dumps(redact.deep(value), default=str) if value else ""
     return text if len(text) <= MAX_TEXT else ""
-
-
-def _redacted(value: Any, redact: Redact) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        return {name: _redacted(item, redact) for name, item in value.items()}
-    return [_redacted(item, redact) for item in value] if isinstance(value, (list, tuple)) else value

@@ -12,6 +12,7 @@ from typing import TypeVar
 from ...contract import ConfigurationError
 from ...parts.columns.transform import Transform, load_transform
 from ...parts.flow.file import FlowEntry, LoadedFlow, StreamSelection
+from ...parts.redact import Redactor
 from ..environment import Environment
 from ..options import Options
 from ..retry import Retry
@@ -45,7 +46,7 @@ class Flow:
     stop: threading.Event
     interruption: Interruption
     owners: TableOwners
-    redact: Callable[[str], str]
+    redact: Redactor
     selection: StreamSelection = field(default_factory=StreamSelection)
     scope: RunScope = field(default_factory=RunScope)
 
@@ -57,7 +58,7 @@ class Flow:
         environment: Environment,
         *,
         owners: TableOwners,
-        redact: Callable[[str], str],
+        redact: Redactor,
         interruption: Interruption | None = None,
         selection: StreamSelection | None = None,
     ) -> Flow:

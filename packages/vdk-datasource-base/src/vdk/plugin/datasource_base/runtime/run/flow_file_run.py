@@ -27,7 +27,7 @@ from ..retry import Retry
 from ..signals import Interruption, signals_raise
 from .flow import Flow
 from .flow_run import FlowRun
-from .follow import Following, check_streams, with_follow, write_whole
+from .follow import Following, check_streams, with_follow
 from .ownership import TableOwners
 from .writer import Writer
 
@@ -254,7 +254,7 @@ class FileRun:
         self._observers.ended(summary)
         try:
             if self._summary_file is not None:
-                (write_whole if self._following.is_on else RunSummary.write)(summary, self._summary_file)
+                summary.write(self._summary_file, atomically=self._following.is_on)
         except ConfigurationError as error:
             log.error("%s", error)
             return error
@@ -265,7 +265,7 @@ class FileRun:
         self._observers.round_ended(self._summary("running"))
         try:
             if self._summary_file is not None and not self._summary_file.is_fifo():
-                write_whole(self._summary("running"), self._summary_file)
+                self._summary("running").write(self._summary_file, atomically=True)
         except ConfigurationError as error:
             log.warning("%s", error)
 

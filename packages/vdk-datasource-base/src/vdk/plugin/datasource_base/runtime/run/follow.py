@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from ...contract import ConfigurationError, Duration, State
 from ...parts.flow.file import FlowEntry, LoadedFlow
-from ..report.summary import RunSummary, StreamReport
+from ..report.summary import StreamReport
 from ..signals import is_signal
 from .counters import GAUGE
 from .flow import Flow
@@ -267,22 +265,3 @@ def _add_round(total: StreamReport, added: StreamReport) -> None:
     total.details.add_point(total.started, total.rows_read, total.rows_landed)
     if added.status in ("failed", "stopped"):
         total.end(added.status, added.error)
-
-
-def write_whole(summary: RunSummary, path: Path) -> None:
-    """Write a summary so that whoever reads the file meanwhile finds a whole one.
-
-    :raises ConfigurationError: the file cannot be written.
-    """
-    if path.exists() and not path.is_file():  # a pipe or a device
-        summary.write(path)
-        return
-    path = path.resolve()  # a link stays one
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        summary.write(aside)
-        aside.replace(path)
-    except OSError as error:
-        raise ConfigurationError(f"summary file {path} cannot be written: {error.strerror}") from error
-    finally:
-        aside.unlink(missing_ok=True)
