@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from .database import Database
@@ -11,21 +11,25 @@ from .types import Columns
 
 
 class FrameworkTable:
-    """A table whose rows have the time of their last change in the column ``stamp``."""
+    """A table whose rows have the time of their last change in the column ``stamp``.
 
-    def __init__(self, database: Database, name: str, *, stamp: str) -> None:
+    :param times: the other columns of times, whose values are given as text in ISO 8601.
+    """
+
+    def __init__(self, database: Database, name: str, *, stamp: str, times: Collection[str] = ()) -> None:
         self._database = database
         self._name = name
         self._stamp = stamp
+        self._times = times
 
     def columns(self) -> Columns | None:
         """None where the table does not exist."""
         return self._database.columns(self._name)
 
-    def create(self, columns: Columns, *, primary_key: Sequence[str] = ()) -> None:
-        """Create the table where it is missing; no column may be NULL."""
+    def create(self, columns: Columns, *, primary_key: Sequence[str] = (), nullable: Collection[str] = ()) -> None:
+        """Create the table where it is missing; only the columns in ``nullable`` may be NULL."""
         listed = {**columns, self._stamp: self._database.types.timestamp_tz}
-        parts = [f"{name} {type_} NOT NULL" for name, type_ in listed.items()]
+        parts = [f"{name} {type_}{'' if name in nullable else ' NOT NULL'}" for name, type_ in listed.items()]
         if primary_key:
             parts.append(f"PRIMARY KEY ({', '.join(primary_key)})")
         self._database.execute(f"CREATE TABLE IF NOT EXISTS {self._qualified} ({', '.join(parts)})")
@@ -49,7 +53,7 @@ class FrameworkTable:
         """Insert rows. Returns how many: ``unless_exists`` leaves out those whose primary key is there already."""
         width = len(columns)
         listed = ", ".join(
-            f"({', '.join(self._database.placeholders(width, 1 + width * index))}, {self._database.now})"
+            f"({', '.join(self._parameters(columns, 1 + width * index))}, {self._database.now})"
             for index in range(len(rows))
         )
         return self._database.rows_affected(
@@ -60,7 +64,7 @@ class FrameworkTable:
 
     def update(self, changes: Mapping[str, object], criteria: Mapping[str, object]) -> int:
         """Change the rows that have these values. Returns how many."""
-        parameters = zip(changes, self._database.placeholders(len(changes)), strict=True)
+        parameters = zip(changes, self._parameters(list(changes)), strict=True)
         changed = ", ".join(f"{name} = {parameter}" for name, parameter in parameters)
         condition, values = self._where(criteria, len(changes))
         return self._database.rows_affected(
@@ -81,7 +85,15 @@ class FrameworkTable:
         conditions, values = [], list[object]()
         for name, value in criteria.items():
             choices = value if isinstance(value, list) else [value]
-            listed = ", ".join(self._database.placeholders(len(choices), before + len(values) + 1))
+            listed = ", ".join(self._parameters([name] * len(choices), before + len(values) + 1))
             conditions.append(f"{name} IN ({listed})" if isinstance(value, list) else f"{name} = {listed}")
             values += choices
         return " AND ".join(conditions), values
+
+    def _parameters(self, names: Sequence[str], first: int = 1) -> list[str]:
+        """A parameter for a value of each column, from number ``first`` on."""
+        places = self._database.placeholders(len(names), first)
+        return [
+            self._database.instant(place) if name in self._times else place
+            for name, place in zip(names, places, strict=True)
+        ]

@@ -15,6 +15,7 @@ from vdk.plugin.datasource_base.parts import KEPT_RECORDS, KEPT_RUNS, RECORD_FIE
 
 from ..names import RUN_TABLE
 from .database import Database
+from .framework_table import FrameworkTable
 from .types import Columns
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class RunTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._table = FrameworkTable(database, RUN_TABLE, stamp="updated_at", times=_TIMES)
         self._prepared = False
         self._failed = False
 
@@ -52,7 +54,7 @@ class RunTable:
         return not self._failed
 
     def _create(self) -> None:
-        existing = self._database.columns(RUN_TABLE)
+        existing = self._table.columns()
         if existing is not None:
             if missing := [name for name in RECORD_FIELDS if name not in existing]:
                 raise ValueError(f"its columns {missing} are missing, so another version created it")
@@ -61,11 +63,8 @@ class RunTable:
         self._database.lock_table(RUN_TABLE)
         types = self._database.types
         columns: Columns = dict.fromkeys(RECORD_FIELDS, types.text)
-        columns |= dict.fromkeys(_COUNTS, types.bigint) | dict.fromkeys((*_TIMES, "updated_at"), types.timestamp_tz)
-        parts = [f"{name} {type_}{'' if name == 'ended_at' else ' NOT NULL'}" for name, type_ in columns.items()]
-        self._database.execute(
-            f"CREATE TABLE IF NOT EXISTS {self._qualified} ({', '.join(parts)}, PRIMARY KEY ({', '.join(RECORD_KEY)}))"
-        )
+        columns |= dict.fromkeys(_COUNTS, types.bigint) | dict.fromkeys(_TIMES, types.timestamp_tz)
+        self._table.create(columns, primary_key=RECORD_KEY, nullable=("ended_at",))
 
     def attempt(self, work: Callable[[], Any]) -> None:
         """Do work on the table within the transaction of rows.
@@ -82,24 +81,10 @@ class RunTable:
     def store(self, record: RunRecord, rows_swept: int = 0) -> None:
         """Update the row of the record, or insert it. Called within a transaction, by ``attempt``."""
         record = replace(record, rows_deleted=record.rows_deleted + rows_swept)
-        changed, first = [], 1
-        for name in _CHANGED:
-            changed.append(f"{name} = {self._parameter(name, first)}")
-            first += 1
-        criteria = [f"{name} = {self._parameter(name, first + index)}" for index, name in enumerate(RECORD_KEY)]
-        values = [_value(record, name) for name in (*_CHANGED, *RECORD_KEY)]
-        updated = self._database.rows_affected(
-            f"UPDATE {self._qualified} SET {', '.join(changed)}, updated_at = {self._database.now} "
-            f"WHERE {' AND '.join(criteria)}",
-            values,
-        )
-        if not updated:
-            parameters = [self._parameter(name, 1 + index) for index, name in enumerate(RECORD_FIELDS)]
-            self._database.execute(
-                f"INSERT INTO {self._qualified} ({', '.join(RECORD_FIELDS)}, updated_at) "
-                f"VALUES ({', '.join(parameters)}, {self._database.now})",
-                [_value(record, name) for name in RECORD_FIELDS],
-            )
+        values = {name: _value(record, name) for name in RECORD_FIELDS}
+        changes, criteria = ({name: values[name] for name in names} for names in (_CHANGED, RECORD_KEY))
+        if not self._table.update(changes, criteria):
+            self._table.insert(RECORD_FIELDS, [tuple(values.values())])
 
     def store_ended(self, records: Sequence[RunRecord]) -> None:
         """Store the records of streams that have ended, and delete old ones, in a transaction of its own."""
@@ -122,14 +107,10 @@ class RunTable:
 
     def load(self, source_ids: Sequence[str]) -> list[RunRecord]:
         """The records of these sources' streams, newest first."""
-        if not source_ids or self._database.columns(RUN_TABLE) is None:
+        if not source_ids or self._table.columns() is None:
             return []
         selected = [self._database.epoch(name) if name in _TIMES else name for name in RECORD_FIELDS]
-        rows = self._database.execute(
-            f"SELECT {', '.join(selected)} FROM {self._qualified} "
-            f"WHERE source_id IN ({', '.join(self._database.placeholders(len(source_ids)))}) ORDER BY started_at DESC",
-            list(source_ids),
-        )
+        rows = self._table.select(selected, {"source_id": list(source_ids)}, order=("started_at DESC",))
         return [_record(dict(zip(RECORD_FIELDS, row, strict=True))) for row in rows]
 
     def give_up(self, error: NotRecorded) -> None:
@@ -144,10 +125,6 @@ class RunTable:
             "%s, table %s: this run is not recorded, while its rows land as usual: %s",
             self._database.location, RUN_TABLE, error,
         )  # fmt: skip
-
-    def _parameter(self, name: str, number: int) -> str:
-        (parameter,) = self._database.placeholders(1, number)
-        return self._database.instant(parameter) if name in _TIMES else parameter
 
     @property
     def _qualified(self) -> str:
