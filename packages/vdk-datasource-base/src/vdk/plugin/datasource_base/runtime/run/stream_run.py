@@ -23,7 +23,6 @@ from ...parts import (
     StateKey,
     StoredState,
     TableBatch,
-    TableSpec,
     WriteMode,
 )
 from ..report.planned import PlannedStream
@@ -35,7 +34,8 @@ from .commit_groups import MIN_STAGED_TOGETHER, SHARED_PREFIX, PendingUnit, merg
 from .counters import RejectLimit, RowCounters
 from .flow import Flow
 from .plan import StreamPlan
-from .publication import Publication, build_snapshot, check_states_known, check_tables_kept, warn_of_replaced_rows
+from .publication import warn_of_replaced_rows
+from .replacement import Replacement
 from .writer import Writer
 
 log = logging.getLogger(__name__)
@@ -73,15 +73,12 @@ class StreamRun:
         self.error: BaseException | None = None
         self.all_partitions_started = False
         self._starts = 1
-        self._finished: list[CommitUnit] = []  # partitions that are read, and wait for the whole stream
-        self._specs: dict[str, TableSpec] = {}
-        self._table_rows: dict[str, Counter[str]] = {}  # partition → table → staged rows
         self.undeclared_columns = UndeclaredColumns()
         self.metadata_seen: set[str] = set()  # the metadata columns that a payload has filled
-        self._publication: Publication | None = None
         self._committed_once = self._begun = self._warned_of_metadata = False
         self._shared = 0  # how often several partitions were staged together
         self._counters = RowCounters(report, RejectLimit.parse(plan.options.max_rejected))
+        self._replacement = Replacement(flow, plan, self.stored, self._counters)
         self._lock = threading.Lock()
 
     def planned(self) -> PlannedStream:
@@ -240,7 +237,7 @@ class StreamRun:
                 with suppress(Exception):  # it is never published: no unit has its key
                     destination.discard(shared)
                 raise
-            self._finished.append(CommitUnit(shared, (), None, 0, self.plan.run_id))
+            self._replacement.add_unit(CommitUnit(shared, (), None, 0, self.plan.run_id))
         for unit in units:
             self._finish_partition(unit)
 
@@ -287,7 +284,7 @@ class StreamRun:
     def _finish_partition(self, unit: PendingUnit) -> None:
         """A partition of a replaced table is read to its end, and waits for the others."""
         version = self._version(unit.partition)
-        self._finished.append(
+        self._replacement.add_unit(
             CommitUnit(self.plan.state_key(unit.partition), (), unit.state, version, self.plan.run_id)
         )
 
@@ -320,10 +317,7 @@ class StreamRun:
         batches, _ = self._land_accepted(
             destination, batches, read, lambda accepted: destination.stage(key, accepted, self.plan.run_id)
         )
-        for batch in batches:
-            self._specs.setdefault(batch.table.name, batch.table)
-            if batch.kind == "rows":
-                self._table_rows.setdefault(partition, Counter())[batch.table.name] += batch.data.num_rows
+        self._replacement.add_batches(partition, batches)
         self._counters.stage(partition, batches, read)
 
     def _land_accepted(
@@ -353,8 +347,7 @@ class StreamRun:
         key = self.plan.state_key(partition)
         destination.discard(key)
         self._counters.rollback(partition)
-        self._table_rows.pop(partition, None)
-        self._finished = [unit for unit in self._finished if unit.key.partition != partition]
+        self._replacement.discard(partition)
         if self._ignores_states:
             return {}
         loaded = next((stored for stored in destination.load_states(key.source_id) if stored.key == key), None)
@@ -378,7 +371,7 @@ class StreamRun:
         """Discard all that is read: the stream is read again from its beginning."""
         self.discard_all(destination)
         self._counters.rollback_all()
-        self._finished, self._specs, self._table_rows = [], {}, {}
+        self._replacement = Replacement(self._flow, self.plan, self.stored, self._counters)
         self._starts += 1
         self.report.partitions = 0
         self.report.counters.clear()
@@ -402,47 +395,13 @@ class StreamRun:
             self._create_empty_table(destination)
 
     def _publish(self, destination: Destination) -> None:
-        if self._publication is None:
-            self._check_replaced_rows(destination)
-            check_states_known(self.plan, {*self.stored, *(unit.key.partition for unit in self._finished)}, destination)
-            if self.stored and (self.plan.read_whole or self.plan.scope.full_refresh):
-                self._forget_unread_states()
-            snapshot = build_snapshot(self.plan, self._specs, self._finished, self._flow.owners, destination)
-            snapshot = replace(snapshot, record=self._record(self._counters.landing_all()))
-            self._publication = Publication(snapshot, self._counters.partitions_staged())
-        versions = self._publication.attempt(destination)
+        landed = self._replacement.publish(destination, lambda: self._record(self._counters.landing_all()))
         self._report_changes(destination)
         warn_of_replaced_rows(self.plan, destination)
         self._counters.commit_all()
-        for unit, version in zip(self._finished, versions, strict=True):
+        for unit, version in landed:
             if unit.state is not None:
                 self._remember(unit.key, version, unit.state)
-
-    def _check_replaced_rows(self, destination: Destination) -> None:
-        """Refuse to publish fewer rows than the table has, unless the run is confirmed.
-
-        :raises DataSourceError: naming the table, and how many rows would go.
-        """
-        rows = sum(self._counters.rows_staged(unit.key.partition) for unit in self._finished)
-        if self.plan.loses_rows and not self.plan.scope.confirmed:
-            read = sum((self._table_rows.get(unit.key.partition, Counter()) for unit in self._finished), Counter())
-            check_tables_kept(self.plan, self._specs, read, destination)
-        if self.stored and self.plan.read_whole and not rows:
-            raise DataSourceError(
-                f"stream {self.plan.name!r} has no rows now, and an empty table would replace the rows of table "
-                f"{self.plan.table!r}, which landed while the stream was incremental. Set `incremental = True` on the "
-                f'stream if it is; to empty the table, write write_mode = "replace" in {self.plan.location}'
-            )
-
-    def _forget_unread_states(self) -> None:
-        """Remove the states that this run has not written: the rows before them are replaced."""
-        read = {unit.key.partition for unit in self._finished}
-        self._finished = [unit if unit.state else replace(unit, state={}) for unit in self._finished]
-        self._finished += [
-            CommitUnit(stored.key, (), {}, stored.version, self.plan.run_id)
-            for partition, stored in self.stored.items()
-            if partition not in read
-        ]
 
     def _create_empty_table(self, destination: Destination) -> None:
         """An empty table is data, too: the source has no rows."""

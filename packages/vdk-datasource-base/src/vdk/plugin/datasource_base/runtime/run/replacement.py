@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a stream has staged of a table that is replaced: it waits until all of the stream is read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from ...contract import DataSourceError
+from ...parts import CommitUnit, Destination, RunRecord, StoredState, TableBatch, TableSpec
+from .counters import RowCounters
+from .flow import Flow
+from .plan import StreamPlan
+from .publication import Publication, build_snapshot, check_states_known, check_tables_kept
+
+
+class Replacement:
+    """The staged partitions of one stream, which are published together.
+
+    :param stored: the stored states of the stream, by partition, as they are when it is published.
+    """
+
+    def __init__(self, flow: Flow, plan: StreamPlan, stored: Mapping[str, StoredState], counters: RowCounters) -> None:
+        self._flow = flow
+        self._plan = plan
+        self._stored = stored
+        self._counters = counters
+        self._units: list[CommitUnit] = []  # partitions that are read, and wait for the whole stream
+        self._specs: dict[str, TableSpec] = {}
+        self._rows: dict[str, Counter[str]] = {}  # partition → table → staged rows
+        self._publication: Publication | None = None
+
+    def add_batches(self, partition: str, batches: Iterable[TableBatch]) -> None:
+        """Batches of a partition are staged."""
+        for batch in batches:
+            self._specs.setdefault(batch.table.name, batch.table)
+            if batch.kind == "rows":
+                self._rows.setdefault(partition, Counter())[batch.table.name] += batch.data.num_rows
+
+    def add_unit(self, unit: CommitUnit) -> None:
+        """All of a partition is staged; the unit has its last state."""
+        self._units.append(unit)
+
+    def discard(self, partition: str) -> None:
+        """The staged rows of a partition are gone."""
+        self._rows.pop(partition, None)
+        self._units = [unit for unit in self._units if unit.key.partition != partition]
+
+    def publish(
+        self, destination: Destination, record: Callable[[], RunRecord | None]
+    ) -> Sequence[tuple[CommitUnit, int]]:
+        """Publish, and return each unit with the version of its state. Called again after an error that may pass.
+
+        :param record: the stream's record, which lands in the same transaction.
+        :raises ConfigurationError: if rows would go that nobody confirmed.
+        :raises DataSourceError: if an empty table would replace rows of an incremental stream.
+        """
+        if self._publication is None:
+            self._publication = self._checked(destination, record)
+        return list(zip(self._units, self._publication.attempt(destination), strict=True))
+
+    def _checked(self, destination: Destination, record: Callable[[], RunRecord | None]) -> Publication:
+        plan = self._plan
+        self._check_rows(destination)
+        check_states_known(plan, {*self._stored, *(unit.key.partition for unit in self._units)}, destination)
+        if self._stored and (plan.read_whole or plan.scope.full_refresh):
+            self._forget_unread_states()
+        snapshot = build_snapshot(plan, self._specs, self._units, self._flow.owners, destination)
+        return Publication(replace(snapshot, record=record()), self._counters.partitions_staged())
+
+    def _check_rows(self, destination: Destination) -> None:
+        """Refuse to publish fewer rows than the table has, unless the run is confirmed."""
+        plan = self._plan
+        rows = sum(self._counters.rows_staged(unit.key.partition) for unit in self._units)
+        if plan.loses_rows and not plan.scope.confirmed:
+            read = sum((self._rows.get(unit.key.partition, Counter()) for unit in self._units), Counter())
+            check_tables_kept(plan, self._specs, read, destination)
+        if self._stored and plan.read_whole and not rows:
+            raise DataSourceError(
+                f"stream {plan.name!r} has no rows now, and an empty table would replace the rows of table "
+                f"{plan.table!r}, which landed while the stream was incremental. Set `incremental = True` on the "
+                f'stream if it is; to empty the table, write write_mode = "replace" in {plan.location}'
+            )
+
+    def _forget_unread_states(self) -> None:
+        """Remove the states that this run has not written: the rows before them are replaced."""
+        read = {unit.key.partition for unit in self._units}
+        self._units = [unit if unit.state else replace(unit, state={}) for unit in self._units]
+        self._units += [
+            CommitUnit(stored.key, (), {}, stored.version, self._plan.run_id)
+            for partition, stored in self._stored.items()
+            if partition not in read
+        ]
