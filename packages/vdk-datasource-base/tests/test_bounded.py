@@ -21,7 +21,7 @@ from vdk.plugin.datasource_base.contract import DataSourceError, State
 from vdk.plugin.datasource_base.runtime.report.progress import Progress
 from vdk.plugin.datasource_base.runtime.report.progress_lines import progress_line
 from vdk.plugin.datasource_base.runtime.report.summary import StreamReport
-from vdk.plugin.datasource_base.runtime.run import bounded
+from vdk.plugin.datasource_base.runtime.run.partitions import bounded
 from vdk.plugin.datasource_base.testing.faults import Fail, injected
 from vdk.plugin.datasource_base.testing.faults.proxy import StreamProxy
 

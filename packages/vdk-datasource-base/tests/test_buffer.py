@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vdk.plugin.datasource_base import BadRecordError, DataSourceError, DataSourcePayload, RejectedRows
 from vdk.plugin.datasource_base.runtime.options import Options
-from vdk.plugin.datasource_base.runtime.run.buffer import Buffer
+from vdk.plugin.datasource_base.runtime.run.batches.buffer import Buffer
 
 ROW = st.dictionaries(st.sampled_from("ab"), st.integers(0, 9), min_size=1)
 PAYLOADS = st.builds(

@@ -17,7 +17,7 @@ from vdk.plugin.datasource_base import ConnectionFailedError, DataSourcePayload,
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, State
 from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, StoredState, TableBatch
 from vdk.plugin.datasource_base.runtime import Options
-from vdk.plugin.datasource_base.runtime.run.reader_slots import MOST_WAITING
+from vdk.plugin.datasource_base.runtime.run.partitions.reader_slots import MOST_WAITING
 
 KEYED = StreamSchema(pa.schema([("id", pa.int64()), ("v", pa.string())]), ("id",), "id")
 PARTS = 100

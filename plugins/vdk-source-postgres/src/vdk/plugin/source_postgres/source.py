@@ -11,12 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from vdk.plugin.datasource_base.contract import (
-    DataSourceState,
-    Duration,
-    Secret,
-    data_source,
-)
+from vdk.plugin.datasource_base.contract import DataSourceState, Duration, Secret, data_source
 from vdk.plugin.datasource_sql import SqlConfig, SqlSession, SqlSource
 
 from .backend import PostgresBackend

@@ -67,7 +67,7 @@ def options_from(configuration: Configuration) -> Options:
     """
     from ..contract import ConfigurationError
     from ..runtime import Options
-    from ..runtime.run.counters import RejectLimit
+    from ..runtime.run.plan.reject_limit import RejectLimit
 
     values: dict[str, Any] = {name: configuration.get_value(f"{PREFIX}{name}".upper()) for name in KEYS}
     choices = {"on_error": ("continue", "stop"), "on_bad_record": ("fail", "reject")}

@@ -14,7 +14,7 @@ from .reading.outbox import Outbox
 from .reading.selected_source import CheckedPartition
 from .report.logs import redacted_logs
 from .report.summary import RunSummary, StreamReport
-from .run.batching import RejectedBatch
+from .run.batches.batching import RejectedBatch
 from .run.flow_file_run import execute
 
 __all__ = [

@@ -10,13 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from vdk.plugin.datasource_base.contract import (
-    DataSource,
-    DataSourceState,
-    DataSourceStream,
-    State,
-    StreamSchema,
-)
+from vdk.plugin.datasource_base.contract import DataSource, DataSourceState, DataSourceStream, State, StreamSchema
 from vdk.plugin.datasource_base.parts import Redactor
 
 from ..tables.table import Table, check_tables, select_tables

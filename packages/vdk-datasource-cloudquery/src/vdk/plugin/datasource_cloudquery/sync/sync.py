@@ -9,12 +9,7 @@ from typing import Any
 
 from cloudquery.plugin_v3 import plugin_pb2 as pb
 
-from vdk.plugin.datasource_base.contract import (
-    ConfigurationError,
-    DataSource,
-    DataSourceError,
-    FlowFailedError,
-)
+from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, DataSourceError, FlowFailedError
 from vdk.plugin.datasource_base.parts import Destination, StoredState
 from vdk.plugin.datasource_base.runtime import Environment, Options, Outbox, RunSummary, execute
 

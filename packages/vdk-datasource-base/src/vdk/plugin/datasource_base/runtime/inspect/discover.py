@@ -17,9 +17,9 @@ from ...parts.columns.infer import infer_table
 from ...parts.columns.records import to_rows
 from ...parts.columns.types import normalize_types, normalized_type
 from ..environment import Environment
-from ..run.buffer import Buffer, PayloadGroup
-from ..run.plan import table_name
-from ..run.stream_run import StreamRun
+from ..run.batches.buffer import Buffer, PayloadGroup
+from ..run.landing.stream_run import StreamRun
+from ..run.plan.stream_plan import table_name
 from .inspector import TIMEOUT, FlowInspector, ReadOnlyDestination
 from .preview import count_partitions, read_beginning
 

@@ -15,8 +15,8 @@ from ...parts.redact import Redactor
 from ..environment import Environment
 from ..report.logs import redacted_errors
 from ..run.follow import check_streams, with_follow
+from ..run.landing.stream_run import StreamRun
 from ..run.planner import is_incremental
-from ..run.stream_run import StreamRun
 from .inspector import TIMEOUT, FlowInspector, ReadOnlyDestination
 
 Reads = Literal["new", "everything", "range"]

@@ -18,11 +18,11 @@ from ...parts.redact import Redactor
 from ..environment import Environment
 from ..report.logs import error_message, format_error, redacted_logs
 from ..report.summary import StreamReport
-from ..run.flow import Flow
-from ..run.ownership import TableOwners
+from ..run.landing.stream_run import StreamRun
+from ..run.landing.writer import Writer
+from ..run.plan.flow import Flow
+from ..run.plan.ownership import TableOwners
 from ..run.planner import Planning
-from ..run.stream_run import StreamRun
-from ..run.writer import Writer
 from ..timeouts import WorkerThread
 
 TIMEOUT = 60.0

@@ -27,12 +27,12 @@ from ...contract import (
     FlowFailedError,
     StreamPartition,
 )
+from ...parts.closing import closing_early
 from ...parts.flow.file import is_selected
 from ..environment import Environment
-from ..run.batching import RejectedBatch, build_batches
-from ..run.buffer import Buffer
-from ..run.partition_reader import closing_early
-from ..run.plan import StreamPlan
+from ..run.batches.batching import RejectedBatch, build_batches
+from ..run.batches.buffer import Buffer
+from ..run.plan.stream_plan import StreamPlan
 from ..timeouts import TimedOut, run_with_timeout
 from .inspector import TIMEOUT, FlowInspector, ReadOnlyDestination
 

@@ -23,7 +23,7 @@ from ...contract import (
     StreamSchema,
 )
 from ...contract.remedies import suggest
-from ..run.partition_reader import closing_early
+from ...parts.closing import closing_early
 
 Deletes = Literal["fail", "rows", "skip"]
 """What becomes of deletes: an error, rows with ``_vdk_deleted_at``, or nothing."""

@@ -20,7 +20,7 @@ from ...parts.flow.file import LoadedFlow
 from ..environment import Environment
 from ..report.logs import error_message
 from ..retry import RETRYABLE_ERRORS
-from ..run.batching import RejectedBatch
+from ..run.batches.batching import RejectedBatch
 from ..run.flow_file_run import run_loaded
 from .handover import HandoverSink
 from .outbox import Outbox

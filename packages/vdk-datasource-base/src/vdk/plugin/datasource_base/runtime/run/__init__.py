@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the flows of a file. The way of a row, of a state and of an error through these modules:
+"""Runs the flows of a file. The way of a row, of a state and of an error through the modules here and in its folders:
 
 A row: ``flow_run`` starts a ``partition_reader`` for each partition, which iterates over the source's ``read``.
 ``buffer`` collects its payloads until they make a batch; ``batching`` transforms, converts and deduplicates the rows.
 The batch waits in the queue of the destination's ``writer`` thread, as a unit of ``commit_groups``.
 There ``stream_run`` commits it, alone or with units of other partitions; rows of a replaced table are staged.
-``publication`` publishes a replaced table; ``counters`` counts in the report what has landed.
+``replacement`` checks them, ``publication`` publishes them; ``counters`` counts in the report what has landed.
 
 A state: ``planner`` loads the stored states and connects the source with them.
 ``partition_reader`` passes ``read`` a copy of its partition's state.

@@ -25,11 +25,11 @@ from ..report.summary import RunStatus, RunSummary, StreamReport
 from ..report.telemetry import telemetry
 from ..retry import Retry
 from ..signals import Interruption, signals_raise
-from .flow import Flow
 from .flow_run import FlowRun
 from .follow import Following, check_streams, with_follow
-from .ownership import TableOwners
-from .writer import Writer
+from .landing.writer import Writer
+from .plan.flow import Flow
+from .plan.ownership import TableOwners
 
 log = logging.getLogger(__name__)
 

@@ -14,17 +14,18 @@ from typing import Any
 
 from ...contract import ConcurrentRunError, ConfigurationError, DataSource, FlowFailedError, StreamPartition
 from ...parts import Destination
+from ...parts.closing import closing_early
 from ..report.logs import error_message, format_error, log_fields
 from ..report.records import ended_record
 from ..report.summary import StreamReport
 from ..retry import RETRYABLE_ERRORS
 from ..states import CommittedStates
-from .flow import Flow
-from .partition_reader import PartitionReader, RunCancelled, closing_early
+from .landing.stream_run import StreamRun
+from .landing.writer import Writer
+from .partitions.partition_reader import PartitionReader, RunCancelled
+from .partitions.reader_slots import ReaderSlot, ReaderSlots
+from .plan.flow import Flow
 from .planner import Planning
-from .reader_slots import ReaderSlot, ReaderSlots
-from .stream_run import StreamRun
-from .writer import Writer
 
 log = logging.getLogger(__name__)
 

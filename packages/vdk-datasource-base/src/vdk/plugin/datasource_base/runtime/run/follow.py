@@ -22,11 +22,11 @@ from ...contract import ConfigurationError, Duration, State
 from ...parts.flow.file import FlowEntry, LoadedFlow
 from ..report.summary import StreamReport
 from ..signals import is_signal
-from .counters import GAUGE
-from .flow import Flow
 from .flow_run import FlowRun
+from .landing.counters import GAUGE
+from .landing.stream_run import StreamRun
+from .plan.flow import Flow
 from .planner import is_incremental
-from .stream_run import StreamRun
 
 log = logging.getLogger(__name__)
 

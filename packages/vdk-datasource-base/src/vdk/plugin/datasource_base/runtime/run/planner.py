@@ -25,12 +25,12 @@ from ..report.details import column_types
 from ..report.logs import format_error
 from ..report.summary import StreamReport
 from ..states import copy_state
-from .flow import Flow
-from .ownership import SameTableError, check_not_source
-from .plan import ReservedNameError, StreamPlan, table_name
+from .landing.stream_run import StreamRun
+from .landing.writer import Writer
+from .plan.flow import Flow
+from .plan.ownership import SameTableError, check_not_source
+from .plan.stream_plan import ReservedNameError, StreamPlan, table_name
 from .scoped_plan import check_flow, check_range_mode, check_rows, states_for_plan, stream_between
-from .stream_run import StreamRun
-from .writer import Writer
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from ...contract import ConfigurationError, DataSourceError, DataSourceStream
 from ...parts import Destination, StoredState, WriteMode
-from .flow import Flow
-from .plan import StreamPlan
-from .publication import check_rows_kept
-from .writer import Writer
+from .landing.publication import check_rows_kept
+from .landing.writer import Writer
+from .plan.flow import Flow
+from .plan.stream_plan import StreamPlan
 
 
 def check_flow(flow: Flow, destination: Destination, streams: Sequence[DataSourceStream]) -> None:

@@ -14,7 +14,7 @@ from ...parts.flow.file import FlowEntry, LoadedFlow, matches, select_streams
 from ...parts.redact import Redactor
 from ..environment import Environment
 from ..report.logs import redacted_errors
-from ..run.plan import check_template, table_name
+from ..run.plan.stream_plan import check_template, table_name
 from .listing import opened
 
 

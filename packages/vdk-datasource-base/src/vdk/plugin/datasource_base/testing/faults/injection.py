@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from ...contract import DataSource, DataSourcePayload, StreamPartition
 from ...parts import CommitUnit, Destination, StateKey, TableBatch
+from ...parts.closing import closing_early
 from ...runtime.run import flow_file_run
-from ...runtime.run.partition_reader import closing_early
 from .kinds import Fault, Garble, When
 from .proxy import StreamProxy
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from ....contract import DataSourcePayload, StreamPartition
-from ....runtime.run.partition_reader import closing_early
+from ....parts.closing import closing_early
 from ..base import Conformance
 from ..harness.process import open_resources, opened_since
 from ..harness.reading import MakeSource, opened, partitions_of

@@ -21,8 +21,8 @@ from ....contract import (
     StreamPartition,
     StreamSchema,
 )
+from ....parts.closing import closing_early
 from ....parts.columns.records import to_rows
-from ....runtime.run.partition_reader import closing_early
 from ...faults.proxy import StreamProxy
 
 MakeSource: TypeAlias = Callable[[], DataSource[Any]]

@@ -7,9 +7,9 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 
-from ...contract import BoundedPartition, DataSourceError, DataSourcePayload, State, StreamPartition
-from ..report.read_share import ReadShare
-from ..states import copy_state
+from ....contract import BoundedPartition, DataSourceError, DataSourcePayload, State, StreamPartition
+from ...report.read_share import ReadShare
+from ...states import copy_state
 
 log = logging.getLogger(__name__)
 

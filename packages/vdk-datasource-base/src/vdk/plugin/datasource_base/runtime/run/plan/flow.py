@@ -9,18 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ...contract import ConfigurationError
-from ...parts.columns.transform import Transform, load_transform
-from ...parts.flow.file import FlowEntry, LoadedFlow, StreamSelection
-from ...parts.redact import Redactor
-from ..environment import Environment
-from ..options import Options
-from ..retry import Retry
-from ..scope import RunScope
-from ..signals import Interruption
-from .counters import RejectLimit
+from ....contract import ConfigurationError
+from ....parts.columns.transform import Transform, load_transform
+from ....parts.flow.file import FlowEntry, LoadedFlow, StreamSelection
+from ....parts.redact import Redactor
+from ...environment import Environment
+from ...options import Options
+from ...retry import Retry
+from ...scope import RunScope
+from ...signals import Interruption
 from .ownership import TableOwners
-from .plan import check_metadata_columns, check_template
+from .reject_limit import RejectLimit
+from .stream_plan import check_metadata_columns, check_template
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

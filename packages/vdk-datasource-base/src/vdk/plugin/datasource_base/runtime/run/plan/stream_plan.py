@@ -10,13 +10,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from ...contract import ConfigurationError, DataSourceError, DataSourcePayload, DataSourceStream, StreamSchema
-from ...parts import DELETED_AT, RESERVED_PREFIX, StateKey, TableSpec, WriteMode
-from ...parts.columns.framework import TIMESTAMP
-from ...parts.columns.transform import Transform
-from ...parts.columns.types import normalized_type
-from ..options import Options
-from ..scope import RunScope
+from ....contract import ConfigurationError, DataSourceError, DataSourcePayload, DataSourceStream, StreamSchema
+from ....parts import DELETED_AT, RESERVED_PREFIX, StateKey, TableSpec, WriteMode
+from ....parts.columns.framework import TIMESTAMP
+from ....parts.columns.transform import Transform
+from ....parts.columns.types import normalized_type
+from ...options import Options
+from ...scope import RunScope
 
 _METADATA_TYPES = {"synced_at": TIMESTAMP, "run_id": pa.string(), "source": pa.string(), "stream": pa.string()}
 

@@ -10,10 +10,10 @@ import threading
 from collections.abc import Callable, Collection
 from urllib.parse import unquote
 
-from ...contract import ConfigurationError
-from ...parts import Destination, WriteMode
-from ...parts.columns.framework import rejected_name
-from .plan import StreamPlan
+from ....contract import ConfigurationError
+from ....parts import Destination, WriteMode
+from ....parts.columns.framework import rejected_name
+from .stream_plan import StreamPlan
 
 log = logging.getLogger(__name__)
 

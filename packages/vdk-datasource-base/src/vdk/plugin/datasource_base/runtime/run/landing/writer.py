@@ -16,9 +16,9 @@ from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 
-from ...parts import Destination
-from ..options import Options
-from ..report.logs import log_fields
+from ....parts import Destination
+from ...options import Options
+from ...report.logs import log_fields
 from .commit_groups import MAX_UNITS, PendingUnit
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from ...contract import ConcurrentRunError, DataSourceError, DestinationError, SnapshotLostError, State
-from ...parts import (
+from ....contract import ConcurrentRunError, DataSourceError, DestinationError, SnapshotLostError, State
+from ....parts import (
     CommitUnit,
     Destination,
     RefusedRowsError,
@@ -25,15 +25,16 @@ from ...parts import (
     TableBatch,
     WriteMode,
 )
-from ..report.planned import PlannedStream
-from ..report.records import running_record
-from ..report.summary import StreamReport
-from ..retry import RETRYABLE_ERRORS
-from .batching import UndeclaredColumns, without_refused
+from ...report.planned import PlannedStream
+from ...report.records import running_record
+from ...report.summary import StreamReport
+from ...retry import RETRYABLE_ERRORS
+from ..batches.batching import UndeclaredColumns, without_refused
+from ..plan.flow import Flow
+from ..plan.reject_limit import RejectLimit
+from ..plan.stream_plan import StreamPlan
 from .commit_groups import MIN_STAGED_TOGETHER, SHARED_PREFIX, PendingUnit, merged_batches
-from .counters import RejectLimit, RowCounters
-from .flow import Flow
-from .plan import StreamPlan
+from .counters import RowCounters
 from .publication import warn_of_replaced_rows
 from .replacement import Replacement
 from .writer import Writer

@@ -15,18 +15,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from ...contract import BadRecordError, DataSourceError, StreamSchema
-from ...parts import DELETED_AT, RESERVED_PREFIX, RefusedRow, RefusedRowsError, TableBatch, TableSpec, WriteMode
-from ...parts.columns.convert import Converted, convert_batch, convert_rows
-from ...parts.columns.deduplicate import Operations, in_turns, joined, last_operations, last_per_key, without_key
-from ...parts.columns.framework import TIMESTAMP, add_columns, check_names, rejected_spec, rejected_table
-from ...parts.columns.infer import check_column_count
-from ...parts.columns.records import has_records, to_rows
-from ...parts.columns.rows import rows_of
-from ...parts.columns.transform import Data
-from ...parts.destination import BatchKind
+from ....contract import BadRecordError, DataSourceError, StreamSchema
+from ....parts import DELETED_AT, RESERVED_PREFIX, RefusedRow, RefusedRowsError, TableBatch, TableSpec, WriteMode
+from ....parts.columns.convert import Converted, convert_batch, convert_rows
+from ....parts.columns.deduplicate import Operations, in_turns, joined, last_operations, last_per_key, without_key
+from ....parts.columns.framework import TIMESTAMP, add_columns, check_names, rejected_spec, rejected_table
+from ....parts.columns.infer import check_column_count
+from ....parts.columns.records import has_records, to_rows
+from ....parts.columns.rows import rows_of
+from ....parts.columns.transform import Data
+from ....parts.destination import BatchKind
+from ..plan.stream_plan import StreamPlan
 from .buffer import PayloadGroup
-from .plan import StreamPlan
 
 
 class RejectedBatch(TableBatch):

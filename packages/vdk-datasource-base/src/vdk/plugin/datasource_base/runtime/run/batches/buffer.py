@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import pyarrow as pa
 
-from ...contract import (
+from ....contract import (
     COUNTER_PREFIX,
     DataSourceError,
     DataSourcePayload,
@@ -20,9 +20,9 @@ from ...contract import (
     is_record_class,
     values_of_record,
 )
-from ...parts.destination import BatchKind
-from ..options import Options
-from ..states import copy_state
+from ....parts.destination import BatchKind
+from ...options import Options
+from ...states import copy_state
 
 SAMPLE = 8
 """About as many rows are measured to estimate the size of a list."""

@@ -6,12 +6,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 
-from ...contract import ConcurrentRunError, ConfigurationError, DestinationError
-from ...parts import CommitUnit, Destination, TableSnapshot, TableSpec
-from ...parts.columns.framework import rejected_name, rejected_spec
-from ..retry import RETRYABLE_ERRORS
-from .ownership import TableOwners
-from .plan import StreamPlan
+from ....contract import ConcurrentRunError, ConfigurationError, DestinationError
+from ....parts import CommitUnit, Destination, TableSnapshot, TableSpec
+from ....parts.columns.framework import rejected_name, rejected_spec
+from ...retry import RETRYABLE_ERRORS
+from ..plan.ownership import TableOwners
+from ..plan.stream_plan import StreamPlan
 
 log = logging.getLogger(__name__)
 

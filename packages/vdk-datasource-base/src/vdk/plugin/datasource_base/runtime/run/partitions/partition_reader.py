@@ -7,18 +7,19 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Literal
 
-from ...contract import BadRecordError, DataSourcePayload, State, StreamPartition
-from ...parts import Destination, TableBatch
-from ..retry import Retry
-from .batching import build_batches
+from ....contract import BadRecordError, DataSourcePayload, State, StreamPartition
+from ....parts import Destination, TableBatch
+from ....parts.closing import closing_early
+from ...retry import Retry
+from ..batches.batching import build_batches
+from ..batches.buffer import Buffer, PayloadGroup
+from ..landing.commit_groups import PendingUnit
+from ..landing.counters import GAUGE
+from ..landing.stream_run import StreamRun
 from .bounded import Reading
-from .buffer import Buffer, PayloadGroup
-from .commit_groups import PendingUnit
-from .counters import GAUGE
 from .reader_slots import ReaderSlot
-from .stream_run import StreamRun
 
 
 class RunCancelled(Exception):
@@ -279,14 +280,3 @@ class PartitionReader:
         """Wait until no work of the attempt is pending, whatever its outcome."""
         for future in attempt.pending:
             future.exception()
-
-
-@contextmanager
-def closing_early(payloads: Iterator[Any]) -> Iterator[None]:
-    """Close a generator on exit, so that it frees its connection now. Other iterators need no close."""
-    try:
-        yield
-    finally:
-        close = getattr(payloads, "close", None)
-        if close is not None:
-            close()

@@ -13,10 +13,10 @@ from typing import Literal
 
 import pyarrow as pa
 
-from ...contract import State
-from ...parts import TableBatch, TableSpec
-from ...parts.columns.deduplicate import Operations
-from .batching import RejectedBatch, ordered
+from ....contract import State
+from ....parts import TableBatch, TableSpec
+from ....parts.columns.deduplicate import Operations
+from ..batches.batching import RejectedBatch, ordered
 
 MAX_UNITS = 500
 """The largest number of units in one commit. Together with the bytes that may wait, it bounds the time of a commit."""

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from ...contract import DataSourceError
-from ...parts import CommitUnit, Destination, RunRecord, StoredState, TableBatch, TableSpec
+from ....contract import DataSourceError
+from ....parts import CommitUnit, Destination, RunRecord, StoredState, TableBatch, TableSpec
+from ..plan.flow import Flow
+from ..plan.stream_plan import StreamPlan
 from .counters import RowCounters
-from .flow import Flow
-from .plan import StreamPlan
 from .publication import Publication, build_snapshot, check_states_known, check_tables_kept
 
 
