@@ -149,13 +149,17 @@ def all_at_once(connection: sa.Connection, schema: str | None, named: Sequence[s
     return sorted(tables, key=lambda table: table.name)
 
 
+class UndescribedError(Exception):
+    """A step has described none of the tables; the message is the reason for the first one."""
+
+
 def one_by_one(connection: sa.Connection, schema: str | None, named: Sequence[str]) -> list[ReflectedTable]:
     """SQLAlchemy, table by table."""
     inspector = sa.inspect(connection)
     names: dict[str, Literal["table", "view"]] = dict.fromkeys(inspector.get_table_names(schema), "table")
     try:
         names |= dict.fromkeys(inspector.get_view_names(schema), "view")
-    except NotImplementedError:
+    except NotImplementedError:  # as SQLAlchemy says that a dialect has no such query
         log.debug("the dialect does not list views")
     tables = []
     for name, kind in names.items():
@@ -172,7 +176,7 @@ def one_by_one(connection: sa.Connection, schema: str | None, named: Sequence[st
         )
         tables.append(table)
     if tables and all(table.problem is not None for table in tables):
-        raise NotImplementedError(tables[0].problem)
+        raise UndescribedError(tables[0].problem)
     return tables
 
 

@@ -99,7 +99,7 @@ class StorageRoot:
                     f"{self.root}: another process has been committing for {self._lock_timeout:g} s. Wait for it, or "
                     "raise the target's option 'lock_timeout' ('?lock_timeout=5m')"
                 ) from None
-            except NotImplementedError as error:
+            except NotImplementedError as error:  # as filelock says it
                 raise DestinationError(
                     f"{self.root}: its file system has no locks, which commits need: name a folder on another one"
                 ) from error
