@@ -21,7 +21,7 @@ from typing import Any
 
 import fastavro
 import msgspec
-import noida_db  # type: ignore[import-untyped]
+import noida_db  # type: ignore[import-untyped]  # it has no types
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # re-exported without saying so
 
@@ -124,6 +124,7 @@ def loop(address: str, messages: int, *, decode: bool) -> None:
             continue
         chunk = [message for message in [first, *consumer.consume(9_999, 0)] if message.error() is None]
         if decode:
+            # type ignored: every message has a value
             _rows = [decoder.decode(message.value()) for message in chunk]  # type: ignore[arg-type]
         count += len(chunk)
     consumer.close()

@@ -29,7 +29,7 @@ class Client:
         return "database"
 
 
-class Rows(TableResolver):  # type: ignore[misc]
+class Rows(TableResolver):  # type: ignore[misc]  # the SDK has no types
     """The table's rows, as dicts."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Rows(TableResolver):  # type: ignore[misc]
             yield dict(row)
 
 
-class Peer(plugin.Plugin):  # type: ignore[misc]
+class Peer(plugin.Plugin):  # type: ignore[misc]  # the SDK has no types
     """The plugin."""
 
     def __init__(self) -> None:

@@ -7,20 +7,20 @@ from singer_sdk import typing as th
 from singer_sdk.sql import SQLConnector, SQLStream, SQLTap
 
 
-class Connector(SQLConnector):  # type: ignore[misc]
+class Connector(SQLConnector):  # type: ignore[misc]  # the SDK has no types
     """How the database is reached."""
 
     def get_sqlalchemy_url(self, config: Mapping[str, Any]) -> str:
         return f"sqlite:///{config['database']}"
 
 
-class Stream(SQLStream):  # type: ignore[misc]
+class Stream(SQLStream):  # type: ignore[misc]  # the SDK has no types
     """A table."""
 
     connector_class = Connector
 
 
-class Tap(SQLTap):  # type: ignore[misc]
+class Tap(SQLTap):  # type: ignore[misc]  # the SDK has no types
     """The tap."""
 
     name = "tap-bench"

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tools"))
 
-import make_reference  # noqa: E402
+import make_reference  # noqa: E402  # after the path that it is on
 from walkthrough import BLOCK, follow, parse  # noqa: E402  # after the path is known
 
 REFERENCE = ROOT / "docs" / "reference"

@@ -55,6 +55,7 @@ class Unwritable(ShopSource):
 
 @caught_by("test_a_missing_option_is_named")
 class Guessing(ShopConfig):
+    # type ignored: another type on purpose
     database: Annotated[Path | None, Meta(description="the shop's database")] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:

@@ -68,6 +68,7 @@ class ShopCase(DataSourceConformance, IncrementalConformance, PartitionConforman
 
     @pytest.fixture
     def source(self, database: Path) -> MakeShop:
+        # type ignored: the options of the class are not known here
         return lambda: self.shop(self.shop.config_type(database=database))  # type: ignore[arg-type]
 
     @pytest.fixture

@@ -65,7 +65,7 @@ class Raising(Growing):
 
 class Endless(Growing):
     def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
-        return None  # type: ignore[return-value]
+        return None  # type: ignore[return-value]  # what the contract forbids
 
 
 def stream_of(*parts: StreamPartition, lazily: bool = False) -> Split:

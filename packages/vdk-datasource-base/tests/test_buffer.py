@@ -58,6 +58,7 @@ def test_a_state_that_is_none_is_refused_with_nothing_taken_in() -> None:
     buffer = Buffer(Options(), stream="s")
     buffer.add(DataSourcePayload({"a": 1}, state={"n": 1}))
     with pytest.raises(DataSourceError, match="yielded a state with"):
+        # type ignored: what the contract forbids
         buffer.add(DataSourcePayload({"a": 2}, state={"n": object()}))  # type: ignore[dict-item]
     ((group,), state) = buffer.take_covered()
     assert (group.rows, state) == ([{"a": 1}], {"n": 1})

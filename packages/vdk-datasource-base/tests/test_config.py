@@ -164,6 +164,7 @@ class TestSecrets:
         """In no form that texts are made with."""
         secret = Secret(CANARY)
         config = decoded({"token": CANARY, "login": {"password": CANARY}})
+        # each way of formatting
         shown = [repr(secret), str(secret), f"{secret}", f"{secret!r:>20}", "%s" % secret, "{}".format(secret)]  # noqa: UP031, UP032
         shown += [repr(config), str(config), repr([secret]), repr({"a": secret}), repr(msgspec.structs.asdict(config))]
         assert not [text for text in shown if CANARY in text]
@@ -209,9 +210,9 @@ class TestSecrets:
 def test_a_configuration_is_frozen_and_keyword_only() -> None:
     """As its subclasses are, without saying so."""
     with pytest.raises(AttributeError):
-        decoded({}).rows = 5  # type: ignore[misc]
+        decoded({}).rows = 5  # type: ignore[misc]  # it is frozen
     with pytest.raises(TypeError):
-        Table("x")  # type: ignore[call-arg]
+        Table("x")  # type: ignore[call-arg]  # options go by name
 
 
 def test_options_are_described_for_people() -> None:

@@ -87,13 +87,13 @@ class TestStreams:
         assert state.of("orders", "x") == state.of("none") == {}
         assert (list(state), len(state)) == (["orders"], 1)
         with pytest.raises(TypeError):
-            state["orders"]["x"] = {}  # type: ignore[index]
+            state["orders"]["x"] = {}  # type: ignore[index]  # it is read-only
 
     def test_a_source_is_declared_with_a_configuration_class(self) -> None:
         """Anything else is refused when the class is made."""
         with pytest.raises(ConfigurationError, match="is not a DataSourceConfig"):
 
-            @data_source(name="x", config=dict)  # type: ignore[arg-type]
+            @data_source(name="x", config=dict)  # type: ignore[arg-type]  # what the contract forbids
             class Wrong(DataSource[DataSourceConfig]):
                 def streams(self) -> list[DataSourceStream]:
                     return []

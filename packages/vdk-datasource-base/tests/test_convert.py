@@ -145,7 +145,7 @@ class TestInference:
     def test_a_name_that_is_no_text_is_refused(self) -> None:
         """With what it is."""
         with pytest.raises(BadRecordError, match="the column name 5 is not a string"):
-            infer_table([{"a": 1}, {5: 1}])  # type: ignore[dict-item]
+            infer_table([{"a": 1}, {5: 1}])  # type: ignore[dict-item]  # what the contract forbids
 
     scalars = st.one_of(
         st.none(),

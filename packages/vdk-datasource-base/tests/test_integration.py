@@ -108,7 +108,7 @@ class TestSteps:
     def test_a_foreign_job_input_is_refused(self) -> None:
         """With what to pass instead."""
         with pytest.raises(ConfigurationError, match="pass the one that VDK passes to the step"):
-            run_flows(object(), {})  # type: ignore[arg-type]
+            run_flows(object(), {})  # type: ignore[arg-type]  # what the function refuses
 
     def test_a_flow_that_fails_fails_the_job_and_names_the_stream(self, tmp_path: Path) -> None:
         """Exit code 1, the steps behind it do not run, the other streams have landed."""
@@ -383,7 +383,7 @@ class TestIngestionPlugins:
 
         class Failing(IngestIntoMemoryPlugin):
             def __init__(self) -> None:
-                super().__init__()  # type: ignore[no-untyped-call]
+                super().__init__()  # type: ignore[no-untyped-call]  # vdk-core has no types
                 self.broken = True
 
             def ingest_payload(self, payload: list[dict[str, Any]], *args: Any, **kwargs: Any) -> None:

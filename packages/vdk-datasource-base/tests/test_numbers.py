@@ -122,7 +122,7 @@ class TestDecimals:
             return
         assert number == HugeNumber(literal)
         with pytest.raises(TypeError):
-            int(number)  # type: ignore[arg-type]
+            int(number)  # type: ignore[arg-type]  # it is a text or a number
         assert len(repr(number)) < 50
 
     def test_an_integer_of_json_is_exact_up_to_its_4300th_digit(self) -> None:

@@ -89,7 +89,7 @@ def replayed(payloads: Sequence[DataSourcePayload]) -> dict[Any, Any]:
     rows: dict[Any, Any] = {}
     for one in payloads:
         data: Any
-        for data in one.data or ():  # type: ignore[union-attr]
+        for data in one.data or ():  # type: ignore[union-attr]  # these are rows, and not batches
             if one.kind == "rows":
                 rows[data["id"]] = data["v"]
             else:
@@ -166,8 +166,9 @@ def test_the_last_operation_of_a_key_holds(
     run(lab, *operations, payload(state={"n": 1}))
     expected = ({1: "old", 0: "zero"} if before else {}) | landed
     for operation in operations:
+        # type ignored: these are rows, and not batches
         if operation.kind == "deletes" and operation.data[0]["id"] not in landed:  # type: ignore[index]
-            expected.pop(operation.data[0]["id"], None)  # type: ignore[index]
+            expected.pop(operation.data[0]["id"], None)  # type: ignore[index]  # these are rows, and not batches
     assert values(lab) == expected
 
 

@@ -189,7 +189,7 @@ class TestReferences:
         """Whole ones are remembered for lenient conversion, all of them for redaction."""
         data = {"a": ["${env:ONE}", "x-${secret:two}-y"], "b": {"c": "${property:three}"}, "n": 5}
         lookups = {"env": {"ONE": "1"}.get, "secret": {"two": "s3cret"}.get, "property": {"three": 3}.get}
-        resolved = resolve(data, lookups, location="f")  # type: ignore[arg-type]
+        resolved = resolve(data, lookups, location="f")  # type: ignore[arg-type]  # some of the data are wrong
         assert resolved.data == {"a": ["1", "x-s3cret-y"], "b": {"c": "3"}, "n": 5}
         assert resolved.whole == {"a.0": "1", "b.c": "3"}
         assert resolved.paths == {"a.0", "a.1", "b.c"}
@@ -278,6 +278,7 @@ class TestTransforms:
 
         Transform(watch, "t")([{"a": 1}, {"b": 2.5}, {"a": "x"}], stream="s")
         assert seen[0].schema.names == ["a", "b"]
+        # type ignored: a table is returned for one
         assert Transform(first_only, "t")(pa.table({"a": [1, 2]}), stream="s").num_rows == 1  # type: ignore[union-attr]
 
     @pytest.mark.parametrize("given", [[{"a": 1}], pa.table({"a": [1]})])

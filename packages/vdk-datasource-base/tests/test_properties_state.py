@@ -91,6 +91,7 @@ def test_threads_keep_every_state_and_read_no_half_of_one(properties: Properties
 
     done = threading.Event()
     readers = [working(read) for _ in range(2)]
+    # type ignored: a default binds the loop's value
     for writer in [working(lambda name=str(number): write(name)) for number in range(4)]:  # type: ignore[misc]
         writer.join()
     done.set()

@@ -123,7 +123,7 @@ def test_a_forgotten_reader_ends_the_readers(lab: Lab) -> None:
     closed = threading.Event()
 
     def read(state: State) -> Iterator[DataSourcePayload]:
-        with closing(iter(counting(10**9)(state))) as payloads:  # type: ignore[type-var]
+        with closing(iter(counting(10**9)(state))) as payloads:  # type: ignore[type-var]  # a generator can be closed
             try:
                 yield from payloads
             finally:

@@ -91,6 +91,7 @@ def test_what_a_killed_run_staged_is_dropped(lab: Lab) -> None:
     """Rows left behind by a run that could not clean up do not land with the next one."""
     lab.fault(FailEvery("discard", DestinationError("killed"), 2))  # 1 is the beginning, 2 the cleaning up
     with pytest.raises(FlowFailedError):
+        # type ignored: what the contract forbids
         lab.run(Whole("t", lambda state: [payload(*numbers(0, 20)), payload(*numbers(20, 40)), "garbage"], SCHEMA))  # type: ignore[list-item]
     assert lab.staged
     lab.fault(None)
@@ -476,7 +477,7 @@ class TestIncremental:
     def test_a_value_that_is_none_is_refused(self, lab: Lab) -> None:
         """Text is true in Python, whatever it says."""
         with pytest.raises(FlowFailedError, match="incremental = 'no' is not a boolean; set it to True, False or None"):
-            lab.run(Whole("t", whole(3), incremental="no"))  # type: ignore[arg-type]
+            lab.run(Whole("t", whole(3), incremental="no"))  # type: ignore[arg-type]  # what the contract forbids
         assert lab.tables == {}
 
     def test_a_state_that_comes_late_covers_what_was_set_aside(self, lab: Lab) -> None:

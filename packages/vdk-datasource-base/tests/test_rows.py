@@ -409,6 +409,7 @@ class TestSummary:
         """As JSON, for success and failure, with the state before and after."""
         lab.script(
             Whole("t", counting(12)),
+            # type ignored: what the contract forbids
             Whole("bad", lambda state: [payload(*numbers(0, 3), state={"next": 3}), "garbage"]),  # type: ignore[list-item]
         )
         path = tmp_path / "new folder" / "summary.json"

@@ -58,6 +58,7 @@ def test_a_run_has_a_span_and_so_has_each_stream(lab: Lab, monkeypatch: pytest.M
     data = reader.get_metrics_data()
     assert data is not None
     counted = {
+        # type ignored: it has these attributes here
         (metric.name, point.attributes["vdk.datasource.stream"]): point.value  # type: ignore[index, union-attr]
         for resource in data.resource_metrics
         for scope in resource.scope_metrics

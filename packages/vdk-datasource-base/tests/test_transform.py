@@ -90,7 +90,7 @@ def test_a_file_of_the_name_of_an_installed_module_is_that_of_the_flow(tmp_path:
 def test_a_module_that_a_step_has_imported_is_not_run_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its state is that of the job."""
     monkeypatch.syspath_prepend(folder(tmp_path, {"of_the_job.py": module("number") + "number = 1"}))
-    import of_the_job  # type: ignore[import-not-found]
+    import of_the_job  # type: ignore[import-not-found]  # the test writes it
 
     of_the_job.number = 2
     assert answer(tmp_path, "of_the_job:fix") == 2

@@ -77,7 +77,7 @@ def test_a_run_that_dies_continues_where_it_was(database: Database, after: int) 
         if payload.state is not None:
             state = dict(payload.state)
             seen += payload.data.to_pylist() if isinstance(payload.data, pa.Table) else []
-    reading.close()  # type: ignore[attr-defined]
+    reading.close()  # type: ignore[attr-defined]  # a generator
     landed = run(stream_of(database.url, "orders", page_rows=3), state)
     assert sorted([row["id"] for row in seen] + landed.column("id")) == list(range(20))
 

@@ -55,6 +55,7 @@ def test_a_driver_that_takes_parameters_by_name_gets_them_so() -> None:
     """psycopg doubles no value and every percent sign of a name."""
     table = sa.table(quoted_name("100%", True), sa.column(quoted_name("a", True)))
     statement = sa.select(table.c.a).where(table.c.a > last_row(0)).limit(page_limit())
+    # type ignored: SQLAlchemy has no types there
     compiled = compile_statement(statement, psycopg.dialect())  # type: ignore[no-untyped-call]
     assert '"100%%"' in compiled.sql
     assert compiled.names is None
@@ -89,7 +90,7 @@ def test_a_users_condition_has_its_names_replaced(text: str, names: set[str], sq
     condition = user_condition(text, {"x": 1, "y": 2, "param_1": 3})
     compiled = compile_statement(sa.select(A).where(condition, bound(9) < A), pysqlite.dialect())
     assert f"WHERE ({sql}\n) AND " in compiled.sql
-    assert compiled.parameters({})[-1] == 9  # type: ignore[index]
+    assert compiled.parameters({})[-1] == 9  # type: ignore[index]  # by position here
 
 
 def test_rows_after_a_row_are_a_range_that_an_index_can_start_in() -> None:
@@ -114,7 +115,7 @@ def test_no_index_serves_a_cursor_that_is_computed(compared: Any, level: str) ->
 
     class Builder(ExpressionBuilder):
         def cursor_expression(self, column: Expression, declared: str, cursor_format: str) -> Expression:
-            return compared(column)  # type: ignore[no-any-return]
+            return compared(column)  # type: ignore[no-any-return]  # SQLAlchemy's operators are Any
 
     table = TableInfo("t", {"c": "float"}, indexes=((("c", None),),))
     plan = make_plan(table, SqlConfig(cursor_columns=("c",)), None)

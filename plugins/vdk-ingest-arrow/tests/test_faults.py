@@ -78,7 +78,7 @@ def test_the_lock_is_let_go_on_closing(lake: Path) -> None:
 
 def test_an_interrupt_rolls_back_and_the_destination_can_go_on(lake: Path) -> None:
     destination = opened(lake)
-    database = destination._database  # type: ignore[attr-defined]
+    database = destination._database  # type: ignore[attr-defined]  # of destinations in databases
 
     def interrupted() -> None:
         database.execute("CREATE TABLE half (id INTEGER)")

@@ -12,7 +12,7 @@ PARTS = [StateKey("shop", "here", "orders", partition, "orders") for partition i
 
 
 def batch(spec: TableSpec, kind: str, **columns: list[object]) -> TableBatch:
-    return TableBatch(spec, kind, pa.table(columns))  # type: ignore[arg-type]
+    return TableBatch(spec, kind, pa.table(columns))  # type: ignore[arg-type]  # the kind is a text here
 
 
 @any_target

@@ -118,7 +118,7 @@ def test_a_missing_user_and_a_missing_database_are_named(postgresql: PostgresqlL
 
 def test_no_error_and_no_repr_shows_the_password(postgresql: PostgresqlLake) -> None:
     destination = opened(postgresql)
-    database = destination._database  # type: ignore[attr-defined]
+    database = destination._database  # type: ignore[attr-defined]  # of destinations in databases
     seen = [repr(destination), repr(vars(destination)), repr(vars(database)), destination.identity()]
     with pytest.raises(DestinationError) as caught:
         destination.commit(unit(rows(replace(APPEND, name="x" * 64), {"id": [1]})))
@@ -423,7 +423,7 @@ def test_new_columns_are_added_in_one_statement(postgresql: PostgresqlLake, monk
     """Each statement would lock the table and write the catalog once more."""
     destination = opened(postgresql)
     destination.commit(unit(rows(APPEND, {"id": [1]})))
-    database = destination._database  # type: ignore[attr-defined]
+    database = destination._database  # type: ignore[attr-defined]  # of destinations in databases
     execute = database.execute
     statements: list[str] = []
 

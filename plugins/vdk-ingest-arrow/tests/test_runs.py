@@ -174,9 +174,9 @@ def test_a_record_that_fails_in_the_transaction_is_left_out(
 ) -> None:
     """The rows of that transaction land all the same, once."""
     destination.commit(dataclasses.replace(unit(rows(APPEND, {"id": [1]}), state={"n": 1}), record=RECORD))
-    wrong = dataclasses.replace(RECORD, rows_landed="many")  # type: ignore[arg-type]
+    wrong = dataclasses.replace(RECORD, rows_landed="many")  # type: ignore[arg-type]  # a wrong value on purpose
     if lake.kind == "sqlite":  # it stores text in a column of numbers
-        wrong = dataclasses.replace(RECORD, run_id=None)  # type: ignore[arg-type]
+        wrong = dataclasses.replace(RECORD, run_id=None)  # type: ignore[arg-type]  # a wrong value on purpose
     destination.commit(dataclasses.replace(unit(rows(APPEND, {"id": [2]}), state={"n": 2}, version=1), record=wrong))
     assert query(lake, "SELECT id FROM orders ORDER BY 1") == [(1,), (2,)]
     assert query(lake, f"SELECT rows_landed FROM {TABLE}") == [(2,)]

@@ -177,7 +177,7 @@ destination.close()
 def test_another_connection_of_the_process_does_not_break_the_locks(sqlite: SqliteLake) -> None:
     """POSIX drops a process's locks on a file when any of its descriptors closes; one copy of SQLite minds it."""
     destination = opened(sqlite)
-    database = destination._database  # type: ignore[attr-defined]
+    database = destination._database  # type: ignore[attr-defined]  # of destinations in databases
 
     def in_between() -> int:
         query(sqlite, "SELECT 1")

@@ -19,9 +19,11 @@ from typing import Any
 import confluent_kafka
 import duckdb
 import msgspec
-import noida_db  # type: ignore[import-untyped]
+import noida_db  # type: ignore[import-untyped]  # it has no types
 import pyarrow as pa
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+# type ignored: its types leave these names out
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
 
 from vdk.plugin.datasource_base import DataSourcePayload, RejectedRows

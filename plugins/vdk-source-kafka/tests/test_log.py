@@ -288,7 +288,7 @@ def test_partitions_in_another_process_share_a_limit_and_a_cache(broker: Broker,
     assert first._limit._per_second == 5
     assert first._schemas is second._schemas
     again = list(made.streams())
-    assert again[0]._limit is made.streams()[0]._limit  # type: ignore[attr-defined]
+    assert again[0]._limit is made.streams()[0]._limit  # type: ignore[attr-defined]  # of topics
 
 
 def test_the_limit_of_messages_per_second_is_kept(broker: Broker, source: MakeSource) -> None:

@@ -75,7 +75,7 @@ def test_a_leader_that_moves_between_two_chunks_is_followed(cluster: MockCluster
         for number, payload in enumerate(part.read({})):
             cluster.move_leader(topic, 1 + number % 3)
             if payload.data is not None:
-                ids += payload.data.column("id").to_pylist()  # type: ignore[union-attr]
+                ids += payload.data.column("id").to_pylist()  # type: ignore[union-attr]  # the payloads are batches
     assert ids == list(range(MESSAGES))
 
 

@@ -39,7 +39,7 @@ def test_a_broker_that_pauses_and_comes_back_is_waited_for(own_broker: Broker, s
     ids: list[int] = []
     for payload in part.read({}):
         if payload.data is not None:
-            ids += payload.data.column("id").to_pylist()  # type: ignore[union-attr]
+            ids += payload.data.column("id").to_pylist()  # type: ignore[union-attr]  # the payloads are batches
             if not own_broker.paused and len(ids) < 20_000:
                 own_broker.pause()
                 resuming = threading.Timer(OUTAGE, own_broker.resume)

@@ -129,7 +129,7 @@ def test_a_run_that_ends_in_bulk_is_continued(server: Server, pages: list[int]) 
         state: dict[str, Any] = {}
         ids: list[int] = []
         for _, payload in zip(range(count), stream.read({}), strict=False):
-            ids += payload.data.column("id").to_pylist()  # type: ignore[union-attr]
+            ids += payload.data.column("id").to_pylist()  # type: ignore[union-attr]  # the payloads are batches
             state = dict(payload.state or state)
         assert sorted({*ids, *run(stream, state).column("id")}) == list(range(1, 101))
     assert pages

@@ -186,6 +186,7 @@ def test_keys_of_each_type(server: Server, type_: str, value: str, index: bool) 
         payload = next(iter(stream.read(state)), None)  # one page of a run that is then ended
         if payload is None:
             break
+        # type ignored: the payloads are batches
         numbers += payload.data.column("n").to_pylist() if payload.data is not None else []  # type: ignore[union-attr]
         state = json.loads(json.dumps(payload.state or state))
     assert sorted({*numbers, *run(stream, state).column("n")}) == list(range(1, 10))
@@ -267,6 +268,7 @@ def test_a_whole_read_is_one_snapshot(server: Server) -> None:
     reading = stream_of(server, page_rows=100).read({})
     first = next(reading)
     server.query("shop", "UPDATE t SET n = 1")
+    # type ignored: the payloads are batches
     rest = [row for payload in (first, *reading) for row in payload.data.column("n").to_pylist()]  # type: ignore[union-attr]
     assert rest == [0] * 20000
 

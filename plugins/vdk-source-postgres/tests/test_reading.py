@@ -48,7 +48,7 @@ def test_a_run_that_ends_early_is_continued(orders: Server) -> None:
         state: dict[str, Any] = {}
         ids: list[int] = []
         for _, payload in zip(range(count), stream.read({}), strict=False):
-            ids += payload.data.column("id").to_pylist()  # type: ignore[union-attr]
+            ids += payload.data.column("id").to_pylist()  # type: ignore[union-attr]  # the payloads are batches
             state = dict(payload.state or state)
         assert sorted({*ids, *run(stream, state).column("id")}) == list(range(1, 101))
 
@@ -184,6 +184,7 @@ def test_keys_of_each_type(server: Server, type_: str) -> None:
         payload = next(iter(stream.read(state)), None)  # one page of a run that is then ended
         if payload is None:
             break
+        # type ignored: the payloads are batches
         numbers += payload.data.column("n").to_pylist() if payload.data is not None else []  # type: ignore[union-attr]
         state = json.loads(json.dumps(payload.state or state))
     assert sorted({*numbers, *run(stream, state).column("n")}) == list(range(1, 10))

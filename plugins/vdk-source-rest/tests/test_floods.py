@@ -156,6 +156,7 @@ def test_lines_may_be_more_than_an_answer(source: Make) -> None:
     lines = b"".join(b'{"id": %d}\n' % number for number in range(300_000))
     for more in ([], ["Content-Encoding: gzip"]):
         body = gzip.compress(lines, 0) if more else lines
+        # type ignored: defaults bind the loop's values
         with Scripted(lambda request, number, body=body, more=more: answer(body, LINES, *more)) as api:  # type: ignore[misc]
             assert len(read(source(api.url, max_response_bytes=100_000)).rows) == 300_000
 
@@ -167,6 +168,7 @@ def test_an_answer_may_be_as_large_as_the_limit(source: Make) -> None:
     rest = body[len(body) // 100 * 100 :]
     chunked = head(JSON, "Transfer-Encoding: chunked") + chunks + b"%x\r\n%s\r\n0\r\n\r\n" % (len(rest), rest)
     for whole in (answer(body), chunked):
+        # type ignored: defaults bind the loop's values
         with Scripted(lambda request, number, whole=whole: whole) as api:  # type: ignore[misc]
             assert len(read(source(api.url, max_response_bytes=len(body))).rows) == 1
     with (

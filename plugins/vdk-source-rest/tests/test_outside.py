@@ -137,7 +137,7 @@ def test_an_epoch_with_more_digits_than_a_double_is_kept_in_the_state() -> None:
 @pytest.mark.parametrize("kind", ["integer", "epoch", "datetime"])
 def test_a_stored_watermark_of_another_kind_is_a_damaged_state(high: Any, kind: str) -> None:
     """Or, where it can be read, a watermark; a short error in any case."""
-    cursor = Cursor(CursorConfig(field="at", type=kind))  # type: ignore[arg-type]
+    cursor = Cursor(CursorConfig(field="at", type=kind))  # type: ignore[arg-type]  # a text is checked by the class
     state = {**encode_state(Watermark(0), cursor), "high": high}
     good: dict[str, list[Any]] = {"integer": [5], "epoch": [5, 1.5], "datetime": []}
     if high in good[kind]:

@@ -111,7 +111,7 @@ def test_states_are_kept_where_the_parents_answer_is_ignored(source: Make, forge
     repos = {**REPOS, "responses": [{"when": "error", "action": "ignore"}]}
     made = source(forge.url, repos, issues)
     first = read(made, "issues")
-    forge.repos = {"error": "maintenance"}  # type: ignore[assignment]
+    forge.repos = {"error": "maintenance"}  # type: ignore[assignment]  # what an API sends instead of a list
     assert list(made.stream("issues").partitions(first.states)) == []
 
 

@@ -90,6 +90,7 @@ class Landed:
             assert data is None
         for name, count in payload.metadata.items():
             name = name.removeprefix(COUNTER_PREFIX)
+            # type ignored: counters are numbers
             self.counters[name] = self.counters.get(name, 0) + int(count)  # type: ignore[arg-type]
         if payload.state is not None:
             self.states += 1
@@ -128,7 +129,7 @@ def interrupted(stream: SqlStream, after: int, state: Mapping[str, Any] | None =
             for one in pending:
                 landed.take(one)
             pending = []
-    reading.close()  # type: ignore[attr-defined]
+    reading.close()  # type: ignore[attr-defined]  # a generator
     return landed
 
 

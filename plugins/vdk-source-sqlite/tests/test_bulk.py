@@ -215,7 +215,7 @@ def test_a_closed_reading_ends_its_process(large: Path, begun: list[subprocess.P
     for _ in range(2):
         next(reading)
     assert begun[0].poll() is None
-    reading.close()  # type: ignore[attr-defined]
+    reading.close()  # type: ignore[attr-defined]  # a generator
     assert begun[0].poll() is not None
 
 

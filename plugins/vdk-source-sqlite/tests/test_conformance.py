@@ -115,7 +115,7 @@ class TestByKey(Case, DataSourceConformance, LargeDataConformance):
     @pytest.fixture
     def with_bad_row(self, database: Path) -> BadRow:
         execute(database, ("INSERT INTO customers VALUES (?, NULL, ?, 1)", [("the bad one", "a lot")]))
-        make = lambda: SqliteSource(SqliteConfig(database=database, page_rows=3))  # noqa: E731
+        make = lambda: SqliteSource(SqliteConfig(database=database, page_rows=3))  # noqa: E731  # short beside its use
         return BadRow(make, "customers", "the bad one", len(CUSTOMERS))
 
     @pytest.fixture

@@ -59,6 +59,7 @@ def test_rows_updated_while_reading_come_with_the_next_run(database: Path) -> No
     state: dict[str, Any] = {}
     for payload in payloads(stream_of(database, page_rows=2)):
         if payload.data is not None:
+            # type ignored: the payloads are batches
             landed_ids += payload.data["id"].to_pylist()  # type: ignore[index, call-overload]
         if len(landed_ids) == 2:
             execute(database, "UPDATE t SET v = 'moved', updated_at = '2026-10-30 00:00:00' WHERE id = 9")

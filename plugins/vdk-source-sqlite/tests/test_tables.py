@@ -309,8 +309,9 @@ class TestWhole:
             ("INSERT INTO t VALUES (?)", [(n,) for n in range(9)]),
         )
         reading = stream_of(database, page_rows=4).read({})
-        rows = next(reading).data.num_rows  # type: ignore[union-attr]
+        rows = next(reading).data.num_rows  # type: ignore[union-attr]  # the payloads are batches
         execute(database, "INSERT INTO t VALUES (100)", "DELETE FROM t WHERE id = 8")
+        # type ignored: the payloads are batches
         assert rows + sum(payload.data.num_rows for payload in reading) == 9  # type: ignore[union-attr]
 
 
@@ -328,7 +329,7 @@ def test_closing_early_lets_go_of_the_database(database: Path) -> None:
     execute(database, "CREATE TABLE t (id INTEGER PRIMARY KEY)", ("INSERT INTO t VALUES (?)", [(n,) for n in range(9)]))
     reading = stream_of(database, page_rows=2).read({})
     next(reading)
-    reading.close()  # type: ignore[attr-defined]
+    reading.close()  # type: ignore[attr-defined]  # a generator
     writer = sqlite3.connect(database, timeout=0)
     writer.execute("BEGIN EXCLUSIVE")
     writer.close()

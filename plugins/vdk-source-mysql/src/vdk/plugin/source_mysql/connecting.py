@@ -160,6 +160,7 @@ class Connection(DriverConnection):
 
     @property
     def is_mariadb(self) -> bool:
+        # type ignored: PyMySQL's types lack it
         return "mariadb" in str(self.get_server_info()).lower()  # type: ignore[no-untyped-call]
 
     def close(self) -> None:

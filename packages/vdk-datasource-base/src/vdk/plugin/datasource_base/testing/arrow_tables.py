@@ -123,7 +123,7 @@ class ArrowTables(dict[str, list[Row]]):
     def __reduce__(self) -> tuple[Any, ...]:  # for copy and pickle, which do not know the lock
         return ArrowTables, (dict(self.items()),)
 
-    def update(self, others: Mapping[str, list[Row]]) -> None:  # type: ignore[override]
+    def update(self, others: Mapping[str, list[Row]]) -> None:  # type: ignore[override]  # only mappings are given
         for name in others:
             self[name] = others[name]
 

@@ -86,7 +86,9 @@ class AnySqlBackend(Backend):
             pooled.detach()
             connection = pooled.dbapi_connection
             if self.dialect.name == "postgresql":
+                # type ignored: the driver's own connection
                 self.dialect.set_isolation_level(connection, "REPEATABLE READ")  # type: ignore[arg-type]
+                # type ignored: PostgreSQL's dialects have it
                 self.dialect.set_readonly(connection, True)  # type: ignore[attr-defined]
                 read_beyond_as_text(connection, self.dialect.driver)
             return connection

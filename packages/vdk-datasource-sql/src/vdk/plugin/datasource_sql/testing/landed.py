@@ -41,6 +41,7 @@ class Landed:
                 self.rows += data.to_pylist()
         for name, count in payload.metadata.items():
             name = name.removeprefix(COUNTER_PREFIX)
+            # type ignored: counters are numbers
             self.counters[name] = self.counters.get(name, 0) + int(count)  # type: ignore[arg-type]
         if payload.state is not None:
             self.state = json.loads(json.dumps(payload.state))
