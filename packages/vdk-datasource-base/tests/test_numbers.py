@@ -14,7 +14,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vdk.plugin.datasource_base.runtime.run.plan.stream_plan.reject_limit import RejectLimit
 
 from vdk.plugin.datasource_base import BadRecordError, StreamSchema
 from vdk.plugin.datasource_base.contract import JSON_TYPE, ConfigurationError, DataSourceError
@@ -29,6 +28,7 @@ from vdk.plugin.datasource_base.parts import (
 from vdk.plugin.datasource_base.parts.columns.convert import convert_rows
 from vdk.plugin.datasource_base.parts.columns.framework import rejected_table
 from vdk.plugin.datasource_base.parts.flow.file import load_flow
+from vdk.plugin.datasource_base.runtime.run.plan.reject_limit import RejectLimit
 from vdk.plugin.datasource_base.runtime.states import copy_state
 
 
