@@ -31,6 +31,7 @@ def test_a_range_is_read_by_the_timestamps(broker: Broker, source: MakeSource) -
         ("2026-01-01T00:03:00Z", "2026-01-01T01:06:00+01:00", [3, 4, 5]),
         ("2026-01-01T00:08:00Z", None, [8, 9]),
         (None, "2026-01-01T00:01:00Z", [0]),
+        ("1969-12-31T23:59:59.999Z", None, list(range(10))),  # -1 ms, which Kafka takes for the end
         ("2026-01-02T00:00:00Z", None, []),
     ):
         result = Read()

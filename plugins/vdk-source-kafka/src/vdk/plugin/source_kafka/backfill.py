@@ -60,8 +60,8 @@ class TopicRange(DataSourceStream):
         ends = cluster.ends(self.name, numbers, committed=self._config.isolation == "read_committed")
         begins = cluster.beginnings(self.name, numbers)
         if self._begin is not None:
-            begins = self._offsets(self._begin, ends)
-        untils = self._offsets(self._end, ends) if self._end is not None else ends
+            begins = cluster.offsets_at(self.name, ends, self._begin)
+        untils = cluster.offsets_at(self.name, ends, self._end) if self._end is not None else ends
         return [
             RangePartition(
                 TopicPartitionReader(
@@ -72,13 +72,6 @@ class TopicRange(DataSourceStream):
             for number in numbers
             if begins[number] < untils[number]
         ]  # fmt: skip
-
-    def _offsets(self, milliseconds: int, ends: Mapping[int, int]) -> dict[int, int]:
-        """The offsets of the first messages at or after a time; those without one end there."""
-        offsets = self._cluster.offsets_at(self.name, list(ends), milliseconds)
-        return {
-            number: min(offset, ends[number]) if offset >= 0 else ends[number] for number, offset in offsets.items()
-        }
 
 
 class RangePartition(StreamPartition):

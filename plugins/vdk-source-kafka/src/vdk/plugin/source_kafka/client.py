@@ -241,10 +241,16 @@ class Cluster:
         """Offsets of the oldest retained messages."""
         return self._offsets(topic, dict.fromkeys(partitions, _EARLIEST), IsolationLevel.READ_UNCOMMITTED)
 
-    def offsets_at(self, topic: str, partitions: Sequence[int], milliseconds: int) -> dict[int, int]:
-        """Offsets of the first messages at or after a time (since 1970, UTC); -1 if no such message exists."""
-        specs = dict.fromkeys(partitions, OffsetSpec.for_timestamp(milliseconds))
-        return self._offsets(topic, specs, IsolationLevel.READ_UNCOMMITTED)
+    def offsets_at(self, topic: str, ends: Mapping[int, int], milliseconds: int) -> dict[int, int]:
+        """Offsets of the first messages at or after a time (since 1970, UTC); the end if no such message exists.
+
+        :param ends: partition → the end of what is read of it.
+        """
+        time = OffsetSpec.for_timestamp(max(0, milliseconds))  # Kafka gives negative times meanings of their own
+        offsets = self._offsets(topic, dict.fromkeys(ends, time), IsolationLevel.READ_UNCOMMITTED)
+        return {
+            number: min(offset, ends[number]) if offset >= 0 else ends[number] for number, offset in offsets.items()
+        }
 
     def _offsets(self, topic: str, specs: Mapping[int, OffsetSpec], isolation: IsolationLevel) -> dict[int, int]:
         if not specs:

@@ -74,9 +74,7 @@ def _configured_starts(
         return dict(ends)
     time = config.start_time()
     assert time is not None
-    milliseconds = max(0, int(time.timestamp() * 1000))  # Kafka gives negative times meanings of their own
-    offsets = cluster.offsets_at(topic, list(ends), milliseconds)
-    return {number: min(offset, ends[number]) if offset >= 0 else ends[number] for number, offset in offsets.items()}
+    return cluster.offsets_at(topic, ends, int(time.timestamp() * 1000))
 
 
 def check_topic(position: Position, topic_id: str | None, topic: str, partition: int) -> None:
