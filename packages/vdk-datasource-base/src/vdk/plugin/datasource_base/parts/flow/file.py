@@ -285,6 +285,11 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
     return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
 
 
+def matches_stream(source_id: str, name: str, patterns: Sequence[str]) -> bool:
+    """Whether a pattern matches a stream: by its name, ``orders``, or with that of its source, ``shop.orders``."""
+    return matches(name, patterns) or matches(f"{source_id}.{name}", patterns)
+
+
 class StreamSelection:
     """The streams of a file's flows that one run reads, and whether each pattern has matched one.
 
@@ -308,7 +313,7 @@ class StreamSelection:
         ]
 
     def _matches(self, source_id: str, name: str, patterns: Sequence[str], mark: str = "") -> bool:
-        matching = [item for item in patterns if matches(name, [item]) or matches(f"{source_id}.{name}", [item])]
+        matching = [item for item in patterns if matches_stream(source_id, name, [item])]
         self._matched.update(mark + item for item in matching)
         return bool(matching)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ...contract import ConfigurationError, DataSourceState, DataSourceStream, State
 from ...contract.remedies import suggest
 from ...parts import Destination, StateKey, StoredState
-from ...parts.flow.file import FlowEntry, LoadedFlow, matches, select_streams
+from ...parts.flow.file import FlowEntry, LoadedFlow, matches_stream, select_streams
 from ...parts.redact import Redactor
 from ..environment import Environment
 from ..report.logs import redacted_errors
@@ -81,10 +81,10 @@ def streams_of(
     """
     every = [(flow, name) for flow in flows for name in flow.streams if destination in (None, flow.entry.to)]
     for pattern in patterns:
-        if not any(_matches(flow, name, [pattern]) for flow, name in every):
+        if not any(matches_stream(flow.entry.from_, name, [pattern]) for flow, name in every):
             names = {name for _, name in every}
             raise ConfigurationError(f"--stream {pattern!r}: no stream matches; {suggest(pattern, names)}")
-    return [(flow, name) for flow, name in every if not patterns or _matches(flow, name, patterns)]
+    return [(flow, name) for flow, name in every if not patterns or matches_stream(flow.entry.from_, name, patterns)]
 
 
 def one_stream(flows: Sequence[ConnectedFlow], stream: str, destination: str | None) -> tuple[ConnectedFlow, str]:
@@ -98,10 +98,6 @@ def one_stream(flows: Sequence[ConnectedFlow], stream: str, destination: str | N
             f"{flow.entry.from_}.{name} --destination {flow.entry.to}"
         )
     return selected[0]
-
-
-def _matches(flow: ConnectedFlow, name: str, patterns: Sequence[str]) -> bool:
-    return matches(name, patterns) or matches(f"{flow.entry.from_}.{name}", patterns)
 
 
 def state_text(state: State) -> str:

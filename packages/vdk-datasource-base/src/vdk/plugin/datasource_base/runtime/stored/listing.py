@@ -12,7 +12,7 @@ from typing import Any
 from ...contract import ConfigurationError
 from ...contract.remedies import suggest
 from ...parts import Destination, StoredState
-from ...parts.flow.file import LoadedFlow, load_flow, matches
+from ...parts.flow.file import LoadedFlow, load_flow, matches_stream
 from ...parts.redact import Redactor
 from ..environment import Environment
 from ..report.logs import redacted_errors
@@ -99,11 +99,10 @@ def select(states: Sequence[DestinationState], streams: Sequence[str] | None) ->
         return list(states)
     names = {state.stored.key.stream for state in states}
     for pattern in streams:
-        if not any(_matches(state, pattern) for state in states):
+        if not any(_matches(state, [pattern]) for state in states):
             raise ConfigurationError(f"no stream with a state matches {pattern!r}; {suggest(pattern, names)}")
-    return [state for state in states if any(_matches(state, pattern) for pattern in streams)]
+    return [state for state in states if _matches(state, streams)]
 
 
-def _matches(state: DestinationState, pattern: str) -> bool:
-    key = state.stored.key
-    return matches(key.stream, [pattern]) or matches(f"{key.source_id}.{key.stream}", [pattern])
+def _matches(state: DestinationState, patterns: Sequence[str]) -> bool:
+    return matches_stream(state.stored.key.source_id, state.stored.key.stream, patterns)
