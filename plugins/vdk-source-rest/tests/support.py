@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
+from urllib.parse import unquote, unquote_plus
+
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 from vdk.plugin.datasource_base.contract import (
     COUNTER_PREFIX,
@@ -28,6 +33,32 @@ def source_of(base_url: str, *streams: Mapping[str, Any], kind: type[RestSource]
     source = kind(decode_config(raw, RestConfig, location="flow.toml: sources.api.config"))
     source.context.client.sleep = lambda seconds: None
     return source
+
+
+class Api:
+    """A server of Python: each request is answered by the value, as JSON, or the response that ``answer`` returns.
+
+    :param asked: method, path with query, and body of each request.
+    """
+
+    def __init__(self, server: HTTPServer, answer: Callable[[Request], Any]) -> None:
+        self.asked: list[tuple[str, str, Any]] = []
+        self._answer = answer
+        self.url = server.url_for("/v1")
+        server.expect_request(re.compile(".*")).respond_with_handler(self._handle)
+
+    def _handle(self, request: Request) -> Response:
+        query = unquote_plus(request.query_string.decode())
+        path = unquote(request.path).removeprefix("/v1/")
+        self.asked.append((request.method, path + (f"?{query}" if query else ""), request.get_json(silent=True)))
+        value = self._answer(request)
+        return value if isinstance(value, Response) else Response(json.dumps(value), content_type="application/json")
+
+    def urls(self) -> list[str]:
+        return [url for _, url, _ in self.asked]
+
+    def bodies(self) -> list[Any]:
+        return [body for _, _, body in self.asked]
 
 
 class Landed:

@@ -32,6 +32,10 @@ SHOWN = 300
 """Characters of a response that an error shows."""
 
 
+class GoneError(ConfigurationError):
+    """The server answered 410."""
+
+
 @dataclass(slots=True)
 class ParsedResponse:
     """A successful response.
@@ -199,6 +203,8 @@ class ResponseHandler:
                 self._text(response, f"{answered}: these credentials may not read this")
                 + '. If it is a rate limit, add responses = [{ status = 403, action = "retry" }]'
             )
+        if status == 410:
+            raise GoneError(self._text(response, answered))
         raise ConfigurationError(
             self._text(response, answered)
             + f'. If this means an empty list, add responses = [{{ status = {status}, action = "ignore" }}]'

@@ -74,25 +74,34 @@ class LoopGuard:
                 f"stream {self._stream!r}: {MAX_EMPTY_PAGES} pages in a row have no records, and each names a next "
                 "one; check the paginator and its paths"
             )
-        if rows and not self._allow_repeats and rows == self._last_rows:
+        if self.is_repeat(rows) and not self._allow_repeats:
             raise DataSourceError(
                 f"stream {self._stream!r}: page {self.pages} has the very records of the page before. Check that the "
                 "API knows the parameters of the paginator; if equal pages are correct, set allow_repeated_pages = true"
             )
         self._last_rows = rows
 
+    def is_repeat(self, rows: Sequence[Row]) -> bool:
+        """Whether a page has the very records of the one before."""
+        return bool(rows) and rows == self._last_rows
+
 
 class PageReader:
     """Reads the pages of one stream, with one set of values for its placeholders."""
 
-    def __init__(self, context: StreamContext, stream: StreamConfig) -> None:
+    def __init__(self, context: StreamContext, stream: StreamConfig, *, cap: int | None = None) -> None:
+        """:param cap: read no page that may reach beyond so many records."""
         self._context = context
+        self._cap = cap
         self._stream = stream
         self._guard = LoopGuard(
             stream.name, max_pages=stream.max_pages, allow_repeats=bool(stream.allow_repeated_pages)
         )
         self._handler = ResponseHandler(context, stream)
         self._total: int | None = None
+        self.capped = False
+        """Whether reading ended at the cap, and a further page exists."""
+        self.last_page: Page | None = None
         self.ended_by_rule = False
         """Whether reading ended with a response that a rule ignores: it does not show that no records exist."""
         self.dropped: Counter[str] = Counter()
@@ -101,6 +110,7 @@ class PageReader:
     def read(self, request: HttpRequest) -> Iterator[Sequence[Row] | None]:
         """Lists of records, page by page; None while it waits."""
         next_request: HttpRequest | None = self._stream.paging().first(request)
+        count = 0
         while next_request is not None:
             request = next_request
             self._guard.before_request(request)
@@ -113,9 +123,16 @@ class PageReader:
                 page = yield from self._read_lines(parsed)
             else:
                 page = self._page(parsed)
+                if self._guard.is_repeat(page.source or page.records) and self._stream.paging().ends_with_repeat():
+                    return
                 self._guard.after_page(page.source or page.records, page.count)
                 yield page.records
+            self.last_page = page
+            count += page.count
             next_request = self._next(request, page)
+            if self._cap is not None and next_request is not None and count + page.count > self._cap:
+                self.capped = True
+                return
 
     def _fetch(self, request: HttpRequest) -> Waiting[ParsedResponse]:
         def handle(response: requests.Response) -> ParsedResponse:
