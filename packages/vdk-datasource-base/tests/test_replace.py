@@ -241,6 +241,22 @@ def test_a_publication_without_states_whose_answer_is_lost_is_reported_as_unknow
     assert lab.numbers("t") == list(range(5))
 
 
+def test_what_fails_after_a_publication_does_not_repeat_it(lab: Lab) -> None:
+    """The look at the other streams' states, which is tried again on its own."""
+    seen: list[str] = []
+
+    def lose_the_look(operation: str, destination: FaultyDestination) -> None:
+        seen.append(operation)
+        if operation == "load_states" and seen.count("publish") == 1 and seen[-2].startswith("publish"):
+            raise ConnectionFailedError("away")
+
+    lab.fault(lose_the_look)
+    report = lab.run(Whole("t", whole(9), SCHEMA), write_mode="replace").streams[0]
+    assert (report.status, report.rows_landed) == ("succeeded", 9)
+    assert seen.count("publish") == 1
+    assert lab.numbers("t") == list(range(9))
+
+
 def test_a_publication_that_another_run_overtook_is_refused(lab: Lab) -> None:
     """States that are there but not this run's own are another run's snapshot."""
 

@@ -381,7 +381,10 @@ class StreamRun:
 
     def finish(self, destination: Destination) -> None:
         """Every partition is read: publish a replaced table, or create a table that got no rows."""
-        self._flow.with_retries(lambda: self._finish(destination), what=f"destination {self.report.destination!r}")
+        what = f"destination {self.report.destination!r}"
+        self._flow.with_retries(lambda: self._finish(destination), what=what)
+        if self.plan.replaces:  # on its own: what is published must not be published again
+            self._flow.with_retries(lambda: warn_of_replaced_rows(self.plan, destination), what=what)
         if self.report.rows_read and not self._warned_of_metadata:
             self._warned_of_metadata = True
             _warn_of_metadata(self.plan, self.metadata_seen)
@@ -392,13 +395,15 @@ class StreamRun:
         if self.plan.replaces:
             self._publish(destination)
             return
-        if not self._committed_once and self.plan.schema is not None:
+        # A commit may have stored states alone, such as of a stream whose rows are all gone.
+        if self.plan.schema is not None and (
+            not self._committed_once or destination.has_table(self.plan.table) is False
+        ):
             self._create_empty_table(destination)
 
     def _publish(self, destination: Destination) -> None:
         landed = self._replacement.publish(destination, lambda: self._record(self._counters.landing_all()))
         self._report_changes(destination)
-        warn_of_replaced_rows(self.plan, destination)
         self._counters.commit_all()
         for unit, version in landed:
             if unit.state is not None:
