@@ -30,7 +30,7 @@ from .landing.writer import Writer
 from .plan.flow import Flow
 from .plan.ownership import SameTableError, check_not_source
 from .plan.stream_plan import ReservedNameError, StreamPlan, table_name
-from .scoped_plan import check_flow, check_range_mode, check_rows, states_for_plan, stream_between
+from .scoped_plan import RangeRefusals, check_flow, check_rows, states_for_plan
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ class Planning:
         self._reports = reports
         self._on_error = on_error
         self._on_stored = on_stored
+        self._refusals = RangeRefusals(flow)
 
     def runs(self) -> list[StreamRun]:
         """The chosen streams, in the source's order.
@@ -94,6 +95,7 @@ class Planning:
             states = self._states_of(stream, identity, stored)
             claimed.append((stream, states, self._report(stream, identity, states)))
         runs = [self._plan(stream, identity, states, report) for stream, states, report in claimed]
+        self._refusals.check()
         planned = [run for run in runs if run is not None and self._claim_table(run)]
         self._warn_of_modes(planned)
         return planned
@@ -145,8 +147,11 @@ class Planning:
             report.details.declared = column_types(schema.fields)
         write_mode = self._mode(stream, schema, incremental)
         if flow.scope.is_range:
-            check_range_mode(flow, stream, write_mode)
-            stream = stream_between(flow, stream)
+            limited = self._refusals.limited(stream, write_mode)
+            if isinstance(limited, str):
+                report.end("stopped", flow.redact(limited))
+                return None
+            stream = limited
         plan = StreamPlan(
             source_id=entry.from_,
             identity=identity,
@@ -175,7 +180,11 @@ class Planning:
                 raise  # the flow names the table, not the source
             self._fail(report, error)
             return None
-        check_rows(flow, plan, self._writer)
+        try:
+            check_rows(flow, plan, self._writer)
+        except ConfigurationError as error:
+            report.end("stopped", flow.redact(str(error)))
+            raise
         return StreamRun(flow, plan, report, self._writer, states, self._on_stored)
 
     def _claim_table(self, run: StreamRun) -> bool:
