@@ -282,8 +282,7 @@ class SqlTarget(Destination):
                 self._database.rename(new, spec.name)
             else:
                 self._database.swap_table(new, spec.name)
-        for segment in segments:
-            self._staging.drop(segment)
+        self._staging.drop_tables(segments)
 
     def _land_in_snapshot(self, segment: Segment, new: str) -> None:
         rows, spec = self._staging.rows(segment), segment.spec
@@ -300,7 +299,8 @@ class SqlTarget(Destination):
         declared = self._database.types.declared_columns(spec)
         frozen = not spec.evolve and (existing or declared)
         if segments and segments[0].kind == "rows" and not frozen:
-            return segments[0].table, segments[1:]
+            shared = [segment for segment in segments if segment.table == segments[0].table]
+            return self._staging.only(shared), [segment for segment in segments if segment not in shared]
         new = f"{STAGED_PREFIX}{uuid.uuid4().hex}"
         self._tables.create(spec, (existing or declared) if frozen else (declared or existing), into=new)
         return new, segments
