@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from ...contract import ConfigurationError, DataSourceConfig, Duration, decode_config
+from ...contract import ConfigurationError, DataSourceConfig, Duration, Secret, decode_config
 from ...contract.remedies import suggest
-from ..destination import RESERVED_PREFIX, WriteMode
+from ..destination import RESERVED_PREFIX, ColumnAction, WriteMode
 from ..redact import Redactor, secrets_in
 from ..references import Lookup, Resolved, file_content, resolve, with_dotenv
 from .overrides import OptionPath, Overrides
@@ -62,6 +62,8 @@ class FlowEntry(DataSourceConfig):
     deletes: Literal["hard", "soft"] = "hard"
     metadata_columns: list[str] = msgspec.field(default_factory=list)
     transform: Any = None
+    columns: dict[str, ColumnAction] | list[str] | None = None
+    salt: Secret | None = None
     retry_attempts: Positive | None = None
     retry_for: Duration | None = None
     follow: Duration | None = None
