@@ -26,6 +26,7 @@ from vdk.plugin.datasource_base.parts import (
     TableSnapshot,
     TableSpec,
     WriteMode,
+    quoted,
 )
 
 from ..names import STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, covers, is_reserved
@@ -138,6 +139,17 @@ class SqlTarget(Destination):
     def count_rows(self, name: str) -> int:
         with self._database.translate_errors():
             return self._tables.count_rows(name)
+
+    def columns(self, name: str) -> Columns | None:
+        with self._database.translate_errors():
+            return self._database.columns(name) if self.has_table(name) else None
+
+    def first_values(self, table: str, column: str, count: int) -> list[object]:
+        with self._database.translate_errors():
+            relation = self._database.qualified(table)
+            return [
+                value for (value,) in self._database.execute(f"SELECT {quoted(column)} FROM {relation} LIMIT {count}")
+            ]
 
     def exists(self) -> bool:
         return self._database.exists()

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from ...contract import ConfigurationError, DataSourceConfig, Duration, decode_config
+from ...contract import ConfigurationError, DataSourceConfig, Duration, Secret, decode_config
 from ...contract.remedies import suggest
-from ..destination import RESERVED_PREFIX, WriteMode
+from ..destination import RESERVED_PREFIX, ColumnAction, WriteMode
 from ..plugins.registry import Registry
 from ..plugins.urls import source_of_url
 from ..redact import Redactor, secrets_in
@@ -65,6 +65,8 @@ class FlowEntry(DataSourceConfig):
     deletes: Literal["hard", "soft"] = "hard"
     metadata_columns: list[str] = msgspec.field(default_factory=list)
     transform: Any = None
+    columns: dict[str, ColumnAction] | list[str] | None = None
+    salt: Secret | None = None
     retry_attempts: Positive | None = None
     retry_for: Duration | None = None
     follow: Duration | None = None
