@@ -64,6 +64,7 @@ class FlowEntry(DataSourceConfig):
     transform: Any = None
     retry_attempts: Positive | None = None
     retry_for: Duration | None = None
+    verify: bool | Literal["keys", "values"] = False
     follow: Duration | None = None
     idle_timeout: Duration | None = None
     deadline: Duration | None = None
