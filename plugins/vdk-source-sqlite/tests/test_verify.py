@@ -13,9 +13,11 @@ import pytest
 
 from support import execute
 from vdk.plugin.datasource_base import run_flows
-from vdk.plugin.datasource_base.contract import FlowFailedError
+from vdk.plugin.datasource_base.contract import ConfigurationError, FlowFailedError
 from vdk.plugin.datasource_base.runtime import Environment
-from vdk.plugin.datasource_base.runtime.verify.command import verify_flow
+from vdk.plugin.datasource_base.runtime import execute as execute_flow
+from vdk.plugin.datasource_base.runtime.scope import RunScope
+from vdk.plugin.datasource_base.runtime.verify.command import repairable, verify_flow
 
 COLUMNS = "id INTEGER PRIMARY KEY, name TEXT, price REAL, updated_at TEXT"
 ROWS = [(number, f"n{number}", number / 3, f"2026-10-{1 + number % 28:02d} 00:00:00") for number in range(200)]
@@ -115,3 +117,29 @@ def test_what_cannot_be_proven_says_why(shop: Path, tmp_path: Path) -> None:
     result = verified(dropping)["t"]
     assert result.status == "unproven"
     assert "transform" in str(result.reason)
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("duckdb", "upsert"), ("sqlite", "upsert"), ("duckdb", "append")])
+def test_repair_reads_the_differing_rows_again_and_no_others(shop: Path, tmp_path: Path, kind: str, mode: str) -> None:
+    loading = flow(shop, target_of(kind, tmp_path), streams=["t"], write_mode=mode)
+    before = run_flows(None, loading).streams[0].state_after
+    lake = sql_in_lake(kind, tmp_path)
+    lake("DELETE FROM t WHERE id IN (3, 27)")
+    if mode == "upsert":
+        lake("UPDATE t SET updated_at = NULL WHERE id = 7")
+        lake("INSERT INTO t SELECT * FROM t WHERE id = 9")
+    rows = repairable(verify_flow(loading, Environment()))
+    environment = Environment()
+    environment.scope = RunScope(confirmed=True, repair=rows["shop"])
+    (report,) = execute_flow(loading, environment).streams
+    assert report.rows_landed == (4 if mode == "upsert" else 2)
+    assert report.state_after == before
+    assert verified(loading)["t"].text == "verified 200 of 200"
+
+
+def test_what_cannot_be_repaired_is_refused_by_name(shop: Path, tmp_path: Path) -> None:
+    loading = flow(shop, target_of("duckdb", tmp_path), streams=["whole"])
+    run_flows(None, loading)
+    sql_in_lake("duckdb", tmp_path)("DELETE FROM whole WHERE id = 1")
+    with pytest.raises(ConfigurationError, match=r"shop.whole is read whole .* vdk datasource run FLOW"):
+        repairable(verify_flow(loading, Environment()))

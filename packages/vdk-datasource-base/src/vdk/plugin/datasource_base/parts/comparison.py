@@ -42,7 +42,7 @@ class ComparisonResult:
     :param extra: rows of the table whose key the source does not have. :param refused: rows that the destination
         refuses, so they have not landed. :param uncompared: columns that the table does not have.
     :param named: the keys of missing and different rows as text, then those of extra ones; some of them.
-    :param hashes: those of missing and different rows, ``MOST_HASHES`` at most.
+    :param hashes: those of missing, different and repeated rows, ``MOST_HASHES`` of a kind at most.
     """
 
     rows: int

@@ -142,12 +142,16 @@ class SqlComparison(Comparison):
             f"COALESCE(SUM(CASE WHEN s > 0 AND t > s THEN t - s END), 0) FROM {self._differing}"
         )
         missing, different, named, hashes = self._missing(int(fewer), names)
+        repeated = 0 if spec.versions else int(repeated)
+        if repeated:
+            often = f"SELECT h FROM {self._differing} WHERE s > 0 AND t > s LIMIT {MOST_HASHES}"
+            hashes += [int(row[0]) for row in execute(often)]
         extra, named_extra = self._extra(names)
         return ComparisonResult(
             rows=int(rows),
             missing=missing,
             different=different,
-            repeated=0 if spec.versions else int(repeated),
+            repeated=repeated,
             extra=extra,
             refused=self._refused,
             uncompared=self._uncompared,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 NAMED_KEYS = 20
 """Keys of each kind that are named; all of them are counted."""
+_FOR_A_REPAIR = ("hashes", "proof_columns", "replaces")
 VerifyStatus = Literal["verified", "different", "unproven", "failed"]
 
 
@@ -23,7 +24,8 @@ class Verification:
     :param hash: of the claimed rows in any order, in hexadecimal digits. :param compared: the columns.
     :param missing_keys: of missing and different rows, ``NAMED_KEYS`` at most. :param extra_keys: of extra rows.
     :param reason: why it is unproven, or the error. :param notes: what was not compared, and what was left out.
-    :param hashes: of missing and different rows, for a repair.
+    :param hashes: of missing, different and repeated rows over ``proof_columns``, for a repair.
+    :param replaces: whether a run replaces the table, which repairs it.
     """
 
     source: str
@@ -44,9 +46,11 @@ class Verification:
     reason: str | None = None
     notes: Sequence[str] = ()
     hashes: Sequence[int] = ()
+    proof_columns: Sequence[str] = ()
+    replaces: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "hashes"}
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _FOR_A_REPAIR}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @property

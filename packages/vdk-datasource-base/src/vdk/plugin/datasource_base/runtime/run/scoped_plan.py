@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...contract import ConfigurationError, DataSourceError, DataSourceStream
+from ...contract import ConfigurationError, DataSourceError, DataSourceStream, VerifiableStream
 from ...parts import Destination, StoredState, WriteMode
+from ..scope import RowsToRepair
 from .landing.publication import check_rows_kept
 from .landing.writer import Writer
 from .plan.flow import Flow
@@ -48,6 +49,8 @@ def stream_between(flow: Flow, stream: DataSourceStream) -> DataSourceStream:
     :raises ConfigurationError: naming the stream, if it cannot be read by a range.
     """
     scope = flow.scope
+    if scope.repair is not None:
+        return _rows_to_repair(stream, scope.repair)
     try:
         limited = flow.with_retries(lambda: stream.between(scope.since, scope.until))
     except ConfigurationError as error:
@@ -60,6 +63,16 @@ def stream_between(flow: Flow, stream: DataSourceStream) -> DataSourceStream:
             f"stream {stream.name!r}: between() returned the stream {limited.name!r}; return one with the same name"
         )
     return limited
+
+
+def _rows_to_repair(stream: DataSourceStream, repair: Mapping[str, RowsToRepair]) -> DataSourceStream:
+    rows = repair[stream.name]
+    if not isinstance(stream, VerifiableStream):
+        raise ConfigurationError(f"repair: stream {stream.name!r} cannot read single rows")
+    try:
+        return stream.with_hashes(rows.hashes, rows.columns)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"repair: {error}") from None
 
 
 def check_range_mode(flow: Flow, stream: DataSourceStream, mode: WriteMode) -> None:

@@ -14,6 +14,7 @@ from ..environment import Environment
 from ..inspect.inspector import TIMEOUT, FlowInspector, PlannedFlow
 from ..report.logs import redacted_errors
 from ..report.verification import Verification
+from ..scope import RowsToRepair
 from .verifier import Compared, verify_stream
 
 
@@ -66,6 +67,28 @@ def _results(planned: PlannedFlow, compared: Compared) -> Iterator[Verification]
 
 def _failed(result: Verification, planned: PlannedFlow, reason: str) -> Verification:
     return replace(result, reason=planned.flow.redact(reason))
+
+
+def repairable(results: Sequence[Verification]) -> dict[str, dict[str, RowsToRepair]]:
+    """Source → stream → the rows to read again. Raises ``ConfigurationError`` for a stream that cannot be repaired."""
+    rows: dict[str, dict[str, RowsToRepair]] = {}
+    for result in results:
+        name = f"{result.source}.{result.stream}"
+        if result.status == "failed":
+            raise ConfigurationError(f"{name} cannot be verified: {result.reason}")
+        if result.status != "different":
+            continue
+        if result.replaces:
+            raise ConfigurationError(
+                f"{name} is read whole in each run, so a run repairs it; write: vdk datasource run FLOW --stream {name}"
+            )
+        if not result.hashes:
+            raise ConfigurationError(
+                f"{name} has no missing or different rows to read again ({result.text}); to land everything again, "
+                f"write: vdk datasource run FLOW --stream {name} --full-refresh"
+            )
+        rows.setdefault(result.source, {})[result.stream] = RowsToRepair(frozenset(result.hashes), result.proof_columns)
+    return rows
 
 
 def any_difference(results: Sequence[Verification]) -> bool:

@@ -129,6 +129,8 @@ def _judged(run: StreamRun, spec: ComparisonSpec, found: ComparisonResult, resul
         extra_keys=_shown(names, found.named_extra) if extra else (),
         notes=tuple(notes),
         hashes=tuple(found.hashes),
+        proof_columns=spec.columns,
+        replaces=run.plan.replaces,
     )
 
 
