@@ -17,6 +17,8 @@ import pyarrow as pa
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import (
     CommitUnit,
+    Comparison,
+    ComparisonSpec,
     Destination,
     RunRecord,
     SchemaChange,
@@ -31,6 +33,7 @@ from vdk.plugin.datasource_base.parts import (
 
 from ..names import STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, covers, is_reserved
 from ..values import RefusedValueError, find_refused_rows, fit_types
+from .comparison import SqlComparison
 from .database import Database, Incoming
 from .run_table import NotRecorded, RunTable
 from .staging import Segment, StagedTables
@@ -406,6 +409,9 @@ class SqlTarget(Destination):
         for rows in incoming:
             rows.restart()
         return work(incoming)
+
+    def compare(self, spec: ComparisonSpec) -> Comparison:
+        return SqlComparison(self._database, spec)
 
     def record_runs(self, records: Sequence[RunRecord]) -> None:
         self._runs.store_ended(records)

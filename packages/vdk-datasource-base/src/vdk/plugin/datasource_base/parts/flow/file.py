@@ -69,6 +69,7 @@ class FlowEntry(DataSourceConfig):
     salt: Secret | None = None
     retry_attempts: Positive | None = None
     retry_for: Duration | None = None
+    verify: bool | Literal["keys", "values"] = False
     follow: Duration | None = None
     idle_timeout: Duration | None = None
     deadline: Duration | None = None

@@ -22,6 +22,7 @@ from .details import StreamDetails
 from .files import write_atomically
 from .notebook import summary_html
 from .read_share import ReadShare
+from .verification import Verification
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,8 @@ class StreamReport:
     state_before: dict[str, State] = field(default_factory=dict)
     state_after: dict[str, State] = field(default_factory=dict)
     error: str | None = None
+    verification: Verification | None = None
+    """What was proven of the stream, if the flow says ``verify``."""
     is_round: bool = False
     """Whether this is one of many rounds, whose counts are added to another report."""
     started: float = field(default_factory=time.monotonic)
@@ -105,7 +108,14 @@ class StreamReport:
             "rows_per_second": round(self.rate),
             "schema_changes": [change.as_dict() for change in self.schema_changes],
             "state": {"before": self.state_before, "after": self.state_after},
+            **({"verification": self.verification.as_dict()} if self.verification is not None else {}),
         }
+
+    @property
+    def notes(self) -> str:
+        """The counters, and what was verified: ``held back 3, verified 1,000 of 1,000``."""
+        notes = [f"{name.removeprefix('rows_')} {count:,}" for name, count in self.counters.items()]
+        return ", ".join([*notes, *([self.verification.text] if self.verification is not None else [])])
 
 
 _HEADERS = ["stream", "table", "status", "read", "landed", "deleted", "rejected", "s", "rows/s", "retries", "notes"]
@@ -176,7 +186,7 @@ class RunSummary:
                 f"{stream.seconds:.1f}",
                 f"{stream.rate:,.0f}",
                 stream.retries,
-                ", ".join(f"{name.removeprefix('rows_')} {count:,}" for name, count in stream.counters.items()),
+                stream.notes,
             )
             for stream in self.streams
         ]
