@@ -66,6 +66,10 @@ class Landed:
 
     def __init__(self) -> None:
         self.rows: list[Any] = []
+        self.deleted: list[Any] = []
+        self.keys: list[Any] = []
+        self.order: list[str] = []
+        """The kinds of the payloads."""
         self.rejected: list[Any] = []
         self.counts: Counter[str] = Counter()
         self.states: dict[str, Any] = {}
@@ -83,7 +87,8 @@ class Landed:
             self.rejected += payload.data.rows
         elif payload.data is not None:
             assert isinstance(payload.data, list)
-            self.rows += payload.data
+            self.order.append(payload.kind)
+            {"rows": self.rows, "deletes": self.deleted, "keys": self.keys}[payload.kind] += payload.data
         for name, amount in payload.metadata.items():
             self.counts[name.removeprefix(COUNTER_PREFIX)] += int(str(amount))
         if payload.state is not None:

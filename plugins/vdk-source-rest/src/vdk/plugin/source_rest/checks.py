@@ -17,6 +17,7 @@ from .http.template import CURSOR_END, CURSOR_START, placeholders
 from .http.types import BODY_PREFIX, HttpRequest
 from .http.urls import Origin, mask_url
 from .pagination.paginators import CursorPaginator, OffsetPaginator, PagePaginator
+from .parents import path_of
 
 
 def check_config(config: RestConfig) -> None:
@@ -28,7 +29,9 @@ def check_config(config: RestConfig) -> None:
     for stream in streams.values():
         location = f"streams.{stream.name}"
         _check_path(stream, location)
-        _check_parent(stream, streams, location)
+        _check_parents(stream, streams, location)
+        _check_parent_options(stream, streams, location)
+        _check_deletes(stream, streams, location)
         _check_cursor_places(stream, location)
         _check_placeholders(stream, location)
         for option, path in _jmespaths(stream):
@@ -79,18 +82,90 @@ def _check_path(stream: StreamConfig, location: str) -> None:
         )
 
 
-def _check_parent(stream: StreamConfig, streams: dict[str, StreamConfig], location: str) -> None:
-    """The parent exists, and no stream is its own ancestor."""
-    line, current = [stream.name], stream
-    while current.parent is not None:
-        name = current.parent.stream
-        if name not in streams:
-            hint = did_you_mean(name, streams) or f"the streams are {', '.join(streams)}"
-            raise ConfigurationError(f"streams.{current.name}.parent.stream: stream {name!r} does not exist; {hint}")
-        line.append(name)
-        if name in line[:-1]:
-            raise ConfigurationError(f"{location}.parent.stream: {' -> '.join(line)} is a circle")
-        current = streams[name]
+def _check_parents(
+    stream: StreamConfig, streams: dict[str, StreamConfig], location: str, line: tuple[str, ...] = ()
+) -> None:
+    """The parents exist, no stream is its own ancestor, and fields are those of ancestors."""
+    line = (*line, stream.name)
+    for parent in stream.parents():
+        if parent.stream not in streams:
+            hint = did_you_mean(parent.stream, streams) or f"the streams are {', '.join(streams)}"
+            raise ConfigurationError(
+                f"streams.{stream.name}.parent.stream: stream {parent.stream!r} does not exist; {hint}"
+            )
+        if parent.stream in line:
+            raise ConfigurationError(f"{location}.parent.stream: {' -> '.join((*line, parent.stream))} is a circle")
+        _check_parents(streams[parent.stream], streams, location, line)
+
+
+def _check_parent_options(stream: StreamConfig, streams: dict[str, StreamConfig], location: str) -> None:
+    names = [name for parent in stream.parents() for name in parent.bind]
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigurationError(
+            f"{location}.parent: two parents bind {doubled[0]!r}; give each a placeholder of its own"
+        )
+    for parent in stream.parents():
+        ancestors = _ancestors(streams[parent.stream], streams)
+        for name, text in parent.ancestors():
+            if name not in ancestors:
+                known = f"its ancestors are {', '.join(ancestors)}" if ancestors else "it has none"
+                raise ConfigurationError(
+                    f"{location}.parent: {text!r} is a field of {name!r}, which is not an ancestor of "
+                    f"{parent.stream!r}; {known}"
+                )
+        if parent.only_changed is True and streams[parent.stream].cursor is None:
+            raise ConfigurationError(
+                f"{location}.parent.only_changed: {parent.stream!r} has no cursor; name the field that shows a change, "
+                'as in only_changed = "updated_at"'
+            )
+        if parent.batch is not None and (parent.include or parent.only_changed or stream.cursor or stream.sync_token):
+            raise ConfigurationError(
+                f"{location}.parent.batch: a batch has several parents, so it has no include, no only_changed, and no "
+                "cursor; remove them, or remove batch"
+            )
+
+
+def _ancestors(stream: StreamConfig, streams: dict[str, StreamConfig]) -> list[str]:
+    names = [parent.stream for parent in stream.parents()]
+    return names + [name for parent in names for name in _ancestors(streams[parent], streams)]
+
+
+def _check_deletes(stream: StreamConfig, streams: dict[str, StreamConfig], location: str) -> None:
+    """Deletes have a key, and streams of keys have a stream whose rows they delete."""
+    rules = [rule for rule in stream.responses or [] if rule.action == "delete"]
+    if (stream.deleted is not None or rules) and not stream.key():
+        raise ConfigurationError(f'{location}: deletes need a primary_key, as in primary_key = "id"')
+    known = {name for parent in stream.parents() for name in (*parent.bind, *parent.included_columns())}
+    if rules and (missing := [name for name in stream.key() if name not in known.union(*stream.slices)]):
+        raise ConfigurationError(
+            f"{location}.responses: the response of a deleted record has no key; take {missing[0]!r} from the parent, "
+            f'as in parent = {{ stream = "...", bind = {{ {missing[0]} = "id" }} }}'
+        )
+    if (stream.kind == "rows") != (stream.of is None):
+        raise ConfigurationError(f'{location}: kind and of belong together, as in kind = "deletes" and of = "orders"')
+    if stream.every is not None and stream.kind != "keys":
+        raise ConfigurationError(f'{location}.every: it is for kind = "keys"; remove it')
+    if stream.of is not None:
+        _check_key_stream(stream, streams.get(stream.of), streams, location)
+
+
+def _check_key_stream(
+    stream: StreamConfig, of: StreamConfig | None, streams: dict[str, StreamConfig], location: str
+) -> None:
+    if of is None or of.kind != "rows":
+        hint = did_you_mean(stream.of or "", streams) or f"the streams are {', '.join(streams)}"
+        raise ConfigurationError(f"{location}.of: {stream.of!r} is not a stream of rows; {hint}")
+    if not of.key():
+        raise ConfigurationError(f'streams.{of.name}: deletes need a primary_key, as in primary_key = "id"')
+    if of.cursor is None and of.sync_token is None:
+        raise ConfigurationError(
+            f"{location}.kind: {of.name!r} is read whole in each run, which deletes what is gone; add a cursor to "
+            f"streams.{of.name}, or remove {stream.name!r}"
+        )
+    if of.parents() or of.slices or stream.parents() or stream.slices:
+        raise ConfigurationError(
+            f"{location}.kind: {of.name!r} and {stream.name!r} are one partition each, without parent and slices"
+        )
 
 
 def _check_placeholders(stream: StreamConfig, location: str) -> None:
@@ -185,8 +260,13 @@ def _jmespaths(stream: StreamConfig) -> Iterator[tuple[str, str]]:
     options += [(f"paginator.tokens.{name}", path) for name, path in tokens.items()]
     if stream.sync_token is not None:
         options.append(("sync_token.path", stream.sync_token.path))
-    if stream.parent is not None:
-        options += [(f"parent.bind.{name}", field) for name, field in stream.parent.bind.items()]
+    for parent in stream.parents():
+        fields = {f"parent.bind.{name}": field for name, field in parent.bind.items()}
+        fields |= {f"parent.include.{name}": field for name, field in parent.included_columns().items()}
+        if isinstance(parent.only_changed, str):
+            fields["parent.only_changed"] = parent.only_changed
+        options += [(option, path_of(field)) for option, field in fields.items()]
+    options.append(("deleted", stream.deleted))
     options += [(f"responses[{number}].when", rule.when) for number, rule in enumerate(stream.responses or [])]
     if stream.cursor is not None:
         options.append(("cursor.field", stream.cursor.field))

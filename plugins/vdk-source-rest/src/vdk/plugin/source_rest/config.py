@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +24,7 @@ from .pagination.paginators import (
     PagePaginator,
     Paginator,
 )
+from .parents import ParentConfig
 from .response_rules import ResponseRule
 from .sync_token import SyncTokenConfig
 
@@ -69,25 +69,6 @@ class CsvConfig(DataSourceConfig):
     null: Annotated[str | None, Meta(description="the text of a field without a value; default: none")] = None
 
 
-class ParentConfig(DataSourceConfig):
-    """The stream whose records this stream is read for."""
-
-    stream: Annotated[str, Meta(min_length=1, description="the parent stream's name")]
-    bind: Annotated[
-        dict[str, str], Meta(min_length=1, description="placeholder = field of the parent's record (JMESPath)")
-    ]
-    include: Annotated[
-        list[str] | dict[str, str],
-        Meta(description="fields of the parent to load with each record, as <parent>_<field>; or column = field"),
-    ] = msgspec.field(default_factory=list)
-
-    def included_columns(self) -> dict[str, str]:
-        """Column → field of the parent."""
-        if isinstance(self.include, Mapping):
-            return dict(self.include)
-        return {f"{self.stream}_{field}".replace(".", "_"): field for field in self.include}
-
-
 class StreamOptions(DataSourceConfig):
     """Options that a stream may set for itself, and that may be set for all streams. None: not set here."""
 
@@ -119,6 +100,9 @@ class StreamOptions(DataSourceConfig):
     ] = None
     max_pages: Annotated[
         Annotated[int, Meta(ge=1)] | None, Meta(description="more pages than this are an error. Default: any number")
+    ] = None
+    max_parallel_requests: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="requests of a stream at once. Default: any number")
     ] = None
     allow_repeated_pages: Annotated[
         bool | None, Meta(description="allow two equal pages in a row. Default: false, they are an error")
@@ -152,7 +136,10 @@ class StreamConfig(StreamOptions):
     sync_token: Annotated[
         SyncTokenConfig | None, Meta(description="a token of the API that shows what was read, in place of a cursor")
     ] = None
-    parent: Annotated[ParentConfig | None, Meta(description="read once for each record of another stream")] = None
+    parent: Annotated[
+        ParentConfig | list[ParentConfig] | None,
+        Meta(description="read once for each record of another stream, or for each combination of several"),
+    ] = None
     slices: Annotated[
         list[dict[str, Scalar]], Meta(description="read once for each of these, with its values for placeholders")
     ] = msgspec.field(default_factory=list)
@@ -163,12 +150,31 @@ class StreamConfig(StreamOptions):
             "a parent that is read by GET; a POST is sent only if this is true"
         ),
     ] = None
+    deleted: Annotated[
+        str | None,
+        Meta(
+            description='a JMESPath: a record with a value there is deleted, as in "deleted_at" or "status == \'gone\'"'
+        ),
+    ] = None
+    kind: Annotated[
+        Literal["rows", "deletes", "keys"],
+        Meta(
+            description="deletes: the keys of deleted rows of the stream `of`; keys: the keys of all rows that it has"
+        ),
+    ] = "rows"
+    of: Annotated[str | None, Meta(description="the stream whose rows are deleted, by kind")] = None
+    every: Annotated[Duration | None, Meta(description='how often kind = "keys" is read. Default: in each run')] = None
     cache: Annotated[
         bool, Meta(description="keep responses until the run ends, for the streams whose parent this is")
     ] = False
 
     def paging(self) -> Paginator:
         return self.paginator if self.paginator is not None else AutoPaginator()
+
+    def parents(self) -> list[ParentConfig]:
+        if self.parent is None:
+            return []
+        return [self.parent] if isinstance(self.parent, ParentConfig) else self.parent
 
     def key(self) -> list[str]:
         """The primary key as a list."""
@@ -177,7 +183,7 @@ class StreamConfig(StreamOptions):
 
     def own_key(self) -> list[str]:
         """The fields of the primary key that records have themselves, and do not get from a parent's."""
-        included = self.parent.included_columns() if self.parent is not None else {}
+        included = {name for parent in self.parents() for name in parent.included_columns()}
         return [name for name in self.key() if name not in included]
 
     def late_values(self) -> dict[str, Any]:
@@ -191,7 +197,7 @@ class StreamConfig(StreamOptions):
 
     def values_known(self) -> set[str]:
         """The names of all placeholders that have a value at some time."""
-        known = {*self.late_values(), *(self.parent.bind if self.parent is not None else ())}
+        known = {*self.late_values(), *(name for parent in self.parents() for name in parent.bind)}
         return known.union(*self.slices)
 
     def placeholders(self) -> set[str]:

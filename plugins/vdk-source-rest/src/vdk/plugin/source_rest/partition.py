@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -22,14 +23,26 @@ from vdk.plugin.datasource_base.contract import (
 from .config import StreamConfig
 from .context import StreamContext
 from .cursors import Cursor, Window, micros_now, windows
+from .deletes import KEY_STREAMS, keys_of, read_keys, split_deleted
 from .http.types import HttpRequest, RequestTemplate, Row
 from .http.urls import url_text
-from .incremental import MAX_REMEMBERED, IncrementalFilter, Watermark, decode_state, encode_state, reset_hint
+from .incremental import (
+    MAX_REMEMBERED,
+    VERSION,
+    IncrementalFilter,
+    Watermark,
+    decode_state,
+    encode_state,
+    reset_hint,
+)
 from .last_days import LastDays, last_days_warning
 from .pagination.reader import PageReader
+from .parents import ValueSet
 from .responses import GoneError
 from .sync_token import SyncTokenConfig, state_after, token_of, with_token
 
+PARENT = "parent"
+"""The name in a state for what shows that a parent has changed."""
 _HEARTBEAT = DataSourcePayload(None)
 """Yielded while waiting, so that the runtime can stop, or commit the rows that it has."""
 
@@ -37,31 +50,59 @@ _HEARTBEAT = DataSourcePayload(None)
 class RestPartition(StreamPartition):
     """Reads the records of one set of values of the placeholders.
 
-    :param values: placeholder → value.
-    :param columns: columns from the parent, which are loaded with each record.
+    :param values: of the placeholders, and the columns which are loaded with each record.
+    :param key_streams: streams of the keys of rows that were deleted, or that are left.
     """
 
     def __init__(
-        self, context: StreamContext, stream: StreamConfig, values: Mapping[str, Any], columns: Mapping[str, Any]
+        self, context: StreamContext, stream: StreamConfig, values: ValueSet, key_streams: Sequence[StreamConfig] = ()
     ) -> None:
-        self.id = partition_id(values)
+        self.id = partition_id(values.values)
         self.context = context
         self.stream = stream
-        self._values = dict(values)
-        self._columns = dict(columns)
+        self._values = values.values
+        self._columns = values.columns
+        self._changed = values.changed
+        self._key_streams = key_streams
+        self._is_gone = False
 
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        """The deletes by keys, the records, and the deletes among them, with states that cover all of these."""
+        own = {name: value for name, value in state.items() if name not in (PARENT, KEY_STREAMS)}
+        shared: dict[str, Any] = {}
+        if self._key_streams:
+            shared[KEY_STREAMS] = dict(state.get(KEY_STREAMS, {}))
+        for config in self._key_streams:
+            partition = RestPartition(self.context, config, ValueSet())
+            before = shared[KEY_STREAMS].get(config.name, {})
+            for payload, after in read_keys(config, partition, self.stream, before):
+                if after is not None:
+                    shared[KEY_STREAMS] |= {config.name: after}
+                yield replace(payload, state={**own, **shared} if after is not None else None)
+        for payload in self._read_own({} if own == {"v": VERSION} else own):
+            if payload.state is not None:
+                own = dict(payload.state)
+                payload = replace(payload, state={**own, **shared})
+            if self.stream.deleted is None:
+                yield payload
+            else:
+                yield from split_deleted(payload, self.stream.deleted, self.stream.key())
+        if self._is_gone:
+            yield DataSourcePayload(keys_of([{**self._values, **self._columns}], self.stream.key()), kind="deletes")
+        if self._changed is not None:
+            yield DataSourcePayload(None, state={"v": VERSION, **own, **shared, PARENT: self._changed})
+
+    def _read_own(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         stream = self.stream
         if stream.cursor is not None:
             cursor = Cursor(stream.cursor)
             yield from self._read_windows(cursor, decode_state(state, cursor, stream.name))
-            return
-        if stream.sync_token is not None:
+        elif stream.sync_token is not None:
             yield from self._read_changes(stream.sync_token, token_of(state, stream.sync_token, stream.name))
-            return
-        if state:
+        elif state:
             raise _no_cursor(stream.name, state)
-        yield from self._read_all(PageReader(self.context, stream), self.request())
+        else:
+            yield from self._read_all(PageReader(self.context, stream), self.request())
 
     def _read_changes(self, config: SyncTokenConfig, token: Any) -> Iterator[DataSourcePayload]:
         """What changed since ``token``, and the next token after the last page."""
@@ -90,8 +131,10 @@ class RestPartition(StreamPartition):
                     self._check_key(rows, unchecked)
                     unchecked = []
                 yield self._with_columns(rows) if rows and self._columns else rows
+        self._is_gone = pages.gone
         if pages.ended_by_rule:
             self.context.incomplete.add(self.stream.name)
+            self._changed = None  # what was ignored is requested again
 
     def _check_key(self, rows: Sequence[Row], key: Sequence[str]) -> None:
         """With a key that no record has, each record would be one without a key."""
@@ -188,6 +231,9 @@ class RestPartition(StreamPartition):
 
 def check_stored_state(stream: StreamConfig, state: Mapping[str, Any]) -> None:
     """Raise ``StateError`` for a state that the stream cannot be read from."""
+    state = {name: value for name, value in state.items() if name not in (PARENT, KEY_STREAMS)}
+    if state in ({}, {"v": VERSION}):
+        return
     if stream.cursor is not None:
         decode_state(state, Cursor(stream.cursor), stream.name)
     elif stream.sync_token is not None:
@@ -206,7 +252,7 @@ def _no_cursor(stream: str, state: Mapping[str, Any]) -> StateError:
 def partition_id(values: Mapping[str, Any]) -> str:
     """``name=value&…``, sorted and percent-encoded: the same values give the same id in every run."""
     for name, value in values.items():
-        if isinstance(value, (dict, list)) or value is None:
+        if isinstance(value, dict) or value is None:
             raise DataSourceError(f"{value!r:.80} is not a value for the placeholder {name!r}")
     return "&".join(f"{name}={quote(url_text(values[name]), safe='')}" for name in sorted(values))
 

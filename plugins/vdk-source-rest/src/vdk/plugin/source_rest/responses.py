@@ -44,6 +44,7 @@ class ParsedResponse:
     :param lines: its records, a list at a time, if it is read line by line.
     :param ended: it has no records, and no page follows.
     :param ignored: it has content, and a rule ignores it.
+    :param gone: what it was requested for is deleted.
     :param accepted: a rule accepts it, even if it looks like an error.
     """
 
@@ -52,6 +53,7 @@ class ParsedResponse:
     lines: Iterator[Sequence[Row]] | None = None
     ended: bool = False
     ignored: bool = False
+    gone: bool = False
     accepted: bool = False
     close: Callable[[], None] = field(default=lambda: None)
 
@@ -153,6 +155,8 @@ class ResponseHandler:
         if rule is not None:
             if rule.action == "ignore":
                 return ParsedResponse(response, body, ended=True, ignored=True)
+            if rule.action == "delete":
+                return ParsedResponse(response, body, ended=True, gone=True)
             self._apply(rule, response)
         else:
             self._check_status(response)

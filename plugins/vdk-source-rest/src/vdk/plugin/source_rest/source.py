@@ -100,7 +100,7 @@ class RestSource(DataSource[RestConfig]):
         return f"{Origin.of(url)}{urlsplit(url).path.rstrip('/')}"
 
     def streams(self) -> Sequence[RestStream]:
-        return list(self._streams.values())
+        return [stream for stream in self._streams.values() if stream.config.kind == "rows"]
 
     def stream(self, name: str) -> RestStream:
         """One stream, by its name."""

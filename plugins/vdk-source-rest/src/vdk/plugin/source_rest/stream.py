@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import (
-    DataSourceError,
     DataSourcePayload,
     DataSourceStream,
     RejectedRows,
@@ -18,14 +18,11 @@ from vdk.plugin.datasource_base.contract import (
 )
 from vdk.plugin.datasource_base.parts import column_type
 
-from .config import ParentConfig, StreamConfig
+from .config import StreamConfig
 from .context import StreamContext
-from .extract import search
 from .http.types import Row
-from .partition import RestPartition, check_stored_state
-
-Values = dict[str, Any]
-"""Placeholder → value, or column → value."""
+from .parents import ParentConfig, ValueSet, batches, bound
+from .partition import PARENT, RestPartition, check_stored_state
 
 
 class RestStream(DataSourceStream):
@@ -37,8 +34,9 @@ class RestStream(DataSourceStream):
     def __init__(self, context: StreamContext, config: StreamConfig, streams: Mapping[str, RestStream]) -> None:
         self.name = config.name
         self.config = config
-        self.parent = config.parent.stream if config.parent is not None else None
-        self.incremental = True if config.sync_token is not None else None
+        self.parent = next((parent.stream for parent in config.parents()), None)
+        yields_states = config.sync_token is not None or any(parent.only_changed for parent in config.parents())
+        self.incremental = True if yields_states else None
         self._context = context
         self._streams = streams
 
@@ -64,65 +62,69 @@ class RestStream(DataSourceStream):
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterable[StreamPartition]:
         """One for each set of values, as parents are read; then one for each state whose values no longer exist."""
         seen: set[str] = set()
-        for values, columns in self._value_sets():
-            partition = RestPartition(self._context, self.config, values, columns)
-            if partition.id not in seen:  # a parent may come twice, when its pages shift
-                seen.add(partition.id)
+        for values in self._value_sets():
+            partition = self._partition(values)
+            if partition.id in seen:  # a parent may come twice, when its pages shift
+                continue
+            seen.add(partition.id)
+            if values.changed is None or state.get(partition.id, {}).get(PARENT) != values.changed:
                 yield partition
         if not any(parent.name in self._context.incomplete for parent in self._ancestors()):
             yield from (PartitionRemoval(id) for id in state if id not in seen)
 
-    def _parent(self) -> RestStream | None:
-        return self._streams[self.config.parent.stream] if self.config.parent is not None else None
+    def _partition(self, values: ValueSet) -> RestPartition:
+        return RestPartition(self._context, self.config, values, self._key_streams())
+
+    def _key_streams(self) -> list[StreamConfig]:
+        """The streams of keys whose rows this stream has."""
+        configs = [stream.config for stream in self._streams.values() if stream.config.of == self.name]
+        return [msgspec.structs.replace(config, primary_key=self.config.key()) for config in configs]
 
     def _ancestors(self) -> Iterator[RestStream]:
-        parent = self._parent()
-        while parent is not None:
+        for config in self.config.parents():
+            parent = self._streams[config.stream]
             yield parent
-            parent = parent._parent()
+            yield from parent._ancestors()
 
-    def _value_sets(self) -> Iterator[tuple[Values, Values]]:
-        """The values of the placeholders, and the columns from the parent, for each partition."""
-        for values, columns in self._parent_sets():
+    def _value_sets(self) -> Iterator[ValueSet]:
+        """The values of each partition: those of each combination of parents, with each slice."""
+        for values in self._combined(self.config.parents()):
             for slice_ in self.config.slices or [{}]:
-                yield {**values, **slice_}, columns
+                yield values | ValueSet(dict(slice_))
 
-    def _parent_sets(self) -> Iterator[tuple[Values, Values]]:
-        """For each record of the parent, as it is read: values of the placeholders, and columns.
-
-        The parent is read as in its first run, without its state: an old record may have new children.
-        """
-        parent, config = self._parent(), self.config.parent
-        if parent is None or config is None:
-            yield {}, {}
+    def _combined(self, parents: Sequence[ParentConfig]) -> Iterator[ValueSet]:
+        if not parents:
+            yield ValueSet()
             return
-        included = config.included_columns()
-        for values, columns in parent._value_sets():
-            for payload in RestPartition(self._context, parent.config, values, columns).read({}):
-                for row in _parent_rows(payload.data):
-                    yield _bound(row, config, self.name), {name: search(field, row) for name, field in included.items()}
+        others: list[ValueSet] | None = None
+        for values in self._sets_of(parents[0]):
+            others = list(self._combined(parents[1:])) if others is None else others
+            yield from (values | other for other in others)
+
+    def _sets_of(self, config: ParentConfig) -> Iterator[ValueSet]:
+        """For each record of a parent, as it is read: the values that this stream takes from it."""
+        sets = self._sets_of_records(config)
+        return sets if config.batch is None else batches(sets, config.batch, config.separator)
+
+    def _sets_of_records(self, config: ParentConfig) -> Iterator[ValueSet]:
+        """The parent is read as in its first run, without its state: an old record may have new children."""
+        parent = self._streams[config.stream]
+        changed = config.only_changed if isinstance(config.only_changed, str) else None
+        if config.only_changed is True and parent.config.cursor is not None:
+            changed = parent.config.cursor.field
+        for values in parent._value_sets():
+            for payload in RestPartition(self._context, parent.config, values).read({}):
+                for row in _parent_rows(payload):
+                    yield bound(config, row, values.records, self.name, changed)
 
 
-def _parent_rows(data: Any) -> Iterator[Row]:
+def _parent_rows(payload: DataSourcePayload) -> Iterator[Row]:
     """A record whose cursor value cannot be parsed is rejected by the parent's table, and has children as well."""
+    data = payload.data
     if isinstance(data, RejectedRows):
         yield from (row for row, _ in data.rows)
-    elif isinstance(data, list):
+    elif isinstance(data, list) and payload.kind == "rows":
         yield from data
-
-
-def _bound(row: Row, config: ParentConfig, child: str) -> Values:
-    values = {name: search(field, row) for name, field in config.bind.items()}
-    for name, value in values.items():
-        if value is None or isinstance(value, (dict, list)):
-            field = config.bind[name]
-            raise DataSourceError(
-                f"stream {child!r}: a record of its parent {config.stream!r} has {value!r:.80} at {field!r}, which is "
-                f"not a value for the placeholder {name!r}. To skip such parents, filter the records of "
-                f"{config.stream!r}, as in records = '[?{field}]'; this record begins "
-                f"{dict(list(row.items())[:3])!r:.200}"
-            )
-    return values
 
 
 class PartitionRemoval(StreamPartition):

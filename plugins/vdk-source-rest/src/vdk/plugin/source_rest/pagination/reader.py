@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from hashlib import blake2b
 from typing import Any
@@ -18,7 +18,7 @@ from ..config import StreamConfig
 from ..context import StreamContext
 from ..envelopes import ALL_EMPTY, LocatedPath, RecordsNotFound, accept_hint, error_in, locate_records
 from ..extract import unfiltered
-from ..http.client import Waiting
+from ..http.client import TICK, Waiting
 from ..http.types import HttpRequest, Page, Row
 from ..responses import ParsedResponse, ResponseHandler
 
@@ -102,6 +102,8 @@ class PageReader:
         self.capped = False
         """Whether reading ended at the cap, and a further page exists."""
         self.last_page: Page | None = None
+        self.gone = False
+        """Whether reading ended since a rule says that what it was requested for is deleted."""
         self.ended_by_rule = False
         """Whether reading ended with a response that a rule ignores: it does not show that no records exist."""
         self.dropped: Counter[str] = Counter()
@@ -116,7 +118,8 @@ class PageReader:
             self._guard.before_request(request)
             parsed = yield from self._fetch(request)
             if parsed.ended:
-                self.ended_by_rule = parsed.response.status not in (204, 205)
+                self.gone = parsed.gone
+                self.ended_by_rule = not parsed.gone and parsed.response.status not in (204, 205)
                 self.dropped["responses_ignored"] += parsed.ignored
                 return
             if parsed.lines is not None:
@@ -139,15 +142,29 @@ class PageReader:
             return self._handler.handle(request, response)
 
         if not self._stream.cache or request.method != "GET":
-            return (yield from self._context.client.fetch(request, handle))
+            return (yield from self._send(request, handle))
         cache = self._context.cache
         with cache.lock(request):
             if (cached := cache.get(request)) is not None:
                 return ParsedResponse(cached, self._context.hooks.parse(self._stream, cached))
-            parsed = yield from self._context.client.fetch(request, handle)
+            parsed = yield from self._send(request, handle)
             if not parsed.ended:
                 cache.put(parsed.response)
             return parsed
+
+    def _send(
+        self, request: HttpRequest, handle: Callable[[requests.Response], ParsedResponse]
+    ) -> Waiting[ParsedResponse]:
+        """Send a request as soon as fewer requests of the stream than allowed are on their way."""
+        slots = self._context.request_slots(self._stream)
+        if slots is None:
+            return (yield from self._context.client.fetch(request, handle))
+        while not slots.acquire(timeout=TICK):
+            yield
+        try:
+            return (yield from self._context.client.fetch(request, handle))
+        finally:
+            slots.release()
 
     def _read_lines(self, parsed: ParsedResponse) -> Generator[Sequence[Row], None, Page]:
         """Records as they come. A body that is cut off is not requested again: a part of it is delivered already."""
