@@ -29,7 +29,7 @@ Operation: TypeAlias = tuple[int, int | None]
 class JournalConfig(DataSourceConfig):
     path: str
     """A JSON file: for each partition its operations."""
-    page: int = 2
+    page: int = 4
     """Operations of a payload; every other one has a state."""
 
 
