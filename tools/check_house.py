@@ -25,6 +25,7 @@ from ci_report import PYTHONS
 
 # The distributions whose names differ from those of their import packages.
 DISTRIBUTIONS = {
+    "jwt": "pyjwt",
     "dotenv": "python-dotenv",
     "cloudquery": "cloudquery-plugin-pb",
     "grpc": "grpcio",

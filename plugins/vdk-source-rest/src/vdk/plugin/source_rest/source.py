@@ -14,7 +14,7 @@ from requests.auth import AuthBase
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, data_source
 
 from .auth import make_auth
-from .auth.oauth2 import TokenServer
+from .auth.token_server import TokenServer
 from .checks import check_config
 from .config import RestConfig, StreamConfig
 from .context import StreamContext, transport_limits
@@ -144,7 +144,7 @@ class RestSource(DataSource[RestConfig]):
         It sees requests to the origin of ``base_url`` only. If it has a method ``renew(request) -> bool``, that is
         called when the server answers 401, and the request is sent once more if it returns true.
         """
-        return make_auth(self.config.auth, TokenServer(transport_limits(self.config)).post_form)
+        return make_auth(self.config.auth, TokenServer(transport_limits(self.config)).post)
 
     def next_request(self, stream: StreamConfig, request: HttpRequest, page: Page) -> HttpRequest | None:
         """The request after ``page``, which answered ``request``; None: that was the last page."""
