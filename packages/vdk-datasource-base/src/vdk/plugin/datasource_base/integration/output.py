@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,12 @@ def _override(context: click.Context, parameter: click.Parameter, value: Any) ->
     """Keep the option for the environment of the job that the command runs."""
     if value and isinstance(context.obj, CoreContext):
         context.obj.state.set(_OVERRIDES, {**overrides_of(context.obj), str(parameter.name): value})
+
+
+def set_values(context: click.Context, values: Sequence[str]) -> None:
+    """Keep values as those of ``--set`` are kept."""
+    if values and isinstance(context.obj, CoreContext):
+        context.obj.state.set(_OVERRIDES, {**overrides_of(context.obj), "values": tuple(values)})
 
 
 def overrides_of(context: CoreContext) -> dict[str, Any]:

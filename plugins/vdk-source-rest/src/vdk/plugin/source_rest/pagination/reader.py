@@ -100,6 +100,7 @@ class PageReader:
 
     def read(self, request: HttpRequest) -> Iterator[Sequence[Row] | None]:
         """Lists of records, page by page; None while it waits."""
+        is_auto = self._stream.paginator is None
         next_request: HttpRequest | None = self._stream.paging().first(request)
         while next_request is not None:
             request = next_request
@@ -116,6 +117,8 @@ class PageReader:
                 self._guard.after_page(page.source or page.records, page.count)
                 yield page.records
             next_request = self._next(request, page)
+            if is_auto and next_request is None and parsed.lines is None:
+                self._context.only_pages.add(self._stream.name, page)
 
     def _fetch(self, request: HttpRequest) -> Waiting[ParsedResponse]:
         def handle(response: requests.Response) -> ParsedResponse:
