@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .base_command import Command, WrongArgument, wrong_arguments
+from .base_command import Command, WrongArgument, console_of, wrong_arguments
 from .copy_command import CURSOR, SET, TABLES, names_in, warn_of_variables, with_options
 from .flow_job import call_in_job
 from .inspect_commands import TIMEOUT, print_checks
@@ -110,20 +110,21 @@ def _look(ctx: click.Context, flow: UrlFlow, path: Path, seconds: float) -> list
     discovery = call_in_job(
         ctx.obj, path.resolve(), lambda environment: discover_flow(flow.flow, environment, seconds=seconds)
     )
-    errors = [*discovery.errors, *(f"{stream.stream}: {stream.error}" for stream in discovery.streams if stream.error)]
-    if errors:
-        raise click.ClickException("; ".join(errors))
+    if discovery.errors:
+        raise click.ClickException("; ".join(discovery.errors))
     return [
         FoundStream(
             stream.stream,
             stream.write_mode or "",
             stream.primary_key,
             stream.cursor,
+            stream.error,
             flow.source.option_hints(
                 stream.stream,
                 {column["name"]: column["type"] for column in stream.columns},
                 keyed=bool(stream.primary_key),
                 cursor=stream.cursor,
+                unique=stream.unique,
             ),
         )
         for stream in discovery.streams
@@ -143,6 +144,12 @@ def _write(ctx: click.Context, flow: UrlFlow, path: Path, streams: Sequence[Foun
     content, variables = flow.without_secrets()
     with path.open("x", encoding="utf-8") as file:
         file.write(commented_text(content, streams, file=quote(str(path))))
+    if errors := [f"{stream.name}: {stream.error}" for stream in streams if stream.error]:
+        console_of(ctx).rewrite = str  # what is wrong is corrected in the file
+        raise click.ClickException(
+            f"{'; '.join(errors)}. {path} is written: correct it there, under [sources.{flow.source_id}.config], and "
+            f"write: vdk datasource check {quote(str(path))}"
+        )
 
     def check(environment: Environment) -> Sequence[CheckResult]:
         return check_flow(path.resolve(), _with_variables(environment, variables), seconds=seconds)

@@ -129,6 +129,8 @@ def flow_of_urls(
     cls, url = source_of_url(source, registry)
     config = dict(cls.options_of_url(url, cursor=cursor))
     method = method_of_target(target, registry)
+    if "${" not in target and (factory := registry.destination(method)) is not None:
+        factory(target, folder=Path.cwd())  # raises the error of a target that is wrong; no I/O
     source_id = _id_of(url, cls)
     entry: dict[str, Any] = {"from": source_id, "to": DESTINATION}
     if tables:
