@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 
 from vdk.plugin.datasource_spark import register
@@ -67,6 +68,17 @@ def stream_to(spark: SparkSession, options: Mapping[str, str], folder: Path, **t
     rows = spark.readStream.format("vdk").options(**options).load()
     writer = rows.writeStream.format("parquet").option("checkpointLocation", str(folder / "checkpoint"))
     return writer.trigger(**(trigger or {"availableNow": True})).start(str(folder / "rows"))
+
+
+def run_stream(spark: SparkSession, options: Mapping[str, str], folder: Path) -> None:
+    """Read up to what there is now. Spark gives a process ten seconds to start."""
+    for attempt in range(3):
+        try:
+            stream_to(spark, options, folder).awaitTermination()
+            return
+        except StreamingQueryException as error:
+            if attempt == 2 or "failed to connect back" not in str(error):
+                raise
 
 
 def landed(spark: SparkSession, folder: Path, *columns: str) -> list[tuple[Any, ...]]:

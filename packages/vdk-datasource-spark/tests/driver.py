@@ -6,9 +6,9 @@ import json
 import sys
 from pathlib import Path
 
-from cluster import spark_session, stream_to
+from cluster import run_stream, spark_session
 
 if __name__ == "__main__":
     plugin_path, folder, options = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
     with spark_session(plugin_path, folder, "local[1]") as spark:
-        stream_to(spark, options, folder).awaitTermination()
+        run_stream(spark, options, folder)

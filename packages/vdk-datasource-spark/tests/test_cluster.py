@@ -19,7 +19,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 import brokers
-from cluster import landed, load, spark_session, stream_to
+from cluster import landed, load, run_stream, spark_session
 from vdk.plugin.datasource_base.testing import postgresql
 
 pytestmark = [
@@ -56,7 +56,7 @@ def check_source(spark: SparkSession, options: dict[str, str], folder: Path, ids
     """All ids in a batch; then as a stream, before and after ``more`` has added one more row."""
     assert [row[0] for row in load(spark, options).select("id").orderBy("id").collect()] == list(ids)
     for expected in (list(ids), [*ids, ids[-1] + 1]):
-        stream_to(spark, options, folder).awaitTermination()
+        run_stream(spark, options, folder)
         assert [row[0] for row in landed(spark, folder, "id")] == expected
         more()
 
@@ -149,7 +149,7 @@ def test_rest_reads_the_children_of_each_parent_as_partitions(spark: SparkSessio
 
 def test_an_executor_that_is_killed_repeats_no_row(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "kill").touch()
-    stream_to(spark, made(tmp_path, partitions=4, rows=6), tmp_path).awaitTermination()
+    run_stream(spark, made(tmp_path, partitions=4, rows=6), tmp_path)
     assert (tmp_path / "killed").exists()
     assert landed(spark, tmp_path, "part", "number") == numbers(4, 6)
 
@@ -163,8 +163,7 @@ def test_a_driver_that_is_killed_continues_from_the_checkpoint(
     command = [sys.executable, str(Path(__file__).with_name("driver.py")), plugin_path, str(tmp_path)]
     subprocess.run([*command, json.dumps(options)], check=False, timeout=250, capture_output=True)
     assert (tmp_path / "killed").exists()
-    query = stream_to(spark, options, tmp_path)
-    query.awaitTermination()
+    run_stream(spark, options, tmp_path)
     assert landed(spark, tmp_path, "part", "number") == numbers(3, 4)
 
 
@@ -197,7 +196,7 @@ def test_spark_keeps_no_secret(spark: SparkSession, cluster_folder: Path, tmp_pa
     """Nor does an error, of the driver or of an executor, show one."""
     assert os.environ["MADE_TOKEN"] == PLANTED
     options = made(tmp_path, partitions=2)
-    stream_to(spark, options, tmp_path).awaitTermination()
+    run_stream(spark, options, tmp_path)
     rows = load(spark, options)
     rows.collect()
     plan = rows._jdf.queryExecution().toString()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import functions as F
 
-from cluster import load, spark_session, stream_to
+from cluster import load, run_stream, spark_session
 
 ROWS = int(os.environ.get("VDK_DATASOURCE_SPARK_ROWS", "0"))
 PARTITIONS = int(os.environ.get("VDK_DATASOURCE_SPARK_PARTITIONS", "0"))
@@ -33,12 +33,12 @@ def test_many_rows_and_many_partitions(plugin_path: str, tmp_path: Path) -> None
     with spark_session(plugin_path, tmp_path) as spark:
         expected = (ROWS, ROWS * (ROWS - 1) // 2)
         assert tuple(load(spark, table).agg(F.count("id"), F.sum("id")).collect()[0]) == expected
-        stream_to(spark, table, tmp_path).awaitTermination()
+        run_stream(spark, table, tmp_path)
         landed = spark.read.parquet(str(tmp_path / "rows"))
         assert tuple(landed.agg(F.count("id"), F.sum("id")).collect()[0]) == expected
         parts = load(spark, made)
         assert parts.rdd.getNumPartitions() <= 64
         assert tuple(parts.agg(F.count("part"), F.countDistinct("part")).collect()[0]) == (2 * PARTITIONS, PARTITIONS)
         folder = tmp_path / "made"
-        stream_to(spark, made, folder).awaitTermination()
+        run_stream(spark, made, folder)
         assert spark.read.parquet(str(folder / "rows")).count() == 2 * PARTITIONS

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from ..contract.remedies import closest, did_you_mean
     from .backoff import Backoff
     from .columns.convert import cast_exactly
+    from .columns.hashes import row_hashes, row_texts
     from .columns.infer import infer_table, is_valid_json, to_json
     from .columns.numbers import JSON_NUMBERS, HugeNumber, exact_decimal, json_integer, whole_number
     from .columns.types import column_type
+    from .comparison import HASH, MOST_HASHES, Comparison, ComparisonResult, ComparisonSpec
     from .destination import (
         DELETED_AT,
         RESERVED_PREFIX,
@@ -45,9 +47,11 @@ _OUTSIDE_DESTINATION = {
     "..contract.remedies": ("closest", "did_you_mean"),
     ".backoff": ("Backoff",),
     ".columns.convert": ("cast_exactly",),
+    ".columns.hashes": ("row_hashes", "row_texts"),
     ".columns.infer": ("infer_table", "is_valid_json", "to_json"),
     ".columns.numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
     ".columns.types": ("column_type",),
+    ".comparison": ("HASH", "MOST_HASHES", "Comparison", "ComparisonResult", "ComparisonSpec"),
     ".plugins.registry": ("Registry",),
     ".plugins.urls": ("takes_urls",),
     ".redact": ("Redactor",),
@@ -59,9 +63,11 @@ _MODULE_OF = {name: module for module, names in _OUTSIDE_DESTINATION.items() for
 
 __all__ = [
     "DELETED_AT",
+    "HASH",
     "JSON_NUMBERS",
     "KEPT_RECORDS",
     "KEPT_RUNS",
+    "MOST_HASHES",
     "RECORD_FIELDS",
     "RECORD_KEY",
     "RESERVED_PREFIX",
@@ -69,6 +75,9 @@ __all__ = [
     "Backoff",
     "BatchKind",
     "CommitUnit",
+    "Comparison",
+    "ComparisonResult",
+    "ComparisonSpec",
     "Destination",
     "HugeNumber",
     "LoggedDocument",
@@ -95,6 +104,8 @@ __all__ = [
     "kept_records",
     "literal",
     "quoted",
+    "row_hashes",
+    "row_texts",
     "sync_folder",
     "takes_urls",
     "to_json",

@@ -78,7 +78,8 @@ class StreamRun:
         self.metadata_seen: set[str] = set()  # the metadata columns that a payload has filled
         self._committed_once = self._begun = self._warned_of_metadata = False
         self._shared = 0  # how often several partitions were staged together
-        self._counters = RowCounters(report, RejectLimit.parse(plan.options.max_rejected))
+        exact = plan.transform is None and self.mode != "upsert"
+        self._counters = RowCounters(report, RejectLimit.parse(plan.options.max_rejected), exact=exact)
         self._replacement = Replacement(flow, plan, self.stored, self._counters)
         self._lock = threading.Lock()
 
@@ -385,6 +386,7 @@ class StreamRun:
         if self.report.rows_read and not self._warned_of_metadata:
             self._warned_of_metadata = True
             _warn_of_metadata(self.plan, self.metadata_seen)
+            _warn_of_columns(self.plan)
 
     def _finish(self, destination: Destination) -> None:
         self._begin(destination)
@@ -446,6 +448,16 @@ def _warn_of_dropped_table(plan: StreamPlan) -> None:
         "land. To land all rows again, reset the state (`vdk datasource state reset`)",
         plan.source_id, plan.name, plan.table,
     )  # fmt: skip
+
+
+def _warn_of_columns(plan: StreamPlan) -> None:
+    """Warn of columns of the policy that no row had: their names may be misspelled, and their values have landed."""
+    if plan.policy is not None and (unseen := plan.policy.unseen()):
+        log.warning(
+            "%s.%s: columns names %s, and no row had such a column; if the name is misspelled, the values have landed "
+            "as they are",
+            plan.source_id, plan.name, ", ".join(map(repr, unseen)),
+        )  # fmt: skip
 
 
 def _warn_of_metadata(plan: StreamPlan, filled: Collection[str]) -> None:
