@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..contract.remedies import closest, did_you_mean
     from .backoff import Backoff
+    from .columns.convert import cast_exactly
     from .columns.hashes import row_hashes, row_texts
     from .columns.infer import infer_table, is_valid_json, to_json
     from .columns.numbers import JSON_NUMBERS, HugeNumber, exact_decimal, json_integer, whole_number
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 _OUTSIDE_DESTINATION = {
     "..contract.remedies": ("closest", "did_you_mean"),
     ".backoff": ("Backoff",),
+    ".columns.convert": ("cast_exactly",),
     ".columns.hashes": ("row_hashes", "row_texts"),
     ".columns.infer": ("infer_table", "is_valid_json", "to_json"),
     ".columns.numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
@@ -91,6 +93,7 @@ __all__ = [
     "TableSnapshot",
     "TableSpec",
     "WriteMode",
+    "cast_exactly",
     "closest",
     "column_type",
     "did_you_mean",
