@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         TableSpec,
         WriteMode,
     )
+    from .expectations import EXPECTATIONS, Expectations, TableFacts, judge
     from .plugins.registry import Registry
     from .plugins.urls import takes_urls
     from .redact import Redactor
@@ -50,6 +51,7 @@ _OUTSIDE_DESTINATION = {
     ".columns.numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
     ".columns.types": ("column_type",),
     ".comparison": ("HASH", "MOST_HASHES", "Comparison", "ComparisonResult", "ComparisonSpec"),
+    ".expectations": ("EXPECTATIONS", "Expectations", "TableFacts", "judge"),
     ".plugins.registry": ("Registry",),
     ".plugins.urls": ("takes_urls",),
     ".redact": ("Redactor",),
@@ -61,6 +63,7 @@ _MODULE_OF = {name: module for module, names in _OUTSIDE_DESTINATION.items() for
 
 __all__ = [
     "DELETED_AT",
+    "EXPECTATIONS",
     "HASH",
     "JSON_NUMBERS",
     "KEPT_RECORDS",
@@ -77,6 +80,7 @@ __all__ = [
     "ComparisonResult",
     "ComparisonSpec",
     "Destination",
+    "Expectations",
     "HugeNumber",
     "LoggedDocument",
     "Redactor",
@@ -88,6 +92,7 @@ __all__ = [
     "StateKey",
     "StoredState",
     "TableBatch",
+    "TableFacts",
     "TableSnapshot",
     "TableSpec",
     "WriteMode",
@@ -98,6 +103,7 @@ __all__ = [
     "infer_table",
     "is_valid_json",
     "json_integer",
+    "judge",
     "kept_records",
     "literal",
     "quoted",
