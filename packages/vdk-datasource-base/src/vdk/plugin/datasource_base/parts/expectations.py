@@ -127,8 +127,8 @@ def _judge_age(expected: Expectations, newest: Any) -> None:
     time = _time(newest)
     if time is None:
         raise ExpectationError(
-            f"table {expected.table!r}: max_age cannot be judged: {expected.cursor!r} has {shortened(newest)}, which is "
-            "not a time; remove max_age from expect"
+            f"table {expected.table!r}: max_age cannot be judged: {expected.cursor!r} has {shortened(newest)}, which "
+            "is not a time; remove max_age from expect"
         )
     age = dt.datetime.now(dt.UTC) - time
     if expected.max_age is not None and age > expected.max_age:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from ...contract import ConfigurationError, DataSourceConfig, Duration, decode_config
+from ...contract import ConfigurationError, DataSourceConfig, Duration, Secret, decode_config
 from ...contract.remedies import suggest
 from ..destination import RESERVED_PREFIX, WriteMode
 from ..redact import Redactor, secrets_in
@@ -97,10 +97,12 @@ class FlowEntry(DataSourceConfig):
 
 
 class FlowFile(DataSourceConfig):
-    """A whole flow file. ``name`` names the job of ``vdk datasource run``; default: the file's name."""
+    """A whole flow file. ``name`` names the job of ``vdk datasource run``; default: the file's name. ``notify``: a URL
+    that is told of failures and of columns that change their type."""
 
     name: str | None = None
     summary: Path | None = None
+    notify: Secret | None = None
     sources: dict[str, SourceEntry]
     destinations: dict[str, DestinationEntry]
     flows: Annotated[list[FlowEntry], Meta(min_length=1)]
@@ -141,6 +143,8 @@ class LoadedFlow:
         for path in self.set_paths:
             if path[0] == "destinations":
                 self._refuse_secret(path, _option(msgspec.to_builtins(self.file.destinations), path[1:]))
+            if path[0] == "notify":
+                self._refuse_secret(path, self.file.notify)
 
     def _refuse_secret(self, path: OptionPath, value: Any) -> None:
         """Refuse a secret that was written in a command line, which every process of the machine can list."""
