@@ -13,6 +13,7 @@ import pyarrow as pa
 from ....contract import ConfigurationError, DataSourceError, DataSourcePayload, DataSourceStream, StreamSchema
 from ....parts import DELETED_AT, RESERVED_PREFIX, Expectations, StateKey, TableSpec, WriteMode
 from ....parts.columns.framework import TIMESTAMP
+from ....parts.columns.policy import StreamPolicy
 from ....parts.columns.transform import Transform
 from ....parts.columns.types import normalized_type
 from ...options import Options
@@ -35,6 +36,7 @@ class StreamPlan:
     :param shared_table: whether the flow allows other streams in its tables.
     :param scope: what the run reads of the stream.
     :param expect: what must hold of its table; None: nothing is expected.
+    :param schema: what the stream declares, as the flow's column policy leaves it.
     :param run_metadata: the values of the metadata columns that are the same in every row.
     """
 
@@ -51,6 +53,7 @@ class StreamPlan:
     soft_deletes: bool
     evolve: bool
     transform: Transform | None
+    policy: StreamPolicy | None
     metadata_columns: tuple[str, ...]
     options: Options
     run_id: str
@@ -122,7 +125,8 @@ class StreamPlan:
         if routed is None or routed == self.name:
             return self.schema
         if routed not in self._schemas:
-            self._schemas[routed] = self.stream.schema(routed)
+            schema = self.stream.schema(routed)
+            self._schemas[routed] = self.policy.schema(schema) if self.policy is not None else schema
         return self._schemas[routed]
 
     def table_spec(self, routed: str | None, mode: WriteMode) -> TableSpec:
