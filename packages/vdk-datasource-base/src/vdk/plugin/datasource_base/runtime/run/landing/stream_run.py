@@ -21,6 +21,7 @@ from ....contract import (
     ExpectationError,
     SnapshotLostError,
     State,
+    VerificationError,
 )
 from ....parts import (
     CommitUnit,
@@ -407,6 +408,7 @@ class StreamRun:
     def _finish(self, destination: Destination) -> None:
         self._begin(destination)
         self._counters.check_limit(ended=True)
+        self._check_count_at_source()
         if self.plan.replaces:
             self._publish(destination)
             return
@@ -415,6 +417,15 @@ class StreamRun:
         expected = self._expected(ended=True)
         if expected is not None and not self._judged:
             self._judge_landed(destination, expected)
+
+    def _check_count_at_source(self) -> None:
+        """Raise ``VerificationError`` if the source has counted other rows than were read, in the same snapshot."""
+        count, report = self.report.counters.get("rows_at_source"), self.report
+        if count is not None and not report.retries and count != report.rows_read:
+            raise VerificationError(
+                f"stream {self.plan.name!r}: the source has {count:,} rows, and {report.rows_read:,} of them were "
+                "read. This is a bug: please report it"
+            )
 
     def _judge_landed(self, destination: Destination, expected: Expectations) -> None:
         """Judge a table whose rows have landed: no commit was known to be the last one."""
