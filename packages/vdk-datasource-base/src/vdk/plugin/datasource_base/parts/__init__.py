@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         TableSpec,
         WriteMode,
     )
+    from .expectations import EXPECTATIONS, Expectations, TableFacts, judge
     from .plugins.registry import Registry
     from .plugins.urls import takes_urls
     from .redact import Redactor
@@ -52,6 +53,7 @@ _OUTSIDE_DESTINATION = {
     ".columns.numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
     ".columns.types": ("column_type",),
     ".comparison": ("HASH", "MOST_HASHES", "Comparison", "ComparisonResult", "ComparisonSpec"),
+    ".expectations": ("EXPECTATIONS", "Expectations", "TableFacts", "judge"),
     ".plugins.registry": ("Registry",),
     ".plugins.urls": ("takes_urls",),
     ".redact": ("Redactor",),
@@ -63,6 +65,7 @@ _MODULE_OF = {name: module for module, names in _OUTSIDE_DESTINATION.items() for
 
 __all__ = [
     "DELETED_AT",
+    "EXPECTATIONS",
     "HASH",
     "JSON_NUMBERS",
     "KEPT_RECORDS",
@@ -79,6 +82,7 @@ __all__ = [
     "ComparisonResult",
     "ComparisonSpec",
     "Destination",
+    "Expectations",
     "HugeNumber",
     "LoggedDocument",
     "Redactor",
@@ -90,6 +94,7 @@ __all__ = [
     "StateKey",
     "StoredState",
     "TableBatch",
+    "TableFacts",
     "TableSnapshot",
     "TableSpec",
     "WriteMode",
@@ -101,6 +106,7 @@ __all__ = [
     "infer_table",
     "is_valid_json",
     "json_integer",
+    "judge",
     "kept_records",
     "literal",
     "quoted",

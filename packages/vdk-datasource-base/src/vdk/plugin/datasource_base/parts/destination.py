@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from ..contract import DestinationError, State
 from .comparison import Comparison, ComparisonSpec
+from .expectations import Expectations
 from .run_records import RunRecord
 
 WriteMode = Literal["append", "upsert", "replace"]
@@ -132,6 +133,7 @@ class CommitUnit:
         may remove the state instead, as it never replaces a table.
     :param record: the stream's record once this unit has landed, which is stored in the same transaction if the
         destination keeps records. Rows that the unit sweeps are not among its ``rows_deleted``.
+    :param expect: what must hold of the table once the unit has landed; otherwise nothing of it lands.
     """
 
     key: StateKey
@@ -141,6 +143,7 @@ class CommitUnit:
     run_id: str
     reset: bool = False
     record: RunRecord | None = None
+    expect: Expectations | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +156,13 @@ class TableSnapshot:
     :param tables: every table to publish; one without staged rows becomes an empty table.
     :param units: the states of the partitions; their batches are empty. The staged rows of their keys
         belong to this snapshot.
-    :param record: as of a ``CommitUnit``, whose own it replaces.
+    :param record: as of a ``CommitUnit``, whose own it replaces. :param expect: as of a ``CommitUnit``.
     """
 
     tables: Sequence[TableSpec]
     units: Sequence[CommitUnit] = field(default_factory=tuple)
     record: RunRecord | None = None
+    expect: Expectations | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +192,7 @@ class Destination(ABC):
 
     It raises ``ConnectionFailedError`` if another attempt may succeed, ``ConcurrentRunError`` if the stored version
     differs from the expected one, ``RefusedRowsError`` from ``commit`` and ``stage`` if it refuses some of the rows,
-    else ``DestinationError``.
+    ``ExpectationError`` from ``commit`` and ``publish`` if they do not meet ``expect``, else ``DestinationError``.
     """
 
     # Attributes of the object, not of the class: one destination class may have several kinds of targets.
@@ -203,6 +207,8 @@ class Destination(ABC):
     """Whether ``commit`` lands rows and state together or not at all."""
     groups: bool = False
     """Whether it implements ``commit_group``."""
+    expectations: frozenset[str] = frozenset()
+    """The ``EXPECTATIONS`` that it judges, before rows become visible."""
     keeps_records: bool = False
     """Whether it keeps the records of runs: it then implements ``record_runs`` and ``load_records``."""
 
@@ -312,6 +318,10 @@ class Destination(ABC):
         :raises DestinationError: the table does not exist, or lacks a column of the key.
         """
         return None
+
+    def check_expectations(self, expected: Expectations) -> None:
+        """Judge what must hold of a table as it is. Raises ``ExpectationError``."""
+        return
 
     def record_runs(self, records: Sequence[RunRecord]) -> None:
         """Store records of streams that have ended, each in the place of the one with its key, and delete old ones.

@@ -16,10 +16,12 @@ import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import (
+    EXPECTATIONS,
     CommitUnit,
     Comparison,
     ComparisonSpec,
     Destination,
+    Expectations,
     RunRecord,
     SchemaChange,
     StateKey,
@@ -28,6 +30,7 @@ from vdk.plugin.datasource_base.parts import (
     TableSnapshot,
     TableSpec,
     WriteMode,
+    judge,
     quoted,
 )
 
@@ -35,6 +38,7 @@ from ..names import STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, c
 from ..values import RefusedValueError, find_refused_rows, fit_types
 from .comparison import SqlComparison
 from .database import Database, Incoming
+from .facts import SqlTableFacts
 from .run_table import NotRecorded, RunTable
 from .staging import Segment, StagedTables
 from .state_table import StateTable
@@ -65,6 +69,7 @@ class SqlTarget(Destination):
     transactional = True
     groups = True
     keeps_records = True
+    expectations = frozenset(EXPECTATIONS)
 
     def __init__(self, target: str | None, *, folder: Path, database: Database) -> None:
         super().__init__(target, folder=folder)
@@ -75,6 +80,7 @@ class SqlTarget(Destination):
         self._runs = RunTable(database)
         self._identities = TableIdentities(database)
         self._staged: dict[StateKey, set[str]] = {}
+        self._rows_before: dict[str, int] = {}  # table → its rows before the run, where that is expected of it
         self._prepared = False
 
     def open(self) -> None:
@@ -84,6 +90,7 @@ class SqlTarget(Destination):
         self._database.close()
         self._identities.clear()
         self._runs.reset()
+        self._rows_before.clear()
         self._prepared = False
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
@@ -192,6 +199,7 @@ class SqlTarget(Destination):
         if any(self._staged.get(unit.key) for unit in units):
             self._staging.lock_stream(units[0].key)
         versions = self._states.compare_and_swap(units)
+        self._count_before(units[-1].expect)
         swept = 0
         for unit, segments in zip(units, self._staging.segments_by_unit(units), strict=True):
             self._staging.check_intact(unit.key, self._staged.get(unit.key, set()) - {_PUBLISHED}, segments)
@@ -201,6 +209,7 @@ class SqlTarget(Destination):
             names |= segment_names
         for batch, rows in zip(batches, incoming, strict=True):
             self._land_batch(batch, rows)
+        self._judge(units[-1].expect)
         return versions, swept, self._identities.current(names)
 
     def _land_batch(self, batch: TableBatch, rows: Incoming) -> None:
@@ -272,6 +281,7 @@ class SqlTarget(Destination):
         if snapshot.units:
             self._staging.lock_stream(snapshot.units[0].key)
         versions = self._states.compare_and_swap(snapshot.units)
+        self._count_before(snapshot.expect)
         staged: list[Segment] = []
         for unit, segments in zip(snapshot.units, self._staging.segments_by_unit(snapshot.units), strict=True):
             self._staging.check_intact(unit.key, self._staged.get(unit.key, set()), segments)
@@ -281,6 +291,7 @@ class SqlTarget(Destination):
             raise DestinationError(f"rows are staged for the tables {stray}, which are not among those to publish")
         for table in snapshot.tables:
             self._replace(table, [segment for segment in staged if segment.spec.name == table.name])
+        self._judge(snapshot.expect)
         return versions, self._identities.current(names, replaced=True)
 
     def _replace(self, spec: TableSpec, segments: Sequence[Segment]) -> None:
@@ -337,6 +348,25 @@ class SqlTarget(Destination):
         for name, type_ in new.items():
             if existing.get(name, type_) != type_:
                 self._tables.changes.append(SchemaChange(spec.name, name, existing[name], type_))
+
+    # Expectations.
+
+    def check_expectations(self, expected: Expectations) -> None:
+        def judge_now() -> None:
+            self._count_before(expected)
+            self._judge(expected)
+
+        with self._database.translate_errors():
+            self._database.transaction(judge_now)
+
+    def _count_before(self, expected: Expectations | None) -> None:
+        if expected is not None and expected.table not in self._rows_before:
+            self._rows_before[expected.table] = self._tables.count_rows(expected.table)
+
+    def _judge(self, expected: Expectations | None) -> None:
+        """Raise ``ExpectationError``, which rolls the transaction back, unless the table meets the expectations."""
+        if expected is not None:
+            judge(expected, SqlTableFacts(self._tables, expected.table, self._rows_before[expected.table]))
 
     # Transactions.
 

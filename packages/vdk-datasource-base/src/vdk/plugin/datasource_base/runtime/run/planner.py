@@ -29,6 +29,7 @@ from ..states import copy_state
 from .landed_values import check_landed_values
 from .landing.stream_run import StreamRun
 from .landing.writer import Writer
+from .plan.expected import expectations_of
 from .plan.flow import Flow
 from .plan.ownership import SameTableError, check_not_source
 from .plan.stream_plan import ReservedNameError, StreamPlan, table_name
@@ -187,6 +188,15 @@ class Planning:
             run_id=flow.run_id,
             run_metadata={"run_id": flow.run_id, "source": entry.from_, "stream": stream.name},
             scope=flow.scope,
+            expect=expectations_of(
+                entry.expect,
+                stream.name,
+                report.table,
+                schema,
+                self._destination,
+                location=flow.location,
+                transformed=flow.transform is not None,
+            ),
         )
         try:
             # refuses a reserved name, and an upsert without a primary key

@@ -67,7 +67,7 @@ class Replacement:
         if self._stored and (plan.read_whole or plan.scope.full_refresh):
             self._forget_unread_states()
         snapshot = build_snapshot(plan, self._specs, self._units, self._flow.owners, destination)
-        return Publication(replace(snapshot, record=record()), self._counters.partitions_staged())
+        return Publication(replace(snapshot, record=record(), expect=plan.expect), self._counters.partitions_staged())
 
     def _check_rows(self, destination: Destination) -> None:
         """Refuse to publish fewer rows than the table has, unless the run is confirmed."""

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from ....contract import ConfigurationError, DataSourceError, DataSourcePayload, DataSourceStream, StreamSchema
-from ....parts import DELETED_AT, RESERVED_PREFIX, StateKey, TableSpec, WriteMode
+from ....parts import DELETED_AT, RESERVED_PREFIX, Expectations, StateKey, TableSpec, WriteMode
 from ....parts.columns.framework import TIMESTAMP
 from ....parts.columns.policy import StreamPolicy
 from ....parts.columns.transform import Transform
@@ -35,6 +35,7 @@ class StreamPlan:
     :param explicit_mode: whether the flow sets the write mode.
     :param shared_table: whether the flow allows other streams in its tables.
     :param scope: what the run reads of the stream.
+    :param expect: what must hold of its table; None: nothing is expected.
     :param schema: what the stream declares, as the flow's column policy leaves it.
     :param run_metadata: the values of the metadata columns that are the same in every row.
     """
@@ -58,6 +59,7 @@ class StreamPlan:
     run_id: str
     run_metadata: Mapping[str, Any]
     scope: RunScope = field(default_factory=RunScope)
+    expect: Expectations | None = None
     _schemas: dict[str | None, StreamSchema | None] = field(default_factory=dict)
 
     @property
