@@ -66,6 +66,13 @@ CURSOR = click.option(
     help="How rows land. Default: upsert or append for tables with a cursor, replace for those that are read whole.",
 )
 @click.option(
+    "--destination-table",
+    metavar="NAME",
+    help='The name of each table in the target, as in "west_{table}". Default: the name that it has in the source.',
+)
+@click.option("--shared-table", is_flag=True, help="Land beside the rows that other sources have in a table.")
+@click.option("--yes", is_flag=True, help="Replace the rows of other sources, or those that no run has landed.")
+@click.option(
     "--save",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write this flow file, which `vdk datasource run` continues with.",
@@ -80,6 +87,9 @@ def copy(
     tables: str,
     cursor: str | None,
     mode: str | None,
+    destination_table: str | None,
+    shared_table: bool,
+    yes: bool,
     save: Path | None,
     summary: Path | None,
     output: str,
@@ -89,7 +99,16 @@ def copy(
     from .hooks import with_plugins
 
     registry = with_plugins(Registry(), ctx.obj.plugin_registry)
-    flow = flow_of_urls(source, target, registry, tables=names_in(tables), cursor=cursor, mode=mode)
+    flow = flow_of_urls(
+        source,
+        target,
+        registry,
+        tables=names_in(tables),
+        cursor=cursor,
+        mode=mode,
+        destination_table=destination_table,
+        shared_table=shared_table,
+    )
     file = _File(flow, save, registry) if save is not None else None
 
     def planned(streams: Sequence[PlannedStream]) -> None:
@@ -98,7 +117,7 @@ def copy(
         if file is not None:
             file.write()
 
-    _run(ctx, flow, save or Path(f"{flow.source_id}.toml"), summary, planned)
+    _run(ctx, flow, save or Path(f"{flow.source_id}.toml"), summary, planned, confirmed=yes)
 
 
 def names_in(tables: str) -> list[str]:
@@ -186,8 +205,9 @@ def _show(streams: Sequence[PlannedStream]) -> None:
         log.info("and %d more", len(streams) - MAX_SHOWN)
 
 
-def _run(ctx: click.Context, flow: UrlFlow, path: Path, summary: Path | None, planned: Any) -> None:
+def _run(ctx: click.Context, flow: UrlFlow, path: Path, summary: Path | None, planned: Any, *, confirmed: bool) -> None:
     """Run the flow as the only step of a job, and print its summary however it ends."""
+    from ..runtime.scope import RunScope
     from .flow_job import run_flow_job
     from .job_environment import run_in_job
 
@@ -205,6 +225,7 @@ def _run(ctx: click.Context, flow: UrlFlow, path: Path, summary: Path | None, pl
                 on_summary=summaries.append,
                 draw=console.draws_progress,
                 on_planned=planned,
+                scope=RunScope(confirmed=confirmed),
             )
         except ConfigurationError as error:
             error.args = (of_command_line(str(error), flow.source_id),)
@@ -227,6 +248,9 @@ def of_command_line(message: str, source_id: str) -> str:
         f"flow: sources.{source_id}.": "the source: ",
         "flow: destinations.lake.target: ": "the target: ",
         "flow: destinations.lake.": "the target: ",
+        'destination_table = "': '--destination-table "',
+        "shared_table = true": "--shared-table",
+        'write_mode = "': '--mode "',
     }.items():
         message = message.replace(place, argument)
     return message

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .columns.types import column_type
     from .destination import (
         DELETED_AT,
+        LANDING_COLUMNS,
         RESERVED_PREFIX,
         TOMBSTONE,
         BatchKind,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         StateKey,
         StoredState,
         TableBatch,
+        TableOwner,
         TableSnapshot,
         TableSpec,
         WriteMode,
@@ -60,6 +62,7 @@ __all__ = [
     "JSON_NUMBERS",
     "KEPT_RECORDS",
     "KEPT_RUNS",
+    "LANDING_COLUMNS",
     "RECORD_FIELDS",
     "RECORD_KEY",
     "RESERVED_PREFIX",
@@ -79,6 +82,7 @@ __all__ = [
     "StateKey",
     "StoredState",
     "TableBatch",
+    "TableOwner",
     "TableSnapshot",
     "TableSpec",
     "WriteMode",

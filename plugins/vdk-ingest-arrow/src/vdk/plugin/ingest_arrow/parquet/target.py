@@ -18,6 +18,7 @@ from vdk.plugin.datasource_base.parts import (
     StateKey,
     StoredState,
     TableBatch,
+    TableOwner,
     TableSnapshot,
     TableSpec,
     WriteMode,
@@ -81,6 +82,14 @@ class ParquetTarget(Destination):
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         return [state for key, state in self._storage.commits().states.items() if key.source_id == source_id]
+
+    def load_owners(self) -> Sequence[TableOwner]:
+        owners = self._storage.commits().owners
+        return [TableOwner(table, key) for table, keys in owners.items() for key in sorted(keys, key=str)]
+
+    def remove_owner(self, key: StateKey) -> None:
+        with self._storage.locked() as log:
+            self._storage.commit(log.without_owner(key), ())
 
     def record_runs(self, records: Sequence[RunRecord]) -> None:
         with self._storage.locked():
@@ -151,6 +160,8 @@ class ParquetTarget(Destination):
                 added, changed = self._append(table, spec, files, rows)
                 moves += added
                 changes += changed
+            created = [table.name for table in tables if table.is_empty]
+            change = log.change_owners(change, units[0].key, specs, alone=created)
             self._storage.commit(change, moves)
         self.schema_changes = changes
         self._positions.update({table.name: table.position for table in tables})
@@ -191,6 +202,7 @@ class ParquetTarget(Destination):
                 added, changed = self._replace(table, spec, files)
                 moves += added
                 changes += changed
+            change = log.change_owners(change, snapshot.owner, names, alone=names)
             self._storage.commit(change, moves)
         self.schema_changes = changes
         self._positions.update({table.name: table.position for table in tables})

@@ -93,7 +93,11 @@ class Planning:
         for stream in streams:
             states = self._states_of(stream, identity, stored)
             claimed.append((stream, states, self._report(stream, identity, states)))
-        runs = [self._plan(stream, identity, states, report) for stream, states, report in claimed]
+        former = _former_identities(stored, self._entry.from_, identity)
+        runs = [
+            self._plan(stream, identity, states, report, former.get((stream.name, report.table), frozenset()))
+            for stream, states, report in claimed
+        ]
         planned = [run for run in runs if run is not None and self._claim_table(run)]
         self._warn_of_modes(planned)
         return planned
@@ -131,7 +135,12 @@ class Planning:
         return report
 
     def _plan(
-        self, stream: DataSourceStream, identity: str, states: Mapping[str, StoredState], report: StreamReport
+        self,
+        stream: DataSourceStream,
+        identity: str,
+        states: Mapping[str, StoredState],
+        report: StreamReport,
+        former_identities: frozenset[str],
     ) -> StreamRun | None:
         """The stream, ready to be read; None if its schema or its table is refused, which fails it alone."""
         flow, entry = self._flow, self._entry
@@ -166,6 +175,8 @@ class Planning:
             run_id=flow.run_id,
             run_metadata={"run_id": flow.run_id, "source": entry.from_, "stream": stream.name},
             scope=flow.scope,
+            has_states=bool(states),
+            former_identities=former_identities,
         )
         try:
             # refuses a reserved name, and an upsert without a primary key
@@ -179,7 +190,10 @@ class Planning:
         return StreamRun(flow, plan, report, self._writer, states, self._on_stored)
 
     def _claim_table(self, run: StreamRun) -> bool:
-        """Claim the stream's table; False if another stream has it under this name, which fails this stream alone."""
+        """Claim the stream's table; False if another stream has it under this name, which fails this stream alone.
+
+        :raises ConfigurationError: if the table has rows that no flow allows this stream to replace, or to join.
+        """
         owners, plan = self._flow.owners, run.plan
         try:
             owners.add_destination(self._destination)
@@ -189,6 +203,10 @@ class Planning:
         except SameTableError as error:
             self._fail(run.report, error)
             return False
+        self._flow.with_retries(
+            lambda: self._writer.call(lambda destination: owners.check_landed(plan, destination, plan.table, mode)),
+            what=f"destination {self._entry.to!r}",
+        )
         return True
 
     def _fail(self, report: StreamReport, error: Exception) -> None:
@@ -287,6 +305,18 @@ def _stored_for(
             )
         states[item.key.partition] = item
     return states
+
+
+def _former_identities(
+    stored: Sequence[StoredState], source_id: str, identity: str
+) -> Mapping[tuple[str, str], frozenset[str]]:
+    """Stream and table → the identities of other data that the source had, and whose states were reset."""
+    former: dict[tuple[str, str], frozenset[str]] = {}
+    for key in (item.key for item in stored if not item.state):
+        if key.source_id == source_id and key.source_identity != identity:
+            name = key.stream, key.table
+            former[name] = former.get(name, frozenset()) | {key.source_identity}
+    return former
 
 
 def _check_unique(names: Sequence[str], location: str) -> None:
