@@ -91,6 +91,12 @@ class TablePlan:
         return None if mark == self.deleted_column else mark
 
     @property
+    def state_columns(self) -> tuple[str, ...]:
+        """The columns whose values are in a state: where a pass ended, or stopped."""
+        key = self.order_key.columns if self.order_key is not None else ()
+        return (*self.cursor, *key) if self.cursor else ()
+
+    @property
     def backfill(self) -> bool:
         return self.limits is not None or self.options.end_value is not None
 

@@ -59,11 +59,13 @@ class ConnectionFailedError(DataSourceError):
     """A source or destination is unreachable. Retried with backoff, within a bounded time.
 
     :param retry_after: seconds that the other side asks to wait (RFC 9110, section 10.2.3), if it does.
+    :param waited: whoever raises it has waited for as long as its own option allows, so it is not retried.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, waited: bool = False) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.waited = waited
 
 
 class SnapshotLostError(ConnectionFailedError):

@@ -149,6 +149,9 @@ class DataSourceStream(StreamPartition):
 
     It is a fact for readers and other systems: rows land in the same way."""
 
+    state_columns: Sequence[str] = ()
+    """Columns whose values its states contain, besides the cursor. A flow that hashes or drops one is refused."""
+
     sharing_needs: str | None = None
     """What to change in the configuration before rows of this stream and of another one share a table; None: nothing.
 

@@ -15,10 +15,10 @@ A complete destination, in memory, is ``vdk.plugin.datasource_base.testing.Memor
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -27,6 +27,8 @@ from .run_records import RunRecord
 
 WriteMode = Literal["append", "upsert", "replace"]
 BatchKind = Literal["rows", "deletes", "keys"]
+ColumnAction = Literal["keep", "hash", "mask", "drop", "refuse"]
+"""What a flow's ``columns`` says of a column."""
 
 RESERVED_PREFIX = "_vdk_"
 """Columns and tables with this prefix belong to the framework."""
@@ -288,6 +290,16 @@ class Destination(ABC):
 
     def count_rows(self, name: str) -> int | None:
         """The rows of a table, without those that are marked as deleted; 0 if it does not exist; None: unknown."""
+        return None
+
+    def columns(self, name: str) -> Mapping[str, str] | None:
+        """The columns of a table and their types, as the destination spells them; None: there is no table, or it is
+        unknown. Nothing is changed."""
+        return None
+
+    def first_values(self, table: str, column: str, count: int) -> Sequence[Any] | None:
+        """A column's values in the first rows of a table, those that landed first if it keeps them in order; None:
+        unknown."""
         return None
 
     def exists(self) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -81,6 +81,13 @@ class MemoryDestination(Destination):
 
     def count_rows(self, name: str) -> int:
         return sum(not row.get(DELETED_AT) for row in self.rows.get(name, ()))
+
+    def columns(self, name: str) -> dict[str, str] | None:
+        schema = self.schemas.get(name)
+        return None if schema is None else {field.name: str(field.type) for field in schema}
+
+    def first_values(self, table: str, column: str, count: int) -> list[Any]:
+        return [row.get(column) for row in self.rows.get(table, ())][:count]
 
     def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
         self.staged.setdefault(key, []).extend(batches)

@@ -82,6 +82,15 @@ class TableFolder:
         """The number of rows, which the files' metadata has."""
         return sum(pq.read_metadata(path).num_rows for path in self._files())
 
+    def first_values(self, column: str, count: int) -> list[object]:
+        """The values of a column in the oldest file that has it."""
+        for path in self._files():
+            with pq.ParquetFile(path) as file:
+                if column in file.schema_arrow.names:
+                    batch = next(file.iter_batches(count, columns=[column]), None)
+                    return [] if batch is None else list(batch.column(0).to_pylist())
+        return []
+
     def has_small_files(self, number: int) -> bool:
         """Whether at least ``number`` of its files are small."""
         return self._count >= number and sum(map(_is_small, self._files())) >= number

@@ -134,6 +134,17 @@ class ParquetTarget(Destination):
         with disk_errors(self.path):
             return TableFolder(self._storage, name).count_rows()
 
+    def columns(self, name: str) -> dict[str, str] | None:
+        if not self.has_table(name):
+            return None
+        with disk_errors(self.path):
+            types = TableFolder(self._storage, name).columns()
+        return None if types is None else {column: str(type_) for column, type_ in types.items()}
+
+    def first_values(self, table: str, column: str, count: int) -> list[object]:
+        with disk_errors(self.path):
+            return TableFolder(self._storage, table).first_values(column, count)
+
     def exists(self) -> bool:
         return self._storage.control.exists()
 

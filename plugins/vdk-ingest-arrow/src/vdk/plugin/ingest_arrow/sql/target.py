@@ -27,6 +27,7 @@ from vdk.plugin.datasource_base.parts import (
     TableSnapshot,
     TableSpec,
     WriteMode,
+    quoted,
 )
 
 from ..names import OWNER_TABLE, STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, covers, is_reserved
@@ -151,6 +152,17 @@ class SqlTarget(Destination):
     def count_rows(self, name: str) -> int:
         with self._database.translate_errors():
             return self._tables.count_rows(name)
+
+    def columns(self, name: str) -> Columns | None:
+        with self._database.translate_errors():
+            return self._database.columns(name) if self.has_table(name) else None
+
+    def first_values(self, table: str, column: str, count: int) -> list[object]:
+        with self._database.translate_errors():
+            relation = self._database.qualified(table)
+            return [
+                value for (value,) in self._database.execute(f"SELECT {quoted(column)} FROM {relation} LIMIT {count}")
+            ]
 
     def exists(self) -> bool:
         return self._database.exists()
@@ -299,8 +311,7 @@ class SqlTarget(Destination):
                 self._database.rename(new, spec.name)
             else:
                 self._database.swap_table(new, spec.name)
-        for segment in segments:
-            self._staging.drop(segment)
+        self._staging.drop_tables(segments)
 
     def _land_in_snapshot(self, segment: Segment, new: str) -> None:
         rows, spec = self._staging.rows(segment), segment.spec
@@ -317,7 +328,8 @@ class SqlTarget(Destination):
         declared = self._database.types.declared_columns(spec)
         frozen = not spec.evolve and (existing or declared)
         if segments and segments[0].kind == "rows" and not frozen:
-            return segments[0].table, segments[1:]
+            shared = [segment for segment in segments if segment.table == segments[0].table]
+            return self._staging.only(shared), [segment for segment in segments if segment not in shared]
         new = f"{STAGED_PREFIX}{uuid.uuid4().hex}"
         self._tables.create(spec, (existing or declared) if frozen else (declared or existing), into=new)
         return new, segments

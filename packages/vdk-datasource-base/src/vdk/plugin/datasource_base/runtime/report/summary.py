@@ -19,7 +19,7 @@ from ...contract import ConfigurationError, State
 from ...parts import SchemaChange
 from ...parts.redact import Redactor
 from .details import StreamDetails
-from .files import check_writable, write_atomically
+from .files import write_atomically
 from .notebook import summary_html
 from .read_share import ReadShare
 
@@ -146,11 +146,6 @@ class RunSummary:
         }
         return {name: self.redact.deep(value) for name, value in values.items()}
 
-    @staticmethod
-    def check_writable(path: Path) -> None:
-        """Raise ``ConfigurationError`` if the summary file cannot be written; called before the first row is read."""
-        check_writable(path, what="summary file", remedy='write summary = "run.json" or pass --summary run.json')
-
     def write(self, path: Path, *, atomically: bool = False) -> None:
         """Write the summary as JSON. Raises ``ConfigurationError`` if the file cannot be written.
 
@@ -161,7 +156,6 @@ class RunSummary:
             if atomically:
                 write_atomically(path, content)
                 return
-            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         except OSError as error:
             raise ConfigurationError(f"summary file {path} cannot be written: {error.strerror}") from error

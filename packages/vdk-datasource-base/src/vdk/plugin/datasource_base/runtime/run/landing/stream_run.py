@@ -391,6 +391,7 @@ class StreamRun:
         if self.report.rows_read and not self._warned_of_metadata:
             self._warned_of_metadata = True
             _warn_of_metadata(self.plan, self.metadata_seen)
+            _warn_of_columns(self.plan)
 
     def _finish(self, destination: Destination) -> None:
         self._begin(destination)
@@ -452,6 +453,16 @@ def _warn_of_dropped_table(plan: StreamPlan) -> None:
         "land. To land all rows again, reset the state (`vdk datasource state reset`)",
         plan.source_id, plan.name, plan.table,
     )  # fmt: skip
+
+
+def _warn_of_columns(plan: StreamPlan) -> None:
+    """Warn of columns of the policy that no row had: their names may be misspelled, and their values have landed."""
+    if plan.policy is not None and (unseen := plan.policy.unseen()):
+        log.warning(
+            "%s.%s: columns names %s, and no row had such a column; if the name is misspelled, the values have landed "
+            "as they are",
+            plan.source_id, plan.name, ", ".join(map(repr, unseen)),
+        )  # fmt: skip
 
 
 def _warn_of_metadata(plan: StreamPlan, filled: Collection[str]) -> None:

@@ -157,8 +157,10 @@ class PartitionReader:
             with closing_early(payloads):
                 yield from payloads
         except BadRecordError as error:
+            if plan.policy is not None:
+                error = plan.policy.error(error)
             if plan.options.on_bad_record != "reject":
-                raise
+                raise error from None
             raise BadRecordError(
                 f"{error.reason}. The source raised this error from read, which ends the stream. To reject the row and "
                 "continue, change the source: yield DataSourcePayload(RejectedRows([(row, error)]))",

@@ -13,6 +13,7 @@ import pyarrow as pa
 from ....contract import ConfigurationError, DataSourceError, DataSourcePayload, DataSourceStream, StreamSchema
 from ....parts import DELETED_AT, RESERVED_PREFIX, StateKey, TableSpec, WriteMode
 from ....parts.columns.framework import TIMESTAMP
+from ....parts.columns.policy import StreamPolicy
 from ....parts.columns.transform import Transform
 from ....parts.columns.types import normalized_type
 from ...options import Options
@@ -36,6 +37,7 @@ class StreamPlan:
     :param scope: what the run reads of the stream.
     :param has_states: whether a state of it is stored, or was reset.
     :param former_identities: of data that the source had when its states were reset.
+    :param schema: what the stream declares, as the flow's column policy leaves it.
     :param run_metadata: the values of the metadata columns that are the same in every row.
     """
 
@@ -52,6 +54,7 @@ class StreamPlan:
     soft_deletes: bool
     evolve: bool
     transform: Transform | None
+    policy: StreamPolicy | None
     metadata_columns: tuple[str, ...]
     options: Options
     run_id: str
@@ -124,7 +127,8 @@ class StreamPlan:
         if routed is None or routed == self.name:
             return self.schema
         if routed not in self._schemas:
-            self._schemas[routed] = self.stream.schema(routed)
+            schema = self.stream.schema(routed)
+            self._schemas[routed] = self.policy.schema(schema) if self.policy is not None else schema
         return self._schemas[routed]
 
     def table_spec(self, routed: str | None, mode: WriteMode) -> TableSpec:
