@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .plugins.urls import takes_urls
     from .redact import Redactor
     from .run_records import KEPT_RECORDS, KEPT_RUNS, RECORD_FIELDS, RECORD_KEY, RunRecord, kept_records
-    from .sql_text import literal, quoted
+    from .sql_text import literal, quoted, relation_name
     from .states.logged_document import LoggedDocument, sync_folder, write_synced
 
 _OUTSIDE_DESTINATION = {
@@ -52,7 +52,7 @@ _OUTSIDE_DESTINATION = {
     ".plugins.urls": ("takes_urls",),
     ".redact": ("Redactor",),
     ".run_records": ("KEPT_RECORDS", "KEPT_RUNS", "RECORD_FIELDS", "RECORD_KEY", "RunRecord", "kept_records"),
-    ".sql_text": ("literal", "quoted"),
+    ".sql_text": ("literal", "quoted", "relation_name"),
     ".states.logged_document": ("LoggedDocument", "sync_folder", "write_synced"),
 }
 _MODULE_OF = {name: module for module, names in _OUTSIDE_DESTINATION.items() for name in names}
@@ -96,6 +96,7 @@ __all__ = [
     "kept_records",
     "literal",
     "quoted",
+    "relation_name",
     "sync_folder",
     "takes_urls",
     "to_json",

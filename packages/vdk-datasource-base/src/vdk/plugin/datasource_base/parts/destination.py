@@ -263,7 +263,7 @@ class Destination(ABC):
         return
 
     def relations(self, name: str) -> Collection[str]:
-        """Names that only this table has in all the world, as ``DataSourceStream.relations``; none: unknown. No I/O."""
+        """Names that no other table of any database has, as ``DataSourceStream.relations``; none: unknown."""
         return ()
 
     def check(self) -> None:

@@ -30,7 +30,7 @@ from .landed_values import check_landed_values
 from .landing.stream_run import StreamRun
 from .landing.writer import Writer
 from .plan.flow import Flow
-from .plan.ownership import SameTableError, check_not_source
+from .plan.ownership import SameTableError, check_not_relation, check_not_source
 from .plan.stream_plan import ReservedNameError, StreamPlan, table_name
 from .scoped_plan import RangeRefusals, check_flow, check_rows, states_for_plan
 
@@ -85,16 +85,21 @@ class Planning:
         scoped = flow.scope.full_refresh or flow.scope.is_range
         state = DataSourceState({}) if scoped else self._source_state(stored, identity)
         flow.with_retries(lambda: self._source.connect(state))
-        streams = list(flow.with_retries(self._source.streams))
-        names = [stream.name for stream in streams]
+        listed = list(flow.with_retries(self._source.streams))
+        names = [stream.name for stream in listed]
         _check_unique(names, flow.location)
         chosen = select_streams(names, self._entry.streams, location=f"{flow.location}.streams")
         selected = len(chosen) if flow.reads_all_streams else -1
         chosen = flow.selection.of(self._entry.from_, chosen)
-        streams = [stream for stream in streams if stream.name in chosen]
+        streams = [stream for stream in listed if stream.name in chosen]
         check_flow(flow, self._destination, streams)
         for name in chosen:
             check_not_source(identity, self._destination, names, table_name(flow.template, name, None), flow.location)
+        tables = [table_name(flow.template, name, None) for name in chosen]
+        flow.with_retries(
+            lambda: writer.call(lambda destination: check_not_relation(destination, listed, tables, flow.location)),
+            what=f"destination {self._entry.to!r}",
+        )
         claimed = []
         for stream in streams:
             states = self._states_of(stream, identity, stored)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection
 from urllib.parse import unquote
 
-from ....contract import ConfigurationError
+from ....contract import ConfigurationError, DataSourceStream
 from ....parts import Destination, WriteMode
 from ....parts.columns.framework import rejected_name
 from .landed_tables import LandedTables
@@ -37,7 +37,7 @@ def check_not_source(
     """Refuse to land in a table that the source is read from: it would be replaced by what the destination makes of it,
     without its constraints and indexes.
 
-    :param identity: of the source. Only files are compared: a server may have several names, and several schemas.
+    :param identity: of the source. Only files are compared, for servers see ``check_not_relation``.
     :param names: of all streams of the source.
     :raises ConfigurationError: naming the table.
     """
@@ -50,6 +50,25 @@ def check_not_source(
             f"{location}: {paths[0]} is both the source and the destination, and table {table!r} would be replaced by "
             'its own copy; name another file, or write destination_table = "copy_of_{stream}"'
         )
+
+
+def check_not_relation(
+    destination: Destination, streams: Collection[DataSourceStream], tables: Collection[str], location: str
+) -> None:
+    """Refuse to land in a table of a server that the source is read from. Called in the writer's thread.
+
+    :param streams: all streams of the source. :param tables: those that the flow lands in.
+    :raises ConfigurationError: naming the table.
+    """
+    readers = {relation: stream.name for stream in streams for relation in stream.relations}
+    for table in tables if readers else ():
+        for relation in destination.relations(table):
+            if relation in readers:
+                raise ConfigurationError(
+                    f"{location}: stream {readers[relation]!r} is read from the very table that the flow would land "
+                    f"rows in, {table!r} in {destination.identity()}; name another database or schema, or write "
+                    'destination_table = "copy_of_{stream}"'
+                )
 
 
 class TableOwners:
