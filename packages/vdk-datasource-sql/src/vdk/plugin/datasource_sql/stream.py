@@ -63,6 +63,7 @@ class SqlStream(VerifiableStream):
         self.name = plan.name
         self.plan = plan
         self.backfill = plan.backfill
+        self.relations = backend.relations(plan.table)
         self.state_columns = plan.state_columns
         self.now = now
         self._backend = backend

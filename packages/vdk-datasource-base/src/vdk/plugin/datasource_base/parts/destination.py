@@ -15,7 +15,7 @@ A complete destination, in memory, is ``vdk.plugin.datasource_base.testing.Memor
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +36,11 @@ RESERVED_PREFIX = "_vdk_"
 """Columns and tables with this prefix belong to the framework."""
 DELETED_AT = "_vdk_deleted_at"
 """The time at which a row was reported as deleted: set by soft deletes, and by deletes that are appended."""
+
+LANDING_COLUMNS = frozenset(
+    {DELETED_AT, *(f"{RESERVED_PREFIX}{name}" for name in ("synced_at", "run_id", "source", "stream"))}
+)
+"""Columns that describe how a row has landed. A source that reads what landed leaves them out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,18 @@ class TableSpec:
     schema: pa.Schema | None = None
     soft_deletes: bool = False
     evolve: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TableOwner:
+    """A stream whose rows are in a table.
+
+    :param table: the name of the table.
+    :param key: the stream, with an empty partition; ``key.table`` is its own table.
+    """
+
+    table: str
+    key: StateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +174,19 @@ class TableSnapshot:
     :param units: the states of the partitions; their batches are empty. The staged rows of their keys
         belong to this snapshot.
     :param record: as of a ``CommitUnit``, whose own it replaces. :param expect: as of a ``CommitUnit``.
+    :param key: the stream, if it has no units: without partitions its tables become empty.
     """
 
     tables: Sequence[TableSpec]
     units: Sequence[CommitUnit] = field(default_factory=tuple)
     record: RunRecord | None = None
     expect: Expectations | None = None
+    key: StateKey | None = None
+
+    @property
+    def owner(self) -> StateKey | None:
+        """The stream, which owns the tables afterwards."""
+        return self.units[0].key if self.units else self.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +256,22 @@ class Destination(ABC):
     @abstractmethod
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         """Every stored state of a source, whatever its identity, stream or table."""
+
+    def load_owners(self) -> Sequence[TableOwner] | None:
+        """Which streams have rows in which table; None: unknown.
+
+        ``commit`` adds the unit's stream to the owners of each table that it lands rows in, ``publish`` makes the
+        stream the only one, and so does ``commit`` for a table that it creates. It is stored together with the rows.
+        """
+        return None
+
+    def remove_owner(self, key: StateKey) -> None:
+        """Forget that a stream has rows in tables: another one has adopted its states."""
+        return
+
+    def relations(self, name: str) -> Collection[str]:
+        """Names that no other table of any database has, as ``DataSourceStream.relations``; none: unknown."""
+        return ()
 
     def check(self) -> None:
         """Try what a run would do, without a trace: ``vdk datasource check`` calls it, after ``open``.

@@ -22,6 +22,7 @@ from vdk.plugin.datasource_base.parts import (
     StateKey,
     StoredState,
     TableBatch,
+    TableOwner,
     TableSnapshot,
     TableSpec,
     WriteMode,
@@ -99,6 +100,14 @@ class ParquetTarget(Destination):
         if columns is None:
             raise DestinationError(f"{self.path}: table {spec.table!r} does not exist")
         return ParquetComparison(spec, columns, table)
+
+    def load_owners(self) -> Sequence[TableOwner]:
+        owners = self._storage.commits().owners
+        return [TableOwner(table, key) for table, keys in owners.items() for key in sorted(keys, key=str)]
+
+    def remove_owner(self, key: StateKey) -> None:
+        with self._storage.locked() as log:
+            self._storage.commit(log.without_owner(key), ())
 
     def record_runs(self, records: Sequence[RunRecord]) -> None:
         with self._storage.locked():
@@ -183,6 +192,8 @@ class ParquetTarget(Destination):
             new = [RowsInFile(file.path) for file in staged if _is_judged(file.spec, units[-1].expect)]
             landing = [rows for spec, rows in incoming if _is_judged(spec, units[-1].expect)]
             self._judge(units[-1].expect, [*new, *landing], replaces=False)
+            created = [table.name for table in tables if table.is_empty]
+            change = log.change_owners(change, units[0].key, specs, alone=created)
             self._storage.commit(change, moves)
         self.schema_changes = changes
         self._positions.update({table.name: table.position for table in tables})
@@ -224,6 +235,7 @@ class ParquetTarget(Destination):
                 added, changed = self._replace(table, spec, files)
                 moves += added
                 changes += changed
+            change = log.change_owners(change, snapshot.owner, names, alone=names)
             self._storage.commit(change, moves)
         self.schema_changes = changes
         self._positions.update({table.name: table.position for table in tables})

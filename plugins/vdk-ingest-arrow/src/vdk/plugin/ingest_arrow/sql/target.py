@@ -27,6 +27,7 @@ from vdk.plugin.datasource_base.parts import (
     StateKey,
     StoredState,
     TableBatch,
+    TableOwner,
     TableSnapshot,
     TableSpec,
     WriteMode,
@@ -34,11 +35,12 @@ from vdk.plugin.datasource_base.parts import (
     quoted,
 )
 
-from ..names import STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, covers, is_reserved
+from ..names import OWNER_TABLE, STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, covers, is_reserved
 from ..values import RefusedValueError, find_refused_rows, fit_types
 from .comparison import SqlComparison
 from .database import Database, Incoming
 from .facts import SqlTableFacts
+from .owner_table import OwnerTable
 from .run_table import NotRecorded, RunTable
 from .staging import Segment, StagedTables
 from .state_table import StateTable
@@ -49,6 +51,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TableIds = Mapping[str, Hashable]
+_FRAMEWORK_TABLES = (STATE_TABLE, STAGING_TABLE, OWNER_TABLE)
+"""Those that a run needs."""
 _PUBLISHED = ""
 """Stands for a published snapshot among the staged tables: the same snapshot again is then refused, not empty."""
 
@@ -77,6 +81,7 @@ class SqlTarget(Destination):
         self._tables = Tables(database)
         self._states = StateTable(database)
         self._staging = StagedTables(self._tables)
+        self._owners = OwnerTable(database)
         self._runs = RunTable(database)
         self._identities = TableIdentities(database)
         self._staged: dict[StateKey, set[str]] = {}
@@ -89,6 +94,7 @@ class SqlTarget(Destination):
     def close(self) -> None:
         self._database.close()
         self._identities.clear()
+        self._owners.reset()
         self._runs.reset()
         self._rows_before.clear()
         self._prepared = False
@@ -96,6 +102,13 @@ class SqlTarget(Destination):
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         with self._database.translate_errors():
             return self._states.load(source_id)
+
+    def load_owners(self) -> Sequence[TableOwner]:
+        with self._database.translate_errors():
+            return self._owners.load()
+
+    def remove_owner(self, key: StateKey) -> None:
+        self._write((), lambda _: self._owners.remove(key))
 
     def fold(self, name: str) -> str:
         return self._database.fold(name)
@@ -117,12 +130,12 @@ class SqlTarget(Destination):
 
     def check(self) -> None:
         """Create a table and roll back: a run needs that for tables that are missing and for rows that are staged."""
-        existing = [name for name in (STATE_TABLE, STAGING_TABLE) if self.has_table(name)]
+        existing = [name for name in _FRAMEWORK_TABLES if self.has_table(name)]
         self._try(self._delete_nothing, existing)
         try:
             self._try(self._create_any_table)
         except DestinationError as error:
-            if len(existing) < 2:
+            if len(existing) < len(_FRAMEWORK_TABLES):
                 raise
             log.warning("%s. Rows can be appended to existing tables, in units of one batch", error)
         self._database.check_writable()
@@ -196,6 +209,7 @@ class SqlTarget(Destination):
         """Land what is staged for the units, then the batches. Returns the states' versions, and the rows swept."""
         names = {batch.table.name for batch in batches}
         self._identities.check(names)
+        self._owners.join(units[0].key, names)
         if any(self._staged.get(unit.key) for unit in units):
             self._staging.lock_stream(units[0].key)
         versions = self._states.compare_and_swap(units)
@@ -205,6 +219,7 @@ class SqlTarget(Destination):
             self._staging.check_intact(unit.key, self._staged.get(unit.key, set()) - {_PUBLISHED}, segments)
             segment_names = {segment.spec.name for segment in segments}
             self._identities.check(segment_names)
+            self._owners.join(unit.key, segment_names)
             swept += sum(self._land_segment(unit.key, segment) for segment in segments)
             names |= segment_names
         for batch, rows in zip(batches, incoming, strict=True):
@@ -289,6 +304,8 @@ class SqlTarget(Destination):
         names = {table.name for table in snapshot.tables}
         if stray := sorted({segment.spec.name for segment in staged} - names):
             raise DestinationError(f"rows are staged for the tables {stray}, which are not among those to publish")
+        if snapshot.owner is not None:
+            self._owners.replace(snapshot.owner, names)
         for table in snapshot.tables:
             self._replace(table, [segment for segment in staged if segment.spec.name == table.name])
         self._judge(snapshot.expect)
@@ -432,10 +449,12 @@ class SqlTarget(Destination):
                     self._runs.give_up(error)
                     result = self._database.transaction(partial(self._attempt, work, incoming))
         self.schema_changes = tuple(self._tables.changes)
+        self._owners.committed()
         return result
 
     def _attempt(self, work: Callable[[Sequence[Incoming]], T], incoming: Sequence[Incoming]) -> T:
         self._tables.changes.clear()  # of an attempt that was rolled back
+        self._owners.restart()
         for rows in incoming:
             rows.restart()
         return work(incoming)
@@ -470,6 +489,7 @@ class SqlTarget(Destination):
         self._database.lock_table(STATE_TABLE)
         self._states.prepare()
         self._staging.prepare()
+        self._owners.prepare()
         return self._identities.current((STATE_TABLE, STAGING_TABLE))
 
 
