@@ -11,6 +11,7 @@ from .init_command import init
 from .inspect_commands import check, discover, preview
 from .new_command import new
 from .output import OUTPUT, print_rows
+from .plan_command import plan
 from .run_commands import run, sync
 from .state_commands import state
 
@@ -49,5 +50,5 @@ def config(ctx: click.Context, name: str, output: str) -> None:
     print_rows(describe(source.config_type), output, empty=f"Data source {name} has no options.")
 
 
-for command in (check, copy, discover, init, new, preview, run, state, sync):
+for command in (check, copy, discover, init, new, plan, preview, run, state, sync):
     datasource.add_command(command)

@@ -66,6 +66,7 @@ __all__ = [
     "TOMBSTONE",
     "Backoff",
     "BatchKind",
+    "ColumnChange",
     "CommitUnit",
     "Destination",
     "HugeNumber",

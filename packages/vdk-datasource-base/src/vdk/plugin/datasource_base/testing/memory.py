@@ -77,6 +77,9 @@ class MemoryDestination(Destination):
         schema = self.schemas.get(name)
         return None if schema is None else {field.name: str(field.type) for field in schema}
 
+    def column_types(self, spec: TableSpec) -> dict[str, str]:
+        return {field.name: str(field.type) for field in spec.schema or () if not pa.types.is_null(field.type)}
+
     def first_values(self, table: str, column: str, count: int) -> list[Any]:
         return [row.get(column) for row in self.rows.get(table, ())][:count]
 

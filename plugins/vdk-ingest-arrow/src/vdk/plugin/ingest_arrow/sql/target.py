@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import (
+    ColumnChange,
     CommitUnit,
     Destination,
     RunRecord,
@@ -143,6 +144,23 @@ class SqlTarget(Destination):
     def columns(self, name: str) -> Columns | None:
         with self._database.translate_errors():
             return self._database.columns(name) if self.has_table(name) else None
+
+    def column_types(self, spec: TableSpec) -> Columns:
+        return self._database.types.declared_columns(spec)
+
+    def column_changes(self, spec: TableSpec) -> list[ColumnChange]:
+        types = self._database.types
+        changes = []
+        for change in super().column_changes(spec):
+            if change.before is not None:
+                widened = [
+                    *types.candidates(change.before, change.after),
+                    types.fallback_type(change.before, change.after),
+                ]
+                change = replace(change, after=widened[0])
+            if change.before != change.after:
+                changes.append(change)
+        return changes
 
     def first_values(self, table: str, column: str, count: int) -> list[object]:
         with self._database.translate_errors():

@@ -17,6 +17,7 @@ from tabulate import tabulate
 
 from ...contract import ConfigurationError, State
 from ...parts import SchemaChange
+from ...parts.guarantee import Guarantee
 from ...parts.redact import Redactor
 from .details import StreamDetails
 from .files import check_writable, write_atomically
@@ -61,6 +62,8 @@ class StreamReport:
     state_before: dict[str, State] = field(default_factory=dict)
     state_after: dict[str, State] = field(default_factory=dict)
     error: str | None = None
+    guarantee: Guarantee | None = None
+    """None: the stream could not be planned."""
     is_round: bool = False
     """Whether this is one of many rounds, whose counts are added to another report."""
     started: float = field(default_factory=time.monotonic)
@@ -104,10 +107,13 @@ class StreamReport:
             **{name: getattr(self, name) for name in _JSON_FIELDS},
             "rows_per_second": round(self.rate),
             "schema_changes": [change.as_dict() for change in self.schema_changes],
+            "guarantee": self.guarantee.as_dict() if self.guarantee is not None else None,
             "state": {"before": self.state_before, "after": self.state_after},
         }
 
 
+MAX_NAMED_STREAMS = 3
+"""Streams that a line about several of them names."""
 _HEADERS = ["stream", "table", "status", "read", "landed", "deleted", "rejected", "s", "rows/s", "retries", "notes"]
 
 
@@ -202,7 +208,24 @@ class RunSummary:
             for change in stream.schema_changes
         ]
         failed = [f"{stream.source}.{stream.stream}: {stream.error}" for stream in self.streams if stream.error]
-        return self.redact("\n".join([text, *changes, *([*failed, *self.errors] if errors else [])]))
+        return self.redact(
+            "\n".join([text, *self.guarantees(), *changes, *([*failed, *self.errors] if errors else [])])
+        )
+
+    def guarantees(self) -> list[str]:
+        """One line for each guarantee, with the streams that it holds for unless it holds for all."""
+        streams: dict[Guarantee, list[str]] = {}
+        for stream in self.streams:
+            if stream.guarantee is not None:
+                streams.setdefault(stream.guarantee, []).append(f"{stream.source}.{stream.stream}")
+        shown = {guarantee: beginning_of(names, MAX_NAMED_STREAMS) for guarantee, names in streams.items()}
+        return [f"{names}: {item}" if len(shown) > 1 else str(item) for item, names in shown.items()]
+
+
+def beginning_of(names: Sequence[str], most: int) -> str:
+    """``a, b and 3 more``."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def log_summary(summary: RunSummary) -> None:
