@@ -29,6 +29,9 @@ STAGING_TABLE = "_vdk_datasource_staging"
 """One row per table of staged rows; see ``sql.staging``."""
 STAGED_PREFIX = "_vdk_staged_"
 
+PART_COLUMN = "_vdk_datasource_part"
+"""Tells the rows of several partitions apart while they are staged in one table; see ``sql.staging``."""
+
 RUN_TABLE = "_vdk_datasource_runs"
 """One row per run and stream; see ``sql.run_table``."""
 

@@ -32,6 +32,10 @@ SHOWN = 300
 """Characters of a response that an error shows."""
 
 
+class GoneError(ConfigurationError):
+    """The server answered 410."""
+
+
 @dataclass(slots=True)
 class ParsedResponse:
     """A successful response.
@@ -40,6 +44,7 @@ class ParsedResponse:
     :param lines: its records, a list at a time, if it is read line by line.
     :param ended: it has no records, and no page follows.
     :param ignored: it has content, and a rule ignores it.
+    :param gone: what it was requested for is deleted.
     :param accepted: a rule accepts it, even if it looks like an error.
     """
 
@@ -48,6 +53,7 @@ class ParsedResponse:
     lines: Iterator[Sequence[Row]] | None = None
     ended: bool = False
     ignored: bool = False
+    gone: bool = False
     accepted: bool = False
     close: Callable[[], None] = field(default=lambda: None)
 
@@ -149,6 +155,8 @@ class ResponseHandler:
         if rule is not None:
             if rule.action == "ignore":
                 return ParsedResponse(response, body, ended=True, ignored=True)
+            if rule.action == "delete":
+                return ParsedResponse(response, body, ended=True, gone=True)
             self._apply(rule, response)
         else:
             self._check_status(response)
@@ -199,6 +207,8 @@ class ResponseHandler:
                 self._text(response, f"{answered}: these credentials may not read this")
                 + '. If it is a rate limit, add responses = [{ status = 403, action = "retry" }]'
             )
+        if status == 410:
+            raise GoneError(self._text(response, answered))
         raise ConfigurationError(
             self._text(response, answered)
             + f'. If this means an empty list, add responses = [{{ status = {status}, action = "ignore" }}]'

@@ -15,7 +15,8 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, 
 
 from .auth import make_auth
 from .auth.oauth2 import TokenServer
-from .config import RestConfig, StreamConfig, check_config
+from .checks import check_config
+from .config import RestConfig, StreamConfig
 from .context import StreamContext, transport_limits
 from .extract import records_in
 from .http.types import HttpRequest, HttpResponse, Page, Row
@@ -99,7 +100,7 @@ class RestSource(DataSource[RestConfig]):
         return f"{Origin.of(url)}{urlsplit(url).path.rstrip('/')}"
 
     def streams(self) -> Sequence[RestStream]:
-        return list(self._streams.values())
+        return [stream for stream in self._streams.values() if stream.config.kind == "rows"]
 
     def stream(self, name: str) -> RestStream:
         """One stream, by its name."""

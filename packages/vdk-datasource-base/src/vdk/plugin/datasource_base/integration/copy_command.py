@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .base_command import Command, console_of
+from .base_command import Command, console_of, wrong_arguments
 from .output import OUTPUT
-from .run_commands import SUMMARY, print_summary
+from .run_commands import SUMMARY, check_files, print_summary
 
 if TYPE_CHECKING:
     from vdk.api.job_input import IJobInput
@@ -89,8 +89,10 @@ def copy(
     from .hooks import with_plugins
 
     registry = with_plugins(Registry(), ctx.obj.plugin_registry)
-    flow = flow_of_urls(source, target, registry, tables=names_in(tables), cursor=cursor, mode=mode)
-    file = _File(flow, save, registry) if save is not None else None
+    with wrong_arguments():
+        flow = flow_of_urls(source, target, registry, tables=names_in(tables), cursor=cursor, mode=mode)
+        file = _File(flow, save, registry) if save is not None else None
+        check_files(summary)
 
     def planned(streams: Sequence[PlannedStream]) -> None:
         _check_cursor(streams, cursor)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .base_command import Command
+from .base_command import Command, WrongArgument, wrong_arguments
 from .copy_command import CURSOR, TABLES, names_in, of_command_line, warn_of_variables
 from .flow_job import call_in_job
 from .inspect_commands import TIMEOUT, print_checks
@@ -69,10 +69,11 @@ def init(
             return flow_of_urls(source, chosen, registry, **arguments)
         return with_default_target(source, DEFAULT_TARGET, registry, **arguments)
 
-    flow = made(target, tables)
-    path = out or Path(f"{flow.source_id}.toml")
-    _check_new(path)
-    check_folder(flow, path.parent, registry)
+    with wrong_arguments():
+        flow = made(target, tables)
+        path = out or Path(f"{flow.source_id}.toml")
+        _check_new(path)
+        check_folder(flow, path.parent, registry)
     streams = _look(ctx, flow, path, timeout)
     if _on_terminal():
         _list(streams)
@@ -92,9 +93,9 @@ def _on_terminal() -> bool:
 
 def _check_new(path: Path) -> None:
     if not path.parent.is_dir():
-        raise click.ClickException(f"--out: the folder {str(path.parent)!r} does not exist; create it first")
+        raise WrongArgument(f"--out: the folder {str(path.parent)!r} does not exist; create it first")
     if path.exists() or path.is_symlink():
-        raise click.ClickException(f"{str(path)!r} exists already, and is not replaced; write --out another.toml")
+        raise WrongArgument(f"{str(path)!r} exists already, and is not replaced; write --out another.toml")
 
 
 def _look(ctx: click.Context, flow: UrlFlow, path: Path, seconds: float) -> list[FoundStream]:

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,12 +146,40 @@ def print_json(text: str) -> None:
 
 
 MAX_STATE_WIDTH = 200
-"""Characters of a state in a table; JSON has the whole state."""
+"""Characters of a state in a table."""
 
 
-def beginning(text: str) -> str:
-    """The text, or as much of it as a table shows."""
+_OPAQUE = re.compile(r"(?![0-9a-f]{8}(?:-[0-9a-f]{4}){3}-)[A-Za-z0-9+/=_-]{24,}", re.IGNORECASE)
+"""Base64, hashes and the like, which nobody reads; a UUID may be a cursor."""
+_MAX_ITEMS = 5
+
+
+def readable(state: Mapping[str, Any]) -> str:
+    """A state for people: ``cursor updated_at, high_watermark (cursor 2026-01-31, key 7)``; JSON has all of it.
+
+    Versions, what is empty, and what only programs can read are left out.
+    """
+    text = ", ".join(_pairs(state)) or ("none" if not state else "…")
     return text if len(text) <= MAX_STATE_WIDTH else f"{text[:MAX_STATE_WIDTH]}…"
+
+
+def _pairs(state: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in state.items():
+        if name != "v" and (shown := _shown(value)):
+            yield f"{name} {shown}".strip()
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        inner = ", ".join(_pairs(value))
+        return f"({inner})" if inner else ""
+    if isinstance(value, list):
+        if len(value) > _MAX_ITEMS or any(isinstance(item, (list, Mapping)) for item in value):
+            return "1 item" if len(value) == 1 else f"{len(value):,} items"
+        return " ".join(filter(None, map(_shown, value)))
+    if value is None or (isinstance(value, str) and _OPAQUE.fullmatch(value)):
+        return ""
+    return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def print_rows(rows: list[dict[str, Any]], output: str, *, empty: str) -> None:

@@ -13,7 +13,7 @@ import click
 from .base_command import Command
 from .flow_job import call_in_job
 from .inspect_commands import TIMEOUT
-from .output import FLOW, OUTPUT, beginning, print_json, print_text
+from .output import FLOW, OUTPUT, print_json, print_text, readable
 
 if TYPE_CHECKING:
     from ..runtime import Environment
@@ -52,15 +52,15 @@ def plan(
         environment.streams = streams
         return plan_flow(flow, environment, seconds=timeout)
 
-    found = call_in_job(ctx.obj, flow, planned)
+    result = call_in_job(ctx.obj, flow, planned)
     if output == "json":
-        print_json(json.dumps([stream.as_dict() for stream in found], indent=2, default=str))
+        print_json(json.dumps([stream.as_dict() for stream in result], indent=2, default=str))
     else:
-        print_text("\n\n".join(map(_stream_text, found)) or "The flows have no streams.")
+        print_text("\n\n".join(map(_stream_text, result)) or "The flows have no streams.")
         click.echo("Nothing was read or changed.", err=True)
-    if any(stream.planned.error for stream in found):
+    if any(stream.planned.error for stream in result):
         ctx.exit(1)
-    if exit_code and any(stream.changes is not False for stream in found):
+    if exit_code and any(stream.changes is not False for stream in result):
         ctx.exit(CHANGES)
 
 
@@ -103,6 +103,6 @@ def _news(stream: StreamNews) -> str:
 
 def _partition_text(partition: PlannedPartition) -> str:
     name = f"partition {partition.id}: " if partition.id else ""
-    begin = beginning(json.dumps(partition.begin, default=str)) if partition.begin else "the beginning"
-    end = "unknown" if partition.end is None else beginning(json.dumps(partition.end, default=str))
+    begin = readable(partition.begin) if partition.begin else "the beginning"
+    end = "unknown" if partition.end is None else readable(partition.end)
     return f"{name}from {begin} to {end}"

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .base_command import Command, console_of
+from .base_command import Command, console_of, wrong_arguments
 from .flow_job import call_in_job
-from .output import FLOW, OUTPUT, DurationType, beginning, print_json, print_rows, print_text
+from .output import FLOW, OUTPUT, DurationType, print_json, print_rows, print_text, readable
 
 if TYPE_CHECKING:
     from vdk.api.job_input import IJobInput
@@ -83,6 +83,9 @@ def run(
     from ..runtime.scope import RunScope  # which loads Arrow
 
     scope = RunScope(full_refresh, since, until, confirmed=yes)
+    with wrong_arguments():
+        scope.check()
+        check_files(summary, report, openlineage)
     files = {"--summary": summary, "--report": report, "--openlineage": openlineage}
     if dry_run and (given := [option for option, path in files.items() if path is not None]):
         raise click.UsageError(
@@ -120,10 +123,21 @@ def sync(ctx: click.Context, files: tuple[Path, ...], prints: bool, summary: Pat
     from ..parts.flow.cloudquery import read_flow
 
     flow = read_flow(files)
+    with wrong_arguments():
+        check_files(summary)
     if prints:
         _print_flow(ctx, flow)
     else:
         _run(ctx, flow, files[0].resolve(), summary, location=", ".join(path.name for path in files))
+
+
+def check_files(summary: Path | None, report: Path | None = None, openlineage: Path | None = None) -> None:
+    """Raises ``ConfigurationError`` for a file of the command line that the run could not write."""
+    from ..runtime.report.files import LINEAGE, REPORT, SUMMARY
+
+    for kind, path in ((SUMMARY, summary), (REPORT, report), (LINEAGE, openlineage)):
+        if path is not None:
+            kind.check(path)
 
 
 def _run(
@@ -202,7 +216,7 @@ def _plan_row(stream: DryRunStream, scope: RunScope) -> dict[str, Any]:
         reads = "everything: there is no state yet"
     else:
         states = stream.states[""] if list(stream.states) == [""] else stream.states
-        reads = f"what is new after {beginning(json.dumps(states))}"
+        reads = f"what is new after {readable(states)}"
     return {
         "stream": f"{stream.source}.{stream.stream}",
         "table": f"{stream.destination}.{stream.table}",

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..contract.remedies import closest, did_you_mean
     from .backoff import Backoff
+    from .columns.hashes import row_hashes, row_texts
     from .columns.infer import infer_table, is_valid_json, to_json
     from .columns.numbers import JSON_NUMBERS, HugeNumber, exact_decimal, json_integer, whole_number
     from .columns.types import column_type
+    from .comparison import HASH, MOST_HASHES, Comparison, ComparisonResult, ComparisonSpec
     from .destination import (
         DELETED_AT,
         RESERVED_PREFIX,
@@ -43,9 +45,11 @@ if TYPE_CHECKING:
 _OUTSIDE_DESTINATION = {
     "..contract.remedies": ("closest", "did_you_mean"),
     ".backoff": ("Backoff",),
+    ".columns.hashes": ("row_hashes", "row_texts"),
     ".columns.infer": ("infer_table", "is_valid_json", "to_json"),
     ".columns.numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
     ".columns.types": ("column_type",),
+    ".comparison": ("HASH", "MOST_HASHES", "Comparison", "ComparisonResult", "ComparisonSpec"),
     ".plugins.registry": ("Registry",),
     ".plugins.urls": ("takes_urls",),
     ".redact": ("Redactor",),
@@ -57,9 +61,11 @@ _MODULE_OF = {name: module for module, names in _OUTSIDE_DESTINATION.items() for
 
 __all__ = [
     "DELETED_AT",
+    "HASH",
     "JSON_NUMBERS",
     "KEPT_RECORDS",
     "KEPT_RUNS",
+    "MOST_HASHES",
     "RECORD_FIELDS",
     "RECORD_KEY",
     "RESERVED_PREFIX",
@@ -68,6 +74,9 @@ __all__ = [
     "BatchKind",
     "ColumnChange",
     "CommitUnit",
+    "Comparison",
+    "ComparisonResult",
+    "ComparisonSpec",
     "Destination",
     "HugeNumber",
     "LoggedDocument",
@@ -93,6 +102,8 @@ __all__ = [
     "kept_records",
     "literal",
     "quoted",
+    "row_hashes",
+    "row_texts",
     "sync_folder",
     "takes_urls",
     "to_json",

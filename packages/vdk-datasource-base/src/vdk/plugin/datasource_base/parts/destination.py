@@ -23,6 +23,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from ..contract import DestinationError, State
+from .comparison import Comparison, ComparisonSpec
 from .run_records import RunRecord
 
 WriteMode = Literal["append", "upsert", "replace"]
@@ -333,6 +334,13 @@ class Destination(ABC):
     def publish(self, snapshot: TableSnapshot) -> list[int]:
         """Make a snapshot visible in one transaction. Returns the states' versions."""
         raise DestinationError(f"{self.identity()} cannot replace tables")
+
+    def compare(self, spec: ComparisonSpec) -> Comparison | None:
+        """Begin to compare a source with a table; None: the destination cannot.
+
+        :raises DestinationError: the table does not exist, or lacks a column of the key.
+        """
+        return None
 
     def record_runs(self, records: Sequence[RunRecord]) -> None:
         """Store records of streams that have ended, each in the place of the one with its key, and delete old ones.

@@ -145,8 +145,8 @@ def _check_format(content: Mapping[str, Any], path: Path) -> None:
         raise ValueError(f"its format is {content['format']!r}")
     if content["v"] != VERSION:
         raise StateError(
-            f"the commit log {path} has version {content['v']!r}, and this program reads version {VERSION}: upgrade "
-            "it, pip install --upgrade vdk-ingest-arrow"
+            f"the commit log {path} has version {content['v']!r}, and this program reads version {VERSION}: "
+            "install the release of vdk-ingest-arrow that wrote it, or a newer one"
         )
 
 

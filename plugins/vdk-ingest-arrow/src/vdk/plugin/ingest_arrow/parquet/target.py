@@ -13,6 +13,8 @@ from vdk.plugin.datasource_base.parts import (
     RESERVED_PREFIX,
     ColumnChange,
     CommitUnit,
+    Comparison,
+    ComparisonSpec,
     Destination,
     RunRecord,
     SchemaChange,
@@ -29,6 +31,7 @@ from ..names import check_distinct, check_name, folder_name
 from ..state_encoding import encode_state
 from ..targets import TargetUrl, path_identity
 from ..values import RefusedValueError, find_refused_rows
+from .comparison import ParquetComparison
 from .data_file import FileColumns, FileFormat, Rows, RowsInFile, RowsInMemory
 from .file_moves import Move
 from .run_file import RunFile
@@ -82,6 +85,14 @@ class ParquetTarget(Destination):
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         return [state for key, state in self._storage.commits().states.items() if key.source_id == source_id]
+
+    def compare(self, spec: ComparisonSpec) -> Comparison:
+        with self._storage.locked():
+            table = TableFolder(self._storage, spec.table)
+            columns = table.columns()
+        if columns is None:
+            raise DestinationError(f"{self.path}: table {spec.table!r} does not exist")
+        return ParquetComparison(spec, columns, table)
 
     def record_runs(self, records: Sequence[RunRecord]) -> None:
         with self._storage.locked():

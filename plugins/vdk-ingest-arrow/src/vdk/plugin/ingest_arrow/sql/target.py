@@ -18,6 +18,8 @@ from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import (
     ColumnChange,
     CommitUnit,
+    Comparison,
+    ComparisonSpec,
     Destination,
     RunRecord,
     SchemaChange,
@@ -32,6 +34,7 @@ from vdk.plugin.datasource_base.parts import (
 
 from ..names import STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, covers, is_reserved
 from ..values import RefusedValueError, find_refused_rows, fit_types
+from .comparison import SqlComparison
 from .database import Database, Incoming
 from .run_table import NotRecorded, RunTable
 from .staging import Segment, StagedTables
@@ -312,8 +315,7 @@ class SqlTarget(Destination):
                 self._database.rename(new, spec.name)
             else:
                 self._database.swap_table(new, spec.name)
-        for segment in segments:
-            self._staging.drop(segment)
+        self._staging.drop_tables(segments)
 
     def _land_in_snapshot(self, segment: Segment, new: str) -> None:
         rows, spec = self._staging.rows(segment), segment.spec
@@ -330,7 +332,8 @@ class SqlTarget(Destination):
         declared = self._database.types.declared_columns(spec)
         frozen = not spec.evolve and (existing or declared)
         if segments and segments[0].kind == "rows" and not frozen:
-            return segments[0].table, segments[1:]
+            shared = [segment for segment in segments if segment.table == segments[0].table]
+            return self._staging.only(shared), [segment for segment in segments if segment not in shared]
         new = f"{STAGED_PREFIX}{uuid.uuid4().hex}"
         self._tables.create(spec, (existing or declared) if frozen else (declared or existing), into=new)
         return new, segments
@@ -424,6 +427,9 @@ class SqlTarget(Destination):
         for rows in incoming:
             rows.restart()
         return work(incoming)
+
+    def compare(self, spec: ComparisonSpec) -> Comparison:
+        return SqlComparison(self._database, spec)
 
     def record_runs(self, records: Sequence[RunRecord]) -> None:
         self._runs.store_ended(records)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -17,6 +18,8 @@ from msgspec import Meta
 from ...contract import ConfigurationError, DataSourceConfig, Duration, Secret, decode_config
 from ...contract.remedies import suggest
 from ..destination import RESERVED_PREFIX, ColumnAction, WriteMode
+from ..plugins.registry import Registry
+from ..plugins.urls import source_of_url
 from ..redact import Redactor, secrets_in
 from ..references import Lookup, Resolved, file_content, resolve, with_dotenv
 from .overrides import OptionPath, Overrides
@@ -67,6 +70,7 @@ class FlowEntry(DataSourceConfig):
     require: Literal["exactly_once"] | None = None
     retry_attempts: Positive | None = None
     retry_for: Duration | None = None
+    verify: bool | Literal["keys", "values"] = False
     follow: Duration | None = None
     idle_timeout: Duration | None = None
     deadline: Duration | None = None
@@ -192,6 +196,11 @@ def _read(flow: str | Path | Mapping[str, Any]) -> tuple[Any, str, Path]:
     try:
         text = content.decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError as error:
+        if (url := url_of_data(path)) is not None:
+            raise ConfigurationError(
+                f"flow file {str(path)!r} is not a flow file, but data; copy it, with: vdk datasource copy "
+                f"{quote(url)} duckdb:///lake.duckdb"
+            ) from None
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(
             f"flow file {str(path)!r} is not UTF-8: line {line} has the byte 0x{content[error.start]:02x}; save it as "
@@ -207,6 +216,20 @@ def _read(flow: str | Path | Mapping[str, Any]) -> tuple[Any, str, Path]:
         raise ConfigurationError(f"flow file {str(path)!r} is not valid TOML: {error}") from None
     except RecursionError:
         raise ConfigurationError(f"flow file {str(path)!r} is not valid TOML: it is nested too deeply") from None
+
+
+def url_of_data(path: Path) -> str | None:
+    """The URL of a file that an installed source reads, such as a database; None: it is text, or not known as one."""
+    try:
+        with path.open("rb") as file:
+            if b"\0" not in file.read(512):
+                return None  # without an import of every source
+    except (OSError, ValueError):
+        return None
+    try:
+        return source_of_url(str(path), Registry())[1]
+    except ConfigurationError:
+        return None
 
 
 def _syntax_remedy(text: str, error: tomllib.TOMLDecodeError) -> str:

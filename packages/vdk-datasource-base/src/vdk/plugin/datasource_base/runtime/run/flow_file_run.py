@@ -16,6 +16,7 @@ from ...parts.flow.file import LoadedFlow, StreamSelection, load_flow
 from ...parts.redact import Redactor
 from ...parts.run_records import RunRecord
 from ..environment import Environment
+from ..report.files import SUMMARY
 from ..report.lineage import LineageFile
 from ..report.logs import format_error, redacted_error, redacted_logs
 from ..report.observer import Observers, RunContext, RunObserver, collected_warnings
@@ -81,7 +82,7 @@ class FileRun:
         self._open_errors: dict[str, Exception] = {}
         self._invalid = False  # a flow is wrong, so none is read
         if summary is not None:
-            RunSummary.check_writable(summary)
+            SUMMARY.check(summary)
         # the whole file is validated here, before any connection is opened
         sources = [environment.create_source(loaded, entry.from_) for entry in loaded.file.flows]
         self.redact = Redactor.of(loaded.resolved, *(source.config for source in sources))
@@ -292,8 +293,9 @@ class FileRun:
         if len(lines) > len(named):
             named.append(f"and {len(lines) - len(named)} more")
         errors = [*(error for flow in self._flows for error in flow.errors), *(error for _, error in self._failures)]
+        listed = f" {named[0]}" if len(named) == 1 else "".join(f"\n  {line}" for line in named)
         return FlowFailedError(
-            self.redact(f"{len(failed)} of {len(summary.streams)} streams failed: {'; '.join(named)}"),
+            self.redact(f"{len(failed)} of {len(summary.streams)} streams failed:{listed}"),
             [redacted_error(error, self.redact) for error in errors],
             summary,
         )

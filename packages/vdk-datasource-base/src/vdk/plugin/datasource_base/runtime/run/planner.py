@@ -33,7 +33,7 @@ from .landing.writer import Writer
 from .plan.flow import Flow
 from .plan.ownership import SameTableError, check_not_source
 from .plan.stream_plan import ReservedNameError, StreamPlan, table_name
-from .scoped_plan import check_flow, check_range_mode, check_rows, states_for_plan, stream_between
+from .scoped_plan import RangeRefusals, check_flow, check_rows, states_for_plan
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class Planning:
         self._reports = reports
         self._on_error = on_error
         self._on_stored = on_stored
+        self._refusals = RangeRefusals(flow)
         self._alone = False
         self._schemas: dict[str, StreamSchema | None] = {}
 
@@ -101,6 +102,7 @@ class Planning:
             claimed.append((stream, states, self._report(stream, identity, states)))
         self._alone = len(streams) == 1
         runs = [self._plan(stream, identity, states, report) for stream, states, report in claimed]
+        self._refusals.check()
         if flow.policy is not None:
             failed = any(run is None for run in runs)
             flow.policy.check_known(self._schemas, all_streams=not failed and len(runs) == selected)
@@ -161,8 +163,11 @@ class Planning:
             report.details.declared = column_types(schema.fields)
         write_mode = self._mode(stream, schema, incremental)
         if flow.scope.is_range:
-            check_range_mode(flow, stream, write_mode)
-            stream = stream_between(flow, stream)
+            limited = self._refusals.limited(stream, write_mode)
+            if isinstance(limited, str):
+                report.end("stopped", flow.redact(limited))
+                return None
+            stream = limited
         plan = StreamPlan(
             source_id=entry.from_,
             identity=identity,
@@ -192,9 +197,13 @@ class Planning:
                 raise  # the flow names the table, not the source
             self._fail(report, error)
             return None
-        report.guarantee = self._guarantee(plan, incremental)
-        check_rows(flow, plan, self._writer)
-        check_landed_values(flow, plan, self._writer)
+        try:
+            report.guarantee = self._guarantee(plan, incremental)
+            check_rows(flow, plan, self._writer)
+            check_landed_values(flow, plan, self._writer)
+        except ConfigurationError as error:
+            report.end("stopped", flow.redact(str(error)))
+            raise
         return StreamRun(flow, plan, report, self._writer, states, self._on_stored)
 
     def _guarantee(self, plan: StreamPlan, incremental: bool) -> Guarantee:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ....contract import BadRecordError, DataSourceError, StreamSchema
+from ....contract import BadRecordError, DataSourceError, StreamSchema, VerificationError
 from ....parts import DELETED_AT, RESERVED_PREFIX, RefusedRow, RefusedRowsError, TableBatch, TableSpec, WriteMode
 from ....parts.columns.convert import Converted, convert_batch, convert_rows
 from ....parts.columns.deduplicate import Operations, in_turns, joined, last_operations, last_per_key, without_key
@@ -119,6 +119,8 @@ def _batches(plan: StreamPlan, section: _Section, undeclared: UndeclaredColumns)
         return [TableBatch(spec, "keys", _all_keys(plan, section))]
     rejected: Rejected = []
     parts = [*_rows(plan, section, rejected, undeclared), *_deletes(plan, section, rejected)]
+    if plan.transform is None:
+        _check_count(plan, section, parts, rejected)
     run_metadata = {**plan.run_metadata, "synced_at": dt.datetime.now(dt.UTC)}
     metadata = [group.metadata for group in section.groups for _ in range(_max_pieces(group))]
     batches = []
@@ -130,6 +132,17 @@ def _batches(plan: StreamPlan, section: _Section, undeclared: UndeclaredColumns)
     if rejected:
         batches.append(_rejected(plan, spec, rejected))
     return batches
+
+
+def _check_count(plan: StreamPlan, section: _Section, parts: Sequence[Operations], rejected: Rejected) -> None:
+    """Raise ``VerificationError`` unless every row that was read is converted or rejected."""
+    read = sum(group.count for group in section.groups)
+    converted = sum(part.data.num_rows for part in parts)
+    if read != converted + len(rejected):
+        raise VerificationError(
+            f"stream {plan.name!r}: {read:,} rows were read, {converted:,} converted and {len(rejected):,} rejected. "
+            "This is a bug: please report it. Nothing of these rows has landed"
+        )
 
 
 def ordered(parts: list[Operations], spec: TableSpec) -> list[Operations]:

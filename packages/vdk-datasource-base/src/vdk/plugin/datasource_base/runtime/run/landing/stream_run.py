@@ -78,7 +78,8 @@ class StreamRun:
         self.metadata_seen: set[str] = set()  # the metadata columns that a payload has filled
         self._committed_once = self._begun = self._warned_of_metadata = False
         self._shared = 0  # how often several partitions were staged together
-        self._counters = RowCounters(report, RejectLimit.parse(plan.options.max_rejected))
+        exact = plan.transform is None and self.mode != "upsert"
+        self._counters = RowCounters(report, RejectLimit.parse(plan.options.max_rejected), exact=exact)
         self._replacement = Replacement(flow, plan, self.stored, self._counters)
         self._lock = threading.Lock()
 
