@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from ..contract import ConcurrentRunError
+from ..contract import ConcurrentRunError, DestinationError
 from ..parts import (
     DELETED_AT,
     CommitUnit,
@@ -123,6 +123,16 @@ class MemoryDestination(Destination):
         if snapshot.record is not None:
             self._record(snapshot.record)
         return versions
+
+    def undo(self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int) -> None:
+        kept = [row for row in self.rows.get(table, ()) if row.get("_vdk_run_id") != run_id]
+        if len(self.rows.get(table, ())) - len(kept) != rows:
+            raise DestinationError(
+                f"table {table!r}: run {run_id} has landed {rows:,} rows, and other rows are there now"
+            )
+        for unit in units:
+            self._store_state(unit)
+        self.rows[table] = kept
 
     def record_runs(self, records: Sequence[RunRecord]) -> None:
         for record in records:

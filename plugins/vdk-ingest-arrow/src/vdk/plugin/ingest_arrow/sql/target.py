@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import (
+    RESERVED_PREFIX,
     ColumnChange,
     CommitUnit,
     Comparison,
@@ -29,6 +30,7 @@ from vdk.plugin.datasource_base.parts import (
     TableSnapshot,
     TableSpec,
     WriteMode,
+    literal,
     quoted,
 )
 
@@ -355,6 +357,30 @@ class SqlTarget(Destination):
         for name, type_ in new.items():
             if existing.get(name, type_) != type_:
                 self._tables.changes.append(SchemaChange(spec.name, name, existing[name], type_))
+
+    def undo(self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int) -> None:
+        self._write((), partial(self._delete_run, units, table, run_id, rows))
+
+    def _delete_run(
+        self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int, _: Sequence[Incoming]
+    ) -> None:
+        self._states.compare_and_swap(units)
+        self._database.lock_table(table)
+        mark = f"{RESERVED_PREFIX}run_id"
+        if mark not in (self._database.columns(table) or {}):
+            raise DestinationError(f"table {table!r} has no column {mark}, by which the rows of a run are found")
+        if (deleted := self._delete_where(table, mark, run_id)) != rows:
+            raise DestinationError(
+                f"table {table!r} has {deleted:,} rows of run {run_id}, which has landed {rows:,}: rows were changed "
+                "or deleted since, or landed in other tables. Nothing was changed"
+            )
+        if self._database.columns(f"{table}__rejected") is not None:
+            self._delete_where(f"{table}__rejected", "run_id", run_id)
+
+    def _delete_where(self, table: str, column: str, value: str) -> int:
+        return self._database.rows_affected(
+            f"DELETE FROM {self._database.qualified(table)} WHERE {quoted(column)} = {literal(value)}"
+        )
 
     # Transactions.
 
