@@ -33,6 +33,7 @@ def check_config(config: RestConfig) -> None:
         _check_parents(stream, streams, location)
         _check_parent_options(stream, streams, location)
         _check_deletes(stream, streams, location)
+        _check_body(config, stream, location)
         _check_cursor_places(stream, location)
         _check_placeholders(stream, location)
         for option, path in _jmespaths(stream):
@@ -202,6 +203,25 @@ def _check_placeholders(stream: StreamConfig, location: str) -> None:
                 f"{location}.slices[{number}]: it names {sorted(values)}, and the first one {sorted(stream.slices[0])}"
                 "; all slices name the same placeholders"
             )
+
+
+def _check_body(config: RestConfig, stream: StreamConfig, location: str) -> None:
+    own = next(each for each in config.streams if each.name == stream.name)
+    if stream.graphql is not None and own.body is not None:
+        raise ConfigurationError(f"{location}.graphql: it is sent in place of body; remove body, or graphql")
+    if (stream.encoding != "json" or stream.compress) and stream.body is None:
+        raise ConfigurationError(
+            f'{location}: encoding and compress are for a body, and it has none; set body = {{ name = "value" }}'
+        )
+    if stream.encoding == "json":
+        return
+    if stream.method != "POST":
+        raise ConfigurationError(f'{location}.encoding: a form is posted; set method = "POST"')
+    fields = stream.body.items() if isinstance(stream.body, dict) else [("", {})]
+    if nested := [name for name, value in fields if isinstance(value, dict)]:
+        raise ConfigurationError(
+            f'{location}.body: a form has names and texts, and {nested[0]!r} is nested; set encoding = "json"'
+        )
 
 
 def _check_cursor_places(stream: StreamConfig, location: str) -> None:

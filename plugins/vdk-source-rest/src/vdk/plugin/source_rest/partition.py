@@ -174,6 +174,8 @@ class RestPartition(StreamPartition):
             stream.params,
             {name: value.reveal() for name, value in stream.headers.items()},
             stream.body,
+            stream.encoding,
+            stream.compress,
             frozenset(stream.placeholders() - self._values.keys()),
             values,
         )

@@ -21,6 +21,7 @@ from vdk.plugin.datasource_base.contract import (
 from .config import CsvConfig, StreamConfig
 from .context import StreamContext
 from .decoders import DecodeError, csv_rows, decode_json, format_of, json_lines
+from .documents import decode_table, decode_xml
 from .http.body import IncompleteBody, UnacceptableBody, iter_body, read_body, reader_of
 from .http.client import RetriedHere, Unauthorized, lower_names
 from .http.rate_limit import retry_wait
@@ -28,6 +29,8 @@ from .http.types import HttpRequest, HttpResponse, Row
 from .http.urls import mask_url
 from .response_rules import SEARCHED_BYTES, ResponseRule, find_rule, is_retryable
 
+_LINES = ("csv", "ndjson")
+"""Formats whose records are read as they come."""
 SHOWN = 300
 """Characters of a response that an error shows."""
 
@@ -60,8 +63,11 @@ class ParsedResponse:
 
 def parse_body(stream: StreamConfig, response: HttpResponse, limit: int) -> Any:
     """The value of a body that was read whole; of lines, the list of their values."""
-    if format_in(stream, response) == "json":
+    format_ = format_in(stream, response)
+    if format_ == "json":
         return decode_json(response.content, _content_type(response), stream.numbers or "exact")
+    if format_ not in _LINES:
+        return decode_xml(response.content) if format_ == "xml" else decode_table(response.content, format_)
     return [value for values in iter_rows(stream, response, [response.content], limit) for value in values]
 
 
@@ -127,7 +133,7 @@ class ResponseHandler:
 
     def _is_streamed(self, response: HttpResponse) -> bool:
         """Whether records are read as they come: if a rule needs the content, the body is read whole."""
-        has_lines = format_in(self._stream, response) != "json" and not self._stream.cache
+        has_lines = format_in(self._stream, response) in _LINES and not self._stream.cache
         return has_lines and response.status == 200 and not any(rule.by_content for rule in self._rules)
 
     def _lines(self, raw: requests.Response, response: HttpResponse) -> Iterator[Sequence[Row]]:

@@ -190,7 +190,8 @@ class PageReader:
     def _check_error(self, parsed: ParsedResponse, count: int) -> None:
         """An error with status 200 is not an empty page; nor a full one, if no path of the records is configured."""
         sign = None if parsed.accepted else error_in(parsed.body, empty=not count)
-        if sign and (not count or isinstance(self._stream.records, LocatedPath)):
+        located = isinstance(self._stream.records, LocatedPath) or self._stream.graphql is not None
+        if sign and (not count or located):
             has = f"has {count} records" if count else "has no records"
             raise self._handler.error(
                 parsed.response, f"the response {has} and looks like an error ({sign}). {accept_hint(sign)}"
