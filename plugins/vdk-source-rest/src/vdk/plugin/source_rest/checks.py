@@ -25,6 +25,8 @@ def check_config(config: RestConfig) -> None:
     """Raise ``ConfigurationError`` for options that do not fit each other, before any connection is opened."""
     _check_base_url(config.base_url)
     check_auth(config.auth)
+    if config.record is not None and config.replay is not None:
+        raise ConfigurationError("record and replay: responses are either kept or read; remove one of them")
     _check_names([stream.name for stream in config.streams])
     streams = {stream.name: config.of(stream) for stream in config.streams}
     for stream in streams.values():
@@ -39,6 +41,8 @@ def check_config(config: RestConfig) -> None:
         for option, path in _jmespaths(stream):
             _check(f"{location}.{option}", compile_path, path)
         _check_paginator(stream, location)
+        if stream.nested_depth is not None and stream.nested != "flatten":
+            raise ConfigurationError(f'{location}.nested_depth: it is for nested = "flatten"; set that, or remove it')
         _check_sync_token(stream, location)
         if stream.job is not None:
             check_job(stream.job, f"{location}.job")

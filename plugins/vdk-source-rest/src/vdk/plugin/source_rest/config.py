@@ -93,6 +93,14 @@ class StreamOptions(DataSourceConfig):
     primary_key: Annotated[
         str | list[str] | None, Meta(description="the fields that identify a record. Default: none")
     ] = None
+    nested: Annotated[
+        Literal["json", "flatten"] | None,
+        Meta(description="objects in records: json, or flatten (columns as a__b). Default: json"),
+    ] = None
+    nested_depth: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="levels to flatten. Default: 5; deeper ones are JSON"),
+    ] = None
     numbers: Annotated[
         Literal["exact", "decimal", "double"] | None,
         Meta(
@@ -280,6 +288,10 @@ class RestConfig(StreamOptions):
     ] = None
     timeout: Annotated[TimeoutConfig, Meta(description="how long a server may take")] = TimeoutConfig()
     retry: Annotated[RetryConfig, Meta(description="how often a request is sent")] = RetryConfig()
+    record: Annotated[Path | None, Meta(description="a folder to keep the responses in, without secrets")] = None
+    replay: Annotated[
+        Path | None, Meta(description="the folder of responses that were recorded; no network is used")
+    ] = None
     ca_bundle: Annotated[
         Path | None, Meta(description="certificates of the authorities to trust, in place of the well-known ones")
     ] = None

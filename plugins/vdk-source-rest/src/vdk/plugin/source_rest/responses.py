@@ -23,7 +23,7 @@ from .context import StreamContext
 from .decoders import DecodeError, csv_rows, decode_json, format_of, json_lines
 from .documents import decode_table, decode_xml
 from .http.body import IncompleteBody, UnacceptableBody, iter_body, read_body, reader_of
-from .http.client import RetriedHere, Unauthorized, lower_names
+from .http.client import RetriedHere, Unauthorized, Waiting, lower_names
 from .http.rate_limit import retry_wait
 from .http.types import HttpRequest, HttpResponse, Row
 from .http.urls import mask_url
@@ -99,15 +99,31 @@ class ResponseHandler:
         self._redact = context.redact
         self._limit = context.config.max_response_bytes
         self._now = context.client.now
+        self._context = context
+        self._recording = context.recording
+
+    def fetch(self, request: HttpRequest) -> Waiting[ParsedResponse]:
+        """Send a request until it succeeds, or read the recorded response to it."""
+        if self._recording is None or self._context.config.replay is None:
+            return (yield from self._context.client.fetch(request, lambda raw: self.handle(request, raw)))
+        failure: ConnectionFailedError | None = None
+        while (response := self._recording.get(request)) is not None:
+            try:
+                return self._parsed(response)
+            except ConnectionFailedError as error:  # it was retried
+                failure = error
+        raise failure or self._recording.missing(request)
 
     def handle(self, request: HttpRequest, raw: requests.Response) -> ParsedResponse:
         """:raises ConnectionFailedError: if the request may be retried."""
         response = HttpResponse(request, raw.url, raw.status_code, lower_names(raw.headers))
-        if self._is_streamed(response):
+        if self._recording is None and self._is_streamed(response):
             return ParsedResponse(response, lines=self._lines(raw, response), close=raw.close)
         try:
             with self._naming(response):
                 response.content = read_body(raw, self._limit)
+                if self._recording is not None:
+                    self._recording.put(response)
                 return self._parsed(response)
         finally:
             if not response.content:
