@@ -193,7 +193,7 @@ class TestCommands:
     def test_run_runs_a_flow_file_alone(self, tmp_path: Path) -> None:
         """The other files beside it are no steps; the summary goes where it is asked for."""
         folder = job(tmp_path, {"a.ingest.toml": flow("kept"), "b.ingest.toml": "wrong", "10_x.py": "wrong"})
-        summary_file = tmp_path / "out" / "summary.json"
+        summary_file = tmp_path / "summary.json"
         result = Vdk()("datasource", "run", folder / "a.ingest.toml", "--summary", summary_file)
         assert result.exit_code == 0, result.output
         assert len(MemoryDestination.tables("here")["numbers"]) == 5

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from confluent_kafka import KafkaError, Producer
 
-from support import MakeSource, library, read_topic
+from support import MakeSource, config_of, library, read_topic
 from vdk.plugin.datasource_base import AuthenticationError, ConnectionFailedError
 from vdk.plugin.source_kafka.client import Cluster
 
@@ -104,6 +104,15 @@ def test_ends_that_no_broker_gives_are_asked_for_again_by_the_runtime(cluster: M
     cluster.fail(LIST_OFFSETS, *[KafkaError.UNKNOWN] * 50)
     with pytest.raises(ConnectionFailedError, match=r"offsets of topic 'away', partition 0"):
         read_topic(source(topic, servers=cluster.address, isolation="read_uncommitted", timeout="5s"))
+
+
+def test_a_time_that_no_broker_finds_is_not_the_end(cluster: MockCluster) -> None:
+    """An error of one partition is an error of the lookup: as "no messages" it would leave them out."""
+    topic = cluster.topic("lookup")
+    client = Cluster(config_of(cluster.address, topic))
+    cluster.fail(LIST_OFFSETS, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    with pytest.raises(AuthenticationError, match=r"offsets of topic 'lookup', partition 0"):
+        client.offsets_at(topic, {0: MESSAGES}, 0)
 
 
 def test_a_topic_that_may_not_be_read_is_an_error_at_once(cluster: MockCluster, source: MakeSource) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -72,9 +72,11 @@ class RestSource(DataSource[RestConfig]):
         return {"base_url": base, "streams": [stream]}
 
     @classmethod
-    def option_hints(cls, stream: str, columns: Mapping[str, str], *, keyed: bool, cursor: str | None) -> Sequence[str]:
-        """The key and the cursor of records that have an ``id`` and a time of their last change."""
-        options = [] if keyed or "id" not in columns else ['primary_key = "id"']
+    def option_hints(
+        cls, stream: str, columns: Mapping[str, str], *, keyed: bool, cursor: str | None, unique: Collection[str] = ()
+    ) -> Sequence[str]:
+        """The key and the cursor of records that have an ``id`` of their own and a time of their last change."""
+        options = [] if keyed or "id" not in unique else ['primary_key = "id"']
         changed = [
             name for name in columns if name in ("updated_at", "updated", "modified_at", "updatedAt", "modified")
         ]

@@ -13,7 +13,7 @@ import click
 
 from .base_command import Command
 from .flow_job import call_in_job
-from .output import FLOW, OUTPUT, FlowPath, beginning, print_json, print_rows
+from .output import FLOW, OUTPUT, FlowPath, print_json, print_rows, readable
 
 if TYPE_CHECKING:
     from ..runtime import Environment
@@ -58,7 +58,9 @@ def reset(ctx: click.Context, flow: Path, stream: tuple[str, ...], yes: bool, ou
 
 
 @state.command(
-    "set", cls=Command, help="Set the state of one partition of a stream. STATE is JSON, as `state show` prints it."
+    "set",
+    cls=Command,
+    help="Set the state of one partition of a stream. STATE is JSON, as `state show -o json` prints it.",
 )
 @FLOW
 @click.argument("text", metavar="STATE")
@@ -214,7 +216,7 @@ def _print_states(states: Sequence[DestinationState], output: str, *, empty: str
 
 
 def _shortened(states: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows for people: without the identity and the run, and with the beginning of the state."""
+    """The rows for people: without the identity and the run, and with a state that can be read."""
     hidden = ("identity", "run")
     rows = [{name: value for name, value in state.items() if name not in hidden} for state in states]
-    return [{**row, "state": beginning(json.dumps(row["state"]))} for row in rows]
+    return [{**row, "state": readable(row["state"])} for row in rows]

@@ -28,6 +28,7 @@ class RunRecord:
     :param bytes: of the rows that landed, in memory.
     :param state_before: partition → state, as JSON; empty if it is longer than ``MAX_TEXT``, as for ``state_after``,
         which is empty until the stream ends. :param schema_changes: as JSON, those of the columns' types.
+    :param verification: as JSON, what was proven of the stream; empty: the flow does not verify.
     """
 
     run_id: str
@@ -48,6 +49,7 @@ class RunRecord:
     state_before: str = ""
     state_after: str = ""
     schema_changes: str = ""
+    verification: str = ""
 
     @property
     def key(self) -> tuple[object, ...]:

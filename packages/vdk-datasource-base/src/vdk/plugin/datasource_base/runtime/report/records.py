@@ -45,6 +45,7 @@ def ended_record(report: StreamReport, run_id: str, redact: Redactor) -> RunReco
         state_before=_json(report.state_before, redact),  # secrets that were issued since are known now
         state_after=_json(report.state_after, redact),
         schema_changes=_json([change.as_dict() for change in report.schema_changes], redact),
+        verification=_json(report.verification.as_dict(), redact) if report.verification is not None else "",
     )
 
 
