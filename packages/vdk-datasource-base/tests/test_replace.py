@@ -23,6 +23,7 @@ from vdk.plugin.datasource_base import (
 from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, DestinationError, State
 from vdk.plugin.datasource_base.runtime import execute
 from vdk.plugin.datasource_base.runtime.report.read_share import ReadShare
+from vdk.plugin.datasource_base.runtime.scope import RunScope
 from vdk.plugin.datasource_base.runtime.stored.reset import reset_states
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
@@ -366,7 +367,8 @@ def test_a_table_that_had_rows_of_another_stream_is_told_when_it_is_replaced(
 ) -> None:
     """The other stream's state says that its rows are there, so they would be missing without a word."""
     lab.run(Whole("first", counting(3), KEYED), destination_table="t")
-    lab.run(Whole("second", whole(5), SCHEMA), destination_table="t")
+    lab.script(Whole("second", whole(5), SCHEMA))
+    execute(lab.flow(destination_table="t"), lab.environment(scope=RunScope(confirmed=True)))
     assert "has replaced table 't', which had rows of 'first'" in caplog.text
     caplog.clear()
     lab.run(Whole("second", whole(5), SCHEMA), destination_table="u")

@@ -63,6 +63,7 @@ class SqlStream(VerifiableStream):
         self.name = plan.name
         self.plan = plan
         self.backfill = plan.backfill
+        self.relations = backend.relations(plan.table)
         self.state_columns = plan.state_columns
         self.now = now
         self._backend = backend
@@ -256,6 +257,10 @@ class IncrementalStream(SqlStream, BoundedPartition):
         with SqlSession(self._backend) as session:
             query, payload_builder, _ = self._prepared(session, state)
             return IncrementalReader(self._backend, session, query, payload_builder, self.now()).end(state)
+
+    def check(self) -> None:
+        """The keys, and the formats of the cursor's values: one pass over the cursor column."""
+        self.end({})
 
     def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
         return self._payloads(state, end)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .comparison import HASH, MOST_HASHES, Comparison, ComparisonResult, ComparisonSpec
     from .destination import (
         DELETED_AT,
+        LANDING_COLUMNS,
         RESERVED_PREFIX,
         TOMBSTONE,
         BatchKind,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         StateKey,
         StoredState,
         TableBatch,
+        TableOwner,
         TableSnapshot,
         TableSpec,
         WriteMode,
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from .plugins.urls import takes_urls
     from .redact import Redactor
     from .run_records import KEPT_RECORDS, KEPT_RUNS, RECORD_FIELDS, RECORD_KEY, RunRecord, kept_records
-    from .sql_text import literal, quoted
+    from .sql_text import literal, quoted, relation_name
     from .states.logged_document import LoggedDocument, sync_folder, write_synced
 
 _OUTSIDE_DESTINATION = {
@@ -58,7 +60,7 @@ _OUTSIDE_DESTINATION = {
     ".plugins.urls": ("takes_urls",),
     ".redact": ("Redactor",),
     ".run_records": ("KEPT_RECORDS", "KEPT_RUNS", "RECORD_FIELDS", "RECORD_KEY", "RunRecord", "kept_records"),
-    ".sql_text": ("literal", "quoted"),
+    ".sql_text": ("literal", "quoted", "relation_name"),
     ".states.logged_document": ("LoggedDocument", "sync_folder", "write_synced"),
 }
 _MODULE_OF = {name: module for module, names in _OUTSIDE_DESTINATION.items() for name in names}
@@ -70,6 +72,7 @@ __all__ = [
     "JSON_NUMBERS",
     "KEPT_RECORDS",
     "KEPT_RUNS",
+    "LANDING_COLUMNS",
     "MOST_HASHES",
     "RECORD_FIELDS",
     "RECORD_KEY",
@@ -77,6 +80,7 @@ __all__ = [
     "TOMBSTONE",
     "Backoff",
     "BatchKind",
+    "ColumnChange",
     "CommitUnit",
     "Comparison",
     "ComparisonResult",
@@ -95,6 +99,7 @@ __all__ = [
     "StoredState",
     "TableBatch",
     "TableFacts",
+    "TableOwner",
     "TableSnapshot",
     "TableSpec",
     "WriteMode",
@@ -110,6 +115,7 @@ __all__ = [
     "kept_records",
     "literal",
     "quoted",
+    "relation_name",
     "row_hashes",
     "row_texts",
     "sync_folder",

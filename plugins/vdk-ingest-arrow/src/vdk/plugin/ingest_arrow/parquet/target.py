@@ -12,6 +12,7 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, DestinationE
 from vdk.plugin.datasource_base.parts import (
     EXPECTATIONS,
     RESERVED_PREFIX,
+    ColumnChange,
     CommitUnit,
     Comparison,
     ComparisonSpec,
@@ -22,6 +23,7 @@ from vdk.plugin.datasource_base.parts import (
     StateKey,
     StoredState,
     TableBatch,
+    TableOwner,
     TableSnapshot,
     TableSpec,
     WriteMode,
@@ -41,7 +43,7 @@ from .run_file import RunFile
 from .staging import StagedFile, StagedFiles
 from .storage_root import StorageRoot
 from .table import LandingFile, TableFolder, changed_types, declared_columns, has_data, settle_columns, write_rows
-from .types import TEXT, file_table
+from .types import TEXT, candidates, fallback_type, file_table
 
 COMPRESSIONS = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
 FILE_ROWS = 5_000_000
@@ -100,6 +102,14 @@ class ParquetTarget(Destination):
             raise DestinationError(f"{self.path}: table {spec.table!r} does not exist")
         return ParquetComparison(spec, columns, table)
 
+    def load_owners(self) -> Sequence[TableOwner]:
+        owners = self._storage.commits().owners
+        return [TableOwner(table, key) for table, keys in owners.items() for key in sorted(keys, key=str)]
+
+    def remove_owner(self, key: StateKey) -> None:
+        with self._storage.locked() as log:
+            self._storage.commit(log.without_owner(key), ())
+
     def record_runs(self, records: Sequence[RunRecord]) -> None:
         with self._storage.locked():
             self._runs.add(records)
@@ -150,6 +160,22 @@ class ParquetTarget(Destination):
             types = TableFolder(self._storage, name).columns()
         return None if types is None else {column: str(type_) for column, type_ in types.items()}
 
+    def column_types(self, spec: TableSpec) -> dict[str, str]:
+        return {name: str(type_) for name, type_ in declared_columns(spec).items()}
+
+    def column_changes(self, spec: TableSpec) -> list[ColumnChange]:
+        existing: FileColumns = {}
+        if self.has_table(spec.name):
+            with disk_errors(self.path):
+                existing = TableFolder(self._storage, spec.name).columns() or {}
+        changes = []
+        for name, type_ in declared_columns(spec).items():
+            before = existing.get(name)
+            after = type_ if before is None else next(iter(candidates(before, type_)), fallback_type(before, type_))
+            if before != after:
+                changes.append(ColumnChange(name, None if before is None else str(before), str(after)))
+        return changes
+
     def first_values(self, table: str, column: str, count: int) -> list[object]:
         with disk_errors(self.path):
             return TableFolder(self._storage, table).first_values(column, count)
@@ -183,6 +209,8 @@ class ParquetTarget(Destination):
             new = [RowsInFile(file.path) for file in staged if _is_judged(file.spec, units[-1].expect)]
             landing = [rows for spec, rows in incoming if _is_judged(spec, units[-1].expect)]
             self._judge(units[-1].expect, [*new, *landing], replaces=False)
+            created = [table.name for table in tables if table.is_empty]
+            change = log.change_owners(change, units[0].key, specs, alone=created)
             self._storage.commit(change, moves)
         self.schema_changes = changes
         self._positions.update({table.name: table.position for table in tables})
@@ -224,6 +252,7 @@ class ParquetTarget(Destination):
                 added, changed = self._replace(table, spec, files)
                 moves += added
                 changes += changed
+            change = log.change_owners(change, snapshot.owner, names, alone=names)
             self._storage.commit(change, moves)
         self.schema_changes = changes
         self._positions.update({table.name: table.position for table in tables})

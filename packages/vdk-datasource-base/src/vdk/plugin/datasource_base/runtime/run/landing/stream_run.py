@@ -198,9 +198,13 @@ class StreamRun:
             ended=unit.ended and unit.action == "commit" and not self.plan.partitioned,
         )
         if unit.action == "commit":
-            for batch in unit.batches:
-                table, target = batch.table, destination.identity()
-                self._flow.owners.claim_table(self.plan, target, table.name, table.write_mode)
+            self._claim_tables(destination, unit.batches)
+
+    def _claim_tables(self, destination: Destination, batches: Sequence[TableBatch]) -> None:
+        """Raise if the rows of another stream are, or are about to be, in one of the tables."""
+        for table in (batch.table for batch in batches):
+            self._flow.owners.claim_table(self.plan, destination.identity(), table.name, table.write_mode)
+            self._flow.owners.check_landed(self.plan, destination, table.name, table.write_mode)
 
     def _land_group(
         self, destination: Destination, units: list[PendingUnit], errors: dict[int, BaseException]
@@ -329,6 +333,8 @@ class StreamRun:
         """Stage batches until a state covers them, or the whole stream is read."""
         self._begin(destination)
         self._check(destination, batches, read)
+        if not self.plan.replaces:  # what a snapshot replaces is claimed when it is published
+            self._claim_tables(destination, batches)
         self._stage(destination, partition, batches, read)
 
     def _stage(self, destination: Destination, partition: str, batches: list[TableBatch], read: int) -> None:

@@ -36,6 +36,8 @@ class StreamPlan:
     :param shared_table: whether the flow allows other streams in its tables.
     :param scope: what the run reads of the stream.
     :param expect: what must hold of its table; None: nothing is expected.
+    :param has_states: whether a state of it is stored, or was reset.
+    :param former_identities: of data that the source had when its states were reset.
     :param schema: what the stream declares, as the flow's column policy leaves it.
     :param run_metadata: the values of the metadata columns that are the same in every row.
     """
@@ -60,6 +62,8 @@ class StreamPlan:
     run_metadata: Mapping[str, Any]
     scope: RunScope = field(default_factory=RunScope)
     expect: Expectations | None = None
+    has_states: bool = False
+    former_identities: frozenset[str] = frozenset()
     _schemas: dict[str | None, StreamSchema | None] = field(default_factory=dict)
 
     @property
@@ -165,6 +169,12 @@ class StreamPlan:
         declared = [] if schema is None else list(schema.fields)
         if not declared or self.transform is not None:
             return None  # the columns come from the rows; a transform may change them
+        if reserved := [field.name for field in declared if field.name.lower().startswith(RESERVED_PREFIX)]:
+            raise ReservedNameError(
+                f"{self.location}: stream {self.name!r} has the column {reserved[0]!r}, and names that begin with "
+                f"{RESERVED_PREFIX} are the framework's own; rename it with a transform, or leave it out in the "
+                "source's configuration (columns.exclude of a table)"
+            )
         added = [
             pa.field(f"{RESERVED_PREFIX}{name}", _METADATA_TYPES[name])
             for name in self.metadata_columns
