@@ -110,7 +110,7 @@ class Session(AuthBase):
     def _remembered(self, value: Any, expected: str) -> str:
         if not isinstance(value, (str, int)) or value == "":
             raise ConfigurationError(
-                f"the response of the login at {Origin.of(self._config.url)} has not {expected}; set auth.token_path to "
+                f"the response of the login at {Origin.of(self._config.url)} lacks {expected}; set auth.token_path to "
                 "the path of the token, or remove it if the login sets cookies"
             )
         self._issued.extend([str(value), *str(value).split("; ")] if self._config.token_path is None else [str(value)])
