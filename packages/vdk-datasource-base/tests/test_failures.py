@@ -88,11 +88,11 @@ class TestIsolation:
         flow = lab.flow()
         flow["sources"].update(lab.flow(source="other")["sources"])
         flow["flows"].append({"from": "other", "to": "lake"})
-        flow["summary"] = str(tmp_path / "out" / "summary.json")
+        flow["summary"] = str(tmp_path / "summary.json")
         with pytest.raises(AuthenticationError, match="no"):
             execute(flow, lab.environment())
         assert lab.numbers("u") == [0, 1, 2]
-        summary = json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))
+        summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
         assert summary["status"] == "failed"
         assert summary["errors"] == ["flow: flows[0]: AuthenticationError: no"]
         assert [one["stream"] for one in summary["streams"]] == ["u"]

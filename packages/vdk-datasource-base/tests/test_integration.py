@@ -193,7 +193,7 @@ class TestCommands:
     def test_run_runs_a_flow_file_alone(self, tmp_path: Path) -> None:
         """The other files beside it are no steps; the summary goes where it is asked for."""
         folder = job(tmp_path, {"a.ingest.toml": flow("kept"), "b.ingest.toml": "wrong", "10_x.py": "wrong"})
-        summary_file = tmp_path / "out" / "summary.json"
+        summary_file = tmp_path / "summary.json"
         result = Vdk()("datasource", "run", folder / "a.ingest.toml", "--summary", summary_file)
         assert result.exit_code == 0, result.output
         assert len(MemoryDestination.tables("here")["numbers"]) == 5
@@ -286,7 +286,8 @@ class TestLooking:
             "file a.toml: ok",
             "source src: ok (numbers)",
             "destination lake: ok (memory here)",
-            "flow flows[0]: ok (1 stream from src to lake)",
+            "flow flows[0]: ok (1 stream from src to lake; exactly once, because rows and state commit together in "
+            "memory here)",
             "",
         ]
         assert "Job execution result" not in result.output

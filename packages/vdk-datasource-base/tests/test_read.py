@@ -331,7 +331,7 @@ def test_a_url_is_enough(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AcmeSource, "options_of_url", lambda url, cursor=None: {"script": url.partition("://")[2]})
     monkeypatch.setenv("TARGET", lab.target)
     assert values(open_stream("acme://${env:TARGET}/src", "t", environment=lab.environment())) == [0, 1, 2]
-    with pytest.raises(ConfigurationError, match="pip install vdk-source-sqlite"):
+    with pytest.raises(ConfigurationError, match=r"no installed source reads sqlite:// URLs; .*pip install"):
         open_stream("sqlite:///shop.db", "t", environment=lab.environment())
 
 

@@ -67,8 +67,8 @@ def run(lab: Lab, path: Path, *, fails: bool = True) -> RunSummary | None:
 def test_the_failure_comes_first_and_no_text_is_markup(lab: Lab, tmp_path: Path) -> None:
     """Names, errors and values of rows are escaped, and secrets are in none of them."""
     run(lab, tmp_path / "a.html", fails=False)
-    run(lab, tmp_path / "new" / "run.html")
-    page = (tmp_path / "new" / "run.html").read_text("utf-8")
+    run(lab, tmp_path / "run.html")
+    page = (tmp_path / "run.html").read_text("utf-8")
     seen = Seen(page)
     assert "script" not in seen.tags
     assert "i" not in re.findall(r"<(i)>many", page)
@@ -77,7 +77,15 @@ def test_the_failure_comes_first_and_no_text_is_markup(lab: Lab, tmp_path: Path)
     assert SECRET not in page
     assert re.search(r"(?:src|href|url)\s*[=(]", page) is None
     titles = re.findall(r"<h2>(.*?)</h2>", page)
-    assert titles == ["What failed", "Streams", "Rows over time", "Rejected rows", "The last 2 runs", "States"]
+    assert titles == [
+        "What failed",
+        "Streams",
+        "Guarantee",
+        "Rows over time",
+        "Rejected rows",
+        "The last 2 runs",
+        "States",
+    ]
     assert "ValueError: &lt;/script&gt;" in page
     assert page.count('class="bar') == 2
     assert "svg" in seen.tags
@@ -89,7 +97,7 @@ def test_a_report_is_written_when_the_run_is_interrupted(lab: Lab, tmp_path: Pat
         raise KeyboardInterrupt
 
     path = tmp_path / "run.html"
-    path.write_text("an older report", "utf-8")
+    path.write_text("<!doctype html>an older report", "utf-8")
     lab.script(Whole("numbers", interrupted))
     with pytest.raises((KeyboardInterrupt, FlowFailedError)):
         execute(lab.flow(), lab.environment(report=path))

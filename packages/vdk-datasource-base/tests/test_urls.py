@@ -92,15 +92,15 @@ def test_a_plugin_brings_its_schemes(source: str, name: str, source_id: str) -> 
 @pytest.mark.parametrize(
     ("source", "target", "installed", "match"),
     [
-        ("postgresql://h/d", "pot:///x", (), "is not installed; write: pip install vdk-source-postgres"),
+        ("thing://h/d", "pot:///x", ("acme", "pot"), r"schemes are acme://, acmes://; .*: pip install \./packages"),
         ("acmee://h/d", "pot:///x", ("acme", "pot"), r"reads acmee:// URLs; did you mean 'acme' or 'acmes'\?"),
-        ("acmee://h/d", "pot:///x", (), r"there is no such dialect; did you mean 'acme' or 'acmes'\?"),
+        ("acmee://h/d", "pot:///x", (), r"did you mean 'acme' or 'acmes'\? .*; the source any: there is no such dial"),
         ("acme://u:hunter2@2@h/d", "pot:///x", (), "more than one '@' before its host; write .* as %40$"),
         ("shop", "pot:///x", (), "'shop' is not a URL, .* write, for example, sqlite:///shop.db"),
         ("u:hunter22@h/d", "pot:///x", (), "^the text is not a URL"),
         ("acme://h/d", "pit:///x", (), r"begins with pit://.*; did you mean 'pot'\?"),
         ("acme://h/d", "lake.duckdb", (), "'lake.duckdb' is not a URL; write duckdb:///lake.duckdb"),
-        ("acme://h/d", "pot:///x", ("acme",), "pip install vdk-ingest-arrow"),
+        ("acme://h/d", "pot:///x", ("acme",), r"no installed destination has URLs; .*pip install \./packages/\*"),
         ("acme://h/d", "pot://u:hunter2@2@h/x", (), "more than one '@'"),
     ],
 )

@@ -120,4 +120,9 @@ WRONG = [
     Wrong("a name that is taken", command=("new", "numbers")),
     Wrong("a folder that is not there", command=("new", "crm", "--into", "nowhere")),
     Wrong("a summary in a place for nobody", command=("run", "t.toml", "--summary", "t.toml/summary.json")),
+    Wrong("a report in a folder that is not there", command=("run", "t.toml", "--report", "nowhere/x.html")),
+    Wrong("the flow file as the report", command=("run", "t.toml", "--report", "t.toml")),
+    Wrong("the flow file as the summary", command=("run", "t.toml", "--summary", "t.toml")),
+    Wrong("options that exclude each other", command=("run", "t.toml", "--full-refresh", "--since", "1")),
+    Wrong("a copy from a URL with two @", command=("copy", "acme://u:secret@x@h/d", "duckdb:///x")),
 ]

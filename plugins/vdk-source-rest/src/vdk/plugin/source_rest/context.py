@@ -15,9 +15,11 @@ from vdk.plugin.datasource_base.parts import Redactor
 
 from .config import RestConfig, StreamConfig
 from .http.client import Client, ResponseCache
+from .http.recording import Recording
 from .http.transport import Transport, TransportLimits
 from .http.types import HttpRequest, HttpResponse, Page, Row
 from .http.urls import Origin
+from .pagination.only_pages import OnlyPages
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +48,14 @@ class StreamContext:
         self.redact: Callable[[str], str] = Redactor.of_config(config, self.issued_secrets)
         self.incomplete: set[str] = set()
         """Streams with a response that a rule ignores: records that are missing may still exist."""
+        self.only_pages = OnlyPages()
         self._lock = threading.Lock()
         self._client: Client | None = None
         self._auth: AuthBase | None = None
         self._warned: set[str] = set()
+        folder = config.record or config.replay
+        self.recording = Recording(folder, self.redact) if folder is not None else None
+        self._slots: dict[str, threading.BoundedSemaphore] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy in another process is that of the source's copy: it makes its own connections."""
@@ -82,6 +88,8 @@ class StreamContext:
         if client is not None:
             client.close()
         self.cache.clear()
+        for warning in self.only_pages.warnings():
+            log.warning("%s", warning)
 
     def warn_once(self, subject: str, message: str) -> None:
         """A warning that would be the same for each of a stream's partitions."""
@@ -90,6 +98,15 @@ class StreamContext:
             self._warned.add(subject)
         if first:
             log.warning("%s", message)
+
+    def request_slots(self, stream: StreamConfig) -> threading.BoundedSemaphore | None:
+        """One for each request of a stream that may be on its way; None: any number may."""
+        if stream.max_parallel_requests is None:
+            return None
+        with self._lock:
+            if stream.name not in self._slots:
+                self._slots[stream.name] = threading.BoundedSemaphore(stream.max_parallel_requests)
+            return self._slots[stream.name]
 
     def issued_secrets(self) -> Iterable[str]:
         """Secrets that are not in the configuration, such as issued tokens."""

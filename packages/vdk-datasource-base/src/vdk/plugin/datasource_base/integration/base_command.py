@@ -7,7 +7,7 @@ import contextlib
 import io
 import logging
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import click
@@ -47,6 +47,12 @@ class ErrorPrinted(click.ClickException):
         """Prints nothing."""
 
 
+class WrongArgumentPrinted(ErrorPrinted):
+    """The same for a wrong command line."""
+
+    exit_code = 2
+
+
 class Command(click.Command):
     """A command of ``vdk datasource``.
 
@@ -84,7 +90,8 @@ class Command(click.Command):
                 raise
             except click.ClickException as error:
                 console.print_error(error.format_message())
-                raise ErrorPrinted(error.message) from None
+                printed = WrongArgumentPrinted if error.exit_code == 2 else ErrorPrinted
+                raise printed(error.message) from None
             except KeyboardInterrupt:
                 click.echo("Interrupted.", err=True)
                 raise click.exceptions.Exit(130) from None
@@ -93,6 +100,23 @@ class Command(click.Command):
                 if self._reraise:
                     raise
                 raise ErrorPrinted(str(type(error))) from None
+
+
+class WrongArgument(click.ClickException):
+    """An argument or an option has a value that is wrong: one message, without click's lines about the usage."""
+
+    exit_code = 2
+
+
+@contextlib.contextmanager
+def wrong_arguments() -> Iterator[None]:
+    """What is refused meanwhile is a mistake in the command line."""
+    from ..contract import ConfigurationError
+
+    try:
+        yield
+    except ConfigurationError as error:
+        raise WrongArgument(str(error)) from None
 
 
 def console_of(ctx: click.Context) -> Console:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .base_command import Command, console_of
+from .base_command import Command, console_of, wrong_arguments
 from .flow_job import call_in_job
-from .output import FLOW, OUTPUT, DurationType, beginning, print_json, print_rows, print_text
+from .output import FLOW, OUTPUT, DurationType, print_json, print_rows, print_text, readable
 
 if TYPE_CHECKING:
     from vdk.api.job_input import IJobInput
@@ -54,7 +54,11 @@ _OPENLINEAGE = click.option("--openlineage", type=_FILE, help="Append OpenLineag
 )
 @click.option("--until", metavar="VALUE", help="Backfill: read the rows whose cursor is below this; the state stays.")
 @click.option("--dry-run", is_flag=True, help="Print what the run would read and where it would land; change nothing.")
-@click.option("--yes", is_flag=True, help="Let rows go in a full refresh, or land twice in a backfill.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Let rows go in a full refresh, or land twice in a backfill; replace rows that other sources have landed.",
+)
 @SUMMARY
 @_REPORT
 @_OPENLINEAGE
@@ -83,6 +87,9 @@ def run(
     from ..runtime.scope import RunScope  # which loads Arrow
 
     scope = RunScope(full_refresh, since, until, confirmed=yes)
+    with wrong_arguments():
+        scope.check()
+        check_files(summary, report, openlineage)
     files = {"--summary": summary, "--report": report, "--openlineage": openlineage}
     if dry_run and (given := [option for option, path in files.items() if path is not None]):
         raise click.UsageError(
@@ -113,17 +120,33 @@ def run(
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--print", "prints", is_flag=True, help="Print the flow file that would run, and run nothing.")
+@click.option("--yes", is_flag=True, help="Replace the rows of other sources, or those that no run has landed.")
 @SUMMARY
 @OUTPUT
 @click.pass_context
-def sync(ctx: click.Context, files: tuple[Path, ...], prints: bool, summary: Path | None, output: str) -> None:
+def sync(
+    ctx: click.Context, files: tuple[Path, ...], prints: bool, yes: bool, summary: Path | None, output: str
+) -> None:
     from ..parts.flow.cloudquery import read_flow
+    from ..runtime.scope import RunScope
 
     flow = read_flow(files)
+    with wrong_arguments():
+        check_files(summary)
     if prints:
         _print_flow(ctx, flow)
     else:
-        _run(ctx, flow, files[0].resolve(), summary, location=", ".join(path.name for path in files))
+        location = ", ".join(path.name for path in files)
+        _run(ctx, flow, files[0].resolve(), summary, scope=RunScope(confirmed=yes), location=location)
+
+
+def check_files(summary: Path | None, report: Path | None = None, openlineage: Path | None = None) -> None:
+    """Raises ``ConfigurationError`` for a file of the command line that the run could not write."""
+    from ..runtime.report.files import LINEAGE, REPORT, SUMMARY
+
+    for kind, path in ((SUMMARY, summary), (REPORT, report), (LINEAGE, openlineage)):
+        if path is not None:
+            kind.check(path)
 
 
 def _run(
@@ -202,7 +225,7 @@ def _plan_row(stream: DryRunStream, scope: RunScope) -> dict[str, Any]:
         reads = "everything: there is no state yet"
     else:
         states = stream.states[""] if list(stream.states) == [""] else stream.states
-        reads = f"what is new after {beginning(json.dumps(states))}"
+        reads = f"what is new after {readable(states)}"
     return {
         "stream": f"{stream.source}.{stream.stream}",
         "table": f"{stream.destination}.{stream.table}",

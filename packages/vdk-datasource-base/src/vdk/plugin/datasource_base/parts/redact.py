@@ -19,6 +19,7 @@ _IN_SCHEME = ("+", ".", "-")
 _AUTHORITY_END = re.compile(r"[\s/]")
 _PARAMETER = re.compile(r"[?&;]([\w.-]{1,1000})=")
 _PARAMETER_END = re.compile(r"[\s&;#'\"]")
+_URL = re.compile(r"[A-Za-z][\w+.-]*://(?:([^\s/?#]*)@)?[^\s/?#@]+([/?#]\S*)?")
 _SECRET_NAME = re.compile(
     r"(?:password|passwd|pwd|passphrase|secret|token|signature|authorization"
     r"|(?:api|access|account|private|secret|signing|encryption)[._-]?key|key[._-]?pem)\Z|\Asig\Z",
@@ -42,7 +43,8 @@ class Redactor:
     The work is linear in the length of any text, and the result is bounded: an error may quote a response of some
     megabytes, and a pattern that backtracks at every letter would block all threads.
 
-    :param values: replaced anywhere; shorter than ``MIN_VALUE``, as whole words; shorter than ``MIN_SECRET``, never.
+    :param values: replaced anywhere, of a URL what is before and after its host; shorter than ``MIN_VALUE``, as whole
+        words; shorter than ``MIN_SECRET``, never.
     :param secrets: replaced anywhere; shorter than ``MIN_SECRET``, as whole words.
     :param issued: returns the secrets that were issued meanwhile, such as tokens.
     """
@@ -53,7 +55,7 @@ class Redactor:
         secrets: Iterable[str] = (),
         issued: Callable[[], Iterable[str]] = tuple,
     ) -> None:
-        secrets, values = set(secrets) - {""}, set(values)
+        secrets, values = set(secrets) - {""}, {part for value in values for part in _hidden_parts(value)}
         anywhere = {secret for secret in secrets if len(secret) >= MIN_SECRET} | {
             value for value in values if len(value) >= MIN_VALUE
         }
@@ -121,6 +123,12 @@ def with_secrets_replaced(text: str, replacement: Callable[[str], str]) -> str:
 def is_secret_name(name: str) -> bool:
     """Whether an option or a parameter of this name holds a secret."""
     return _SECRET_NAME.search(name) is not None
+
+
+def _hidden_parts(value: str) -> Iterator[str]:
+    """What is replaced of the value of a reference: all of it, but not the host of a URL, which an error must name."""
+    url = _URL.fullmatch(value) if len(value) <= MAX_SHOWN else None
+    yield from filter(None, url.groups()) if url is not None else (value,)
 
 
 def _spans(text: str, secret: str) -> Iterator[tuple[int, int]]:

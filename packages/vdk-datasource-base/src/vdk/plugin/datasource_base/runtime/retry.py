@@ -58,7 +58,7 @@ class Retry:
             self.first_failure = time.monotonic()
         self.failures += 1
         self.total_failures += 1
-        if not isinstance(error, RETRYABLE_ERRORS):
+        if not isinstance(error, RETRYABLE_ERRORS) or getattr(error, "waited", False):
             return None
         if self.failures >= self.attempts:
             self.exhausted = f"retry_attempts = {self.attempts}"

@@ -146,7 +146,8 @@ class DuckDBConnection(Database):
                 if time.monotonic() >= deadline:
                     raise ConnectionFailedError(
                         f"{holder}, still after {self._lock_timeout:g} s. End it, wait for it, or raise the target's "
-                        "option 'lock_timeout' ('?lock_timeout=5m')"
+                        "option 'lock_timeout' ('?lock_timeout=5m')",
+                        waited=True,
                     ) from error
             if not waited:
                 log.info("%s: waiting up to %g s", holder, self._lock_timeout)
@@ -274,7 +275,8 @@ class DuckDBConnection(Database):
         if lost_race and time.monotonic() >= deadline:
             raise ConnectionFailedError(
                 f"{self.path}: another writer of this process changes the same tables: raise the target's "
-                f"option 'lock_timeout', or run one job at a time: {error}"
+                f"option 'lock_timeout', or run one job at a time: {error}",
+                waited=True,
             ) from error
         if lost_race:
             log.debug("another writer was faster, trying again: %s", error)
@@ -337,7 +339,8 @@ class DuckDBConnection(Database):
         if not self._locks.writing.acquire(timeout=self._lock_timeout):
             raise ConnectionFailedError(
                 f"{self.path}: another writer of this process has been writing for {self._lock_timeout:g} s: raise the "
-                "target's option 'lock_timeout' ('?lock_timeout=5m')"
+                "target's option 'lock_timeout' ('?lock_timeout=5m')",
+                waited=True,
             )
         try:
             self.execute("BEGIN TRANSACTION")

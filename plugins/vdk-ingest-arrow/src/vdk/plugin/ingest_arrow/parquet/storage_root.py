@@ -97,7 +97,8 @@ class StorageRoot:
             except Timeout:
                 raise ConnectionFailedError(
                     f"{self.root}: another process has been committing for {self._lock_timeout:g} s. Wait for it, or "
-                    "raise the target's option 'lock_timeout' ('?lock_timeout=5m')"
+                    "raise the target's option 'lock_timeout' ('?lock_timeout=5m')",
+                    waited=True,
                 ) from None
             except NotImplementedError as error:  # as filelock says it
                 raise DestinationError(

@@ -53,7 +53,8 @@ def translate_error(error: sqlite3.Error, path: Path, lock_timeout: float) -> Da
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return ConnectionFailedError(
             f"another process or connection uses {path}, still after {lock_timeout:g} s. End it, wait for it, or raise "
-            f"the target's option 'lock_timeout' ('?lock_timeout=5m'): {text}"
+            f"the target's option 'lock_timeout' ('?lock_timeout=5m'): {text}",
+            waited=True,
         )
     if code == sqlite3.SQLITE_FULL or getattr(error, "sqlite_errorcode", 0) in _FULL:
         return DestinationError(f"{path}: the disk is full, or the file may not grow: make room, and run again: {text}")

@@ -236,8 +236,8 @@ def _decimal(value: Any) -> decimal.Decimal | None:
     if value is None:
         return None
     value = builtin(value)
-    if isinstance(value, str):
-        raise TypeError("text is not a decimal")
+    if isinstance(value, str) and value != value.strip():
+        raise ValueError("a text with spaces is not a decimal")  # which the decimal would not give back
     return exact_decimal(value)
 
 

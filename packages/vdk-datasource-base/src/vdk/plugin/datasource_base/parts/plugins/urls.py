@@ -21,17 +21,8 @@ ANY = "*"
 """In ``url_schemes``: the schemes that no other source has."""
 _SCHEMES = "url_schemes"
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_PLUGINS = {
-    "sqlite": "vdk-source-sqlite",
-    "postgres": "vdk-source-postgres",
-    "postgresql": "vdk-source-postgres",
-    "mysql": "vdk-source-mysql",
-    "mariadb": "vdk-source-mysql",
-    "http": "vdk-source-rest",
-    "https": "vdk-source-rest",
-    "kafka": "vdk-source-kafka",
-}
-"""Only for the hint of an error: the plugins of this repository. An installed plugin is found by what it declares."""
+INSTALL = "to install more, in a clone of vdk-sources, write: pip install ./packages/* ./plugins/*"
+"""Which plugin has a scheme is known once it is installed: it declares them. The README has the constraints."""
 
 
 def takes_urls(*schemes: str) -> Callable[[F], F]:
@@ -71,10 +62,11 @@ def source_of_url(text: str, registry: Registry) -> tuple[type[DataSource[Any]],
             schemes.setdefault(known, source)
         if scheme in source.url_schemes:
             return source, text
-    if scheme not in _PLUGINS and ANY in schemes:
-        _check_any(schemes[ANY], text, scheme, schemes)
-        return schemes[ANY], text
-    raise ConfigurationError(_unknown(scheme, schemes))
+    any_source = schemes.pop(ANY, None)
+    if any_source is None:
+        raise ConfigurationError(_unknown(scheme, schemes))
+    _check_any(any_source, text, scheme, schemes)
+    return any_source, text
 
 
 def method_of_target(url: str, registry: Registry) -> str:
@@ -92,7 +84,7 @@ def method_of_target(url: str, registry: Registry) -> str:
         return schemes[scheme]
     known = ", ".join(f"{name}://" for name in sorted(schemes))
     if not schemes:
-        raise ConfigurationError("no installed destination has URLs; install one: pip install vdk-ingest-arrow")
+        raise ConfigurationError(f"no installed destination has URLs; {INSTALL}")
     if scheme is None:
         written = f"; write duckdb:///{url}" if re.fullmatch(r"[\w./-]+\.(?:duckdb|ddb)", url) else ""
         raise ConfigurationError(f"the target {_shown(url)} is not a URL{written}; targets begin with one of {known}")
@@ -119,18 +111,15 @@ def _check_any(source: type[DataSource[Any]], url: str, scheme: str, schemes: It
     try:
         source.options_of_url(url)
     except ConfigurationError as error:
-        near = did_you_mean(scheme, schemes)
-        raise ConfigurationError(f"{error}; {near}" if near else str(error)) from None
+        raise ConfigurationError(f"{_unknown(scheme, schemes)}; the source {source.source_name}: {error}") from None
 
 
-def _unknown(scheme: str, schemes: dict[str, type[DataSource[Any]]]) -> str:
-    if plugin := _PLUGINS.get(scheme):
-        return f"the source of {scheme}:// URLs is not installed; write: pip install {plugin}"
+def _unknown(scheme: str, schemes: Iterable[str]) -> str:
     near = did_you_mean(scheme, schemes)
     known = ", ".join(f"{name}://" for name in sorted(schemes)) or "none"
     return (
-        f"no installed source reads {scheme}:// URLs; {f'{near} ' if near else ''}the known schemes are {known}. For "
-        "any other database with a dialect of SQLAlchemy write: pip install vdk-datasource-sql"
+        f"no installed source reads {scheme}:// URLs; {f'{near} ' if near else ''}the known schemes are {known}; "
+        f"{INSTALL}"
     )
 
 

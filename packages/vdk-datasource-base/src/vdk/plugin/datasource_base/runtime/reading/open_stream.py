@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ...contract import ConfigurationError, DataSource, State
-from ...parts.flow.file import FlowEntry, LoadedFlow, is_selected, load_flow
+from ...parts.flow.file import FlowEntry, LoadedFlow, is_selected, load_flow, url_of_data
 from ...parts.flow.from_urls import source_of_flow
 from ..environment import Environment
 from ..states import copy_state
@@ -37,8 +37,8 @@ def open_stream(
         source_id = flow_or_source.source_name or "source"
         loaded = load_flow(_flow_of(source_id, {"name": source_id}), {})
         entry, names = loaded.file.flows[0], _spellings(stream, source_id)
-    elif isinstance(flow_or_source, str) and "://" in flow_or_source:
-        source_id, source = source_of_flow(flow_or_source, environment.registry)
+    elif (url := _url_of(flow_or_source)) is not None:
+        source_id, source = source_of_flow(url, environment.registry)
         loaded = load_flow(_flow_of(source_id, source), environment.lookups)
         entry, names = loaded.file.flows[0], _spellings(stream, source_id)
     else:
@@ -49,6 +49,7 @@ def open_stream(
         lookups=environment.lookups,
         options=environment.options,
         draw=False,
+        one_stream=True,
         on_summary=lambda summary: None,
     )
     reading.given = flow_or_source if isinstance(flow_or_source, DataSource) else None
@@ -56,6 +57,13 @@ def open_stream(
     reading.states = _copied(states or {}, stream)
     reading.outbox = Outbox(WAITING_UNITS, cancelled="the program has stopped reading")
     return StreamReader(replace(loaded, file=_alone(loaded, entry)), reading)
+
+
+def _url_of(flow_or_source: FlowOrSource) -> str | None:
+    """The URL of a source, or of a file that a source reads, such as a database; None: it is a flow."""
+    if isinstance(flow_or_source, str) and "://" in flow_or_source:
+        return flow_or_source
+    return url_of_data(Path(flow_or_source)) if isinstance(flow_or_source, (str, Path)) else None
 
 
 def _flow_of(source_id: str, source: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .files import check_writable
+from .files import LINEAGE
 from .observer import RunContext, RunObserver
 from .summary import RunSummary, StreamReport
 
@@ -35,8 +35,7 @@ class LineageFile(RunObserver):
     """
 
     def __init__(self, path: Path, context: RunContext) -> None:
-        check_writable(path, what="OpenLineage file", remedy="pass --openlineage events.ndjson")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        LINEAGE.check(path)
         self._path = path
         self._context = context
         self._begun = False

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from .files import check_writable, write_atomically
+from .files import REPORT, write_atomically
 from .observer import RunContext, RunObserver
 from .page import Page
 from .summary import RunSummary
@@ -25,7 +25,7 @@ class ReportFile(RunObserver):
     wants_warnings = True
 
     def __init__(self, path: Path, context: RunContext) -> None:
-        check_writable(path, what="report file", remedy="pass --report run.html")
+        REPORT.check(path)
         self._path = path
         self._context = context
         self._next = 0.0

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from shlex import quote
 
-from ...contract import ConfigurationError, DataSourceError, DataSourceStream
+from ...contract import ConfigurationError, DataSourceError, DataSourceStream, VerifiableStream
 from ...parts import Destination, StoredState, WriteMode
+from ..scope import RowsToRepair
 from .landing.publication import check_rows_kept
 from .landing.writer import Writer
 from .plan.flow import Flow
@@ -42,38 +44,72 @@ def check_flow(flow: Flow, destination: Destination, streams: Sequence[DataSourc
         )
 
 
-def stream_between(flow: Flow, stream: DataSourceStream) -> DataSourceStream:
-    """The stream limited to the range of the run.
+class RangeRefusals:
+    """The streams of a flow that a backfill cannot read, so that one error names all of them.
 
-    :raises ConfigurationError: naming the stream, if it cannot be read by a range.
+    :param flow: the flow; its scope is a range.
     """
-    scope = flow.scope
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self._replaced: list[str] = []
+        self._unreadable: dict[str, str] = {}
+        self._readable: list[str] = []
+
+    def limited(self, stream: DataSourceStream, mode: WriteMode) -> DataSourceStream | str:
+        """The stream limited to the range of the run, or why it cannot be read by it."""
+        scope, name = self._flow.scope, stream.name
+        if scope.repair is not None:
+            return _rows_to_repair(stream, scope.repair)
+        if mode == "replace":
+            self._replaced.append(name)
+            return f"{scope.range}: the table is replaced, and all rows outside the range would go"
+        try:
+            limited = self._flow.with_retries(lambda: stream.between(scope.since, scope.until))
+        except ConfigurationError as error:
+            self._unreadable[name] = str(error)
+            return f"{scope.range}: it cannot be read by this range: {error}"
+        if limited.name != name:
+            raise DataSourceError(
+                f"stream {name!r}: between() returned the stream {limited.name!r}; return one with the same name"
+            )
+        self._readable.append(name)
+        return limited
+
+    def check(self) -> None:
+        """Raises ``ConfigurationError`` that names every stream which cannot be read."""
+        flow = self._flow
+        problems = [
+            f"stream {name!r} cannot be read by this range: {reason}" for name, reason in self._unreadable.items()
+        ]
+        if self._replaced:
+            tables = "the table of stream" if len(self._replaced) == 1 else "the tables of streams"
+            names = " and ".join(filter(None, [", ".join(map(repr, self._replaced[:-1])), repr(self._replaced[-1])]))
+            problems.insert(0, f"{flow.location} replaces {tables} {names}, and all rows outside the range would go")
+        if problems:
+            raise ConfigurationError(f"{flow.scope.range}: {'; '.join(problems)}; {self._remedy()}")
+
+    def _remedy(self) -> str:
+        """The options that leave these streams out: as few as possible."""
+        if self._replaced and self._flow.entry.write_mode is not None:
+            return 'write write_mode = "upsert" or "append"'
+        refused = [*self._replaced, *self._unreadable]
+        if self._readable and len(self._readable) < len(refused):
+            options, remedy = [f"--stream {quote(name)}" for name in self._readable], "to read the others, add "
+        else:
+            options = [f"--stream {quote(f'!{name}')}" for name in refused]
+            remedy = f"to leave {'it' if len(refused) == 1 else 'them'} out, add "
+        return remedy + " ".join(options)
+
+
+def _rows_to_repair(stream: DataSourceStream, repair: Mapping[str, RowsToRepair]) -> DataSourceStream:
+    rows = repair[stream.name]
+    if not isinstance(stream, VerifiableStream):
+        raise ConfigurationError(f"repair: stream {stream.name!r} cannot read single rows")
     try:
-        limited = flow.with_retries(lambda: stream.between(scope.since, scope.until))
+        return stream.with_hashes(rows.hashes, rows.columns)
     except ConfigurationError as error:
-        raise ConfigurationError(
-            f"{scope.range}: stream {stream.name!r} cannot be read by this range: {error}; to leave it out, add "
-            f"--stream '!{stream.name}'"
-        ) from None
-    if limited.name != stream.name:
-        raise DataSourceError(
-            f"stream {stream.name!r}: between() returned the stream {limited.name!r}; return one with the same name"
-        )
-    return limited
-
-
-def check_range_mode(flow: Flow, stream: DataSourceStream, mode: WriteMode) -> None:
-    """Refuse a range of rows in the place of a whole table."""
-    if flow.scope.is_range and mode == "replace":
-        remedy = (
-            'write write_mode = "upsert" or "append"'
-            if flow.entry.write_mode is not None
-            else f"leave it out: --stream '!{stream.name}'"
-        )
-        raise ConfigurationError(
-            f"{flow.scope.range}: {flow.location} replaces the table of stream {stream.name!r}, and all rows outside "
-            f"the range would go; {remedy}"
-        )
+        raise ConfigurationError(f"repair: {error}") from None
 
 
 def check_rows(flow: Flow, plan: StreamPlan, writer: Writer) -> None:

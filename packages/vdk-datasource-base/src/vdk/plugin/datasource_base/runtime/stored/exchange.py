@@ -56,8 +56,8 @@ def parsed_export(text: str) -> list[ExportedState]:
         raise ConfigurationError(f'the document is not an export of states (its "format" is not {FORMAT!r}); {remedy}')
     if document.get("version") != VERSION:
         raise ConfigurationError(
-            f"the document has version {document.get('version')!r}, and this release reads {VERSION}; upgrade: "
-            "pip install -U vdk-datasource-base"
+            f"the document has version {document.get('version')!r}, and this release reads {VERSION}; install "
+            "the release of vdk-datasource-base that wrote it, or a newer one"
         )
     try:
         states = msgspec.convert(document.get("states"), list[ExportedState])
