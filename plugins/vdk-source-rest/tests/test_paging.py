@@ -379,6 +379,42 @@ def test_a_full_result_is_read_as_one(source: Make, body: Any) -> None:
         assert read(source(api.url)).rows == body.get("items", [body])
 
 
+@pytest.mark.parametrize(
+    ("count", "options", "header", "warned"),
+    [
+        (10, {}, None, True),
+        (25, {}, None, True),
+        (100, {}, None, True),
+        (9, {}, None, False),
+        (15, {}, None, False),
+        (10, {"paginator": {"type": "none"}}, None, False),
+        (10, {}, "X-Total-Count: 10", False),
+        (10, {}, 'Link: </items>; rel="last"', False),
+    ],
+)
+def test_a_round_number_of_records_may_be_the_first_of_many_pages(
+    source: Make, caplog: pytest.LogCaptureFixture, count: int, options: Any, header: str | None, warned: bool
+) -> None:
+    """A bare list shows nothing of pages; the warning names the remedy, and what silences it."""
+    with Scripted(lambda request, number: answer([{"id": 1}] * count, JSON, *filter(None, [header]))) as api:
+        made = source(api.url, **options)
+        assert len(read(made).rows) == count
+        made.disconnect()
+    assert ("one page of" in caplog.text) is warned
+    assert ('paginator = { type = "none" }' in caplog.text) is warned
+
+
+def test_of_several_readings_the_largest_must_come_twice(source: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """One of many parents has ten children by chance."""
+    for counts, warned in (((10, 3, 7), False), ((10, 3, 10), True), ((10, 10, 11), False)):
+        caplog.clear()
+        with Scripted(lambda request, number: answer([{"id": 1}] * counts[number])) as api:  # noqa: B023
+            made = source(api.url, streams=[{"name": "items", "path": "{n}", "slices": [{"n": n} for n in range(3)]}])
+            read(made)
+            made.disconnect()
+        assert ("one page of 10 records" in caplog.text) is warned
+
+
 @pytest.mark.parametrize("header", PARTIAL_HEADERS)
 def test_a_header_that_shows_more_is_noticed(source: Make, header: str) -> None:
     """One that names the next page, or says how many records there are."""

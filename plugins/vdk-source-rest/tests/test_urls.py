@@ -83,3 +83,31 @@ def test_a_list_is_copied_and_proposed(httpserver: HTTPServer, tmp_path: Path, m
     assert "${env:REST_PASSWORD}" in text
     for shown in (text, copied.output, written.output):
         assert "k3y-of-it" not in shown
+
+
+def test_a_message_names_what_the_command_takes(
+    httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An option of the flow file is ``--set`` here, which ``--save`` keeps; a secret is refused."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VDK_VERSION_CHECK_DISABLED", "true")
+    httpserver.expect_request("/v1/orders", query_string="page=2").respond_with_json({"items": [], "total": 2})
+    httpserver.expect_request("/v1/orders").respond_with_json({"items": [{"id": 1}, {"id": 2}], "total": 3})
+    vdk = CliEntryBasedTestRunner(base_entry, arrow_entry)
+
+    def copy(*options: str) -> Any:
+        return vdk.invoke(
+            ["datasource", "copy", httpserver.url_for("/v1/orders"), "duckdb:///lake.duckdb", "-q", *options]
+        )
+
+    refused = copy()
+    assert refused.exit_code == 1
+    assert (
+        """as in --set 'paginator={ type = "page" }', or add --set 'paginator={ type = "none" }' if""" in refused.stderr
+    )
+    copied = copy("--set", 'paginator={ type = "page" }', "--set", "primary_key=id", "--save", "orders.toml")
+    assert copied.exit_code == 0, copied.output
+    assert 'paginator = { type = "page" }, primary_key = "id"' in Path("orders.toml").read_text("utf-8")
+    refused = copy("--set", 'auth={ type = "bearer", token = "t0ken-of-it" }')
+    assert "it is a secret, and command lines are visible to others" in refused.stderr
+    assert "t0ken-of-it" not in refused.output

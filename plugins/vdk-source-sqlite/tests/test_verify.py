@@ -18,6 +18,7 @@ from vdk.plugin.datasource_base.runtime import Environment
 from vdk.plugin.datasource_base.runtime import execute as execute_flow
 from vdk.plugin.datasource_base.runtime.scope import RunScope
 from vdk.plugin.datasource_base.runtime.verify.command import repairable, verify_flow
+from vdk.plugin.datasource_sql import PayloadBuilder, SqlStream
 
 COLUMNS = "id INTEGER PRIMARY KEY, name TEXT, price REAL, updated_at TEXT"
 ROWS = [(number, f"n{number}", number / 3, f"2026-10-{1 + number % 28:02d} 00:00:00") for number in range(200)]
@@ -143,3 +144,42 @@ def test_what_cannot_be_repaired_is_refused_by_name(shop: Path, tmp_path: Path) 
     sql_in_lake("duckdb", tmp_path)("DELETE FROM whole WHERE id = 1")
     with pytest.raises(ConfigurationError, match=r"shop.whole is read whole .* vdk datasource run FLOW"):
         repairable(verify_flow(loading, Environment()))
+
+
+def test_a_table_without_a_cursor_that_changes_meanwhile_is_no_difference(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that lost a row says so, though: the source has counted its rows in the snapshot of the read."""
+    loading = flow(shop, target_of("duckdb", tmp_path), streams=["whole"], verify=True)
+    proof = SqlStream.proof
+
+    def changed(stream: SqlStream, *states: Any, **options: Any) -> Any:
+        execute(shop, "INSERT INTO whole VALUES (1000, 'new')", "DELETE FROM whole WHERE id = 1")
+        return proof(stream, *states, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqlStream, "proof", changed)
+        found = run_flows(None, loading).streams[0].verification
+    assert found.text == (
+        "not verified: 2 rows changed at the source meanwhile; all 50 rows of the snapshot that was read have landed"
+    )
+    payloads = PayloadBuilder.payloads
+    monkeypatch.setattr(PayloadBuilder, "payloads", lambda self, rows, *state: payloads(self, rows[1:], *state))
+    with pytest.raises(FlowFailedError, match="the source has 50 rows, and 49 of them were read"):
+        run_flows(None, loading)
+
+
+def test_columns_that_the_policy_changes_are_compared_as_they_land(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SALT", "s" * 20)
+    options = {"columns": {"name": "hash", "price": "drop"}, "salt": "${env:SALT}", "verify": "values"}
+    loading = flow(shop, target_of("duckdb", tmp_path), streams=["t"], **options)
+    found = run_flows(None, loading).streams[0].verification
+    assert (found.text, found.compared) == ("verified 200 of 200", ["id", "name", "updated_at"])
+    sql_in_lake("duckdb", tmp_path)("DELETE FROM t WHERE rowid = 5")
+    rows = repairable(verify_flow(loading, Environment()))
+    environment = Environment()
+    environment.scope = RunScope(confirmed=True, repair=rows["shop"])
+    execute_flow(loading, environment)
+    assert verified(loading)["t"].text == "verified 200 of 200"

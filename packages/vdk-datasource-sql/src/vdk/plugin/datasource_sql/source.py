@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, DataSourceState
@@ -20,6 +20,7 @@ from .unused_options import unused_options
 
 log = logging.getLogger(__name__)
 ConfigT = TypeVar("ConfigT", bound=SqlConfig)
+_MAY_BE_KEY = re.compile(r"(?:\A|_)(?:id|uuid|guid|key|code|number|no)\Z|Id\Z", re.IGNORECASE)
 _PLAIN = re.compile(r"[\w.$ -]+")
 _CURSOR_NAME = re.compile(
     r"update|modif|chang|edited|(^|_)(ts|time|timestamp|version|rowversion|seq|lsn)$|(^|_)last_", re.IGNORECASE
@@ -52,14 +53,17 @@ class SqlSource(DataSource[ConfigT]):
         return {} if cursor is None else {"cursor_columns": [cursor]}
 
     @classmethod
-    def option_hints(cls, stream: str, columns: Mapping[str, str], *, keyed: bool, cursor: str | None) -> Sequence[str]:
+    def option_hints(
+        cls, stream: str, columns: Mapping[str, str], *, keyed: bool, cursor: str | None, unique: Collection[str] = ()
+    ) -> Sequence[str]:
         """Which column may be the cursor of a table without one, and the key of a table without one."""
         if not _PLAIN.fullmatch(stream):
             return ()
         candidates = [name for name, type_ in columns.items() if _may_be_cursor(name, type_)]
         lines = [] if cursor is not None else [f'tables."{stream}".cursor = "{name}"' for name in candidates[:3]]
-        if not keyed and columns and _PLAIN.fullmatch(next(iter(columns))):
-            lines.append(f'tables."{stream}".primary_key = "{next(iter(columns))}"')
+        key = next((name for name in columns if _PLAIN.fullmatch(name) and _MAY_BE_KEY.search(name)), None)
+        if not keyed and key is not None:
+            lines.append(f'tables."{stream}".primary_key = "{key}"  # only if no two rows have the same')
         return lines
 
     def __init__(self, config: ConfigT) -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import (
+    COUNTER_PREFIX,
     BoundedPartition,
     ConfigurationError,
     DataSourcePayload,
@@ -62,6 +63,7 @@ class SqlStream(VerifiableStream):
         self.name = plan.name
         self.plan = plan
         self.backfill = plan.backfill
+        self.relations = backend.relations(plan.table)
         self.state_columns = plan.state_columns
         self.now = now
         self._backend = backend
@@ -113,7 +115,10 @@ class SqlStream(VerifiableStream):
         with SqlSession(self._backend) as session:
             query, payload_builder, kinds = self._prepared(session, state)
             if not self.plan.cursor:
+                count = self._count_in_snapshot(session, query)
                 yield from _read_whole(session, query, payload_builder)
+                if count is not None:
+                    yield DataSourcePayload(None, metadata={f"{COUNTER_PREFIX}rows_at_source": count})
                 return
             bulk = self._backend.bulk_reader(query, kinds)
             reader = IncrementalReader(self._backend, session, query, payload_builder, self.now(), bulk)
@@ -184,6 +189,12 @@ class SqlStream(VerifiableStream):
         if not state:
             self._check_unique(session, query)
         return query, PayloadBuilder(self.plan, kinds, query, self._backend), kinds
+
+    def _count_in_snapshot(self, session: SqlSession, query: TableQuery) -> int | None:
+        """How many rows the read yields, if the run asks for it; unknown where some are marked as deleted."""
+        if not self.counts_rows or self.plan.deleted_column is not None:
+            return None
+        return int(session.one(query.select(sa.func.count()))[0])
 
     def _check(self) -> None:
         if self.plan.table.problem is not None:

@@ -7,7 +7,7 @@ import fnmatch
 import logging
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -54,7 +54,9 @@ class KafkaSource(DataSource[KafkaConfig]):
         return f"kafka://{text}" if _SERVERS.fullmatch(text) else None
 
     @classmethod
-    def option_hints(cls, stream: str, columns: Mapping[str, str], *, keyed: bool, cursor: str | None) -> Sequence[str]:
+    def option_hints(
+        cls, stream: str, columns: Mapping[str, str], *, keyed: bool, cursor: str | None, unique: Collection[str] = ()
+    ) -> Sequence[str]:
         return ['mode = "table"', 'start = "latest"', 'value = "avro"'] if "_kafka_offset" in columns else ()
 
     def __init__(self, config: KafkaConfig) -> None:

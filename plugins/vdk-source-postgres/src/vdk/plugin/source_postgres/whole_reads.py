@@ -59,7 +59,7 @@ class WholeTable(VerifiableStream):
     """
 
     def __init__(self, table: SqlStream, backend: PostgresBackend, snapshots: Snapshots, partition_rows: int) -> None:
-        self.name, self.plan = table.name, table.plan
+        self.name, self.plan, self.relations = table.name, table.plan, table.relations
         self._table, self._backend = table, backend
         self._snapshots, self._partition_rows = snapshots, partition_rows
 

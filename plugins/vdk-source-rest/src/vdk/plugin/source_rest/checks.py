@@ -16,6 +16,7 @@ from .extract import compile_path
 from .http.template import CURSOR_END, CURSOR_START, placeholders
 from .http.types import BODY_PREFIX, HttpRequest
 from .http.urls import Origin, mask_url
+from .job_config import check_job
 from .pagination.paginators import CursorPaginator, OffsetPaginator, PagePaginator
 from .parents import path_of
 
@@ -38,6 +39,8 @@ def check_config(config: RestConfig) -> None:
             _check(f"{location}.{option}", compile_path, path)
         _check_paginator(stream, location)
         _check_sync_token(stream, location)
+        if stream.job is not None:
+            check_job(stream.job, f"{location}.job")
         _check_body_params(stream, location)
         for name, type_ in stream.columns.items():
             _check(f"{location}.columns.{name}", column_type, type_)

@@ -14,6 +14,7 @@ from vdk.plugin.datasource_base.contract import DataSourceConfig, Duration, Secr
 from .auth.credentials import AuthConfig, NoAuth
 from .cursors import CursorConfig
 from .http.template import CURSOR_END, CURSOR_START, body_placeholders, placeholders
+from .job_config import JobConfig
 from .pagination.auto import AutoPaginator
 from .pagination.paginators import (
     CursorPaginator,
@@ -149,6 +150,9 @@ class StreamConfig(StreamOptions):
             description="whether `vdk datasource check` requests the first page. Default: of the first stream without "
             "a parent that is read by GET; a POST is sent only if this is true"
         ),
+    ] = None
+    job: Annotated[
+        JobConfig | None, Meta(description="the request begins a job, which is done later and has files of records")
     ] = None
     deleted: Annotated[
         str | None,

@@ -18,6 +18,7 @@ from .http.client import Client, ResponseCache
 from .http.transport import Transport, TransportLimits
 from .http.types import HttpRequest, HttpResponse, Page, Row
 from .http.urls import Origin
+from .pagination.only_pages import OnlyPages
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class StreamContext:
         self.redact: Callable[[str], str] = Redactor.of_config(config, self.issued_secrets)
         self.incomplete: set[str] = set()
         """Streams with a response that a rule ignores: records that are missing may still exist."""
+        self.only_pages = OnlyPages()
         self._lock = threading.Lock()
         self._client: Client | None = None
         self._auth: AuthBase | None = None
@@ -83,6 +85,8 @@ class StreamContext:
         if client is not None:
             client.close()
         self.cache.clear()
+        for warning in self.only_pages.warnings():
+            log.warning("%s", warning)
 
     def warn_once(self, subject: str, message: str) -> None:
         """A warning that would be the same for each of a stream's partitions."""

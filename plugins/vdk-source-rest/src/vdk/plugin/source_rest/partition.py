@@ -35,6 +35,7 @@ from .incremental import (
     encode_state,
     reset_hint,
 )
+from .job import Job
 from .last_days import LastDays, last_days_warning
 from .pagination.reader import PageReader
 from .parents import ValueSet
@@ -124,6 +125,14 @@ class RestPartition(StreamPartition):
 
     def rows(self, pages: PageReader, request: HttpRequest) -> Iterator[Sequence[Row] | None]:
         """The records of all pages, with the parent's columns; None while it waits."""
+        if self.stream.job is None:
+            yield from self._pages(pages, request)
+            return
+        job = Job(self.context, self.stream, self.stream.job)
+        for download in (yield from job.downloads(request)):
+            yield from self._pages(pages, download)
+
+    def _pages(self, pages: PageReader, request: HttpRequest) -> Iterator[Sequence[Row] | None]:
         unchecked = self.stream.own_key()
         with closing(pages.read(request)) as lists:  # type: ignore[type-var]  # a generator
             for rows in lists:

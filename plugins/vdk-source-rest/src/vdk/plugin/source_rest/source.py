@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -14,7 +14,7 @@ from requests.auth import AuthBase
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, data_source
 
 from .auth import make_auth
-from .auth.oauth2 import TokenServer
+from .auth.token_server import TokenServer
 from .checks import check_config
 from .config import RestConfig, StreamConfig
 from .context import StreamContext, transport_limits
@@ -72,9 +72,11 @@ class RestSource(DataSource[RestConfig]):
         return {"base_url": base, "streams": [stream]}
 
     @classmethod
-    def option_hints(cls, stream: str, columns: Mapping[str, str], *, keyed: bool, cursor: str | None) -> Sequence[str]:
-        """The key and the cursor of records that have an ``id`` and a time of their last change."""
-        options = [] if keyed or "id" not in columns else ['primary_key = "id"']
+    def option_hints(
+        cls, stream: str, columns: Mapping[str, str], *, keyed: bool, cursor: str | None, unique: Collection[str] = ()
+    ) -> Sequence[str]:
+        """The key and the cursor of records that have an ``id`` of their own and a time of their last change."""
+        options = [] if keyed or "id" not in unique else ['primary_key = "id"']
         changed = [
             name for name in columns if name in ("updated_at", "updated", "modified_at", "updatedAt", "modified")
         ]
@@ -144,7 +146,7 @@ class RestSource(DataSource[RestConfig]):
         It sees requests to the origin of ``base_url`` only. If it has a method ``renew(request) -> bool``, that is
         called when the server answers 401, and the request is sent once more if it returns true.
         """
-        return make_auth(self.config.auth, TokenServer(transport_limits(self.config)).post_form)
+        return make_auth(self.config.auth, TokenServer(transport_limits(self.config)).post)
 
     def next_request(self, stream: StreamConfig, request: HttpRequest, page: Page) -> HttpRequest | None:
         """The request after ``page``, which answered ``request``; None: that was the last page."""

@@ -51,6 +51,11 @@ class VerifiableStream(DataSourceStream, abstract=True):
     ``proof`` goes through the same conversions as ``read``: a value that is equal at the source is equal in both.
     """
 
+    counts_rows: bool = False
+    """Set by a run that verifies: a read of all rows may count them, in the snapshot that it reads, and yield the
+    count in the metadata of a payload, as ``COUNTER_PREFIX + "rows_at_source"``. If another number is read, nothing
+    lands."""
+
     @abstractmethod
     def proof(
         self, states: Mapping[str, Mapping[str, Any]], *, values: bool = False, whole_rows: bool = False

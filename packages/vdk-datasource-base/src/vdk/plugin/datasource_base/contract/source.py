@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from .config import DataSourceConfig
@@ -77,11 +77,14 @@ class DataSource(ABC, Generic[ConfigT]):
         return None
 
     @classmethod
-    def option_hints(cls, stream: str, columns: Mapping[str, str], *, keyed: bool, cursor: str | None) -> Sequence[str]:
+    def option_hints(
+        cls, stream: str, columns: Mapping[str, str], *, keyed: bool, cursor: str | None, unique: Collection[str] = ()
+    ) -> Sequence[str]:
         """Optional: lines of ``[sources.<id>.config]`` that a stream may need; ``init`` writes them as comments.
 
         :param columns: name → Arrow type, as text. :param keyed: whether the stream has a primary key.
-        :param cursor: the stream's cursor; None: it is read whole.
+        :param cursor: the stream's cursor; None: it is read whole. :param unique: columns whose values differ in all
+            rows that were looked at, if any were.
         """
         return ()
 

@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -46,6 +46,8 @@ class Console:
     output: str = "text"
     collects_warnings: bool = False
     warnings: list[str] = field(default_factory=list)
+    rewrite: Callable[[str], str] = str
+    """Changes the text of messages, for a command whose flow is not in a file."""
     _handler: _Handler | None = None
     _replaced: list[logging.Handler] = field(default_factory=list)
     _levels: dict[str | None, int] = field(default_factory=dict)
@@ -125,6 +127,7 @@ class Console:
     def print_error(self, text: str) -> None:
         """Print an error message in the command's log format."""
         self.print_warnings()
+        text = self.rewrite(text)
         if self.log_format == "json":
             click.echo(_json_line(time.time(), "error", PLUGIN_LOGGERS[:-1], text), err=True)
         else:
@@ -156,12 +159,12 @@ class _Handler(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._console.collects_warnings and record.levelno >= logging.WARNING:
-            self._console.warnings.append(record.getMessage())
+            self._console.warnings.append(self._console.rewrite(record.getMessage()))
             return
         super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        text, level = record.getMessage(), record.levelname.lower()
+        text, level = self._console.rewrite(record.getMessage()), record.levelname.lower()
         if record.exc_info or record.exc_text:
             text += f"\n{_traceback(record)}" if self._console.debug else f": {_traceback(record).splitlines()[-1]}"
         if self._console.log_format == "json":

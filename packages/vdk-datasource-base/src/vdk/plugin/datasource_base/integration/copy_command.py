@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .base_command import Command, console_of, wrong_arguments
-from .output import OUTPUT
+from .output import OUTPUT, set_values
 from .run_commands import SUMMARY, check_files, print_summary
 
 if TYPE_CHECKING:
@@ -36,6 +36,14 @@ CURSOR = click.option(
     "--cursor",
     metavar="COLUMN",
     help="The column that grows with every change, for the tables that have it. Default: updated_at and similar names.",
+)
+
+SET = click.option(
+    "--set",
+    "options",
+    metavar="OPTION=VALUE",
+    multiple=True,
+    help="An option of the source or of the flow, such as on_bad_record=reject; can be repeated.",
 )
 
 
@@ -66,10 +74,18 @@ CURSOR = click.option(
     help="How rows land. Default: upsert or append for tables with a cursor, replace for those that are read whole.",
 )
 @click.option(
+    "--destination-table",
+    metavar="NAME",
+    help='The name of each table in the target, as in "west_{table}". Default: the name that it has in the source.',
+)
+@click.option("--shared-table", is_flag=True, help="Land beside the rows that other sources have in a table.")
+@click.option("--yes", is_flag=True, help="Replace the rows of other sources, or those that no run has landed.")
+@click.option(
     "--save",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write this flow file, which `vdk datasource run` continues with.",
 )
+@SET
 @SUMMARY
 @OUTPUT
 @click.pass_context
@@ -80,7 +96,11 @@ def copy(
     tables: str,
     cursor: str | None,
     mode: str | None,
+    destination_table: str | None,
+    shared_table: bool,
+    yes: bool,
     save: Path | None,
+    options: tuple[str, ...],
     summary: Path | None,
     output: str,
 ) -> None:
@@ -90,8 +110,18 @@ def copy(
 
     registry = with_plugins(Registry(), ctx.obj.plugin_registry)
     with wrong_arguments():
-        flow = flow_of_urls(source, target, registry, tables=names_in(tables), cursor=cursor, mode=mode)
-        file = _File(flow, save, registry) if save is not None else None
+        flow = flow_of_urls(
+            source,
+            target,
+            registry,
+            tables=names_in(tables),
+            cursor=cursor,
+            mode=mode,
+            destination_table=destination_table,
+            shared_table=shared_table,
+        )
+        changed = with_options(ctx, flow, options)
+        file = _File(changed, save, registry) if save is not None else None
         check_files(summary)
 
     def planned(streams: Sequence[PlannedStream]) -> None:
@@ -100,7 +130,20 @@ def copy(
         if file is not None:
             file.write()
 
-    _run(ctx, flow, save or Path(f"{flow.source_id}.toml"), summary, planned)
+    _run(ctx, flow, save or Path(f"{flow.source_id}.toml"), summary, planned, confirmed=yes)
+
+
+def with_options(ctx: click.Context, flow: UrlFlow, options: Sequence[str]) -> UrlFlow:
+    """The flow with the options of ``--set``. The job of the command gets them too, and refuses secrets among them.
+
+    Messages are those of a command line from now on.
+    """
+    from .copy_text import of_command_line
+
+    console_of(ctx).rewrite = lambda text: of_command_line(text, flow)
+    values = flow.values_of(options)
+    set_values(ctx, values)
+    return flow.with_values(values)
 
 
 def names_in(tables: str) -> list[str]:
@@ -188,8 +231,9 @@ def _show(streams: Sequence[PlannedStream]) -> None:
         log.info("and %d more", len(streams) - MAX_SHOWN)
 
 
-def _run(ctx: click.Context, flow: UrlFlow, path: Path, summary: Path | None, planned: Any) -> None:
+def _run(ctx: click.Context, flow: UrlFlow, path: Path, summary: Path | None, planned: Any, *, confirmed: bool) -> None:
     """Run the flow as the only step of a job, and print its summary however it ends."""
+    from ..runtime.scope import RunScope
     from .flow_job import run_flow_job
     from .job_environment import run_in_job
 
@@ -197,38 +241,18 @@ def _run(ctx: click.Context, flow: UrlFlow, path: Path, summary: Path | None, pl
     summaries: list[RunSummary] = []
 
     def step(job_input: IJobInput) -> None:
-        from ..contract import ConfigurationError
-
-        try:
-            run_in_job(
-                job_input,
-                flow.flow,
-                summary=summary,
-                on_summary=summaries.append,
-                draw=console.draws_progress,
-                on_planned=planned,
-            )
-        except ConfigurationError as error:
-            error.args = (of_command_line(str(error), flow.source_id),)
-            raise
+        run_in_job(
+            job_input,
+            flow.flow,
+            summary=summary,
+            on_summary=summaries.append,
+            draw=console.draws_progress,
+            on_planned=planned,
+            scope=RunScope(confirmed=confirmed),
+        )
 
     try:
         run_flow_job(ctx.obj, path.resolve(), step)
     finally:
         for last in summaries[-1:]:
             print_summary(last, console)
-
-
-def of_command_line(message: str, source_id: str) -> str:
-    """The message with the arguments of the command for the places in a flow file."""
-    for place, argument in {
-        "flow: flows[0].streams: ": "--tables: ",
-        "flow: flows[0]: ": "",
-        "flow: flows[0].": "",
-        f"flow: sources.{source_id}.config: ": "the source: ",
-        f"flow: sources.{source_id}.": "the source: ",
-        "flow: destinations.lake.target: ": "the target: ",
-        "flow: destinations.lake.": "the target: ",
-    }.items():
-        message = message.replace(place, argument)
-    return message

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .base_command import Command, WrongArgument, wrong_arguments
-from .copy_command import CURSOR, TABLES, names_in, of_command_line, warn_of_variables
+from .base_command import Command, WrongArgument, console_of, wrong_arguments
+from .copy_command import CURSOR, SET, TABLES, names_in, warn_of_variables, with_options
 from .flow_job import call_in_job
 from .inspect_commands import TIMEOUT, print_checks
 
@@ -45,6 +45,7 @@ DEFAULT_TARGET = "duckdb:///{}.duckdb"
 @click.option("--to", "target", metavar="TARGET_URL", help="Where rows land. Default: duckdb:///NAME.duckdb.")
 @TABLES
 @CURSOR
+@SET
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file. Default: NAME.toml.")
 @TIMEOUT
 @click.pass_context
@@ -54,6 +55,7 @@ def init(
     target: str | None,
     tables: str,
     cursor: str | None,
+    options: tuple[str, ...],
     out: Path | None,
     timeout: float,
 ) -> None:
@@ -66,8 +68,10 @@ def init(
     def made(chosen: str | None, patterns: str) -> UrlFlow:
         arguments: dict[str, Any] = {"tables": names_in(patterns), "cursor": cursor}
         if chosen is not None:
-            return flow_of_urls(source, chosen, registry, **arguments)
-        return with_default_target(source, DEFAULT_TARGET, registry, **arguments)
+            flow = flow_of_urls(source, chosen, registry, **arguments)
+        else:
+            flow = with_default_target(source, DEFAULT_TARGET, registry, **arguments)
+        return with_options(ctx, flow, options)
 
     with wrong_arguments():
         flow = made(target, tables)
@@ -106,20 +110,21 @@ def _look(ctx: click.Context, flow: UrlFlow, path: Path, seconds: float) -> list
     discovery = call_in_job(
         ctx.obj, path.resolve(), lambda environment: discover_flow(flow.flow, environment, seconds=seconds)
     )
-    errors = [*discovery.errors, *(f"{stream.stream}: {stream.error}" for stream in discovery.streams if stream.error)]
-    if errors:
-        raise click.ClickException(of_command_line("; ".join(errors), flow.source_id))
+    if discovery.errors:
+        raise click.ClickException("; ".join(discovery.errors))
     return [
         FoundStream(
             stream.stream,
             stream.write_mode or "",
             stream.primary_key,
             stream.cursor,
+            stream.error,
             flow.source.option_hints(
                 stream.stream,
                 {column["name"]: column["type"] for column in stream.columns},
                 keyed=bool(stream.primary_key),
                 cursor=stream.cursor,
+                unique=stream.unique,
             ),
         )
         for stream in discovery.streams
@@ -139,6 +144,12 @@ def _write(ctx: click.Context, flow: UrlFlow, path: Path, streams: Sequence[Foun
     content, variables = flow.without_secrets()
     with path.open("x", encoding="utf-8") as file:
         file.write(commented_text(content, streams, file=quote(str(path))))
+    if errors := [f"{stream.name}: {stream.error}" for stream in streams if stream.error]:
+        console_of(ctx).rewrite = str  # what is wrong is corrected in the file
+        raise click.ClickException(
+            f"{'; '.join(errors)}. {path} is written: correct it there, under [sources.{flow.source_id}.config], and "
+            f"write: vdk datasource check {quote(str(path))}"
+        )
 
     def check(environment: Environment) -> Sequence[CheckResult]:
         return check_flow(path.resolve(), _with_variables(environment, variables), seconds=seconds)

@@ -7,8 +7,9 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,6 +27,8 @@ class FlowPath(click.ParamType):  # type: ignore[type-arg]  # it is generic sinc
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path = Path(value)
+        if "://" in str(value):
+            raise _InvalidFile(f"{value!r} is a URL, not a flow file; to copy it, {_copy_line(value)}")
         try:
             if path.is_dir():
                 raise _InvalidFile(f"{value!r} is a folder, not a flow file; {_suggestion(path, '')}")
@@ -33,6 +36,8 @@ class FlowPath(click.ParamType):  # type: ignore[type-arg]  # it is generic sinc
                 raise _InvalidFile(f"flow file {value!r} does not exist; {_suggestion(path.parent, path.name)}")
             if not os.access(path, os.R_OK):
                 raise _InvalidFile(f"flow file {value!r} cannot be read: permission denied; write: chmod u+r {value}")
+            if _is_data(path):
+                raise _InvalidFile(f"{value!r} is data, not a flow file; to copy it, {_copy_line(value)}")
             return path.resolve()
         except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL character, links in a circle
             raise _InvalidFile(f"flow file {value!r} cannot be read: {error}") from None
@@ -58,6 +63,20 @@ class _InvalidFile(click.ClickException):
     exit_code = 2
 
 
+def _copy_line(source: str) -> str:
+    return f"write: vdk datasource copy {quote(source)} duckdb:///lake.duckdb"
+
+
+def _is_data(path: Path) -> bool:
+    """Whether a file is a database, or what else an installed source reads: a flow file is text."""
+    with path.open("rb") as file:
+        if b"\0" not in file.read(512):
+            return False
+    from ..parts.flow.file import url_of_data
+
+    return url_of_data(path) is not None
+
+
 def _suggestion(folder: Path, name: str) -> str:
     """The closest flow file of a folder, or all of them."""
     try:
@@ -78,6 +97,12 @@ def _override(context: click.Context, parameter: click.Parameter, value: Any) ->
     """Keep the option for the environment of the job that the command runs."""
     if value and isinstance(context.obj, CoreContext):
         context.obj.state.set(_OVERRIDES, {**overrides_of(context.obj), str(parameter.name): value})
+
+
+def set_values(context: click.Context, values: Sequence[str]) -> None:
+    """Keep values as those of ``--set`` are kept."""
+    if values and isinstance(context.obj, CoreContext):
+        context.obj.state.set(_OVERRIDES, {**overrides_of(context.obj), "values": tuple(values)})
 
 
 def overrides_of(context: CoreContext) -> dict[str, Any]:

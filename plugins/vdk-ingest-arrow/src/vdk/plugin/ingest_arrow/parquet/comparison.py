@@ -55,10 +55,7 @@ class ParquetComparison(Comparison):
         columns: dict[str, pa.ChunkedArray] = {}
         for name, type_ in names.items():
             column = table.column(name) if name in table.schema.names else _nulls(table.num_rows, type_)
-            try:
-                columns[name] = row_texts(cast_column(column, type_))
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # it has not landed as such a value
-                columns[name] = row_texts(column)
+            columns[name] = _texts_as(column, type_)
         key = self._spec.key or tuple(names)
         hashes = table.column(HASH) if HASH in table.schema.names else _nulls(table.num_rows, pa.int64())
         return pa.table(
@@ -109,6 +106,18 @@ class ParquetComparison(Comparison):
 
     def close(self) -> None:
         self._claimed, self._others = [], []
+
+
+def _texts_as(column: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
+    """The texts of values as a type; those that do not survive as one have not landed, and keep their own text."""
+    try:
+        return row_texts(cast_column(column, type_))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        if len(column) == 1:
+            return row_texts(column)
+        middle = len(column) // 2
+        halves = [_texts_as(half, type_) for half in (column.slice(0, middle), column.slice(middle))]
+        return pa.chunked_array([chunk for half in halves for chunk in half.chunks], pa.large_binary())
 
 
 def _nulls(count: int, type_: pa.DataType) -> pa.ChunkedArray:

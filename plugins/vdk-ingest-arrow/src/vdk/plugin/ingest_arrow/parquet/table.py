@@ -65,6 +65,11 @@ class TableFolder:
         has increased has lost files."""
         return self._position
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it had no file when it was opened: it does not exist, or has lost all of its files."""
+        return self._count == 0
+
     def columns(self) -> FileColumns | None:
         """The table's columns, which are those of its newest file; None without any file."""
         return RowsInFile(self.path / self._newest).types if self._newest else None

@@ -16,38 +16,45 @@ import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import (
-    RESERVED_PREFIX,
+    EXPECTATIONS,
     ColumnChange,
     CommitUnit,
     Comparison,
     ComparisonSpec,
     Destination,
+    Expectations,
     RunRecord,
     SchemaChange,
     StateKey,
     StoredState,
     TableBatch,
+    TableOwner,
     TableSnapshot,
     TableSpec,
     WriteMode,
-    literal,
+    judge,
     quoted,
 )
 
-from ..names import STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, covers, is_reserved
+from ..names import OWNER_TABLE, STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, covers, is_reserved
 from ..values import RefusedValueError, find_refused_rows, fit_types
 from .comparison import SqlComparison
 from .database import Database, Incoming
+from .facts import SqlTableFacts
+from .owner_table import OwnerTable
 from .run_table import NotRecorded, RunTable
 from .staging import Segment, StagedTables
 from .state_table import StateTable
 from .tables import TableIdentities, Tables
 from .types import Columns
+from .undo import delete_run
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TableIds = Mapping[str, Hashable]
+_FRAMEWORK_TABLES = (STATE_TABLE, STAGING_TABLE, OWNER_TABLE)
+"""Those that a run needs."""
 _PUBLISHED = ""
 """Stands for a published snapshot among the staged tables: the same snapshot again is then refused, not empty."""
 
@@ -68,6 +75,7 @@ class SqlTarget(Destination):
     transactional = True
     groups = True
     keeps_records = True
+    expectations = frozenset(EXPECTATIONS)
 
     def __init__(self, target: str | None, *, folder: Path, database: Database) -> None:
         super().__init__(target, folder=folder)
@@ -75,9 +83,11 @@ class SqlTarget(Destination):
         self._tables = Tables(database)
         self._states = StateTable(database)
         self._staging = StagedTables(self._tables)
+        self._owners = OwnerTable(database)
         self._runs = RunTable(database)
         self._identities = TableIdentities(database)
         self._staged: dict[StateKey, set[str]] = {}
+        self._rows_before: dict[str, int] = {}  # table → its rows before the run, where that is expected of it
         self._prepared = False
 
     def open(self) -> None:
@@ -86,12 +96,21 @@ class SqlTarget(Destination):
     def close(self) -> None:
         self._database.close()
         self._identities.clear()
+        self._owners.reset()
         self._runs.reset()
+        self._rows_before.clear()
         self._prepared = False
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         with self._database.translate_errors():
             return self._states.load(source_id)
+
+    def load_owners(self) -> Sequence[TableOwner]:
+        with self._database.translate_errors():
+            return self._owners.load()
+
+    def remove_owner(self, key: StateKey) -> None:
+        self._write((), lambda _: self._owners.remove(key))
 
     def fold(self, name: str) -> str:
         return self._database.fold(name)
@@ -113,12 +132,12 @@ class SqlTarget(Destination):
 
     def check(self) -> None:
         """Create a table and roll back: a run needs that for tables that are missing and for rows that are staged."""
-        existing = [name for name in (STATE_TABLE, STAGING_TABLE) if self.has_table(name)]
+        existing = [name for name in _FRAMEWORK_TABLES if self.has_table(name)]
         self._try(self._delete_nothing, existing)
         try:
             self._try(self._create_any_table)
         except DestinationError as error:
-            if len(existing) < 2:
+            if len(existing) < len(_FRAMEWORK_TABLES):
                 raise
             log.warning("%s. Rows can be appended to existing tables, in units of one batch", error)
         self._database.check_writable()
@@ -209,18 +228,22 @@ class SqlTarget(Destination):
         """Land what is staged for the units, then the batches. Returns the states' versions, and the rows swept."""
         names = {batch.table.name for batch in batches}
         self._identities.check(names)
+        self._owners.join(units[0].key, names)
         if any(self._staged.get(unit.key) for unit in units):
             self._staging.lock_stream(units[0].key)
         versions = self._states.compare_and_swap(units)
+        self._count_before(units[-1].expect)
         swept = 0
         for unit, segments in zip(units, self._staging.segments_by_unit(units), strict=True):
             self._staging.check_intact(unit.key, self._staged.get(unit.key, set()) - {_PUBLISHED}, segments)
             segment_names = {segment.spec.name for segment in segments}
             self._identities.check(segment_names)
+            self._owners.join(unit.key, segment_names)
             swept += sum(self._land_segment(unit.key, segment) for segment in segments)
             names |= segment_names
         for batch, rows in zip(batches, incoming, strict=True):
             self._land_batch(batch, rows)
+        self._judge(units[-1].expect)
         return versions, swept, self._identities.current(names)
 
     def _land_batch(self, batch: TableBatch, rows: Incoming) -> None:
@@ -292,6 +315,7 @@ class SqlTarget(Destination):
         if snapshot.units:
             self._staging.lock_stream(snapshot.units[0].key)
         versions = self._states.compare_and_swap(snapshot.units)
+        self._count_before(snapshot.expect)
         staged: list[Segment] = []
         for unit, segments in zip(snapshot.units, self._staging.segments_by_unit(snapshot.units), strict=True):
             self._staging.check_intact(unit.key, self._staged.get(unit.key, set()), segments)
@@ -299,8 +323,11 @@ class SqlTarget(Destination):
         names = {table.name for table in snapshot.tables}
         if stray := sorted({segment.spec.name for segment in staged} - names):
             raise DestinationError(f"rows are staged for the tables {stray}, which are not among those to publish")
+        if snapshot.owner is not None:
+            self._owners.replace(snapshot.owner, names)
         for table in snapshot.tables:
             self._replace(table, [segment for segment in staged if segment.spec.name == table.name])
+        self._judge(snapshot.expect)
         return versions, self._identities.current(names, replaced=True)
 
     def _replace(self, spec: TableSpec, segments: Sequence[Segment]) -> None:
@@ -359,28 +386,26 @@ class SqlTarget(Destination):
                 self._tables.changes.append(SchemaChange(spec.name, name, existing[name], type_))
 
     def undo(self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int) -> None:
-        self._write((), partial(self._delete_run, units, table, run_id, rows))
+        self._write((), lambda _: delete_run(self._database, self._states, units, table, run_id, rows))
 
-    def _delete_run(
-        self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int, _: Sequence[Incoming]
-    ) -> None:
-        self._states.compare_and_swap(units)
-        self._database.lock_table(table)
-        mark = f"{RESERVED_PREFIX}run_id"
-        if mark not in (self._database.columns(table) or {}):
-            raise DestinationError(f"table {table!r} has no column {mark}, by which the rows of a run are found")
-        if (deleted := self._delete_where(table, mark, run_id)) != rows:
-            raise DestinationError(
-                f"table {table!r} has {deleted:,} rows of run {run_id}, which has landed {rows:,}: rows were changed "
-                "or deleted since, or landed in other tables. Nothing was changed"
-            )
-        if self._database.columns(f"{table}__rejected") is not None:
-            self._delete_where(f"{table}__rejected", "run_id", run_id)
+    # Expectations.
 
-    def _delete_where(self, table: str, column: str, value: str) -> int:
-        return self._database.rows_affected(
-            f"DELETE FROM {self._database.qualified(table)} WHERE {quoted(column)} = {literal(value)}"
-        )
+    def check_expectations(self, expected: Expectations) -> None:
+        def judge_now() -> None:
+            self._count_before(expected)
+            self._judge(expected)
+
+        with self._database.translate_errors():
+            self._database.transaction(judge_now)
+
+    def _count_before(self, expected: Expectations | None) -> None:
+        if expected is not None and expected.table not in self._rows_before:
+            self._rows_before[expected.table] = self._tables.count_rows(expected.table)
+
+    def _judge(self, expected: Expectations | None) -> None:
+        """Raise ``ExpectationError``, which rolls the transaction back, unless the table meets the expectations."""
+        if expected is not None:
+            judge(expected, SqlTableFacts(self._tables, expected.table, self._rows_before[expected.table]))
 
     # Transactions.
 
@@ -446,10 +471,12 @@ class SqlTarget(Destination):
                     self._runs.give_up(error)
                     result = self._database.transaction(partial(self._attempt, work, incoming))
         self.schema_changes = tuple(self._tables.changes)
+        self._owners.committed()
         return result
 
     def _attempt(self, work: Callable[[Sequence[Incoming]], T], incoming: Sequence[Incoming]) -> T:
         self._tables.changes.clear()  # of an attempt that was rolled back
+        self._owners.restart()
         for rows in incoming:
             rows.restart()
         return work(incoming)
@@ -484,6 +511,7 @@ class SqlTarget(Destination):
         self._database.lock_table(STATE_TABLE)
         self._states.prepare()
         self._staging.prepare()
+        self._owners.prepare()
         return self._identities.current((STATE_TABLE, STAGING_TABLE))
 
 

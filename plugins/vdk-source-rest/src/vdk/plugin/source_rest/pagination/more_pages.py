@@ -18,13 +18,13 @@ from ..envelopes import quote_path, words_of
 from ..http.types import Page
 from .paginators import is_token
 
-_MORE_WORDS = {"more", "truncated"}
-_END_NAMES = {"done", "last", "is last", "is last page", "last page", "complete", "is complete", "completed"}
-_TOTAL_NAMES = {
+MORE_WORDS = {"more", "truncated"}
+END_NAMES = {"done", "last", "is last", "is last page", "last page", "complete", "is complete", "completed"}
+TOTAL_NAMES = {
     "total", "count", "num found", "total found", "total value",
     *(f"total {noun}" for noun in ("count", "size", "items", "results", "records", "hits")),
 }  # fmt: skip
-_PAGE_COUNT_NAMES = {"total pages", "pages", "last page", "page count", "num pages"}
+PAGE_COUNT_NAMES = {"total pages", "pages", "last page", "page count", "num pages"}
 _TOKEN_NAMES = {
     "cursor", "offset", "after", "continuation", "continuation token", "resumption token", "marker", "bookmark",
 }  # fmt: skip
@@ -119,18 +119,18 @@ def _shows_more(words: str, value: Any) -> bool:
     each = set(words.split())
     if "next" in each or words.startswith("last evaluated"):
         return is_token(value) or value is True
-    if each & _MORE_WORDS:
+    if each & MORE_WORDS:
         return value is True or str(value).lower() == "true"
-    if words in _END_NAMES:
+    if words in END_NAMES:
         return value is False or str(value).lower() == "false"
     is_number = isinstance(value, int) or (isinstance(value, str) and value.isdigit())
     return words in _TOKEN_NAMES and is_token(value) and not (is_number and words in _ECHOED_NAMES)
 
 
 def _counts_more(words: str, value: Any, path: str, count: int) -> Iterator[str]:
-    if words in _PAGE_COUNT_NAMES and _exceeds(value, 1):
+    if words in PAGE_COUNT_NAMES and _exceeds(value, 1):
         yield f"{path} is {value!s:.40}"
-    elif words in _TOTAL_NAMES and _exceeds(value, count):
+    elif words in TOTAL_NAMES and _exceeds(value, count):
         yield f"{path} is {value!s:.40}, and it has {count} records"
 
 

@@ -111,6 +111,7 @@ class PageReader:
 
     def read(self, request: HttpRequest) -> Iterator[Sequence[Row] | None]:
         """Lists of records, page by page; None while it waits."""
+        is_auto = self._stream.paginator is None
         next_request: HttpRequest | None = self._stream.paging().first(request)
         count = 0
         while next_request is not None:
@@ -133,6 +134,8 @@ class PageReader:
             self.last_page = page
             count += page.count
             next_request = self._next(request, page)
+            if is_auto and next_request is None and parsed.lines is None:
+                self._context.only_pages.add(self._stream.name, page)
             if self._cap is not None and next_request is not None and count + page.count > self._cap:
                 self.capped = True
                 return

@@ -15,12 +15,13 @@ MAX_LISTED = 40
 
 @dataclass(frozen=True, slots=True)
 class FoundStream:
-    """A stream that was found in the source, and lines of the source's options that it may need."""
+    """A stream that was found in the source, why it cannot be read, and lines of options that it may need."""
 
     name: str
     write_mode: str
     primary_key: Sequence[str] = ()
     cursor: str | None = None
+    error: str | None = None
     hints: Sequence[str] = field(default_factory=tuple)
 
 
@@ -39,6 +40,7 @@ def commented_text(flow: Mapping[str, Any], streams: Sequence[FoundStream], *, f
         [
             f"[sources.{header}.config]",
             *_lines(source["config"]),
+            *(f"# {stream.name}: {' '.join(stream.error.split())}" for stream in streams if stream.error),
             *_hints(streams),
             f"# All options: vdk datasource config {source['name']}",
         ],

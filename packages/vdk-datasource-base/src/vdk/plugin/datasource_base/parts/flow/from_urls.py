@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ...contract import ConfigurationError, DataSource, decode_config
+import msgspec
+
+from ...contract import ConfigurationError, DataSource, DataSourceConfig, decode_config
+from ...contract.toml import toml_key
 from ..plugins.registry import Registry
 from ..plugins.urls import method_of_target, source_of_url
 from ..redact import is_secret_name, with_secrets_replaced
+from .file import FlowEntry
+from .overrides import Overrides
 
 _NO_NAME = re.compile(r"localhost|[\d.]+|\[.*")
 """Hosts that say nothing: this machine, and addresses."""
@@ -37,6 +42,36 @@ class UrlFlow:
     def config(self) -> dict[str, Any]:
         config: dict[str, Any] = self.flow["sources"][self.source_id]["config"]
         return config
+
+    def values_of(self, options: Sequence[str]) -> tuple[str, ...]:
+        """``OPTION=VALUE`` of a command line as ``PATH=VALUE`` of the flow; see ``place_of``."""
+        return tuple(self.place_of(option) + option for option in options)
+
+    def place_of(self, option: str) -> str:
+        """The path of the table that an option belongs to, as a prefix: the source's, else that of the flow.
+
+        An option of the only stream or table that the URL names may be written without its place in the list.
+        """
+        name = re.split(r"[.=\[]", option, maxsplit=1)[0].strip()
+        config = f"sources.{toml_key(self.source_id)}.config."
+        if name in self.flow:
+            return ""
+        if name in _options(self.source.config_type):
+            return config
+        if name in _options(FlowEntry):
+            return "flows[0]."
+        lists = [key for key, value in self.config.items() if isinstance(value, list) and len(value) == 1]
+        return f"{config}{lists[0]}[0]." if len(lists) == 1 else config
+
+    def has_option(self, name: str) -> bool:
+        """Whether a name begins the path of an option of the source, of its only stream, or of the flow."""
+        first = re.split(r"[.\[]", name, maxsplit=1)[0]
+        own = first in {*_options(self.source.config_type), *_options(FlowEntry)}
+        return own or self.source.url_names_stream  # then it may be one of the only stream
+
+    def with_values(self, values: Sequence[str]) -> UrlFlow:
+        """The flow with values of a command line. Raises ``ConfigurationError`` for one that has no place."""
+        return replace(self, flow=Overrides(values=tuple(values)).apply(self.flow, "flow")[0])
 
     def without_secrets(self) -> tuple[dict[str, Any], dict[str, str]]:
         """The flow with ``${env:NAME}`` for each password in a URL; and the passwords by ``NAME``, as the URL has them.
@@ -72,6 +107,10 @@ class UrlFlow:
         return flow, variables
 
 
+def _options(config: type[DataSourceConfig]) -> set[str]:
+    return {field.encode_name for field in msgspec.structs.fields(config)}
+
+
 def flow_of_urls(
     source: str,
     target: str,
@@ -80,22 +119,32 @@ def flow_of_urls(
     tables: Sequence[str] = (),
     cursor: str | None = None,
     mode: str | None = None,
+    destination_table: str | None = None,
+    shared_table: bool = False,
 ) -> UrlFlow:
     """The flow that reads what the first URL names, and lands it where the second points.
 
     :param tables: names or patterns of the streams; none: all.
     :param cursor: the column that grows with every change. :param mode: the write mode.
+    :param destination_table: the template of the names of the tables, and whether other rows may be in them, as in a
+        flow file.
     :raises ConfigurationError: naming the part of the URL, and what to write. Its text never has the password.
     """
     cls, url = source_of_url(source, registry)
     config = dict(cls.options_of_url(url, cursor=cursor))
     method = method_of_target(target, registry)
+    if "${" not in target and (factory := registry.destination(method)) is not None:
+        factory(target, folder=Path.cwd())  # raises the error of a target that is wrong; no I/O
     source_id = _id_of(url, cls)
     entry: dict[str, Any] = {"from": source_id, "to": DESTINATION}
     if tables:
         entry["streams"] = list(tables)
     if mode is not None:
         entry["write_mode"] = mode
+    if destination_table is not None:
+        entry["destination_table"] = destination_table
+    if shared_table:
+        entry["shared_table"] = True
     flow = {
         "sources": {source_id: {"name": cls.source_name, "config": config}},
         "destinations": {DESTINATION: {"method": method, "target": target}},

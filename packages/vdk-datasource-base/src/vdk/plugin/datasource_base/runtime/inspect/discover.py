@@ -49,9 +49,12 @@ class DiscoveredStream:
     columns: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     error: str | None = None
+    unique: Sequence[str] = ()
+    """Columns whose values are not null, and differ, in all rows that were read of a stream without a key."""
 
     def as_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__} | {"primary_key": list(self.primary_key)}
+        shown = {name: getattr(self, name) for name in self.__slots__ if name != "unique"}
+        return shown | {"primary_key": list(self.primary_key)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +194,7 @@ def _infer(
     """Columns in order of appearance; the type of a column comes from its first value that is not null."""
     stream.inferred = True
     fields: dict[str, pa.Field] = {}
+    values: dict[str, list[Any]] = {}
     count = 0
     for group in groups:
         rows, _ = to_rows(group.rows, schema, stream=stream.stream)
@@ -203,7 +207,10 @@ def _infer(
             for column in table.schema:
                 if column.name not in fields or pa.types.is_null(fields[column.name].type):
                     fields[column.name] = column
+                given = table[column.name].drop_null().to_pylist()
+                values.setdefault(column.name, []).extend(map(repr, given))
     stream.columns = [_column(column, ()) for column in fields.values()]
+    stream.unique = [name for name, all_of in values.items() if len(set(all_of)) == count]
     note = f"the columns are inferred from the first {count:,} rows" if count else "the stream has no rows"
     stream.notes.insert(0, note)
 

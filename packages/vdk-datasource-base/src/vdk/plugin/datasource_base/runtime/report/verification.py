@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 NAMED_KEYS = 20
 """Keys of each kind that are named; all of them are counted."""
-_FOR_A_REPAIR = ("hashes", "proof_columns", "replaces")
+_FOR_A_REPAIR = ("hashes", "proof_columns", "replaces", "whole")
 VerifyStatus = Literal["verified", "different", "unproven", "failed"]
 
 
@@ -25,7 +25,7 @@ class Verification:
     :param missing_keys: of missing and different rows, ``NAMED_KEYS`` at most. :param extra_keys: of extra rows.
     :param reason: why it is unproven, or the error. :param notes: what was not compared, and what was left out.
     :param hashes: of missing, different and repeated rows over ``proof_columns``, for a repair.
-    :param replaces: whether a run replaces the table, which repairs it.
+    :param replaces: whether a run replaces the table, which repairs it. :param whole: the stream has no state.
     """
 
     source: str
@@ -48,6 +48,7 @@ class Verification:
     hashes: Sequence[int] = ()
     proof_columns: Sequence[str] = ()
     replaces: bool = False
+    whole: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _FOR_A_REPAIR}

@@ -18,6 +18,7 @@ from ...contract import (
     DataSource,
     FlowFailedError,
     StreamPartition,
+    VerifiableStream,
     VerificationError,
 )
 from ...parts import Destination
@@ -28,7 +29,7 @@ from ..report.summary import StreamReport
 from ..report.verification import Verification
 from ..retry import RETRYABLE_ERRORS
 from ..states import CommittedStates
-from ..verify.verifier import Compared, verify_stream
+from ..verify.verifier import Compared, after_whole_read, verify_stream
 from .landing.stream_run import StreamRun
 from .landing.writer import Writer
 from .partitions.partition_reader import PartitionReader, RunCancelled
@@ -151,6 +152,8 @@ class FlowRun:
 
     def _start_partitions(self, run: StreamRun, slots: ReaderSlots, futures: set[Future[None]]) -> None:
         run.report.start()
+        if self.flow.entry.verify and isinstance(run.plan.stream, VerifiableStream):
+            run.plan.stream.counts_rows = True
         try:
             for partition in self._partitions(run):
                 slot = slots.acquire()  # waits: the next partition is requested only when a reader is free
@@ -276,6 +279,8 @@ class FlowRun:
         compared: Compared = "values" if self.flow.entry.verify == "values" else "keys"
         try:
             found = self.flow.with_retries(lambda: verify_stream(run, compared, should_stop=self._stop.is_set))
+            if found.status == "different" and found.whole:
+                found = self.flow.with_retries(lambda: after_whole_read(run, found))
         except Exception as error:
             self._failed(run, error)
             return

@@ -30,8 +30,9 @@ from ..states import copy_state
 from .landed_values import check_landed_values
 from .landing.stream_run import StreamRun
 from .landing.writer import Writer
+from .plan.expected import expectations_of
 from .plan.flow import Flow
-from .plan.ownership import SameTableError, check_not_source
+from .plan.ownership import SameTableError, check_not_relation, check_not_source
 from .plan.stream_plan import ReservedNameError, StreamPlan, table_name
 from .scoped_plan import RangeRefusals, check_flow, check_rows, states_for_plan
 
@@ -86,22 +87,31 @@ class Planning:
         scoped = flow.scope.full_refresh or flow.scope.is_range
         state = DataSourceState({}) if scoped else self._source_state(stored, identity)
         flow.with_retries(lambda: self._source.connect(state))
-        streams = list(flow.with_retries(self._source.streams))
-        names = [stream.name for stream in streams]
+        listed = list(flow.with_retries(self._source.streams))
+        names = [stream.name for stream in listed]
         _check_unique(names, flow.location)
         chosen = select_streams(names, self._entry.streams, location=f"{flow.location}.streams")
         selected = len(chosen) if flow.reads_all_streams else -1
         chosen = flow.selection.of(self._entry.from_, chosen)
-        streams = [stream for stream in streams if stream.name in chosen]
+        streams = [stream for stream in listed if stream.name in chosen]
         check_flow(flow, self._destination, streams)
         for name in chosen:
             check_not_source(identity, self._destination, names, table_name(flow.template, name, None), flow.location)
+        tables = [table_name(flow.template, name, None) for name in chosen]
+        flow.with_retries(
+            lambda: writer.call(lambda destination: check_not_relation(destination, listed, tables, flow.location)),
+            what=f"destination {self._entry.to!r}",
+        )
         claimed = []
         for stream in streams:
             states = self._states_of(stream, identity, stored)
             claimed.append((stream, states, self._report(stream, identity, states)))
         self._alone = len(streams) == 1
-        runs = [self._plan(stream, identity, states, report) for stream, states, report in claimed]
+        former = _former_identities(stored, self._entry.from_, identity)
+        runs = [
+            self._plan(stream, identity, states, report, former.get((stream.name, report.table), frozenset()))
+            for stream, states, report in claimed
+        ]
         self._refusals.check()
         if flow.policy is not None:
             failed = any(run is None for run in runs)
@@ -143,7 +153,12 @@ class Planning:
         return report
 
     def _plan(
-        self, stream: DataSourceStream, identity: str, states: Mapping[str, StoredState], report: StreamReport
+        self,
+        stream: DataSourceStream,
+        identity: str,
+        states: Mapping[str, StoredState],
+        report: StreamReport,
+        former_identities: frozenset[str],
     ) -> StreamRun | None:
         """The stream, ready to be read; None if its schema or its table is refused, which fails it alone."""
         flow, entry = self._flow, self._entry
@@ -188,6 +203,17 @@ class Planning:
             run_id=flow.run_id,
             run_metadata={"run_id": flow.run_id, "source": entry.from_, "stream": stream.name},
             scope=flow.scope,
+            expect=expectations_of(
+                entry.expect,
+                stream.name,
+                report.table,
+                schema,
+                self._destination,
+                location=flow.location,
+                transformed=flow.transform is not None,
+            ),
+            has_states=bool(states),
+            former_identities=former_identities,
         )
         try:
             # refuses a reserved name, and an upsert without a primary key
@@ -225,7 +251,10 @@ class Planning:
         return guarantee
 
     def _claim_table(self, run: StreamRun) -> bool:
-        """Claim the stream's table; False if another stream has it under this name, which fails this stream alone."""
+        """Claim the stream's table; False if another stream has it under this name, which fails this stream alone.
+
+        :raises ConfigurationError: if the table has rows that no flow allows this stream to replace, or to join.
+        """
         owners, plan = self._flow.owners, run.plan
         try:
             owners.add_destination(self._destination)
@@ -235,6 +264,14 @@ class Planning:
         except SameTableError as error:
             self._fail(run.report, error)
             return False
+        try:
+            self._flow.with_retries(
+                lambda: self._writer.call(lambda destination: owners.check_landed(plan, destination, plan.table, mode)),
+                what=f"destination {self._entry.to!r}",
+            )
+        except ConfigurationError as error:
+            run.report.end("stopped", self._flow.redact(str(error)))
+            raise
         return True
 
     def _fail(self, report: StreamReport, error: Exception) -> None:
@@ -333,6 +370,18 @@ def _stored_for(
             )
         states[item.key.partition] = item
     return states
+
+
+def _former_identities(
+    stored: Sequence[StoredState], source_id: str, identity: str
+) -> Mapping[tuple[str, str], frozenset[str]]:
+    """Stream and table → the identities of other data that the source had, and whose states were reset."""
+    former: dict[tuple[str, str], frozenset[str]] = {}
+    for key in (item.key for item in stored if not item.state):
+        if key.source_id == source_id and key.source_identity != identity:
+            name = key.stream, key.table
+            former[name] = former.get(name, frozenset()) | {key.source_identity}
+    return former
 
 
 def _check_unique(names: Sequence[str], location: str) -> None:

@@ -64,12 +64,18 @@ def _proof(run: StreamRun, compared: Compared) -> Proof:
 def _compare(run: StreamRun, proof: Proof, result: Verification, should_stop: Callable[[], bool]) -> Verification:
     plan, writer = run.plan, run.writer
     appends = plan.write_mode == "append" and not plan.replaces
+    columns, policy = proof.columns, plan.policy
+    if policy is not None:
+        columns = tuple(name for name in columns if policy.action(name) not in ("drop", "refuse"))
+        if lost := [name for name in proof.key if name not in columns]:
+            raise _NotProvable(f"columns of the key do not land: {', '.join(lost)}")
+    ordered = proof.cursor in columns and (policy is None or policy.action(proof.cursor) == "keep")
     spec = ComparisonSpec(
         plan.table,
-        proof.columns,
+        columns,
         proof.key,
         whole=proof.whole and plan.replaces,
-        cursor=proof.cursor if proof.key and not appends and proof.cursor in proof.columns else None,
+        cursor=proof.cursor if proof.key and not appends and ordered else None,
         versions=appends,
     )
     comparison = writer.call(lambda destination: destination.compare(spec))
@@ -81,21 +87,39 @@ def _compare(run: StreamRun, proof: Proof, result: Verification, should_stop: Ca
             for part in proof.rows:
                 if should_stop():
                     raise _NotProvable("the run was stopped")
-                rows = normalize_types(part.data)
-                hashes = row_hashes(rows)
-                if part.claimed:
-                    total = added(total, hashes)
+                hashes = row_hashes(part.data)
+                rows = normalize_types(part.data if policy is None else policy.data(part.data))
+                if part.claimed:  # what does not land is not to be found out from the hash that is kept
+                    total = added(total, hashes if policy is None else row_hashes(rows))
                 rows = rows.append_column(HASH, pa.array(hashes, pa.int64()))
                 writer.call(partial(_add, comparison, rows, claimed=part.claimed))
         found = writer.call(lambda destination: comparison.result(NAMED_KEYS))
     finally:
         with suppress(Exception):
             writer.call(lambda destination: comparison.close())
-    return _judged(run, spec, found, replace(result, hash=f"{total:016x}"))
+    return _judged(
+        run, spec, found, replace(result, hash=f"{total:016x}", proof_columns=proof.columns, whole=proof.whole)
+    )
 
 
 def _add(comparison: Comparison, rows: pa.Table, destination: object, *, claimed: bool) -> None:
     comparison.add(rows, claimed=claimed)
+
+
+def after_whole_read(run: StreamRun, found: Verification) -> Verification:
+    """What is proven by a run that has read a stream whole, where the source has other rows by now.
+
+    The comparison has a later snapshot than the read, so it proves nothing. The numbers do: the source has counted its
+    rows in the snapshot of the read, where it can, and the table has as many as were read.
+    """
+    report, plan = run.report, run.plan
+    rows = run.writer.call(lambda destination: destination.count_rows(plan.table)) if plan.replaces else None
+    if rows is not None and rows != report.rows_landed:
+        return replace(found, notes=(*found.notes, f"{report.rows_landed:,} rows landed, and the table has {rows:,}"))
+    counted = "rows_at_source" in report.counters and rows is not None
+    proven = f"; all {rows:,} rows of the snapshot that was read have landed" if counted else ""
+    changes = found.missing + found.different + found.extra + found.repeated
+    return replace(found, status="unproven", reason=f"{changes:,} rows changed at the source meanwhile{proven}")
 
 
 def _judged(run: StreamRun, spec: ComparisonSpec, found: ComparisonResult, result: Verification) -> Verification:
@@ -111,7 +135,7 @@ def _judged(run: StreamRun, spec: ComparisonSpec, found: ComparisonResult, resul
     if found.uncompared:
         notes.append(f"not compared, since the table does not have them: {', '.join(found.uncompared)}")
     differs = found.missing or found.different or found.repeated or (spec.whole and extra)
-    if differs and spec.whole:
+    if differs and result.whole:
         notes.append("the stream has no cursor, so changes at the source after the run count as differences")
     elif extra and not differs:
         notes.append("deleted at the source, or by hand, after they landed")
@@ -129,7 +153,6 @@ def _judged(run: StreamRun, spec: ComparisonSpec, found: ComparisonResult, resul
         extra_keys=_shown(names, found.named_extra) if extra else (),
         notes=tuple(notes),
         hashes=tuple(found.hashes),
-        proof_columns=spec.columns,
         replaces=run.plan.replaces,
     )
 
