@@ -388,6 +388,10 @@ class Destination(ABC):
         """
         return None
 
+    def check_expectations(self, expected: Expectations) -> None:
+        """Judge what must hold of a table as it is. Raises ``ExpectationError``."""
+        return
+
     def undo(self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int) -> None:
         """Delete the rows of a table that a run has appended (``_vdk_run_id``), and what it has rejected, and store the
         units' states, in one transaction.
@@ -396,10 +400,6 @@ class Destination(ABC):
         :raises DestinationError: the table has not as many, or the destination cannot undo; nothing is changed.
         """
         raise DestinationError(f"{self.identity()} cannot delete the rows of a run")
-
-    def check_expectations(self, expected: Expectations) -> None:
-        """Judge what must hold of a table as it is. Raises ``ExpectationError``."""
-        return
 
     def record_runs(self, records: Sequence[RunRecord]) -> None:
         """Store records of streams that have ended, each in the place of the one with its key, and delete old ones.
