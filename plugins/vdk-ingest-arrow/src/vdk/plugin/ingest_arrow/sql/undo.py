@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import RESERVED_PREFIX, CommitUnit, literal, quoted
 
+from ..refused_undo import other_rows
 from .database import Database
 from .state_table import StateTable
 
@@ -26,10 +27,7 @@ def delete_run(
     if _RUN_ID not in (database.columns(table) or {}):
         raise DestinationError(f"table {table!r} has no column {_RUN_ID}, by which the rows of a run are found")
     if (deleted := _delete(database, table, _RUN_ID, run_id)) != rows:
-        raise DestinationError(
-            f"table {table!r} has {deleted:,} rows of run {run_id}, which has landed {rows:,}: rows were changed or "
-            "deleted since, or landed in other tables. Nothing was changed"
-        )
+        raise other_rows(table, run_id, deleted, rows)
     rejected = f"{table}__rejected"
     if database.columns(rejected) is not None:
         _delete(database, rejected, "run_id", run_id)
