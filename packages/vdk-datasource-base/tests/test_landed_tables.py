@@ -14,6 +14,7 @@ from vdk.plugin.datasource_base.parts import StateKey, TableBatch, TableSpec, in
 from vdk.plugin.datasource_base.parts.destination import CommitUnit
 from vdk.plugin.datasource_base.runtime import execute
 from vdk.plugin.datasource_base.runtime.scope import RunScope
+from vdk.plugin.datasource_base.runtime.stored.adoption import Former, adopt_states
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
 YES = RunScope(confirmed=True)
@@ -151,4 +152,14 @@ def test_a_stream_with_states_of_an_earlier_release_keeps_its_table(lab: Lab) ->
     MemoryDestination(lab.target).owners.clear()
     run(lab, Whole("t", counting(5)), source="src")
     run(lab, Whole("t", counting(5)), source="src", scope=RunScope(full_refresh=True))
+    assert lab.numbers("t") == [0, 1, 2, 3, 4]
+
+
+def test_a_stream_that_adopts_states_has_the_rows_before_them(lab: Lab) -> None:
+    """Those of the former name belong to nobody else, so that a full refresh replaces them."""
+    run(lab, Whole("t", counting(3)), source="old")
+    lab.script(Whole("t", counting(5)), source="new").identity = "the data of old"
+    adopt_states(lab.flow(source="new"), lab.environment(QUICK), Former(source="old"))
+    for scope in (RunScope(), RunScope(full_refresh=True)):
+        execute(lab.flow(source="new"), lab.environment(QUICK, scope=scope))
     assert lab.numbers("t") == [0, 1, 2, 3, 4]

@@ -21,6 +21,7 @@ from pyspark.sql import DataFrame, SparkSession
 import brokers
 from cluster import landed, load, run_stream, spark_session
 from vdk.plugin.datasource_base.testing import postgresql
+from vdk.plugin.datasource_spark.splits import PER_CORE
 
 pytestmark = [
     pytest.mark.heavy,
@@ -145,6 +146,12 @@ def test_rest_reads_the_children_of_each_parent_as_partitions(spark: SparkSessio
     assert orders.rdd.getNumPartitions() == 3
     server.shutdown()
     server.server_close()
+
+
+def test_the_number_of_partitions_follows_the_cluster(spark: SparkSession, tmp_path: Path) -> None:
+    rows = load(spark, made(tmp_path, partitions=100, rows=1))
+    assert rows.rdd.getNumPartitions() == PER_CORE * spark.sparkContext.defaultParallelism
+    assert rows.count() == 100
 
 
 def test_an_executor_that_is_killed_repeats_no_row(spark: SparkSession, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pyspark import cloudpickle
 from pyspark.sql.datasource import EqualTo, Filter, GreaterThan, GreaterThanOrEqual, LessThan, LessThanOrEqual
 from pyspark.sql.streaming.datasource import ReadAllAvailable
+from pyspark.sql.types import StructType
 
 from made_source import TYPES
 from vdk.plugin.datasource_base.contract import BadRecordError, ConfigurationError, DataSourceError, StateError
@@ -129,6 +130,16 @@ def test_what_has_no_place_in_a_data_frame_is_refused_by_name(
 ) -> None:
     with pytest.raises(error, match=text):
         read(made(stream, **options))
+
+
+def test_a_schema_of_the_user_casts_and_needs_the_columns_of_the_options() -> None:
+    source = made("deletes", deletes="column")
+    names = StructType().add("id", "string")
+    with pytest.raises(ConfigurationError, match=r"\.schema\(\) lacks .* add: _vdk_deleted boolean"):
+        source.reader(names)
+    reader = source.reader(names.add("_vdk_deleted", "boolean"))
+    rows = rows_of(reader, reader.partitions())
+    assert rows == [{"id": "1", "_vdk_deleted": False}, {"id": "2", "_vdk_deleted": True}]
 
 
 @pytest.mark.parametrize("stream", ["types", "deletes"])

@@ -147,6 +147,16 @@ def test_a_database_is_not_a_flow_file(vdk: Vdk) -> None:
     assert read("shop.db", "orders").to_arrow().num_rows == 2
 
 
+def test_check_finds_a_cursor_of_mixed_formats(vdk: Vdk, tmp_path: Path) -> None:
+    """A run would refuse it before its first row."""
+    assert vdk("init", "shop.db").exit_code == 0
+    assert vdk("check", "shop.toml").exit_code == 0
+    execute(tmp_path / "shop.db", "INSERT INTO orders VALUES (3, 3, '03.10.2026')")
+    result = vdk("check", "shop.toml")
+    assert result.exit_code == 1
+    assert "flow flows[0]: error: stream 'orders': the cursor 'updated_at' mixes formats" in result.stdout
+
+
 def test_init_asks_on_a_terminal_for_what_is_left_open(vdk: Vdk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(init_command, "_on_terminal", lambda: True)
     result = vdk("init", "shop.db", "--out", "a.toml", input="orders\nduckdb:///b.duckdb\n")

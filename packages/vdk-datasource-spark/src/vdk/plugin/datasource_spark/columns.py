@@ -88,6 +88,16 @@ def added_columns(options: ReadOptions) -> Iterator[tuple[str, DataType]]:
         yield ERROR, StringType()
 
 
+def check_schema(schema: StructType, options: ReadOptions) -> None:
+    """Raise ``ConfigurationError`` for a schema of the user's without a column that the options add.
+
+    A deleted row without its mark would be one more row.
+    """
+    for name, type_ in added_columns(options):
+        if name not in schema.names or schema[name].dataType != type_:
+            raise ConfigurationError(f".schema() lacks a column of the options; add: {name} {type_.simpleString()}")
+
+
 @dataclass(slots=True)
 class SchemaFit:
     """Makes batches of a stream fit the data frame's schema."""

@@ -28,7 +28,7 @@ from vdk.plugin.datasource_base.contract import (
 )
 
 from . import offsets
-from .columns import SchemaFit, spark_schema
+from .columns import SchemaFit, check_schema, spark_schema
 from .filters import range_of
 from .options import ReadOptions
 from .sampling import sampled_fields
@@ -100,6 +100,7 @@ class _Reader:
     """What both readers have."""
 
     def __init__(self, options: ReadOptions, folder: str, schema: StructType, splits: int) -> None:
+        check_schema(schema, options)
         self._options = options
         self._folder = folder
         self._schema = schema

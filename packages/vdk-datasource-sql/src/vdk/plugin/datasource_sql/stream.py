@@ -258,6 +258,10 @@ class IncrementalStream(SqlStream, BoundedPartition):
             query, payload_builder, _ = self._prepared(session, state)
             return IncrementalReader(self._backend, session, query, payload_builder, self.now()).end(state)
 
+    def check(self) -> None:
+        """The keys, and the formats of the cursor's values: one pass over the cursor column."""
+        self.end({})
+
     def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
         return self._payloads(state, end)
 

@@ -25,6 +25,8 @@ def check_config(config: RestConfig) -> None:
     """Raise ``ConfigurationError`` for options that do not fit each other, before any connection is opened."""
     _check_base_url(config.base_url)
     check_auth(config.auth)
+    if config.record is not None and config.replay is not None:
+        raise ConfigurationError("record and replay: responses are either kept or read; remove one of them")
     _check_names([stream.name for stream in config.streams])
     streams = {stream.name: config.of(stream) for stream in config.streams}
     for stream in streams.values():
@@ -33,11 +35,14 @@ def check_config(config: RestConfig) -> None:
         _check_parents(stream, streams, location)
         _check_parent_options(stream, streams, location)
         _check_deletes(stream, streams, location)
+        _check_body(config, stream, location)
         _check_cursor_places(stream, location)
         _check_placeholders(stream, location)
         for option, path in _jmespaths(stream):
             _check(f"{location}.{option}", compile_path, path)
         _check_paginator(stream, location)
+        if stream.nested_depth is not None and stream.nested != "flatten":
+            raise ConfigurationError(f'{location}.nested_depth: it is for nested = "flatten"; set that, or remove it')
         _check_sync_token(stream, location)
         if stream.job is not None:
             check_job(stream.job, f"{location}.job")
@@ -202,6 +207,25 @@ def _check_placeholders(stream: StreamConfig, location: str) -> None:
                 f"{location}.slices[{number}]: it names {sorted(values)}, and the first one {sorted(stream.slices[0])}"
                 "; all slices name the same placeholders"
             )
+
+
+def _check_body(config: RestConfig, stream: StreamConfig, location: str) -> None:
+    own = next(each for each in config.streams if each.name == stream.name)
+    if stream.graphql is not None and own.body is not None:
+        raise ConfigurationError(f"{location}.graphql: it is sent in place of body; remove body, or graphql")
+    if (stream.encoding != "json" or stream.compress) and stream.body is None:
+        raise ConfigurationError(
+            f'{location}: encoding and compress are for a body, and it has none; set body = {{ name = "value" }}'
+        )
+    if stream.encoding == "json":
+        return
+    if stream.method != "POST":
+        raise ConfigurationError(f'{location}.encoding: a form is posted; set method = "POST"')
+    fields = stream.body.items() if isinstance(stream.body, dict) else [("", {})]
+    if nested := [name for name, value in fields if isinstance(value, dict)]:
+        raise ConfigurationError(
+            f'{location}.body: a form has names and texts, and {nested[0]!r} is nested; set encoding = "json"'
+        )
 
 
 def _check_cursor_places(stream: StreamConfig, location: str) -> None:

@@ -82,12 +82,24 @@ class StreamOptions(DataSourceConfig):
         ),
     ] = None
     format: Annotated[
-        Literal["auto", "json", "ndjson", "csv"] | None,
+        Literal["auto", "json", "ndjson", "csv", "xml", "parquet", "arrow"] | None,
         Meta(description="the format of responses. Default: auto, by their Content-Type"),
+    ] = None
+    key_field: Annotated[
+        str | None,
+        Meta(description="the records are the members of an object: the column for their names"),
     ] = None
     csv: Annotated[CsvConfig | None, Meta(description="the dialect of CSV")] = None
     primary_key: Annotated[
         str | list[str] | None, Meta(description="the fields that identify a record. Default: none")
+    ] = None
+    nested: Annotated[
+        Literal["json", "flatten"] | None,
+        Meta(description="objects in records: json, or flatten (columns as a__b). Default: json"),
+    ] = None
+    nested_depth: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="levels to flatten. Default: 5; deeper ones are JSON"),
     ] = None
     numbers: Annotated[
         Literal["exact", "decimal", "double"] | None,
@@ -110,6 +122,15 @@ class StreamOptions(DataSourceConfig):
     ] = None
 
 
+class GraphqlConfig(DataSourceConfig):
+    """A query of GraphQL."""
+
+    query: Annotated[str, Meta(min_length=1, description="the query")]
+    variables: Annotated[
+        dict[str, Any], Meta(description="its variables; a paginator's are at body.variables.name")
+    ] = msgspec.field(default_factory=dict)
+
+
 class StreamConfig(StreamOptions):
     """One stream: what to request, and where the records are in the responses."""
 
@@ -126,6 +147,11 @@ class StreamConfig(StreamOptions):
         default_factory=dict
     )
     body: Annotated[Any, Meta(description="sent as JSON; placeholders in its texts are filled")] = None
+    encoding: Annotated[Literal["json", "form", "multipart"], Meta(description="how the body is sent")] = "json"
+    compress: Annotated[bool, Meta(description="send the body in gzip")] = False
+    graphql: Annotated[
+        GraphqlConfig | None, Meta(description="a query that is posted, in place of method and body")
+    ] = None
     columns: Annotated[
         dict[str, str],
         Meta(
@@ -209,6 +235,18 @@ class StreamConfig(StreamOptions):
         names = {*placeholders(self.path or ""), *placeholders(self.params)}
         return names | set(body_placeholders(self.body, self.values_known()))
 
+    def with_short_forms(self) -> StreamConfig:
+        """The same stream, with what a short form stands for."""
+        options: dict[str, Any] = {}
+        if self.graphql is not None:
+            body = {"query": self.graphql.query, "variables": self.graphql.variables}
+            options |= {"method": "POST", "body": body}
+        if self.key_field is not None and self.records is None:
+            options["records"] = "@"
+        if self.format == "xml" and self.records is not None:
+            options["records"] = f"{self.records} || `[]`"  # an element without children is a list without records
+        return msgspec.structs.replace(self, **options)
+
     def with_cursor_places(self) -> StreamConfig:
         """The same stream, whose cursor goes into the placeholders that the request has for it."""
         cursor, names = self.cursor, self.placeholders()
@@ -250,6 +288,10 @@ class RestConfig(StreamOptions):
     ] = None
     timeout: Annotated[TimeoutConfig, Meta(description="how long a server may take")] = TimeoutConfig()
     retry: Annotated[RetryConfig, Meta(description="how often a request is sent")] = RetryConfig()
+    record: Annotated[Path | None, Meta(description="a folder to keep the responses in, without secrets")] = None
+    replay: Annotated[
+        Path | None, Meta(description="the folder of responses that were recorded; no network is used")
+    ] = None
     ca_bundle: Annotated[
         Path | None, Meta(description="certificates of the authorities to trust, in place of the well-known ones")
     ] = None
@@ -265,4 +307,5 @@ class RestConfig(StreamOptions):
         }
         params = {**self.params, **stream.params}
         headers = {**self.headers, **stream.headers}
-        return msgspec.structs.replace(stream, **shared, params=params, headers=headers).with_cursor_places()
+        merged = msgspec.structs.replace(stream, **shared, params=params, headers=headers)
+        return merged.with_short_forms().with_cursor_places()

@@ -15,6 +15,7 @@ from vdk.plugin.datasource_base.parts import Redactor
 
 from .config import RestConfig, StreamConfig
 from .http.client import Client, ResponseCache
+from .http.recording import Recording
 from .http.transport import Transport, TransportLimits
 from .http.types import HttpRequest, HttpResponse, Page, Row
 from .http.urls import Origin
@@ -52,6 +53,8 @@ class StreamContext:
         self._client: Client | None = None
         self._auth: AuthBase | None = None
         self._warned: set[str] = set()
+        folder = config.record or config.replay
+        self.recording = Recording(folder, self.redact) if folder is not None else None
         self._slots: dict[str, threading.BoundedSemaphore] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -79,7 +79,7 @@ class Job:
             )
 
     def _send(self, request: HttpRequest) -> Waiting[ParsedResponse]:
-        parsed = yield from self._context.client.fetch(request, lambda raw: self._handler.handle(request, raw))
+        parsed = yield from self._handler.fetch(request)
         if location := parsed.response.headers.get("location"):
             self._known["location"] = resolve_link(parsed.response.url, location)
         if isinstance(parsed.body, Mapping):

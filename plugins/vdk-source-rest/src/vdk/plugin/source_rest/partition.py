@@ -37,6 +37,7 @@ from .incremental import (
 )
 from .job import Job
 from .last_days import LastDays, last_days_warning
+from .nested import DEFAULT_DEPTH, flattened
 from .pagination.reader import PageReader
 from .parents import ValueSet
 from .responses import GoneError
@@ -84,14 +85,20 @@ class RestPartition(StreamPartition):
             if payload.state is not None:
                 own = dict(payload.state)
                 payload = replace(payload, state={**own, **shared})
-            if self.stream.deleted is None:
-                yield payload
-            else:
-                yield from split_deleted(payload, self.stream.deleted, self.stream.key())
+            yield from self._delivered(payload)
         if self._is_gone:
             yield DataSourcePayload(keys_of([{**self._values, **self._columns}], self.stream.key()), kind="deletes")
         if self._changed is not None:
             yield DataSourcePayload(None, state={"v": VERSION, **own, **shared, PARENT: self._changed})
+
+    def _delivered(self, payload: DataSourcePayload) -> Iterator[DataSourcePayload]:
+        """A payload as it is handed over: with its deletes, and with its objects as columns."""
+        stream, depth = self.stream, self.stream.nested_depth or DEFAULT_DEPTH
+        parts = [payload] if stream.deleted is None else split_deleted(payload, stream.deleted, stream.key())
+        for part in parts:
+            if stream.nested == "flatten" and part.kind == "rows" and isinstance(part.data, list):
+                part = replace(part, data=flattened(part.data, depth, stream.name))
+            yield part
 
     def _read_own(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         stream = self.stream
@@ -174,6 +181,8 @@ class RestPartition(StreamPartition):
             stream.params,
             {name: value.reveal() for name, value in stream.headers.items()},
             stream.body,
+            stream.encoding,
+            stream.compress,
             frozenset(stream.placeholders() - self._values.keys()),
             values,
         )

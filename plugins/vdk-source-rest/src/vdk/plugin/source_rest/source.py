@@ -158,4 +158,4 @@ class RestSource(DataSource[RestConfig]):
 
     def records(self, stream: StreamConfig, body: Any) -> Sequence[Row]:
         """The records in the value that ``parse`` returned, or in some lines of a body that is read line by line."""
-        return records_in(body, stream.records, stream.own_key(), stream.list_names())
+        return records_in(body, stream.records, stream.own_key(), stream.list_names(), stream.key_field)

@@ -21,6 +21,7 @@ from vdk.plugin.datasource_base.parts import column_type
 from .config import StreamConfig
 from .context import StreamContext
 from .http.types import Row
+from .nested import SEPARATOR
 from .parents import ParentConfig, ValueSet, batches, bound
 from .partition import PARENT, RestPartition, check_stored_state
 
@@ -44,6 +45,8 @@ class RestStream(DataSourceStream):
         """The declared columns, and primary key and cursor by name; all other columns are inferred from the records."""
         config, cursor = self.config, self.config.cursor
         field = cursor.field.partition(".")[0].partition("[")[0].strip('"') if cursor is not None else None
+        if config.nested == "flatten" and cursor is not None:
+            field = cursor.field.replace(".", SEPARATOR)
         names = dict.fromkeys([*config.key(), *config.columns, *([field] if field is not None else [])])
         columns = [
             pa.field(name, column_type(config.columns[name]) if name in config.columns else pa.null()) for name in names
@@ -113,7 +116,8 @@ class RestStream(DataSourceStream):
         if config.only_changed is True and parent.config.cursor is not None:
             changed = parent.config.cursor.field
         for values in parent._value_sets():
-            for payload in RestPartition(self._context, parent.config, values).read({}):
+            as_they_are = msgspec.structs.replace(parent.config, nested=None)  # bind names fields of objects
+            for payload in RestPartition(self._context, as_they_are, values).read({}):
                 for row in _parent_rows(payload):
                     yield bound(config, row, values.records, self.name, changed)
 

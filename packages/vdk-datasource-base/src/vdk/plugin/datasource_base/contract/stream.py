@@ -201,6 +201,13 @@ class DataSourceStream(StreamPartition):
         """
         return None
 
+    def check(self) -> None:
+        """Optional: raise what a read would raise before its first row, such as an error about a cursor's values.
+
+        ``vdk datasource check`` calls it, and waits a limited time. It may look at all values of a cursor or a key.
+        """
+        return
+
     def check_state(self, partition: str, state: Mapping[str, Any]) -> None:
         """Raise ``StateError`` for a state from which this partition cannot be read; without I/O.
 

@@ -80,6 +80,7 @@ __all__ = [
     "TOMBSTONE",
     "Backoff",
     "BatchKind",
+    "ColumnChange",
     "CommitUnit",
     "Comparison",
     "ComparisonResult",

@@ -121,6 +121,21 @@ class SchemaChange:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnChange:
+    """A declared column that a run would add, or whose type it would change; types as the destination spells them.
+
+    :param before: None: the table has no such column.
+    """
+
+    column: str
+    before: str | None
+    after: str
+
+    def as_dict(self) -> dict[str, str | None]:
+        return {"column": self.column, "from": self.before, "to": self.after}
+
+
+@dataclass(frozen=True, slots=True)
 class TableBatch:
     """Consecutive rows (or deleted keys, or all keys of the source) for one table.
 
@@ -304,6 +319,20 @@ class Destination(ABC):
         unknown. Nothing is changed."""
         return None
 
+    def column_types(self, spec: TableSpec) -> Mapping[str, str]:
+        """The declared columns that have a type, as the destination spells it. No I/O here."""
+        return {}
+
+    def column_changes(self, spec: TableSpec) -> Sequence[ColumnChange]:
+        """The declared columns that landing rows would add or widen; all of them if there is no table. Nothing is
+        changed."""
+        existing = self.columns(spec.name) or {}
+        return [
+            ColumnChange(name, existing.get(name), type_)
+            for name, type_ in self.column_types(spec).items()
+            if existing.get(name) != type_
+        ]
+
     def first_values(self, table: str, column: str, count: int) -> Sequence[Any] | None:
         """A column's values in the first rows of a table, those that landed first if it keeps them in order; None:
         unknown."""
@@ -362,6 +391,15 @@ class Destination(ABC):
     def check_expectations(self, expected: Expectations) -> None:
         """Judge what must hold of a table as it is. Raises ``ExpectationError``."""
         return
+
+    def undo(self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int) -> None:
+        """Delete the rows of a table that a run has appended (``_vdk_run_id``), and what it has rejected, and store the
+        units' states, in one transaction.
+
+        :param rows: how many rows the run has landed.
+        :raises DestinationError: the table has not as many, or the destination cannot undo; nothing is changed.
+        """
+        raise DestinationError(f"{self.identity()} cannot delete the rows of a run")
 
     def record_runs(self, records: Sequence[RunRecord]) -> None:
         """Store records of streams that have ended, each in the place of the one with its key, and delete old ones.

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from ..contract import ConcurrentRunError
+from ..contract import ConcurrentRunError, DestinationError
 from ..parts import (
     DELETED_AT,
     CommitUnit,
@@ -86,6 +86,9 @@ class MemoryDestination(Destination):
         schema = self.schemas.get(name)
         return None if schema is None else {field.name: str(field.type) for field in schema}
 
+    def column_types(self, spec: TableSpec) -> dict[str, str]:
+        return {field.name: str(field.type) for field in spec.schema or () if not pa.types.is_null(field.type)}
+
     def first_values(self, table: str, column: str, count: int) -> list[Any]:
         return [row.get(column) for row in self.rows.get(table, ())][:count]
 
@@ -134,6 +137,16 @@ class MemoryDestination(Destination):
         if snapshot.record is not None:
             self._record(snapshot.record)
         return versions
+
+    def undo(self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int) -> None:
+        kept = [row for row in self.rows.get(table, ()) if row.get("_vdk_run_id") != run_id]
+        if len(self.rows.get(table, ())) - len(kept) != rows:
+            raise DestinationError(
+                f"table {table!r}: run {run_id} has landed {rows:,} rows, and other rows are there now"
+            )
+        for unit in units:
+            self._store_state(unit)
+        self.rows[table] = kept
 
     def record_runs(self, records: Sequence[RunRecord]) -> None:
         for record in records:

@@ -12,6 +12,7 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, DestinationE
 from vdk.plugin.datasource_base.parts import (
     EXPECTATIONS,
     RESERVED_PREFIX,
+    ColumnChange,
     CommitUnit,
     Comparison,
     ComparisonSpec,
@@ -42,7 +43,7 @@ from .run_file import RunFile
 from .staging import StagedFile, StagedFiles
 from .storage_root import StorageRoot
 from .table import LandingFile, TableFolder, changed_types, declared_columns, has_data, settle_columns, write_rows
-from .types import TEXT, file_table
+from .types import TEXT, candidates, fallback_type, file_table
 
 COMPRESSIONS = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
 FILE_ROWS = 5_000_000
@@ -158,6 +159,22 @@ class ParquetTarget(Destination):
         with disk_errors(self.path):
             types = TableFolder(self._storage, name).columns()
         return None if types is None else {column: str(type_) for column, type_ in types.items()}
+
+    def column_types(self, spec: TableSpec) -> dict[str, str]:
+        return {name: str(type_) for name, type_ in declared_columns(spec).items()}
+
+    def column_changes(self, spec: TableSpec) -> list[ColumnChange]:
+        existing: FileColumns = {}
+        if self.has_table(spec.name):
+            with disk_errors(self.path):
+                existing = TableFolder(self._storage, spec.name).columns() or {}
+        changes = []
+        for name, type_ in declared_columns(spec).items():
+            before = existing.get(name)
+            after = type_ if before is None else next(iter(candidates(before, type_)), fallback_type(before, type_))
+            if before != after:
+                changes.append(ColumnChange(name, None if before is None else str(before), str(after)))
+        return changes
 
     def first_values(self, table: str, column: str, count: int) -> list[object]:
         with disk_errors(self.path):

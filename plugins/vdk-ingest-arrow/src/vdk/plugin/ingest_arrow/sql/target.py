@@ -17,6 +17,8 @@ import pyarrow as pa
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import (
     EXPECTATIONS,
+    RESERVED_PREFIX,
+    ColumnChange,
     CommitUnit,
     Comparison,
     ComparisonSpec,
@@ -32,6 +34,7 @@ from vdk.plugin.datasource_base.parts import (
     TableSpec,
     WriteMode,
     judge,
+    literal,
     quoted,
 )
 
@@ -166,6 +169,23 @@ class SqlTarget(Destination):
     def columns(self, name: str) -> Columns | None:
         with self._database.translate_errors():
             return self._database.columns(name) if self.has_table(name) else None
+
+    def column_types(self, spec: TableSpec) -> Columns:
+        return self._database.types.declared_columns(spec)
+
+    def column_changes(self, spec: TableSpec) -> list[ColumnChange]:
+        types = self._database.types
+        changes = []
+        for change in super().column_changes(spec):
+            if change.before is not None:
+                widened = [
+                    *types.candidates(change.before, change.after),
+                    types.fallback_type(change.before, change.after),
+                ]
+                change = replace(change, after=widened[0])
+            if change.before != change.after:
+                changes.append(change)
+        return changes
 
     def first_values(self, table: str, column: str, count: int) -> list[object]:
         with self._database.translate_errors():
@@ -384,6 +404,30 @@ class SqlTarget(Destination):
         """Raise ``ExpectationError``, which rolls the transaction back, unless the table meets the expectations."""
         if expected is not None:
             judge(expected, SqlTableFacts(self._tables, expected.table, self._rows_before[expected.table]))
+
+    def undo(self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int) -> None:
+        self._write((), partial(self._delete_run, units, table, run_id, rows))
+
+    def _delete_run(
+        self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int, _: Sequence[Incoming]
+    ) -> None:
+        self._states.compare_and_swap(units)
+        self._database.lock_table(table)
+        mark = f"{RESERVED_PREFIX}run_id"
+        if mark not in (self._database.columns(table) or {}):
+            raise DestinationError(f"table {table!r} has no column {mark}, by which the rows of a run are found")
+        if (deleted := self._delete_where(table, mark, run_id)) != rows:
+            raise DestinationError(
+                f"table {table!r} has {deleted:,} rows of run {run_id}, which has landed {rows:,}: rows were changed "
+                "or deleted since, or landed in other tables. Nothing was changed"
+            )
+        if self._database.columns(f"{table}__rejected") is not None:
+            self._delete_where(f"{table}__rejected", "run_id", run_id)
+
+    def _delete_where(self, table: str, column: str, value: str) -> int:
+        return self._database.rows_affected(
+            f"DELETE FROM {self._database.qualified(table)} WHERE {quoted(column)} = {literal(value)}"
+        )
 
     # Transactions.
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -28,7 +28,9 @@ class HttpRequest:
 
     :param url: absolute.
     :param params: added to the query of the URL; a list is repeated, None is left out.
-    :param body: sent as JSON unless it is None.
+    :param body: sent unless it is None.
+    :param encoding: how the body is sent.
+    :param compress: whether it is sent in gzip.
     :param template: what the request was made of; None: of nothing that has placeholders.
     """
 
@@ -37,6 +39,8 @@ class HttpRequest:
     params: Mapping[str, Param] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
+    encoding: Literal["json", "form", "multipart"] = "json"
+    compress: bool = False
     template: RequestTemplate | None = field(default=None, compare=False, repr=False)
 
     def param(self, name: str) -> Any:
@@ -84,6 +88,8 @@ class RequestTemplate:
     params: Mapping[str, Any]
     headers: Mapping[str, str]
     body: Any
+    encoding: Literal["json", "form", "multipart"]
+    compress: bool
     names: frozenset[str]
     values: Mapping[str, Any]
     placed: Mapping[str, Any] = field(default_factory=dict)
@@ -96,7 +102,7 @@ class RequestTemplate:
     def request(self) -> HttpRequest:
         url = join_path(self.base_url, fill_path(self.path, self.values))
         params, body = fill(self.params, self.values), fill(self.body, self.values)
-        request = HttpRequest(self.method, url, params, self.headers, body)
+        request = HttpRequest(self.method, url, params, self.headers, body, self.encoding, self.compress)
         for name, value in self.placed.items():
             request = request.with_param(name, value)
         return replace(request, template=self)

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
-import requests
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError
 
@@ -141,31 +140,26 @@ class PageReader:
                 return
 
     def _fetch(self, request: HttpRequest) -> Waiting[ParsedResponse]:
-        def handle(response: requests.Response) -> ParsedResponse:
-            return self._handler.handle(request, response)
-
         if not self._stream.cache or request.method != "GET":
-            return (yield from self._send(request, handle))
+            return (yield from self._send(request))
         cache = self._context.cache
         with cache.lock(request):
             if (cached := cache.get(request)) is not None:
                 return ParsedResponse(cached, self._context.hooks.parse(self._stream, cached))
-            parsed = yield from self._send(request, handle)
+            parsed = yield from self._send(request)
             if not parsed.ended:
                 cache.put(parsed.response)
             return parsed
 
-    def _send(
-        self, request: HttpRequest, handle: Callable[[requests.Response], ParsedResponse]
-    ) -> Waiting[ParsedResponse]:
+    def _send(self, request: HttpRequest) -> Waiting[ParsedResponse]:
         """Send a request as soon as fewer requests of the stream than allowed are on their way."""
         slots = self._context.request_slots(self._stream)
         if slots is None:
-            return (yield from self._context.client.fetch(request, handle))
+            return (yield from self._handler.fetch(request))
         while not slots.acquire(timeout=TICK):
             yield
         try:
-            return (yield from self._context.client.fetch(request, handle))
+            return (yield from self._handler.fetch(request))
         finally:
             slots.release()
 
@@ -193,7 +187,8 @@ class PageReader:
     def _check_error(self, parsed: ParsedResponse, count: int) -> None:
         """An error with status 200 is not an empty page; nor a full one, if no path of the records is configured."""
         sign = None if parsed.accepted else error_in(parsed.body, empty=not count)
-        if sign and (not count or isinstance(self._stream.records, LocatedPath)):
+        located = isinstance(self._stream.records, LocatedPath) or self._stream.graphql is not None
+        if sign and (not count or located):
             has = f"has {count} records" if count else "has no records"
             raise self._handler.error(
                 parsed.response, f"the response {has} and looks like an error ({sign}). {accept_hint(sign)}"

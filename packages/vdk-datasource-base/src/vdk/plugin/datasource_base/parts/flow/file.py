@@ -92,6 +92,7 @@ class FlowEntry(DataSourceConfig):
     transform: Any = None
     columns: dict[str, ColumnAction] | list[str] | None = None
     salt: Secret | None = None
+    require: Literal["exactly_once"] | None = None
     retry_attempts: Positive | None = None
     retry_for: Duration | None = None
     expect: Expect | None = None

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,11 +13,16 @@ from typing import Any, Literal
 
 from ...contract import ConfigurationError, DataSource
 from ...parts import Destination
+from ...parts.guarantee import Guarantee
 from ..environment import Environment
 from ..report.logs import redacted_logs
+from ..report.summary import MAX_NAMED_STREAMS, beginning_of
 from ..run.follow import check_streams, with_follow
-from ..timeouts import WorkerThread
+from ..run.landing.stream_run import StreamRun
+from ..timeouts import TimedOut, WorkerThread, run_with_timeout
 from .inspector import TIMEOUT, FlowInspector
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,7 @@ class CheckResult:
 
     :param status: ``"skipped"``: it could not be checked, because something it needs failed.
     :param message: the error, or what was checked. :param warnings: warnings that were logged during the check.
+    :param guarantees: each stream, and how often its rows land.
     """
 
     kind: Literal["file", "source", "destination", "flow"]
@@ -33,6 +39,7 @@ class CheckResult:
     status: Literal["ok", "failed", "skipped"]
     message: str
     warnings: tuple[str, ...] = ()
+    guarantees: tuple[tuple[str, Guarantee], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -41,7 +48,11 @@ class CheckResult:
             "status": self.status,
             "message": self.message,
             "warnings": list(self.warnings),
+            **({"guarantees": self._guarantees()} if self.kind == "flow" else {}),
         }
+
+    def _guarantees(self) -> list[dict[str, Any]]:
+        return [{"stream": stream, **guarantee.as_dict()} for stream, guarantee in self.guarantees]
 
 
 def check_flow(
@@ -50,8 +61,8 @@ def check_flow(
     """Try everything in a flow file that can be tried without reading, even after something failed.
 
     Each source checks itself (``DataSource.check``), each destination is opened and closed, and each flow is planned
-    as in a run: states are loaded, streams listed, patterns matched, write modes chosen, and the streams of a flow that
-    follows must be incremental.
+    as in a run: states are loaded, streams listed, patterns matched, write modes chosen, the streams of a flow that
+    follows must be incremental, and each stream checks its keys and its cursor (``DataSourceStream.check``).
 
     :param seconds: a source or destination that does not answer within so many seconds has failed.
     """
@@ -133,10 +144,32 @@ class _Checks:
                 if errors:
                     return CheckResult("flow", name, "failed", "; ".join(errors))
                 check_streams(planned.flow, planned.runs)
+                if errors := list(self._stream_errors(planned.runs, source)):
+                    return CheckResult("flow", name, "failed", "; ".join(errors))
                 streams = "1 stream" if len(planned.runs) == 1 else f"{len(planned.runs)} streams"
-                return CheckResult("flow", name, "ok", f"{streams} from {entry.from_} to {entry.to}")
+                guarantees = tuple(
+                    (report.stream, report.guarantee) for report in planned.reports if report.guarantee is not None
+                )
+                message = f"{streams} from {entry.from_} to {entry.to}"
+                for guarantee in dict.fromkeys(guarantee for _, guarantee in guarantees):
+                    names = [stream for stream, other in guarantees if other == guarantee]
+                    of = f"{beginning_of(names, MAX_NAMED_STREAMS)} " if len(names) < len(guarantees) else ""
+                    message += f"; {of}{guarantee}"
+                return CheckResult("flow", name, "ok", message, guarantees=guarantees)
         except Exception as error:
             return self._failure("flow", name, error, source)
+
+    def _stream_errors(self, runs: Sequence[StreamRun], source: DataSource[Any]) -> Iterator[str]:
+        """What reads would fail with before their first row. One that takes too long is no error: a run may take it."""
+        for run in runs:
+            try:
+                run_with_timeout(run.plan.stream.check, self._inspector.seconds, what=f"stream {run.plan.name!r}")
+            except TimedOut as error:
+                log.warning("%s, so its cursor and its keys were not checked; to wait longer, add --timeout 10m", error)
+                return
+            except Exception as error:
+                text = self._inspector.error_line(error, source)
+                yield text if repr(run.plan.name) in text else f"stream {run.plan.name!r}: {text}"
 
     def _failure(
         self,

@@ -22,6 +22,7 @@ from ...contract import (
 )
 from ...parts import RESERVED_PREFIX, StoredState, WriteMode
 from ...parts.flow.file import select_streams
+from ...parts.guarantee import RULES, Guarantee
 from ..report.details import column_types
 from ..report.logs import format_error
 from ..report.summary import StreamReport
@@ -223,12 +224,31 @@ class Planning:
             self._fail(report, error)
             return None
         try:
+            report.guarantee = self._guarantee(plan, incremental)
             check_rows(flow, plan, self._writer)
             check_landed_values(flow, plan, self._writer)
         except ConfigurationError as error:
             report.end("stopped", flow.redact(str(error)))
             raise
         return StreamRun(flow, plan, report, self._writer, states, self._on_stored)
+
+    def _guarantee(self, plan: StreamPlan, incremental: bool) -> Guarantee:
+        """How often rows of the stream land. Raises ``ConfigurationError`` if the flow requires more."""
+        destination = self._destination
+        guarantee = Guarantee.of(
+            destination=destination.identity(),
+            transactional=destination.transactional,
+            replaces=plan.replaces,
+            mode=plan.write_mode,
+            is_range=plan.scope.is_range,
+            incremental=incremental,
+        )
+        if self._entry.require is not None and guarantee.level != self._entry.require:
+            raise ConfigurationError(
+                f"{self._flow.location}.require: rows of stream {plan.name!r} land {guarantee}; "
+                f"{RULES[guarantee.rule].remedy}, or remove require"
+            )
+        return guarantee
 
     def _claim_table(self, run: StreamRun) -> bool:
         """Claim the stream's table; False if another stream has it under this name, which fails this stream alone.
