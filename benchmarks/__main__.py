@@ -11,6 +11,7 @@ import commits
 import growth
 import kafka
 import mysql
+import on_spark
 import payloads
 import postgres
 import reading
@@ -37,6 +38,7 @@ JOBS: dict[str, Job] = {
     "mysql": mysql.measure,
     "postgres": postgres.measure,
     "cloudquery": serving.measure,
+    "spark": on_spark.measure,
     "startup": startup.measure,
 }
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/architecture.md is true: the modules that it names exist, and its tables list every import between folders.
 
+So is docs/protocol.md: the functions and the tests of its steps exist.
+
 A new import between folders is a decision: it is written down on the page, or it is not made.
 """
 
@@ -32,6 +34,8 @@ def check_architecture() -> Iterator[str]:
     listed, made = listed_edges(page), edges()
     problems = [*unlisted(listed, made), *outdated(listed, made), *missing_modules(page)]
     yield from (f"docs/architecture.md: {problem}" for problem in problems)
+    steps = (d.ROOT / "docs" / "protocol.md").read_text("utf-8")
+    yield from (f"docs/protocol.md: {name} does not exist" for name in missing_steps(steps))
 
 
 def unlisted(listed: Edges, made: Edges) -> Iterator[str]:
@@ -63,6 +67,18 @@ def missing_modules(page: str) -> Iterator[str]:
         places = MODULES if name.endswith(".py") else {f"{folder}/" for folder in FOLDERS}
         if not any(place == name or place.endswith(f"/{name}") for place in places):
             yield f"{name} does not exist"
+
+
+def missing_steps(page: str) -> Iterator[str]:
+    """The classes, methods and tests that the rows of the steps name, and that no module defines."""
+    tests = [path for folder in ("packages", "plugins") for path in d.ROOT.glob(f"{folder}/*/tests/*.py")]
+    text = "\n".join(path.read_text("utf-8") for path in [*MODULES.values(), *tests])
+    for row in re.findall(r"^\| \*\*.*$", page, re.MULTILINE):
+        for name in re.findall(r"`([\w.]+)(?:\[[^`]*\])?`", row):
+            owner, _, method = name.rpartition(".")
+            defined = [rf"^class {owner}\b", rf"^    def {method}\b"] if owner else [rf"^(?:class|def) {method}\b"]
+            if not all(re.search(pattern, text, re.MULTILINE) for pattern in defined):
+                yield name
 
 
 def listed_edges(page: str) -> dict[str, set[str]]:

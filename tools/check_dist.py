@@ -73,7 +73,9 @@ def check_alone(distribution: d.Distribution, wheel: Path, scratch: Path) -> Ite
     python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
     d.uv("venv", "--quiet", "--python", sys.executable, str(home))
     siblings = d.wheels(each for each in d.with_siblings([distribution]) if each != distribution)
-    d.uv("pip", "install", "--quiet", "--python", str(python), str(wheel), *siblings)
+    # An extra that every use needs, since the system that it comes from is elsewhere: the imports need it, too.
+    extra = "[pyspark]" if "pyspark" in distribution.extras() else ""
+    d.uv("pip", "install", "--quiet", "--python", str(python), f"{wheel}{extra}", *siblings)
     environment = {**os.environ, "VDK_VERSION_CHECK_DISABLED": "true", "NO_COLOR": "1"}
     # Outside the sources, so that only the installed files can be imported.
     command = [str(python.parent / "vdk"), "version"]
@@ -83,6 +85,13 @@ def check_alone(distribution: d.Distribution, wheel: Path, scratch: Path) -> Ite
     listed = re.findall(rf"^{name} \(from package {name}, ", finished.stdout + finished.stderr, re.MULTILINE)
     if finished.returncode or len(listed) != 1:
         yield f"vdk version lists it {len(listed)} times:\n{finished.stdout}{finished.stderr}"
+    if extra:
+        program = (
+            f"import vdk.plugin.{distribution.package} as package; [getattr(package, name) for name in package.__all__]"
+        )
+        finished = subprocess.run([str(python), "-c", program], check=False, cwd=home, capture_output=True, text=True)
+        if finished.returncode:
+            yield f"it cannot be imported:\n{finished.stderr}"
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from ci_report import PYTHONS
 
 # The distributions whose names differ from those of their import packages.
 DISTRIBUTIONS = {
+    "jwt": "pyjwt",
     "dotenv": "python-dotenv",
     "cloudquery": "cloudquery-plugin-pb",
     "grpc": "grpcio",
@@ -105,8 +106,8 @@ def check_schema(files: list[Path], *schema: str) -> Iterator[str]:
 
 def check_table() -> Iterator[str]:
     """tox.ini's list of environments names every distribution: one that is missing there is never tested."""
-    (table,) = re.findall(r"^    \{([\w,-]+)\}-py", (d.ROOT / "tox.ini").read_text("utf-8"), re.MULTILINE)
-    names = set(table.split(","))
+    lines = re.findall(r"^    \{?([\w,-]+?)\}?-py", (d.ROOT / "tox.ini").read_text("utf-8"), re.MULTILINE)
+    names = {name for line in lines for name in line.split(",")}
     for distribution in d.all_distributions():
         if not names & {distribution.name, distribution.short_name}:
             yield f"tox.ini: env_list lacks {distribution.short_name}, so {distribution.name} is not tested"

@@ -62,6 +62,11 @@ class Distribution:
         assert isinstance(project, dict)
         return project
 
+    def extras(self) -> set[str]:
+        extras = self.metadata().get("optional-dependencies", {})
+        assert isinstance(extras, dict)
+        return set(extras)
+
     def dependencies(self) -> list[str]:
         """Its dependencies, including those of its extras, as requirement lines."""
         project = self.metadata()

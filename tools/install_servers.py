@@ -43,6 +43,8 @@ SERVERS = {
     "mysql": _MARIADB,
     "sql": _MARIADB,
     "cloudquery": _MARIADB,
+    # Spark runs on it: 17 on Debian 12, 21 on Debian 13.
+    "spark": Server("java", ("default-jre-headless",)),
     # The tests of a pooler are few, and skip where it is missing.
     "postgres": Server("pgbouncer", ("pgbouncer",), only_in_ci=True),
 }

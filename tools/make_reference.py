@@ -19,11 +19,13 @@ import click
 from vdk.plugin.datasource_base.integration.commands import datasource
 from vdk.plugin.datasource_base.integration.config_keys import add_keys
 from vdk.plugin.datasource_base.parts.flow.file import DestinationEntry, FlowEntry, FlowFile, SourceEntry
+from vdk.plugin.datasource_base.parts.guarantee import guarantees_table
 from vdk.plugin.datasource_base.parts.plugins.describe import describe
 from vdk.plugin.datasource_base.parts.plugins.registry import Registry
 from vdk.plugin.datasource_cloudquery.serving.command import serve
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
+DELIVERY = FOLDER.parent / "delivery.md"
 NOTE = "Generated from the code by `tools/make_reference.py`; a test compares the two."
 PAGES = {
     "sqlite": "incremental",
@@ -40,7 +42,17 @@ def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     for name, text in pages().items():
         (FOLDER / name).write_text(text, "utf-8")
+    DELIVERY.write_text(delivery(), "utf-8")
     return 0
+
+
+def delivery() -> str:
+    """docs/delivery.md with its table of guarantees."""
+    begin, end = (
+        f"<!-- {mark} -->" for mark in ("guarantees: written by tools/make_reference.py", "end of guarantees")
+    )
+    before, _, rest = DELIVERY.read_text("utf-8").partition(begin)
+    return f"{before}{begin}\n{guarantees_table()}\n{end}{rest.partition(end)[2]}"
 
 
 def pages() -> dict[str, str]:

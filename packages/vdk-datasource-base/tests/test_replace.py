@@ -23,6 +23,7 @@ from vdk.plugin.datasource_base import (
 from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, DestinationError, State
 from vdk.plugin.datasource_base.runtime import execute
 from vdk.plugin.datasource_base.runtime.report.read_share import ReadShare
+from vdk.plugin.datasource_base.runtime.scope import RunScope
 from vdk.plugin.datasource_base.runtime.stored.reset import reset_states
 from vdk.plugin.datasource_base.testing import MemoryDestination
 
@@ -241,6 +242,22 @@ def test_a_publication_without_states_whose_answer_is_lost_is_reported_as_unknow
     assert lab.numbers("t") == list(range(5))
 
 
+def test_what_fails_after_a_publication_does_not_repeat_it(lab: Lab) -> None:
+    """The look at the other streams' states, which is tried again on its own."""
+    seen: list[str] = []
+
+    def lose_the_look(operation: str, destination: FaultyDestination) -> None:
+        seen.append(operation)
+        if operation == "load_states" and seen.count("publish") == 1 and seen[-2].startswith("publish"):
+            raise ConnectionFailedError("away")
+
+    lab.fault(lose_the_look)
+    report = lab.run(Whole("t", whole(9), SCHEMA), write_mode="replace").streams[0]
+    assert (report.status, report.rows_landed) == ("succeeded", 9)
+    assert seen.count("publish") == 1
+    assert lab.numbers("t") == list(range(9))
+
+
 def test_a_publication_that_another_run_overtook_is_refused(lab: Lab) -> None:
     """States that are there but not this run's own are another run's snapshot."""
 
@@ -350,7 +367,8 @@ def test_a_table_that_had_rows_of_another_stream_is_told_when_it_is_replaced(
 ) -> None:
     """The other stream's state says that its rows are there, so they would be missing without a word."""
     lab.run(Whole("first", counting(3), KEYED), destination_table="t")
-    lab.run(Whole("second", whole(5), SCHEMA), destination_table="t")
+    lab.script(Whole("second", whole(5), SCHEMA))
+    execute(lab.flow(destination_table="t"), lab.environment(scope=RunScope(confirmed=True)))
     assert "has replaced table 't', which had rows of 'first'" in caplog.text
     caplog.clear()
     lab.run(Whole("second", whole(5), SCHEMA), destination_table="u")

@@ -77,7 +77,15 @@ def test_the_failure_comes_first_and_no_text_is_markup(lab: Lab, tmp_path: Path)
     assert SECRET not in page
     assert re.search(r"(?:src|href|url)\s*[=(]", page) is None
     titles = re.findall(r"<h2>(.*?)</h2>", page)
-    assert titles == ["What failed", "Streams", "Rows over time", "Rejected rows", "The last 2 runs", "States"]
+    assert titles == [
+        "What failed",
+        "Streams",
+        "Guarantee",
+        "Rows over time",
+        "Rejected rows",
+        "The last 2 runs",
+        "States",
+    ]
     assert "ValueError: &lt;/script&gt;" in page
     assert page.count('class="bar') == 2
     assert "svg" in seen.tags

@@ -15,7 +15,7 @@ import pytest
 from jobs import install, job, process
 from support import Lab, Whole, counting
 from vdk.plugin.datasource_base import ConfigurationError, ConnectionFailedError, FlowFailedError
-from vdk.plugin.datasource_base.parts.redact import Redactor
+from vdk.plugin.datasource_base.parts.redact import Redactor, is_secret_name
 from vdk.plugin.datasource_base.parts.references import Resolved
 from vdk.plugin.datasource_base.runtime import execute
 from vdk.plugin.datasource_base.runtime.report.logs import redacted_logs
@@ -161,6 +161,21 @@ class TestRedactor:
         assert "hunter2" not in Redactor()(f"cannot reach {url}")
         assert Redactor.of(Resolved({"target": url}))("login with hunter2") == "login with ***"
         assert Redactor.of(Resolved({}), {"url": "x://me:a%2Fb%40c@h"})("refused a/b@c") == "refused ***"
+
+    @pytest.mark.parametrize(
+        ("names", "secret"),
+        [
+            ("client_secret clientSecret client.secret secret_key private_key privateKey private.key.passphrase", True),
+            ("ssl.key.pem ssl.key.password Proxy-Authorization X-Api-Key accountKey access_key SIG", True),
+            (
+                "private_key_id private_key_file passphrase_file ssl.ca.pem ssl.key.location primary_key key design",
+                False,
+            ),
+        ],
+    )
+    def test_names_of_secrets_are_known(self, names: str, secret: bool) -> None:
+        """In the spellings of URLs, headers and librdkafka; a path or an id is none."""
+        assert [is_secret_name(name) for name in names.split()] == [secret] * len(names.split())
 
     def test_base64_is_known(self) -> None:
         """Of a password with its user, whatever the user's length."""

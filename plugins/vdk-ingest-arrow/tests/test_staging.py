@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from lakes import Lake, ParquetLake, any_target
+from lakes import DuckDBLake, Lake, ParquetLake, any_target
 from landing import APPEND, KEY, REPLACE, UPSERT, columns, deletes, opened, partition, query, rows, states, tables, unit
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError
 from vdk.plugin.datasource_base.parts import Destination, StateKey, TableSnapshot
@@ -215,3 +215,58 @@ def test_an_empty_slice_stages_its_declared_columns(lake: Lake, destination: Des
     destination.stage(KEY, [rows(declared, schema.empty_table())], "run-1")
     destination.publish(TableSnapshot([declared], [unit()]))
     assert columns(lake, "lines") == lake.spelled({"id": "BIGINT"})
+
+
+@any_target
+@pytest.mark.parametrize("evolve", [True, False])
+def test_partitions_of_a_replaced_table_are_staged_and_repeated_one_by_one(
+    lake: Lake, destination: Destination, evolve: bool
+) -> None:
+    """They may share a table: a partition that is read again leaves none of its rows there twice, and one that is
+    not published leaves none at all."""
+    spec = replace(REPLACE, evolve=evolve)
+    destination.stage(KEY, [rows(spec, {"id": [0], "x": ["old"]})], "run-0")
+    destination.publish(TableSnapshot([spec], [unit(run_id="run-0")]))
+    a, b, c = map(partition, "abc")
+    for key, number in ((a, 1), (b, 2), (a, 3), (c, 4), (b, 5)):
+        destination.stage(key, [rows(spec, {"id": [number], "x": ["new"]})], "run-1")
+    for key, number in ((a, 6), (c, 7), (b, 7), (b, 8)):
+        destination.discard(key)
+        destination.stage(key, [rows(spec, {"id": [number], "x": ["again"]})], "run-1")
+    destination.stage(a, [rows(spec, {"id": [9], "x": [None]})], "run-1")
+    if isinstance(lake, DuckDBLake):
+        assert len([name for name in tables(lake) if name.startswith("_vdk_staged_")]) == 1
+    destination.publish(TableSnapshot([spec], [unit(key=key) for key in (a, b)]))
+    assert query(lake, ALL) == [(6, "again"), (8, "again"), (9, None)]
+    assert set(columns(lake)) == {"id", "x"}
+    destination.discard(partition("*"))
+    assert staged(lake) == 0
+
+
+def test_a_shared_table_of_empty_columns_takes_the_types_of_later_values(lake: Lake, destination: Destination) -> None:
+    nothing = pa.table({"id": pa.nulls(2)})
+    for name, data in (("a", nothing), ("b", nothing), ("b", {"id": [1]}), ("a", {"id": [2.5]})):
+        destination.stage(partition(name), [rows(REPLACE, data)], "run-1")
+    destination.publish(TableSnapshot([REPLACE], [unit(key=partition(name)) for name in "ab"]))
+    assert query(lake, "SELECT id FROM orders WHERE id IS NOT NULL ORDER BY id") == [(1.0,), (2.5,)]
+
+
+def test_what_a_killed_run_left_of_a_shared_table_is_dropped(lake: Lake) -> None:
+    killed = opened(lake)
+    for name in "ab":
+        killed.stage(partition(name), [rows(REPLACE, {"id": [1]})], "run-1")
+    killed.discard(partition("a"))
+    killed.stage(partition("a"), [rows(REPLACE, {"id": [2]})], "run-1")
+    killed.close()
+    destination = opened(lake)
+    destination.discard(partition("*"))
+    assert staged(lake) == 0
+    destination.stage(partition("b"), [rows(REPLACE, {"id": [3]})], "run-2")
+    destination.publish(TableSnapshot([REPLACE], [unit(key=partition("b"), run_id="run-2")]))
+    destination.close()
+    assert query(lake, ALL) == [(3,)]
+
+
+def test_a_column_with_the_name_that_staged_rows_need_is_refused(destination: Destination) -> None:
+    with pytest.raises(DestinationError, match="_vdk_datasource_part"):
+        destination.stage(KEY, [rows(REPLACE, {"_vdk_datasource_part": [1]})], "run-1")

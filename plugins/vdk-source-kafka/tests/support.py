@@ -97,11 +97,10 @@ class Broker:
             os.kill(self._process.pid, signal.SIGCONT)
 
     def topic(self, partitions: int = 1, name: str | None = None) -> str:
-        """A new topic."""
+        """A new topic. Without ``retention.ms`` this broker deletes messages of old timestamps within a second."""
         name = name or f"topic-{os.getpid()}-{next(_names)}"
-        self.admin.create_topics([NewTopic(name, partitions, 1, config={"max.message.bytes": "8388608"})])[name].result(
-            SECONDS
-        )
+        config = {"max.message.bytes": "8388608", "retention.ms": "-1"}
+        self.admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(SECONDS)
         return name
 
     def add_partitions(self, topic: str, total: int) -> None:

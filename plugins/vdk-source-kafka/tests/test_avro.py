@@ -22,6 +22,8 @@ import pytest
 
 from support import Broker, MakeSource, config_of, partition_of, read_partition, read_topic, without_facts
 from vdk.plugin.datasource_base import AuthenticationError, ConfigurationError, ConnectionFailedError
+from vdk.plugin.source_kafka.config import Format
+from vdk.plugin.source_kafka.decoding.registry import Schemas
 from vdk.plugin.source_kafka.source import KafkaSource
 
 PASSWORD = "the-password-of-the-registry"
@@ -399,6 +401,39 @@ def test_options_of_avro_that_do_not_fit_are_refused(options: dict[str, Any], te
         KafkaSource(config_of("nowhere:1", "x", **options))
     assert text in str(error.value)
     assert "secret-1" not in str(error.value)
+
+
+def with_fields(*fields: str) -> str:
+    return f'{{"type": "record", "name": "order", "fields": [{", ".join(fields)}]}}'
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ("{", "it is not JSON: Expecting"),
+        ("5", "top level: expected a type, found 5"),
+        ("{}", "top level: {} lacks 'type'"),
+        pytest.param("[" * 5_000, "it is nested too deeply", id="deep"),
+        ('"order"', "the type 'order' is not defined"),
+        ('{"type": "record", "name": "o"}', "lacks 'fields'"),
+        ('{"type": "enum", "name": "e", "symbols": 5}', "top level: 'symbols' is 5, expected a list"),
+        ('{"type": "bytes", "logicalType": "decimal"}', "lacks 'precision'"),
+        ('{"type": "array", "items": {"type": ["int"]}}', "top level, items: 'type' is [\"int\"], expected a text"),
+        (with_fields("5"), "top level: expected a field, found 5"),
+        (with_fields('{"name": "a"}'), "top level, field 'a': {\"name\": \"a\"} lacks 'type'"),
+        (with_fields('{"name": "a", "type": []}'), "field 'a': a union needs at least one type"),
+        (with_fields('{"name": "a", "type": [["int"]]}'), "field 'a': a union contains the union [\"int\"]"),
+        (with_fields(*['{"name": "a", "type": "int"}'] * 2), "two fields have the name 'a'"),
+        (with_fields('{"name": "a", "type": "int", "default": "x"}'), "Default value <x> must match schema type: int"),
+    ],
+)
+def test_what_is_wrong_with_a_schema_is_said(tmp_path: Path, schema: str, reason: str) -> None:
+    """Where in the schema, and what is there."""
+    (path := tmp_path / "wrong.avsc").write_text(schema, "utf-8")
+    with pytest.raises(ConfigurationError) as error:
+        Schemas(None, 1.0).reader(Format(format="avro", schema_file=path), "orders-value")
+    assert str(error.value).startswith(f"schema_file {path}: not a valid Avro schema: ")
+    assert reason in str(error.value)
 
 
 def test_what_is_missing_or_wrong_is_named(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -23,10 +22,6 @@ def test_a_range_is_read_by_the_timestamps(broker: Broker, source: MakeSource) -
         producer.produce(topic, encoded({"id": number}), partition=number % 2, timestamp=BEGIN + number * 60_000)
     assert producer.flush(30) == 0
     (stream,) = source(topic).streams()
-    for _ in range(100):  # under load this broker finds messages by their time a little after it has acknowledged them
-        if len(list(stream.between("2026-01-01T00:08:00Z", None).partitions({}))) == 2:
-            break
-        time.sleep(0.1)
     for begin, end, ids in (
         ("2026-01-01T00:03:00Z", "2026-01-01T01:06:00+01:00", [3, 4, 5]),
         ("2026-01-01T00:08:00Z", None, [8, 9]),

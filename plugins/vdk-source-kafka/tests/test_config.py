@@ -84,6 +84,16 @@ def test_a_topic_that_is_not_there_is_named(broker: Broker, source: MakeSource) 
             source("no-such-topic").check()
 
 
+def test_secrets_among_the_options_of_librdkafka_are_known() -> None:
+    """By their names; where a key or a token comes from is none, and errors show it."""
+    bearer, key = "sasl.oauthbearer", "sasl.oauthbearer.assertion.private.key"
+    secrets = ["sasl.password", "ssl.key.pem", "ssl.key.password", f"{bearer}.config", f"{bearer}.client.secret"]
+    places = [f"{key}.file", f"{bearer}.token.endpoint.url", "ssl.key.location", f"{bearer}.client.id"]
+    options = dict.fromkeys([*secrets, f"{key}.pem", f"{key}.passphrase", *places], PASSWORD)
+    shown = [name for name, value in config_of("h:1", "x", options=options).options.items() if value == PASSWORD]
+    assert shown == places
+
+
 @pytest.fixture
 def silent_server() -> Iterator[str]:
     """A server that closes each connection, as a broker does that wants TLS."""

@@ -118,6 +118,17 @@ def test_messages_land_while_the_command_runs_and_a_signal_ends_it_with_code_0(
     assert landed(topic, tmp_path) == list(range(15))
 
 
+def test_a_signal_ends_the_wait_for_the_next_round(broker: Broker, tmp_path: Path) -> None:
+    """Also if that round would begin in a day."""
+    topic, summary = broker.topic(), tmp_path / "follow.json"
+    broker.send(topic, {"id": 1})
+    with command(flow_of(broker, topic, tmp_path), tmp_path, every="1d") as process:
+        wait_until(lambda: rows_landed(summary) == 1)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=30)
+    assert (process.returncode, json.loads(summary.read_text())["status"]) == (0, "stopped"), output
+
+
 def test_a_quiet_topic_costs_no_commits(broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where an open transaction holds messages back, which is looked at in every round."""
     monkeypatch.chdir(tmp_path)

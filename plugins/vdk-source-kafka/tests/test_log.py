@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -28,6 +29,7 @@ from support import (
     without_facts,
 )
 from vdk.plugin.datasource_base import ConfigurationError, StateError, run_flows
+from vdk.plugin.source_kafka.partition import TopicPartitionReader
 
 
 def test_every_message_is_a_row_with_its_place(broker: Broker, source: MakeSource) -> None:
@@ -113,6 +115,21 @@ def test_a_reading_begins_where_start_says(broker: Broker, source: MakeSource) -
     later = read_topic(source(topic, start="2027-01-01T00:00:00Z"))
     assert later.rows == []
     assert offsets(later.states) == {"0": 4}
+
+
+def test_a_message_without_a_timestamp_has_none(broker: Broker, source: MakeSource) -> None:
+    """-1 stands for none, and any other number is a time, also before 1970."""
+    topic, times = broker.topic(), [-1, -5_000, 1]
+    producer = broker.producer()
+    for time_ in times:
+        producer.produce(topic, b"{}", timestamp=time_)
+    producer.produce(topic, b"bad", timestamp=-1)
+    assert producer.flush(30) == 0
+    result = read_topic(source(topic))
+    epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    moments = [None, epoch - dt.timedelta(seconds=5), epoch + dt.timedelta(milliseconds=1)]
+    assert result.values("_kafka_timestamp") == moments
+    assert [row["timestamp"] for row, _ in result.rejected] == [None]
 
 
 def test_headers_that_the_client_cannot_read_stop_no_reading(broker: Broker, source: MakeSource) -> None:
@@ -218,6 +235,18 @@ def test_fewer_partitions_than_the_state_has_are_refused(broker: Broker, source:
     topic = broker.topic()
     with pytest.raises(ConfigurationError, match="no longer has the partition 5"):
         read_topic(source(topic), {"5": {"v": 1, "offset": 0, "topic_id": None, "partitions": 1}})
+
+
+def test_a_source_serves_several_readers_at_once(broker: Broker, source: MakeSource) -> None:
+    """Of the same partition, too: each reading has a consumer and decoders of its own."""
+    topic = broker.topic(2)
+    for partition in range(2):
+        broker.send(topic, *({"id": number} for number in range(2_000)), partition=partition)
+    (stream,) = source(topic).streams()
+    parts = [part for part in stream.partitions({}) if isinstance(part, TopicPartitionReader)] * 2
+    with ThreadPoolExecutor(len(parts)) as threads:
+        for result in threads.map(lambda part: read_partition(part, {}), parts):
+            assert result.values("id") == list(range(2_000))
 
 
 def test_a_partition_is_read_in_another_process(broker: Broker, source: MakeSource) -> None:

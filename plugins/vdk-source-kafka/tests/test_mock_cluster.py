@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 from confluent_kafka import KafkaError, Producer
 
-from support import MakeSource, library, read_topic
+from support import MakeSource, config_of, library, read_topic
 from vdk.plugin.datasource_base import AuthenticationError, ConnectionFailedError
 from vdk.plugin.source_kafka.client import Cluster
 
@@ -30,6 +31,10 @@ class MockCluster:
         self._client = ctypes.c_void_p(client)
         self._cluster = ctypes.c_void_p(rdkafka.rd_kafka_mock_cluster_new(self._client, 3))
         self.address = rdkafka.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
+
+    def fail_topic(self, name: str, code: int) -> None:
+        """The metadata of the topic get this error; it has no partitions then."""
+        self._rdkafka.rd_kafka_mock_topic_set_error(self._cluster, name.encode(), code)
 
     def topic(self, name: str) -> str:
         assert self._rdkafka.rd_kafka_mock_topic_create(self._cluster, name.encode(), 1, 3) == 0
@@ -104,6 +109,31 @@ def test_ends_that_no_broker_gives_are_asked_for_again_by_the_runtime(cluster: M
     cluster.fail(LIST_OFFSETS, *[KafkaError.UNKNOWN] * 50)
     with pytest.raises(ConnectionFailedError, match=r"offsets of topic 'away', partition 0"):
         read_topic(source(topic, servers=cluster.address, isolation="read_uncommitted", timeout="5s"))
+
+
+def test_a_topic_that_is_being_created_is_waited_for(cluster: MockCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no partitions yet: as a topic without messages it would succeed, and nothing would have been read."""
+    topic = cluster.topic("created")
+    client = Cluster(config_of(cluster.address, topic))
+    cluster.fail_topic(topic, KafkaError.LEADER_NOT_AVAILABLE)
+    with pytest.raises(ConnectionFailedError, match=r"topic 'created': .*LEADER_NOT_AVAILABLE"):
+        client.partitions(topic)
+    cluster.fail_topic(topic, KafkaError.NO_ERROR)
+    assert client.partitions(topic) == [0]
+    # brokers that report no error either
+    without = SimpleNamespace(topics={topic: SimpleNamespace(error=None, partitions={})})
+    monkeypatch.setattr(client, "_metadata", lambda *_: without)
+    with pytest.raises(ConnectionFailedError, match="topic 'created' has no partitions yet"):
+        client.partitions(topic)
+
+
+def test_a_time_that_no_broker_finds_is_not_the_end(cluster: MockCluster) -> None:
+    """An error of one partition is an error of the lookup: as "no messages" it would leave them out."""
+    topic = cluster.topic("lookup")
+    client = Cluster(config_of(cluster.address, topic))
+    cluster.fail(LIST_OFFSETS, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    with pytest.raises(AuthenticationError, match=r"offsets of topic 'lookup', partition 0"):
+        client.offsets_at(topic, {0: MESSAGES}, 0)
 
 
 def test_a_topic_that_may_not_be_read_is_an_error_at_once(cluster: MockCluster, source: MakeSource) -> None:

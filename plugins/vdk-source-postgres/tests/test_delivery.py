@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from support import reader_url, run, source_of
-from vdk.plugin.datasource_base import run_flows
+from vdk.plugin.datasource_base import ConfigurationError, run_flows
+from vdk.plugin.datasource_base.parts import Registry
+from vdk.plugin.datasource_base.runtime import Environment, execute
 from vdk.plugin.datasource_base.testing.postgresql import Server
 
 VALUES: dict[str, tuple[str, list[str | None]]] = {
@@ -47,3 +51,26 @@ def test_rows_go_to_postgresql_and_come_back(server: Server) -> None:
     (original,) = source_of(server).streams()
     (landed,) = source_of(server, url=server.url("lake")).streams()
     assert run(landed).rows == run(original).rows
+
+
+def test_a_table_is_not_copied_onto_itself(server: Server) -> None:
+    """However either end calls the server; another schema of the database is another place. Nothing is read."""
+    server.query("shop", "CREATE TABLE itself (id int PRIMARY KEY, updated_at timestamp)")
+    server.query("shop", "INSERT INTO itself VALUES (1, '2026-01-01')")
+    target = server.url("shop").replace("127.0.0.1", "localhost")
+    assert target != server.url("shop")
+    registry = Registry()
+    registry.add("sql", "vdk.plugin.datasource_sql.generic.source:AnySqlSource")
+    flow: dict[str, Any] = {}
+    for source, scheme in {"postgres": "postgresql", "sql": "postgresql+psycopg"}.items():
+        url = reader_url(server).replace("postgresql", scheme)
+        flow = {
+            "sources": {"shop": {"name": source, "config": {"url": url}}},
+            "destinations": {"lake": {"method": "arrow", "target": target}},
+            "flows": [{"from": "shop", "to": "lake", "streams": ["itself"], "write_mode": "append"}],
+        }
+        with pytest.raises(ConfigurationError, match="stream 'itself' is read from the very table"):
+            execute(flow, Environment(registry=registry))
+        assert server.query("shop", "SELECT count(*) FROM itself") == [(1,)]
+    flow["destinations"] = {"lake": {"method": "arrow", "target": f"{target}?schema=copies"}}
+    assert execute(flow, Environment(registry=registry)).status == "succeeded"

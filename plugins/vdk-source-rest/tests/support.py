@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
+from urllib.parse import unquote, unquote_plus
+
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 from vdk.plugin.datasource_base.contract import (
     COUNTER_PREFIX,
@@ -30,11 +35,41 @@ def source_of(base_url: str, *streams: Mapping[str, Any], kind: type[RestSource]
     return source
 
 
+class Api:
+    """A server of Python: each request is answered by the value, as JSON, or the response that ``answer`` returns.
+
+    :param asked: method, path with query, and body of each request.
+    """
+
+    def __init__(self, server: HTTPServer, answer: Callable[[Request], Any]) -> None:
+        self.asked: list[tuple[str, str, Any]] = []
+        self._answer = answer
+        self.url = server.url_for("/v1")
+        server.expect_request(re.compile(".*")).respond_with_handler(self._handle)
+
+    def _handle(self, request: Request) -> Response:
+        query = unquote_plus(request.query_string.decode())
+        path = unquote(request.path).removeprefix("/v1/")
+        self.asked.append((request.method, path + (f"?{query}" if query else ""), request.get_json(silent=True)))
+        value = self._answer(request)
+        return value if isinstance(value, Response) else Response(json.dumps(value), content_type="application/json")
+
+    def urls(self) -> list[str]:
+        return [url for _, url, _ in self.asked]
+
+    def bodies(self) -> list[Any]:
+        return [body for _, _, body in self.asked]
+
+
 class Landed:
     """The records that a stream delivered, with their states."""
 
     def __init__(self) -> None:
         self.rows: list[Any] = []
+        self.deleted: list[Any] = []
+        self.keys: list[Any] = []
+        self.order: list[str] = []
+        """The kinds of the payloads."""
         self.rejected: list[Any] = []
         self.counts: Counter[str] = Counter()
         self.states: dict[str, Any] = {}
@@ -52,7 +87,8 @@ class Landed:
             self.rejected += payload.data.rows
         elif payload.data is not None:
             assert isinstance(payload.data, list)
-            self.rows += payload.data
+            self.order.append(payload.kind)
+            {"rows": self.rows, "deletes": self.deleted, "keys": self.keys}[payload.kind] += payload.data
         for name, amount in payload.metadata.items():
             self.counts[name.removeprefix(COUNTER_PREFIX)] += int(str(amount))
         if payload.state is not None:

@@ -50,8 +50,8 @@ CURSOR: dict[str, Any] = {"field": "at"}
         ([{**A, "cursor": {**CURSOR, "type": "integer", "lookback": "1d"}}], "are for times"),
         ([{**A, "cursor": {**CURSOR, "type": "integer", "end_param": "to"}}], "only times end at the present"),
         (
-            [{**A, "cursor": {**CURSOR, "type": "integer", "param_format": "%d"}}],
-            r"param_format: .*'integer'",
+            [{**A, "cursor": {**CURSOR, "type": "integer", "param": "p", "param_format": "%Y"}}],
+            r"param_format: '%Y' is not a format of integers",
         ),
         (
             [{**A, "cursor": {**CURSOR, "type": "string", "param_format": "epoch"}}],

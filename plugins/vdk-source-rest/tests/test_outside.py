@@ -198,7 +198,7 @@ def test_a_token_too_long_for_a_url_is_refused(source: Make) -> None:
 def test_a_link_header_of_any_characters_is_read_at_once(unit: str) -> None:
     """64 kB of them are what HTTP takes; ``<`` alone took 44 seconds."""
     code = (
-        "import sys\nfrom vdk.plugin.source_rest.pagination.paginators import parse_link_header\n"
+        "import sys\nfrom vdk.plugin.source_rest.pagination.link_header import parse_link_header\n"
         "print(len(parse_link_header(sys.argv[1] * 64_000)))"
     )
     assert in_a_process(code, unit).isdigit()

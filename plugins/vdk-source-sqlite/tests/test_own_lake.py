@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from support import execute, rows_of, run, source_of, stream_of
-from vdk.plugin.datasource_base import ConfigurationError, run_flows
+from vdk.plugin.datasource_base import ConfigurationError, FlowFailedError, run_flows
 
 
 def copy(database: Path, lake: Path, **entry: Any) -> Any:
@@ -76,3 +76,14 @@ def test_options_of_such_a_table_are_refused(lake: Path) -> None:
 
 def test_their_state_is_not_in_what_is_discovered(lake: Path) -> None:
     assert "_vdk_" not in json.dumps([str(stream.schema().fields) for stream in source_of(lake).streams()])
+
+
+def test_a_column_of_somebodys_own_with_the_prefix_is_refused_until_it_is_excluded(tmp_path: Path) -> None:
+    """It was left out in silence. The other streams land."""
+    shop, lake = tmp_path / "shop.db", tmp_path / "lake.db"
+    execute(shop, "CREATE TABLE t (id INTEGER, _vdk_mine TEXT)", "CREATE TABLE u (id INTEGER)")
+    with pytest.raises(FlowFailedError, match=r"(?s)1 of 2 streams failed: .*'_vdk_mine', and names .*columns.exclude"):
+        copy(shop, lake)
+    assert rows_of(lake, "SELECT name FROM sqlite_master WHERE name IN ('t', 'u')") == [("u",)]
+    landed = run(stream_of(shop, options={"columns": {"exclude": ["_vdk_mine"]}}, name="t"))
+    assert landed.rows == []

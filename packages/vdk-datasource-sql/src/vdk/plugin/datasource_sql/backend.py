@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -34,6 +34,10 @@ class Backend(Connector, ExpressionBuilder, Protocol):
     def database_id(self) -> str:
         """What tells the database from another one of the same name; empty: nothing does. Known after connecting."""
         return ""
+
+    def relations(self, table: TableInfo) -> Collection[str]:
+        """The names of a table that no other one has, as ``DataSourceStream.relations``; none: unknown."""
+        return ()
 
     @abstractmethod
     def tables(self, session: SqlSession) -> Sequence[TableInfo]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
-from vdk.plugin.datasource_base.parts import DELETED_AT, RESERVED_PREFIX
+from vdk.plugin.datasource_base.parts import DELETED_AT, LANDING_COLUMNS
 
 from .config import Columns, SqlConfig, TableConfig
 from .cursors.formats import fits_64_bits
@@ -89,6 +89,12 @@ class TablePlan:
         """The column in which our own destinations mark a deleted row, unless rows are looked at by it anyway."""
         mark = next((name for name in self.table.columns if name.lower() == DELETED_AT), None)
         return None if mark == self.deleted_column else mark
+
+    @property
+    def state_columns(self) -> tuple[str, ...]:
+        """The columns whose values are in a state: where a pass ended, or stopped."""
+        key = self.order_key.columns if self.order_key is not None else ()
+        return (*self.cursor, *key) if self.cursor else ()
 
     @property
     def backfill(self) -> bool:
@@ -200,8 +206,9 @@ def _columns(
     table: TableInfo, options: TableConfig, own: TableConfig | None, needed: set[str], config_path: str
 ) -> tuple[str, ...]:
     chosen = Columns.of(options.columns, f"{config_path}.columns")
-    # Columns that a vdk destination added describe the landing of a row and are not part of it.
-    own_columns = [name for name in table.columns if not name.lower().startswith(RESERVED_PREFIX) or name in needed]
+    # Columns that a vdk destination added describe the landing of a row and are not part of it. What else begins with
+    # their prefix may be somebody's own, so it is not left out in silence: the stream is refused.
+    own_columns = [name for name in table.columns if name not in LANDING_COLUMNS or name in needed]
     if chosen.include is None and chosen.exclude is None:
         return tuple(own_columns)
     listed = chosen.include if chosen.include is not None else chosen.exclude or []

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,13 +13,16 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import (
+    COUNTER_PREFIX,
     BoundedPartition,
     ConfigurationError,
     DataSourcePayload,
     DataSourceState,
-    DataSourceStream,
+    Proof,
+    ProofRows,
     StateError,
     StreamSchema,
+    VerifiableStream,
 )
 from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
 
@@ -33,6 +36,7 @@ from .names import find_name, hint
 from .paging import PageSizer
 from .payload_builder import PayloadBuilder, schema_of
 from .planning import TablePlan, make_plan
+from .proof import TableProof, compared_columns
 from .session import SqlSession
 from .statements import TableQuery
 from .table_info import TableInfo
@@ -42,7 +46,7 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-class SqlStream(DataSourceStream):
+class SqlStream(VerifiableStream):
     """One table or view, and its own only partition.
 
     With a cursor it is read incrementally; without one it is read whole, in one snapshot, with no state.
@@ -59,6 +63,8 @@ class SqlStream(DataSourceStream):
         self.name = plan.name
         self.plan = plan
         self.backfill = plan.backfill
+        self.relations = backend.relations(plan.table)
+        self.state_columns = plan.state_columns
         self.now = now
         self._backend = backend
         self._lost_cursor = lost_cursor
@@ -109,7 +115,10 @@ class SqlStream(DataSourceStream):
         with SqlSession(self._backend) as session:
             query, payload_builder, kinds = self._prepared(session, state)
             if not self.plan.cursor:
+                count = self._count_in_snapshot(session, query)
                 yield from _read_whole(session, query, payload_builder)
+                if count is not None:
+                    yield DataSourcePayload(None, metadata={f"{COUNTER_PREFIX}rows_at_source": count})
                 return
             bulk = self._backend.bulk_reader(query, kinds)
             reader = IncrementalReader(self._backend, session, query, payload_builder, self.now(), bulk)
@@ -118,6 +127,55 @@ class SqlStream(DataSourceStream):
             finally:
                 if bulk is not None:
                     bulk.close()
+
+    def proof(
+        self, states: Mapping[str, Mapping[str, Any]], *, values: bool = False, whole_rows: bool = False
+    ) -> Proof:
+        reason = self._not_provable(states)
+        if reason is not None:
+            return Proof(reason=reason)
+        plan = self.plan
+        columns = compared_columns(plan, values=values)
+        cursor = plan.cursor[0] if plan.cursor else None
+        rows = self._proof_rows(columns, states.get("", {}), whole_rows=whole_rows)
+        return Proof(columns, plan.primary_key, not plan.cursor, rows, cursor=cursor)
+
+    def _not_provable(self, states: Mapping[str, Mapping[str, Any]]) -> str | None:
+        if self.plan.backfill:
+            return "it is limited to a range, and has no state"
+        if others := sorted(set(states) - {""}):
+            return f"it has states of partitions, such as {others[0]!r}, and the table is read as one"
+        if self.plan.cursor and states.get("", {}).get("resume") is not None:
+            return "the last run did not reach its end; run the flow again"
+        return None
+
+    def _proof_rows(self, columns: Sequence[str], state: Mapping[str, Any], *, whole_rows: bool) -> Iterator[ProofRows]:
+        self._check()
+        with SqlSession(self._backend) as session:
+            yield from self._table_proof(session, columns, whole_rows=whole_rows).rows(state)
+
+    def _table_proof(self, session: SqlSession, columns: Sequence[str], *, whole_rows: bool) -> TableProof:
+        """The proof of the table in a new snapshot of the session."""
+        kinds = dict(self._cached_kinds(session))
+        session.begin()
+        keyed = self._is_keyed(session)
+
+        def prepared(plan: TablePlan) -> tuple[TableQuery, PayloadBuilder]:
+            query = TableQuery(plan, self._backend, keyed=keyed)
+            return query, PayloadBuilder(plan, kinds, query, self._backend)
+
+        full = prepared(self.plan)
+        narrow = full if whole_rows else prepared(replace(self.plan, columns=tuple(columns)))
+        return TableProof(session, self._backend, narrow, full, columns)
+
+    def with_hashes(self, hashes: Collection[int], columns: Sequence[str]) -> SqlStream:
+        """Looks at the compared columns of all rows, and reads the rows that are found, by their primary key."""
+        if not self.plan.primary_key:
+            raise ConfigurationError(
+                f"table {self.name!r} has no primary key to read single rows by; name one, as in "
+                f'{self.plan.config_path}.primary_key = "id"'
+            )
+        return RowsWithHashes(self.plan, self._backend, frozenset(hashes), tuple(columns), now=self.now)
 
     def _prepared(
         self, session: SqlSession, state: Mapping[str, Any]
@@ -131,6 +189,12 @@ class SqlStream(DataSourceStream):
         if not state:
             self._check_unique(session, query)
         return query, PayloadBuilder(self.plan, kinds, query, self._backend), kinds
+
+    def _count_in_snapshot(self, session: SqlSession, query: TableQuery) -> int | None:
+        """How many rows the read yields, if the run asks for it; unknown where some are marked as deleted."""
+        if not self.counts_rows or self.plan.deleted_column is not None:
+            return None
+        return int(session.one(query.select(sa.func.count()))[0])
 
     def _check(self) -> None:
         if self.plan.table.problem is not None:
@@ -200,6 +264,28 @@ class IncrementalStream(SqlStream, BoundedPartition):
 
     def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
         return self._payloads(state, end)
+
+
+class RowsWithHashes(SqlStream):
+    """Some rows of a table, which are read without a state."""
+
+    def __init__(
+        self,
+        plan: TablePlan,
+        backend: Backend,
+        hashes: frozenset[int],
+        columns: tuple[str, ...],
+        *,
+        now: Callable[[], dt.datetime] = utc_now,
+    ) -> None:
+        super().__init__(plan, backend, now=now)
+        self._hashes, self._columns = hashes, columns
+
+    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        self._check()
+        with SqlSession(self._backend) as session:
+            proof = self._table_proof(session, self._columns, whole_rows=False)
+            yield from proof.rows_with_keys(list(proof.raw_keys(self._hashes)))
 
 
 def _read_whole(session: SqlSession, query: TableQuery, payload_builder: PayloadBuilder) -> Iterator[DataSourcePayload]:

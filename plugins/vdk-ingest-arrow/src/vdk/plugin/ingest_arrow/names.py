@@ -29,6 +29,12 @@ STAGING_TABLE = "_vdk_datasource_staging"
 """One row per table of staged rows; see ``sql.staging``."""
 STAGED_PREFIX = "_vdk_staged_"
 
+OWNER_TABLE = "_vdk_datasource_tables"
+"""One row per table and stream that has rows in it; see ``sql.owner_table``."""
+
+PART_COLUMN = "_vdk_datasource_part"
+"""Tells the rows of several partitions apart while they are staged in one table; see ``sql.staging``."""
+
 RUN_TABLE = "_vdk_datasource_runs"
 """One row per run and stream; see ``sql.run_table``."""
 

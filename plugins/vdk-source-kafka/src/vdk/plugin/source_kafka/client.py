@@ -210,7 +210,10 @@ class Cluster:
             raise self._error(error, what) from None
 
     def partitions(self, topic: str) -> list[int]:
-        """The partition numbers of a topic. Raises ``ConfigurationError`` if the topic does not exist."""
+        """The partition numbers of a topic, at least one.
+
+        :raises ConfigurationError: the topic does not exist. :raises ConnectionFailedError: it is being created.
+        """
         metadata = self._metadata(f"topic {topic!r}", topic).topics[topic]
         if metadata.error is not None:
             if metadata.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
@@ -218,6 +221,8 @@ class Cluster:
                     f"topic {topic!r} does not exist in the cluster {self._servers}; create it, or correct topics"
                 )
             raise as_error(metadata.error, f"topic {topic!r}")
+        if not metadata.partitions:
+            raise ConnectionFailedError(f"topic {topic!r} has no partitions yet: {self._servers} is creating it")
         return sorted(metadata.partitions)
 
     def topic_id(self, topic: str) -> str | None:

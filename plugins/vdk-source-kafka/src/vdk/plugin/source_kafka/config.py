@@ -28,8 +28,10 @@ OWNED = {
     "enable.partition.eof": "remove it: a run needs it to detect the end of a partition",
 }
 """Options of librdkafka that this source sets itself, and what to do instead."""
-SECRET_WORDS = ("password", "secret", "key.pem", "private", "token")
+SECRET_WORDS = ("password", "passphrase", "secret", "key.pem", "private", "token", "oauthbearer.config")
 """An option of librdkafka whose name contains one of these words is a secret."""
+_PLACES = (".file", ".location", ".url")
+"""The ends of the names of options that say where something is, which an error should show."""
 
 
 class Format(DataSourceConfig):
@@ -229,4 +231,4 @@ def _check_names(option: str, part: Format) -> None:
 
 def is_secret(option: str) -> bool:
     """Whether the value of an option of librdkafka is a secret."""
-    return any(word in option for word in SECRET_WORDS)
+    return any(word in option for word in SECRET_WORDS) and not option.endswith(_PLACES)

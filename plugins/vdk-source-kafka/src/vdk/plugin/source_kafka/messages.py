@@ -39,6 +39,8 @@ KEY, VALUE, TOPIC, HEADERS, TIMESTAMP_TYPE = (
 Headers = list[tuple[str, bytes | None]]
 UNREADABLE: Headers = []
 """Stands for headers that confluent-kafka cannot decode; compared by identity."""
+NO_TIME = -1
+"""The timestamp of a message that has none (Kafka's ``NO_TIMESTAMP``)."""
 _TIMESTAMP_TYPE = pa.timestamp("ms", tz="UTC")
 
 
@@ -57,7 +59,7 @@ class Chunk:
         self.offsets: list[int] = []
         self.keys: list[bytes | None] = []
         self.times: list[int] = []
-        """Milliseconds since 1970; -1: the message has no timestamp."""
+        """Milliseconds since 1970, or ``NO_TIME``."""
         self.time_types: list[int] | None = [] if timestamp_types else None
         self.headers: list[Headers | None] = []
 
@@ -218,8 +220,8 @@ class MessageColumns:
 
     def _metadata(self, chunk: Chunk) -> dict[str, pa.Array]:
         times = pa.array(chunk.times, pa.int64())
-        if pc.min(times).as_py() < 0:
-            times = pc.if_else(pc.less(times, 0), None, times)
+        if NO_TIME in chunk.times:
+            times = pc.if_else(pc.equal(times, NO_TIME), None, times)
         metadata = {
             PARTITION: pa.repeat(pa.scalar(chunk.partition, pa.int32()), len(chunk)),
             OFFSET: pa.array(chunk.offsets, pa.int64()),
@@ -244,7 +246,7 @@ class MessageColumns:
             "topic": self._topic,
             "partition": chunk.partition,
             "offset": offset,
-            "timestamp": time if time >= 0 else None,
+            "timestamp": time if time != NO_TIME else None,
             "key": chunk.keys[index],
             "value": chunk.values[index],
             "headers": _headers(chunk.headers[index]),

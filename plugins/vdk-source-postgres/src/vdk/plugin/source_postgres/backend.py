@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import psycopg as postgresql
 
 from vdk.plugin.datasource_base.contract import DataSourceError, Secret
+from vdk.plugin.datasource_base.parts import relation_name
 from vdk.plugin.datasource_sql import (
     Backend,
     Barrier,
@@ -78,6 +79,10 @@ class PostgresBackend(Backend):
 
     def database_id(self) -> str:
         return self.system
+
+    def relations(self, table: TableInfo) -> Collection[str]:
+        databases = (self.name, *([f"postgresql:{self.system}"] if self.system else []))
+        return [relation_name(database, table.schema or "", table.table_name) for database in databases]
 
     @property
     def dialect(self) -> sa.Dialect:

@@ -19,9 +19,11 @@ import sqlalchemy as sa
 from vdk.plugin.datasource_base.contract import (
     DataSourcePayload,
     DataSourceStream,
+    Proof,
     SnapshotLostError,
     StreamPartition,
     StreamSchema,
+    VerifiableStream,
 )
 from vdk.plugin.datasource_sql import (
     MIN_BULK_ROWS,
@@ -49,7 +51,7 @@ _LOST = frozenset({"22023", "42704", "55000"})
 """What importing a snapshot fails with that nobody holds any more."""
 
 
-class WholeTable(DataSourceStream):
+class WholeTable(VerifiableStream):
     """A large table that is read whole.
 
     :param table: the stream that reads it row by row.
@@ -57,7 +59,7 @@ class WholeTable(DataSourceStream):
     """
 
     def __init__(self, table: SqlStream, backend: PostgresBackend, snapshots: Snapshots, partition_rows: int) -> None:
-        self.name, self.plan = table.name, table.plan
+        self.name, self.plan, self.relations = table.name, table.plan, table.relations
         self._table, self._backend = table, backend
         self._snapshots, self._partition_rows = snapshots, partition_rows
 
@@ -66,6 +68,11 @@ class WholeTable(DataSourceStream):
 
     def between(self, begin: str | None, end: str | None) -> DataSourceStream:
         return self._table.between(begin, end)
+
+    def proof(
+        self, states: Mapping[str, Mapping[str, Any]], *, values: bool = False, whole_rows: bool = False
+    ) -> Proof:
+        return self._table.proof({}, values=values, whole_rows=whole_rows)
 
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterator[StreamPartition]:
         """Take a snapshot, and describe the parts that are read in it."""

@@ -24,7 +24,8 @@ from .extract import compile_path
 from .http.types import Row
 from .incremental import digest
 from .pagination.reader import PageReader
-from .stream import RestPartition, RestStream
+from .partition import RestPartition
+from .stream import RestStream
 
 _LIKE = {"integer": 0}
 """A value in the style of parameters, for types whose values are not texts."""

@@ -1,24 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of a source and its streams, and the check of those that must fit each other."""
+"""The options of a source and its streams."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
-from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceConfig, Duration, Secret
-from vdk.plugin.datasource_base.parts import column_type, did_you_mean
+from vdk.plugin.datasource_base.contract import DataSourceConfig, Duration, Secret
 
-from .auth.credentials import AuthConfig, NoAuth, check_auth
-from .cursors import CursorConfig, check_cursor
-from .extract import compile_path
-from .http.types import BODY_PREFIX, HttpRequest
-from .http.urls import Origin, mask_url, placeholders, whole_placeholders
+from .auth.credentials import AuthConfig, NoAuth
+from .cursors import CursorConfig
+from .http.template import CURSOR_END, CURSOR_START, body_placeholders, placeholders
+from .job_config import JobConfig
 from .pagination.auto import AutoPaginator
 from .pagination.paginators import (
     CursorPaginator,
@@ -29,7 +25,9 @@ from .pagination.paginators import (
     PagePaginator,
     Paginator,
 )
+from .parents import ParentConfig
 from .response_rules import ResponseRule
+from .sync_token import SyncTokenConfig
 
 AnyPaginator = (
     AutoPaginator
@@ -72,25 +70,6 @@ class CsvConfig(DataSourceConfig):
     null: Annotated[str | None, Meta(description="the text of a field without a value; default: none")] = None
 
 
-class ParentConfig(DataSourceConfig):
-    """The stream whose records this stream is read for."""
-
-    stream: Annotated[str, Meta(min_length=1, description="the parent stream's name")]
-    bind: Annotated[
-        dict[str, str], Meta(min_length=1, description="placeholder = field of the parent's record (JMESPath)")
-    ]
-    include: Annotated[
-        list[str] | dict[str, str],
-        Meta(description="fields of the parent to load with each record, as <parent>_<field>; or column = field"),
-    ] = msgspec.field(default_factory=list)
-
-    def included_columns(self) -> dict[str, str]:
-        """Column → field of the parent."""
-        if isinstance(self.include, Mapping):
-            return dict(self.include)
-        return {f"{self.stream}_{field}".replace(".", "_"): field for field in self.include}
-
-
 class StreamOptions(DataSourceConfig):
     """Options that a stream may set for itself, and that may be set for all streams. None: not set here."""
 
@@ -103,12 +82,24 @@ class StreamOptions(DataSourceConfig):
         ),
     ] = None
     format: Annotated[
-        Literal["auto", "json", "ndjson", "csv"] | None,
+        Literal["auto", "json", "ndjson", "csv", "xml", "parquet", "arrow"] | None,
         Meta(description="the format of responses. Default: auto, by their Content-Type"),
+    ] = None
+    key_field: Annotated[
+        str | None,
+        Meta(description="the records are the members of an object: the column for their names"),
     ] = None
     csv: Annotated[CsvConfig | None, Meta(description="the dialect of CSV")] = None
     primary_key: Annotated[
         str | list[str] | None, Meta(description="the fields that identify a record. Default: none")
+    ] = None
+    nested: Annotated[
+        Literal["json", "flatten"] | None,
+        Meta(description="objects in records: json, or flatten (columns as a__b). Default: json"),
+    ] = None
+    nested_depth: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="levels to flatten. Default: 5; deeper ones are JSON"),
     ] = None
     numbers: Annotated[
         Literal["exact", "decimal", "double"] | None,
@@ -123,9 +114,21 @@ class StreamOptions(DataSourceConfig):
     max_pages: Annotated[
         Annotated[int, Meta(ge=1)] | None, Meta(description="more pages than this are an error. Default: any number")
     ] = None
+    max_parallel_requests: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="requests of a stream at once. Default: any number")
+    ] = None
     allow_repeated_pages: Annotated[
         bool | None, Meta(description="allow two equal pages in a row. Default: false, they are an error")
     ] = None
+
+
+class GraphqlConfig(DataSourceConfig):
+    """A query of GraphQL."""
+
+    query: Annotated[str, Meta(min_length=1, description="the query")]
+    variables: Annotated[
+        dict[str, Any], Meta(description="its variables; a paginator's are at body.variables.name")
+    ] = msgspec.field(default_factory=dict)
 
 
 class StreamConfig(StreamOptions):
@@ -143,7 +146,12 @@ class StreamConfig(StreamOptions):
     headers: Annotated[dict[str, Secret], Meta(description="headers, to the source's origin only")] = msgspec.field(
         default_factory=dict
     )
-    body: Annotated[Any, Meta(description="sent as JSON; a text that is one {placeholder} is filled")] = None
+    body: Annotated[Any, Meta(description="sent as JSON; placeholders in its texts are filled")] = None
+    encoding: Annotated[Literal["json", "form", "multipart"], Meta(description="how the body is sent")] = "json"
+    compress: Annotated[bool, Meta(description="send the body in gzip")] = False
+    graphql: Annotated[
+        GraphqlConfig | None, Meta(description="a query that is posted, in place of method and body")
+    ] = None
     columns: Annotated[
         dict[str, str],
         Meta(
@@ -152,7 +160,13 @@ class StreamConfig(StreamOptions):
         ),
     ] = msgspec.field(default_factory=dict)
     cursor: Annotated[CursorConfig | None, Meta(description="how to read only new records. Default: read all")] = None
-    parent: Annotated[ParentConfig | None, Meta(description="read once for each record of another stream")] = None
+    sync_token: Annotated[
+        SyncTokenConfig | None, Meta(description="a token of the API that shows what was read, in place of a cursor")
+    ] = None
+    parent: Annotated[
+        ParentConfig | list[ParentConfig] | None,
+        Meta(description="read once for each record of another stream, or for each combination of several"),
+    ] = None
     slices: Annotated[
         list[dict[str, Scalar]], Meta(description="read once for each of these, with its values for placeholders")
     ] = msgspec.field(default_factory=list)
@@ -163,12 +177,34 @@ class StreamConfig(StreamOptions):
             "a parent that is read by GET; a POST is sent only if this is true"
         ),
     ] = None
+    job: Annotated[
+        JobConfig | None, Meta(description="the request begins a job, which is done later and has files of records")
+    ] = None
+    deleted: Annotated[
+        str | None,
+        Meta(
+            description='a JMESPath: a record with a value there is deleted, as in "deleted_at" or "status == \'gone\'"'
+        ),
+    ] = None
+    kind: Annotated[
+        Literal["rows", "deletes", "keys"],
+        Meta(
+            description="deletes: the keys of deleted rows of the stream `of`; keys: the keys of all rows that it has"
+        ),
+    ] = "rows"
+    of: Annotated[str | None, Meta(description="the stream whose rows are deleted, by kind")] = None
+    every: Annotated[Duration | None, Meta(description='how often kind = "keys" is read. Default: in each run')] = None
     cache: Annotated[
         bool, Meta(description="keep responses until the run ends, for the streams whose parent this is")
     ] = False
 
     def paging(self) -> Paginator:
         return self.paginator if self.paginator is not None else AutoPaginator()
+
+    def parents(self) -> list[ParentConfig]:
+        if self.parent is None:
+            return []
+        return [self.parent] if isinstance(self.parent, ParentConfig) else self.parent
 
     def key(self) -> list[str]:
         """The primary key as a list."""
@@ -177,8 +213,48 @@ class StreamConfig(StreamOptions):
 
     def own_key(self) -> list[str]:
         """The fields of the primary key that records have themselves, and do not get from a parent's."""
-        included = self.parent.included_columns() if self.parent is not None else {}
+        included = {name for parent in self.parents() for name in parent.included_columns()}
         return [name for name in self.key() if name not in included]
+
+    def late_values(self) -> dict[str, Any]:
+        """The placeholders that are filled window by window and page by page → the first value, or None."""
+        values = dict(self.paging().names())
+        if self.cursor is not None:
+            values |= {CURSOR_START: self.cursor.initial, CURSOR_END: "" if self.cursor.end_param else None}
+        if self.sync_token is not None and self.sync_token.param is not None:
+            values[self.sync_token.param] = None
+        return values
+
+    def values_known(self) -> set[str]:
+        """The names of all placeholders that have a value at some time."""
+        known = {*self.late_values(), *(name for parent in self.parents() for name in parent.bind)}
+        return known.union(*self.slices)
+
+    def placeholders(self) -> set[str]:
+        """The placeholders of its request."""
+        names = {*placeholders(self.path or ""), *placeholders(self.params)}
+        return names | set(body_placeholders(self.body, self.values_known()))
+
+    def with_short_forms(self) -> StreamConfig:
+        """The same stream, with what a short form stands for."""
+        options: dict[str, Any] = {}
+        if self.graphql is not None:
+            body = {"query": self.graphql.query, "variables": self.graphql.variables}
+            options |= {"method": "POST", "body": body}
+        if self.key_field is not None and self.records is None:
+            options["records"] = "@"
+        if self.format == "xml" and self.records is not None:
+            options["records"] = f"{self.records} || `[]`"  # an element without children is a list without records
+        return msgspec.structs.replace(self, **options)
+
+    def with_cursor_places(self) -> StreamConfig:
+        """The same stream, whose cursor goes into the placeholders that the request has for it."""
+        cursor, names = self.cursor, self.placeholders()
+        if cursor is None or not names & {CURSOR_START, CURSOR_END}:
+            return self
+        start = CURSOR_START if cursor.param is None and CURSOR_START in names else cursor.param
+        end = CURSOR_END if cursor.end_param is None and CURSOR_END in names else cursor.end_param
+        return msgspec.structs.replace(self, cursor=msgspec.structs.replace(cursor, param=start, end_param=end))
 
     def list_names(self) -> list[str]:
         """Names that an API may give to the list of the records: the stream's, or the end of its path."""
@@ -212,6 +288,10 @@ class RestConfig(StreamOptions):
     ] = None
     timeout: Annotated[TimeoutConfig, Meta(description="how long a server may take")] = TimeoutConfig()
     retry: Annotated[RetryConfig, Meta(description="how often a request is sent")] = RetryConfig()
+    record: Annotated[Path | None, Meta(description="a folder to keep the responses in, without secrets")] = None
+    replay: Annotated[
+        Path | None, Meta(description="the folder of responses that were recorded; no network is used")
+    ] = None
     ca_bundle: Annotated[
         Path | None, Meta(description="certificates of the authorities to trust, in place of the well-known ones")
     ] = None
@@ -227,126 +307,5 @@ class RestConfig(StreamOptions):
         }
         params = {**self.params, **stream.params}
         headers = {**self.headers, **stream.headers}
-        return msgspec.structs.replace(stream, **shared, params=params, headers=headers)
-
-
-def check_config(config: RestConfig) -> None:
-    """Raise ``ConfigurationError`` for options that do not fit each other, before any connection is opened."""
-    _check_base_url(config.base_url)
-    check_auth(config.auth)
-    _check_names([stream.name for stream in config.streams])
-    streams = {stream.name: config.of(stream) for stream in config.streams}
-    for stream in streams.values():
-        location = f"streams.{stream.name}"
-        _check_path(stream, location)
-        _check_parent(stream, streams, location)
-        _check_placeholders(stream, location)
-        for option, path in _jmespaths(stream):
-            _check(f"{location}.{option}", compile_path, path)
-        if isinstance(pages := stream.paginator, CursorPaginator) and (pages.path is None) == (pages.header is None):
-            raise ConfigurationError(
-                f"{location}.paginator: the token is in the body or in a header; set one of path and header, as in "
-                'path = "meta.next"'
-            )
-        _check_body_params(stream, location)
-        for name, type_ in stream.columns.items():
-            _check(f"{location}.columns.{name}", column_type, type_)
-        if stream.cursor is not None:
-            check_cursor(stream.cursor, f"{location}.cursor")
-
-
-def _check(location: str, check: Callable[[str], object], value: str) -> None:
-    try:
-        check(value)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{location}: {error}") from None
-
-
-def _check_base_url(url: str) -> None:
-    try:
-        Origin.of(url)
-    except ValueError as error:
-        remedy = "; credentials belong into auth" if "user" in str(error) else ", as in https://api.example.com/v1"
-        raise ConfigurationError(f"base_url: {mask_url(url) if '://' in url else url!r}: {error}{remedy}") from None
-    if (parts := urlsplit(url)).query or parts.fragment:
-        raise ConfigurationError(f"base_url: {mask_url(url)} has a query or a fragment; parameters belong into params")
-
-
-def _check_names(names: Sequence[str]) -> None:
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigurationError(f"streams: two have the name {doubled[0]!r}; give each a name of its own")
-    if not names:
-        raise ConfigurationError('streams: the list is empty; add a stream, as in streams = [{ name = "orders" }]')
-
-
-def _check_path(stream: StreamConfig, location: str) -> None:
-    path = stream.path or ""
-    if "://" in path or path.startswith("//"):
-        raise ConfigurationError(
-            f"{location}.path: {mask_url(path)!r} is a whole URL; paths are below base_url, and another host is a "
-            "source of its own"
-        )
-    if "?" in path or "#" in path:
-        raise ConfigurationError(
-            f"{location}.path: {path.partition('?')[0]!r} has a query; parameters belong into params"
-        )
-
-
-def _check_parent(stream: StreamConfig, streams: dict[str, StreamConfig], location: str) -> None:
-    """The parent exists, and no stream is its own ancestor."""
-    line, current = [stream.name], stream
-    while current.parent is not None:
-        name = current.parent.stream
-        if name not in streams:
-            hint = did_you_mean(name, streams) or f"the streams are {', '.join(streams)}"
-            raise ConfigurationError(f"streams.{current.name}.parent.stream: stream {name!r} does not exist; {hint}")
-        line.append(name)
-        if name in line[:-1]:
-            raise ConfigurationError(f"{location}.parent.stream: {' -> '.join(line)} is a circle")
-        current = streams[name]
-
-
-def _check_placeholders(stream: StreamConfig, location: str) -> None:
-    """Each placeholder has a value, and each value a placeholder."""
-    valued = set(stream.parent.bind) if stream.parent is not None else set()
-    valued.update(*stream.slices)
-    required = {*placeholders(stream.path or ""), *placeholders(stream.params)}
-    if missing := sorted(required - valued):
-        name = missing[0]
-        raise ConfigurationError(
-            f"{location}: the placeholder {{{name}}} has no value; bind it to a field of a parent (parent = {{ stream "
-            f'= "...", bind = {{ {name} = "id" }} }}), or list its values (slices = [{{ {name} = "..." }}])'
-        )
-    if unused := sorted(valued - required - set(whole_placeholders(stream.body))):
-        raise ConfigurationError(
-            f"{location}: {unused[0]!r} has a value, and no path, parameter or body has the placeholder {{{unused[0]}}}"
-        )
-    for number, values in enumerate(stream.slices):
-        if set(values) != set(stream.slices[0]):
-            raise ConfigurationError(
-                f"{location}.slices[{number}]: it names {sorted(values)}, and the first one {sorted(stream.slices[0])}"
-                "; all slices name the same placeholders"
-            )
-
-
-def _jmespaths(stream: StreamConfig) -> Iterator[tuple[str, str]]:
-    options: list[tuple[str, str | None]] = [("records", stream.records)]
-    for name in ("path", "more_path", "total_path"):
-        options.append((f"paginator.{name}", getattr(stream.paginator, name, None)))
-    if stream.parent is not None:
-        options += [(f"parent.bind.{name}", field) for name, field in stream.parent.bind.items()]
-    options += [(f"responses[{number}].when", rule.when) for number, rule in enumerate(stream.responses or [])]
-    if stream.cursor is not None:
-        options.append(("cursor.field", stream.cursor.field))
-    return ((option, path) for option, path in options if path is not None)
-
-
-def _check_body_params(stream: StreamConfig, location: str) -> None:
-    """A parameter in the body leads to a place that exists, or that objects on the way can get."""
-    request = HttpRequest("POST", "", body=stream.body)
-    paging = [f"paginator.{name}" for name in ("param", "size_param", "offset_param", "limit_param")]
-    for path in [*paging, "cursor.param", "cursor.end_param"]:
-        holder, _, option = path.partition(".")
-        name = getattr(getattr(stream, holder), option, None)
-        if isinstance(name, str) and name.startswith(BODY_PREFIX):
-            _check(f"{location}.{path}", lambda name: request.with_param(name, 0), name)
+        merged = msgspec.structs.replace(stream, **shared, params=params, headers=headers)
+        return merged.with_short_forms().with_cursor_places()

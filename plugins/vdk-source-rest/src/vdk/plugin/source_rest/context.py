@@ -15,6 +15,7 @@ from vdk.plugin.datasource_base.parts import Redactor
 
 from .config import RestConfig, StreamConfig
 from .http.client import Client, ResponseCache
+from .http.recording import Recording
 from .http.transport import Transport, TransportLimits
 from .http.types import HttpRequest, HttpResponse, Page, Row
 from .http.urls import Origin
@@ -52,6 +53,9 @@ class StreamContext:
         self._client: Client | None = None
         self._auth: AuthBase | None = None
         self._warned: set[str] = set()
+        folder = config.record or config.replay
+        self.recording = Recording(folder, self.redact) if folder is not None else None
+        self._slots: dict[str, threading.BoundedSemaphore] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy in another process is that of the source's copy: it makes its own connections."""
@@ -94,6 +98,15 @@ class StreamContext:
             self._warned.add(subject)
         if first:
             log.warning("%s", message)
+
+    def request_slots(self, stream: StreamConfig) -> threading.BoundedSemaphore | None:
+        """One for each request of a stream that may be on its way; None: any number may."""
+        if stream.max_parallel_requests is None:
+            return None
+        with self._lock:
+            if stream.name not in self._slots:
+                self._slots[stream.name] = threading.BoundedSemaphore(stream.max_parallel_requests)
+            return self._slots[stream.name]
 
     def issued_secrets(self) -> Iterable[str]:
         """Secrets that are not in the configuration, such as issued tokens."""

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,15 +17,17 @@ from msgspec import Meta
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceConfig, Duration
 from vdk.plugin.datasource_base.parts import exact_decimal, whole_number
 
-CursorType = Literal["datetime", "date", "epoch", "epoch_ms", "integer", "string"]
-TIMES = ("datetime", "date", "epoch", "epoch_ms")
+CursorType = Literal["datetime", "date", "epoch", "epoch_ms", "epoch_us", "epoch_ns", "integer", "string"]
+TIMES = ("datetime", "date", "epoch", "epoch_ms", "epoch_us", "epoch_ns")
 
-_UNITS = {"epoch": 1_000_000, "epoch_ms": 1_000}
+_UNITS: dict[str, int | Decimal] = {"epoch": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1, "epoch_ns": Decimal("0.001")}
+"""Microseconds of a unit."""
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _FIRST_DAY, _LAST_DAY = dt.datetime(1, 1, 2, tzinfo=dt.UTC), dt.datetime(9999, 12, 30, tzinfo=dt.UTC)
 _MIN_TIME, _MAX_TIME = (int((day - _EPOCH).total_seconds()) * 1_000_000 for day in (_FIRST_DAY, _LAST_DAY))
 """The bounds of times that are written: a lookback may lead out of the calendar, and a time zone too."""
 _STYLE = re.compile(r"\d{4}-\d\d-\d\d(?P<blank>[T ])\d\d:\d\d(?P<seconds>:\d\d(?:[.,](?P<fraction>\d+))?)?(?P<zone>.*)")
+_INTEGER_FORMAT = re.compile(r"[^%]*%0?\d{0,2}d[^%]*")
 DAY = dt.timedelta(days=1)
 _HALF_A_DAY = 12 * 3600 * 1_000_000
 
@@ -35,7 +38,7 @@ class CursorConfig(DataSourceConfig):
     field: Annotated[str, Meta(min_length=1, description="the field (JMESPath)")]
     type: Annotated[
         CursorType,
-        Meta(description="datetime (ISO 8601), date, epoch (seconds), epoch_ms, integer or string"),
+        Meta(description="datetime (ISO 8601), date, epoch (seconds), epoch_ms, epoch_us, epoch_ns, integer or string"),
     ] = "datetime"
     param: Annotated[
         str | None,
@@ -53,7 +56,10 @@ class CursorConfig(DataSourceConfig):
     )
     param_format: Annotated[
         str | None,
-        Meta(description='the format of the parameter: epoch, epoch_ms or as in "%Y-%m-%d". Default: the field\'s'),
+        Meta(
+            description='the format of the parameter: epoch, epoch_ms or as in "%Y-%m-%d", of integers as in "%08d". '
+            "Default: the field's"
+        ),
     ] = None
     timezone: Annotated[str, Meta(description="the time zone of values that name none (an IANA name)")] = "UTC"
     lookback: Annotated[
@@ -67,12 +73,24 @@ class CursorConfig(DataSourceConfig):
         Duration | None, Meta(description="read in windows of this length; needs param, end_param and initial")
     ] = None
     step_end: Annotated[
-        Literal["shared", "inclusive"],
+        Literal["shared", "inclusive", "none"],
         Meta(
             description="shared: the next window starts where one ends, and repeats are recognised; inclusive: the API "
-            "includes the whole day that end_param names, so the next window starts on the day after it"
+            "includes the whole day (or granularity) that end_param names, so the next window starts after it; none: "
+            "the start names the window, as a day or a month in the path"
         ),
     ] = "shared"
+    granularity: Annotated[
+        Duration | None,
+        Meta(description='the unit of end_param, as in "1s", with step_end = "inclusive". Default: a day'),
+    ] = None
+    restart_at: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(
+            description="the API lists at most so many records: begin again at the highest value then; needs order = "
+            '"ascending" and param'
+        ),
+    ] = None
     settle: Annotated[
         Duration | None,
         Meta(
@@ -119,8 +137,25 @@ def check_cursor(config: CursorConfig, location: str) -> None:
     is_time = config.type in TIMES
     if not is_time and (config.lookback is not None or config.step is not None):
         raise ConfigurationError(f"{location}: lookback and step are for times, and the type is {config.type!r}")
-    if config.step is not None and None in (config.param, config.end_param, config.initial):
-        raise ConfigurationError(f"{location}.step: windows need param, end_param and initial")
+    is_ended = config.end_param is not None or config.step_end == "none"
+    if config.step is not None and (None in (config.param, config.initial) or not is_ended):
+        raise ConfigurationError(
+            f"{location}.step: windows need param, end_param and initial; if the start alone names a window, set "
+            'step_end = "none"'
+        )
+    if config.step_end == "none" and config.end_param is not None:
+        raise ConfigurationError(f"{location}.step_end: windows have an end, {config.end_param!r}; remove step_end")
+    if config.granularity is not None and (config.step_end != "inclusive" or not config.granularity):
+        raise ConfigurationError(
+            f'{location}.granularity: it is the unit of an end that is included; set step_end = "inclusive"'
+        )
+    if config.granularity is not None and config.step is not None and config.granularity > config.step:
+        raise ConfigurationError(f"{location}.granularity: it is longer than step; set a longer step")
+    if config.restart_at is not None and (config.order != "ascending" or config.param is None):
+        raise ConfigurationError(
+            f"{location}.restart_at: the next request begins at the highest value, so the API sorts by it and has a "
+            'parameter for it; set order = "ascending" and param = "since"'
+        )
     if config.step is not None and not config.step:
         raise ConfigurationError(f'{location}.step: a window needs a length, as in step = "30d"')
     if config.step is None and (config.settle is not None or config.step_end != "shared"):
@@ -139,6 +174,10 @@ def _check_formats(config: CursorConfig, location: str) -> None:
     for option, known in (("format", ()), ("param_format", TIMES)):
         value = getattr(config, option)
         if value is None:
+            continue
+        if config.type == "integer" and option == "param_format":
+            if not _INTEGER_FORMAT.fullmatch(value):
+                raise ConfigurationError(f'{location}.{option}: {value!r} is not a format of integers, as in "%08d"')
             continue
         if config.type not in TIMES or (option == "format" and config.type in _UNITS):
             raise ConfigurationError(
@@ -210,6 +249,8 @@ class Cursor:
         """A compared value as the API writes it: in ``param_format``, else in the style of the value ``like``."""
         config = self.config
         if not self.is_time:
+            if as_param and config.param_format is not None:
+                return str(config.param_format % value)
             written: str | int = value if isinstance(like, int) or config.type == "string" else str(value)
             return written
         format_ = (config.param_format if as_param else None) or config.format or config.type
@@ -274,7 +315,7 @@ def _micros(moment: dt.datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _scaled(value: Any, unit: int) -> int:
+def _scaled(value: Any, unit: int | Decimal) -> int:
     """Seconds or milliseconds as microseconds, rounded down: reading starts at or before it."""
     return math.floor(exact_decimal(value) * unit)
 
@@ -318,9 +359,12 @@ def windows(cursor: Cursor, start: Any, like: Any, now: int) -> Iterator[Window]
     :param like: a value in the style of the parameters.
     """
     step = cursor.config.step
+    granularity = cursor.config.granularity
     while step is not None and (end := _window_end(cursor, start, step, like, now)) < now:
         whole_days = cursor.as_written(end + _HALF_A_DAY, like) == end
-        if cursor.config.step_end == "inclusive" and whole_days:
+        if granularity is not None:
+            yield Window(start, end, cursor.later(end, -granularity), last=False)
+        elif cursor.config.step_end == "inclusive" and whole_days:
             yield Window(start, end, end - 1, last=False, last_day=cursor.later(end, -DAY))
         else:
             # Windows of times share their boundary in any case: a record may lie between the last second of a
@@ -337,9 +381,10 @@ def _window_end(cursor: Cursor, start: int, step: dt.timedelta, like: Any, now: 
     A parameter that is written as a day has no hours: the window is longer then, or reading would not advance.
     """
     while True:
-        if start + step // dt.timedelta(microseconds=1) >= now:
+        is_named = cursor.config.step_end == "none"  # a window of today that begins today is requested as well
+        if start + step // dt.timedelta(microseconds=1) >= now and not is_named:
             return now
         end = cursor.as_written(cursor.later(start, step), like)
         if end > start:
-            return end
+            return min(end, now)
         step *= 2

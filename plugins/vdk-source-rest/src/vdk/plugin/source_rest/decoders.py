@@ -41,10 +41,12 @@ class DecodeError(Exception):
 
 
 def format_of(content_type: str) -> str:
-    """``json``, ``ndjson`` or ``csv``, by the ``Content-Type``; JSON if it names none of them."""
+    """``json``, ``ndjson``, ``csv``, ``xml``, ``parquet`` or ``arrow``, by the ``Content-Type``; JSON by default."""
     type_ = content_type.partition(";")[0].strip().lower()
     if type_ in ("text/csv", "application/csv"):
         return "csv"
+    if named := re.search(r"parquet|\barrow\b|\bxml$", type_):
+        return named[0]
     return "ndjson" if re.search(r"ndjson|jsonl|json-?lines|json-seq", type_) else "json"
 
 

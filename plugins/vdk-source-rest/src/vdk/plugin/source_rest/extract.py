@@ -38,7 +38,13 @@ def compile_path(path: str) -> ParsedResult:
         raise ConfigurationError(f"{path!r} is not a JMESPath: {' '.join(str(error).split())}") from None
 
 
-def records_in(body: Any, path: str | None, primary_key: Sequence[str] = (), names: Sequence[str] = ()) -> list[Row]:
+def records_in(
+    body: Any,
+    path: str | None,
+    primary_key: Sequence[str] = (),
+    names: Sequence[str] = (),
+    key_field: str | None = None,
+) -> list[Row]:
     """The records of a body, as a list of JSON objects.
 
     :param path: JMESPath; None: the path that ``locate_records`` returns, else the body itself.
@@ -47,6 +53,12 @@ def records_in(body: Any, path: str | None, primary_key: Sequence[str] = (), nam
     if path is None:
         path = locate_records(body, primary_key, names)
     value = body if path is None else search(path, body)
+    if key_field is not None:
+        if not isinstance(value, Mapping):
+            raise RecordsNotFound(
+                f"an object of records was expected at {path or '@'!r}, since key_field is set, not {type_name(value)}"
+            )
+        return keyed_records(value, key_field)
     place = "as the whole response" if path is None or path == "@" else f"at {path!r}"
     if isinstance(value, Mapping) and not isinstance(path, LocatedPath):
         return [value]
@@ -60,6 +72,14 @@ def records_in(body: Any, path: str | None, primary_key: Sequence[str] = (), nam
                 f"objects. To make objects of plain values, set records = {objects}"
             )
     return value
+
+
+def keyed_records(value: Mapping[str, Any], key_field: str) -> list[Row]:
+    """The members of an object as records, each with its name in ``key_field``."""
+    return [
+        {key_field: name, **(record if isinstance(record, Mapping) else {"value": record})}
+        for name, record in value.items()
+    ]
 
 
 def unfiltered(body: Any, path: str | None) -> list[Any] | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from hashlib import blake2b
 from itertools import islice
@@ -135,6 +135,7 @@ class IncrementalFilter:
         self._max_raw: Any = None
         self._future_raw: Any = None
         self._last: Any = None
+        self._resumed_at: Any = None
         self._limit: int | None = None
         self._stored = Counter(watermark.known) if watermark is not None else Counter[bytes]()
         self._in_earlier_windows: Counter[bytes] = Counter()
@@ -158,8 +159,19 @@ class IncrementalFilter:
             return None
         return self._start if start == self.lower and self._starts_exactly else self._cursor.write(start, self._start)
 
+    def resume(self, window: Window) -> Window | None:
+        """The rest of an ascending window, from the last value on; None: the rest has no other value."""
+        last = self._last
+        if last is None or last == window.start or last == self._resumed_at:
+            return None
+        rest = replace(window, start=last)
+        self.start_window(rest)
+        self._resumed_at = last
+        return rest
+
     def start_window(self, window: Window) -> None:
         """Called before each window; records above its end are read later."""
+        self._resumed_at = None
         self._limit = None if window.last else window.end
         self._last = self.window_max = None
         self._in_earlier_windows = self._digests()
@@ -184,6 +196,9 @@ class IncrementalFilter:
             if ordered:
                 self._check_order(value, raw)
             if lower is not None and value < lower and self._drops_below(page):
+                continue
+            if self._resumed_at is not None and value < self._resumed_at:  # delivered, since values ascend
+                page.counts["rows_unchanged"] += 1
                 continue
             if self._max is None or value > self._max:
                 self._raise_max(value, raw)

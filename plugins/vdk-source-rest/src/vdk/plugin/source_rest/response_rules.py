@@ -15,7 +15,7 @@ from .extract import search
 from .http.rate_limit import retry_wait
 from .http.types import HttpResponse
 
-Action = Literal["ignore", "retry", "fail", "accept"]
+Action = Literal["ignore", "retry", "fail", "accept", "delete"]
 
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses that mean "not now" (RFC 9110, section 15; RFC 6585; RFC 8470)."""
@@ -29,7 +29,10 @@ class ResponseRule(DataSourceConfig):
 
     action: Annotated[
         Action,
-        Meta(description="ignore (no records, no further pages), retry, fail, or accept (treat it as a success)"),
+        Meta(
+            description="ignore (no records, no further pages), retry, fail, accept (treat it as a success), or delete "
+            "(the record of the parent is gone: its row is deleted)"
+        ),
     ]
     status: Annotated[int | str | None, Meta(description='a status, or "4xx" for all of a class. Default: any')] = None
     empty: Annotated[bool | None, Meta(description="whether the response has no content. Default: either")] = None

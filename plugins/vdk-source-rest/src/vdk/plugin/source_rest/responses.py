@@ -21,15 +21,22 @@ from vdk.plugin.datasource_base.contract import (
 from .config import CsvConfig, StreamConfig
 from .context import StreamContext
 from .decoders import DecodeError, csv_rows, decode_json, format_of, json_lines
+from .documents import decode_table, decode_xml
 from .http.body import IncompleteBody, UnacceptableBody, iter_body, read_body, reader_of
-from .http.client import RetriedHere, Unauthorized, lower_names
+from .http.client import RetriedHere, Unauthorized, Waiting, lower_names
 from .http.rate_limit import retry_wait
 from .http.types import HttpRequest, HttpResponse, Row
 from .http.urls import mask_url
 from .response_rules import SEARCHED_BYTES, ResponseRule, find_rule, is_retryable
 
+_LINES = ("csv", "ndjson")
+"""Formats whose records are read as they come."""
 SHOWN = 300
 """Characters of a response that an error shows."""
+
+
+class GoneError(ConfigurationError):
+    """The server answered 410."""
 
 
 @dataclass(slots=True)
@@ -40,6 +47,7 @@ class ParsedResponse:
     :param lines: its records, a list at a time, if it is read line by line.
     :param ended: it has no records, and no page follows.
     :param ignored: it has content, and a rule ignores it.
+    :param gone: what it was requested for is deleted.
     :param accepted: a rule accepts it, even if it looks like an error.
     """
 
@@ -48,14 +56,18 @@ class ParsedResponse:
     lines: Iterator[Sequence[Row]] | None = None
     ended: bool = False
     ignored: bool = False
+    gone: bool = False
     accepted: bool = False
     close: Callable[[], None] = field(default=lambda: None)
 
 
 def parse_body(stream: StreamConfig, response: HttpResponse, limit: int) -> Any:
     """The value of a body that was read whole; of lines, the list of their values."""
-    if format_in(stream, response) == "json":
+    format_ = format_in(stream, response)
+    if format_ == "json":
         return decode_json(response.content, _content_type(response), stream.numbers or "exact")
+    if format_ not in _LINES:
+        return decode_xml(response.content) if format_ == "xml" else decode_table(response.content, format_)
     return [value for values in iter_rows(stream, response, [response.content], limit) for value in values]
 
 
@@ -87,15 +99,31 @@ class ResponseHandler:
         self._redact = context.redact
         self._limit = context.config.max_response_bytes
         self._now = context.client.now
+        self._context = context
+        self._recording = context.recording
+
+    def fetch(self, request: HttpRequest) -> Waiting[ParsedResponse]:
+        """Send a request until it succeeds, or read the recorded response to it."""
+        if self._recording is None or self._context.config.replay is None:
+            return (yield from self._context.client.fetch(request, lambda raw: self.handle(request, raw)))
+        failure: ConnectionFailedError | None = None
+        while (response := self._recording.get(request)) is not None:
+            try:
+                return self._parsed(response)
+            except ConnectionFailedError as error:  # it was retried
+                failure = error
+        raise failure or self._recording.missing(request)
 
     def handle(self, request: HttpRequest, raw: requests.Response) -> ParsedResponse:
         """:raises ConnectionFailedError: if the request may be retried."""
         response = HttpResponse(request, raw.url, raw.status_code, lower_names(raw.headers))
-        if self._is_streamed(response):
+        if self._recording is None and self._is_streamed(response):
             return ParsedResponse(response, lines=self._lines(raw, response), close=raw.close)
         try:
             with self._naming(response):
                 response.content = read_body(raw, self._limit)
+                if self._recording is not None:
+                    self._recording.put(response)
                 return self._parsed(response)
         finally:
             if not response.content:
@@ -121,7 +149,7 @@ class ResponseHandler:
 
     def _is_streamed(self, response: HttpResponse) -> bool:
         """Whether records are read as they come: if a rule needs the content, the body is read whole."""
-        has_lines = format_in(self._stream, response) != "json" and not self._stream.cache
+        has_lines = format_in(self._stream, response) in _LINES and not self._stream.cache
         return has_lines and response.status == 200 and not any(rule.by_content for rule in self._rules)
 
     def _lines(self, raw: requests.Response, response: HttpResponse) -> Iterator[Sequence[Row]]:
@@ -149,6 +177,8 @@ class ResponseHandler:
         if rule is not None:
             if rule.action == "ignore":
                 return ParsedResponse(response, body, ended=True, ignored=True)
+            if rule.action == "delete":
+                return ParsedResponse(response, body, ended=True, gone=True)
             self._apply(rule, response)
         else:
             self._check_status(response)
@@ -199,6 +229,8 @@ class ResponseHandler:
                 self._text(response, f"{answered}: these credentials may not read this")
                 + '. If it is a rate limit, add responses = [{ status = 403, action = "retry" }]'
             )
+        if status == 410:
+            raise GoneError(self._text(response, answered))
         raise ConfigurationError(
             self._text(response, answered)
             + f'. If this means an empty list, add responses = [{{ status = {status}, action = "ignore" }}]'

@@ -14,8 +14,9 @@ from requests.auth import AuthBase
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, data_source
 
 from .auth import make_auth
-from .auth.oauth2 import TokenServer
-from .config import RestConfig, StreamConfig, check_config
+from .auth.token_server import TokenServer
+from .checks import check_config
+from .config import RestConfig, StreamConfig
 from .context import StreamContext, transport_limits
 from .extract import records_in
 from .http.types import HttpRequest, HttpResponse, Page, Row
@@ -101,7 +102,7 @@ class RestSource(DataSource[RestConfig]):
         return f"{Origin.of(url)}{urlsplit(url).path.rstrip('/')}"
 
     def streams(self) -> Sequence[RestStream]:
-        return list(self._streams.values())
+        return [stream for stream in self._streams.values() if stream.config.kind == "rows"]
 
     def stream(self, name: str) -> RestStream:
         """One stream, by its name."""
@@ -145,7 +146,7 @@ class RestSource(DataSource[RestConfig]):
         It sees requests to the origin of ``base_url`` only. If it has a method ``renew(request) -> bool``, that is
         called when the server answers 401, and the request is sent once more if it returns true.
         """
-        return make_auth(self.config.auth, TokenServer(transport_limits(self.config)).post_form)
+        return make_auth(self.config.auth, TokenServer(transport_limits(self.config)).post)
 
     def next_request(self, stream: StreamConfig, request: HttpRequest, page: Page) -> HttpRequest | None:
         """The request after ``page``, which answered ``request``; None: that was the last page."""
@@ -157,4 +158,4 @@ class RestSource(DataSource[RestConfig]):
 
     def records(self, stream: StreamConfig, body: Any) -> Sequence[Row]:
         """The records in the value that ``parse`` returned, or in some lines of a body that is read line by line."""
-        return records_in(body, stream.records, stream.own_key(), stream.list_names())
+        return records_in(body, stream.records, stream.own_key(), stream.list_names(), stream.key_field)

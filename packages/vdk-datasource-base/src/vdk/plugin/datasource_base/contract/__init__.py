@@ -12,10 +12,13 @@ from .errors import (
     ConnectionFailedError,
     DataSourceError,
     DestinationError,
+    ExpectationError,
     FlowFailedError,
     SnapshotLostError,
     StateError,
+    VerificationError,
 )
+from .proof import Proof, ProofRows, VerifiableStream
 from .records import RecordColumns, record_columns, values_of_record
 from .schema import StreamSchema
 from .source import DataSource, data_source
@@ -47,8 +50,11 @@ __all__ = [
     "DataSourceStream",
     "DestinationError",
     "Duration",
+    "ExpectationError",
     "FlowFailedError",
     "PartitionState",
+    "Proof",
+    "ProofRows",
     "RecordColumns",
     "RejectedRows",
     "Secret",
@@ -57,6 +63,8 @@ __all__ = [
     "StateError",
     "StreamPartition",
     "StreamSchema",
+    "VerifiableStream",
+    "VerificationError",
     "data_source",
     "decode_config",
     "is_record_class",

@@ -10,6 +10,8 @@
     ├── ConcurrentRunError         stop: another run moved the same state
     ├── BadRecordError             reject the row or fail the stream (``on_bad_record``)
     ├── DestinationError           fail the stream: the destination refused what it was given
+    ├── ExpectationError           fail the stream: its rows are not what the flow expects, and they do not land
+    ├── VerificationError          fail the stream: the destination does not have what the state claims
     ├── ConnectionFailedError      retry: a system is unreachable now
     │   └── SnapshotLostError      start a replaced table over: its partitions can no longer be read as of one moment
     └── FlowFailedError            one or more streams failed; raised after the others ended
@@ -53,6 +55,14 @@ class ConcurrentRunError(DataSourceError):
 
 class DestinationError(DataSourceError):
     """The destination refused its input; a second attempt would fail in the same way."""
+
+
+class ExpectationError(DataSourceError):
+    """The rows that are about to land are not what the flow expects. They do not land."""
+
+
+class VerificationError(DataSourceError):
+    """The rows of a stream do not add up: the destination lacks some that landed, or has some twice."""
 
 
 class ConnectionFailedError(DataSourceError):

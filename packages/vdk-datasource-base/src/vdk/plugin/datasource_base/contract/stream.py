@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
@@ -149,10 +149,19 @@ class DataSourceStream(StreamPartition):
 
     It is a fact for readers and other systems: rows land in the same way."""
 
+    state_columns: Sequence[str] = ()
+    """Columns whose values its states contain, besides the cursor. A flow that hashes or drops one is refused."""
+
     sharing_needs: str | None = None
     """What to change in the configuration before rows of this stream and of another one share a table; None: nothing.
 
     A run that would land both in one table is refused with this text."""
+
+    relations: Collection[str] = ()
+    """Names of the table that the stream reads which no other table of any database has; none: unknown.
+
+    A flow that would land rows in a table with one of these names is refused. Each is the name of a database, as its
+    server tells it, with those of schema and table (``parts.relation_name``)."""
 
     unsplit: DataSourceStream | None = None
     """The same rows as one partition, for a stream without states that is split for speed; None: it is split alike.

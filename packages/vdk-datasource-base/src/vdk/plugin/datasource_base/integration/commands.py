@@ -11,8 +11,10 @@ from .init_command import init
 from .inspect_commands import check, discover, preview
 from .new_command import new
 from .output import OUTPUT, print_rows
+from .plan_command import plan
 from .run_commands import run, sync
-from .state_commands import state
+from .state_commands import state, undo
+from .verify_commands import repair, verify
 
 
 @click.group(name="datasource", help="Load data from data sources into destinations.")
@@ -49,5 +51,5 @@ def config(ctx: click.Context, name: str, output: str) -> None:
     print_rows(describe(source.config_type), output, empty=f"Data source {name} has no options.")
 
 
-for command in (check, copy, discover, init, new, preview, run, state, sync):
+for command in (check, copy, discover, init, new, plan, preview, repair, run, state, sync, undo, verify):
     datasource.add_command(command)

@@ -74,6 +74,13 @@ SET = click.option(
     help="How rows land. Default: upsert or append for tables with a cursor, replace for those that are read whole.",
 )
 @click.option(
+    "--destination-table",
+    metavar="NAME",
+    help='The name of each table in the target, as in "west_{table}". Default: the name that it has in the source.',
+)
+@click.option("--shared-table", is_flag=True, help="Land beside the rows that other sources have in a table.")
+@click.option("--yes", is_flag=True, help="Replace the rows of other sources, or those that no run has landed.")
+@click.option(
     "--save",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write this flow file, which `vdk datasource run` continues with.",
@@ -89,6 +96,9 @@ def copy(
     tables: str,
     cursor: str | None,
     mode: str | None,
+    destination_table: str | None,
+    shared_table: bool,
+    yes: bool,
     save: Path | None,
     options: tuple[str, ...],
     summary: Path | None,
@@ -100,7 +110,16 @@ def copy(
 
     registry = with_plugins(Registry(), ctx.obj.plugin_registry)
     with wrong_arguments():
-        flow = flow_of_urls(source, target, registry, tables=names_in(tables), cursor=cursor, mode=mode)
+        flow = flow_of_urls(
+            source,
+            target,
+            registry,
+            tables=names_in(tables),
+            cursor=cursor,
+            mode=mode,
+            destination_table=destination_table,
+            shared_table=shared_table,
+        )
         changed = with_options(ctx, flow, options)
         file = _File(changed, save, registry) if save is not None else None
         check_files(summary)
@@ -111,7 +130,7 @@ def copy(
         if file is not None:
             file.write()
 
-    _run(ctx, flow, save or Path(f"{flow.source_id}.toml"), summary, planned)
+    _run(ctx, flow, save or Path(f"{flow.source_id}.toml"), summary, planned, confirmed=yes)
 
 
 def with_options(ctx: click.Context, flow: UrlFlow, options: Sequence[str]) -> UrlFlow:
@@ -212,8 +231,9 @@ def _show(streams: Sequence[PlannedStream]) -> None:
         log.info("and %d more", len(streams) - MAX_SHOWN)
 
 
-def _run(ctx: click.Context, flow: UrlFlow, path: Path, summary: Path | None, planned: Any) -> None:
+def _run(ctx: click.Context, flow: UrlFlow, path: Path, summary: Path | None, planned: Any, *, confirmed: bool) -> None:
     """Run the flow as the only step of a job, and print its summary however it ends."""
+    from ..runtime.scope import RunScope
     from .flow_job import run_flow_job
     from .job_environment import run_in_job
 
@@ -228,6 +248,7 @@ def _run(ctx: click.Context, flow: UrlFlow, path: Path, summary: Path | None, pl
             on_summary=summaries.append,
             draw=console.draws_progress,
             on_planned=planned,
+            scope=RunScope(confirmed=confirmed),
         )
 
     try:

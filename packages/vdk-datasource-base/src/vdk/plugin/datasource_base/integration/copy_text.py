@@ -15,6 +15,7 @@ _REMEDY = re.compile(r"\b(write|set|add|as in|or|with) ((?:[A-Za-z_][\w-]*)(?:\.
 """``write paginator = { type = "page" }``, up to the value."""
 _ENDS = re.compile(r"[\]}\"'\w]")
 _MAX_VALUE = 300
+_COMMAND_OPTIONS = {"write_mode": "--mode", "destination_table": "--destination-table"}
 
 
 def of_command_line(message: str, flow: UrlFlow) -> str:
@@ -45,10 +46,12 @@ def _argument(flow: UrlFlow, option: str, value: str) -> str:
     """``--set 'paginator={ type = "page" }'``; the command's own option, or the URL of a file, where there is one."""
     decoded = tomllib.loads(f"value = {value}")["value"]
     if isinstance(decoded, str):
-        if option == "write_mode":
-            return f"--mode {quote(decoded)}"
+        if option in _COMMAND_OPTIONS:
+            return f"{_COMMAND_OPTIONS[option]} {quote(decoded)}"
         if option in flow.config and (url := flow.source.url_of(decoded)) is not None:
             return quote(url)
+    if option == "shared_table" and decoded is True:
+        return "--shared-table"
     return f"--set {quote(f'{option}={value}')}"
 
 

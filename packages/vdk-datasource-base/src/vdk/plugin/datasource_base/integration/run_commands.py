@@ -54,7 +54,11 @@ _OPENLINEAGE = click.option("--openlineage", type=_FILE, help="Append OpenLineag
 )
 @click.option("--until", metavar="VALUE", help="Backfill: read the rows whose cursor is below this; the state stays.")
 @click.option("--dry-run", is_flag=True, help="Print what the run would read and where it would land; change nothing.")
-@click.option("--yes", is_flag=True, help="Let rows go in a full refresh, or land twice in a backfill.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Let rows go in a full refresh, or land twice in a backfill; replace rows that other sources have landed.",
+)
 @SUMMARY
 @_REPORT
 @_OPENLINEAGE
@@ -116,11 +120,15 @@ def run(
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--print", "prints", is_flag=True, help="Print the flow file that would run, and run nothing.")
+@click.option("--yes", is_flag=True, help="Replace the rows of other sources, or those that no run has landed.")
 @SUMMARY
 @OUTPUT
 @click.pass_context
-def sync(ctx: click.Context, files: tuple[Path, ...], prints: bool, summary: Path | None, output: str) -> None:
+def sync(
+    ctx: click.Context, files: tuple[Path, ...], prints: bool, yes: bool, summary: Path | None, output: str
+) -> None:
     from ..parts.flow.cloudquery import read_flow
+    from ..runtime.scope import RunScope
 
     flow = read_flow(files)
     with wrong_arguments():
@@ -128,7 +136,8 @@ def sync(ctx: click.Context, files: tuple[Path, ...], prints: bool, summary: Pat
     if prints:
         _print_flow(ctx, flow)
     else:
-        _run(ctx, flow, files[0].resolve(), summary, location=", ".join(path.name for path in files))
+        location = ", ".join(path.name for path in files)
+        _run(ctx, flow, files[0].resolve(), summary, scope=RunScope(confirmed=yes), location=location)
 
 
 def check_files(summary: Path | None, report: Path | None = None, openlineage: Path | None = None) -> None:

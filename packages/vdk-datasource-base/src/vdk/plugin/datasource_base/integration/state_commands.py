@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``vdk datasource state show | reset | set | export | import | adopt``."""
+"""``vdk datasource state show | reset | set | export | import | adopt | history | restore`` and ``undo``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STREAMS = click.option(
 _YES = click.option("--yes", is_flag=True, help="Do not prompt.")
 
 
-@click.group(help="Show, reset, set, export, import or adopt the stored states of a flow file's streams.")
+@click.group(help="Show, change, export and restore the stored states of a flow file's streams.")
 def state() -> None:
     """The group of the commands about states."""
 
@@ -184,6 +184,78 @@ def adopt(
     states = call_in_job(ctx.obj, flow, adopted)
     _print_states(states, output, empty="No state was adopted.")
     _print_count(states, output, "adopted")
+
+
+@state.command(cls=Command, help="Show the runs that the destinations have records of, and their states.")
+@FLOW
+@_STREAMS
+@OUTPUT
+@click.pass_context
+def history(ctx: click.Context, flow: Path, stream: tuple[str, ...], output: str) -> None:
+    from ..runtime.stored.history import run_history
+
+    runs = call_in_job(ctx.obj, flow, lambda environment: run_history(flow, environment, stream))
+    rows = [run.as_dict() for run in runs]
+    if output != "json":
+        rows = [
+            {
+                "run": row["run"],
+                "started": row["started_at"],
+                "stream": f"{row['source']}.{row['stream']}",
+                "table": f"{row['destination']}.{row['table']}",
+                "status": row["status"],
+                "landed": row["rows_landed"],
+                "state after": "unknown" if row["state_after"] is None else readable(row["state_after"]),
+            }
+            for row in rows
+        ]
+    print_rows(rows, output, empty="No run is recorded.")
+
+
+@state.command(
+    cls=Command, help="Store the states that the streams had after a RUN of `state history` again. Rows stay."
+)
+@FLOW
+@click.argument("run")
+@_STREAMS
+@click.option("--before", is_flag=True, help="The states from before the run instead.")
+@_YES
+@OUTPUT
+@click.pass_context
+def restore(
+    ctx: click.Context, flow: Path, run: str, stream: tuple[str, ...], before: bool, yes: bool, output: str
+) -> None:
+    from ..runtime.stored.history import restore_states
+
+    moment = "before" if before else "after"
+    confirm = _confirm(f"Restore the states of {_named(stream)} of {flow.name} from {moment} run {run}?", yes=yes)
+    replaced = call_in_job(
+        ctx.obj,
+        flow,
+        lambda environment: restore_states(flow, environment, run, stream, before=before, confirm=confirm),
+    )
+    _print_states(replaced, output, empty="The states were restored; there were none in their place.")
+    if replaced and output != "json":
+        click.echo("The states were restored; the table shows those that they replaced.", err=True)
+
+
+@click.command(
+    cls=Command, help="Delete the rows that a RUN has appended, and restore the states from before it, in one step."
+)
+@FLOW
+@click.argument("run")
+@_STREAMS
+@_YES
+@OUTPUT
+@click.pass_context
+def undo(ctx: click.Context, flow: Path, run: str, stream: tuple[str, ...], yes: bool, output: str) -> None:
+    from dataclasses import asdict
+
+    from ..runtime.stored.undo import undo_run
+
+    confirm = _confirm(f"Undo run {run} of {flow.name}?", yes=yes)
+    undone = call_in_job(ctx.obj, flow, lambda environment: undo_run(flow, environment, run, stream, confirm=confirm))
+    print_rows([asdict(item) for item in undone], output, empty="")
 
 
 def _named(streams: Sequence[str]) -> str:

@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..contract.remedies import closest, did_you_mean
     from .backoff import Backoff
+    from .columns.convert import cast_exactly
+    from .columns.hashes import row_hashes, row_texts
     from .columns.infer import infer_table, is_valid_json, to_json
     from .columns.numbers import JSON_NUMBERS, HugeNumber, exact_decimal, json_integer, whole_number
     from .columns.types import column_type
+    from .comparison import HASH, MOST_HASHES, Comparison, ComparisonResult, ComparisonSpec
     from .destination import (
         DELETED_AT,
+        LANDING_COLUMNS,
         RESERVED_PREFIX,
         TOMBSTONE,
         BatchKind,
@@ -29,45 +33,60 @@ if TYPE_CHECKING:
         StateKey,
         StoredState,
         TableBatch,
+        TableOwner,
         TableSnapshot,
         TableSpec,
         WriteMode,
     )
+    from .expectations import EXPECTATIONS, Expectations, TableFacts, judge
     from .plugins.registry import Registry
     from .plugins.urls import takes_urls
     from .redact import Redactor
     from .run_records import KEPT_RECORDS, KEPT_RUNS, RECORD_FIELDS, RECORD_KEY, RunRecord, kept_records
-    from .sql_text import literal, quoted
+    from .sql_text import literal, quoted, relation_name
     from .states.logged_document import LoggedDocument, sync_folder, write_synced
 
 _OUTSIDE_DESTINATION = {
     "..contract.remedies": ("closest", "did_you_mean"),
     ".backoff": ("Backoff",),
+    ".columns.convert": ("cast_exactly",),
+    ".columns.hashes": ("row_hashes", "row_texts"),
     ".columns.infer": ("infer_table", "is_valid_json", "to_json"),
     ".columns.numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
     ".columns.types": ("column_type",),
+    ".comparison": ("HASH", "MOST_HASHES", "Comparison", "ComparisonResult", "ComparisonSpec"),
+    ".expectations": ("EXPECTATIONS", "Expectations", "TableFacts", "judge"),
     ".plugins.registry": ("Registry",),
     ".plugins.urls": ("takes_urls",),
     ".redact": ("Redactor",),
     ".run_records": ("KEPT_RECORDS", "KEPT_RUNS", "RECORD_FIELDS", "RECORD_KEY", "RunRecord", "kept_records"),
-    ".sql_text": ("literal", "quoted"),
+    ".sql_text": ("literal", "quoted", "relation_name"),
     ".states.logged_document": ("LoggedDocument", "sync_folder", "write_synced"),
 }
 _MODULE_OF = {name: module for module, names in _OUTSIDE_DESTINATION.items() for name in names}
 
 __all__ = [
     "DELETED_AT",
+    "EXPECTATIONS",
+    "HASH",
     "JSON_NUMBERS",
     "KEPT_RECORDS",
     "KEPT_RUNS",
+    "LANDING_COLUMNS",
+    "MOST_HASHES",
     "RECORD_FIELDS",
     "RECORD_KEY",
     "RESERVED_PREFIX",
     "TOMBSTONE",
     "Backoff",
     "BatchKind",
+    "ColumnChange",
     "CommitUnit",
+    "Comparison",
+    "ComparisonResult",
+    "ComparisonSpec",
     "Destination",
+    "Expectations",
     "HugeNumber",
     "LoggedDocument",
     "Redactor",
@@ -79,9 +98,12 @@ __all__ = [
     "StateKey",
     "StoredState",
     "TableBatch",
+    "TableFacts",
+    "TableOwner",
     "TableSnapshot",
     "TableSpec",
     "WriteMode",
+    "cast_exactly",
     "closest",
     "column_type",
     "did_you_mean",
@@ -89,9 +111,13 @@ __all__ = [
     "infer_table",
     "is_valid_json",
     "json_integer",
+    "judge",
     "kept_records",
     "literal",
     "quoted",
+    "relation_name",
+    "row_hashes",
+    "row_texts",
     "sync_folder",
     "takes_urls",
     "to_json",

@@ -15,23 +15,32 @@ A complete destination, in memory, is ``vdk.plugin.datasource_base.testing.Memor
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from ..contract import DestinationError, State
+from .comparison import Comparison, ComparisonSpec
+from .expectations import Expectations
 from .run_records import RunRecord
 
 WriteMode = Literal["append", "upsert", "replace"]
 BatchKind = Literal["rows", "deletes", "keys"]
+ColumnAction = Literal["keep", "hash", "mask", "drop", "refuse"]
+"""What a flow's ``columns`` says of a column."""
 
 RESERVED_PREFIX = "_vdk_"
 """Columns and tables with this prefix belong to the framework."""
 DELETED_AT = "_vdk_deleted_at"
 """The time at which a row was reported as deleted: set by soft deletes, and by deletes that are appended."""
+
+LANDING_COLUMNS = frozenset(
+    {DELETED_AT, *(f"{RESERVED_PREFIX}{name}" for name in ("synced_at", "run_id", "source", "stream"))}
+)
+"""Columns that describe how a row has landed. A source that reads what landed leaves them out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,18 @@ class TableSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class TableOwner:
+    """A stream whose rows are in a table.
+
+    :param table: the name of the table.
+    :param key: the stream, with an empty partition; ``key.table`` is its own table.
+    """
+
+    table: str
+    key: StateKey
+
+
+@dataclass(frozen=True, slots=True)
 class SchemaChange:
     """A column whose type changed; the types are spelled as the destination spells them."""
 
@@ -97,6 +118,21 @@ class SchemaChange:
 
     def as_dict(self) -> dict[str, str]:
         return {"table": self.table, "column": self.column, "from": self.before, "to": self.after}
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnChange:
+    """A declared column that a run would add, or whose type it would change; types as the destination spells them.
+
+    :param before: None: the table has no such column.
+    """
+
+    column: str
+    before: str | None
+    after: str
+
+    def as_dict(self) -> dict[str, str | None]:
+        return {"column": self.column, "from": self.before, "to": self.after}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +165,7 @@ class CommitUnit:
         may remove the state instead, as it never replaces a table.
     :param record: the stream's record once this unit has landed, which is stored in the same transaction if the
         destination keeps records. Rows that the unit sweeps are not among its ``rows_deleted``.
+    :param expect: what must hold of the table once the unit has landed; otherwise nothing of it lands.
     """
 
     key: StateKey
@@ -138,6 +175,7 @@ class CommitUnit:
     run_id: str
     reset: bool = False
     record: RunRecord | None = None
+    expect: Expectations | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +188,20 @@ class TableSnapshot:
     :param tables: every table to publish; one without staged rows becomes an empty table.
     :param units: the states of the partitions; their batches are empty. The staged rows of their keys
         belong to this snapshot.
-    :param record: as of a ``CommitUnit``, whose own it replaces.
+    :param record: as of a ``CommitUnit``, whose own it replaces. :param expect: as of a ``CommitUnit``.
+    :param key: the stream, if it has no units: without partitions its tables become empty.
     """
 
     tables: Sequence[TableSpec]
     units: Sequence[CommitUnit] = field(default_factory=tuple)
     record: RunRecord | None = None
+    expect: Expectations | None = None
+    key: StateKey | None = None
+
+    @property
+    def owner(self) -> StateKey | None:
+        """The stream, which owns the tables afterwards."""
+        return self.units[0].key if self.units else self.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +231,7 @@ class Destination(ABC):
 
     It raises ``ConnectionFailedError`` if another attempt may succeed, ``ConcurrentRunError`` if the stored version
     differs from the expected one, ``RefusedRowsError`` from ``commit`` and ``stage`` if it refuses some of the rows,
-    else ``DestinationError``.
+    ``ExpectationError`` from ``commit`` and ``publish`` if they do not meet ``expect``, else ``DestinationError``.
     """
 
     # Attributes of the object, not of the class: one destination class may have several kinds of targets.
@@ -200,6 +246,8 @@ class Destination(ABC):
     """Whether ``commit`` lands rows and state together or not at all."""
     groups: bool = False
     """Whether it implements ``commit_group``."""
+    expectations: frozenset[str] = frozenset()
+    """The ``EXPECTATIONS`` that it judges, before rows become visible."""
     keeps_records: bool = False
     """Whether it keeps the records of runs: it then implements ``record_runs`` and ``load_records``."""
 
@@ -223,6 +271,22 @@ class Destination(ABC):
     @abstractmethod
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         """Every stored state of a source, whatever its identity, stream or table."""
+
+    def load_owners(self) -> Sequence[TableOwner] | None:
+        """Which streams have rows in which table; None: unknown.
+
+        ``commit`` adds the unit's stream to the owners of each table that it lands rows in, ``publish`` makes the
+        stream the only one, and so does ``commit`` for a table that it creates. It is stored together with the rows.
+        """
+        return None
+
+    def remove_owner(self, key: StateKey) -> None:
+        """Forget that a stream has rows in tables: another one has adopted its states."""
+        return
+
+    def relations(self, name: str) -> Collection[str]:
+        """Names that no other table of any database has, as ``DataSourceStream.relations``; none: unknown."""
+        return ()
 
     def check(self) -> None:
         """Try what a run would do, without a trace: ``vdk datasource check`` calls it, after ``open``.
@@ -248,6 +312,30 @@ class Destination(ABC):
 
     def count_rows(self, name: str) -> int | None:
         """The rows of a table, without those that are marked as deleted; 0 if it does not exist; None: unknown."""
+        return None
+
+    def columns(self, name: str) -> Mapping[str, str] | None:
+        """The columns of a table and their types, as the destination spells them; None: there is no table, or it is
+        unknown. Nothing is changed."""
+        return None
+
+    def column_types(self, spec: TableSpec) -> Mapping[str, str]:
+        """The declared columns that have a type, as the destination spells it. No I/O here."""
+        return {}
+
+    def column_changes(self, spec: TableSpec) -> Sequence[ColumnChange]:
+        """The declared columns that landing rows would add or widen; all of them if there is no table. Nothing is
+        changed."""
+        existing = self.columns(spec.name) or {}
+        return [
+            ColumnChange(name, existing.get(name), type_)
+            for name, type_ in self.column_types(spec).items()
+            if existing.get(name) != type_
+        ]
+
+    def first_values(self, table: str, column: str, count: int) -> Sequence[Any] | None:
+        """A column's values in the first rows of a table, those that landed first if it keeps them in order; None:
+        unknown."""
         return None
 
     def exists(self) -> bool:
@@ -292,6 +380,26 @@ class Destination(ABC):
     def publish(self, snapshot: TableSnapshot) -> list[int]:
         """Make a snapshot visible in one transaction. Returns the states' versions."""
         raise DestinationError(f"{self.identity()} cannot replace tables")
+
+    def compare(self, spec: ComparisonSpec) -> Comparison | None:
+        """Begin to compare a source with a table; None: the destination cannot.
+
+        :raises DestinationError: the table does not exist, or lacks a column of the key.
+        """
+        return None
+
+    def check_expectations(self, expected: Expectations) -> None:
+        """Judge what must hold of a table as it is. Raises ``ExpectationError``."""
+        return
+
+    def undo(self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int) -> None:
+        """Delete the rows of a table that a run has appended (``_vdk_run_id``), and what it has rejected, and store the
+        units' states, in one transaction.
+
+        :param rows: how many rows the run has landed.
+        :raises DestinationError: the table has not as many, or the destination cannot undo; nothing is changed.
+        """
+        raise DestinationError(f"{self.identity()} cannot delete the rows of a run")
 
     def record_runs(self, records: Sequence[RunRecord]) -> None:
         """Store records of streams that have ended, each in the place of the one with its key, and delete old ones.

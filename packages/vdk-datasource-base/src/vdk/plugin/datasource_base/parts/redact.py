@@ -21,7 +21,9 @@ _PARAMETER = re.compile(r"[?&;]([\w.-]{1,1000})=")
 _PARAMETER_END = re.compile(r"[\s&;#'\"]")
 _URL = re.compile(r"[A-Za-z][\w+.-]*://(?:([^\s/?#]*)@)?[^\s/?#@]+([/?#]\S*)?")
 _SECRET_NAME = re.compile(
-    r"(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|signature)\Z|\Asig\Z", re.IGNORECASE
+    r"(?:password|passwd|pwd|passphrase|secret|token|signature|authorization"
+    r"|(?:api|access|account|private|secret|signing|encryption)[._-]?key|key[._-]?pem)\Z|\Asig\Z",
+    re.IGNORECASE,
 )
 """The names, or ends of names, of parameters whose values are secrets."""
 MAX_SEARCHED = 256 * 1024

@@ -22,12 +22,13 @@ class RunRecord:
     :param source_id: the name of the source in the flow file. :param destination_table: the stream's own table.
     :param started_at: with a time zone, as ``ended_at``, which is None while the stream is read. A run that was killed
         never ends: its counts are those of its last commit.
-    :param status: "running", "succeeded", "failed" or "stopped".
+    :param status: "running", "succeeded", "failed", "stopped", or "undone".
     :param rows_read: rows that the source yielded, those of attempts that failed included.
     :param rows_dropped: rows of what landed that a transform dropped, or that a later row of the same key replaced.
     :param bytes: of the rows that landed, in memory.
-    :param state_before: partition → state, as JSON; empty if it is longer than ``MAX_TEXT``, as for ``state_after``,
+    :param state_before: partition → state, as JSON; empty if it is longer than ``MAX_TEXT``; so is ``state_after``,
         which is empty until the stream ends. :param schema_changes: as JSON, those of the columns' types.
+    :param verification: as JSON, what was proven of the stream; empty: the flow does not verify.
     """
 
     run_id: str
@@ -48,6 +49,7 @@ class RunRecord:
     state_before: str = ""
     state_after: str = ""
     schema_changes: str = ""
+    verification: str = ""
 
     @property
     def key(self) -> tuple[object, ...]:

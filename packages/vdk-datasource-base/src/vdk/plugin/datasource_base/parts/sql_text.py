@@ -9,6 +9,11 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def relation_name(database: str, schema: str, table: str) -> str:
+    """One name for a table that no other one has, if ``database`` is the name of one database only."""
+    return f"{database}/{quoted(schema)}.{quoted(table)}"
+
+
 def literal(text: str) -> str:
     """``text`` as an SQL string (a character string literal)."""
     return "'" + text.replace("'", "''") + "'"

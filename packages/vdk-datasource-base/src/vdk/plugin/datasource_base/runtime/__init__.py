@@ -9,23 +9,29 @@ the summary, the progress and the log.
 
 from .environment import Environment
 from .options import Options
+from .reading.configured_source import ConfiguredSource, configured_source
 from .reading.handover import HandoverSink
 from .reading.outbox import Outbox
 from .reading.selected_source import CheckedPartition
-from .report.logs import redacted_logs
+from .report.logs import redacted_errors, redacted_logs
 from .report.summary import RunSummary, StreamReport
+from .retry import Retry
 from .run.batches.batching import RejectedBatch
 from .run.flow_file_run import execute
 
 __all__ = [
     "CheckedPartition",
+    "ConfiguredSource",
     "Environment",
     "HandoverSink",
     "Options",
     "Outbox",
     "RejectedBatch",
+    "Retry",
     "RunSummary",
     "StreamReport",
+    "configured_source",
     "execute",
+    "redacted_errors",
     "redacted_logs",
 ]

@@ -48,6 +48,8 @@ class Environment:
     """The file that OpenLineage's events of the run are appended to."""
     scope: RunScope = field(default_factory=RunScope)
     """What the streams read: what is new, everything, or a range."""
+    one_stream: bool = False
+    """Whether the flow is reduced to one stream of the file's."""
     on_planned: Callable[[Sequence[PlannedStream]], None] = lambda streams: None
     """Gets the streams of a flow before any row is read. What it raises ends the run like an error in the file."""
     on_summary: Callable[[RunSummary], None] = log_summary

@@ -3,9 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..contract import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class RowsToRepair:
+    """Rows of a stream, by their ``row_hashes`` over some of its columns."""
+
+    hashes: Collection[int]
+    columns: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,20 +24,24 @@ class RunScope:
     :param full_refresh: everything, and the tables and the states are replaced at the end.
     :param since: a backfill: the rows whose cursor is at or above this; the states are neither used nor changed.
     :param until: the rows whose cursor is below this. :param confirmed: rows may go, or may land a second time.
+    :param repair: stream → the only rows that are read of it; the states are neither used nor changed.
     """
 
     full_refresh: bool = False
     since: str | None = None
     until: str | None = None
     confirmed: bool = False
+    repair: Mapping[str, RowsToRepair] | None = None
 
     @property
     def is_range(self) -> bool:
-        return self.since is not None or self.until is not None
+        return self.since is not None or self.until is not None or self.repair is not None
 
     @property
     def range(self) -> str:
         """The options of the range, as they are written."""
+        if self.repair is not None:
+            return "repair"
         options = (("--since", self.since), ("--until", self.until))
         return " ".join(f"{name} {value}" for name, value in options if value is not None)
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from ..contract import ConcurrentRunError
+from ..contract import ConcurrentRunError, DestinationError
 from ..parts import (
     DELETED_AT,
     CommitUnit,
@@ -19,6 +19,7 @@ from ..parts import (
     StateKey,
     StoredState,
     TableBatch,
+    TableOwner,
     TableSnapshot,
     TableSpec,
     WriteMode,
@@ -48,6 +49,7 @@ class MemoryDestination(Destination):
         self.states: dict[StateKey, StoredState] = first.states if first is not self else {}
         self.versions: dict[StateKey, int] = first.versions if first is not self else {}
         self.staged: dict[StateKey, list[TableBatch]] = first.staged if first is not self else {}
+        self.owners: dict[str, set[StateKey]] = first.owners if first is not self else {}
         self.records: dict[tuple[object, ...], RunRecord] = first.records if first is not self else {}
         self._staged_counts: dict[StateKey, int] = {}  # how many batches this run has staged
 
@@ -67,11 +69,28 @@ class MemoryDestination(Destination):
     def load_states(self, source_id: str) -> list[StoredState]:
         return [state for key, state in self.states.items() if key.source_id == source_id]
 
+    def load_owners(self) -> list[TableOwner]:
+        return [TableOwner(table, key) for table, keys in self.owners.items() for key in sorted(keys, key=str)]
+
+    def remove_owner(self, key: StateKey) -> None:
+        for keys in self.owners.values():
+            keys.discard(replace(key, partition=""))
+
     def has_table(self, name: str) -> bool:
         return name in self.rows
 
     def count_rows(self, name: str) -> int:
         return sum(not row.get(DELETED_AT) for row in self.rows.get(name, ()))
+
+    def columns(self, name: str) -> dict[str, str] | None:
+        schema = self.schemas.get(name)
+        return None if schema is None else {field.name: str(field.type) for field in schema}
+
+    def column_types(self, spec: TableSpec) -> dict[str, str]:
+        return {field.name: str(field.type) for field in spec.schema or () if not pa.types.is_null(field.type)}
+
+    def first_values(self, table: str, column: str, count: int) -> list[Any]:
+        return [row.get(column) for row in self.rows.get(table, ())][:count]
 
     def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
         self.staged.setdefault(key, []).extend(batches)
@@ -91,6 +110,8 @@ class MemoryDestination(Destination):
         for batch in batches:
             self._update_schema(batch.table, batch.data.schema if batch.kind == "rows" else None)
         version = self._store_state(unit)
+        for name in {batch.table.name for batch in batches}:
+            self._own(name, unit.key, alone=name not in self.rows)
         self.rows.put(changes)
         self.rows_swept = changes.rows_swept
         self._unstage(unit.key)
@@ -106,6 +127,9 @@ class MemoryDestination(Destination):
         for batch in staged:
             self._update_schema(batch.table, batch.data.schema if batch.kind == "rows" else None)
         versions = [self._store_state(unit) for unit in snapshot.units]
+        if snapshot.owner is not None:
+            for table in snapshot.tables:
+                self._own(table.name, snapshot.owner, alone=True)
         self.rows.put(changes)
         for unit in snapshot.units:
             if self.staged.pop(unit.key, None):
@@ -113,6 +137,16 @@ class MemoryDestination(Destination):
         if snapshot.record is not None:
             self._record(snapshot.record)
         return versions
+
+    def undo(self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int) -> None:
+        kept = [row for row in self.rows.get(table, ()) if row.get("_vdk_run_id") != run_id]
+        if len(self.rows.get(table, ())) - len(kept) != rows:
+            raise DestinationError(
+                f"table {table!r}: run {run_id} has landed {rows:,} rows, and other rows are there now"
+            )
+        for unit in units:
+            self._store_state(unit)
+        self.rows[table] = kept
 
     def record_runs(self, records: Sequence[RunRecord]) -> None:
         for record in records:
@@ -127,6 +161,10 @@ class MemoryDestination(Destination):
 
     def _record(self, record: RunRecord) -> None:
         self.records[record.key] = record
+
+    def _own(self, table: str, key: StateKey, *, alone: bool) -> None:
+        earlier = set() if alone else self.owners.get(table, set())
+        self.owners[table] = {*earlier, replace(key, partition="")}
 
     def _update_schema(self, table: TableSpec, landed: pa.Schema | None) -> None:
         """Add the columns to the schema of a table, each with its latest type. Arrow's null type is that of a column

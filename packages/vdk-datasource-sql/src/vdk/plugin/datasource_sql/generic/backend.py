@@ -6,7 +6,7 @@ SQLAlchemy connects, describes the tables and writes the statements; the driver'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError, Secret
+from vdk.plugin.datasource_base.parts import relation_name
 
 from ..backend import Backend, highest_and_nulls
 from ..cursors import CursorFormat, Opaque, detect_text, native_format
@@ -26,7 +27,7 @@ from ..session import SqlSession
 from ..statements import TableQuery
 from ..table_info import CursorInfo, TableInfo
 from .column_types import ANY, UNKNOWN, Reading, kind_of, kind_of_values, reading_of
-from .connecting import translated
+from .connecting import databases_of, translated
 from .drivers import BEGIN, connect_arguments, cursor_of
 from .postgresql_times import END, FIRST, read_beyond_as_text
 from .reflection import reflect, types_of
@@ -38,6 +39,8 @@ class AnySqlBackend(Backend):
 
     :param secret_url: SQLAlchemy's URL as text.
     :param tables_named: those that the configuration names.
+    :ivar databases: names of the database that no other one has, and the schema that is the default; known with the
+        tables, of PostgreSQL.
     :ivar kinds_by_type: how the types land that the tables have, by their SQL; known once the tables are.
     """
 
@@ -46,6 +49,7 @@ class AnySqlBackend(Backend):
     schemas: tuple[str, ...] = ()
     tables_named: tuple[str, ...] = ()
     connect_timeout: float = 30.0
+    databases: list[tuple[str, str]] = field(default_factory=list)
     kinds_by_type: dict[str, Kind] = field(default_factory=dict)
     readings: dict[str, Reading] = field(default_factory=dict)
     _engines: list[sa.Engine] = field(default_factory=list, repr=False, compare=False)
@@ -117,10 +121,14 @@ class AnySqlBackend(Backend):
         with self.engine.connect() as connection:
             tables = reflect(connection, self.schemas, self.tables_named)
             dialect = connection.dialect
+            self.databases[:] = databases_of(connection, self.name)
         for declared, type_ in types_of(tables, dialect):
             self.kinds_by_type[declared] = kind_of(type_, dialect)
             self.readings[declared] = reading_of(type_, dialect)
         return [table.info(dialect, qualified=len(self.schemas) > 1) for table in tables]
+
+    def relations(self, table: TableInfo) -> Collection[str]:
+        return [relation_name(name, table.schema or schema, table.table_name) for name, schema in self.databases]
 
     def kinds(self, session: SqlSession, query: TableQuery) -> dict[str, Kind]:
         kinds = super().kinds(session, query)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Dialect, make_url
+from sqlalchemy import URL, Connection, Dialect, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from vdk.plugin.datasource_base.contract import (
@@ -98,6 +98,13 @@ def dialect_of(url: URL) -> type[Dialect]:
     return dialect
 
 
+_DATABASE = """
+SELECT current_schema()::text, (SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = current_database()),
+    has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
+"""
+_SYSTEM = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"
+
+
 def identity_of(url: URL, name: str | None) -> str:
     """``dialect://host:port/database`` without user, password or options, and without I/O."""
     backend = url.get_backend_name()
@@ -113,6 +120,15 @@ def identity_of(url: URL, name: str | None) -> str:
     port = url.port or PORTS.get(backend)
     place = f"{url.host.lower()}:{port}" if port else url.host.lower()
     return f"{backend}://{place}/{quote(url.database or '', safe='')}"
+
+
+def databases_of(connection: Connection, name: str) -> list[tuple[str, str]]:
+    """Names of the database that no other one has, each with the default schema; none, unless it is PostgreSQL's."""
+    if connection.dialect.name != "postgresql":
+        return []
+    schema, oid, may_know = connection.exec_driver_sql(_DATABASE).one()
+    system = connection.exec_driver_sql(_SYSTEM).scalar_one() if may_know else None
+    return [(each, schema or "") for each in (name, *([f"postgresql:{system}/{oid}"] if system else []))]
 
 
 def translated(error: Exception, identity: str, url: URL, *, connecting: bool = False) -> DataSourceError:

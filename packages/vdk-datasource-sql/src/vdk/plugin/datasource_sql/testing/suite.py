@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from vdk.plugin.datasource_base.contract import ConfigurationError, StateError
+from vdk.plugin.datasource_base.contract import ConfigurationError, StateError, VerifiableStream
+from vdk.plugin.datasource_base.parts import row_hashes
 from vdk.plugin.datasource_base.testing import Landing
 
 from .database import NAMES, START, SqlDatabase, TypeCase
@@ -114,6 +115,27 @@ class SqlConformance:
             assert sorted(run(stream.between("3", "6")).column("id")) == [3, 4, 5]
         with opened(source, "p") as stream, pytest.raises(ConfigurationError, match=r"no cursor.*tables\.p\.cursor"):
             stream.between("1", None)
+
+    @pytest.mark.parametrize("values", [False, True])
+    def test_a_state_claims_what_has_landed(self, database: SqlDatabase, values: bool) -> None:
+        """And neither what came since, nor what the next run reads again; a row that is lost is read by its key."""
+        self._ties(database, ("c", "id"))
+        database.insert("t", [(20, None)])
+        with opened(self._by_cursor(database, page_rows=3), "t") as stream:
+            assert isinstance(stream, VerifiableStream)
+            states = {"": run(stream).state}
+            database.insert("t", [(13, START + 3 * TICK), (14, START + 2 * TICK), (21, None)])
+            claimed: dict[bool, list[int]] = {True: [], False: []}
+            hashes: dict[int, int] = {}
+            proof = stream.proof(states, values=values)
+            for part in proof.rows:
+                ids = part.data.column("id").to_pylist()
+                claimed[part.claimed] += ids
+                hashes |= zip(ids, row_hashes(part.data), strict=True)
+            assert (sorted(claimed[True]), sorted(claimed[False])) == ([*IDS, 20], [13, 14, 21])
+            assert len(set(hashes.values())) == len(hashes)
+            again = run(stream.with_hashes({hashes[3], hashes[20]}, proof.columns))
+            assert (sorted(again.column("id")), again.state) == ([3, 20], {})
 
     def test_names_of_every_character(self, database: SqlDatabase) -> None:
         """Quotes, percent signs, colons, backslashes and other alphabets are parts of names."""

@@ -108,6 +108,7 @@ class DuckDBDatabase(DuckDBConnection):
     """One schema of a DuckDB file."""
 
     types = DuckDBTypes()
+    drops_columns = True
     table_ids_change = False
 
     def __init__(self, path: Path, schema: str, *, lock_timeout: float, memory_limit: str | None) -> None:

@@ -8,8 +8,8 @@ that its cost depends on what it changes and not on the number of states.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,13 @@ class Change:
 
     :param states: the new states. :param removed: the keys whose states are removed.
     :param removed_version: the highest version of all states that were ever removed.
+    :param owners: table → the streams that have rows in it afterwards, of the tables whose owners change.
     """
 
     states: Sequence[StoredState] = ()
     removed: Sequence[StateKey] = ()
     removed_version: int = 0
+    owners: Mapping[str, Collection[StateKey]] = field(default_factory=dict)
 
 
 class CommitLog:
@@ -42,6 +44,7 @@ class CommitLog:
 
     :ivar moves: of the last commit; those of earlier commits have been made.
     :ivar removed_version: the highest version of the removed states: no version is used twice.
+    :ivar owners: table → the streams that have rows in it.
 
     :param path: the log's file. :param aside: where a new one is written before it replaces the old one.
     """
@@ -52,6 +55,7 @@ class CommitLog:
         self.states: dict[StateKey, StoredState] = {}
         self.moves: Sequence[Move] = ()
         self.removed_version = 0
+        self.owners: dict[str, set[StateKey]] = {}
 
     def refresh(self) -> bool:
         """Read what others have committed. Returns whether they have.
@@ -62,7 +66,7 @@ class CommitLog:
             with disk_errors(self._path):
                 replaced, document, changes = self._file.refresh()
             if replaced:
-                self.states, self.moves, self.removed_version = {}, (), 0
+                self.states, self.moves, self.removed_version, self.owners = {}, (), 0, {}
                 if document is not None:
                     _check_format(document, self._path)
                     self._apply(document)
@@ -86,6 +90,8 @@ class CommitLog:
             self.states[state.key] = state
         self.moves = [decoded(move) for move in content["moves"]]
         self.removed_version = int(content["removed_version"])
+        for table, keys in content.get("owners", {}).items():
+            self.owners[table] = {StateKey(**key) for key in keys}
 
     def compare_and_swap(self, units: Sequence[CommitUnit]) -> tuple[Change, list[int]]:
         """Compare the stored versions with the units'. Returns what the commit changes, and the versions after it.
@@ -117,12 +123,30 @@ class CommitLog:
             "states": list(map(_encoded, change.states)),
             "removed_version": change.removed_version,
             "moves": [encoded(move) for move in moves],
+            **_owners(change.owners),
         }
         self._file.write(content, lambda: self._whole(change, content))
         for key in change.removed:
             self.states.pop(key, None)
         self.states.update({state.key: state for state in change.states})
         self.moves, self.removed_version = moves, change.removed_version
+        self.owners.update({table: set(keys) for table, keys in change.owners.items()})
+
+    def change_owners(
+        self, change: Change, key: StateKey | None, tables: Collection[str], *, alone: Collection[str]
+    ) -> Change:
+        """The change, after which a stream has rows in these tables; alone in those of ``alone``."""
+        if key is None or not key.source_id:  # a job's own rows belong to no stream
+            return change
+        owner = replace(key, partition="")
+        owners = {table: {owner} | (set() if table in alone else self.owners.get(table, set())) for table in tables}
+        return replace(change, owners={table: keys for table, keys in owners.items() if keys != self.owners.get(table)})
+
+    def without_owner(self, key: StateKey) -> Change:
+        """The change after which a stream has no rows: they are another stream's."""
+        owner = replace(key, partition="")
+        owners = {table: keys - {owner} for table, keys in self.owners.items() if owner in keys}
+        return Change(removed_version=self.removed_version, owners=owners)
 
     def sync(self) -> None:
         """Make durable what another process has committed: it may have been killed before it had done so."""
@@ -137,6 +161,7 @@ class CommitLog:
             "removed_version": change.removed_version,
             "states": [_encoded(state) for key, state in states.items() if key not in change.removed],
             "moves": content["moves"],
+            **_owners({**self.owners, **change.owners}),
         }
 
 
@@ -148,6 +173,10 @@ def _check_format(content: Mapping[str, Any], path: Path) -> None:
             f"the commit log {path} has version {content['v']!r}, and this program reads version {VERSION}: "
             "install the release of vdk-ingest-arrow that wrote it, or a newer one"
         )
+
+
+def _owners(owners: Mapping[str, Collection[StateKey]]) -> dict[str, Any]:
+    return {"owners": {table: [asdict(key) for key in keys] for table, keys in owners.items()}} if owners else {}
 
 
 def _encoded(state: StoredState) -> dict[str, Any]:

@@ -65,6 +65,11 @@ class TableFolder:
         has increased has lost files."""
         return self._position
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it had no file when it was opened: it does not exist, or has lost all of its files."""
+        return self._count == 0
+
     def columns(self) -> FileColumns | None:
         """The table's columns, which are those of its newest file; None without any file."""
         return RowsInFile(self.path / self._newest).types if self._newest else None
@@ -76,6 +81,15 @@ class TableFolder:
     def count_rows(self) -> int:
         """The number of rows, which the files' metadata has."""
         return sum(pq.read_metadata(path).num_rows for path in self._files())
+
+    def first_values(self, column: str, count: int) -> list[object]:
+        """The values of a column in the oldest file that has it."""
+        for path in self._files():
+            with pq.ParquetFile(path) as file:
+                if column in file.schema_arrow.names:
+                    batch = next(file.iter_batches(count, columns=[column]), None)
+                    return [] if batch is None else list(batch.column(0).to_pylist())
+        return []
 
     def has_small_files(self, number: int) -> bool:
         """Whether at least ``number`` of its files are small."""

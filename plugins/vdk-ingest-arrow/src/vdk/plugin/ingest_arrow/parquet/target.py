@@ -10,17 +10,24 @@ from urllib.parse import unquote
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DestinationError
 from vdk.plugin.datasource_base.parts import (
+    EXPECTATIONS,
     RESERVED_PREFIX,
+    ColumnChange,
     CommitUnit,
+    Comparison,
+    ComparisonSpec,
     Destination,
+    Expectations,
     RunRecord,
     SchemaChange,
     StateKey,
     StoredState,
     TableBatch,
+    TableOwner,
     TableSnapshot,
     TableSpec,
     WriteMode,
+    judge,
 )
 
 from ..filesystem import disk_errors
@@ -28,13 +35,15 @@ from ..names import check_distinct, check_name, folder_name
 from ..state_encoding import encode_state
 from ..targets import TargetUrl, path_identity
 from ..values import RefusedValueError, find_refused_rows
+from .comparison import ParquetComparison
 from .data_file import FileColumns, FileFormat, Rows, RowsInFile, RowsInMemory
+from .facts import ParquetTableFacts
 from .file_moves import Move
 from .run_file import RunFile
 from .staging import StagedFile, StagedFiles
 from .storage_root import StorageRoot
 from .table import LandingFile, TableFolder, changed_types, declared_columns, has_data, settle_columns, write_rows
-from .types import TEXT, file_table
+from .types import TEXT, candidates, fallback_type, file_table
 
 COMPRESSIONS = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
 FILE_ROWS = 5_000_000
@@ -53,6 +62,7 @@ class ParquetTarget(Destination):
     transactional = True
     groups = True
     keeps_records = True
+    expectations = frozenset(EXPECTATIONS)
     options = ("schema", "compression", "file_rows", "merge_files", "lock_timeout")
 
     def __init__(self, target: str | None, *, folder: Path) -> None:
@@ -67,6 +77,7 @@ class ParquetTarget(Destination):
         self._runs = RunFile(self._storage.control / "runs.json", self._storage.landing / "runs.json")
         self._positions: dict[str, int] = {}
         """Table → the position after this run's last commit."""
+        self._rows_before: dict[str, int] = {}
 
     def identity(self) -> str:
         return f"arrow parquet:///{path_identity(self.path)}"
@@ -78,9 +89,26 @@ class ParquetTarget(Destination):
         self._staging.close()
         self._storage.close()
         self._positions.clear()
+        self._rows_before.clear()
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         return [state for key, state in self._storage.commits().states.items() if key.source_id == source_id]
+
+    def compare(self, spec: ComparisonSpec) -> Comparison:
+        with self._storage.locked():
+            table = TableFolder(self._storage, spec.table)
+            columns = table.columns()
+        if columns is None:
+            raise DestinationError(f"{self.path}: table {spec.table!r} does not exist")
+        return ParquetComparison(spec, columns, table)
+
+    def load_owners(self) -> Sequence[TableOwner]:
+        owners = self._storage.commits().owners
+        return [TableOwner(table, key) for table, keys in owners.items() for key in sorted(keys, key=str)]
+
+    def remove_owner(self, key: StateKey) -> None:
+        with self._storage.locked() as log:
+            self._storage.commit(log.without_owner(key), ())
 
     def record_runs(self, records: Sequence[RunRecord]) -> None:
         with self._storage.locked():
@@ -125,6 +153,33 @@ class ParquetTarget(Destination):
         with disk_errors(self.path):
             return TableFolder(self._storage, name).count_rows()
 
+    def columns(self, name: str) -> dict[str, str] | None:
+        if not self.has_table(name):
+            return None
+        with disk_errors(self.path):
+            types = TableFolder(self._storage, name).columns()
+        return None if types is None else {column: str(type_) for column, type_ in types.items()}
+
+    def column_types(self, spec: TableSpec) -> dict[str, str]:
+        return {name: str(type_) for name, type_ in declared_columns(spec).items()}
+
+    def column_changes(self, spec: TableSpec) -> list[ColumnChange]:
+        existing: FileColumns = {}
+        if self.has_table(spec.name):
+            with disk_errors(self.path):
+                existing = TableFolder(self._storage, spec.name).columns() or {}
+        changes = []
+        for name, type_ in declared_columns(spec).items():
+            before = existing.get(name)
+            after = type_ if before is None else next(iter(candidates(before, type_)), fallback_type(before, type_))
+            if before != after:
+                changes.append(ColumnChange(name, None if before is None else str(before), str(after)))
+        return changes
+
+    def first_values(self, table: str, column: str, count: int) -> list[object]:
+        with disk_errors(self.path):
+            return TableFolder(self._storage, table).first_values(column, count)
+
     def exists(self) -> bool:
         return self._storage.control.exists()
 
@@ -151,6 +206,11 @@ class ParquetTarget(Destination):
                 added, changed = self._append(table, spec, files, rows)
                 moves += added
                 changes += changed
+            new = [RowsInFile(file.path) for file in staged if _is_judged(file.spec, units[-1].expect)]
+            landing = [rows for spec, rows in incoming if _is_judged(spec, units[-1].expect)]
+            self._judge(units[-1].expect, [*new, *landing], replaces=False)
+            created = [table.name for table in tables if table.is_empty]
+            change = log.change_owners(change, units[0].key, specs, alone=created)
             self._storage.commit(change, moves)
         self.schema_changes = changes
         self._positions.update({table.name: table.position for table in tables})
@@ -188,15 +248,39 @@ class ParquetTarget(Destination):
             tables = [TableFolder(self._storage, spec.name) for spec in snapshot.tables]
             for table, spec in zip(tables, snapshot.tables, strict=True):
                 files = [RowsInFile(file.path) for file in staged if file.spec.name == spec.name]
+                self._judge(snapshot.expect if _is_judged(spec, snapshot.expect) else None, files, replaces=True)
                 added, changed = self._replace(table, spec, files)
                 moves += added
                 changes += changed
+            change = log.change_owners(change, snapshot.owner, names, alone=names)
             self._storage.commit(change, moves)
         self.schema_changes = changes
         self._positions.update({table.name: table.position for table in tables})
         for unit in snapshot.units:
             self._staging.published(unit.key)
         return versions
+
+    def check_expectations(self, expected: Expectations) -> None:
+        with self._storage.locked():
+            self._judge(expected, [], replaces=False)
+
+    def _judge(self, expected: Expectations | None, incoming: Sequence[Rows], *, replaces: bool) -> None:
+        """Raise ``ExpectationError`` unless the table meets the expectations with the incoming rows.
+
+        :param replaces: the rows replace the table.
+        """
+        if expected is None:
+            return
+        table = TableFolder(self._storage, expected.table)
+        before = self._rows_before.setdefault(expected.table, table.count_rows())
+        columns = {
+            **(table.columns() or {}),
+            **{name: type_ for rows in incoming for name, type_ in rows.types.items()},
+        }
+        judge(
+            expected,
+            ParquetTableFacts(columns, lambda: [*(() if replaces else table.rows()), *incoming], before),
+        )
 
     def _table(self, name: str) -> TableFolder:
         """A table that rows are appended to.
@@ -269,6 +353,10 @@ class ParquetTarget(Destination):
         path = self._storage.landing / uuid.uuid4().hex
         write_rows(path, [rows], types, self._file_format)
         return LandingFile(path, types)
+
+
+def _is_judged(spec: TableSpec, expected: Expectations | None) -> bool:
+    return expected is not None and spec.name == expected.table
 
 
 def _all_in_memory(batches: Sequence[TableBatch]) -> list[tuple[TableSpec, RowsInMemory]]:

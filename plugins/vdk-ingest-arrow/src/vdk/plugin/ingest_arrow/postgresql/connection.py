@@ -191,6 +191,14 @@ class PostgresqlConnection(Database):
             self._disconnect()
             raise
 
+    def databases(self) -> list[str]:
+        """Names of the database that no other one has: its place, and the server's own identifier if the user may know
+        it. Servers that are copies of one another have the same identifier."""
+        if not self.execute("SELECT has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')")[0][0]:
+            return [self.location]
+        system = self.execute("SELECT system_identifier::text FROM pg_catalog.pg_control_system()")[0][0]
+        return [self.location, f"postgresql:{system}/{self.execute(_DATABASE_ID)[0][0]}"]
+
     def _check_same_database(self, cursor: dbapi.Cursor) -> None:
         """A session stays in its database, so only a new session can be in another one."""
         cursor.execute(_DATABASE_ID)

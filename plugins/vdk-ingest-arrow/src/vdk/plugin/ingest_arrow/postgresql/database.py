@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import DestinationError
-from vdk.plugin.datasource_base.parts import literal, quoted
+from vdk.plugin.datasource_base.parts import literal, quoted, relation_name
 
 from ..names import check_name, has_leading_index, table_exists
 from ..sql.database import Incoming, LoadedRows
@@ -258,7 +258,14 @@ class PostgresqlTarget(SqlTarget):
 
     def __init__(self, target: str | None, *, folder: Path) -> None:
         self._url = PostgresqlUrl.parse(target)
-        super().__init__(None, folder=folder, database=PostgresqlDatabase(self._url))
+        self._connection = PostgresqlDatabase(self._url)
+        self._databases: list[str] = []
+        super().__init__(None, folder=folder, database=self._connection)
+
+    def relations(self, name: str) -> Collection[str]:
+        with self._connection.translate_errors():
+            self._databases = self._databases or self._connection.databases()
+        return [relation_name(database, self._url.schema, name) for database in self._databases]
 
     def identity(self) -> str:
         schema = self._url.schema

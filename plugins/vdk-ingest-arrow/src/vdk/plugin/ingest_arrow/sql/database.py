@@ -13,7 +13,7 @@ import pyarrow as pa
 from vdk.plugin.datasource_base.contract import ConnectionFailedError, DataSourceError, DestinationError
 from vdk.plugin.datasource_base.parts import quoted
 
-from ..names import check_name, fold_ascii
+from ..names import PART_COLUMN, check_name, fold_ascii
 from .types import Columns, Types
 
 T = TypeVar("T")
@@ -75,6 +75,12 @@ class Incoming:
         """Rows of a table of the same database."""
         return cls(relation, columns, {name: quoted(name) for name in columns})
 
+    def with_constant(self, column: str, value: int, type_: str) -> Incoming:
+        """The same rows with one more column, whose value is the same in all of them."""
+        return Incoming(
+            self._relation, {**self.types, column: type_}, {**self.expressions, column: str(value)}, self.untyped
+        )
+
     def relation(self, names: Sequence[str]) -> str:
         """A relation that has (at least) these columns. Called within the transaction."""
         return self._relation
@@ -120,6 +126,8 @@ class Database(ABC):
     """SQL for the present time as ``types.timestamp_tz``."""
     row_lock: ClassVar[str] = ""
     """Makes a SELECT lock its rows until the transaction ends, where it does not anyway."""
+    drops_columns: ClassVar[bool] = False
+    """Whether columns are added and dropped without a look at the rows."""
     table_ids_change: ClassVar[bool] = True
     """Whether a table's id has to be looked up again after each commit: it may change, or a table may be dropped
     between two statements of a transaction."""
@@ -208,6 +216,11 @@ class Database(ABC):
     def check_column(self, name: str, table: str) -> None:
         """Raises ``DestinationError`` for a name that no column can have."""
         self.check_name(name, f"table {table!r}: a column named")
+        if self.fold(name) == PART_COLUMN:
+            raise DestinationError(
+                f"table {table!r}: a column named {name!r} is not possible, since staged rows have one of this name: "
+                "remove it from metadata_columns"
+            )
 
     @abstractmethod
     def qualified(self, name: str) -> str:

@@ -44,7 +44,7 @@ class FrameworkTable:
         condition, values = self._where(criteria)
         ordered = f" ORDER BY {', '.join(order)}" if order else ""
         return self._database.execute(
-            f"SELECT {', '.join(columns)} FROM {self._qualified} WHERE {condition}{ordered}"
+            f"SELECT {', '.join(columns)} FROM {self._qualified} WHERE {condition or '1 = 1'}{ordered}"
             f"{self._database.row_lock if lock else ''}",
             values,
         )

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 _TIMES = ("started_at", "ended_at")
 _COUNTS = ("rows_read", "rows_landed", "rows_dropped", "rows_rejected", "rows_deleted", "bytes", "retries")
+_ADDED = ("verification",)
+"""Columns of text that tables of earlier releases lack; they are NULL in earlier rows."""
 _CHANGED = tuple(name for name in RECORD_FIELDS if name not in (*RECORD_KEY, "state_before"))
 """What the update of a row changes."""
 
@@ -56,8 +58,10 @@ class RunTable:
     def _create(self) -> None:
         existing = self._table.columns()
         if existing is not None:
-            if missing := [name for name in RECORD_FIELDS if name not in existing]:
-                raise ValueError(f"its columns {missing} are missing, so another version created it")
+            missing = [name for name in RECORD_FIELDS if name not in existing]
+            if unknown := [name for name in missing if name not in _ADDED]:
+                raise ValueError(f"its columns {unknown} are missing, so another version created it")
+            self._database.add_columns(RUN_TABLE, dict.fromkeys(missing, self._database.types.text))
             return
         self._database.create_schema()
         self._database.lock_table(RUN_TABLE)
@@ -107,11 +111,17 @@ class RunTable:
 
     def load(self, source_ids: Sequence[str]) -> list[RunRecord]:
         """The records of these sources' streams, newest first."""
-        if not source_ids or self._table.columns() is None:
+        existing = self._table.columns()
+        if not source_ids or existing is None:
             return []
-        selected = [self._database.epoch(name) if name in _TIMES else name for name in RECORD_FIELDS]
+        selected = [self._selected(name, existing) for name in RECORD_FIELDS]
         rows = self._table.select(selected, {"source_id": list(source_ids)}, order=("started_at DESC",))
         return [_record(dict(zip(RECORD_FIELDS, row, strict=True))) for row in rows]
+
+    def _selected(self, name: str, existing: Columns) -> str:
+        if name not in existing:
+            return "NULL"
+        return self._database.epoch(name) if name in _TIMES else name
 
     def give_up(self, error: NotRecorded) -> None:
         """Store no further record: the rows must land."""
@@ -144,4 +154,5 @@ def _record(values: dict[str, Any]) -> RunRecord:
     seconds = {name: round(float(values[name]), 3) for name in _TIMES if values[name] is not None}
     times = {name: dt.datetime.fromtimestamp(second, dt.UTC) for name, second in seconds.items()}
     counts = {name: int(values[name]) for name in _COUNTS}
-    return RunRecord(**{**values, **counts, **times})
+    added = {name: values[name] or "" for name in _ADDED}
+    return RunRecord(**{**values, **counts, **times, **added})

@@ -3,6 +3,10 @@
 
 Consecutive batches of one kind for one table are a *segment*: a table, and a row of ``_vdk_datasource_staging`` that
 names its owner, so that the segments of a killed run are found again.
+
+The partitions of a stream that replaces its table share one table, which is then published as it is: rows that are
+staged apart would be written twice. From the second partition on the table has ``PART_COLUMN``, with the position of
+each row's segment, by which the rows of a partition that is read again are deleted.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from dataclasses import dataclass, replace
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import BatchKind, CommitUnit, StateKey, TableSpec
 
-from ..names import ALL_PARTITIONS, STAGED_PREFIX, STAGING_TABLE
+from ..names import ALL_PARTITIONS, PART_COLUMN, STAGED_PREFIX, STAGING_TABLE
 from ..state_encoding import staged_rows_dropped
 from .database import Incoming
 from .framework_table import FrameworkTable
@@ -40,6 +44,7 @@ class Segment:
     """Staged rows or deletes in one table.
 
     :param spec: the table where they will land, without its declared columns.
+    :param position: orders the segments of one partition; of those that share a table each has another one.
     """
 
     table: str
@@ -70,10 +75,13 @@ class StagedTables:
         segments = [segment for segment in self.segments(key, run_id) if segment.spec.name == spec.name]
         last = segments[-1] if segments else None
         if last is not None and last.kind == kind:
-            table = last.table
+            table, position = last.table, last.position
         else:
-            table = f"{STAGED_PREFIX}{uuid.uuid4().hex}"
-            self._register(key, spec, kind, run_id, last.position + 1 if last else 0, table)
+            shared = self._shared(key, spec, run_id) if last is None and self._may_share(spec, kind) else None
+            table, position = shared or (f"{STAGED_PREFIX}{uuid.uuid4().hex}", last.position + 1 if last else 0)
+            self._register(key, spec, kind, run_id, position, table)
+        if self._may_share(spec, kind) and PART_COLUMN in (self._database.columns(table) or {}):
+            incoming = incoming.with_constant(PART_COLUMN, position, self._database.types.bigint)
         upsert = spec.write_mode == "upsert" and kind == "rows"
         staged_spec = replace(
             spec,
@@ -84,12 +92,39 @@ class StagedTables:
         self._tables.land(staged_spec, "rows", incoming, into=table)
         return table
 
+    def _may_share(self, spec: TableSpec, kind: BatchKind) -> bool:
+        return kind == "rows" and spec.write_mode == "replace" and self._database.drops_columns
+
+    def _shared(self, key: StateKey, spec: TableSpec, run_id: str) -> tuple[str, int] | None:
+        """The table where other partitions have staged rows of the same table, and the position after theirs."""
+        rows = self._registry.select(
+            ("staged_table", "position"),
+            {
+                "source_id": key.source_id,
+                "stream": key.stream,
+                "destination_table": key.table,
+                "run_id": run_id,
+                "target_table": spec.name,
+                "kind": "rows",
+                "landing": _landing(spec),
+            },
+            order=("position",),
+        )
+        if not rows:
+            return None
+        table, position = rows[-1]
+        columns = self._database.columns(table)
+        if columns is None:  # somebody has dropped it, which publication finds
+            return None
+        if PART_COLUMN not in columns:  # then all of its rows are those of one segment
+            self._database.add_columns(table, {PART_COLUMN: f"{self._database.types.bigint} DEFAULT {position}"})
+        return table, position + 1
+
     def _register(
         self, key: StateKey, spec: TableSpec, kind: BatchKind, run_id: str, position: int, table: str
     ) -> None:
-        landing = json.dumps([spec.write_mode, spec.primary_key, spec.soft_deletes, spec.evolve])
         owner = (key.source_id, key.stream, key.partition, key.table, run_id)
-        self._registry.insert(_COLUMNS, [(*owner, position, spec.name, kind, landing, table)])
+        self._registry.insert(_COLUMNS, [(*owner, position, spec.name, kind, _landing(spec), table)])
 
     def lock_stream(self, key: StateKey) -> None:
         """Keep other runs from staging or dropping rows of this stream until the transaction ends: one could drop a
@@ -135,9 +170,30 @@ class StagedTables:
             )
 
     def drop(self, segment: Segment) -> None:
-        """Drop a segment's table, if it still exists under this name, and its row of the registry."""
-        self._tables.drop(segment.table)
-        self._registry.delete({"staged_table": segment.table})
+        """Drop a segment's table, or delete its rows from a table that others share, and its row of the registry."""
+        if len(self._registry.select(("position",), {"staged_table": segment.table})) > 1:
+            self._database.execute(
+                f"DELETE FROM {self._database.qualified(segment.table)} WHERE {PART_COLUMN} = {segment.position}"
+            )
+            self._registry.delete({"staged_table": segment.table, "position": segment.position})
+        else:
+            self.drop_tables([segment])
+
+    def drop_tables(self, segments: Sequence[Segment]) -> None:
+        """Drop the segments' tables, where they still exist under these names, whatever else is in them."""
+        for table in dict.fromkeys(segment.table for segment in segments):
+            self._tables.drop(table)
+            self._registry.delete({"staged_table": table})
+
+    def only(self, segments: Sequence[Segment]) -> str:
+        """The table that segments share, with no rows and columns but theirs."""
+        table = segments[0].table
+        if PART_COLUMN in (self._database.columns(table) or {}):
+            name = self._database.qualified(table)
+            positions = ", ".join(str(segment.position) for segment in segments)
+            self._database.execute(f"DELETE FROM {name} WHERE {PART_COLUMN} NOT IN ({positions})")
+            self._database.execute(f"ALTER TABLE {name} DROP COLUMN {PART_COLUMN}")
+        return table
 
     def rows(self, segment: Segment) -> Incoming:
         """A segment's rows, to land them."""
@@ -147,7 +203,16 @@ class StagedTables:
                 f"{self._database.location}: the table {segment.table!r}, of rows staged for table "
                 f"{segment.spec.name!r}, does not exist any more. Nothing of this commit was kept: run again"
             )
-        return Incoming.of_table(self._database.qualified(segment.table), columns)
+        relation = self._database.qualified(segment.table)
+        if PART_COLUMN in columns:
+            columns = {name: type_ for name, type_ in columns.items() if name != PART_COLUMN}
+            relation = f"(SELECT * FROM {relation} WHERE {PART_COLUMN} = {segment.position})"
+        return Incoming.of_table(relation, columns)
+
+
+def _landing(spec: TableSpec) -> str:
+    """How rows land, for the registry."""
+    return json.dumps([spec.write_mode, spec.primary_key, spec.soft_deletes, spec.evolve])
 
 
 def _segment(table: str, target: str, kind: BatchKind, landing: str, position: int) -> Segment:

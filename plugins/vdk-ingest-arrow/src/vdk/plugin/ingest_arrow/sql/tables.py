@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import DELETED_AT, BatchKind, SchemaChange, TableSpec, quoted
 
-from ..names import STAGING_TABLE, STATE_TABLE, check_distinct
+from ..names import PART_COLUMN, STAGING_TABLE, STATE_TABLE, check_distinct
 from .database import Database, Incoming
 from .types import Columns
 
@@ -142,6 +142,7 @@ class Tables:
 
     def _is_untyped(self, table: str, columns: Columns) -> bool:
         """Whether the table was created for rows without any value, and has no value yet."""
+        columns = {name: type_ for name, type_ in columns.items() if name != PART_COLUMN}
         if set(columns.values()) != {self._types.text} or self.is_empty(table):
             return False
         filled = " OR ".join(f"{quoted(name)} IS NOT NULL" for name in columns)

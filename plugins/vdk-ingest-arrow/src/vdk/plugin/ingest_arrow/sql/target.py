@@ -16,21 +16,34 @@ import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import (
+    EXPECTATIONS,
+    RESERVED_PREFIX,
+    ColumnChange,
     CommitUnit,
+    Comparison,
+    ComparisonSpec,
     Destination,
+    Expectations,
     RunRecord,
-    SchemaChange,
     StateKey,
     StoredState,
     TableBatch,
+    TableOwner,
     TableSnapshot,
     TableSpec,
     WriteMode,
+    judge,
+    literal,
+    quoted,
 )
 
-from ..names import STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, covers, is_reserved
+from ..names import OWNER_TABLE, STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, covers
 from ..values import RefusedValueError, find_refused_rows, fit_types
+from .comparison import SqlComparison
 from .database import Database, Incoming
+from .facts import SqlTableFacts
+from .new_tables import NewTables
+from .owner_table import OwnerTable
 from .run_table import NotRecorded, RunTable
 from .staging import Segment, StagedTables
 from .state_table import StateTable
@@ -41,6 +54,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TableIds = Mapping[str, Hashable]
+_FRAMEWORK_TABLES = (STATE_TABLE, STAGING_TABLE, OWNER_TABLE)
+"""Those that a run needs."""
 _PUBLISHED = ""
 """Stands for a published snapshot among the staged tables: the same snapshot again is then refused, not empty."""
 
@@ -61,6 +76,7 @@ class SqlTarget(Destination):
     transactional = True
     groups = True
     keeps_records = True
+    expectations = frozenset(EXPECTATIONS)
 
     def __init__(self, target: str | None, *, folder: Path, database: Database) -> None:
         super().__init__(target, folder=folder)
@@ -68,9 +84,12 @@ class SqlTarget(Destination):
         self._tables = Tables(database)
         self._states = StateTable(database)
         self._staging = StagedTables(self._tables)
+        self._new_tables = NewTables(database, self._tables, self._staging)
+        self._owners = OwnerTable(database)
         self._runs = RunTable(database)
         self._identities = TableIdentities(database)
         self._staged: dict[StateKey, set[str]] = {}
+        self._rows_before: dict[str, int] = {}  # table → its rows before the run, where that is expected of it
         self._prepared = False
 
     def open(self) -> None:
@@ -79,12 +98,21 @@ class SqlTarget(Destination):
     def close(self) -> None:
         self._database.close()
         self._identities.clear()
+        self._owners.reset()
         self._runs.reset()
+        self._rows_before.clear()
         self._prepared = False
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
         with self._database.translate_errors():
             return self._states.load(source_id)
+
+    def load_owners(self) -> Sequence[TableOwner]:
+        with self._database.translate_errors():
+            return self._owners.load()
+
+    def remove_owner(self, key: StateKey) -> None:
+        self._write((), lambda _: self._owners.remove(key))
 
     def fold(self, name: str) -> str:
         return self._database.fold(name)
@@ -106,12 +134,12 @@ class SqlTarget(Destination):
 
     def check(self) -> None:
         """Create a table and roll back: a run needs that for tables that are missing and for rows that are staged."""
-        existing = [name for name in (STATE_TABLE, STAGING_TABLE) if self.has_table(name)]
+        existing = [name for name in _FRAMEWORK_TABLES if self.has_table(name)]
         self._try(self._delete_nothing, existing)
         try:
             self._try(self._create_any_table)
         except DestinationError as error:
-            if len(existing) < 2:
+            if len(existing) < len(_FRAMEWORK_TABLES):
                 raise
             log.warning("%s. Rows can be appended to existing tables, in units of one batch", error)
         self._database.check_writable()
@@ -138,6 +166,34 @@ class SqlTarget(Destination):
     def count_rows(self, name: str) -> int:
         with self._database.translate_errors():
             return self._tables.count_rows(name)
+
+    def columns(self, name: str) -> Columns | None:
+        with self._database.translate_errors():
+            return self._database.columns(name) if self.has_table(name) else None
+
+    def column_types(self, spec: TableSpec) -> Columns:
+        return self._database.types.declared_columns(spec)
+
+    def column_changes(self, spec: TableSpec) -> list[ColumnChange]:
+        types = self._database.types
+        changes = []
+        for change in super().column_changes(spec):
+            if change.before is not None:
+                widened = [
+                    *types.candidates(change.before, change.after),
+                    types.fallback_type(change.before, change.after),
+                ]
+                change = replace(change, after=widened[0])
+            if change.before != change.after:
+                changes.append(change)
+        return changes
+
+    def first_values(self, table: str, column: str, count: int) -> list[object]:
+        with self._database.translate_errors():
+            relation = self._database.qualified(table)
+            return [
+                value for (value,) in self._database.execute(f"SELECT {quoted(column)} FROM {relation} LIMIT {count}")
+            ]
 
     def exists(self) -> bool:
         return self._database.exists()
@@ -174,18 +230,22 @@ class SqlTarget(Destination):
         """Land what is staged for the units, then the batches. Returns the states' versions, and the rows swept."""
         names = {batch.table.name for batch in batches}
         self._identities.check(names)
+        self._owners.join(units[0].key, names)
         if any(self._staged.get(unit.key) for unit in units):
             self._staging.lock_stream(units[0].key)
         versions = self._states.compare_and_swap(units)
+        self._count_before(units[-1].expect)
         swept = 0
         for unit, segments in zip(units, self._staging.segments_by_unit(units), strict=True):
             self._staging.check_intact(unit.key, self._staged.get(unit.key, set()) - {_PUBLISHED}, segments)
             segment_names = {segment.spec.name for segment in segments}
             self._identities.check(segment_names)
+            self._owners.join(unit.key, segment_names)
             swept += sum(self._land_segment(unit.key, segment) for segment in segments)
             names |= segment_names
         for batch, rows in zip(batches, incoming, strict=True):
             self._land_batch(batch, rows)
+        self._judge(units[-1].expect)
         return versions, swept, self._identities.current(names)
 
     def _land_batch(self, batch: TableBatch, rows: Incoming) -> None:
@@ -257,6 +317,7 @@ class SqlTarget(Destination):
         if snapshot.units:
             self._staging.lock_stream(snapshot.units[0].key)
         versions = self._states.compare_and_swap(snapshot.units)
+        self._count_before(snapshot.expect)
         staged: list[Segment] = []
         for unit, segments in zip(snapshot.units, self._staging.segments_by_unit(snapshot.units), strict=True):
             self._staging.check_intact(unit.key, self._staged.get(unit.key, set()), segments)
@@ -264,64 +325,55 @@ class SqlTarget(Destination):
         names = {table.name for table in snapshot.tables}
         if stray := sorted({segment.spec.name for segment in staged} - names):
             raise DestinationError(f"rows are staged for the tables {stray}, which are not among those to publish")
+        if snapshot.owner is not None:
+            self._owners.replace(snapshot.owner, names)
         for table in snapshot.tables:
-            self._replace(table, [segment for segment in staged if segment.spec.name == table.name])
+            self._new_tables.replace(table, [segment for segment in staged if segment.spec.name == table.name])
+        self._judge(snapshot.expect)
         return versions, self._identities.current(names, replaced=True)
 
-    def _replace(self, spec: TableSpec, segments: Sequence[Segment]) -> None:
-        """Put a new table in the place of the existing one."""
-        self._database.lock_table(spec.name)
-        existing = self._database.columns(spec.name)
-        new, rest = self._begin_snapshot(spec, segments, existing or {})
-        for segment in rest:
-            self._land_in_snapshot(segment, new)
-        if self._database.columns(new) is not None:
-            self._add_kept_columns(spec, existing or {}, new)
-            self._note_changes(spec, existing or {}, self._database.columns(new) or {})
-            if existing is None:
-                self._database.rename(new, spec.name)
-            else:
-                self._database.swap_table(new, spec.name)
-        for segment in segments:
-            self._staging.drop(segment)
+    # Expectations.
 
-    def _land_in_snapshot(self, segment: Segment, new: str) -> None:
-        rows, spec = self._staging.rows(segment), segment.spec
-        if segment.kind == "keys":
-            self._tables.sweep(spec, rows, into=new)
-            return
-        spec = replace(spec, write_mode="append") if spec.write_mode == "replace" else spec
-        self._tables.land(spec, segment.kind, rows, into=new)
+    def check_expectations(self, expected: Expectations) -> None:
+        def judge_now() -> None:
+            self._count_before(expected)
+            self._judge(expected)
 
-    def _begin_snapshot(
-        self, spec: TableSpec, segments: Sequence[Segment], existing: Columns
-    ) -> tuple[str, Sequence[Segment]]:
-        """The table that becomes the new one, and the segments that it does not contain yet."""
-        declared = self._database.types.declared_columns(spec)
-        frozen = not spec.evolve and (existing or declared)
-        if segments and segments[0].kind == "rows" and not frozen:
-            return segments[0].table, segments[1:]
-        new = f"{STAGED_PREFIX}{uuid.uuid4().hex}"
-        self._tables.create(spec, (existing or declared) if frozen else (declared or existing), into=new)
-        return new, segments
+        with self._database.translate_errors():
+            self._database.transaction(judge_now)
 
-    def _add_kept_columns(self, spec: TableSpec, existing: Columns, new: str) -> None:
-        """Columns that are declared, or that exist and have no value this time, stay columns."""
-        fold = self._database.fold
-        present = {fold(name) for name in self._database.columns(new) or {}}
-        declared = self._database.types.declared_columns(spec)
-        untyped = {field.name for field in spec.schema or () if field.name not in declared}
-        kept = {
-            name: type_ for name, type_ in existing.items() if name in untyped or not (declared or is_reserved(name))
-        }
-        kept |= declared
-        missing = {name: type_ for name, type_ in kept.items() if fold(name) not in present}
-        self._tables.add_columns(spec, missing, into=new)
+    def _count_before(self, expected: Expectations | None) -> None:
+        if expected is not None and expected.table not in self._rows_before:
+            self._rows_before[expected.table] = self._tables.count_rows(expected.table)
 
-    def _note_changes(self, spec: TableSpec, existing: Columns, new: Columns) -> None:
-        for name, type_ in new.items():
-            if existing.get(name, type_) != type_:
-                self._tables.changes.append(SchemaChange(spec.name, name, existing[name], type_))
+    def _judge(self, expected: Expectations | None) -> None:
+        """Raise ``ExpectationError``, which rolls the transaction back, unless the table meets the expectations."""
+        if expected is not None:
+            judge(expected, SqlTableFacts(self._tables, expected.table, self._rows_before[expected.table]))
+
+    def undo(self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int) -> None:
+        self._write((), partial(self._delete_run, units, table, run_id, rows))
+
+    def _delete_run(
+        self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int, _: Sequence[Incoming]
+    ) -> None:
+        self._states.compare_and_swap(units)
+        self._database.lock_table(table)
+        mark = f"{RESERVED_PREFIX}run_id"
+        if mark not in (self._database.columns(table) or {}):
+            raise DestinationError(f"table {table!r} has no column {mark}, by which the rows of a run are found")
+        if (deleted := self._delete_where(table, mark, run_id)) != rows:
+            raise DestinationError(
+                f"table {table!r} has {deleted:,} rows of run {run_id}, which has landed {rows:,}: rows were changed "
+                "or deleted since, or landed in other tables. Nothing was changed"
+            )
+        if self._database.columns(f"{table}__rejected") is not None:
+            self._delete_where(f"{table}__rejected", "run_id", run_id)
+
+    def _delete_where(self, table: str, column: str, value: str) -> int:
+        return self._database.rows_affected(
+            f"DELETE FROM {self._database.qualified(table)} WHERE {quoted(column)} = {literal(value)}"
+        )
 
     # Transactions.
 
@@ -387,13 +439,18 @@ class SqlTarget(Destination):
                     self._runs.give_up(error)
                     result = self._database.transaction(partial(self._attempt, work, incoming))
         self.schema_changes = tuple(self._tables.changes)
+        self._owners.committed()
         return result
 
     def _attempt(self, work: Callable[[Sequence[Incoming]], T], incoming: Sequence[Incoming]) -> T:
         self._tables.changes.clear()  # of an attempt that was rolled back
+        self._owners.restart()
         for rows in incoming:
             rows.restart()
         return work(incoming)
+
+    def compare(self, spec: ComparisonSpec) -> Comparison:
+        return SqlComparison(self._database, spec)
 
     def record_runs(self, records: Sequence[RunRecord]) -> None:
         self._runs.store_ended(records)
@@ -422,6 +479,7 @@ class SqlTarget(Destination):
         self._database.lock_table(STATE_TABLE)
         self._states.prepare()
         self._staging.prepare()
+        self._owners.prepare()
         return self._identities.current((STATE_TABLE, STAGING_TABLE))
 
 

@@ -23,8 +23,9 @@ from vdk.plugin.datasource_base.contract import JSON_TYPE
 
 from ..config import Format
 from .avro_blocks import AvroBlocks, plain_fields
+from .avro_schema import import_fastavro, named_types
 from .base import Decoded, build_column
-from .registry import Schema, Schemas, import_fastavro, named_types
+from .registry import Schema, Schemas
 
 MISSES = 3
 """Chunks with bad messages after which no more blocks are tried: polars prints each failure to standard error."""

@@ -148,10 +148,9 @@ class JsonDecoder:
         names = [name for name, kind in self._kinds.items() if kind == "float"]
         if not names:
             return
-        texts = pa.array(values, pa.binary())
-        if not _may_be_long(texts, [columns[name] for name in names]):
+        if not _may_be_long(b"".join(filter(None, values)), [columns[name] for name in names]):
             return
-        long = pc.match_substring_regex(texts, LONG_NUMBER)
+        long = pc.match_substring_regex(pa.array(values, pa.binary()), LONG_NUMBER)
         misfits = []
         for index in pc.indices_nonzero(long.fill_null(False)).to_pylist():
             value = values[index]
@@ -258,28 +257,24 @@ def _transposing(width: int) -> Callable[[Sequence[Any]], Sequence[list[Any]]]:
     return transposed
 
 
-def _may_be_long(texts: pa.Array, columns: Sequence[pa.Array]) -> bool:
-    """Whether any message may have a number that a double rounds, judged from all bytes at once."""
-    data = texts.buffers()[2]
-    if data is None:
-        return False
+def _may_be_long(texts: bytes, columns: Sequence[pa.Array]) -> bool:
+    """Whether any message may have a number that a double rounds, judged from the bytes of all messages at once."""
     smallest = (pc.min(pc.abs(column)).as_py() for column in columns)
     if any(value is not None and value < TINY for value in smallest):
-        text = data.to_pybytes().translate(_DIGITS)
-        return _LONG_RUN in text or b"e-000" in text
-    view = memoryview(data)
+        digits = texts.translate(_DIGITS)
+        return _LONG_RUN in digits or b"e-000" in digits
     return any(
-        _LONG_RUN in bytes(view[max(0, start - 16) : start + 28]).translate(_DIGITS) for start in _runs_of_digits(data)
+        _LONG_RUN in texts[max(0, start - 16) : start + 28].translate(_DIGITS) for start in _runs_of_digits(texts)
     )
 
 
-def _runs_of_digits(data: pa.Buffer) -> Iterator[int]:
+def _runs_of_digits(texts: bytes) -> Iterator[int]:
     """Yield where two of three successive four bytes are digits: in each run of sixteen digits with a point or without.
 
     Four bytes are one integer here, so that Arrow compares them at once. A byte is a digit if its high half is 3, and
     remains 3 if 6 is added.
     """
-    words = pa.Array.from_buffers(pa.uint32(), data.size // 4, [None, data])
+    words = pa.Array.from_buffers(pa.uint32(), len(texts) // 4, [None, pa.py_buffer(texts)])
     high = pc.bit_wise_and(pc.bit_wise_and(words, pc.add(words, _SIXES)), _HIGH_HALVES)
     digits = pc.equal(high, _THREES)
     if len(digits) < 3:

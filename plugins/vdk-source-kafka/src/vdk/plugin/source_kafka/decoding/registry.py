@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import base64
-import json
 import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -21,6 +19,7 @@ from vdk.plugin.datasource_base import AuthenticationError, ConfigurationError, 
 
 from ..config import Format, SchemaRegistry
 from ..process import PerProcess
+from .avro_schema import parse_schema
 
 MAX_BYTES = 16 * 2**20
 """The largest response of a registry that is read."""
@@ -107,7 +106,7 @@ class Schemas(PerProcess):
     def _parsed(self, response: _Response, what: str) -> Any:
         if response.schemaType != "AVRO":
             raise ConfigurationError(f"{what}: expected an Avro schema, and the registry has {response.schemaType}")
-        return _parse(response.schema, what, self._references(response, what, {}))
+        return parse_schema(response.schema, what, self._references(response, what, {}))
 
     def _references(self, response: _Response, what: str, named: dict[str, Any]) -> dict[str, Any]:
         """The named types of all schemas that a schema refers to, by name; each schema is fetched once."""
@@ -121,7 +120,7 @@ class Schemas(PerProcess):
                     f"{what}: refers to {reference['subject']!r}, which the registry lacks; register it"
                 )
             self._references(referenced, what, named)
-            _parse(referenced.schema, what, named)
+            parse_schema(referenced.schema, what, named)
         return named
 
     @property
@@ -178,35 +177,4 @@ def _from_file(path: Path) -> Schema:
         raise ConfigurationError(
             f"schema_file {path} cannot be read: {error}; expected an .avsc file in UTF-8"
         ) from None
-    return Schema(_parse(text, f"schema_file {path}", {}))
-
-
-def _parse(text: str, what: str, named: dict[str, Any]) -> Any:
-    fastavro = import_fastavro()
-    try:
-        return fastavro.parse_schema(json.loads(text), named_schemas=named)
-    except (
-        fastavro.schema.SchemaParseException,
-        fastavro.schema.UnknownType,
-        ValueError,
-        KeyError,
-        TypeError,
-    ) as error:
-        raise ConfigurationError(f"{what}: not a valid Avro schema: {error!r}") from None
-
-
-def import_fastavro() -> Any:
-    """The library, which is an extra of this distribution. Raises ``ConfigurationError`` if it is not installed."""
-    try:
-        import fastavro
-    except ModuleNotFoundError:
-        raise ConfigurationError(
-            "avro needs fastavro, which is not installed; pip install 'vdk-source-kafka[avro]'"
-        ) from None
-    return fastavro
-
-
-def named_types(schema: Any) -> Mapping[str, Any]:
-    """The records, enums and fixed types of a parsed schema by their full names."""
-    named = schema.get("__named_schemas", {}) if isinstance(schema, dict) else {}
-    return named if isinstance(named, Mapping) else {}
+    return Schema(parse_schema(text, f"schema_file {path}", {}))

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from requests.auth import AuthBase
+from requests.auth import AuthBase, HTTPDigestAuth
 
 from .credentials import (
+    AnyGrant,
     ApiKey,
     ApiKeyAuth,
     AuthConfig,
@@ -13,19 +14,25 @@ from .credentials import (
     BasicAuth,
     Bearer,
     BearerAuth,
-    OAuth2ClientCredentials,
-    OAuth2RefreshToken,
+    DigestAuth,
+    Headers,
+    HeadersAuth,
 )
-from .oauth2 import OAuth2, PostForm
+from .oauth2 import OAuth2
+from .session import Session, SessionAuth
+from .signing import AwsAuth, AwsSignature, Jwt, JwtAuth
+from .token_server import Post
 
 __all__ = ["make_auth"]
 
 
-def make_auth(config: AuthConfig, post_form: PostForm) -> AuthBase | None:
+def make_auth(config: AuthConfig, post: Post) -> AuthBase | None:
     """The authentication for the configured credentials; None for no credentials.
 
-    :param post_form: posts a form to a token server.
+    :param post: posts secrets to a token server or a login.
     """
+    if isinstance(config, AnyGrant):
+        return OAuth2(config, post)
     match config:
         case BasicAuth():
             return Basic(config)
@@ -33,7 +40,15 @@ def make_auth(config: AuthConfig, post_form: PostForm) -> AuthBase | None:
             return Bearer(config)
         case ApiKeyAuth():
             return ApiKey(config)
-        case OAuth2ClientCredentials() | OAuth2RefreshToken():
-            return OAuth2(config, post_form)
+        case DigestAuth():
+            return HTTPDigestAuth(config.username, config.password.reveal())
+        case HeadersAuth():
+            return Headers(config)
+        case SessionAuth():
+            return Session(config, post)
+        case JwtAuth():
+            return Jwt(config)
+        case AwsAuth():
+            return AwsSignature(config)
         case _:
             return None

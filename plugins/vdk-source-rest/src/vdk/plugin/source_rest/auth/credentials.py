@@ -15,7 +15,10 @@ from requests.auth import AuthBase
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceConfig, Secret
 
+from ..http.template import fill, placeholders
 from ..http.urls import Origin, mask_url
+from .session import SessionAuth
+from .signing import AwsAuth, JwtAuth, JwtOptions, check_aws, check_jwt
 
 _SET_BY_OPTION = {
     "grant_type": 'it follows from auth.type, "oauth2_client_credentials" or "oauth2_refresh_token"',
@@ -89,25 +92,97 @@ class OAuth2RefreshToken(_OAuth2Options, tag_field="type", tag="oauth2_refresh_t
     ] = None
 
 
-AuthConfig = NoAuth | BasicAuth | BearerAuth | ApiKeyAuth | OAuth2ClientCredentials | OAuth2RefreshToken
+class OAuth2Password(_OAuth2Options, tag_field="type", tag="oauth2_password"):
+    """OAuth 2.0 with a user's name and password (RFC 6749, section 4.3), for servers that know nothing better."""
+
+    username: Annotated[str, Meta(description="the user's name")]
+    password: Annotated[Secret, Meta(description="the password")]
+
+
+class OAuth2Jwt(JwtOptions, tag_field="type", tag="oauth2_jwt_bearer"):
+    """OAuth 2.0 with a token that the source signs by a private key (RFC 7523): Salesforce, Google, Box.
+
+    Its audience is the token server, unless another one is set.
+    """
+
+    token_url: Annotated[str, Meta(min_length=1, description="the URL that issues tokens")]
+    client_id: Annotated[str, Meta(description="the client's id, if the server wants it beside the token")] = ""
+    scopes: Annotated[list[str], Meta(description="the scopes to request")] = msgspec.field(default_factory=list)
+    extra: Annotated[dict[str, str], Meta(description="further parameters")] = msgspec.field(default_factory=dict)
+
+
+class DigestAuth(DataSourceConfig, tag_field="type", tag="digest"):
+    """A user name and a password that are not sent (RFC 7616)."""
+
+    username: Annotated[str, Meta(description="the user's name")]
+    password: Annotated[Secret, Meta(description="the password")]
+
+
+class HeadersAuth(DataSourceConfig, tag_field="type", tag="headers"):
+    """Several headers that are made of secrets."""
+
+    secrets: Annotated[dict[str, Secret], Meta(min_length=1, description="name = secret")]
+    headers: Annotated[
+        dict[str, str], Meta(min_length=1, description='header = text, as in "Token {key}"; {name} is a secret')
+    ]
+
+
+AnyGrant = OAuth2ClientCredentials | OAuth2RefreshToken | OAuth2Password | OAuth2Jwt
+AuthConfig = (
+    NoAuth
+    | BasicAuth
+    | BearerAuth
+    | ApiKeyAuth
+    | DigestAuth
+    | HeadersAuth
+    | SessionAuth
+    | JwtAuth
+    | AwsAuth
+    | OAuth2ClientCredentials
+    | OAuth2RefreshToken
+    | OAuth2Password
+    | OAuth2Jwt
+)
 
 
 def check_auth(auth: AuthConfig) -> None:
     """Raise ``ConfigurationError`` for a token URL that secrets may not go to, and for doubled parameters."""
-    if not isinstance(auth, (OAuth2ClientCredentials, OAuth2RefreshToken)):
+    if isinstance(auth, JwtOptions):
+        check_jwt(auth, "auth")
+    if isinstance(auth, AwsAuth):
+        check_aws(auth, "auth")
+    if isinstance(auth, HeadersAuth):
+        _check_headers(auth)
+    if isinstance(auth, SessionAuth):
+        _check_secret_url(auth.url, "auth.url")
+    if not isinstance(auth, AnyGrant):
         return
     for name in auth.extra:
         if (instead := _SET_BY_OPTION.get(name)) is not None:
             raise ConfigurationError(f"auth.extra.{name}: the source sets {name} itself; {instead}")
+    _check_secret_url(auth.token_url, "auth.token_url")
+
+
+def _check_secret_url(url: str, location: str) -> None:
     try:
-        origin = Origin.of(auth.token_url)
+        origin = Origin.of(url)
     except ValueError as error:
-        raise ConfigurationError(f"auth.token_url: {mask_url(auth.token_url)!r}: {error}") from None
+        raise ConfigurationError(f"{location}: {mask_url(url)!r}: {error}") from None
     if origin.scheme != "https" and origin.host not in _LOOPBACK:
         raise ConfigurationError(
-            f"auth.token_url: {mask_url(auth.token_url)} is not https, and secrets are sent there (RFC 6749, section "
-            f'3.2). Set token_url = "https://{origin.host}/..."'
+            f"{location}: {mask_url(url)} is not https, and secrets are sent there (RFC 6749, section "
+            f'3.2). Set {location.partition(".")[2]} = "https://{origin.host}/..."'
         )
+
+
+def _check_headers(auth: HeadersAuth) -> None:
+    for header, text in auth.headers.items():
+        for name in placeholders(text):
+            if name not in auth.secrets:
+                raise ConfigurationError(
+                    f"auth.headers.{header}: {{{name}}} is not one of the secrets {', '.join(auth.secrets)}; add it, "
+                    f'as in secrets = {{ {name} = "${{secret:{name}}}" }}'
+                )
 
 
 class Basic(AuthBase):
@@ -133,6 +208,18 @@ class Bearer(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = self._value
+        return request
+
+
+class Headers(AuthBase):
+    """Headers with secrets in them."""
+
+    def __init__(self, config: HeadersAuth) -> None:
+        secrets = {name: secret.reveal() for name, secret in config.secrets.items()}
+        self._headers = {name: str(fill(text, secrets)) for name, text in config.headers.items()}
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers.update(self._headers)
         return request
 
 

@@ -16,21 +16,29 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+from urllib.parse import urlencode
 
 import requests
 from filelock import FileLock, Timeout
-from oauthlib.oauth2 import BackendApplicationClient, MissingTokenError, OAuth2Error
+from oauthlib.oauth2 import BackendApplicationClient, LegacyApplicationClient, MissingTokenError, OAuth2Error
 from requests.auth import AuthBase
-from requests.utils import get_environ_proxies
 
 from vdk.plugin.datasource_base.contract import AuthenticationError, ConfigurationError, ConnectionFailedError
 from vdk.plugin.datasource_base.parts import sync_folder
 
-from ..http.body import LimitExceeded, UnacceptableBody, read_body
-from ..http.transport import LimitedSession, TransportLimits, is_untrusted
 from ..http.urls import Origin
-from .credentials import Basic, BasicAuth, OAuth2ClientCredentials, OAuth2RefreshToken
+from .credentials import (
+    AnyGrant,
+    Basic,
+    BasicAuth,
+    OAuth2ClientCredentials,
+    OAuth2Jwt,
+    OAuth2Password,
+    OAuth2RefreshToken,
+)
+from .signing import signed_token
+from .token_server import Post
 
 log = logging.getLogger(__name__)
 RENEW_BEFORE = 30.0
@@ -39,25 +47,19 @@ DEFAULT_LIFETIME = 3600.0
 MAX_LIFETIME = 365 * 86400.0
 MAX_REMEMBERED = 100
 """Issued tokens that are masked in messages."""
-MAX_RESPONSE = 1024 * 1024
+_JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 LOCK_SECONDS = 60.0
-
-
-class PostForm(Protocol):
-    """Posts a form and returns status and body; raises ``ConnectionFailedError`` if that fails."""
-
-    def __call__(self, url: str, form: str, auth: AuthBase | None) -> tuple[int, bytes]: ...
 
 
 class OAuth2(AuthBase):
     """Puts an access token on requests; requests one of ``token_url`` if it has none, or one that is about to expire.
 
-    :param post_form: posts to ``token_url``. It follows no redirect: the client's secret goes nowhere else.
+    :param post: posts to ``token_url``. It follows no redirect: the client's secret goes nowhere else.
     """
 
-    def __init__(self, config: OAuth2ClientCredentials | OAuth2RefreshToken, post_form: PostForm) -> None:
+    def __init__(self, config: AnyGrant, post: Post) -> None:
         self._config = config
-        self._post_form = post_form
+        self._post = post
         self._lock = threading.Lock()
         self._access: str | None = None
         self._renew_at = 0.0
@@ -99,8 +101,10 @@ class OAuth2(AuthBase):
 
     def _obtain(self) -> None:
         client = BackendApplicationClient(self._config.client_id)
-        status, body = self._post_form(self._config.token_url, self._form(client), self._client_auth())
-        token = self._parsed(client, status, body)
+        reply = self._post(
+            self._config.token_url, self._form(client), "application/x-www-form-urlencoded", self._client_auth()
+        )
+        token = self._parsed(client, reply.status, reply.body)
         lifetime = _lifetime(token.get("expires_in"))
         self._access = str(token["access_token"])
         self._renew_at = time.monotonic() + max(lifetime - RENEW_BEFORE, lifetime / 2)
@@ -114,12 +118,20 @@ class OAuth2(AuthBase):
 
     def _form(self, client: BackendApplicationClient) -> str:
         config, extra = self._config, dict(self._config.extra)
+        scope = " ".join(config.scopes) or None
+        if isinstance(config, OAuth2Jwt):
+            optional = {"scope": scope, "client_id": config.client_id}
+            fields = {"grant_type": _JWT_GRANT, "assertion": signed_token(config, config.token_url)}
+            return urlencode(fields | {name: value for name, value in optional.items() if value} | extra)
         in_body = config.client_auth == "body" or config.client_secret is None
         if in_body and config.client_secret is not None:
             extra["client_secret"] = config.client_secret.reveal()
-        scope = " ".join(config.scopes) or None
         if isinstance(config, OAuth2ClientCredentials):
             return str(client.prepare_request_body(scope=scope, include_client_id=in_body, **extra))
+        if isinstance(config, OAuth2Password):
+            user = LegacyApplicationClient(config.client_id)
+            name, password = config.username, config.password.reveal()
+            return str(user.prepare_request_body(name, password, scope=scope, include_client_id=in_body, **extra))
         if in_body:
             extra["client_id"] = config.client_id
         assert self._file is not None
@@ -128,7 +140,7 @@ class OAuth2(AuthBase):
 
     def _client_auth(self) -> AuthBase | None:
         config = self._config
-        if config.client_auth == "body" or config.client_secret is None:
+        if isinstance(config, OAuth2Jwt) or config.client_auth == "body" or config.client_secret is None:
             return None
         return Basic(BasicAuth(username=config.client_id, password=config.client_secret))
 
@@ -174,48 +186,6 @@ def _lifetime(value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         return DEFAULT_LIFETIME
     return min(seconds, MAX_LIFETIME) if 0 < seconds < math.inf else DEFAULT_LIFETIME
-
-
-class TokenServer:
-    """Posts forms to a token server. A redirect is an error: the form contains secrets."""
-
-    def __init__(self, limits: TransportLimits) -> None:
-        self._limits = limits
-
-    def post_form(self, url: str, form: str, auth: AuthBase | None) -> tuple[int, bytes]:
-        origin = Origin.of(url)
-        try:
-            with (
-                LimitedSession(self._limits.total, MAX_RESPONSE) as session,
-                session.post(
-                    url,
-                    data=form,
-                    auth=auth,
-                    headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
-                    stream=True,
-                    timeout=(self._limits.connect, self._limits.read),
-                    allow_redirects=False,
-                    verify=self._limits.trusted(),
-                    proxies=get_environ_proxies(url),
-                ) as response,
-            ):
-                if response.is_redirect:
-                    raise ConfigurationError(
-                        f"the token server {origin} redirects, and secrets do not follow a redirect; set "
-                        "auth.token_url to the URL that it redirects to"
-                    )
-                return response.status_code, read_body(response, MAX_RESPONSE, hint=False)
-        except UnacceptableBody as error:
-            raise ConfigurationError(f"the token server {origin}: {error}; check auth.token_url") from None
-        except (LimitExceeded, ConnectionFailedError) as error:
-            raise ConnectionFailedError(f"the token server {origin}: {error}") from None
-        except requests.RequestException as error:
-            if is_untrusted(error):
-                raise ConfigurationError(
-                    f"the token server {origin}: its certificate is not trusted. Name the certificate of its "
-                    'authority: ca_bundle = "authority.pem"'
-                ) from None
-            raise ConnectionFailedError(f"the token server {origin}: {type(error).__name__}") from None
 
 
 class TokenFile:

@@ -20,6 +20,8 @@ from urllib3.exceptions import HTTPError
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError
 
+from .zip import UnreadableZip, unzipped
+
 MAX_HEAD = 1024 * 1024
 """Bytes that may come before a body: interim responses, a status line and headers."""
 _FRAMING = 4 * 1024 * 1024
@@ -29,6 +31,7 @@ _MAX_PIECE = 1024 * 1024
 _SMALL_CHUNK = 4 * 1024
 _MAX_EMPTY_MEMBERS = 1000
 _GZIP = b"\x1f\x8b"
+_ZIP = b"PK\x03\x04"
 _SMALLER = "request smaller pages, or raise max_response_bytes"
 
 
@@ -100,7 +103,7 @@ def reader_of(response: requests.Response) -> LimitedReader:
 
 
 def iter_body(response: requests.Response, *, pauses: bool = False) -> Iterator[bytes]:
-    """The body in pieces, without its content encoding, and without gzip if the file itself is compressed.
+    """The body in pieces, without its content encoding, and without gzip or zip if the file itself is compressed.
 
     :param pauses: the time between two pieces does not count: it is not the server's.
     :raises IncompleteBody: if the connection, a chunk or the compressed data ends early.
@@ -116,7 +119,13 @@ def iter_body(response: requests.Response, *, pauses: bool = False) -> Iterator[
         raise UnacceptableBody(f"the response has the Content-Encoding {encoding!r}, which was not requested")
     first = next(body, b"")
     body = chain([first], body) if first else body
-    yield from _decompressed(body, zlib.MAX_WBITS | 16) if first.startswith(_GZIP) else body
+    if first.startswith(_ZIP):
+        try:
+            yield from unzipped(body)
+        except UnreadableZip as error:
+            raise UnacceptableBody(str(error)) from None
+    else:
+        yield from _decompressed(body, zlib.MAX_WBITS | 16) if first.startswith(_GZIP) else body
 
 
 def read_body(response: requests.Response, limit: int, *, hint: bool = True) -> bytes:

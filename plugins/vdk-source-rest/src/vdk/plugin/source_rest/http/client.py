@@ -108,7 +108,7 @@ class Client:
                 wait = self._wait_after(error, failures, request)
                 reason = self._redact(_with_request(request, error))
                 log.info("%s; attempt %d follows in %.1f s", reason, failures + 1, wait)
-                yield from self._pause(wait)
+                yield from self.pause(wait)
 
     def _renew(self, response: requests.Response) -> bool:
         renew = getattr(self._auth, "renew", None)
@@ -133,7 +133,7 @@ class Client:
                 rate = f"requests_per_second = {1 / self.limiter.interval:g}"
                 problem = f"{line}: too many requests are due; {self._too_long(f'{rate} asks', wait)}"
             raise ConnectionFailedError(problem, retry_after=wait)
-        yield from self._pause(wait)
+        yield from self.pause(wait)
 
     def _wait_after(self, error: ConnectionFailedError, failures: int, request: HttpRequest) -> float:
         """Seconds until the next attempt: exponential, with jitter, on top of the time that the server asks for."""
@@ -158,7 +158,8 @@ class Client:
             f'retry = {{ max_wait = "{math.ceil(wait)}s" }}'
         )
 
-    def _pause(self, seconds: float) -> Waiting[None]:
+    def pause(self, seconds: float) -> Waiting[None]:
+        """Wait, and let the caller stop meanwhile."""
         while seconds > 0:
             self.sleep(min(seconds, TICK))
             seconds -= TICK

@@ -7,6 +7,7 @@ when it is complete, as it will be sent.
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import io
 import logging
@@ -141,9 +142,11 @@ class Transport:
                     request.url,
                     params=params,
                     headers=None if foreign else dict(request.headers),
-                    json=request.body,
+                    **_content(request),
                 )
             )
+            if request.compress and prepared.body:
+                _compress(prepared)
             plain_url = prepared.url or ""
             if not foreign:
                 self._log_in(prepared)
@@ -210,6 +213,28 @@ class Transport:
                 f"{request_line(request)}: the server redirects to a URL that is not followed: {error}"
             ) from None
         return replace(request, url=url, params={})
+
+
+def _content(request: HttpRequest) -> dict[str, Any]:
+    """The body in its encoding, as an argument of ``requests``."""
+    if request.encoding == "json" or request.body is None:
+        return {"json": request.body}
+    fields = [
+        (name, url_text(item))
+        for name, value in request.body.items()
+        if value is not None
+        for item in (value if isinstance(value, list) else [value])
+    ]
+    if request.encoding == "form":
+        return {"data": fields}
+    return {"files": [(name, (None, text)) for name, text in fields]}
+
+
+def _compress(prepared: requests.PreparedRequest) -> None:
+    body = prepared.body if isinstance(prepared.body, bytes) else str(prepared.body).encode()
+    prepared.body = gzip.compress(body, mtime=0)
+    prepared.headers["Content-Encoding"] = "gzip"
+    prepared.headers["Content-Length"] = str(len(prepared.body))
 
 
 def request_line(request: HttpRequest) -> str:

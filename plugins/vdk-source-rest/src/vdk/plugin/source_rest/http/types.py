@@ -6,11 +6,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
+
+from .template import fill, fill_path
+from .urls import join_path
 
 Param: TypeAlias = "str | int | float | bool | Sequence[str | int | float | bool] | None"
 Row: TypeAlias = Mapping[str, Any]
@@ -25,7 +28,10 @@ class HttpRequest:
 
     :param url: absolute.
     :param params: added to the query of the URL; a list is repeated, None is left out.
-    :param body: sent as JSON unless it is None.
+    :param body: sent unless it is None.
+    :param encoding: how the body is sent.
+    :param compress: whether it is sent in gzip.
+    :param template: what the request was made of; None: of nothing that has placeholders.
     """
 
     method: str
@@ -33,9 +39,14 @@ class HttpRequest:
     params: Mapping[str, Param] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
+    encoding: Literal["json", "form", "multipart"] = "json"
+    compress: bool = False
+    template: RequestTemplate | None = field(default=None, compare=False, repr=False)
 
     def param(self, name: str) -> Any:
-        """The value of a parameter in the query, or (``body.…``) in the body; None if it is missing."""
+        """The value of a placeholder, of a parameter in the query, or (``body.…``) in the body; None: it has none."""
+        if self.template is not None and name in self.template.names:
+            return self.template.values.get(name)
         if not name.startswith(BODY_PREFIX):
             return self.params.get(name)
         value = self.body
@@ -47,10 +58,12 @@ class HttpRequest:
         return value
 
     def with_param(self, name: str, value: Any) -> HttpRequest:
-        """The same request with a parameter set.
+        """The same request with a value for the placeholder of this name, else for the parameter.
 
         :raises ConfigurationError: for a place in the body that leads through a text or past the end of a list.
         """
+        if self.template is not None and self.template.names:
+            return self.template.with_param(name, value).request()
         if name.startswith(BODY_PREFIX):
             return replace(self, body=_with_value(self.body, name.removeprefix(BODY_PREFIX).split("."), value, name))
         return replace(self, params={**self.params, name: value})
@@ -58,6 +71,41 @@ class HttpRequest:
     def key(self) -> bytes:
         """Bytes that are equal for equal requests."""
         return canonical_json([self.method, self.url, self.params, self.body])
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTemplate:
+    """A request with placeholders, the values that are known so far, and the parameters that were set by name.
+
+    :param names: of the placeholders that it has and that are filled later, page by page.
+    :param values: of all names that are placeholders; None: no value yet.
+    :param placed: parameters in the query or (``body.…``) in the body.
+    """
+
+    method: str
+    base_url: str
+    path: str
+    params: Mapping[str, Any]
+    headers: Mapping[str, str]
+    body: Any
+    encoding: Literal["json", "form", "multipart"]
+    compress: bool
+    names: frozenset[str]
+    values: Mapping[str, Any]
+    placed: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_param(self, name: str, value: Any) -> RequestTemplate:
+        if name in self.names:
+            return replace(self, values={**self.values, name: value})
+        return replace(self, placed={**self.placed, name: value})
+
+    def request(self) -> HttpRequest:
+        url = join_path(self.base_url, fill_path(self.path, self.values))
+        params, body = fill(self.params, self.values), fill(self.body, self.values)
+        request = HttpRequest(self.method, url, params, self.headers, body, self.encoding, self.compress)
+        for name, value in self.placed.items():
+            request = request.with_param(name, value)
+        return replace(request, template=self)
 
 
 @dataclass(slots=True)

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""URLs: the origin that credentials may go to (RFC 6454), links, paths with placeholders, URLs in messages."""
+"""URLs: the origin that credentials may go to (RFC 6454), links, paths, URLs in messages."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote, urldefrag, urljoin, urlsplit
@@ -13,8 +12,6 @@ import requests
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from vdk.plugin.datasource_base.contract import DataSourceError
-
 MAX_URL_LENGTH = 65_536
 """Characters of a URL. Servers accept 8,000 to 64,000, and it is parsed character by character."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -22,7 +19,6 @@ _AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\]")
 """What programs read differently in a URL: browsers read a backslash as a slash, and drop tabs and line ends."""
 _NO_HOST = re.compile(r"https?:(?!//[^/])", re.IGNORECASE)
 """``http:x`` and ``http:///x``, which some programs read as a path and others as a host."""
-_PLACEHOLDER = re.compile(r"\{(\w+)(:segment)?\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,59 +83,6 @@ def join_path(base_url: str, path: str) -> str:
     if not path:
         return base_url
     return f"{base_url.rstrip('/')}/{path.lstrip('/')}"
-
-
-def placeholders(template: Any) -> Iterator[str]:
-    """The names in braces in a path or in the values of parameters."""
-    return (match[1] for text in _texts(template) for match in _PLACEHOLDER.finditer(text))
-
-
-def whole_placeholders(body: Any) -> Iterator[str]:
-    """The names in braces that are whole texts in a JSON body; GraphQL has braces of its own inside."""
-    return (match[1] for text in _texts(body) if (match := _PLACEHOLDER.fullmatch(text)))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """The texts in a value, however deep; the names of mappings are none of them."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (Mapping, list, tuple)):
-        for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(inner)
-
-
-def fill_path(template: str, values: Mapping[str, Any]) -> str:
-    """A path with its placeholders filled and percent-encoded (RFC 3986, section 2.1).
-
-    ``{name}`` may hold several segments (``octocat/hello``), ``{name:segment}`` is one segment, whatever it contains.
-
-    :raises DataSourceError: for a value that would lead to another path (``..``).
-    """
-
-    def fill(match: re.Match[str]) -> str:
-        text = url_text(values[match[1]])
-        segments = [text] if match[2] else text.split("/")
-        if any(segment in ("", ".", "..") for segment in segments):
-            raise DataSourceError(f"{text!r} for {{{match[1]}}} in the path {template!r} would lead to another path")
-        return "/".join(quote(segment, safe="") for segment in segments)
-
-    return _PLACEHOLDER.sub(fill, template)
-
-
-def fill(template: Any, values: Mapping[str, Any], *, whole: bool = False) -> Any:
-    """Parameters or a body with placeholders filled; a value that is one whole placeholder keeps its type.
-
-    :param whole: fill only values that are one whole placeholder.
-    """
-    if isinstance(template, str):
-        if (match := _PLACEHOLDER.fullmatch(template)) and match[1] in values:
-            return values[match[1]]
-        return template if whole else _PLACEHOLDER.sub(lambda match: url_text(values[match[1]]), template)
-    if isinstance(template, Mapping):
-        return {name: fill(value, values, whole=whole) for name, value in template.items()}
-    if isinstance(template, (list, tuple)):
-        return [fill(value, values, whole=whole) for value in template]
-    return template
 
 
 def url_text(value: Any) -> str:

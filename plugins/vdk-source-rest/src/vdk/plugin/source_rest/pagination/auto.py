@@ -9,21 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
 from ..extract import search
 from ..http.types import BODY_PREFIX, HttpRequest, Page
+from .link_header import parse_link_header
 from .more_pages import holders_of, sign_of_more_pages
-from .paginators import (
-    CursorPaginator,
-    LinkHeaderPaginator,
-    NextUrlPaginator,
-    Paginator,
-    is_token,
-    parse_link_header,
-)
+from .paginators import CursorPaginator, LinkHeaderPaginator, LinkPaginator, NextUrlPaginator, Paginator, is_token
 
 _URL_PATHS = (
     "next", "next_url", "nextUrl", "next_page_url", "nextLink", '"@odata.nextLink"', '"odata.nextLink"', "links.next",
@@ -54,11 +48,11 @@ _RELATIVE = re.compile(r"[\w.%()'-]+\?\S+=", re.ASCII)
 """``Orders?$skiptoken=7``, as OData writes links."""
 
 
-class AutoPaginator(Paginator, tag="auto"):
+class AutoPaginator(LinkPaginator, tag="auto"):
     """A ``Link`` header, a URL or a known token in the body; else one page, unless it looks like one of several."""
 
     def next(self, request: HttpRequest, page: Page) -> HttpRequest | None:
-        detected = _detect(request, page)
+        detected = _detect(request, page, self.next_link)
         if detected is not None:
             return detected.next(request, page)
         if page.number == 1 and (sign := sign_of_more_pages(page)):
@@ -70,16 +64,16 @@ class AutoPaginator(Paginator, tag="auto"):
         return None
 
 
-def _detect(request: HttpRequest, page: Page) -> Paginator | None:
+def _detect(request: HttpRequest, page: Page, next_link: Literal["url", "path"]) -> Paginator | None:
     if "next" in parse_link_header(page.response.headers.get("link", "")):
-        return LinkHeaderPaginator()
+        return LinkHeaderPaginator(next_link=next_link)
     if not isinstance(page.body, Mapping):
         return None
     holders = list(holders_of(page))
     for prefix, holder in holders:
         for path in _URL_PATHS:
             if _is_link(search(path, holder)):
-                return NextUrlPaginator(path=prefix + path)
+                return NextUrlPaginator(path=prefix + path, next_link=next_link)
     for prefix, holder in holders:
         if (paginator := _token_paginator(request, holder, prefix)) is not None:
             return paginator

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +17,7 @@ from vdk.plugin.datasource_base.parts import whole_number
 from ..extract import search
 from ..http.types import BODY_PREFIX, HttpRequest, Page
 from ..http.urls import resolve_link
+from .link_header import parse_link_header
 
 Path = Annotated[str, Meta(min_length=1)]
 Name = Annotated[str, Meta(min_length=1)]
@@ -39,6 +40,39 @@ class Paginator(DataSourceConfig, tag_field="type"):
         """The number of pages or records by ``total_path``; None if the page does not state it."""
         return None
 
+    def names(self) -> Mapping[str, Any]:
+        """The parameters that it sets, which may be placeholders, with their values for the first page or None."""
+        return {}
+
+    def ends_with_repeat(self) -> bool:
+        """Whether a page with the records of the one before is the end, and not an error."""
+        return False
+
+
+class LinkPaginator(Paginator):
+    """What follows links has in common."""
+
+    next_link: Annotated[
+        Literal["url", "path"],
+        Meta(
+            description="url: follow the link as it is; path: its path and query only, for a server behind a proxy "
+            "that names itself by another host"
+        ),
+    ] = "url"
+
+    def follow(self, request: HttpRequest, page: Page, link: str) -> HttpRequest:
+        """The request for a link in a response: the link has all parameters; a body is sent again."""
+        try:
+            url = resolve_link(page.response.url, link)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"the response names {link!r:.200} as its next page, which is not followed: {error}"
+            ) from None
+        if self.next_link == "path":
+            own, linked = urlsplit(page.response.url), urlsplit(url)
+            url = linked._replace(scheme=own.scheme, netloc=own.netloc).geturl()
+        return replace(request, url=url, params={}, template=None)
+
 
 class NonePaginator(Paginator, tag="none"):
     """One page, whatever it contains."""
@@ -47,17 +81,17 @@ class NonePaginator(Paginator, tag="none"):
         return None
 
 
-class LinkHeaderPaginator(Paginator, tag="link_header"):
+class LinkHeaderPaginator(LinkPaginator, tag="link_header"):
     """The ``Link`` header names the next page (RFC 8288)."""
 
     rel: Annotated[Name, Meta(description="the relation to follow")] = "next"
 
     def next(self, request: HttpRequest, page: Page) -> HttpRequest | None:
         link = parse_link_header(page.response.headers.get("link", "")).get(self.rel.lower())
-        return _follow(request, page, link) if link is not None else None
+        return self.follow(request, page, link) if link is not None else None
 
 
-class NextUrlPaginator(Paginator, tag="next_url"):
+class NextUrlPaginator(LinkPaginator, tag="next_url"):
     """A URL in the body, absolute or relative."""
 
     path: Annotated[Path, Meta(description="the path of the URL in the body (JMESPath)")]
@@ -71,47 +105,81 @@ class NextUrlPaginator(Paginator, tag="next_url"):
                 f"the paginator's path {self.path!r} leads to {link!r} in the response, which is not a URL. For a "
                 f'token or a number, set paginator = {{ type = "cursor", path = "{self.path}", param = "..." }}'
             )
-        return _follow(request, page, link)
+        return self.follow(request, page, link)
 
 
 class CursorPaginator(Paginator, tag="cursor"):
-    """A token in the body or in a header goes into a parameter of the next request."""
+    """Tokens in the body or in a header go into parameters of the next request."""
 
-    param: Annotated[Name, Meta(description="the parameter; body.a.b is a place in a JSON body")]
+    param: Annotated[Name | None, Meta(description="the parameter; body.a.b is a place in a JSON body")] = None
     path: Annotated[Path | None, Meta(description="the path of the token in the body (JMESPath)")] = None
     header: Annotated[Name | None, Meta(description="the header that contains the token")] = None
+    tokens: Annotated[
+        dict[Name, Path],
+        Meta(description='several tokens: parameter = path, as in { after = "data[-1].at", after_id = "data[-1].id" }'),
+    ] = msgspec.field(default_factory=dict)
+    initial: Annotated[str | int | None, Meta(description="the token of the first page. Default: none")] = None
     more_path: Annotated[
         Path | None,
         Meta(description="the path of the field that shows whether there is more (JMESPath). Default: the token does"),
     ] = None
     size_param: Annotated[Name | None, Meta(description="the parameter for the page size")] = None
     size: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="records per page")] = None
+    short_page_ends: Annotated[bool, Meta(description="a page with fewer records than size is the last one")] = False
+
+    def names(self) -> Mapping[str, Any]:
+        return {name: self.initial for name in (self.param, *self.tokens) if name} | _sized(self.size_param, self.size)
 
     def first(self, request: HttpRequest) -> HttpRequest:
+        for name in (self.param, *self.tokens):
+            if name is not None and self.initial is not None:
+                request = request.with_param(name, self.initial)
         return _with_size(request, self.size_param, self.size)
 
     def next(self, request: HttpRequest, page: Page) -> HttpRequest | None:
         if self.more_path is not None and is_end(search(self.more_path, page.body)):
             return None
-        token = page.response.headers.get(self.header.lower()) if self.header else search(self.path or "@", page.body)
-        if token is None or token == "" or token is False or (not self._may_be_zero and is_end(token)):
-            if self.more_path is not None and page.count:
-                raise ConfigurationError(
-                    f"the response has more pages by {self.more_path!r}, and no token at {self.header or self.path!r}; "
-                    "correct the path or the header of the paginator"
-                )
+        if self.short_page_ends and self.size is not None and page.count < self.size:
             return None
-        if isinstance(token, (Mapping, list)) and not self.param.startswith(BODY_PREFIX):
-            raise ConfigurationError(
-                f"the paginator's path {self.path!r} leads to {token!r:.80}, which is not a token; name the path of a "
-                "text or a number"
-            )
-        return request.with_param(self.param, token)
+        values = {name: self._token(path, page) for name, path in self._paths().items()}
+        if missing := [path for name, path in self._paths().items() if values[name] is None]:
+            self._check_end(missing, values, page)
+            return None
+        for name, token in values.items():
+            request = self._with_token(request, name, token)
+        return request
 
-    @property
-    def _may_be_zero(self) -> bool:
-        """Whether 0 or "false" may be a token: the field of a record may, and a token with ``more_path``."""
-        return self.more_path is not None or "[" in (self.path or "")
+    def _paths(self) -> Mapping[str, str]:
+        """Parameter → path of its token, or the header."""
+        return self.tokens or {self.param or "": self.header or self.path or "@"}
+
+    def _token(self, path: str, page: Page) -> Any:
+        token = page.response.headers.get(path.lower()) if self.header else search(path, page.body)
+        may_be_zero = self.more_path is not None or "[" in path  # the field of a record may, and with more_path
+        is_missing = token is None or token == "" or token is False or (not may_be_zero and is_end(token))
+        return None if is_missing else token
+
+    def _check_end(self, missing: list[str], values: Mapping[str, Any], page: Page) -> None:
+        if self.more_path is not None and page.count:
+            raise ConfigurationError(
+                f"the response has more pages by {self.more_path!r}, and no token at {missing[0]!r}; "
+                "correct the path or the header of the paginator"
+            )
+        if len(missing) < len(values):
+            raise ConfigurationError(
+                f"the response has no token at {missing[0]!r}, and has one for another parameter; correct the paths in "
+                "paginator.tokens"
+            )
+
+    def _with_token(self, request: HttpRequest, name: str, token: Any) -> HttpRequest:
+        is_in_query = not name.startswith(BODY_PREFIX) and not (request.template and name in request.template.names)
+        if isinstance(token, (Mapping, list)) and is_in_query:
+            raise ConfigurationError(
+                f"the paginator's path {self.tokens.get(name, self.path)!r} leads to {token!r:.80}, which is not a "
+                "token; name the path of a text or a number, or send it as JSON: "
+                f'params = {{ {name} = "{{{name}:json}}" }}'
+            )
+        return request.with_param(name, token)
 
 
 class PagePaginator(Paginator, tag="page"):
@@ -123,6 +191,16 @@ class PagePaginator(Paginator, tag="page"):
     size: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="records per page")] = None
     total_path: Annotated[Path | None, Meta(description="the path of the number of pages in the body")] = None
     more_path: Annotated[Path | None, Meta(description="the path of the field that shows whether there is more")] = None
+    short_page_ends: Annotated[bool, Meta(description="a page with fewer records than size is the last one")] = False
+    repeated_page_ends: Annotated[
+        bool, Meta(description="a page with the records of the one before is after the last one")
+    ] = False
+
+    def names(self) -> Mapping[str, Any]:
+        return {self.param: self.first_} | _sized(self.size_param, self.size)
+
+    def ends_with_repeat(self) -> bool:
+        return self.repeated_page_ends
 
     def first(self, request: HttpRequest) -> HttpRequest:
         return _with_size(request.with_param(self.param, self.first_), self.size_param, self.size)
@@ -134,7 +212,7 @@ class PagePaginator(Paginator, tag="page"):
         elif self.more_path is not None:
             ended = is_end(search(self.more_path, page.body))
         else:
-            ended = not page.count
+            ended = page.count < (self.size or 1 if self.short_page_ends else 1)
         return None if ended else request.with_param(self.param, number + 1)
 
     def total(self, page: Page) -> int | None:
@@ -149,6 +227,10 @@ class OffsetPaginator(Paginator, tag="offset"):
     limit: Annotated[int, Meta(ge=1, description="records per page")] = 100
     first_: Annotated[int, Meta(description="the first record's number")] = msgspec.field(default=0, name="first")
     total_path: Annotated[Path | None, Meta(description="the path of the number of records in the body")] = None
+    short_page_ends: Annotated[bool, Meta(description="a page with fewer records than limit is the last one")] = False
+
+    def names(self) -> Mapping[str, Any]:
+        return {self.offset_param: self.first_} | _sized(self.limit_param, self.limit)
 
     def first(self, request: HttpRequest) -> HttpRequest:
         return _with_size(request.with_param(self.offset_param, self.first_), self.limit_param, self.limit)
@@ -164,7 +246,8 @@ class OffsetPaginator(Paginator, tag="offset"):
                 f"the response has no records at offset {offset}, and there are {total} by {self.total_path!r}: "
                 "records are missing; check offset_param and limit_param"
             )
-        return request.with_param(self.offset_param, after) if page.count else None
+        ended = page.count < (self.limit if self.short_page_ends and total is None else 1)
+        return None if ended else request.with_param(self.offset_param, after)
 
     def total(self, page: Page) -> int | None:
         return _total(self.total_path, page)
@@ -180,19 +263,12 @@ def is_token(value: Any) -> bool:
     return isinstance(value, (str, int)) and not isinstance(value, bool) and not is_end(value)
 
 
-def _follow(request: HttpRequest, page: Page, link: str) -> HttpRequest:
-    """The request for a link in a response: the link has all parameters; a body is sent again."""
-    try:
-        url = resolve_link(page.response.url, link)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"the response names {link!r:.200} as its next page, which is not followed: {error}"
-        ) from None
-    return replace(request, url=url, params={})
-
-
 def _with_size(request: HttpRequest, param: str | None, size: int | None) -> HttpRequest:
     return request.with_param(param, size) if param is not None and size is not None else request
+
+
+def _sized(param: str | None, size: int | None) -> dict[str, Any]:
+    return {param: size} if param is not None and size is not None else {}
 
 
 def _total(path: str | None, page: Page) -> int | None:
@@ -205,80 +281,3 @@ def _whole(value: Any, subject: str) -> int:
         return whole_number(value)
     except ValueError as error:
         raise ConfigurationError(f"{subject}: {error}") from None
-
-
-_BLANK = " \t"
-_BARE = re.compile(r"[^;]*")
-_PARAMETER_NAME = re.compile(r"[^\s;,=]*")
-_TOKEN = re.compile(r"[^;,]*")
-
-
-def parse_link_header(header: str) -> dict[str, str]:
-    """Relation (in lower case) → URL of a ``Link`` header; the first of each counts. Anything else is skipped.
-
-    RFC 8288 requires ``<URL>; rel="next"``. As in browsers and ``requests``, quotes may be single or missing, and so
-    may the brackets.
-    """
-    links: dict[str, str] = {}
-    start = 0
-    while start < len(header):
-        if header[start] in f",{_BLANK}":
-            start += 1
-            continue
-        target, start = _link_target(header, start)
-        parameters, start = _link_parameters(header, start)
-        for relation in parameters.get("rel", "").lower().split():
-            links.setdefault(relation, target)
-    return links
-
-
-def _link_target(header: str, start: int) -> tuple[str, int]:
-    """A URL in brackets, or up to the next semicolon, and the index after it."""
-    if header[start] == "<":
-        closing = header.find(">", start)
-        if closing >= 0:
-            return header[start + 1 : closing].strip(), closing + 1
-    end = _BARE.match(header, start).end()  # type: ignore[union-attr]  # it also matches nothing
-    return header[start:end].strip("<> \t'\""), end
-
-
-def _link_parameters(header: str, start: int) -> tuple[dict[str, str], int]:
-    """The parameters of one link, and the index of the next link."""
-    parameters: dict[str, str] = {}
-    while True:
-        start = _skip_blanks(header, start)
-        if start >= len(header) or header[start] != ";":
-            comma = header.find(",", start)
-            return parameters, len(header) if comma < 0 else comma + 1
-        start = _skip_blanks(header, start + 1)
-        name = _PARAMETER_NAME.match(header, start)
-        assert name is not None
-        start = _skip_blanks(header, name.end())
-        value = ""
-        if header[start : start + 1] == "=":
-            value, start = _parameter_value(header, _skip_blanks(header, start + 1))
-        parameters.setdefault(name[0].lower(), value)
-
-
-def _parameter_value(header: str, start: int) -> tuple[str, int]:
-    """A value in double or single quotes, or up to the next semicolon or comma, and the index after it."""
-    quote = header[start : start + 1]
-    if quote in ('"', "'") and (closing := _closing_quote(header, start)) > 0:
-        return re.sub(r"\\(.)", r"\1", header[start + 1 : closing]), closing + 1
-    token = _TOKEN.match(header, start)
-    assert token is not None
-    return token[0].strip(" \t'\""), token.end()
-
-
-def _closing_quote(header: str, start: int) -> int:
-    """The index of the quote that ends the text which begins with one at ``start``; -1 if it is missing."""
-    quote, end = header[start], start + 1
-    while end < len(header) and header[end] != quote:
-        end += 2 if header[end] == "\\" else 1
-    return end if end < len(header) else -1
-
-
-def _skip_blanks(header: str, start: int) -> int:
-    while start < len(header) and header[start] in _BLANK:
-        start += 1
-    return start

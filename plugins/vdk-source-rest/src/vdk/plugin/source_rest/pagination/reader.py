@@ -10,7 +10,6 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
-import requests
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError
 
@@ -18,7 +17,7 @@ from ..config import StreamConfig
 from ..context import StreamContext
 from ..envelopes import ALL_EMPTY, LocatedPath, RecordsNotFound, accept_hint, error_in, locate_records
 from ..extract import unfiltered
-from ..http.client import Waiting
+from ..http.client import TICK, Waiting
 from ..http.types import HttpRequest, Page, Row
 from ..responses import ParsedResponse, ResponseHandler
 
@@ -74,25 +73,36 @@ class LoopGuard:
                 f"stream {self._stream!r}: {MAX_EMPTY_PAGES} pages in a row have no records, and each names a next "
                 "one; check the paginator and its paths"
             )
-        if rows and not self._allow_repeats and rows == self._last_rows:
+        if self.is_repeat(rows) and not self._allow_repeats:
             raise DataSourceError(
                 f"stream {self._stream!r}: page {self.pages} has the very records of the page before. Check that the "
                 "API knows the parameters of the paginator; if equal pages are correct, set allow_repeated_pages = true"
             )
         self._last_rows = rows
 
+    def is_repeat(self, rows: Sequence[Row]) -> bool:
+        """Whether a page has the very records of the one before."""
+        return bool(rows) and rows == self._last_rows
+
 
 class PageReader:
     """Reads the pages of one stream, with one set of values for its placeholders."""
 
-    def __init__(self, context: StreamContext, stream: StreamConfig) -> None:
+    def __init__(self, context: StreamContext, stream: StreamConfig, *, cap: int | None = None) -> None:
+        """:param cap: read no page that may reach beyond so many records."""
         self._context = context
+        self._cap = cap
         self._stream = stream
         self._guard = LoopGuard(
             stream.name, max_pages=stream.max_pages, allow_repeats=bool(stream.allow_repeated_pages)
         )
         self._handler = ResponseHandler(context, stream)
         self._total: int | None = None
+        self.capped = False
+        """Whether reading ended at the cap, and a further page exists."""
+        self.last_page: Page | None = None
+        self.gone = False
+        """Whether reading ended since a rule says that what it was requested for is deleted."""
         self.ended_by_rule = False
         """Whether reading ended with a response that a rule ignores: it does not show that no records exist."""
         self.dropped: Counter[str] = Counter()
@@ -102,38 +112,56 @@ class PageReader:
         """Lists of records, page by page; None while it waits."""
         is_auto = self._stream.paginator is None
         next_request: HttpRequest | None = self._stream.paging().first(request)
+        count = 0
         while next_request is not None:
             request = next_request
             self._guard.before_request(request)
             parsed = yield from self._fetch(request)
             if parsed.ended:
-                self.ended_by_rule = parsed.response.status not in (204, 205)
+                self.gone = parsed.gone
+                self.ended_by_rule = not parsed.gone and parsed.response.status not in (204, 205)
                 self.dropped["responses_ignored"] += parsed.ignored
                 return
             if parsed.lines is not None:
                 page = yield from self._read_lines(parsed)
             else:
                 page = self._page(parsed)
+                if self._guard.is_repeat(page.source or page.records) and self._stream.paging().ends_with_repeat():
+                    return
                 self._guard.after_page(page.source or page.records, page.count)
                 yield page.records
+            self.last_page = page
+            count += page.count
             next_request = self._next(request, page)
             if is_auto and next_request is None and parsed.lines is None:
                 self._context.only_pages.add(self._stream.name, page)
+            if self._cap is not None and next_request is not None and count + page.count > self._cap:
+                self.capped = True
+                return
 
     def _fetch(self, request: HttpRequest) -> Waiting[ParsedResponse]:
-        def handle(response: requests.Response) -> ParsedResponse:
-            return self._handler.handle(request, response)
-
         if not self._stream.cache or request.method != "GET":
-            return (yield from self._context.client.fetch(request, handle))
+            return (yield from self._send(request))
         cache = self._context.cache
         with cache.lock(request):
             if (cached := cache.get(request)) is not None:
                 return ParsedResponse(cached, self._context.hooks.parse(self._stream, cached))
-            parsed = yield from self._context.client.fetch(request, handle)
+            parsed = yield from self._send(request)
             if not parsed.ended:
                 cache.put(parsed.response)
             return parsed
+
+    def _send(self, request: HttpRequest) -> Waiting[ParsedResponse]:
+        """Send a request as soon as fewer requests of the stream than allowed are on their way."""
+        slots = self._context.request_slots(self._stream)
+        if slots is None:
+            return (yield from self._handler.fetch(request))
+        while not slots.acquire(timeout=TICK):
+            yield
+        try:
+            return (yield from self._handler.fetch(request))
+        finally:
+            slots.release()
 
     def _read_lines(self, parsed: ParsedResponse) -> Generator[Sequence[Row], None, Page]:
         """Records as they come. A body that is cut off is not requested again: a part of it is delivered already."""
@@ -159,7 +187,8 @@ class PageReader:
     def _check_error(self, parsed: ParsedResponse, count: int) -> None:
         """An error with status 200 is not an empty page; nor a full one, if no path of the records is configured."""
         sign = None if parsed.accepted else error_in(parsed.body, empty=not count)
-        if sign and (not count or isinstance(self._stream.records, LocatedPath)):
+        located = isinstance(self._stream.records, LocatedPath) or self._stream.graphql is not None
+        if sign and (not count or located):
             has = f"has {count} records" if count else "has no records"
             raise self._handler.error(
                 parsed.response, f"the response {has} and looks like an error ({sign}). {accept_hint(sign)}"

@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from ...contract import ConfigurationError, DataSourceConfig, Duration, decode_config
+from ...contract import ConfigurationError, DataSourceConfig, Duration, Secret, decode_config
 from ...contract.remedies import suggest
-from ..destination import RESERVED_PREFIX, WriteMode
+from ..destination import RESERVED_PREFIX, ColumnAction, WriteMode
 from ..plugins.registry import Registry
 from ..plugins.urls import source_of_url
 from ..redact import Redactor, secrets_in
@@ -45,6 +45,31 @@ class DestinationEntry(DataSourceConfig):
     target: str | None = None
 
 
+class StreamExpect(DataSourceConfig):
+    """``expect``: what must hold of a table before rows become visible in it. None: nothing is expected."""
+
+    rows_min: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+    shrink_max: str | None = None
+    unique: list[str | list[str]] | None = None
+    not_null: list[str] | None = None
+    max_age: Duration | None = None
+
+
+class Expect(StreamExpect):
+    """``expect`` of a flow: what holds for all its streams, and what differs for some of them, by name or pattern."""
+
+    streams: dict[str, StreamExpect] = msgspec.field(default_factory=dict)
+
+    def of(self, stream: str) -> StreamExpect:
+        """What is expected of a stream: what the patterns that match it set, over what is set for all."""
+        names = StreamExpect.__struct_fields__
+        values = {name: getattr(self, name) for name in names}
+        for pattern, own in self.streams.items():
+            if matches(stream, [pattern]):
+                values |= {name: value for name in names if (value := getattr(own, name)) is not None}
+        return StreamExpect(**values)
+
+
 class FlowEntry(DataSourceConfig):
     """``[[flows]]``: streams of one source into one destination. None: the default of the run."""
 
@@ -65,18 +90,25 @@ class FlowEntry(DataSourceConfig):
     deletes: Literal["hard", "soft"] = "hard"
     metadata_columns: list[str] = msgspec.field(default_factory=list)
     transform: Any = None
+    columns: dict[str, ColumnAction] | list[str] | None = None
+    salt: Secret | None = None
+    require: Literal["exactly_once"] | None = None
     retry_attempts: Positive | None = None
     retry_for: Duration | None = None
+    expect: Expect | None = None
+    verify: bool | Literal["keys", "values"] = False
     follow: Duration | None = None
     idle_timeout: Duration | None = None
     deadline: Duration | None = None
 
 
 class FlowFile(DataSourceConfig):
-    """A whole flow file. ``name`` names the job of ``vdk datasource run``; default: the file's name."""
+    """A whole flow file. ``name`` names the job of ``vdk datasource run``; default: the file's name. ``notify``: a URL
+    that is told of failures and of columns that change their type."""
 
     name: str | None = None
     summary: Path | None = None
+    notify: Secret | None = None
     sources: dict[str, SourceEntry]
     destinations: dict[str, DestinationEntry]
     flows: Annotated[list[FlowEntry], Meta(min_length=1)]
@@ -117,6 +149,8 @@ class LoadedFlow:
         for path in self.set_paths:
             if path[0] == "destinations":
                 self._refuse_secret(path, _option(msgspec.to_builtins(self.file.destinations), path[1:]))
+            if path[0] == "notify":
+                self._refuse_secret(path, self.file.notify)
 
     def _refuse_secret(self, path: OptionPath, value: Any) -> None:
         """Refuse a secret that was written in a command line, which every process of the machine can list."""

@@ -119,11 +119,15 @@ def flow_of_urls(
     tables: Sequence[str] = (),
     cursor: str | None = None,
     mode: str | None = None,
+    destination_table: str | None = None,
+    shared_table: bool = False,
 ) -> UrlFlow:
     """The flow that reads what the first URL names, and lands it where the second points.
 
     :param tables: names or patterns of the streams; none: all.
     :param cursor: the column that grows with every change. :param mode: the write mode.
+    :param destination_table: the template of the names of the tables, and whether other rows may be in them, as in a
+        flow file.
     :raises ConfigurationError: naming the part of the URL, and what to write. Its text never has the password.
     """
     cls, url = source_of_url(source, registry)
@@ -137,6 +141,10 @@ def flow_of_urls(
         entry["streams"] = list(tables)
     if mode is not None:
         entry["write_mode"] = mode
+    if destination_table is not None:
+        entry["destination_table"] = destination_table
+    if shared_table:
+        entry["shared_table"] = True
     flow = {
         "sources": {source_id: {"name": cls.source_name, "config": config}},
         "destinations": {DESTINATION: {"method": method, "target": target}},

@@ -14,7 +14,7 @@ from ...contract.remedies import suggest
 
 ENVIRONMENTS = "env"
 """The table of a flow file with the environments."""
-_OVERRIDABLE = ("sources", "destinations", "flows", "summary")
+_OVERRIDABLE = ("sources", "destinations", "flows", "summary", "notify")
 """Not ``name``: states that are kept in properties belong to the job of that name."""
 _STEP = re.compile(r'\.?(?:(?P<bare>[A-Za-z0-9_-]+)|(?P<quoted>"(?:[^"\\]|\\.)*")|\[(?P<index>\d{1,9})\])')
 

@@ -27,8 +27,9 @@ class Entries:
         self._destinations: dict[str, list[Entry]] = {}
         self._broken: list[str] = []
         if installed:
+            points = entry_points()  # of all groups: each call reads a file of every distribution
             for kind, group in ((self._sources, SOURCES), (self._destinations, DESTINATIONS)):
-                for point in entry_points(group=group):
+                for point in points.select(group=group):
                     origin = point.dist.name if point.dist is not None else point.value
                     _add(kind, Entry(point.name.lower(), point.value, origin))
 

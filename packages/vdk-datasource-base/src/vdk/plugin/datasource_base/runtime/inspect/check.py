@@ -13,8 +13,10 @@ from typing import Any, Literal
 
 from ...contract import ConfigurationError, DataSource
 from ...parts import Destination
+from ...parts.guarantee import Guarantee
 from ..environment import Environment
 from ..report.logs import redacted_logs
+from ..report.summary import MAX_NAMED_STREAMS, beginning_of
 from ..run.follow import check_streams, with_follow
 from ..run.landing.stream_run import StreamRun
 from ..timeouts import TimedOut, WorkerThread, run_with_timeout
@@ -29,6 +31,7 @@ class CheckResult:
 
     :param status: ``"skipped"``: it could not be checked, because something it needs failed.
     :param message: the error, or what was checked. :param warnings: warnings that were logged during the check.
+    :param guarantees: each stream, and how often its rows land.
     """
 
     kind: Literal["file", "source", "destination", "flow"]
@@ -36,6 +39,7 @@ class CheckResult:
     status: Literal["ok", "failed", "skipped"]
     message: str
     warnings: tuple[str, ...] = ()
+    guarantees: tuple[tuple[str, Guarantee], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -44,7 +48,11 @@ class CheckResult:
             "status": self.status,
             "message": self.message,
             "warnings": list(self.warnings),
+            **({"guarantees": self._guarantees()} if self.kind == "flow" else {}),
         }
+
+    def _guarantees(self) -> list[dict[str, Any]]:
+        return [{"stream": stream, **guarantee.as_dict()} for stream, guarantee in self.guarantees]
 
 
 def check_flow(
@@ -139,7 +147,15 @@ class _Checks:
                 if errors := list(self._stream_errors(planned.runs, source)):
                     return CheckResult("flow", name, "failed", "; ".join(errors))
                 streams = "1 stream" if len(planned.runs) == 1 else f"{len(planned.runs)} streams"
-                return CheckResult("flow", name, "ok", f"{streams} from {entry.from_} to {entry.to}")
+                guarantees = tuple(
+                    (report.stream, report.guarantee) for report in planned.reports if report.guarantee is not None
+                )
+                message = f"{streams} from {entry.from_} to {entry.to}"
+                for guarantee in dict.fromkeys(guarantee for _, guarantee in guarantees):
+                    names = [stream for stream, other in guarantees if other == guarantee]
+                    of = f"{beginning_of(names, MAX_NAMED_STREAMS)} " if len(names) < len(guarantees) else ""
+                    message += f"; {of}{guarantee}"
+                return CheckResult("flow", name, "ok", message, guarantees=guarantees)
         except Exception as error:
             return self._failure("flow", name, error, source)
 

@@ -15,11 +15,12 @@ from ...contract import JSON_TYPE, DataSource, DataSourcePayload, StreamSchema
 from ...parts import Destination
 from ...parts.columns.infer import infer_table
 from ...parts.columns.records import to_rows
+from ...parts.columns.transform import Data
 from ...parts.columns.types import normalize_types, normalized_type
 from ..environment import Environment
 from ..run.batches.buffer import Buffer, PayloadGroup
 from ..run.landing.stream_run import StreamRun
-from ..run.plan.stream_plan import table_name
+from ..run.plan.stream_plan import StreamPlan, table_name
 from .inspector import TIMEOUT, FlowInspector, ReadOnlyDestination
 from .preview import count_partitions, read_beginning
 
@@ -124,7 +125,7 @@ def _describe(stream: DiscoveredStream, run: StreamRun, rows: int, seconds: floa
         stream.notes.append(note)
     tables = sample.tables()
     declared = stream.columns
-    _infer(stream, tables.pop(plan.name, []), plan.schema)
+    _infer(stream, tables.pop(plan.name, []), plan.schema, plan)
     stream.columns = _merge(declared, stream.columns)
     if sample.stateful and plan.read_whole:
         stream.notes.append(
@@ -152,7 +153,7 @@ def _routed_table(
     if schema is not None:
         _declare(other, schema)
     else:
-        _infer(other, groups, None)
+        _infer(other, groups, None, plan)
     return other
 
 
@@ -187,7 +188,9 @@ def _declare(stream: DiscoveredStream, schema: StreamSchema) -> None:
     stream.columns = [_column(field, schema.primary_key) for field in schema.fields]
 
 
-def _infer(stream: DiscoveredStream, groups: Sequence[PayloadGroup], schema: StreamSchema | None) -> None:
+def _infer(
+    stream: DiscoveredStream, groups: Sequence[PayloadGroup], schema: StreamSchema | None, plan: StreamPlan
+) -> None:
     """Columns in order of appearance; the type of a column comes from its first value that is not null."""
     stream.inferred = True
     fields: dict[str, pa.Field] = {}
@@ -195,7 +198,11 @@ def _infer(stream: DiscoveredStream, groups: Sequence[PayloadGroup], schema: Str
     count = 0
     for group in groups:
         rows, _ = to_rows(group.rows, schema, stream=stream.stream)
-        for table in [*map(normalize_types, group.batches), *([infer_table(rows)] if rows else [])]:
+        data: list[Data] = [*group.batches, *([rows] if rows else [])]
+        if plan.policy is not None:
+            data = [plan.policy.data(piece) for piece in data]
+        for piece in data:
+            table = normalize_types(piece) if isinstance(piece, pa.Table) else infer_table(piece)
             count += int(table.num_rows)
             for column in table.schema:
                 if column.name not in fields or pa.types.is_null(fields[column.name].type):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...contract import State
-from ...parts import Destination
+from ...parts import Destination, TableSpec
 from ...parts.flow.file import StreamSelection
 from ...parts.redact import Redactor
 from ..environment import Environment
@@ -52,6 +52,9 @@ class NewDestination(ReadOnlyDestination):
     def has_table(self, name: str) -> bool:
         return False
 
+    def column_types(self, spec: TableSpec) -> Mapping[str, str]:
+        return self._destination.column_types(spec)
+
     def count_rows(self, name: str) -> int:
         return 0
 
@@ -72,7 +75,7 @@ def dry_run(
     for number in inspector.numbers:
         entry = inspector.loaded.file.flows[number]
         source = inspector.create_source(entry.from_)
-        destination = _unchanged(inspector.create_destination(entry.to))
+        destination = unchanged_destination(inspector.create_destination(entry.to))
         redact = Redactor.of(inspector.loaded.resolved, source.config)
         with (
             redacted_errors(redact),
@@ -83,17 +86,20 @@ def dry_run(
             for report in planned.reports:
                 place = report.source, report.stream, report.destination, report.table
                 run = runs.get(report.stream)
-                streams.append(_planned(run, place) if run else DryRunStream(*place, error=redact(str(report.error))))
+                streams.append(
+                    planned_stream(run, place) if run else DryRunStream(*place, error=redact(str(report.error)))
+                )
     selection.check()
     return streams
 
 
-def _unchanged(destination: Destination) -> Destination:
+def unchanged_destination(destination: Destination) -> Destination:
     """The destination, or what stands in for one that opening would create."""
     return destination if destination.exists() else NewDestination(destination)
 
 
-def _planned(run: StreamRun, place: tuple[str, str, str, str]) -> DryRunStream:
+def planned_stream(run: StreamRun, place: tuple[str, str, str, str]) -> DryRunStream:
+    """:param place: source, stream, destination and table."""
     plan = run.plan
     if plan.scope.is_range:
         reads: Reads = "range"

@@ -110,6 +110,7 @@ class FlowInspector:
             self.loaded, number, self._environment, owners=self._owners, redact=redact, selection=selection
         )
         entry = flow.entry if streams is None else msgspec.structs.replace(flow.entry, streams=streams)
+        flow = replace(flow, reads_all_streams=streams is None)
         return replace(flow, entry=entry, options=replace(flow.options, retry_attempts=1))
 
 

@@ -49,6 +49,7 @@ def open_stream(
         lookups=environment.lookups,
         options=environment.options,
         draw=False,
+        one_stream=True,
         on_summary=lambda summary: None,
     )
     reading.given = flow_or_source if isinstance(flow_or_source, DataSource) else None

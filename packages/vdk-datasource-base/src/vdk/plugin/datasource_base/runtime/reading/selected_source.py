@@ -101,6 +101,7 @@ class _SelectedStream(DataSourceStream):
         self.name = stream.name
         self.incremental = stream.incremental
         self.backfill = stream.backfill
+        self.state_columns = stream.state_columns
 
     def schema(self, table: str | None = None) -> StreamSchema | None:
         return self._stream.schema(table)

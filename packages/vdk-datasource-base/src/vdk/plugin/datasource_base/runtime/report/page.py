@@ -45,6 +45,7 @@ class Page:
             self._failures(),
             self._warnings(),
             self._streams(),
+            self._guarantees(),
             self._over_time(),
             self._rejected(),
             self._schema_changes(),
@@ -132,6 +133,10 @@ class Page:
             f"{stream.rate:,.0f}",
             sparkline(stream.details.timeline.points),
         )
+
+    def _guarantees(self) -> str:
+        lines = "".join(f"<li>{self.text(line)}</li>" for line in self.summary.guarantees())
+        return section("Guarantee", f"<ul>{lines}</ul>") if lines else ""
 
     def _over_time(self) -> str:
         chart = rows_over_time(*totals_over_time(self.summary.streams))

@@ -21,7 +21,7 @@ def running_record(report: StreamReport, run_id: str, added: Mapping[str, int], 
     :param added: what the transaction adds to the counts of the report.
     """
     if report.recorded_state is None:  # as JSON once: a commit costs the same whatever the states are
-        report.recorded_state = _json(report.state_before, redact)
+        report.recorded_state = _states(report.state_before, redact)
     return RunRecord(
         run_id,
         report.source,
@@ -42,10 +42,16 @@ def ended_record(report: StreamReport, run_id: str, redact: Redactor) -> RunReco
         ended_at=report.ended_at,
         status=report.status,
         error=redact(report.error or "")[:MAX_TEXT],
-        state_before=_json(report.state_before, redact),  # secrets that were issued since are known now
-        state_after=_json(report.state_after, redact),
+        state_before=_states(report.state_before, redact),  # secrets that were issued since are known now
+        state_after=_states(report.state_after, redact),
         schema_changes=_json([change.as_dict() for change in report.schema_changes], redact),
+        verification=_json(report.verification.as_dict(), redact) if report.verification is not None else "",
     )
+
+
+def _states(states: Mapping[str, Any], redact: Redactor) -> str:
+    """``{}`` if there are none, which is another thing than a record without them."""
+    return _json(states, redact) if states else "{}"
 
 
 def _json(value: Any, redact: Redactor) -> str:

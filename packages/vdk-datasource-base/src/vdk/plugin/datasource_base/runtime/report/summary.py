@@ -17,11 +17,13 @@ from tabulate import tabulate
 
 from ...contract import ConfigurationError, State
 from ...parts import SchemaChange
+from ...parts.guarantee import Guarantee
 from ...parts.redact import Redactor
 from .details import StreamDetails
 from .files import write_atomically
 from .notebook import summary_html
 from .read_share import ReadShare
+from .verification import Verification
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,10 @@ class StreamReport:
     state_before: dict[str, State] = field(default_factory=dict)
     state_after: dict[str, State] = field(default_factory=dict)
     error: str | None = None
+    guarantee: Guarantee | None = None
+    """None: the stream could not be planned."""
+    verification: Verification | None = None
+    """What was proven of the stream, if the flow says ``verify``."""
     is_round: bool = False
     """Whether this is one of many rounds, whose counts are added to another report."""
     started: float = field(default_factory=time.monotonic)
@@ -104,10 +110,20 @@ class StreamReport:
             **{name: getattr(self, name) for name in _JSON_FIELDS},
             "rows_per_second": round(self.rate),
             "schema_changes": [change.as_dict() for change in self.schema_changes],
+            "guarantee": self.guarantee.as_dict() if self.guarantee is not None else None,
             "state": {"before": self.state_before, "after": self.state_after},
+            **({"verification": self.verification.as_dict()} if self.verification is not None else {}),
         }
 
+    @property
+    def notes(self) -> str:
+        """The counters, and what was verified: ``held back 3, verified 1,000 of 1,000``."""
+        notes = [f"{name.removeprefix('rows_')} {count:,}" for name, count in self.counters.items()]
+        return ", ".join([*notes, *([self.verification.text] if self.verification is not None else [])])
 
+
+MAX_NAMED_STREAMS = 3
+"""Streams that a line about several of them names."""
 _HEADERS = ["stream", "table", "status", "read", "landed", "deleted", "rejected", "s", "rows/s", "retries", "notes"]
 
 
@@ -176,7 +192,7 @@ class RunSummary:
                 f"{stream.seconds:.1f}",
                 f"{stream.rate:,.0f}",
                 stream.retries,
-                ", ".join(f"{name.removeprefix('rows_')} {count:,}" for name, count in stream.counters.items()),
+                stream.notes,
             )
             for stream in self.streams
         ]
@@ -196,7 +212,24 @@ class RunSummary:
             for change in stream.schema_changes
         ]
         failed = [f"{stream.source}.{stream.stream}: {stream.error}" for stream in self.streams if stream.error]
-        return self.redact("\n".join([text, *changes, *([*failed, *self.errors] if errors else [])]))
+        return self.redact(
+            "\n".join([text, *self.guarantees(), *changes, *([*failed, *self.errors] if errors else [])])
+        )
+
+    def guarantees(self) -> list[str]:
+        """One line for each guarantee, with the streams that it holds for unless it holds for all."""
+        streams: dict[Guarantee, list[str]] = {}
+        for stream in self.streams:
+            if stream.guarantee is not None:
+                streams.setdefault(stream.guarantee, []).append(f"{stream.source}.{stream.stream}")
+        shown = {guarantee: beginning_of(names, MAX_NAMED_STREAMS) for guarantee, names in streams.items()}
+        return [f"{names}: {item}" if len(shown) > 1 else str(item) for item, names in shown.items()]
+
+
+def beginning_of(names: Sequence[str], most: int) -> str:
+    """``a, b and 3 more``."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def log_summary(summary: RunSummary) -> None:

@@ -19,6 +19,7 @@ from ..environment import Environment
 from ..report.files import SUMMARY
 from ..report.lineage import LineageFile
 from ..report.logs import format_error, redacted_error, redacted_logs
+from ..report.notify import Webhook
 from ..report.observer import Observers, RunContext, RunObserver, collected_warnings
 from ..report.progress import Progress
 from ..report.report_file import ReportFile
@@ -85,7 +86,7 @@ class FileRun:
             SUMMARY.check(summary)
         # the whole file is validated here, before any connection is opened
         sources = [environment.create_source(loaded, entry.from_) for entry in loaded.file.flows]
-        self.redact = Redactor.of(loaded.resolved, *(source.config for source in sources))
+        self.redact = Redactor.of(loaded.resolved, loaded.file.notify, *(source.config for source in sources))
         self._destinations = {
             name: environment.create_destination(loaded, name)
             for name in loaded.file.destinations
@@ -95,7 +96,7 @@ class FileRun:
         self._selection = StreamSelection(environment.streams)
         self._interruption = Interruption(environment.stop, environment.options.stop_seconds)
         self._context = RunContext(_flow_name(loaded), environment.run_id, self.redact)
-        self._observers = _observers(environment, self._context)
+        self._observers = _observers(environment, self._context, loaded)
         self._flows = [
             FlowRun(
                 Flow.from_file(
@@ -317,8 +318,8 @@ def _flow_name(loaded: LoadedFlow) -> str:
     return Path(loaded.location).name.removesuffix(".toml").removesuffix(".ingest") or "flow"
 
 
-def _observers(environment: Environment, context: RunContext) -> Observers:
-    """What follows the run. Raises ``ConfigurationError`` if one of its files cannot be written."""
+def _observers(environment: Environment, context: RunContext, loaded: LoadedFlow) -> Observers:
+    """What follows the run. Raises ``ConfigurationError`` if one of its files cannot be written, or a URL is wrong."""
     observers: list[RunObserver] = []
     if environment.report is not None:
         observers.append(ReportFile(environment.report, context))
@@ -326,4 +327,6 @@ def _observers(environment: Environment, context: RunContext) -> Observers:
         observers.append(LineageFile(environment.openlineage, context))
     if (emitting := telemetry(context)) is not None:
         observers.append(emitting)
+    if loaded.file.notify is not None:
+        observers.append(Webhook(loaded.file.notify.reveal(), context, location=loaded.location))
     return Observers(observers)

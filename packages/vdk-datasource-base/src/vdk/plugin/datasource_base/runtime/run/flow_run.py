@@ -12,14 +12,24 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager
 from typing import Any
 
-from ...contract import ConcurrentRunError, ConfigurationError, DataSource, FlowFailedError, StreamPartition
+from ...contract import (
+    ConcurrentRunError,
+    ConfigurationError,
+    DataSource,
+    FlowFailedError,
+    StreamPartition,
+    VerifiableStream,
+    VerificationError,
+)
 from ...parts import Destination
 from ...parts.closing import closing_early
 from ..report.logs import error_message, format_error, log_fields
 from ..report.records import ended_record
 from ..report.summary import StreamReport
+from ..report.verification import Verification
 from ..retry import RETRYABLE_ERRORS
 from ..states import CommittedStates
+from ..verify.verifier import Compared, after_whole_read, verify_stream
 from .landing.stream_run import StreamRun
 from .landing.writer import Writer
 from .partitions.partition_reader import PartitionReader, RunCancelled
@@ -142,6 +152,8 @@ class FlowRun:
 
     def _start_partitions(self, run: StreamRun, slots: ReaderSlots, futures: set[Future[None]]) -> None:
         run.report.start()
+        if self.flow.entry.verify and isinstance(run.plan.stream, VerifiableStream):
+            run.plan.stream.counts_rows = True
         try:
             for partition in self._partitions(run):
                 slot = slots.acquire()  # waits: the next partition is requested only when a reader is free
@@ -245,11 +257,15 @@ class FlowRun:
         """Publish what the stream staged, or discard it; in the writer's thread, which no signal interrupts."""
         if not run.all_partitions_started:  # not the end of the stream: without this, half a table would be published
             run.fail(RunCancelled("interrupted before all partitions were read"))
+        self._endings.append(self._writer.submit(lambda destination: self._land_all(run, destination)))
+        wait(self._endings[-1:], timeout=self.flow.interruption.left())
+        verifies = self.flow.entry.verify and not run.plan.scope.is_range  # the states claim nothing of a range
+        if verifies and self._endings[-1].done() and run.error is None and not self._stop.is_set():
+            self._verify(run)
         self._endings.append(self._writer.submit(lambda destination: self._conclude(run, destination)))
         wait(self._endings[-1:], timeout=self.flow.interruption.left())
 
-    def _conclude(self, run: StreamRun, destination: Destination) -> None:
-        report = run.report
+    def _land_all(self, run: StreamRun, destination: Destination) -> None:
         try:
             if run.error is None:
                 run.finish(destination)
@@ -257,6 +273,25 @@ class FlowRun:
                 run.discard_all(destination)
         except BaseException as error:
             self._failed(run, error)
+
+    def _verify(self, run: StreamRun) -> None:
+        """Prove that the rows have landed. A difference fails the stream; rows and state stay."""
+        compared: Compared = "values" if self.flow.entry.verify == "values" else "keys"
+        try:
+            found = self.flow.with_retries(lambda: verify_stream(run, compared, should_stop=self._stop.is_set))
+            if found.status == "different" and found.whole:
+                found = self.flow.with_retries(lambda: after_whole_read(run, found))
+        except Exception as error:
+            self._failed(run, error)
+            return
+        run.report.verification = found
+        level = logging.INFO if found.status == "verified" else logging.WARNING
+        log.log(level, "%s.%s: %s", found.source, found.stream, found.text)
+        if found.status == "different":
+            self._failed(run, VerificationError(f"{found.text}. {_remedy(found)}"))
+
+    def _conclude(self, run: StreamRun, destination: Destination) -> None:
+        report = run.report
         report.state_after = run.stored_states
         if run.error is None:
             report.end("succeeded")
@@ -296,6 +331,12 @@ class FlowRun:
         self.errors.append(error)
         if self.flow.options.on_error == "stop":
             self._stop.set()
+
+
+def _remedy(found: Verification) -> str:
+    if found.missing or found.different:
+        return f"To read these rows again, write: vdk datasource repair FLOW --stream {found.stream}"
+    return f"To land everything again, write: vdk datasource run FLOW --stream {found.stream} --full-refresh"
 
 
 def should_stop(run: StreamRun) -> bool:

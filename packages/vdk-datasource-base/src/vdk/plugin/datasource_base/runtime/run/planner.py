@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...contract import (
+    BadRecordError,
     ConfigurationError,
     DataSource,
     DataSourceError,
@@ -21,14 +22,17 @@ from ...contract import (
 )
 from ...parts import RESERVED_PREFIX, StoredState, WriteMode
 from ...parts.flow.file import select_streams
+from ...parts.guarantee import RULES, Guarantee
 from ..report.details import column_types
 from ..report.logs import format_error
 from ..report.summary import StreamReport
 from ..states import copy_state
+from .landed_values import check_landed_values
 from .landing.stream_run import StreamRun
 from .landing.writer import Writer
+from .plan.expected import expectations_of
 from .plan.flow import Flow
-from .plan.ownership import SameTableError, check_not_source
+from .plan.ownership import SameTableError, check_not_relation, check_not_source
 from .plan.stream_plan import ReservedNameError, StreamPlan, table_name
 from .scoped_plan import RangeRefusals, check_flow, check_rows, states_for_plan
 
@@ -66,6 +70,8 @@ class Planning:
         self._on_error = on_error
         self._on_stored = on_stored
         self._refusals = RangeRefusals(flow)
+        self._alone = False
+        self._schemas: dict[str, StreamSchema | None] = {}
 
     def runs(self) -> list[StreamRun]:
         """The chosen streams, in the source's order.
@@ -81,21 +87,35 @@ class Planning:
         scoped = flow.scope.full_refresh or flow.scope.is_range
         state = DataSourceState({}) if scoped else self._source_state(stored, identity)
         flow.with_retries(lambda: self._source.connect(state))
-        streams = list(flow.with_retries(self._source.streams))
-        names = [stream.name for stream in streams]
+        listed = list(flow.with_retries(self._source.streams))
+        names = [stream.name for stream in listed]
         _check_unique(names, flow.location)
         chosen = select_streams(names, self._entry.streams, location=f"{flow.location}.streams")
+        selected = len(chosen) if flow.reads_all_streams else -1
         chosen = flow.selection.of(self._entry.from_, chosen)
-        streams = [stream for stream in streams if stream.name in chosen]
+        streams = [stream for stream in listed if stream.name in chosen]
         check_flow(flow, self._destination, streams)
         for name in chosen:
             check_not_source(identity, self._destination, names, table_name(flow.template, name, None), flow.location)
+        tables = [table_name(flow.template, name, None) for name in chosen]
+        flow.with_retries(
+            lambda: writer.call(lambda destination: check_not_relation(destination, listed, tables, flow.location)),
+            what=f"destination {self._entry.to!r}",
+        )
         claimed = []
         for stream in streams:
             states = self._states_of(stream, identity, stored)
             claimed.append((stream, states, self._report(stream, identity, states)))
-        runs = [self._plan(stream, identity, states, report) for stream, states, report in claimed]
+        self._alone = len(streams) == 1
+        former = _former_identities(stored, self._entry.from_, identity)
+        runs = [
+            self._plan(stream, identity, states, report, former.get((stream.name, report.table), frozenset()))
+            for stream, states, report in claimed
+        ]
         self._refusals.check()
+        if flow.policy is not None:
+            failed = any(run is None for run in runs)
+            flow.policy.check_known(self._schemas, all_streams=not failed and len(runs) == selected)
         planned = [run for run in runs if run is not None and self._claim_table(run)]
         self._warn_of_modes(planned)
         return planned
@@ -133,16 +153,27 @@ class Planning:
         return report
 
     def _plan(
-        self, stream: DataSourceStream, identity: str, states: Mapping[str, StoredState], report: StreamReport
+        self,
+        stream: DataSourceStream,
+        identity: str,
+        states: Mapping[str, StoredState],
+        report: StreamReport,
+        former_identities: frozenset[str],
     ) -> StreamRun | None:
         """The stream, ready to be read; None if its schema or its table is refused, which fails it alone."""
         flow, entry = self._flow, self._entry
+        policy = flow.policy.of_stream(stream.name, alone=self._alone) if flow.policy is not None else None
         try:
             schema = flow.with_retries(stream.schema)
             incremental = is_incremental(stream, schema, states_for_plan(flow, states))
         except Exception as error:
+            if policy is not None and isinstance(error, BadRecordError):
+                error = policy.error(error)
             self._fail(report, error)
             return None
+        self._schemas[stream.name] = schema
+        if policy is not None:
+            schema = policy.schema(schema, state_columns=stream.state_columns)
         if schema is not None:
             report.details.declared = column_types(schema.fields)
         write_mode = self._mode(stream, schema, incremental)
@@ -166,11 +197,23 @@ class Planning:
             soft_deletes=entry.deletes == "soft",
             evolve=entry.on_schema_change == "evolve",
             transform=flow.transform,
+            policy=policy,
             metadata_columns=tuple(entry.metadata_columns),
             options=flow.options,
             run_id=flow.run_id,
             run_metadata={"run_id": flow.run_id, "source": entry.from_, "stream": stream.name},
             scope=flow.scope,
+            expect=expectations_of(
+                entry.expect,
+                stream.name,
+                report.table,
+                schema,
+                self._destination,
+                location=flow.location,
+                transformed=flow.transform is not None,
+            ),
+            has_states=bool(states),
+            former_identities=former_identities,
         )
         try:
             # refuses a reserved name, and an upsert without a primary key
@@ -181,14 +224,37 @@ class Planning:
             self._fail(report, error)
             return None
         try:
+            report.guarantee = self._guarantee(plan, incremental)
             check_rows(flow, plan, self._writer)
+            check_landed_values(flow, plan, self._writer)
         except ConfigurationError as error:
             report.end("stopped", flow.redact(str(error)))
             raise
         return StreamRun(flow, plan, report, self._writer, states, self._on_stored)
 
+    def _guarantee(self, plan: StreamPlan, incremental: bool) -> Guarantee:
+        """How often rows of the stream land. Raises ``ConfigurationError`` if the flow requires more."""
+        destination = self._destination
+        guarantee = Guarantee.of(
+            destination=destination.identity(),
+            transactional=destination.transactional,
+            replaces=plan.replaces,
+            mode=plan.write_mode,
+            is_range=plan.scope.is_range,
+            incremental=incremental,
+        )
+        if self._entry.require is not None and guarantee.level != self._entry.require:
+            raise ConfigurationError(
+                f"{self._flow.location}.require: rows of stream {plan.name!r} land {guarantee}; "
+                f"{RULES[guarantee.rule].remedy}, or remove require"
+            )
+        return guarantee
+
     def _claim_table(self, run: StreamRun) -> bool:
-        """Claim the stream's table; False if another stream has it under this name, which fails this stream alone."""
+        """Claim the stream's table; False if another stream has it under this name, which fails this stream alone.
+
+        :raises ConfigurationError: if the table has rows that no flow allows this stream to replace, or to join.
+        """
         owners, plan = self._flow.owners, run.plan
         try:
             owners.add_destination(self._destination)
@@ -198,6 +264,14 @@ class Planning:
         except SameTableError as error:
             self._fail(run.report, error)
             return False
+        try:
+            self._flow.with_retries(
+                lambda: self._writer.call(lambda destination: owners.check_landed(plan, destination, plan.table, mode)),
+                what=f"destination {self._entry.to!r}",
+            )
+        except ConfigurationError as error:
+            run.report.end("stopped", self._flow.redact(str(error)))
+            raise
         return True
 
     def _fail(self, report: StreamReport, error: Exception) -> None:
@@ -296,6 +370,18 @@ def _stored_for(
             )
         states[item.key.partition] = item
     return states
+
+
+def _former_identities(
+    stored: Sequence[StoredState], source_id: str, identity: str
+) -> Mapping[tuple[str, str], frozenset[str]]:
+    """Stream and table → the identities of other data that the source had, and whose states were reset."""
+    former: dict[tuple[str, str], frozenset[str]] = {}
+    for key in (item.key for item in stored if not item.state):
+        if key.source_id == source_id and key.source_identity != identity:
+            name = key.stream, key.table
+            former[name] = former.get(name, frozenset()) | {key.source_identity}
+    return former
 
 
 def _check_unique(names: Sequence[str], location: str) -> None:

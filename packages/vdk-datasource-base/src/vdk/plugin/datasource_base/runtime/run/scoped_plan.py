@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from shlex import quote
 
-from ...contract import ConfigurationError, DataSourceError, DataSourceStream
+from ...contract import ConfigurationError, DataSourceError, DataSourceStream, VerifiableStream
 from ...parts import Destination, StoredState, WriteMode
+from ..scope import RowsToRepair
 from .landing.publication import check_rows_kept
 from .landing.writer import Writer
 from .plan.flow import Flow
@@ -58,6 +59,8 @@ class RangeRefusals:
     def limited(self, stream: DataSourceStream, mode: WriteMode) -> DataSourceStream | str:
         """The stream limited to the range of the run, or why it cannot be read by it."""
         scope, name = self._flow.scope, stream.name
+        if scope.repair is not None:
+            return _rows_to_repair(stream, scope.repair)
         if mode == "replace":
             self._replaced.append(name)
             return f"{scope.range}: the table is replaced, and all rows outside the range would go"
@@ -97,6 +100,16 @@ class RangeRefusals:
             options = [f"--stream {quote(f'!{name}')}" for name in refused]
             remedy = f"to leave {'it' if len(refused) == 1 else 'them'} out, add "
         return remedy + " ".join(options)
+
+
+def _rows_to_repair(stream: DataSourceStream, repair: Mapping[str, RowsToRepair]) -> DataSourceStream:
+    rows = repair[stream.name]
+    if not isinstance(stream, VerifiableStream):
+        raise ConfigurationError(f"repair: stream {stream.name!r} cannot read single rows")
+    try:
+        return stream.with_hashes(rows.hashes, rows.columns)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"repair: {error}") from None
 
 
 def check_rows(flow: Flow, plan: StreamPlan, writer: Writer) -> None:

@@ -166,7 +166,8 @@ def _changes(flow: ConnectedFlow, name: str, states: Sequence[DestinationState],
     changes += [Change(to, stored.key, stored, {}) for stored in own.values() if stored.state]
     new = {change.key for change in changes}
     if moves:
-        changes += [Change(to, item.stored.key, item.stored, {}) for item in states if item.stored.key not in new]
+        former = [item.stored for item in states if item.stored.key not in new]
+        changes += [Change(to, stored.key, stored, {}, adopted=True) for stored in former]
     return changes
 
 

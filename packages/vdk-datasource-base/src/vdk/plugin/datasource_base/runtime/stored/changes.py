@@ -25,7 +25,7 @@ class Change:
     """A state to store in a destination.
 
     :param before: what is stored there now; None: nothing. :param state: ``{}``: none.
-    :param reset: see ``CommitUnit``.
+    :param reset: see ``CommitUnit``. :param adopted: another stream goes on from ``before``, and has its rows.
     """
 
     destination: str
@@ -33,6 +33,7 @@ class Change:
     before: StoredState | None
     state: State
     reset: bool = False
+    adopted: bool = False
 
 
 def store(loaded: LoadedFlow, environment: Environment, changes: Sequence[Change]) -> list[DestinationState]:
@@ -54,6 +55,8 @@ def store(loaded: LoadedFlow, environment: Environment, changes: Sequence[Change
 def _store(destination: Destination, change: Change, run_id: str) -> None:
     version = change.before.version if change.before is not None else 0
     destination.commit(CommitUnit(change.key, (), change.state, version, run_id, reset=change.reset))
+    if change.adopted:
+        destination.remove_owner(change.key)
 
 
 def rows_now(destination: Destination, table: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ....contract import BadRecordError, DataSourceError, StreamSchema
+from ....contract import BadRecordError, DataSourceError, StreamSchema, VerificationError
 from ....parts import DELETED_AT, RESERVED_PREFIX, RefusedRow, RefusedRowsError, TableBatch, TableSpec, WriteMode
 from ....parts.columns.convert import Converted, convert_batch, convert_rows
 from ....parts.columns.deduplicate import Operations, in_turns, joined, last_operations, last_per_key, without_key
@@ -119,6 +119,8 @@ def _batches(plan: StreamPlan, section: _Section, undeclared: UndeclaredColumns)
         return [TableBatch(spec, "keys", _all_keys(plan, section))]
     rejected: Rejected = []
     parts = [*_rows(plan, section, rejected, undeclared), *_deletes(plan, section, rejected)]
+    if plan.transform is None:
+        _check_count(plan, section, parts, rejected)
     run_metadata = {**plan.run_metadata, "synced_at": dt.datetime.now(dt.UTC)}
     metadata = [group.metadata for group in section.groups for _ in range(_max_pieces(group))]
     batches = []
@@ -130,6 +132,17 @@ def _batches(plan: StreamPlan, section: _Section, undeclared: UndeclaredColumns)
     if rejected:
         batches.append(_rejected(plan, spec, rejected))
     return batches
+
+
+def _check_count(plan: StreamPlan, section: _Section, parts: Sequence[Operations], rejected: Rejected) -> None:
+    """Raise ``VerificationError`` unless every row that was read is converted or rejected."""
+    read = sum(group.count for group in section.groups)
+    converted = sum(part.data.num_rows for part in parts)
+    if read != converted + len(rejected):
+        raise VerificationError(
+            f"stream {plan.name!r}: {read:,} rows were read, {converted:,} converted and {len(rejected):,} rejected. "
+            "This is a bug: please report it. Nothing of these rows has landed"
+        )
 
 
 def ordered(parts: list[Operations], spec: TableSpec) -> list[Operations]:
@@ -161,11 +174,11 @@ def _rows(plan: StreamPlan, section: _Section, rejected: Rejected, undeclared: U
     # only tables with such rows have a limit of columns: Arrow batches may have any number
     with_rows = {group.table for group in section.groups if group.rows}
     for turn, group in section.turns("rows"):
-        rejected.extend(group.rejected)
+        rejected.extend(_refused(plan, group.rejected))
         pieces.setdefault(group.table, []).extend(enumerate(_transformed(plan, group, rejected), turn))
     schemas = {table: plan.schema_of(table) for table in pieces}
     loose = plan.transform is not None
-    if loose:  # a transform gets, and returns, rows with the names of columns
+    if loose or plan.policy is not None:  # whose rows have the names of columns
         schemas = {table: schema and replace(schema, record=None) for table, schema in schemas.items()}
     parts = []
     for table, table_pieces in pieces.items():
@@ -192,13 +205,26 @@ def _keyed(part: Operations, spec: TableSpec, rejected: Rejected, *, stream: str
 
 def _transformed(plan: StreamPlan, group: PayloadGroup, rejected: Rejected) -> list[Data]:
     """Apply the flow's transform to a group's rows. Consecutive batches of one schema are transformed as one table."""
-    pieces: list[Data] = [pa.concat_tables(batches) for batches in _by_schema(group.batches)]
+    pieces = _allowed(plan, group, rejected)
     if plan.transform is None:
+        return pieces
+    transformed = [plan.transform(data, stream=plan.name) for data in pieces]
+    return [data for data in transformed if data is not None]
+
+
+def _allowed(plan: StreamPlan, group: PayloadGroup, rejected: Rejected) -> list[Data]:
+    """A group's rows without what the flow's column policy takes away; for a transform or a policy, as mappings."""
+    pieces: list[Data] = [pa.concat_tables(batches) for batches in _by_schema(group.batches)]
+    if plan.transform is None and plan.policy is None:
         return [*pieces, group.rows] if group.rows else pieces
     if rows := _mappings(plan, group, rejected):
         pieces.append(rows)
-    transformed = [plan.transform(data, stream=plan.name) for data in pieces]
-    return [data for data in transformed if data is not None]
+    return pieces if plan.policy is None else [plan.policy.data(data) for data in pieces]
+
+
+def _refused(plan: StreamPlan, rows: Rejected) -> Rejected:
+    """Rows that the source, or a resolver of it, could not convert, and their errors, as the column policy allows."""
+    return rows if plan.policy is None else plan.policy.rejected(rows)
 
 
 def _mappings(plan: StreamPlan, group: PayloadGroup, rejected: Rejected) -> list[Mapping[str, Any]]:
@@ -210,7 +236,7 @@ def _mappings(plan: StreamPlan, group: PayloadGroup, rejected: Rejected) -> list
     if not has_records(group.rows, schema):
         return group.rows
     rows, failed = to_rows(group.rows, schema, stream=plan.name)
-    rejected.extend(failed)
+    rejected.extend(_refused(plan, failed))
     return rows
 
 
@@ -378,6 +404,8 @@ def _keys(plan: StreamPlan, section: _Section, kind: BatchKind, rejected: Reject
     pieces: dict[str | None, Pieces] = {}
     for turn, group in section.turns(kind):
         data: list[Data] = [*group.batches, *([rows] if (rows := _mappings(plan, group, rejected)) else [])]
+        if plan.policy is not None:
+            data = [plan.policy.data(piece) for piece in data]
         pieces.setdefault(group.table, []).extend(enumerate(data, turn))
     parts = []
     for table, table_pieces in pieces.items():

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ....contract import BadRecordError
+from ....contract import BadRecordError, VerificationError
 from ....parts import TableBatch
 from ...report.details import Rejects
 from ...report.summary import StreamReport
@@ -25,10 +25,14 @@ class RowCounters:
 
     A percentage refers to the rows read for what has landed, is staged, or is about to land. Rows of a failed attempt,
     which are read again, are not among them.
+
+    :param exact: nothing may drop a row or add one, as a transform does, or a later row of the same key: the rows read
+        are those that land and those that are rejected.
     """
 
-    def __init__(self, report: StreamReport, limit: RejectLimit) -> None:
+    def __init__(self, report: StreamReport, limit: RejectLimit, *, exact: bool = False) -> None:
         self._report = report
+        self._exact = exact
         self._limit = limit
         self._staged: dict[str, Counter[str]] = {}
         self._staged_rejects: dict[str, Rejects] = {}
@@ -76,12 +80,19 @@ class RowCounters:
         """What a commit adds to the report: the staged rows of partitions, and these batches.
 
         :param units: for each partition its batches, and the rows read for them.
+        :raises VerificationError: rows are lost, or there are too many.
         """
         counts: Counter[str] = Counter(rows_deleted=rows_swept)
         for partition, batches, read in units:
             counts.update(_counts(batches, read))
             counts.update(self._staged.get(partition, {}))
-        counts["rows_dropped"] = max(0, counts.pop(_READ, 0) - counts["rows_landed"] - counts["rows_rejected"])
+        read, landed, rejected = counts.pop(_READ, 0), counts["rows_landed"], counts["rows_rejected"]
+        if self._exact and read != landed + rejected:
+            raise VerificationError(
+                f"stream {self._report.stream!r}: {read:,} rows were read, and {landed:,} would land and {rejected:,} "
+                "are rejected. This is a bug: please report it. Nothing of these rows has landed"
+            )
+        counts["rows_dropped"] = max(0, read - landed - rejected)
         return dict(counts)
 
     def landing_all(self) -> dict[str, int]:

@@ -23,21 +23,37 @@ def build_snapshot(
     owners: TableOwners,
     destination: Destination,
 ) -> TableSnapshot:
-    """The tables that a stream replaces: its own, even without rows, and every other one that has staged rows.
+    """The tables that a stream replaces: its own, every other one that has staged rows, and those that had rows of it
+    before and get none now.
 
     :param staged: the tables with staged rows, by name. :param units: the states of the partitions.
-    :raises ConfigurationError: if another stream of the run replaces one of the tables.
+    :raises ConfigurationError: if one of the tables has rows of another stream, or another one of the run replaces it.
     """
     own = plan.table_spec(None, "replace")
     specs = {own.name: own, **{name: spec for name, spec in staged.items() if name != own.name}}
+    for name in emptied_tables(plan, staged, owners, destination):
+        specs.setdefault(name, TableSpec(name, "replace", evolve=plan.evolve))
     for name in specs:
         owners.claim_table(plan, destination.identity(), name, "replace")
+        owners.check_landed(plan, destination, name, "replace")
     rejected_names = {rejected_name(name): name for name in specs}
     for rejected, name in rejected_names.items():
         if name not in rejected_names and _has_old_rejections(plan, specs, rejected, owners, destination):
             specs[rejected] = rejected_spec(name)
     tables = [TableSpec(spec.name, "replace", schema=spec.schema, evolve=spec.evolve) for spec in specs.values()]
-    return TableSnapshot(tables, tuple(units))
+    return TableSnapshot(tables, tuple(units), key=plan.state_key(""))
+
+
+def emptied_tables(
+    plan: StreamPlan, staged: Collection[str], owners: TableOwners, destination: Destination
+) -> list[str]:
+    """The tables, beside its own, that a stream has landed rows in and that get none in this run.
+
+    Those of rejected rows are not among them: they are replaced only if the flow rejects rows.
+    """
+    tables = owners.earlier_tables(plan, destination)
+    rejected = {rejected_name(name) for name in (plan.table, *staged, *tables)}
+    return [name for name in tables if name not in {plan.table, *staged, *rejected} and destination.has_table(name)]
 
 
 def _has_old_rejections(
@@ -48,6 +64,7 @@ def _has_old_rejections(
         plan.options.on_bad_record == "reject"
         and rejected not in specs
         and destination.has_table(rejected) is True
+        and owners.is_own(plan, destination, rejected) is not False
         and not owners.owned_by_other(plan, destination.identity(), rejected)
     )
 

@@ -12,7 +12,7 @@ from ....parts import CommitUnit, Destination, RunRecord, StoredState, TableBatc
 from ..plan.flow import Flow
 from ..plan.stream_plan import StreamPlan
 from .counters import RowCounters
-from .publication import Publication, build_snapshot, check_states_known, check_tables_kept
+from .publication import Publication, build_snapshot, check_states_known, check_tables_kept, emptied_tables
 
 
 class Replacement:
@@ -67,7 +67,7 @@ class Replacement:
         if self._stored and (plan.read_whole or plan.scope.full_refresh):
             self._forget_unread_states()
         snapshot = build_snapshot(plan, self._specs, self._units, self._flow.owners, destination)
-        return Publication(replace(snapshot, record=record()), self._counters.partitions_staged())
+        return Publication(replace(snapshot, record=record(), expect=plan.expect), self._counters.partitions_staged())
 
     def _check_rows(self, destination: Destination) -> None:
         """Refuse to publish fewer rows than the table has, unless the run is confirmed."""
@@ -75,7 +75,8 @@ class Replacement:
         rows = sum(self._counters.rows_staged(unit.key.partition) for unit in self._units)
         if plan.loses_rows and not plan.scope.confirmed:
             read = sum((self._rows.get(unit.key.partition, Counter()) for unit in self._units), Counter())
-            check_tables_kept(plan, self._specs, read, destination)
+            emptied = emptied_tables(plan, self._specs, self._flow.owners, destination)
+            check_tables_kept(plan, {*self._specs, *emptied}, read, destination)
         if self._stored and plan.read_whole and not rows:
             raise DataSourceError(
                 f"stream {plan.name!r} has no rows now, and an empty table would replace the rows of table "

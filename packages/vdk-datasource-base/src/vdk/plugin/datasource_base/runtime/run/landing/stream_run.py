@@ -14,10 +14,19 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from ....contract import ConcurrentRunError, DataSourceError, DestinationError, SnapshotLostError, State
+from ....contract import (
+    ConcurrentRunError,
+    DataSourceError,
+    DestinationError,
+    ExpectationError,
+    SnapshotLostError,
+    State,
+    VerificationError,
+)
 from ....parts import (
     CommitUnit,
     Destination,
+    Expectations,
     RefusedRowsError,
     RunRecord,
     StateKey,
@@ -77,8 +86,10 @@ class StreamRun:
         self.undeclared_columns = UndeclaredColumns()
         self.metadata_seen: set[str] = set()  # the metadata columns that a payload has filled
         self._committed_once = self._begun = self._warned_of_metadata = False
+        self._judged = False  # whether a commit with the last rows was judged
         self._shared = 0  # how often several partitions were staged together
-        self._counters = RowCounters(report, RejectLimit.parse(plan.options.max_rejected))
+        exact = plan.transform is None and self.mode != "upsert"
+        self._counters = RowCounters(report, RejectLimit.parse(plan.options.max_rejected), exact=exact)
         self._replacement = Replacement(flow, plan, self.stored, self._counters)
         self._lock = threading.Lock()
 
@@ -187,9 +198,13 @@ class StreamRun:
             ended=unit.ended and unit.action == "commit" and not self.plan.partitioned,
         )
         if unit.action == "commit":
-            for batch in unit.batches:
-                table, target = batch.table, destination.identity()
-                self._flow.owners.claim_table(self.plan, target, table.name, table.write_mode)
+            self._claim_tables(destination, unit.batches)
+
+    def _claim_tables(self, destination: Destination, batches: Sequence[TableBatch]) -> None:
+        """Raise if the rows of another stream are, or are about to be, in one of the tables."""
+        for table in (batch.table for batch in batches):
+            self._flow.owners.claim_table(self.plan, destination.identity(), table.name, table.write_mode)
+            self._flow.owners.check_landed(self.plan, destination, table.name, table.write_mode)
 
     def _land_group(
         self, destination: Destination, units: list[PendingUnit], errors: dict[int, BaseException]
@@ -217,7 +232,7 @@ class StreamRun:
             for key, unit in zip(keys, units, strict=True)
         ]
         landing = self._counters.landing((unit.partition, unit.batches, unit.read) for unit in units)
-        commits[-1] = replace(commits[-1], record=self._record(landing))
+        commits[-1] = replace(commits[-1], record=self._record(landing), expect=self._expected(ended=False))
         versions = destination.commit_group(commits, merged_batches(units))
         self._committed_once = True
         self._report_changes(destination)
@@ -260,6 +275,7 @@ class StreamRun:
             read, batches = 0, batches[last + 1 :]
         key = self.plan.state_key(unit.partition)
         version = self._version(unit.partition)
+        ended = unit.ended and not self.plan.partitioned
         batches, version = self._land_accepted(
             destination,
             batches,
@@ -272,15 +288,21 @@ class StreamRun:
                     version,
                     self.plan.run_id,
                     record=self._record(self._counters.landing([(unit.partition, accepted, read)])),
+                    expect=self._expected(ended=ended),
                 )
             ),
-            ended=unit.ended and not self.plan.partitioned,
+            ended=ended,
         )
         self._committed_once = True
+        self._judged = self._judged or ended
         self._report_changes(destination)
         self._counters.commit(unit.partition, batches, read, rows_swept=destination.rows_swept)
         if unit.state is not None:
             self._remember(key, version, unit.state)
+
+    def _expected(self, *, ended: bool) -> Expectations | None:
+        expect = self.plan.expect
+        return None if expect is None else replace(expect, ended=ended)
 
     def _finish_partition(self, unit: PendingUnit) -> None:
         """A partition of a replaced table is read to its end, and waits for the others."""
@@ -311,6 +333,8 @@ class StreamRun:
         """Stage batches until a state covers them, or the whole stream is read."""
         self._begin(destination)
         self._check(destination, batches, read)
+        if not self.plan.replaces:  # what a snapshot replaces is claimed when it is published
+            self._claim_tables(destination, batches)
         self._stage(destination, partition, batches, read)
 
     def _stage(self, destination: Destination, partition: str, batches: list[TableBatch], read: int) -> None:
@@ -381,24 +405,50 @@ class StreamRun:
 
     def finish(self, destination: Destination) -> None:
         """Every partition is read: publish a replaced table, or create a table that got no rows."""
-        self._flow.with_retries(lambda: self._finish(destination), what=f"destination {self.report.destination!r}")
+        what = f"destination {self.report.destination!r}"
+        self._flow.with_retries(lambda: self._finish(destination), what=what)
+        if self.plan.replaces:  # on its own: what is published must not be published again
+            self._flow.with_retries(lambda: warn_of_replaced_rows(self.plan, destination), what=what)
         if self.report.rows_read and not self._warned_of_metadata:
             self._warned_of_metadata = True
             _warn_of_metadata(self.plan, self.metadata_seen)
+            _warn_of_columns(self.plan)
 
     def _finish(self, destination: Destination) -> None:
         self._begin(destination)
         self._counters.check_limit(ended=True)
+        self._check_count_at_source()
         if self.plan.replaces:
             self._publish(destination)
             return
-        if not self._committed_once and self.plan.schema is not None:
+        # A commit may have stored states alone, such as of a stream whose rows are all gone.
+        if self.plan.schema is not None and (
+            not self._committed_once or destination.has_table(self.plan.table) is False
+        ):
             self._create_empty_table(destination)
+        expected = self._expected(ended=True)
+        if expected is not None and not self._judged:
+            self._judge_landed(destination, expected)
+
+    def _check_count_at_source(self) -> None:
+        """Raise ``VerificationError`` if the source has counted other rows than were read, in the same snapshot."""
+        count, report = self.report.counters.get("rows_at_source"), self.report
+        if count is not None and not report.retries and count != report.rows_read:
+            raise VerificationError(
+                f"stream {self.plan.name!r}: the source has {count:,} rows, and {report.rows_read:,} of them were "
+                "read. This is a bug: please report it"
+            )
+
+    def _judge_landed(self, destination: Destination, expected: Expectations) -> None:
+        """Judge a table whose rows have landed: no commit was known to be the last one."""
+        try:
+            destination.check_expectations(expected)
+        except ExpectationError as error:
+            raise ExpectationError(f"{str(error).split('. These rows')[0]}. The rows of this run have landed") from None
 
     def _publish(self, destination: Destination) -> None:
         landed = self._replacement.publish(destination, lambda: self._record(self._counters.landing_all()))
         self._report_changes(destination)
-        warn_of_replaced_rows(self.plan, destination)
         self._counters.commit_all()
         for unit, version in landed:
             if unit.state is not None:
@@ -446,6 +496,16 @@ def _warn_of_dropped_table(plan: StreamPlan) -> None:
         "land. To land all rows again, reset the state (`vdk datasource state reset`)",
         plan.source_id, plan.name, plan.table,
     )  # fmt: skip
+
+
+def _warn_of_columns(plan: StreamPlan) -> None:
+    """Warn of columns of the policy that no row had: their names may be misspelled, and their values have landed."""
+    if plan.policy is not None and (unseen := plan.policy.unseen()):
+        log.warning(
+            "%s.%s: columns names %s, and no row had such a column; if the name is misspelled, the values have landed "
+            "as they are",
+            plan.source_id, plan.name, ", ".join(map(repr, unseen)),
+        )  # fmt: skip
 
 
 def _warn_of_metadata(plan: StreamPlan, filled: Collection[str]) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Literal
 
-from ....contract import BadRecordError, DataSourcePayload, State, StreamPartition
+from ....contract import BadRecordError, DataSourcePayload, State, StreamPartition, VerificationError
 from ....parts import Destination, TableBatch
 from ....parts.closing import closing_early
 from ...retry import Retry
@@ -36,6 +36,16 @@ class _Attempt:
         self.staged = False
         self.state: State | None = None  # the last state under replace, which is stored at the end
         self.pending: list[Future[None]] = []
+        self.rows_read = 0
+        self.rows_settled = 0  # of these, those that the writer has committed or staged
+
+    def check_count(self, name: str) -> None:
+        """Raise ``VerificationError`` unless every row that was read has reached the destination."""
+        if self.rows_read != self.rows_settled:
+            raise VerificationError(
+                f"{name}: {self.rows_read:,} rows were read, and {self.rows_settled:,} reached the destination. This "
+                "is a bug: please report it. The state may be ahead of the rows: reset it (vdk datasource state reset)"
+            )
 
     def check(self) -> None:
         if self.error is not None:
@@ -61,6 +71,8 @@ class PartitionReader:
         self._reading = Reading(partition, run.plan.name, run.report.read_share)
         self._stop = stop
         self._retry = retry
+        # under "append", deletes land as rows
+        self._counted = ("rows", "deletes") if run.mode == "append" else ("rows",)
         self._gauges: dict[str, int] = {}
         self._redact = redact
         self._name = f"{run.plan.source_id}.{run.plan.name}" + (f"[{partition.id}]" if partition.id else "")
@@ -114,14 +126,16 @@ class PartitionReader:
                 for payload in payloads:
                     if plan.scope.is_range:
                         plan.check_range(payload)  # before a state can cover rows
-                    rows, keys = buffer.add(payload), payload.kind == "keys"
+                    rows, kind = buffer.add(payload), payload.kind
                     if whole:
                         plan.check_whole(payload)
                     if payload.state is not None:
                         self._reading.reached(payload.state)
                     del payload  # frees its rows, which may be large, while the destination works
-                    if not keys:
+                    if kind != "keys":
                         self._run.report.count(rows_read=rows)
+                    if kind in self._counted:
+                        attempt.rows_read += rows
                     if buffer.full:
                         large = buffer.size > plan.options.large_bytes
                         self._flush(attempt, buffer)
@@ -157,8 +171,10 @@ class PartitionReader:
             with closing_early(payloads):
                 yield from payloads
         except BadRecordError as error:
+            if plan.policy is not None:
+                error = plan.policy.error(error)
             if plan.options.on_bad_record != "reject":
-                raise
+                raise error from None
             raise BadRecordError(
                 f"{error.reason}. The source raised this error from read, which ends the stream. To reject the row and "
                 "continue, change the source: yield DataSourcePayload(RejectedRows([(row, error)]))",
@@ -189,7 +205,7 @@ class PartitionReader:
             attempt.staged = True
             batches, read = self._batches(groups)
             self._submit(
-                attempt, lambda destination: self._run.stage(destination, self._partition.id, batches, read), size
+                attempt, lambda destination: self._run.stage(destination, self._partition.id, batches, read), size, read
             )
 
     def _end(self, attempt: _Attempt, buffer: Buffer) -> None:
@@ -223,7 +239,7 @@ class PartitionReader:
 
         Empties the list: the batches are a copy of the rows, which are freed before the destination works.
         """
-        read = sum(group.count for group in groups if group.kind == "rows")
+        read = sum(group.count for group in groups if group.kind in self._counted)
         batches = build_batches(self._run.plan, groups, self._run.mode, self._run.undeclared_columns)
         groups.clear()
         return batches, read
@@ -241,7 +257,9 @@ class PartitionReader:
         def settle(error: BaseException | None) -> None:
             if error is not None:
                 attempt.error = error
-            elif action == "commit":
+                return
+            attempt.rows_settled += read
+            if action == "commit":
                 attempt.progressed |= state is not None and state != attempt.start
 
         return PendingUnit(action, self._partition.id, batches, state, read, ended, attempt.check, settle)
@@ -254,11 +272,12 @@ class PartitionReader:
 
         self._queue(attempt, land, size, unit)
 
-    def _submit(self, attempt: _Attempt, work: Callable[[Destination], None], size: int) -> None:
+    def _submit(self, attempt: _Attempt, work: Callable[[Destination], None], size: int, read: int) -> None:
         def checked(destination: Destination) -> None:
             attempt.check()  # a gap must not be followed by later rows
             try:
                 work(destination)
+                attempt.rows_settled += read
             except BaseException as error:
                 attempt.error = error
                 raise
@@ -275,6 +294,7 @@ class PartitionReader:
         for future in attempt.pending:
             future.result()
         attempt.check()
+        attempt.check_count(self._name)
 
     def _drain(self, attempt: _Attempt) -> None:
         """Wait until no work of the attempt is pending, whatever its outcome."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ....contract import ConfigurationError
+from ....parts.columns.policy import ColumnPolicy
 from ....parts.columns.transform import Transform, load_transform
 from ....parts.flow.file import FlowEntry, LoadedFlow, StreamSelection
 from ....parts.redact import Redactor
@@ -34,6 +35,7 @@ class Flow:
     :param stop: set when readers must end, for whatever reason.
     :param owners: the tables that the flows of the file have claimed.
     :param redact: replaces the secrets in a text.
+    :param reads_all_streams: whether ``entry.streams`` are all streams of the flow in the file.
     :param selection: the streams of the flow that this run reads. :param scope: what it reads of them.
     """
 
@@ -42,6 +44,7 @@ class Flow:
     options: Options
     template: str
     transform: Transform | None
+    policy: ColumnPolicy | None
     run_id: str
     stop: threading.Event
     interruption: Interruption
@@ -49,6 +52,7 @@ class Flow:
     redact: Redactor
     selection: StreamSelection = field(default_factory=StreamSelection)
     scope: RunScope = field(default_factory=RunScope)
+    reads_all_streams: bool = True
 
     @classmethod
     def from_file(
@@ -78,6 +82,7 @@ class Flow:
             options=options,
             template=check_template(entry.destination_table or "{table}", location),
             transform=load_transform(entry.transform, folder=loaded.folder, location=location),
+            policy=_policy(loaded, number, location),
             run_id=environment.run_id,
             stop=environment.stop,
             interruption=interruption or Interruption(environment.stop, environment.options.stop_seconds),
@@ -85,6 +90,7 @@ class Flow:
             redact=redact,
             selection=selection or StreamSelection(),
             scope=environment.scope,
+            reads_all_streams=not environment.one_stream,
         )
 
     def retry(self) -> Retry:
@@ -104,6 +110,18 @@ class Flow:
     @property
     def _source(self) -> str:
         return f"source {self.entry.from_!r}"
+
+
+def _policy(loaded: LoadedFlow, number: int, location: str) -> ColumnPolicy | None:
+    """The flow's column policy. Raises ``ConfigurationError``, also for a salt that is written into the file."""
+    entry = loaded.file.flows[number]
+    if entry.salt is not None and entry.salt.reveal() not in loaded.resolved.values:
+        raise ConfigurationError(
+            f'{location}.salt: it is a secret, and is not written into a file; write salt = "${{env:SALT}}", '
+            '"${file:salt.txt}" or "${secret:salt}"'
+        )
+    salt = entry.salt.reveal() if entry.salt is not None else None
+    return ColumnPolicy.parse(entry.columns, salt, location)
 
 
 def _check_max_rejected(value: int | str | None, location: str) -> None:

@@ -10,9 +10,10 @@ import threading
 from collections.abc import Callable, Collection
 from urllib.parse import unquote
 
-from ....contract import ConfigurationError
+from ....contract import ConfigurationError, DataSourceStream
 from ....parts import Destination, WriteMode
 from ....parts.columns.framework import rejected_name
+from .landed_tables import LandedTables
 from .stream_plan import StreamPlan
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def check_not_source(
     """Refuse to land in a table that the source is read from: it would be replaced by what the destination makes of it,
     without its constraints and indexes.
 
-    :param identity: of the source. Only files are compared: a server may have several names, and several schemas.
+    :param identity: of the source. Only files are compared, for servers see ``check_not_relation``.
     :param names: of all streams of the source.
     :raises ConfigurationError: naming the table.
     """
@@ -51,6 +52,25 @@ def check_not_source(
         )
 
 
+def check_not_relation(
+    destination: Destination, streams: Collection[DataSourceStream], tables: Collection[str], location: str
+) -> None:
+    """Refuse to land in a table of a server that the source is read from. Called in the writer's thread.
+
+    :param streams: all streams of the source. :param tables: those that the flow lands in.
+    :raises ConfigurationError: naming the table.
+    """
+    readers = {relation: stream.name for stream in streams for relation in stream.relations}
+    for table in tables if readers else ():
+        for relation in destination.relations(table):
+            if relation in readers:
+                raise ConfigurationError(
+                    f"{location}: stream {readers[relation]!r} is read from the very table that the flow would land "
+                    f"rows in, {table!r} in {destination.identity()}; name another database or schema, or write "
+                    'destination_table = "copy_of_{stream}"'
+                )
+
+
 class TableOwners:
     """The states, and the tables of destinations, that the flows of one run have claimed."""
 
@@ -60,6 +80,7 @@ class TableOwners:
         self._spellings: dict[tuple[str, str], str] = {}
         self._rejections: dict[tuple[str, str], Owner] = {}
         self._folds: dict[str, Callable[[str], str]] = {}
+        self._landed: dict[str, LandedTables] = {}
         self._lock = threading.Lock()
 
     def add_destination(self, destination: Destination) -> None:
@@ -122,6 +143,28 @@ class TableOwners:
             other = self._rejections.get(self._key(destination, plan.table), owner)
             if other != owner:
                 raise _collision(plan.location, plan.table, owner, other)
+
+    def check_landed(self, plan: StreamPlan, destination: Destination, table: str, mode: WriteMode) -> None:
+        """Refuse a table with rows that landed before this run and are not the stream's; see ``LandedTables.check``.
+
+        Called in the writer's thread, as the two methods below.
+        """
+        self._landed_in(destination).check(plan, table, mode)
+
+    def is_own(self, plan: StreamPlan, destination: Destination, table: str) -> bool | None:
+        """Whether all rows that a table had before this run are the stream's; None: unknown."""
+        return self._landed_in(destination).is_own(plan, table)
+
+    def earlier_tables(self, plan: StreamPlan, destination: Destination) -> list[str]:
+        """The tables that had rows of the stream alone before this run, and that no other stream has claimed."""
+        tables = self._landed_in(destination).tables_of(plan)
+        return [table for table in tables if not self.owned_by_other(plan, destination.identity(), table)]
+
+    def _landed_in(self, destination: Destination) -> LandedTables:
+        identity = destination.identity()
+        if identity not in self._landed:
+            self._landed[identity] = LandedTables(destination)
+        return self._landed[identity]
 
     def owned_by_other(self, plan: StreamPlan, destination: str, table: str) -> bool:
         """Whether another stream has claimed a table."""

@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from ....contract import ConfigurationError, DataSourceError, DataSourcePayload, DataSourceStream, StreamSchema
-from ....parts import DELETED_AT, RESERVED_PREFIX, StateKey, TableSpec, WriteMode
+from ....parts import DELETED_AT, RESERVED_PREFIX, Expectations, StateKey, TableSpec, WriteMode
 from ....parts.columns.framework import TIMESTAMP
+from ....parts.columns.policy import StreamPolicy
 from ....parts.columns.transform import Transform
 from ....parts.columns.types import normalized_type
 from ...options import Options
@@ -34,6 +35,10 @@ class StreamPlan:
     :param explicit_mode: whether the flow sets the write mode.
     :param shared_table: whether the flow allows other streams in its tables.
     :param scope: what the run reads of the stream.
+    :param expect: what must hold of its table; None: nothing is expected.
+    :param has_states: whether a state of it is stored, or was reset.
+    :param former_identities: of data that the source had when its states were reset.
+    :param schema: what the stream declares, as the flow's column policy leaves it.
     :param run_metadata: the values of the metadata columns that are the same in every row.
     """
 
@@ -50,11 +55,15 @@ class StreamPlan:
     soft_deletes: bool
     evolve: bool
     transform: Transform | None
+    policy: StreamPolicy | None
     metadata_columns: tuple[str, ...]
     options: Options
     run_id: str
     run_metadata: Mapping[str, Any]
     scope: RunScope = field(default_factory=RunScope)
+    expect: Expectations | None = None
+    has_states: bool = False
+    former_identities: frozenset[str] = frozenset()
     _schemas: dict[str | None, StreamSchema | None] = field(default_factory=dict)
 
     @property
@@ -120,7 +129,8 @@ class StreamPlan:
         if routed is None or routed == self.name:
             return self.schema
         if routed not in self._schemas:
-            self._schemas[routed] = self.stream.schema(routed)
+            schema = self.stream.schema(routed)
+            self._schemas[routed] = self.policy.schema(schema) if self.policy is not None else schema
         return self._schemas[routed]
 
     def table_spec(self, routed: str | None, mode: WriteMode) -> TableSpec:
@@ -159,6 +169,12 @@ class StreamPlan:
         declared = [] if schema is None else list(schema.fields)
         if not declared or self.transform is not None:
             return None  # the columns come from the rows; a transform may change them
+        if reserved := [field.name for field in declared if field.name.lower().startswith(RESERVED_PREFIX)]:
+            raise ReservedNameError(
+                f"{self.location}: stream {self.name!r} has the column {reserved[0]!r}, and names that begin with "
+                f"{RESERVED_PREFIX} are the framework's own; rename it with a transform, or leave it out in the "
+                "source's configuration (columns.exclude of a table)"
+            )
         added = [
             pa.field(f"{RESERVED_PREFIX}{name}", _METADATA_TYPES[name])
             for name in self.metadata_columns

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``plan``: what the next run would read, from which state to which end, and what it would change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from ...contract import BoundedPartition, DataSource, State
+from ...parts import ColumnChange
+from ...parts.closing import closing_early
+from ...parts.flow.file import StreamSelection
+from ...parts.redact import Redactor
+from ..environment import Environment
+from ..report.logs import redacted_errors
+from ..run.follow import check_streams, with_follow
+from ..run.landing.stream_run import StreamRun
+from ..states import copy_state
+from ..timeouts import run_with_timeout
+from .dry_run import DryRunStream, planned_stream, unchanged_destination
+from .inspector import TIMEOUT, FlowInspector
+
+MOST_PARTITIONS = 1000
+"""Partitions of a stream that are listed."""
+
+News = Literal["none", "some", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPartition:
+    """A partition as a run would read it now.
+
+    :param begin: the state that it is read from; ``{}``: from its beginning. :param end: the state that a run would
+        end with; None: it is known only after reading. :param news: whether there is anything to read.
+    """
+
+    id: str
+    begin: State
+    end: State | None
+    news: News
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"id": self.id, "from": self.begin, "to": self.end, "news": self.news}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamNews:
+    """What a run would do for a stream.
+
+    :param rows: about how many rows it would read; None: unknown. :param partitions: those that it would read.
+    :param more: whether there are further ones, which are not listed.
+    :param new_table: whether the table would be made.
+    :param columns: the declared columns that would be added or widened; what only the rows know is not among them.
+    :param guarantee: how often rows land, in words.
+    """
+
+    planned: DryRunStream
+    rows: int | None = None
+    partitions: Sequence[PlannedPartition] = ()
+    more: bool = False
+    new_table: bool | None = None
+    columns: Sequence[ColumnChange] = field(default_factory=tuple)
+    guarantee: str | None = None
+
+    @property
+    def changes(self) -> bool | None:
+        """Whether a run would change anything; None: it is known only after reading."""
+        if self.planned.error is not None:
+            return None
+        if self.new_table or self.columns or self.planned.reads != "new" or self.more:
+            return True
+        news = {partition.news for partition in self.partitions}
+        return True if "some" in news else None if "unknown" in news else False
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            **self.planned.as_dict(),
+            "changes": self.changes,
+            "rows": self.rows,
+            "new_table": self.new_table,
+            "columns": [change.as_dict() for change in self.columns],
+            "partitions": [partition.as_dict() for partition in self.partitions],
+            "more_partitions": self.more,
+            "guarantee": self.guarantee,
+        }
+
+
+def plan_flow(
+    flow: str | Path | Mapping[str, Any], environment: Environment, *, seconds: float = TIMEOUT
+) -> Sequence[StreamNews]:
+    """Plan a flow file as a run does, and ask its sources for the ends. Nothing is changed, and no row is read.
+
+    :param seconds: how long a source or destination may take to answer, and one stream to name its ends.
+    :raises ConfigurationError: what a run would refuse. :raises Exception: what would keep it from starting.
+    """
+    inspector = FlowInspector(flow, environment, seconds)
+    with_follow(inspector.loaded, environment.follow)
+    selection = StreamSelection(environment.streams)
+    streams: list[StreamNews] = []
+    for number in inspector.numbers:
+        entry = inspector.loaded.file.flows[number]
+        source = inspector.create_source(entry.from_)
+        destination = unchanged_destination(inspector.create_destination(entry.to))
+        redact = Redactor.of(inspector.loaded.resolved, source.config)
+        with (
+            redacted_errors(redact),
+            inspector.planned(number, source, destination, selection=selection) as planned,
+        ):
+            check_streams(planned.flow, planned.runs)
+            runs = {run.report.stream: run for run in planned.runs}
+            for report in planned.reports:
+                place = report.source, report.stream, report.destination, report.table
+                run = runs.get(report.stream)
+                streams.append(
+                    StreamNews(DryRunStream(*place, error=redact(str(report.error))))
+                    if run is None
+                    else _news(run, planned_stream(run, place), source, inspector)
+                )
+    selection.check()
+    return streams
+
+
+def _news(run: StreamRun, planned: DryRunStream, source: DataSource[Any], inspector: FlowInspector) -> StreamNews:
+    plan = run.plan
+    what = f"stream {plan.name!r}"
+    try:
+        partitions = run_with_timeout(lambda: _partitions(run), inspector.seconds, what=what)
+        counted = planned.reads == "everything" or (planned.reads == "new" and not run.states)
+        rows = run_with_timeout(plan.stream.count_rows, inspector.seconds, what=what) if counted else None
+    except Exception as error:
+        return StreamNews(DryRunStream(*_place(planned), error=inspector.error_line(error, source)))
+    if partitions and all(partition.news == "none" for partition in partitions):
+        rows = 0
+    spec = plan.table_spec(None, plan.write_mode)
+    new_table, columns = run.writer.call(
+        lambda destination: (destination.has_table(plan.table), destination.column_changes(spec))
+    )
+    return StreamNews(
+        planned,
+        rows=rows,
+        partitions=partitions[:MOST_PARTITIONS],
+        more=len(partitions) > MOST_PARTITIONS,
+        new_table=None if new_table is None else not new_table,
+        columns=columns,
+        guarantee=str(run.report.guarantee) if run.report.guarantee is not None else None,
+    )
+
+
+def _place(planned: DryRunStream) -> tuple[str, str, str, str]:
+    return planned.source, planned.stream, planned.destination, planned.table
+
+
+def _partitions(run: StreamRun) -> list[PlannedPartition]:
+    """The partitions with their ends, one more than are listed."""
+    result = []
+    states = {id: copy_state(state, stream=run.plan.name) for id, state in run.states.items()}
+    partitions = iter(run.plan.stream.partitions(states))
+    with closing_early(partitions):
+        for partition in islice(partitions, MOST_PARTITIONS + 1):
+            begin = run.state_of(partition.id)
+            end: State | None = None
+            news: News = "unknown"
+            if isinstance(partition, BoundedPartition) and not run.plan.replaces and not run.plan.scope.is_range:
+                end = dict(partition.end(copy_state(begin, stream=run.plan.name)))
+                news = "none" if end == begin else "some"
+            result.append(PlannedPartition(partition.id, begin, end, news))
+    return result

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares what the source of a stream has with its table, over the range that the stored states claim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Literal
+
+import pyarrow as pa
+
+from ...contract import Proof, VerifiableStream
+from ...parts import HASH, Comparison, ComparisonResult, ComparisonSpec, row_hashes
+from ...parts.closing import closing_early
+from ...parts.columns.hashes import added
+from ...parts.columns.types import normalize_types
+from ..report.verification import NAMED_KEYS, Verification
+from ..run.landing.stream_run import StreamRun
+
+Compared = Literal["keys", "values"]
+_NO_PROOF = (
+    "the source cannot show which rows it has, so it cannot be compared; what holds for every run: "
+    "rows read = landed + dropped + rejected"
+)
+
+
+class _NotProvable(Exception):
+    """Why nothing can be compared."""
+
+
+def verify_stream(
+    run: StreamRun, compared: Compared, *, should_stop: Callable[[], bool] = lambda: False
+) -> Verification:
+    """Compare a stream with its table. Nothing is changed at the source, and nothing but temporary tables is made.
+
+    :param should_stop: asked between two parts of the source's rows.
+    :raises Exception: what the source or the destination fails with.
+    """
+    report = run.report
+    result = Verification(report.source, report.stream, report.destination, report.table, "unproven")
+    try:
+        proof = _proof(run, compared)
+        return _compare(run, proof, result, should_stop)
+    except _NotProvable as reason:
+        return replace(result, reason=str(reason))
+
+
+def _proof(run: StreamRun, compared: Compared) -> Proof:
+    plan, stream = run.plan, run.plan.stream
+    if plan.transform is not None:
+        raise _NotProvable("a transform may change or drop rows, so the table need not have what the source has")
+    if not isinstance(stream, VerifiableStream):
+        raise _NotProvable(_NO_PROOF)
+    proof = stream.proof(
+        run.stored_states, values=compared == "values", whole_rows=plan.options.on_bad_record == "reject"
+    )
+    if proof.reason is not None:
+        raise _NotProvable(proof.reason)
+    return proof
+
+
+def _compare(run: StreamRun, proof: Proof, result: Verification, should_stop: Callable[[], bool]) -> Verification:
+    plan, writer = run.plan, run.writer
+    appends = plan.write_mode == "append" and not plan.replaces
+    columns, policy = proof.columns, plan.policy
+    if policy is not None:
+        columns = tuple(name for name in columns if policy.action(name) not in ("drop", "refuse"))
+        if lost := [name for name in proof.key if name not in columns]:
+            raise _NotProvable(f"columns of the key do not land: {', '.join(lost)}")
+    ordered = proof.cursor in columns and (policy is None or policy.action(proof.cursor) == "keep")
+    spec = ComparisonSpec(
+        plan.table,
+        columns,
+        proof.key,
+        whole=proof.whole and plan.replaces,
+        cursor=proof.cursor if proof.key and not appends and ordered else None,
+        versions=appends,
+    )
+    comparison = writer.call(lambda destination: destination.compare(spec))
+    if comparison is None:
+        raise _NotProvable(f"{writer.destination.identity()} cannot be compared")
+    total = 0
+    try:
+        with closing_early(proof.rows):
+            for part in proof.rows:
+                if should_stop():
+                    raise _NotProvable("the run was stopped")
+                hashes = row_hashes(part.data)
+                rows = normalize_types(part.data if policy is None else policy.data(part.data))
+                if part.claimed:  # what does not land is not to be found out from the hash that is kept
+                    total = added(total, hashes if policy is None else row_hashes(rows))
+                rows = rows.append_column(HASH, pa.array(hashes, pa.int64()))
+                writer.call(partial(_add, comparison, rows, claimed=part.claimed))
+        found = writer.call(lambda destination: comparison.result(NAMED_KEYS))
+    finally:
+        with suppress(Exception):
+            writer.call(lambda destination: comparison.close())
+    return _judged(
+        run, spec, found, replace(result, hash=f"{total:016x}", proof_columns=proof.columns, whole=proof.whole)
+    )
+
+
+def _add(comparison: Comparison, rows: pa.Table, destination: object, *, claimed: bool) -> None:
+    comparison.add(rows, claimed=claimed)
+
+
+def after_whole_read(run: StreamRun, found: Verification) -> Verification:
+    """What is proven by a run that has read a stream whole, where the source has other rows by now.
+
+    The comparison has a later snapshot than the read, so it proves nothing. The numbers do: the source has counted its
+    rows in the snapshot of the read, where it can, and the table has as many as were read.
+    """
+    report, plan = run.report, run.plan
+    rows = run.writer.call(lambda destination: destination.count_rows(plan.table)) if plan.replaces else None
+    if rows is not None and rows != report.rows_landed:
+        return replace(found, notes=(*found.notes, f"{report.rows_landed:,} rows landed, and the table has {rows:,}"))
+    counted = "rows_at_source" in report.counters and rows is not None
+    proven = f"; all {rows:,} rows of the snapshot that was read have landed" if counted else ""
+    changes = found.missing + found.different + found.extra + found.repeated
+    return replace(found, status="unproven", reason=f"{changes:,} rows changed at the source meanwhile{proven}")
+
+
+def _judged(run: StreamRun, spec: ComparisonSpec, found: ComparisonResult, result: Verification) -> Verification:
+    names = spec.key or spec.columns
+    notes = []
+    if not found.rows and not spec.whole:
+        notes.append("the state claims no rows")
+    extra = 0 if run.plan.shared_table else found.extra
+    if run.plan.shared_table and found.extra:
+        notes.append("the table is shared, so rows that the source does not have are not counted")
+    if found.refused:
+        notes.append(f"{found.refused:,} rows that the destination refuses are left out")
+    if found.uncompared:
+        notes.append(f"not compared, since the table does not have them: {', '.join(found.uncompared)}")
+    differs = found.missing or found.different or found.repeated or (spec.whole and extra)
+    if differs and result.whole:
+        notes.append("the stream has no cursor, so changes at the source after the run count as differences")
+    elif extra and not differs:
+        notes.append("deleted at the source, or by hand, after they landed")
+    return replace(
+        result,
+        status="different" if differs else "verified",
+        rows=found.rows,
+        verified=found.rows - found.missing - found.different,
+        missing=found.missing,
+        different=found.different,
+        repeated=found.repeated,
+        extra=extra,
+        compared=[name for name in spec.columns if name not in found.uncompared],
+        missing_keys=_shown(names, found.named),
+        extra_keys=_shown(names, found.named_extra) if extra else (),
+        notes=tuple(notes),
+        hashes=tuple(found.hashes),
+        replaces=run.plan.replaces,
+    )
+
+
+def _shown(names: Sequence[str], keys: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(", ".join(f"{name}={value}" for name, value in zip(names, key, strict=True))[:200] for key in keys)
