@@ -72,12 +72,12 @@ def stream_to(spark: SparkSession, options: Mapping[str, str], folder: Path, **t
 
 def run_stream(spark: SparkSession, options: Mapping[str, str], folder: Path) -> None:
     """Read up to what there is now. Spark gives a process ten seconds to start."""
-    for attempt in range(3):
+    for attempt in range(10):
         try:
             stream_to(spark, options, folder).awaitTermination()
             return
         except StreamingQueryException as error:
-            if attempt == 2 or "failed to connect back" not in str(error):
+            if attempt == 9 or "failed to connect back" not in str(error):
                 raise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,8 @@ def test_pickles_are_small_and_have_no_secret(monkeypatch: pytest.MonkeyPatch) -
         assert len(dumps(value)) < MAX_BYTES
         assert b"planted" not in dumps(value)
     small = made("numbers", config="partitions = 100\nrows = 1", partitions=1)
-    (batch,) = [batch for split in small.reader(source.schema()).partitions() for batch in reader.read(split)]
+    reader = small.reader(source.schema())
+    (batch,) = [batch for split in reader.partitions() for batch in reader.read(split)]
     assert isinstance(batch, pa.RecordBatch)
     assert batch.num_rows == 100, "Spark pays for every batch"
 
@@ -218,6 +220,20 @@ def test_an_error_has_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataSourceError, match="token ") as caught:
         read(source)
     assert "planted" not in str(caught.value)
+
+
+def test_an_executor_with_other_secrets_or_packages_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MADE_TOKEN", "planted-4711")
+    source = made("numbers", config='token = "${env:MADE_TOKEN}"')
+    reader = source.reader(source.schema())
+    splits = reader.partitions()
+    monkeypatch.setenv("MADE_TOKEN", "planted-4712")
+    with pytest.raises(ConfigurationError, match=r"executor '.*': the secrets of the options .* set the same"):
+        rows_of(reader, splits)
+    monkeypatch.setitem(sys.modules, "made_source", None)
+    monkeypatch.setenv("MADE_TOKEN", "planted-4711")
+    with pytest.raises(ConfigurationError, match=r"executor '.*': .*made.* cannot be imported.*install"):
+        rows_of(reader, splits)
 
 
 @pytest.mark.parametrize(

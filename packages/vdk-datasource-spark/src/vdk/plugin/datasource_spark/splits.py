@@ -2,12 +2,15 @@
 """Partitions of a source as partitions of Spark: grouped, because a task has a price, and pickled without secrets.
 
 A secret in a pickle is the number of the secret among those of the options. A task finds its value there, where it
-resolves the same references as the driver.
+resolves the same references as the driver. A few bits of a salted hash tell whether it does: otherwise a password could
+be sent to the system of another one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 import pickle
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -17,7 +20,14 @@ from typing import Any
 from pyspark import cloudpickle
 from pyspark.sql.datasource import InputPartition
 
-from vdk.plugin.datasource_base.contract import DataSourceError, Secret, State, StreamPartition, StreamSchema
+from vdk.plugin.datasource_base.contract import (
+    ConfigurationError,
+    DataSourceError,
+    Secret,
+    State,
+    StreamPartition,
+    StreamSchema,
+)
 
 MAX_BYTES = 1 << 20
 """The largest pickle of several partitions: the driver holds all of them, and sends each to an executor."""
@@ -92,12 +102,27 @@ def dump(content: Content, secrets: Collection[str]) -> bytes:
             f"{name} cannot be sent to an executor: {error}; a partition holds its configuration, and opens its "
             "connection in read()"
         ) from None
-    return buffer.getvalue()
+    salt = os.urandom(_SALT_BYTES)
+    return salt + _check(salt, secrets) + buffer.getvalue()
 
 
 def load(content: bytes, secrets: Collection[str]) -> Content:
-    loaded: Content = _Unpickler(io.BytesIO(content), secrets).load()
+    """:raises ConfigurationError: if the secrets are not those with which it was pickled."""
+    salt, check = content[:_SALT_BYTES], content[_SALT_BYTES : _SALT_BYTES + _CHECK_BYTES]
+    if _check(salt, secrets) != check:
+        raise ConfigurationError(
+            "the secrets of the options are not those that the driver has; set the same variables and files on both"
+        )
+    loaded: Content = _Unpickler(io.BytesIO(content[_SALT_BYTES + _CHECK_BYTES :]), secrets).load()
     return loaded
+
+
+_SALT_BYTES, _CHECK_BYTES = 8, 3
+
+
+def _check(salt: bytes, secrets: Collection[str]) -> bytes:
+    """Too few bits to guess a secret by."""
+    return hashlib.sha256(salt + "\0".join(sorted(secrets)).encode("utf-8", "surrogatepass")).digest()[:_CHECK_BYTES]
 
 
 class _Pickler(cloudpickle.Pickler):
@@ -128,11 +153,5 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, key: Any) -> Any:
         kind, *parts = key
-        try:
-            texts = [self._secrets[part] if isinstance(part, int) else part for part in parts]
-        except IndexError:
-            raise DataSourceError(
-                "the executor resolves fewer secrets of the options than the driver; set the same variables and files "
-                "on both"
-            ) from None
+        texts = [self._secrets[part] if isinstance(part, int) else part for part in parts]
         return Secret(texts[0]) if kind == "secret" else "".join(texts)

@@ -107,7 +107,7 @@ def read_stream(
 
 
 def _remedy(error: Exception) -> str:
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError) or isinstance(error.__cause__, ImportError):
         return "; install the same packages on every executor as on the driver, as with spark.archives"
     return ""
 

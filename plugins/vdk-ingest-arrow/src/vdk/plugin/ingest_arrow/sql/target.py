@@ -17,7 +17,6 @@ import pyarrow as pa
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import (
     EXPECTATIONS,
-    RESERVED_PREFIX,
     ColumnChange,
     CommitUnit,
     Comparison,
@@ -25,7 +24,6 @@ from vdk.plugin.datasource_base.parts import (
     Destination,
     Expectations,
     RunRecord,
-    SchemaChange,
     StateKey,
     StoredState,
     TableBatch,
@@ -34,21 +32,22 @@ from vdk.plugin.datasource_base.parts import (
     TableSpec,
     WriteMode,
     judge,
-    literal,
     quoted,
 )
 
-from ..names import OWNER_TABLE, STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, covers, is_reserved
+from ..names import OWNER_TABLE, STAGED_PREFIX, STAGING_TABLE, STATE_TABLE, check_distinct, covers
 from ..values import RefusedValueError, find_refused_rows, fit_types
 from .comparison import SqlComparison
 from .database import Database, Incoming
 from .facts import SqlTableFacts
+from .new_tables import NewTables
 from .owner_table import OwnerTable
 from .run_table import NotRecorded, RunTable
 from .staging import Segment, StagedTables
 from .state_table import StateTable
 from .tables import TableIdentities, Tables
 from .types import Columns
+from .undo import delete_run
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -84,6 +83,7 @@ class SqlTarget(Destination):
         self._tables = Tables(database)
         self._states = StateTable(database)
         self._staging = StagedTables(self._tables)
+        self._new_tables = NewTables(database, self._tables, self._staging)
         self._owners = OwnerTable(database)
         self._runs = RunTable(database)
         self._identities = TableIdentities(database)
@@ -327,64 +327,9 @@ class SqlTarget(Destination):
         if snapshot.owner is not None:
             self._owners.replace(snapshot.owner, names)
         for table in snapshot.tables:
-            self._replace(table, [segment for segment in staged if segment.spec.name == table.name])
+            self._new_tables.replace(table, [segment for segment in staged if segment.spec.name == table.name])
         self._judge(snapshot.expect)
         return versions, self._identities.current(names, replaced=True)
-
-    def _replace(self, spec: TableSpec, segments: Sequence[Segment]) -> None:
-        """Put a new table in the place of the existing one."""
-        self._database.lock_table(spec.name)
-        existing = self._database.columns(spec.name)
-        new, rest = self._begin_snapshot(spec, segments, existing or {})
-        for segment in rest:
-            self._land_in_snapshot(segment, new)
-        if self._database.columns(new) is not None:
-            self._add_kept_columns(spec, existing or {}, new)
-            self._note_changes(spec, existing or {}, self._database.columns(new) or {})
-            if existing is None:
-                self._database.rename(new, spec.name)
-            else:
-                self._database.swap_table(new, spec.name)
-        self._staging.drop_tables(segments)
-
-    def _land_in_snapshot(self, segment: Segment, new: str) -> None:
-        rows, spec = self._staging.rows(segment), segment.spec
-        if segment.kind == "keys":
-            self._tables.sweep(spec, rows, into=new)
-            return
-        spec = replace(spec, write_mode="append") if spec.write_mode == "replace" else spec
-        self._tables.land(spec, segment.kind, rows, into=new)
-
-    def _begin_snapshot(
-        self, spec: TableSpec, segments: Sequence[Segment], existing: Columns
-    ) -> tuple[str, Sequence[Segment]]:
-        """The table that becomes the new one, and the segments that it does not contain yet."""
-        declared = self._database.types.declared_columns(spec)
-        frozen = not spec.evolve and (existing or declared)
-        if segments and segments[0].kind == "rows" and not frozen:
-            shared = [segment for segment in segments if segment.table == segments[0].table]
-            return self._staging.only(shared), [segment for segment in segments if segment not in shared]
-        new = f"{STAGED_PREFIX}{uuid.uuid4().hex}"
-        self._tables.create(spec, (existing or declared) if frozen else (declared or existing), into=new)
-        return new, segments
-
-    def _add_kept_columns(self, spec: TableSpec, existing: Columns, new: str) -> None:
-        """Columns that are declared, or that exist and have no value this time, stay columns."""
-        fold = self._database.fold
-        present = {fold(name) for name in self._database.columns(new) or {}}
-        declared = self._database.types.declared_columns(spec)
-        untyped = {field.name for field in spec.schema or () if field.name not in declared}
-        kept = {
-            name: type_ for name, type_ in existing.items() if name in untyped or not (declared or is_reserved(name))
-        }
-        kept |= declared
-        missing = {name: type_ for name, type_ in kept.items() if fold(name) not in present}
-        self._tables.add_columns(spec, missing, into=new)
-
-    def _note_changes(self, spec: TableSpec, existing: Columns, new: Columns) -> None:
-        for name, type_ in new.items():
-            if existing.get(name, type_) != type_:
-                self._tables.changes.append(SchemaChange(spec.name, name, existing[name], type_))
 
     # Expectations.
 
@@ -406,28 +351,7 @@ class SqlTarget(Destination):
             judge(expected, SqlTableFacts(self._tables, expected.table, self._rows_before[expected.table]))
 
     def undo(self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int) -> None:
-        self._write((), partial(self._delete_run, units, table, run_id, rows))
-
-    def _delete_run(
-        self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int, _: Sequence[Incoming]
-    ) -> None:
-        self._states.compare_and_swap(units)
-        self._database.lock_table(table)
-        mark = f"{RESERVED_PREFIX}run_id"
-        if mark not in (self._database.columns(table) or {}):
-            raise DestinationError(f"table {table!r} has no column {mark}, by which the rows of a run are found")
-        if (deleted := self._delete_where(table, mark, run_id)) != rows:
-            raise DestinationError(
-                f"table {table!r} has {deleted:,} rows of run {run_id}, which has landed {rows:,}: rows were changed "
-                "or deleted since, or landed in other tables. Nothing was changed"
-            )
-        if self._database.columns(f"{table}__rejected") is not None:
-            self._delete_where(f"{table}__rejected", "run_id", run_id)
-
-    def _delete_where(self, table: str, column: str, value: str) -> int:
-        return self._database.rows_affected(
-            f"DELETE FROM {self._database.qualified(table)} WHERE {quoted(column)} = {literal(value)}"
-        )
+        self._write((), lambda _: delete_run(self._database, self._states, units, table, run_id, rows))
 
     # Transactions.
 
