@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
-from vdk.plugin.datasource_base.contract.toml import toml_key, toml_value
+from vdk.plugin.datasource_base.parts import toml_key, toml_value
 
 _PATH_PARAM = re.compile(r"\{([^}]+)\}")
 _MAX_REFS = 20

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..contract.remedies import closest, did_you_mean
+    from ..contract.toml import toml_key, toml_value
     from .backoff import Backoff
     from .columns.convert import cast_exactly
     from .columns.hashes import row_hashes, row_texts
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 _OUTSIDE_DESTINATION = {
     "..contract.remedies": ("closest", "did_you_mean"),
+    "..contract.toml": ("toml_key", "toml_value"),
     ".backoff": ("Backoff",),
     ".columns.convert": ("cast_exactly",),
     ".columns.hashes": ("row_hashes", "row_texts"),
@@ -121,6 +123,8 @@ __all__ = [
     "sync_folder",
     "takes_urls",
     "to_json",
+    "toml_key",
+    "toml_value",
     "whole_number",
     "write_synced",
 ]

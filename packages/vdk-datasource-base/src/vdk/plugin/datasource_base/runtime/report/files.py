@@ -34,7 +34,7 @@ def check_writable(path: Path, *, what: str, remedy: str, begins: bytes = b"") -
 
 
 def _is_of_another_kind(path: Path, begins: bytes) -> bool:
-    """Whether a regular file has content that does not begin as it should. One that cannot be read is no reason."""
+    """Whether a regular file has content that does not begin as it should. One that cannot be read does not count."""
     try:
         if not path.is_file():  # a pipe or a device
             return False
