@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError
 
 from support import Broker, MakeSource, config_of, partition_of, read_topic
 from vdk.plugin.datasource_base import AuthenticationError, ConfigurationError, ConnectionFailedError
-from vdk.plugin.source_kafka.client import FailureWatch, as_error, client_options
+from vdk.plugin.source_kafka.client import FailureWatch, as_error, client_options, passing_signals
 from vdk.plugin.source_kafka.source import KafkaSource
 
 PASSWORD = "the-password-of-the-shop"
@@ -92,6 +92,13 @@ def test_secrets_among_the_options_of_librdkafka_are_known() -> None:
     options = dict.fromkeys([*secrets, f"{key}.pem", f"{key}.passphrase", *places], PASSWORD)
     shown = [name for name, value in config_of("h:1", "x", options=options).options.items() if value == PASSWORD]
     assert shown == places
+
+
+@pytest.mark.parametrize("raised", [SystemExit(143), KeyboardInterrupt()])
+def test_a_signal_within_a_call_of_the_client_is_a_signal(raised: BaseException) -> None:
+    """confluent-kafka returns a result although the handler has raised: Python then raises a SystemError."""
+    with pytest.raises(type(raised)), passing_signals():
+        raise SystemError("returned a result with an exception set") from raised
 
 
 @pytest.fixture

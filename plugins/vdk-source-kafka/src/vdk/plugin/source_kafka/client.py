@@ -6,8 +6,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from confluent_kafka import (
@@ -140,6 +141,17 @@ def _is_refusal(error: KafkaError) -> bool:
     return error.code() in _REFUSED_CREDENTIALS or ("SSL routines" in text and " alert " in text)
 
 
+@contextmanager
+def passing_signals() -> Iterator[None]:
+    """Raise what a signal has raised within a call of confluent-kafka, which makes a ``SystemError`` of it."""
+    try:
+        yield
+    except SystemError as error:
+        if isinstance(error.__cause__, (KeyboardInterrupt, SystemExit)):
+            raise error.__cause__ from None
+        raise
+
+
 def in_steps(
     request: Callable[[float], T], serve: Callable[[float], object], failures: FailureWatch, seconds: float
 ) -> T:
@@ -228,10 +240,9 @@ class Cluster:
     def topic_id(self, topic: str) -> str | None:
         """The id that a topic gets at its creation; None if the broker does not report it (before Kafka 2.8)."""
         try:
-            described = self._result(
-                self._client.describe_topics(TopicCollection([topic]), request_timeout=self._seconds)[topic],
-                f"describe topic {topic!r}",
-            )
+            with passing_signals():
+                futures = self._client.describe_topics(TopicCollection([topic]), request_timeout=self._seconds)
+            described = self._result(futures[topic], f"describe topic {topic!r}")
         except ConfigurationError:
             return None
         id_ = str(described.topic_id) if described.topic_id is not None else ""
@@ -261,7 +272,8 @@ class Cluster:
         if not specs:
             return {}
         requests = {TopicPartition(topic, number): spec for number, spec in specs.items()}
-        futures = self._client.list_offsets(requests, isolation_level=isolation, request_timeout=self._seconds)
+        with passing_signals():
+            futures = self._client.list_offsets(requests, isolation_level=isolation, request_timeout=self._seconds)
         return {
             part.partition: self._result(future, f"offsets of topic {topic!r}, partition {part.partition}").offset
             for part, future in futures.items()
