@@ -160,7 +160,7 @@ class _Checks:
             return self._failure("flow", name, error, source)
 
     def _stream_errors(self, runs: Sequence[StreamRun], source: DataSource[Any]) -> Iterator[str]:
-        """What reads would fail with before their first row. One that takes too long counts as none: a run may take it."""
+        """What reads would fail with before their first row. One that takes too long is left: a run may take it."""
         for run in runs:
             try:
                 run_with_timeout(run.plan.stream.check, self._inspector.seconds, what=f"stream {run.plan.name!r}")
