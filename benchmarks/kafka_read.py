@@ -1,6 +1,6 @@
 """Starts a broker, fills topics, and reads them in turns: each contender once per round; the first round is a warm-up.
 
-    python kafka_read.py FOLDER MESSAGES ROUNDS [PYTHON-WITH-DLT]
+    python kafka_read.py FOLDER MESSAGES ROUNDS [PYTHON-WITH-DLT PYTHON-WITH-TAP]
 
 Prints a line for each reading: its name, its seconds, and the processor seconds of all threads.
 """
@@ -42,6 +42,9 @@ SCHEMA = {
         {"name": "note", "type": ["null", "string"]},
     ],
 }
+
+ONE_RESPONSE = {"receive.message.max.bytes": 2**30}
+"""This broker answers a request with all messages that follow, whatever the client asks for."""
 
 
 def order(number: int) -> dict[str, Any]:
@@ -114,8 +117,9 @@ def fill(address: str, topic: str, messages: int, make: Callable[[int], tuple[by
 
 def loop(address: str, messages: int, *, decode: bool) -> None:
     """The peer: a program that reads a topic without the source, with the same settings of the client."""
-    options = {"bootstrap.servers": address, "group.id": "bench", "queued.max.messages.kbytes": 65_536}
-    consumer = Consumer({**options, "enable.auto.commit": False, "fetch.message.max.bytes": 4 * 2**20})
+    options: dict[str, Any] = {"bootstrap.servers": address, "group.id": "bench", "queued.max.messages.kbytes": 65_536}
+    options |= {"enable.auto.commit": False, "fetch.message.max.bytes": 4 * 2**20, **ONE_RESPONSE}
+    consumer = Consumer(options)
     consumer.assign([TopicPartition("orders", 0, 0)])
     decoder, count = msgspec.json.Decoder(), 0
     while count < messages:
@@ -131,7 +135,7 @@ def loop(address: str, messages: int, *, decode: bool) -> None:
 
 
 def source(address: str, topic: str, **options: Any) -> None:
-    config = {"bootstrap_servers": address, "topics": [topic], **options}
+    config = {"bootstrap_servers": address, "topics": [topic], "options": ONE_RESPONSE, **options}
     made = KafkaSource(decode_config(config, KafkaConfig, location="benchmark"))
     for stream in made.streams():
         for part in stream.partitions({}):
@@ -143,7 +147,7 @@ def source(address: str, topic: str, **options: Any) -> None:
 def flow(address: str, folder: Path, topic: str, write_mode: str, **options: Any) -> None:
     lake = folder / "lake.duckdb"
     lake.unlink(missing_ok=True)
-    config = {"bootstrap_servers": address, "topics": [topic], **options}
+    config = {"bootstrap_servers": address, "topics": [topic], "options": ONE_RESPONSE, **options}
     run_flows(
         None,
         {
@@ -154,12 +158,9 @@ def flow(address: str, folder: Path, topic: str, write_mode: str, **options: Any
     )
 
 
-def dlt(python: str, address: str, folder: Path) -> list[float]:
-    """The seconds and the processor seconds of dlt's pipeline, in an environment of its own."""
-    shutil.rmtree(folder / "dlt", ignore_errors=True)
-    (folder / "dlt.duckdb").unlink(missing_ok=True)
-    script = Path(__file__).parent / "peers" / "dlt_kafka.py"
-    command = [python, str(script), address, "orders", str(kafka.DLT_MESSAGES), str(folder)]
+def peer(python: str, script: str, *arguments: str) -> list[float]:
+    """The seconds and the processor seconds that a peer prints, in an environment of its own."""
+    command = [python, str(Path(__file__).parent / "peers" / script), *arguments]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr[-3000:])
@@ -167,14 +168,22 @@ def dlt(python: str, address: str, folder: Path) -> list[float]:
     return taken
 
 
-def main(folder: Path, messages: int, rounds: int, python_with_dlt: str | None = None) -> None:
+def dlt(python: str, address: str, folder: Path) -> list[float]:
+    shutil.rmtree(folder / "dlt", ignore_errors=True)
+    (folder / "dlt.duckdb").unlink(missing_ok=True)
+    return peer(python, "dlt_kafka.py", address, "few", str(kafka.PEER_MESSAGES), str(folder))
+
+
+def main(folder: Path, messages: int, rounds: int, *peers: str) -> None:
     data, schema = folder / "broker", folder / "order.avsc"
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
     schema.write_text(json.dumps(SCHEMA))
     with broker(data) as address:
-        for topic, make in (("orders", as_json), ("avro", as_avro), ("keys", with_keys)):
+        for topic, make in (("orders", as_json), ("avro", as_avro)):
             fill(address, topic, messages, make)
+        fill(address, "keys", kafka.TABLE_MESSAGES, with_keys)
+        fill(address, "few", kafka.PEER_MESSAGES, as_json)
         contenders: dict[str, Callable[[], None]] = {
             kafka.LIMIT: lambda: loop(address, messages, decode=False),
             kafka.LOOP: lambda: loop(address, messages, decode=True),
@@ -182,6 +191,7 @@ def main(folder: Path, messages: int, rounds: int, python_with_dlt: str | None =
             kafka.AVRO: lambda: source(address, "avro", value={"format": "avro", "schema_file": str(schema)}),
             kafka.TABLE: lambda: source(address, "keys", mode="table"),
             kafka.FLOW: lambda: flow(address, folder, "orders", "append"),
+            kafka.DEFAULT: lambda: flow(address, folder, "orders", "upsert"),
             kafka.UPSERT: lambda: flow(address, folder, "keys", "upsert", mode="table"),
         }
         for number in range(rounds + 1):
@@ -190,8 +200,11 @@ def main(folder: Path, messages: int, rounds: int, python_with_dlt: str | None =
                 read()
                 if number:
                     print(json.dumps([name, time.perf_counter() - wall, time.process_time() - cpu]), flush=True)
-            if python_with_dlt is not None and number:
-                print(json.dumps([kafka.DLT, *dlt(python_with_dlt, address, folder)]), flush=True)
+            if peers and number:
+                with_dlt, with_tap = peers
+                print(json.dumps([kafka.DLT, *dlt(with_dlt, address, folder)]), flush=True)
+                tap = peer(with_tap, "singer_kafka.py", address, "few")
+                print(json.dumps([kafka.SINGER, *tap]), flush=True)
 
 
 if __name__ == "__main__":

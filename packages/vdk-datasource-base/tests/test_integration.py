@@ -245,9 +245,10 @@ class TestStates:
         assert Vdk()("datasource", "state", "show", file, "--stream", "num*").exit_code == 0
 
     def test_show_cuts_long_states_off_visibly(self) -> None:
-        """In the table; JSON has them whole."""
-        [row] = _shortened([{"stream": "t", "identity": "x", "run": "r", "state": {"position": "1" * 300}}])
-        assert row["state"].startswith('{"position": "11')
+        """In the table, which has what a person reads; JSON has them whole."""
+        state = {"v": 1, "at": {"cursor": "x", "key": [1, 2]}, "none": None, "hash": "0f" * 20, "position": "1 " * 300}
+        [row] = _shortened([{"stream": "t", "identity": "x", "run": "r", "state": state}])
+        assert row["state"].startswith("at (cursor x, key 1 2), position 1 1 1")
         assert (len(row["state"]), row["state"][-1]) == (201, "…")
 
     def test_show_of_an_unknown_stream_is_an_error_of_one_line(self, file: Path) -> None:

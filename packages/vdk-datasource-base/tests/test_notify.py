@@ -1,4 +1,4 @@
-"""The webhook of a flow file: what it is told, what it is not told, and what happens if it is dead."""
+"""The webhook of a flow file: what it gets, what it does not get, and what happens if it is dead."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOKEN = "T0P-S3CRET-TOKEN"
 class Hook(HTTPServer):
     def __init__(self, status: int) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.status, self.told = status, list[dict[str, Any]]()
+        self.status, self.received = status, list[dict[str, Any]]()
 
     @property
     def url(self) -> str:
@@ -36,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Hook
 
     def do_POST(self) -> None:
-        self.server.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.server.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         self.send_response(self.server.status)
         self.send_header("Location", "http://127.0.0.1:1/elsewhere")
         self.send_header("Content-Length", "0")
@@ -71,7 +71,7 @@ def webhook(url: str) -> Webhook:
     return Webhook(url, RunContext("orders", "run-1", Redactor()), location="flow.toml")
 
 
-def test_a_failure_and_a_changed_column_are_told_once_and_without_secrets(hook: Hook) -> None:
+def test_a_failure_and_a_changed_column_are_sent_once_and_without_secrets(hook: Hook) -> None:
     changed = report_of()
     changed.schema_changes.append(SchemaChange("orders", "price", "BIGINT", "DOUBLE"))
     notifier = webhook(hook.url)
@@ -83,11 +83,11 @@ def test_a_failure_and_a_changed_column_are_told_once_and_without_secrets(hook: 
         summary_of(report_of(), status="succeeded"),
     ):
         notifier.ended(summary)
-    first, second = hook.told
+    first, second = hook.received
     assert (first["event"], first["streams_failed"], second["event"]) == ("failed", 1, "schema_changed")
     assert second["text"] == "orders: column 'price' of table 'orders' is DOUBLE now, and was BIGINT"
     assert [stream["stream"] for stream in first["streams"]] == ["orders"]
-    assert "hunter2" not in json.dumps(hook.told)
+    assert "hunter2" not in json.dumps(hook.received)
 
 
 @pytest.mark.parametrize("hook", [302, 500], indirect=True)
@@ -95,7 +95,7 @@ def test_a_webhook_that_refuses_is_a_warning_without_its_url(hook: Hook, caplog:
     webhook(hook.url).ended(summary_of(report_of("broken")))
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert record.getMessage() == (
-        f"notify: the webhook at 127.0.0.1 was not told: it answered {hook.status}; the run goes on"
+        f"notify: the webhook at 127.0.0.1 was not reached: it answered {hook.status}; the run goes on"
     )
 
 
@@ -115,6 +115,6 @@ def test_a_wrong_url_is_refused_and_not_shown(url: str) -> None:
     assert TOKEN not in str(error.value)
 
 
-def test_nothing_is_told_of_a_run_that_succeeds_or_is_stopped() -> None:
+def test_nothing_is_sent_about_a_run_that_succeeds_or_is_stopped() -> None:
     assert body_of(summary_of(report_of(), status="succeeded"), "orders") is None
     assert body_of(summary_of(report_of(), status="interrupted"), "orders") is None

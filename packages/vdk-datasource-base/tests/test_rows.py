@@ -412,7 +412,7 @@ class TestSummary:
             # type ignored: what the contract forbids
             Whole("bad", lambda state: [payload(*numbers(0, 3), state={"next": 3}), "garbage"]),  # type: ignore[list-item]
         )
-        path = tmp_path / "new folder" / "summary.json"
+        path = tmp_path / "summary.json"
         with pytest.raises(FlowFailedError) as caught:
             execute({**lab.flow(), "summary": str(path)}, lab.environment())
         summary = json.loads(path.read_text("utf-8"))

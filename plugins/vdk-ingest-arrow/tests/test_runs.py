@@ -6,10 +6,12 @@ import dataclasses
 import datetime as dt
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +132,7 @@ def test_a_run_is_recorded_with_its_states_and_without_secrets(lake: Lake) -> No
     finally:
         destination.close()
     assert (first.status, first.rows_read, first.rows_landed, first.bytes > 0) == ("succeeded", 5, 5, True)
-    assert (first.state_before, first.state_after) == ("", '{"": {"next": 5}}')
+    assert (first.state_before, first.state_after) == ("{}", '{"": {"next": 5}}')
     assert (second.run_id, second.rows_landed, second.state_before) == ("run-2", 2, '{"": {"next": 5}}')
     assert second.ended_at is not None
     assert second.ended_at >= second.started_at
@@ -191,3 +193,21 @@ def test_a_line_of_a_file_that_is_damaged_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "runs.json").write_text(f"{{\nnull\n{text}{text.replace('+00:00', '')}", "utf-8")
     file.add([later := dataclasses.replace(RECORD, started_at=BEGAN + dt.timedelta(1))])
     assert file.load() == [later, RECORD]
+
+
+def test_a_table_of_an_earlier_release_gets_the_column_that_it_lacks(sqlite: Lake, tmp_path: Path) -> None:
+    """Runs that were recorded before stay, and have no verification."""
+    run(sqlite.target(), end=5)
+    (file,) = (path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes()[:6] == b"SQLite")
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(f"ALTER TABLE {TABLE} DROP COLUMN verification")
+    destination = opened(sqlite)
+    try:
+        assert [record.verification for record in destination.load_records(["src"])] == [""]
+    finally:
+        destination.close()
+    run(sqlite.target(), "run-2", end=7)
+    assert query(sqlite, f"SELECT run_id, verification FROM {TABLE} ORDER BY run_id") == [
+        ("run-1", None),
+        ("run-2", ""),
+    ]

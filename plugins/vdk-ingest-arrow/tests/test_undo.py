@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lakes import Lake
+from lakes import Lake, any_target
 from vdk.plugin.datasource_base.contract import ConfigurationError, DestinationError
 from vdk.plugin.datasource_base.runtime import Environment, execute
 from vdk.plugin.datasource_base.runtime.stored.history import restore_states
@@ -23,6 +23,7 @@ def flow(lake: Lake, upto: int) -> dict[str, Any]:
     }
 
 
+@any_target
 def test_undo_deletes_rows_and_goes_back_to_the_states_before(lake: Lake, ticks_installed: Path) -> None:
     first, second = (execute(flow(lake, upto), Environment()).run_id for upto in (6, 12))
     (undone,) = undo_run(flow(lake, 12), Environment(), second)
@@ -31,6 +32,8 @@ def test_undo_deletes_rows_and_goes_back_to_the_states_before(lake: Lake, ticks_
     assert lake.query("SELECT max(id), count(*) FROM ticks") == [(11, 12)]
     with pytest.raises(ConfigurationError, match=f"run {third} came after it"):
         undo_run(flow(lake, 12), Environment(), first)
+    if lake.kind == "parquet":
+        return
     lake.query("DELETE FROM ticks WHERE id = 7 RETURNING id")
     with pytest.raises(DestinationError, match=rf"has 5 rows of run {third}, which has landed 6.* Nothing was changed"):
         undo_run(flow(lake, 12), Environment(), third)

@@ -63,10 +63,10 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     statements: list[str] = []
     fetch = adbc.AdbcConnection.stream
 
-    def spied(self: adbc.AdbcConnection, sql: str) -> Any:
+    def spied(self: adbc.AdbcConnection, sql: str, batch_bytes: int | None = None) -> Any:
         if "FROM" in sql and "VALUES" not in sql:
             statements.append(sql)
-        return fetch(self, sql)
+        return fetch(self, sql, batch_bytes)
 
     monkeypatch.setattr(adbc.AdbcConnection, "stream", spied)
     return statements

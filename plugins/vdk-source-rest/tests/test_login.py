@@ -55,7 +55,7 @@ class Login(Api):
 @pytest.mark.parametrize(
     ("options", "by_cookie"),
     [
-        ({"token": "data.session", "header": "X-Session", "scheme": ""}, False),
+        ({"token_path": "data.session", "header": "X-Session", "scheme": ""}, False),
         ({"encoding": "form"}, True),
         ({"renew_after": "0s", "encoding": "form"}, True),
     ],
@@ -79,8 +79,8 @@ def test_a_session_is_opened_and_renewed(source: Make, httpserver: HTTPServer, o
     ("status", "options", "problem"),
     [
         (403, {}, r"the login at http://.* was refused \(403\); check auth.body"),
-        (200, {"token": "data.nope"}, "has not a token at 'data.nope'"),
-        (200, {}, "has not a cookie"),
+        (200, {"token_path": "data.nope"}, "lacks a token at 'data.nope'"),
+        (200, {}, "lacks a cookie"),
     ],
 )
 def test_a_login_that_fails_says_why(

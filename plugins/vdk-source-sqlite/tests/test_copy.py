@@ -97,7 +97,7 @@ def test_copy_says_what_it_picked(vdk: Vdk) -> None:
         (("sqlite:///sop.db", "duckdb:///lake.duckdb"), "sop.db' does not exist"),
         (("sqlite:///shop.db", "duckdb://lake.duckdb"), "the target's file needs three slashes"),
         ((*COPY[1:], "--tables", "ordrs"), "--tables: no stream matches 'ordrs'; did you mean 'orders'?"),
-        ((*COPY[1:], "--tables", "audit", "--mode", "upsert"), '--mode "upsert" needs a primary key'),
+        ((*COPY[1:], "--tables", "audit", "--mode", "upsert"), 'write_mode = "upsert" needs a primary key'),
         ((*COPY[1:], "--save", "no/flow.toml"), "the folder 'no' does not exist"),
         ((*COPY[1:], "--save", "../flow.toml"), "save the file in the working folder"),
         ((*COPY[1:], "--save", "/dev/full"), "'/dev/full' is not a file"),
@@ -205,11 +205,11 @@ def test_two_sources_with_one_table_do_not_overwrite_each_other(vdk: Vdk, tmp_pa
     refused = vdk(*west)
     assert refused.exit_code == 1
     assert "table 'orders' has rows of stream 'orders' of source 'east'" in refused.stderr
-    assert '--destination-table "west_{table}"\nTo replace them all the same, add --yes' in refused.stderr
+    assert "add --destination-table 'west_{table}', or, to replace them all the same, add --yes" in refused.stderr
     assert vdk(*west, "--destination-table", "west_{table}", "--save", "west.toml").exit_code == 0
     assert vdk("run", "west.toml").exit_code == 0
     execute(tmp_path / "west.db", "INSERT INTO orders VALUES (9)")
-    assert "\n--shared-table" in vdk(*west, "--mode", "append").stderr
+    assert "add --shared-table" in vdk(*west, "--mode", "append").stderr
     assert landed("SELECT count(*) FROM orders UNION ALL SELECT count(*) FROM west_orders") == [(1,), (1,)]
     assert vdk(*west, "--mode", "append", "--shared-table").exit_code == 0
     assert landed("SELECT count(*) FROM orders") == [(3,)]

@@ -16,8 +16,8 @@ from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.datasource_base.contract import ConfigurationError, FlowFailedError
 from vdk.plugin.datasource_base.runtime import Environment
 from vdk.plugin.datasource_base.runtime import execute as execute_flow
+from vdk.plugin.datasource_base.runtime.inspect.verify import repairable, verify_flow
 from vdk.plugin.datasource_base.runtime.scope import RunScope
-from vdk.plugin.datasource_base.runtime.verify.command import repairable, verify_flow
 from vdk.plugin.datasource_sql import PayloadBuilder, SqlStream
 
 COLUMNS = "id INTEGER PRIMARY KEY, name TEXT, price REAL, updated_at TEXT"

@@ -126,15 +126,15 @@ class TableProof:
         """The primary keys, as the driver returns them, of the rows with one of these hashes."""
         indexes = [self._query.names.index(name) for name in self._plan.primary_key]
         for rows in self._session.stream(self._query.rows(), self._page_sizer, release=False):
-            for row, found in zip(rows, self._hashes(rows), strict=True):
-                if found in hashes:
+            for row, row_hash in zip(rows, self._hashes(rows), strict=True):
+                if row_hash in hashes:
                     yield tuple(row[index] for index in indexes)
 
     def _hashes(self, rows: Sequence[Row]) -> list[int | None]:
         """The hash of each row; None: the row does not land."""
         tables = list(_tables(self._builder.payloads(rows)))
         if sum(table.num_rows for table in tables) == len(rows):
-            return [found for table in tables for found in row_hashes(table.select(self._columns))]
+            return [row_hash for table in tables for row_hash in row_hashes(table.select(self._columns))]
         hashes: list[int | None] = []
         for row in rows:
             tables = list(_tables(self._builder.payloads([row])))

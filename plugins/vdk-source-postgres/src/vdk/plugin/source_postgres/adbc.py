@@ -23,6 +23,7 @@ SPAN_BYTES = 64 * 2**20
 """What one statement reads, about: it is fetched whole before the destination is waited for, since a ``COPY`` whose
 reader waits is cancelled at ``statement_timeout``."""
 _BATCH_BYTES = 8 * 2**20
+"""Of a batch that is used before the next one arrives. What is fetched whole is one batch: its pages need no copy."""
 _MOST = 4 * SPAN_BYTES
 
 _UTC = pa.timestamp("us", "UTC")
@@ -107,13 +108,12 @@ class AdbcConnection:
         from adbc_driver_manager._reader import AdbcRecordBatchReader
 
         self._reader = AdbcRecordBatchReader._import_from_c
-        option = adbc_driver_postgresql.StatementOptions.BATCH_SIZE_HINT_BYTES.value
+        self._batch_size = adbc_driver_postgresql.StatementOptions.BATCH_SIZE_HINT_BYTES.value
         self._opened: list[Any] = [adbc_driver_postgresql.connect(conninfo.reveal())]
         try:
             self._opened.append(adbc_driver_manager.AdbcConnection(self._opened[-1]))
             self._opened.append(adbc_driver_manager.AdbcStatement(self._opened[-1]))
             self._statement = self._opened[-1]
-            self._statement.set_options(**{option: str(_BATCH_BYTES)})
             values = {**settings, "standard_conforming_strings": "on"}
             self.fetch(
                 "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in values.items())
@@ -130,7 +130,7 @@ class AdbcConnection:
     def fetch(self, sql: str) -> pa.Table:
         """All rows of a query. Raises ``SpanTooLargeError``."""
         batches, size = [], 0
-        for batch in self.stream(sql):
+        for batch in self.stream(sql, SPAN_BYTES):
             batches.append(batch)
             size += batch.nbytes
             if size > _MOST:
@@ -138,8 +138,9 @@ class AdbcConnection:
                 raise SpanTooLargeError(f"{size} bytes")
         return pa.concat_tables(batches)
 
-    def stream(self, sql: str) -> Iterator[pa.Table]:
+    def stream(self, sql: str, batch_bytes: int | None = None) -> Iterator[pa.Table]:
         """The rows of a query as they arrive, at least one table."""
+        self._statement.set_options(**{self._batch_size: str(batch_bytes or _BATCH_BYTES)})
         self._statement.set_sql_query(sql)
         stream, _ = self._statement.execute_query()
         reader = self._reader(stream.address)

@@ -84,6 +84,13 @@ class RestSource(DataSource[RestConfig]):
             options.append(f'cursor = {{ field = "{changed[0]}", param = "since" }}')
         return [f'streams = [{{ name = "{stream}", {", ".join(options)} }}]'] if options else ()
 
+    @classmethod
+    def config_of_openapi(cls, document: Mapping[str, Any], source_id: str) -> str:
+        """A stream for each path that returns a list, with its key, its pages and its parent."""
+        from .openapi import config_text
+
+        return config_text(document, source_id)
+
     def __init__(self, config: RestConfig) -> None:
         super().__init__(config)
         check_config(config)

@@ -88,6 +88,14 @@ class DataSource(ABC, Generic[ConfigT]):
         """
         return ()
 
+    @classmethod
+    def config_of_openapi(cls, document: Mapping[str, Any], source_id: str) -> str:
+        """Optional: the text of ``[sources.<source_id>.config]`` that reads what an OpenAPI document describes.
+
+        ``init --openapi`` writes it. No I/O here. :raises ConfigurationError: for a document that describes nothing.
+        """
+        raise ConfigurationError(f"the source {cls.source_name!r} is not configured by an OpenAPI document")
+
     def connect(self, state: DataSourceState) -> None:
         """Optional: prepare what ``streams`` needs. Called once, before anything is read."""
         return

@@ -23,6 +23,7 @@ def of_command_line(message: str, flow: UrlFlow) -> str:
     for place, argument in {
         "flow: flows[0].streams: ": "--tables: ",
         "flow: flows[0]: ": "",
+        " in flow: flows[0]": "",
         "flow: flows[0].": "",
         f"flow: sources.{flow.source_id}.config: ": "the source: ",
         f"flow: sources.{flow.source_id}.": "the source: ",

@@ -20,6 +20,7 @@ from .inspect_commands import TIMEOUT, print_checks
 if TYPE_CHECKING:
     from ..parts.flow.commented import FoundStream
     from ..parts.flow.from_urls import UrlFlow
+    from ..parts.plugins.registry import Registry
     from ..runtime import Environment
     from ..runtime.inspect.check import CheckResult
 
@@ -37,6 +38,7 @@ DEFAULT_TARGET = "duckdb:///{}.duckdb"
       vdk datasource init postgresql://reader@host/shop
       vdk datasource init https://api.example.com/v1/orders
       vdk datasource init host:9092
+      vdk datasource init rest --openapi api.json
 
     On a terminal it asks for what the options leave open; elsewhere it never asks.
     """,
@@ -46,6 +48,11 @@ DEFAULT_TARGET = "duckdb:///{}.duckdb"
 @TABLES
 @CURSOR
 @SET
+@click.option(
+    "--openapi",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Write the flow file of the API that this document describes; SOURCE is rest.",
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file. Default: NAME.toml.")
 @TIMEOUT
 @click.pass_context
@@ -56,6 +63,7 @@ def init(
     tables: str,
     cursor: str | None,
     options: tuple[str, ...],
+    openapi: Path | None,
     out: Path | None,
     timeout: float,
 ) -> None:
@@ -64,6 +72,9 @@ def init(
     from .hooks import with_plugins
 
     registry = with_plugins(Registry(), ctx.obj.plugin_registry)
+    if openapi is not None:
+        _write_openapi(source, openapi, target, out, registry)
+        return
 
     def made(chosen: str | None, patterns: str) -> UrlFlow:
         arguments: dict[str, Any] = {"tables": names_in(patterns), "cursor": cursor}
@@ -89,6 +100,20 @@ def init(
         flow = made(target, tables)
         streams = _look(ctx, flow, path, timeout) if tables else streams
     _write(ctx, flow, path, streams, timeout)
+
+
+def _write_openapi(source: str, document: Path, target: str | None, out: Path | None, registry: Registry) -> None:
+    """Write the flow file of an API by its document. Nothing is connected to."""
+    from ..parts.flow.openapi import openapi_flow_text, read_document
+
+    with wrong_arguments():
+        path = out or Path(f"{document.stem}.toml")
+        _check_new(path)
+        text = openapi_flow_text(
+            registry.source(source), read_document(document), target or DEFAULT_TARGET.format(path.stem), registry, path
+        )
+        path.write_text(text, "utf-8")
+    click.echo(f"{path} is written. Look at its comments, then: vdk datasource check {quote(str(path))}")
 
 
 def _on_terminal() -> bool:

@@ -37,7 +37,7 @@ _STREAM_HELP = "Only streams with this name or pattern, as orders or shop.orders
 @OUTPUT
 @click.pass_context
 def verify(ctx: click.Context, flow: Path, streams: tuple[str, ...], all_columns: bool | None, output: str) -> None:
-    from ..runtime.verify.command import any_difference, verify_flow
+    from ..runtime.inspect.verify import any_difference, verify_flow
 
     def work(environment: Environment) -> list[Verification]:
         environment.streams = streams
@@ -77,7 +77,7 @@ def print_verifications(results: Sequence[Verification], output: str) -> None:
 @OUTPUT
 @click.pass_context
 def repair(ctx: click.Context, flow: Path, streams: tuple[str, ...], all_columns: bool | None, output: str) -> None:
-    from ..runtime.verify.command import any_difference
+    from ..runtime.inspect.verify import any_difference
 
     results: list[Verification] = []
 
@@ -94,8 +94,8 @@ def _repair(
     job_input: IJobInput, flow: Path, streams: tuple[str, ...], all_columns: bool | None
 ) -> Sequence[Verification]:
     """Verify, read what differs again, and verify again."""
+    from ..runtime.inspect.verify import repairable, verify_flow
     from ..runtime.scope import RunScope
-    from ..runtime.verify.command import repairable, verify_flow
     from .job_environment import environment_of, run_in_job
 
     def verify_now(patterns: tuple[str, ...]) -> list[Verification]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Comparing the rows of a source with a table of a destination: what the runtime asks for, and what it is told."""
+"""Comparing the rows of a source with a table of a destination: what the runtime asks for, and the result."""
 
 from __future__ import annotations
 

@@ -41,10 +41,10 @@ class ParquetTableFacts(TableFacts):
             return None
         names = texts[0].schema.names
         counts = pa.concat_tables(texts).drop_null().group_by(names).aggregate([([], "count_all")])
-        found = counts.filter(pc.greater(counts.column("count_all"), 1)).slice(0, 1).to_pylist()
-        if not found:
+        first = counts.filter(pc.greater(counts.column("count_all"), 1)).slice(0, 1).to_pylist()
+        if not first:
             return None
-        return (*(_text(found[0][name]) for name in names), found[0]["count_all"])
+        return (*(_text(first[0][name]) for name in names), first[0]["count_all"])
 
     def nulls(self, column: str) -> int:
         return sum(table.column(column).null_count for table in self._tables([column]))

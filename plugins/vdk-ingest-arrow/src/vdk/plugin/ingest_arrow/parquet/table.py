@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vdk.plugin.datasource_base.contract import DestinationError
@@ -126,6 +127,27 @@ class TableFolder:
         merged = [self._written(small, columns, file_format)] if small else []
         return self._swapped(folder, [*merged, *files], columns, file_format)
 
+    def count_where(self, column: str, value: str) -> int:
+        """The rows with a value in a column of text."""
+        return sum(_count_where(path, column, value) for path in self._files())
+
+    def without(self, column: str, value: str, file_format: FileFormat) -> list[Move]:
+        """Moves by which the rows with a value in a column leave the table. Files without such rows are linked."""
+        folder = self._new_folder()
+        for old in self._files():
+            if not _count_where(old, column, value):
+                _link(old, folder / old.name)
+                continue
+            writer = DataFileWriter(folder / old.name, schema_of(RowsInFile(old).types), file_format)
+            with pq.ParquetFile(old) as file:
+                for group in range(file.num_row_groups):
+                    rows = file.read_row_group(group)
+                    kept = rows.filter(pc.invert(pc.fill_null(pc.equal(rows.column(column), value), fill_value=False)))
+                    if kept.num_rows:
+                        writer.write(kept)
+            writer.close()
+        return self._swapped(folder, [], self.columns() or {}, file_format)
+
     def _swapped(
         self, folder: Path, files: Sequence[LandingFile], columns: FileColumns, file_format: FileFormat
     ) -> list[Move]:
@@ -218,6 +240,15 @@ def _names_in(folder: Path) -> list[str]:
         return os.listdir(folder)
     except FileNotFoundError:
         return []
+
+
+def _count_where(path: Path, column: str, value: str) -> int:
+    with pq.ParquetFile(path) as file:
+        if column not in file.schema_arrow.names:
+            return 0
+        return sum(
+            pc.sum(pc.equal(batch.column(0), value)).as_py() or 0 for batch in file.iter_batches(columns=[column])
+        )
 
 
 def _is_small(path: Path) -> bool:

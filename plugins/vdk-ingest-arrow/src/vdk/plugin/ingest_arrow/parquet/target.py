@@ -32,6 +32,7 @@ from vdk.plugin.datasource_base.parts import (
 
 from ..filesystem import disk_errors
 from ..names import check_distinct, check_name, folder_name
+from ..refused_undo import other_rows
 from ..state_encoding import encode_state
 from ..targets import TargetUrl, path_identity
 from ..values import RefusedValueError, find_refused_rows
@@ -281,6 +282,19 @@ class ParquetTarget(Destination):
             expected,
             ParquetTableFacts(columns, lambda: [*(() if replaces else table.rows()), *incoming], before),
         )
+
+    def undo(self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int) -> None:
+        with self._storage.locked() as log:
+            change, _ = log.compare_and_swap(units)
+            folder = TableFolder(self._storage, table)
+            if (deleted := folder.count_where(f"{RESERVED_PREFIX}run_id", run_id)) != rows:
+                raise other_rows(table, run_id, deleted, rows)
+            moves = folder.without(f"{RESERVED_PREFIX}run_id", run_id, self._file_format) if rows else []
+            rejected = TableFolder(self._storage, f"{table}__rejected")
+            if rejected.count_where("run_id", run_id):
+                moves += rejected.without("run_id", run_id, self._file_format)
+            self._storage.commit(change, moves)
+        self._positions.clear()
 
     def _table(self, name: str) -> TableFolder:
         """A table that rows are appended to.

@@ -80,10 +80,10 @@ class SqlComparison(Comparison):
 
     def _accepted(self, rows: pa.Table, error: RefusedValueError) -> pa.Table:
         """The rows without those that the database refuses: they cannot have landed."""
-        found = find_refused_rows([TableBatch(TableSpec(self._spec.table, "append"), "rows", rows)], self._try, error)
-        if isinstance(found, RefusedValueError):
-            raise found
-        refused = {row.row for row in found.rows}
+        failure = find_refused_rows([TableBatch(TableSpec(self._spec.table, "append"), "rows", rows)], self._try, error)
+        if isinstance(failure, RefusedValueError):
+            raise failure
+        refused = {row.row for row in failure.rows}
         self._refused += len(refused)
         return rows.take(pa.array([row for row in range(rows.num_rows) if row not in refused], pa.int64()))
 
@@ -195,11 +195,11 @@ class SqlComparison(Comparison):
         ((extra,),) = execute(f"SELECT COALESCE(SUM(t), 0) FROM {self._differing} AS d WHERE {condition}")
         if not extra:
             return 0, []
-        found = execute(
+        rows = execute(
             f"SELECT {', '.join(self._shown())} FROM {self._differing} AS d WHERE {condition} "
             f"ORDER BY {self._order()} LIMIT {names}"
         )
-        return int(extra), [tuple(map(_text, row)) for row in found]
+        return int(extra), [tuple(map(_text, row)) for row in rows]
 
     def _shown(self) -> list[str]:
         """The columns that name a row, as text."""

@@ -36,8 +36,8 @@ class SqlTableFacts(TableFacts):
             return None
         named = ", ".join(map(quoted, columns))
         filled = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in columns)
-        found = self._select(f"{named}, count(*)", filled, f" GROUP BY {named} HAVING count(*) > 1 LIMIT 1")
-        return found[0] if found else None
+        first = self._select(f"{named}, count(*)", filled, f" GROUP BY {named} HAVING count(*) > 1 LIMIT 1")
+        return first[0] if first else None
 
     def nulls(self, column: str) -> int:
         return int(self._select("count(*)", f"{quoted(column)} IS NULL")[0][0]) if self._columns else 0

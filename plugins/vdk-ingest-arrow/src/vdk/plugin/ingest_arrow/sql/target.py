@@ -17,7 +17,6 @@ import pyarrow as pa
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import (
     EXPECTATIONS,
-    RESERVED_PREFIX,
     ColumnChange,
     CommitUnit,
     Comparison,
@@ -33,7 +32,6 @@ from vdk.plugin.datasource_base.parts import (
     TableSpec,
     WriteMode,
     judge,
-    literal,
     quoted,
 )
 
@@ -49,6 +47,7 @@ from .staging import Segment, StagedTables
 from .state_table import StateTable
 from .tables import TableIdentities, Tables
 from .types import Columns
+from .undo import delete_run
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -352,28 +351,7 @@ class SqlTarget(Destination):
             judge(expected, SqlTableFacts(self._tables, expected.table, self._rows_before[expected.table]))
 
     def undo(self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int) -> None:
-        self._write((), partial(self._delete_run, units, table, run_id, rows))
-
-    def _delete_run(
-        self, units: Sequence[CommitUnit], table: str, run_id: str, rows: int, _: Sequence[Incoming]
-    ) -> None:
-        self._states.compare_and_swap(units)
-        self._database.lock_table(table)
-        mark = f"{RESERVED_PREFIX}run_id"
-        if mark not in (self._database.columns(table) or {}):
-            raise DestinationError(f"table {table!r} has no column {mark}, by which the rows of a run are found")
-        if (deleted := self._delete_where(table, mark, run_id)) != rows:
-            raise DestinationError(
-                f"table {table!r} has {deleted:,} rows of run {run_id}, which has landed {rows:,}: rows were changed "
-                "or deleted since, or landed in other tables. Nothing was changed"
-            )
-        if self._database.columns(f"{table}__rejected") is not None:
-            self._delete_where(f"{table}__rejected", "run_id", run_id)
-
-    def _delete_where(self, table: str, column: str, value: str) -> int:
-        return self._database.rows_affected(
-            f"DELETE FROM {self._database.qualified(table)} WHERE {quoted(column)} = {literal(value)}"
-        )
+        self._write((), lambda _: delete_run(self._database, self._states, units, table, run_id, rows))
 
     # Transactions.
 

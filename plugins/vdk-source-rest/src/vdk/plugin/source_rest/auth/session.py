@@ -37,7 +37,7 @@ class SessionAuth(DataSourceConfig, tag_field="type", tag="session"):
     url: Annotated[str, Meta(min_length=1, description="the whole URL of the login; secrets go there only")]
     body: Annotated[dict[str, Secret], Meta(min_length=1, description="what is posted, such as user and password")]
     encoding: Annotated[Literal["json", "form"], Meta(description="how the body is sent")] = "json"
-    token: Annotated[
+    token_path: Annotated[
         Annotated[str, Meta(min_length=1)] | None,
         Meta(description="the path of the token in the response (JMESPath). Default: the login sets cookies"),
     ] = None
@@ -61,7 +61,7 @@ class Session(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         value = self._current()
-        if self._config.token is not None:
+        if self._config.token_path is not None:
             request.headers[self._config.header] = f"{self._config.scheme} {value}".strip()
         else:
             cookies = [request.headers.get("Cookie", ""), value]
@@ -70,7 +70,7 @@ class Session(AuthBase):
 
     def renew(self, request: requests.PreparedRequest) -> bool:
         """Forget the session that ``request`` was refused with. Another thread may have logged in already."""
-        name = self._config.header if self._config.token is not None else "Cookie"
+        name = self._config.header if self._config.token_path is not None else "Cookie"
         with self._lock:
             if self._value is not None and str(request.headers.get(name, "")).endswith(self._value):
                 self._value = None
@@ -99,19 +99,19 @@ class Session(AuthBase):
             raise ConnectionFailedError(f"the login at {origin} was answered with {reply.status}")
         if reply.status >= 400:
             raise AuthenticationError(f"the login at {origin} was refused ({reply.status}); check auth.body")
-        if config.token is None:
+        if config.token_path is None:
             return self._remembered("; ".join(f"{name}={value}" for name, value in reply.cookies.items()), "a cookie")
         try:
-            token: Any = search(config.token, msgspec.json.decode(reply.body))
+            token: Any = search(config.token_path, msgspec.json.decode(reply.body))
         except msgspec.DecodeError:
             token = None
-        return self._remembered(token, f"a token at {config.token!r}")
+        return self._remembered(token, f"a token at {config.token_path!r}")
 
     def _remembered(self, value: Any, expected: str) -> str:
         if not isinstance(value, (str, int)) or value == "":
             raise ConfigurationError(
-                f"the response of the login at {Origin.of(self._config.url)} has not {expected}; set auth.token to the "
-                "path of the token, or remove it if the login sets cookies"
+                f"the response of the login at {Origin.of(self._config.url)} lacks {expected}; set auth.token_path to "
+                "the path of the token, or remove it if the login sets cookies"
             )
-        self._issued.extend([str(value), *str(value).split("; ")] if self._config.token is None else [str(value)])
+        self._issued.extend([str(value), *str(value).split("; ")] if self._config.token_path is None else [str(value)])
         return str(value)

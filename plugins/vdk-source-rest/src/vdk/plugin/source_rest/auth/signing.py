@@ -44,7 +44,7 @@ class AwsAuth(DataSourceConfig, tag_field="type", tag="aws_sigv4"):
 
     service: Annotated[str, Meta(min_length=1, description='the service, as in "execute-api"')]
     region: Annotated[str, Meta(min_length=1, description='the region, as in "eu-central-1"')]
-    access_key: Annotated[str | None, Meta(description="the access key. Default: as the AWS tools find it")] = None
+    access_key: Annotated[Secret | None, Meta(description="the access key. Default: as the AWS tools find it")] = None
     secret_key: Annotated[Secret | None, Meta(description="the secret key")] = None
     session_token: Annotated[Secret | None, Meta(description="the token of temporary credentials")] = None
 
@@ -130,7 +130,7 @@ class AwsSignature(AuthBase):
             ) from None
         if config.access_key is not None and config.secret_key is not None:
             token = config.session_token.reveal() if config.session_token is not None else None
-            credentials: Any = Credentials(config.access_key, config.secret_key.reveal(), token)
+            credentials: Any = Credentials(config.access_key.reveal(), config.secret_key.reveal(), token)
         else:
             credentials = get_session().get_credentials()
         if credentials is None:

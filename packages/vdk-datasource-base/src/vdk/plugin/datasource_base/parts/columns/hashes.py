@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from hashlib import blake2b
 
@@ -26,10 +27,9 @@ def row_hashes(table: pa.Table) -> list[int]:
     joined = pc.binary_join_element_wise(
         *texts, pa.scalar(_SEPARATOR.encode(), pa.large_binary()), null_handling="replace", null_replacement=_NULL
     )
-    return [
-        int.from_bytes(blake2b(value, digest_size=_BITS // 8).digest(), "big", signed=True)
-        for value in joined.to_pylist()
-    ]
+    values = joined.to_pylist()
+    digests = b"".join([blake2b(value, digest_size=_BITS // 8).digest() for value in values])
+    return list(struct.unpack(f">{len(values)}q", digests))
 
 
 def row_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:

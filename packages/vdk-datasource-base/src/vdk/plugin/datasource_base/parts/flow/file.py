@@ -104,7 +104,7 @@ class FlowEntry(DataSourceConfig):
 
 class FlowFile(DataSourceConfig):
     """A whole flow file. ``name`` names the job of ``vdk datasource run``; default: the file's name. ``notify``: a URL
-    that is told of failures and of columns that change their type."""
+    that is called for failures and for columns that change their type."""
 
     name: str | None = None
     summary: Path | None = None

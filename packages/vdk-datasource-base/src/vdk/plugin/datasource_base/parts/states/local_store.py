@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from filelock import FileLock, Timeout
-
 from ...contract import ConcurrentRunError, ConnectionFailedError, State, StateError
 from ..destination import TOMBSTONE, StateKey, StoredState
 from .logged_document import LoggedDocument
@@ -189,6 +187,8 @@ class LocalFileStore:
 
     @contextmanager
     def _file_lock(self) -> Iterator[None]:
+        from filelock import FileLock, Timeout  # late: most runs keep their states in the destination
+
         lock = FileLock(f"{self.path}.lock", timeout=LOCK_SECONDS)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

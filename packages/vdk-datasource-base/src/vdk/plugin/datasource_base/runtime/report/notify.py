@@ -34,7 +34,7 @@ class Webhook(RunObserver):
     def __init__(self, url: str, context: RunContext, *, location: str) -> None:
         self._url, self._context = url, context
         self.host = check_url(url, location)
-        self._told: set[str] = set()
+        self._sent: set[str] = set()
 
     def round_ended(self, summary: RunSummary) -> None:
         self._notify(summary)
@@ -47,8 +47,8 @@ class Webhook(RunObserver):
         if body is None:
             return
         key = json.dumps({**body, "seconds": 0}, sort_keys=True, default=str)
-        if key not in self._told:  # each round of a run that follows repeats what was told
-            self._told.add(key)
+        if key not in self._sent:  # each round of a run that follows repeats what was sent
+            self._sent.add(key)
             self._post(json.dumps(body, default=str).encode())
 
     def _post(self, content: bytes) -> None:
@@ -60,7 +60,7 @@ class Webhook(RunObserver):
         if thread.is_alive():
             errors = [f"no answer within {WHOLE_TIMEOUT:g} s"]
         if errors:
-            log.warning("notify: the webhook at %s was not told: %s; the run goes on", self.host, errors[0])
+            log.warning("notify: the webhook at %s was not reached: %s; the run goes on", self.host, errors[0])
 
     def _send(self, content: bytes, errors: list[str]) -> None:
         headers = {"Content-Type": "application/json", "User-Agent": "vdk-datasource"}
@@ -78,7 +78,7 @@ class Webhook(RunObserver):
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """What a run tells goes to the host that the flow names, and to no other."""
+    """What a run sends goes to the host that the flow names, and to no other."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None
@@ -101,7 +101,7 @@ def check_url(url: str, location: str) -> str:
 
 
 def body_of(summary: RunSummary, name: str) -> dict[str, Any] | None:
-    """What is told of a run, without secrets; None: nothing failed, and no column changed its type."""
+    """What is sent about a run, without secrets; None: nothing failed, and no column changed its type."""
     failed = [stream for stream in summary.streams if stream.status == "failed"]
     changed = [stream for stream in summary.streams if stream.schema_changes]
     if summary.status != "failed" and not failed and not changed:

@@ -29,13 +29,13 @@ from ..report.summary import StreamReport
 from ..report.verification import Verification
 from ..retry import RETRYABLE_ERRORS
 from ..states import CommittedStates
-from ..verify.verifier import Compared, after_whole_read, verify_stream
 from .landing.stream_run import StreamRun
 from .landing.writer import Writer
 from .partitions.partition_reader import PartitionReader, RunCancelled
 from .partitions.reader_slots import ReaderSlot, ReaderSlots
 from .plan.flow import Flow
 from .planner import Planning
+from .verifier import Compared, after_whole_read, verify_stream
 
 log = logging.getLogger(__name__)
 
@@ -278,17 +278,17 @@ class FlowRun:
         """Prove that the rows have landed. A difference fails the stream; rows and state stay."""
         compared: Compared = "values" if self.flow.entry.verify == "values" else "keys"
         try:
-            found = self.flow.with_retries(lambda: verify_stream(run, compared, should_stop=self._stop.is_set))
-            if found.status == "different" and found.whole:
-                found = self.flow.with_retries(lambda: after_whole_read(run, found))
+            verification = self.flow.with_retries(lambda: verify_stream(run, compared, should_stop=self._stop.is_set))
+            if verification.status == "different" and verification.whole:
+                verification = self.flow.with_retries(lambda: after_whole_read(run, verification))
         except Exception as error:
             self._failed(run, error)
             return
-        run.report.verification = found
-        level = logging.INFO if found.status == "verified" else logging.WARNING
-        log.log(level, "%s.%s: %s", found.source, found.stream, found.text)
-        if found.status == "different":
-            self._failed(run, VerificationError(f"{found.text}. {_remedy(found)}"))
+        run.report.verification = verification
+        level = logging.INFO if verification.status == "verified" else logging.WARNING
+        log.log(level, "%s.%s: %s", verification.source, verification.stream, verification.text)
+        if verification.status == "different":
+            self._failed(run, VerificationError(f"{verification.text}. {_remedy(verification)}"))
 
     def _conclude(self, run: StreamRun, destination: Destination) -> None:
         report = run.report
@@ -333,10 +333,10 @@ class FlowRun:
             self._stop.set()
 
 
-def _remedy(found: Verification) -> str:
-    if found.missing or found.different:
-        return f"To read these rows again, write: vdk datasource repair FLOW --stream {found.stream}"
-    return f"To land everything again, write: vdk datasource run FLOW --stream {found.stream} --full-refresh"
+def _remedy(verification: Verification) -> str:
+    if verification.missing or verification.different:
+        return f"To read these rows again, write: vdk datasource repair FLOW --stream {verification.stream}"
+    return f"To land everything again, write: vdk datasource run FLOW --stream {verification.stream} --full-refresh"
 
 
 def should_stop(run: StreamRun) -> bool:

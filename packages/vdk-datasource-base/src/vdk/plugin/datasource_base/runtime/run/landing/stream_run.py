@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -46,6 +46,7 @@ from .commit_groups import MIN_STAGED_TOGETHER, SHARED_PREFIX, PendingUnit, merg
 from .counters import RowCounters
 from .publication import warn_of_replaced_rows
 from .replacement import Replacement
+from .stream_warnings import warn_of_columns, warn_of_dropped_table, warn_of_metadata
 from .writer import Writer
 
 log = logging.getLogger(__name__)
@@ -158,7 +159,7 @@ class StreamRun:
             self.discard_all(destination)
             self._begun = True
             if self.stored_states and not self.plan.replaces and destination.has_table(self.plan.table) is False:
-                _warn_of_dropped_table(self.plan)
+                warn_of_dropped_table(self.plan)
 
     def land_together(self, destination: Destination, units: Sequence[PendingUnit]) -> list[BaseException | None]:
         """Land units, those of several partitions in one commit. A unit that fails does not fail the others.
@@ -411,8 +412,8 @@ class StreamRun:
             self._flow.with_retries(lambda: warn_of_replaced_rows(self.plan, destination), what=what)
         if self.report.rows_read and not self._warned_of_metadata:
             self._warned_of_metadata = True
-            _warn_of_metadata(self.plan, self.metadata_seen)
-            _warn_of_columns(self.plan)
+            warn_of_metadata(self.plan, self.metadata_seen)
+            warn_of_columns(self.plan)
 
     def _finish(self, destination: Destination) -> None:
         self._begin(destination)
@@ -487,32 +488,3 @@ class StreamRun:
             self._on_stored(key.stream, key.partition, state)
         else:
             self.stored.pop(key.partition, None)
-
-
-def _warn_of_dropped_table(plan: StreamPlan) -> None:
-    """The state exists and its table does not: somebody may have dropped the table on purpose."""
-    log.warning(
-        "%s.%s: table %r does not exist, although a state records that rows of it have landed; only new rows will "
-        "land. To land all rows again, reset the state (`vdk datasource state reset`)",
-        plan.source_id, plan.name, plan.table,
-    )  # fmt: skip
-
-
-def _warn_of_columns(plan: StreamPlan) -> None:
-    """Warn of columns of the policy that no row had: their names may be misspelled, and their values have landed."""
-    if plan.policy is not None and (unseen := plan.policy.unseen()):
-        log.warning(
-            "%s.%s: columns names %s, and no row had such a column; if the name is misspelled, the values have landed "
-            "as they are",
-            plan.source_id, plan.name, ", ".join(map(repr, unseen)),
-        )  # fmt: skip
-
-
-def _warn_of_metadata(plan: StreamPlan, filled: Collection[str]) -> None:
-    """Warn of metadata columns that no payload has filled: their names are most likely misspelled."""
-    unknown = set(plan.metadata_columns) - set(plan.run_metadata) - {"synced_at"} - set(filled)
-    if unknown:
-        log.warning(
-            "%s.%s: metadata_columns has %s, which no payload has in its metadata: the column is NULL in every row",
-            plan.source_id, plan.name, ", ".join(sorted(map(repr, unknown))),
-        )  # fmt: skip

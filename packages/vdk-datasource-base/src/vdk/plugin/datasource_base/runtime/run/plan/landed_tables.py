@@ -59,7 +59,7 @@ class LandedTables:
             raise ConfigurationError(
                 f"{plan.location}: table {table!r} has {'' if rows is None else f'{rows:,} '}rows in "
                 f"{destination.identity()} that no run has landed there, and stream {plan.name!r} would replace them. "
-                f"{_other_table(plan)}\nTo replace them all the same, add --yes"
+                f"{_other_table(plan)}, or, to replace them all the same, add --yes"
             )
 
     def is_own(self, plan: StreamPlan, table: str) -> bool | None:
@@ -90,16 +90,16 @@ def _check_owners(plan: StreamPlan, table: str, mode: WriteMode, owners: set[_St
         return
     source_id, identity, name = others[0]
     effect, remedy = (
-        ("would replace them", "To replace them all the same, add --yes")
+        ("would replace them", "or, to replace them all the same, add --yes")
         if replaces
-        else ("would land beside them", "Or, if the rows belong together:\nshared_table = true")
+        else ("would land beside them", "or, if the rows belong together, write shared_table = true")
     )
     raise ConfigurationError(
         f"{plan.location}: table {table!r} has rows of stream {name!r} of source {source_id!r} ({identity}), and "
-        f"stream {plan.name!r} of source {plan.source_id!r} ({plan.identity}) {effect}. {_other_table(plan)}\n{remedy}"
+        f"stream {plan.name!r} of source {plan.source_id!r} ({plan.identity}) {effect}. {_other_table(plan)}, {remedy}"
     )
 
 
 def _other_table(plan: StreamPlan) -> str:
     prefix = re.sub(r"\W+", "_", plan.source_id)
-    return f'Write another table:\ndestination_table = "{prefix}_{plan.template}"'
+    return f'To land them in another table, write destination_table = "{prefix}_{plan.template}"'

@@ -17,7 +17,7 @@ from ...parts.closing import closing_early
 from ...parts.columns.hashes import added
 from ...parts.columns.types import normalize_types
 from ..report.verification import NAMED_KEYS, Verification
-from ..run.landing.stream_run import StreamRun
+from .landing.stream_run import StreamRun
 
 Compared = Literal["keys", "values"]
 _NO_PROOF = (
@@ -89,16 +89,19 @@ def _compare(run: StreamRun, proof: Proof, result: Verification, should_stop: Ca
                     raise _NotProvable("the run was stopped")
                 hashes = row_hashes(part.data)
                 rows = normalize_types(part.data if policy is None else policy.data(part.data))
-                if part.claimed:  # what does not land is not to be found out from the hash that is kept
+                if part.claimed:  # what does not land is not to be outcome out from the hash that is kept
                     total = added(total, hashes if policy is None else row_hashes(rows))
                 rows = rows.append_column(HASH, pa.array(hashes, pa.int64()))
                 writer.call(partial(_add, comparison, rows, claimed=part.claimed))
-        found = writer.call(lambda destination: comparison.result(NAMED_KEYS))
+        outcome = writer.call(lambda destination: comparison.result(NAMED_KEYS))
     finally:
         with suppress(Exception):
             writer.call(lambda destination: comparison.close())
     return _judged(
-        run, spec, found, replace(result, hash=f"{total:016x}", proof_columns=proof.columns, whole=proof.whole)
+        run,
+        spec,
+        outcome,
+        replace(result, hash=f"{total:016x}", proof_columns=proof.columns, whole=proof.whole),
     )
 
 
@@ -106,7 +109,7 @@ def _add(comparison: Comparison, rows: pa.Table, destination: object, *, claimed
     comparison.add(rows, claimed=claimed)
 
 
-def after_whole_read(run: StreamRun, found: Verification) -> Verification:
+def after_whole_read(run: StreamRun, verification: Verification) -> Verification:
     """What is proven by a run that has read a stream whole, where the source has other rows by now.
 
     The comparison has a later snapshot than the read, so it proves nothing. The numbers do: the source has counted its
@@ -115,26 +118,28 @@ def after_whole_read(run: StreamRun, found: Verification) -> Verification:
     report, plan = run.report, run.plan
     rows = run.writer.call(lambda destination: destination.count_rows(plan.table)) if plan.replaces else None
     if rows is not None and rows != report.rows_landed:
-        return replace(found, notes=(*found.notes, f"{report.rows_landed:,} rows landed, and the table has {rows:,}"))
+        return replace(
+            verification, notes=(*verification.notes, f"{report.rows_landed:,} rows landed, and the table has {rows:,}")
+        )
     counted = "rows_at_source" in report.counters and rows is not None
     proven = f"; all {rows:,} rows of the snapshot that was read have landed" if counted else ""
-    changes = found.missing + found.different + found.extra + found.repeated
-    return replace(found, status="unproven", reason=f"{changes:,} rows changed at the source meanwhile{proven}")
+    changes = verification.missing + verification.different + verification.extra + verification.repeated
+    return replace(verification, status="unproven", reason=f"{changes:,} rows changed at the source meanwhile{proven}")
 
 
-def _judged(run: StreamRun, spec: ComparisonSpec, found: ComparisonResult, result: Verification) -> Verification:
+def _judged(run: StreamRun, spec: ComparisonSpec, outcome: ComparisonResult, result: Verification) -> Verification:
     names = spec.key or spec.columns
     notes = []
-    if not found.rows and not spec.whole:
+    if not outcome.rows and not spec.whole:
         notes.append("the state claims no rows")
-    extra = 0 if run.plan.shared_table else found.extra
-    if run.plan.shared_table and found.extra:
+    extra = 0 if run.plan.shared_table else outcome.extra
+    if run.plan.shared_table and outcome.extra:
         notes.append("the table is shared, so rows that the source does not have are not counted")
-    if found.refused:
-        notes.append(f"{found.refused:,} rows that the destination refuses are left out")
-    if found.uncompared:
-        notes.append(f"not compared, since the table does not have them: {', '.join(found.uncompared)}")
-    differs = found.missing or found.different or found.repeated or (spec.whole and extra)
+    if outcome.refused:
+        notes.append(f"{outcome.refused:,} rows that the destination refuses are left out")
+    if outcome.uncompared:
+        notes.append(f"not compared, since the table does not have them: {', '.join(outcome.uncompared)}")
+    differs = outcome.missing or outcome.different or outcome.repeated or (spec.whole and extra)
     if differs and result.whole:
         notes.append("the stream has no cursor, so changes at the source after the run count as differences")
     elif extra and not differs:
@@ -142,17 +147,17 @@ def _judged(run: StreamRun, spec: ComparisonSpec, found: ComparisonResult, resul
     return replace(
         result,
         status="different" if differs else "verified",
-        rows=found.rows,
-        verified=found.rows - found.missing - found.different,
-        missing=found.missing,
-        different=found.different,
-        repeated=found.repeated,
+        rows=outcome.rows,
+        verified=outcome.rows - outcome.missing - outcome.different,
+        missing=outcome.missing,
+        different=outcome.different,
+        repeated=outcome.repeated,
         extra=extra,
-        compared=[name for name in spec.columns if name not in found.uncompared],
-        missing_keys=_shown(names, found.named),
-        extra_keys=_shown(names, found.named_extra) if extra else (),
+        compared=[name for name in spec.columns if name not in outcome.uncompared],
+        missing_keys=_shown(names, outcome.named),
+        extra_keys=_shown(names, outcome.named_extra) if extra else (),
         notes=tuple(notes),
-        hashes=tuple(found.hashes),
+        hashes=tuple(outcome.hashes),
         replaces=run.plan.replaces,
     )
 

@@ -11,11 +11,11 @@ from typing import Any
 from ...contract import ConfigurationError
 from ...parts.flow.file import StreamSelection
 from ..environment import Environment
-from ..inspect.inspector import TIMEOUT, FlowInspector, PlannedFlow
 from ..report.logs import redacted_errors
 from ..report.verification import Verification
+from ..run.verifier import Compared, verify_stream
 from ..scope import RowsToRepair
-from .verifier import Compared, verify_stream
+from .inspector import TIMEOUT, FlowInspector, PlannedFlow
 
 
 def verify_flow(

@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""Proves that what a state claims to have landed is in the table."""
