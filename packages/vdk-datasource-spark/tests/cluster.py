@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,10 +71,15 @@ def stream_to(spark: SparkSession, options: Mapping[str, str], folder: Path, **t
 
 
 def run_stream(spark: SparkSession, options: Mapping[str, str], folder: Path) -> None:
-    """Read up to what there is now. Spark gives a process ten seconds to start."""
+    """Read up to what there is now."""
+    started(lambda: stream_to(spark, options, folder).awaitTermination())
+
+
+def started(run: Callable[[], None]) -> None:
+    """Run a query, again if a process did not start: Spark gives it ten seconds, few on a busy machine."""
     for attempt in range(10):
         try:
-            stream_to(spark, options, folder).awaitTermination()
+            run()
             return
         except StreamingQueryException as error:
             if attempt == 9 or "failed to connect back" not in str(error):

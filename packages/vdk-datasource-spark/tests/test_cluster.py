@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 
 import brokers
-from cluster import landed, load, run_stream, spark_session
+from cluster import landed, load, run_stream, spark_session, started
 from vdk.plugin.datasource_base.testing import postgresql
 from vdk.plugin.datasource_spark.splits import PER_CORE
 
@@ -184,16 +185,20 @@ def test_a_failed_batch_is_replayed_exactly(spark: SparkSession, tmp_path: Path)
         if len(batches) == 1:
             raise RuntimeError("the sink is away")
 
-    for rows in (3, 5):
-        (tmp_path / "upto").write_text(str(rows))
+    def run() -> None:
         stream = spark.readStream.format("vdk").options(**options).load()
         writer = stream.writeStream.foreachBatch(take).option("checkpointLocation", str(tmp_path / "checkpoint"))
         query = writer.trigger(processingTime="100 milliseconds").start()
         try:
             query.processAllAvailable()
-        except Exception as error:
-            assert "the sink is away" in str(error)  # noqa: PT017
-        query.stop()
+        finally:
+            query.stop()
+
+    (tmp_path / "upto").write_text("3")
+    with pytest.raises(StreamingQueryException, match="the sink is away"):
+        started(run)
+    (tmp_path / "upto").write_text("5")
+    started(run)
     first, again, later = batches
     assert first == again == numbers(2, 3)
     assert later == [(part, number) for part in range(2) for number in (3, 4)]
