@@ -75,7 +75,7 @@ def test_a_run_that_is_complete_is_verified(shop: Path, tmp_path: Path, kind: st
     """Also rows without a key, a table without rows, and rows that changed or came after the run."""
     mode = "values" if values else True
     loading = flow(shop, target_of(kind, tmp_path), verify=mode)
-    summary = run_flows(None, loading)
+    summary: Any = run_flows(None, loading)
     assert {stream.stream: (stream.verification.status, stream.verification.text) for stream in summary.streams} == {
         "t": ("verified", "verified 200 of 200"),
         "whole": ("verified", "verified 50 of 50"),
@@ -159,7 +159,7 @@ def test_a_table_without_a_cursor_that_changes_meanwhile_is_no_difference(
 
     with monkeypatch.context() as patched:
         patched.setattr(SqlStream, "proof", changed)
-        found = run_flows(None, loading).streams[0].verification
+        found: Any = run_flows(None, loading).streams[0].verification
     assert found.text == (
         "not verified: 2 rows changed at the source meanwhile; all 50 rows of the snapshot that was read have landed"
     )
@@ -173,9 +173,9 @@ def test_columns_that_the_policy_changes_are_compared_as_they_land(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SALT", "s" * 20)
-    options = {"columns": {"name": "hash", "price": "drop"}, "salt": "${env:SALT}", "verify": "values"}
+    options: dict[str, Any] = {"columns": {"name": "hash", "price": "drop"}, "salt": "${env:SALT}", "verify": "values"}
     loading = flow(shop, target_of("duckdb", tmp_path), streams=["t"], **options)
-    found = run_flows(None, loading).streams[0].verification
+    found: Any = run_flows(None, loading).streams[0].verification
     assert (found.text, found.compared) == ("verified 200 of 200", ["id", "name", "updated_at"])
     sql_in_lake("duckdb", tmp_path)("DELETE FROM t WHERE rowid = 5")
     rows = repairable(verify_flow(loading, Environment()))
