@@ -282,6 +282,9 @@ def a_read_is_repeated(machine: Protocol) -> None:
 
 
 def two_runs_at_once(machine: Protocol) -> None:
+    """With states that both runs know, and few enough changes that nothing is staged."""
+    machine.a_run_ends_well()
+    machine.the_source_changes(0, [(1, 1)])
     machine.a_run_is_overtaken(step="commit", nth=1, scope=None)
 
 

@@ -353,7 +353,7 @@ def test_a_connection_that_is_cut_costs_no_row(
     begun: list[str] = []
     stream = adbc.AdbcConnection.stream
 
-    def cut(self: adbc.AdbcConnection, sql: str) -> Any:
+    def cut(self: adbc.AdbcConnection, sql: str, *arguments: Any) -> Any:
         if "ctid" in sql:
             begun.append(sql)
             if len(begun) == 3:
@@ -361,7 +361,7 @@ def test_a_connection_that_is_cut_costs_no_row(
                 ours = f"FROM pg_stat_activity WHERE usename = 'reader'{holder}"
                 server.query("shop", f"SELECT pg_terminate_backend(pid, 5000) {ours}")
                 server.query("shop", "UPDATE t SET v = 1")
-        return stream(self, sql)
+        return stream(self, sql, *arguments)
 
     monkeypatch.setattr(adbc.AdbcConnection, "stream", cut)
     lake = tmp_path / "lake.duckdb"
@@ -383,13 +383,13 @@ def test_a_connection_that_is_cut_in_a_pass_costs_no_row(server: Server, monkeyp
     stream = adbc.AdbcConnection.stream
     seen: list[str] = []
 
-    def cut(self: adbc.AdbcConnection, sql: str) -> Any:
+    def cut(self: adbc.AdbcConnection, sql: str, *arguments: Any) -> Any:
         if "updated_at" in sql:
             seen.append(sql)
             if len(seen) == next(cuts, None):
                 self.close()
                 raise OSError
-        return stream(self, sql)
+        return stream(self, sql, *arguments)
 
     monkeypatch.setattr(adbc.AdbcConnection, "stream", cut)
     landed = read(source_of(server, page_rows=50))
@@ -406,12 +406,12 @@ def test_a_whole_read_is_appended_in_one_piece(server: Server, monkeypatch: pyte
     begun: list[str] = []
     stream = adbc.AdbcConnection.stream
 
-    def fail(self: adbc.AdbcConnection, sql: str) -> Any:
+    def fail(self: adbc.AdbcConnection, sql: str, *arguments: Any) -> Any:
         if "ctid" in sql:
             begun.append(sql)
             if len(begun) == 3:
                 raise RuntimeError("the third statement")
-        return stream(self, sql)
+        return stream(self, sql, *arguments)
 
     monkeypatch.setattr(adbc.AdbcConnection, "stream", fail)
     lake = tmp_path / "lake.duckdb"
