@@ -52,8 +52,8 @@ Table = Counter[tuple[int, int]]
 """Rows, and how often each is there."""
 
 HISTORIES = settings(
-    max_examples=100 if ALL else 2,
-    stateful_step_count=30 if ALL else 8,
+    max_examples=100 if ALL else 1,
+    stateful_step_count=30 if ALL else 10,
     derandomize=not ALL,
     # To shrink a history takes minutes; the one that failed is short enough to be read.
     phases=[Phase.generate],
