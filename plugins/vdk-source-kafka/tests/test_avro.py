@@ -413,7 +413,7 @@ def with_fields(*fields: str) -> str:
         ("{", "it is not JSON: Expecting"),
         ("5", "top level: expected a type, found 5"),
         ("{}", "top level: {} lacks 'type'"),
-        pytest.param("[" * 5_000, "it is nested too deeply", id="deep"),
+        pytest.param("[" * 100_000, "it is nested too deeply", id="deep"),
         ('"order"', "the type 'order' is not defined"),
         ('{"type": "record", "name": "o"}', "lacks 'fields'"),
         ('{"type": "enum", "name": "e", "symbols": 5}', "top level: 'symbols' is 5, expected a list"),
