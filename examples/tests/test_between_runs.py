@@ -86,8 +86,8 @@ def test_columns_and_tables_that_come_and_go(vdk: Vdk, flow: Callable[..., Path]
         assert lake.execute("SELECT id FROM new").fetchall() == [(7,)]
 
 
-def test_another_source_id_reads_anew(vdk: Vdk, flow: Callable[..., Path], tmp_path: Path) -> None:
-    """Another source id reads into the same table again, which an upsert does not mind; the first one's state stays."""
+def test_another_source_id_shares_the_table_where_it_may(vdk: Vdk, flow: Callable[..., Path], tmp_path: Path) -> None:
+    """It is another source, so it is refused until the flow shares its tables; then an upsert reads everything anew."""
     shop = tmp_path / "shop.db"
     change(
         shop,
@@ -98,7 +98,11 @@ def test_another_source_id_reads_anew(vdk: Vdk, flow: Callable[..., Path], tmp_p
     assert vdk("datasource", "run", str(path)).returncode == 0
     renamed = path.with_name("renamed.toml")
     renamed.write_text(path.read_text("utf-8").replace("sources.shop", "sources.store").replace('"shop"', '"store"'))
-    done = vdk("datasource", "run", str(renamed), "--summary", "summary.json")
+    refused = vdk("datasource", "run", str(renamed))
+    assert refused.returncode != 0
+    assert "table 'orders' has rows of stream 'orders' of source 'shop'" in refused.stderr
+    share = ("--set", "flows[0].shared_table=true")
+    done = vdk("datasource", "run", str(renamed), *share, "--summary", "summary.json")
     assert done.returncode == 0, done.stderr
     assert summary_of(tmp_path / "summary.json")["orders"]["rows_landed"] == 1
     assert differences(shop, "orders", tmp_path / "lake.duckdb", "orders") == []
@@ -116,7 +120,11 @@ def test_a_renamed_flow_file_goes_on(vdk: Vdk, flow: Callable[..., Path], tmp_pa
     path = flow(config="lookback = '0s'")
     assert vdk("datasource", "run", str(path)).returncode == 0
     renamed = path.rename(path.with_name("another.toml"))
-    done = vdk("datasource", "run", str(renamed), "--summary", "summary.json")
+    refused = vdk("datasource", "run", str(renamed))
+    assert refused.returncode != 0
+    assert "table 'orders' has rows of stream 'orders' of source 'shop'" in refused.stderr
+    share = ("--set", "flows[0].shared_table=true")
+    done = vdk("datasource", "run", str(renamed), *share, "--summary", "summary.json")
     assert done.returncode == 0, done.stderr
     assert summary_of(tmp_path / "summary.json")["orders"]["rows_landed"] == 0
 
