@@ -10,7 +10,7 @@ import pytest
 
 from support import Lab, Whole, counting, payload
 from vdk.plugin.datasource_base.contract import FlowFailedError
-from vdk.plugin.datasource_base.parts.columns.convert import Converted
+from vdk.plugin.datasource_base.parts.columns.convert import Converted, convert_rows
 from vdk.plugin.datasource_base.runtime.run.batches import batching
 from vdk.plugin.datasource_base.runtime.run.partitions.partition_reader import PartitionReader
 
@@ -18,10 +18,8 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 
 def lost_in_conversion(patched: pytest.MonkeyPatch) -> None:
-    convert = batching.convert_rows
-
     def converted(rows: Any, schema: Any, **options: Any) -> Converted:
-        result = convert(rows, schema, **options)
+        result = convert_rows(rows, schema, **options)
         return replace(result, table=result.table.slice(1))
 
     patched.setattr(batching, "convert_rows", converted)

@@ -121,7 +121,7 @@ class TestTablesWithoutRows:
     @pytest.mark.parametrize("full_refresh", [False, True])
     def test_a_routed_table_that_gets_no_row_becomes_empty(self, lab: Lab, full_refresh: bool) -> None:
         """Those of the same flow: not what it landed when its tables had other names, and no table that is shared."""
-        mode = {} if full_refresh else {"write_mode": "replace"}
+        mode: dict[str, Any] = {} if full_refresh else {"write_mode": "replace"}
         make = {"t": [1], "lines": [2], "kept": [3]}
         run(lab, routed(make, incremental=full_refresh), source="src", destination_table="old_{table}", **mode)
         run(lab, routed(make, incremental=full_refresh), source="src", **mode)

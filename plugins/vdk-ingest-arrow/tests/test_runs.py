@@ -24,6 +24,8 @@ from vdk.plugin.datasource_base.parts import KEPT_RUNS, Destination, Registry, R
 from vdk.plugin.datasource_base.runtime import Environment, Options, RunSummary, execute
 from vdk.plugin.ingest_arrow.parquet.run_file import RunFile
 
+pytestmark = pytest.mark.libraries
+
 TABLE = "_vdk_datasource_runs"
 BEGAN = dt.datetime(2026, 11, 29, 1, 2, 3, 456000, dt.UTC)
 RECORD = RunRecord(

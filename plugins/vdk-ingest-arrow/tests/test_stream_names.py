@@ -22,6 +22,8 @@ from vdk.plugin.datasource_base.parts import Registry
 from vdk.plugin.datasource_base.runtime import Environment, execute
 from vdk.plugin.datasource_base.runtime.inspect.check import check_flow
 
+pytestmark = pytest.mark.libraries
+
 
 class NamedConfig(DataSourceConfig):
     streams: dict[str, list[str]]

@@ -12,6 +12,8 @@ from landing import APPEND, KEY, REPLACE, UPSERT, columns, deletes, land, opened
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError
 from vdk.plugin.datasource_base.parts import Destination, TableBatch, TableSnapshot, TableSpec
 
+pytestmark = pytest.mark.libraries
+
 SOFT = replace(UPSERT, soft_deletes=True)
 ALL = "SELECT * FROM orders ORDER BY id"
 

@@ -26,6 +26,8 @@ from vdk.plugin.source_kafka.config import Format
 from vdk.plugin.source_kafka.decoding.registry import Schemas
 from vdk.plugin.source_kafka.source import KafkaSource
 
+pytestmark = pytest.mark.libraries
+
 PASSWORD = "the-password-of-the-registry"
 ORDER = {
     "type": "record",

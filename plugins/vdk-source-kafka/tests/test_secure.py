@@ -13,6 +13,8 @@ from secure_front import secure_front
 from support import Broker, MakeSource, flow_of, landed, partition_of, read_topic
 from vdk.plugin.datasource_base import AuthenticationError, ConnectionFailedError, run_flows
 
+pytestmark = pytest.mark.libraries
+
 USERS = {"shop": "a-password-that-nobody-guesses"}
 LOGIN = {"sasl.mechanism": "PLAIN", "sasl.username": "shop", "sasl.password": USERS["shop"]}
 

@@ -14,6 +14,8 @@ from support import execute, rows_of
 from vdk.plugin.datasource_base import ConfigurationError, run_flows
 from vdk.plugin.datasource_base.contract import FlowFailedError
 
+pytestmark = pytest.mark.libraries
+
 KINDS = ["duckdb", "sqlite", "parquet"]
 TODAY = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
 

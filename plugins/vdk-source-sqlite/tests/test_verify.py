@@ -20,6 +20,8 @@ from vdk.plugin.datasource_base.runtime.inspect.verify import repairable, verify
 from vdk.plugin.datasource_base.runtime.scope import RunScope
 from vdk.plugin.datasource_sql import PayloadBuilder, SqlStream
 
+pytestmark = pytest.mark.libraries
+
 COLUMNS = "id INTEGER PRIMARY KEY, name TEXT, price REAL, updated_at TEXT"
 ROWS = [(number, f"n{number}", number / 3, f"2026-10-{1 + number % 28:02d} 00:00:00") for number in range(200)]
 
