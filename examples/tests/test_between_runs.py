@@ -87,7 +87,7 @@ def test_columns_and_tables_that_come_and_go(vdk: Vdk, flow: Callable[..., Path]
 
 
 def test_another_source_id_shares_the_table_where_it_may(vdk: Vdk, flow: Callable[..., Path], tmp_path: Path) -> None:
-    """It is another source, so it is refused until the flow shares its tables; then an upsert reads everything again."""
+    """It is another source, so it is refused until the flow shares its tables; then all is upserted again."""
     shop = tmp_path / "shop.db"
     change(
         shop,
