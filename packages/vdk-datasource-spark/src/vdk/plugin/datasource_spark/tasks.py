@@ -28,11 +28,11 @@ from vdk.plugin.datasource_base.contract import (
     StreamPartition,
     StreamSchema,
 )
-from vdk.plugin.datasource_base.parts import Destination, StateKey, StoredState, TableBatch
+from vdk.plugin.datasource_base.parts import StateKey, StoredState, TableBatch
 from vdk.plugin.datasource_base.runtime import (
     CheckedPartition,
     ConfiguredSource,
-    Environment,
+    HandoverEnvironment,
     HandoverSink,
     Options,
     Outbox,
@@ -211,20 +211,6 @@ class _BatchSink(HandoverSink):
             self._outbox.put(batch)
 
 
-class _TaskEnvironment(Environment):
-    """What the run of a task gets."""
-
-    __slots__ = ("sink", "source")
-    source: DataSource[Any]
-    sink: Destination
-
-    def create_source(self, loaded: Any, source_id: str) -> DataSource[Any]:
-        return self.source
-
-    def create_destination(self, loaded: Any, name: str) -> Destination:
-        return self.sink
-
-
 class _Reading:
     """The run of one task, in a thread of its own. Closing ``batches`` ends it."""
 
@@ -232,7 +218,7 @@ class _Reading:
         self._outbox = Outbox(WAITING_BATCHES, cancelled="Spark has stopped reading")
         self._stop = threading.Event()
         self._limits = limits
-        self._environment = _TaskEnvironment(
+        self._environment = HandoverEnvironment(
             options=self._limits, stop=self._stop, draw=False, on_summary=lambda summary: None, lookups={}
         )
         self._environment.source = source

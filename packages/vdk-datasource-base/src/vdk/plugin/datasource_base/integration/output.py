@@ -140,6 +140,13 @@ def FLOW(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("flow", type=FlowPath())(command)
 
 
+STREAMS = click.option(
+    "--stream",
+    "streams",
+    metavar="GLOB",
+    multiple=True,
+    help="Only streams with this name or pattern, as orders or shop.orders; '!audit_*' excludes; can be repeated.",
+)
 OUTPUT = click.option(
     "-o",
     "--output",

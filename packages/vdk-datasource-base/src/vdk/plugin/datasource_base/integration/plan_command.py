@@ -13,7 +13,7 @@ import click
 from .base_command import Command
 from .flow_job import call_in_job
 from .inspect_commands import TIMEOUT
-from .output import FLOW, OUTPUT, print_json, print_text, readable
+from .output import FLOW, OUTPUT, STREAMS, print_json, print_text, readable
 
 if TYPE_CHECKING:
     from ..runtime import Environment
@@ -30,13 +30,7 @@ _SHOWN_PARTITIONS = 5
     help="Show what the next run would read, up to which end, and what it would make or widen. Nothing is changed.",
 )
 @FLOW
-@click.option(
-    "--stream",
-    "streams",
-    metavar="GLOB",
-    multiple=True,
-    help="Only streams with this name or pattern, as orders or shop.orders; can be repeated.",
-)
+@STREAMS
 @click.option(
     "--exit-code", is_flag=True, help="Exit with 2 if a run would change something, or may; with 0 if nothing is new."
 )

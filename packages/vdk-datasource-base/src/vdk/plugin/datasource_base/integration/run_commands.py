@@ -14,7 +14,7 @@ import click
 
 from .base_command import Command, console_of, wrong_arguments
 from .flow_job import call_in_job
-from .output import FLOW, OUTPUT, DurationType, print_json, print_rows, print_text, readable
+from .output import FLOW, OUTPUT, STREAMS, DurationType, print_json, print_rows, print_text, readable
 
 if TYPE_CHECKING:
     from vdk.api.job_input import IJobInput
@@ -39,13 +39,7 @@ _OPENLINEAGE = click.option("--openlineage", type=_FILE, help="Append OpenLineag
 
 @click.command(cls=Command, reraise=True, json_warnings=True, help="Run a flow file as a job of one step.")
 @FLOW
-@click.option(
-    "--stream",
-    "streams",
-    metavar="GLOB",
-    multiple=True,
-    help="Read only streams with this name or pattern, as orders or shop.orders; '!audit_*' excludes; can be repeated.",
-)
+@STREAMS
 @click.option(
     "--full-refresh", is_flag=True, help="Read everything, and replace the tables and states at the end, in one step."
 )

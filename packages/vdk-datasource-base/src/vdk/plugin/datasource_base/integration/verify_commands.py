@@ -12,7 +12,7 @@ import click
 
 from .base_command import Command
 from .flow_job import call_in_job, run_flow_job
-from .output import FLOW, OUTPUT, print_json, print_text
+from .output import FLOW, OUTPUT, STREAMS, print_json, print_text
 
 if TYPE_CHECKING:
     from vdk.api.job_input import IJobInput
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from ..runtime import Environment
     from ..runtime.report.verification import Verification
 
-_STREAM_HELP = "Only streams with this name or pattern, as orders or shop.orders; '!audit_*' excludes; can be repeated."
+_VALUES = click.option(
+    "--values", "all_columns", is_flag=True, default=None, help="Compare all columns, not only the key and the cursor."
+)
 
 
 @click.command(
@@ -30,10 +32,8 @@ _STREAM_HELP = "Only streams with this name or pattern, as orders or shop.orders
     stored states claim. Nothing is changed. The exit code is 1 if rows are missing, different or repeated.""",
 )
 @FLOW
-@click.option("--stream", "streams", metavar="GLOB", multiple=True, help=_STREAM_HELP)
-@click.option(
-    "--values", "all_columns", is_flag=True, default=None, help="Compare all columns, not only the key and the cursor."
-)
+@STREAMS
+@_VALUES
 @OUTPUT
 @click.pass_context
 def verify(ctx: click.Context, flow: Path, streams: tuple[str, ...], all_columns: bool | None, output: str) -> None:
@@ -70,10 +70,8 @@ def print_verifications(results: Sequence[Verification], output: str) -> None:
     Streams of databases with a primary key can be repaired; a stream that is read whole is repaired by a run.""",
 )
 @FLOW
-@click.option("--stream", "streams", metavar="GLOB", multiple=True, help=_STREAM_HELP)
-@click.option(
-    "--values", "all_columns", is_flag=True, default=None, help="Compare all columns, not only the key and the cursor."
-)
+@STREAMS
+@_VALUES
 @OUTPUT
 @click.pass_context
 def repair(ctx: click.Context, flow: Path, streams: tuple[str, ...], all_columns: bool | None, output: str) -> None:

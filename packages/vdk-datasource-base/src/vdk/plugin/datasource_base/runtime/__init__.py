@@ -10,7 +10,7 @@ the summary, the progress and the log.
 from .environment import Environment
 from .options import Options
 from .reading.configured_source import ConfiguredSource, configured_source
-from .reading.handover import HandoverSink
+from .reading.handover import HandoverEnvironment, HandoverSink
 from .reading.outbox import Outbox
 from .reading.selected_source import CheckedPartition
 from .report.logs import redacted_errors, redacted_logs
@@ -23,6 +23,7 @@ __all__ = [
     "CheckedPartition",
     "ConfiguredSource",
     "Environment",
+    "HandoverEnvironment",
     "HandoverSink",
     "Options",
     "Outbox",

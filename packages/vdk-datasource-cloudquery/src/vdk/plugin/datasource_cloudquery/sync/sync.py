@@ -9,9 +9,9 @@ from typing import Any
 
 from cloudquery.plugin_v3 import plugin_pb2 as pb
 
-from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, DataSourceError, FlowFailedError
-from vdk.plugin.datasource_base.parts import Destination, StoredState
-from vdk.plugin.datasource_base.runtime import Environment, Options, Outbox, RunSummary, execute
+from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError, FlowFailedError
+from vdk.plugin.datasource_base.parts import StoredState
+from vdk.plugin.datasource_base.runtime import HandoverEnvironment, Options, Outbox, RunSummary, execute
 
 from ..source.session import Catalog, CatalogStream, Session
 from ..tables.names import fold_name
@@ -23,20 +23,6 @@ from .streams import Selection, Shard, SyncSource
 _STOPPED = "the sync was stopped before its end"
 MAX_WAITING = 8
 """Messages that wait to be sent: at most 24 MB."""
-
-
-class SyncEnvironment(Environment):
-    """What a run gets: this sync's source, and its messages as the destination."""
-
-    __slots__ = ("sink", "source")
-    source: DataSource[Any]
-    sink: Destination
-
-    def create_source(self, loaded: Any, source_id: str) -> DataSource[Any]:
-        return self.source
-
-    def create_destination(self, loaded: Any, name: str) -> Destination:
-        return self.sink
 
 
 class Sync:
@@ -111,7 +97,7 @@ class Sync:
                 if each.error is None and each.table.complete:
                     sink.announce(self._flagged(each.table))
 
-        environment = SyncEnvironment(
+        environment = HandoverEnvironment(
             options=self._options, stop=self._stop, draw=False, on_summary=self._keep, lookups={}
         )
         environment.sink = sink

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from vdk.plugin.datasource_base.contract import StateError
+
 from .database import Database
 from .types import Columns
 
@@ -25,6 +27,16 @@ class FrameworkTable:
     def columns(self) -> Columns | None:
         """None where the table does not exist."""
         return self._database.columns(self._name)
+
+    def exists(self, needed: Sequence[str]) -> bool:
+        """Whether the table exists. Raises ``StateError`` if it lacks one of these columns."""
+        columns = self.columns()
+        if missing := [name for name in needed if columns is not None and name not in columns]:
+            raise StateError(
+                f"{self._database.location}, table {self._name}: the columns {missing} are missing, so another "
+                "program or version created it. Rename it, or name another database or schema"
+            )
+        return columns is not None
 
     def create(self, columns: Columns, *, primary_key: Sequence[str] = (), nullable: Collection[str] = ()) -> None:
         """Create the table where it is missing; only the columns in ``nullable`` may be NULL."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from vdk.plugin.datasource_base.contract import StateError
 from vdk.plugin.datasource_base.parts import StateKey, TableOwner
 
 from ..names import OWNER_TABLE
@@ -33,23 +32,14 @@ class OwnerTable:
 
     def prepare(self) -> None:
         """Create the table where it is missing."""
-        if not self._exists():
+        if not self._table.exists(_COLUMNS):
             self._table.create(dict.fromkeys(_COLUMNS, self._database.types.text), primary_key=_COLUMNS)
 
     def load(self) -> list[TableOwner]:
-        if not self._exists():
+        if not self._table.exists(_COLUMNS):
             return []
         rows = self._table.select(_COLUMNS, {}, order=_COLUMNS)
         return [TableOwner(row[0], StateKey(row[1], row[2], row[3], "", row[4])) for row in rows]
-
-    def _exists(self) -> bool:
-        columns = self._table.columns()
-        if missing := [name for name in _COLUMNS if columns is not None and name not in columns]:
-            raise StateError(
-                f"{self._database.location}, table {OWNER_TABLE}: the columns {missing} are missing, so another "
-                "program or version created it. Rename it, or name another database or schema"
-            )
-        return columns is not None
 
     # Within a transaction.
 

@@ -36,7 +36,7 @@ class StateTable:
 
         :raises StateError: a table of this name has other columns.
         """
-        if not self._exists():
+        if not self._table.exists(STATE_COLUMNS):
             types = self._database.types
             columns = {**dict.fromkeys(_COLUMNS, types.text), "version": types.bigint}
             self._table.create(columns, primary_key=STATE_KEY)
@@ -46,18 +46,9 @@ class StateTable:
 
         :raises StateError: one of them is damaged.
         """
-        if not self._exists():
+        if not self._table.exists(STATE_COLUMNS):
             return []
         return [self._stored(row) for row in self._table.select(_COLUMNS, {"source_id": source_id}, order=STATE_KEY)]
-
-    def _exists(self) -> bool:
-        columns = self._table.columns()
-        if missing := [name for name in STATE_COLUMNS if columns is not None and name not in columns]:
-            raise StateError(
-                f"{self._database.location}, table {STATE_TABLE}: the columns {missing} are missing, so another "
-                "program or version created it. Rename it, or name another database or schema"
-            )
-        return columns is not None
 
     def compare_and_swap(self, units: Sequence[CommitUnit]) -> list[int]:
         """Compare the stored version of each unit's state, and store the units' states.

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from ...contract import State
+from ...contract import DataSource, State
 from ...parts import Destination, TableSpec
 from ...parts.flow.file import StreamSelection
 from ...parts.redact import Redactor
@@ -19,6 +19,7 @@ from ..run.landing.stream_run import StreamRun
 from ..run.planner import is_incremental
 from .inspector import TIMEOUT, FlowInspector, ReadOnlyDestination
 
+T = TypeVar("T")
 Reads = Literal["new", "everything", "range"]
 
 
@@ -68,14 +69,25 @@ def dry_run(
     :raises ConfigurationError: what a run would refuse. :raises Exception: what would keep it from starting.
     """
     environment.scope.check()
-    inspector = FlowInspector(flow, environment, seconds)
+    return planned_streams(FlowInspector(flow, environment, seconds), environment, lambda stream, run, source: stream)
+
+
+def planned_streams(
+    inspector: FlowInspector,
+    environment: Environment,
+    look: Callable[[DryRunStream, StreamRun | None, DataSource[Any]], T],
+) -> list[T]:
+    """What ``look`` returns for each stream of the flows, while its source and destination are connected.
+
+    :param look: gets the stream, its run, and the source; a stream that cannot be planned has an error, and no run.
+    """
     with_follow(inspector.loaded, environment.follow)
     selection = StreamSelection(environment.streams)
-    streams: list[DryRunStream] = []
+    looks: list[T] = []
     for number in inspector.numbers:
         entry = inspector.loaded.file.flows[number]
         source = inspector.create_source(entry.from_)
-        destination = unchanged_destination(inspector.create_destination(entry.to))
+        destination = _unchanged(inspector.create_destination(entry.to))
         redact = Redactor.of(inspector.loaded.resolved, source.config)
         with (
             redacted_errors(redact),
@@ -86,19 +98,18 @@ def dry_run(
             for report in planned.reports:
                 place = report.source, report.stream, report.destination, report.table
                 run = runs.get(report.stream)
-                streams.append(
-                    planned_stream(run, place) if run else DryRunStream(*place, error=redact(str(report.error)))
-                )
+                stream = _planned(run, place) if run else DryRunStream(*place, error=redact(str(report.error)))
+                looks.append(look(stream, run, source))
     selection.check()
-    return streams
+    return looks
 
 
-def unchanged_destination(destination: Destination) -> Destination:
+def _unchanged(destination: Destination) -> Destination:
     """The destination, or what stands in for one that opening would create."""
     return destination if destination.exists() else NewDestination(destination)
 
 
-def planned_stream(run: StreamRun, place: tuple[str, str, str, str]) -> DryRunStream:
+def _planned(run: StreamRun, place: tuple[str, str, str, str]) -> DryRunStream:
     """:param place: source, stream, destination and table."""
     plan = run.plan
     if plan.scope.is_range:

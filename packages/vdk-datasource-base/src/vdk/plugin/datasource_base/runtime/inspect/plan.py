@@ -12,15 +12,11 @@ from typing import Any, Literal
 from ...contract import BoundedPartition, DataSource, State
 from ...parts import ColumnChange
 from ...parts.closing import closing_early
-from ...parts.flow.file import StreamSelection
-from ...parts.redact import Redactor
 from ..environment import Environment
-from ..report.logs import redacted_errors
-from ..run.follow import check_streams, with_follow
 from ..run.landing.stream_run import StreamRun
 from ..states import copy_state
 from ..timeouts import run_with_timeout
-from .dry_run import DryRunStream, planned_stream, unchanged_destination
+from .dry_run import DryRunStream, planned_streams
 from .inspector import TIMEOUT, FlowInspector
 
 MOST_PARTITIONS = 1000
@@ -97,30 +93,11 @@ def plan_flow(
     :raises ConfigurationError: what a run would refuse. :raises Exception: what would keep it from starting.
     """
     inspector = FlowInspector(flow, environment, seconds)
-    with_follow(inspector.loaded, environment.follow)
-    selection = StreamSelection(environment.streams)
-    streams: list[StreamNews] = []
-    for number in inspector.numbers:
-        entry = inspector.loaded.file.flows[number]
-        source = inspector.create_source(entry.from_)
-        destination = unchanged_destination(inspector.create_destination(entry.to))
-        redact = Redactor.of(inspector.loaded.resolved, source.config)
-        with (
-            redacted_errors(redact),
-            inspector.planned(number, source, destination, selection=selection) as planned,
-        ):
-            check_streams(planned.flow, planned.runs)
-            runs = {run.report.stream: run for run in planned.runs}
-            for report in planned.reports:
-                place = report.source, report.stream, report.destination, report.table
-                run = runs.get(report.stream)
-                streams.append(
-                    StreamNews(DryRunStream(*place, error=redact(str(report.error))))
-                    if run is None
-                    else _news(run, planned_stream(run, place), source, inspector)
-                )
-    selection.check()
-    return streams
+
+    def look(stream: DryRunStream, run: StreamRun | None, source: DataSource[Any]) -> StreamNews:
+        return StreamNews(stream) if run is None else _news(run, stream, source, inspector)
+
+    return planned_streams(inspector, environment, look)
 
 
 def _news(run: StreamRun, planned: DryRunStream, source: DataSource[Any], inspector: FlowInspector) -> StreamNews:

@@ -10,9 +10,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from ...contract import DestinationError
+from ...contract import DataSource, DestinationError
 from ...parts import CommitUnit, Destination, StateKey, StoredState, TableBatch
+from ..environment import Environment
 
 
 class HandoverSink(Destination):
@@ -65,3 +67,17 @@ class HandoverSink(Destination):
             f"stream {key.stream!r} failed after {rows:,} of its rows were handed over, which cannot be taken back, so "
             "it is not read again; the log has the reason"
         )
+
+
+class HandoverEnvironment(Environment):
+    """What a run gets that hands over the rows of a source which exists already."""
+
+    __slots__ = ("sink", "source")
+    source: DataSource[Any]
+    sink: Destination
+
+    def create_source(self, loaded: Any, source_id: str) -> DataSource[Any]:
+        return self.source
+
+    def create_destination(self, loaded: Any, name: str) -> Destination:
+        return self.sink
