@@ -14,7 +14,7 @@ BASE = "vdk.plugin.datasource_base"
 SQL = "vdk.plugin.datasource_sql"
 PUBLIC = {
     *(BASE, f"{BASE}.contract", f"{BASE}.parts", f"{BASE}.testing", f"{BASE}.testing.faults"),
-    *(f"{BASE}.testing.mariadb", f"{BASE}.testing.postgresql"),
+    *(f"{BASE}.testing.kafka", f"{BASE}.testing.mariadb", f"{BASE}.testing.postgresql"),
     f"{BASE}.runtime",  # another system's readers: what serves sources to CloudQuery
     *(SQL, f"{SQL}.cursors", f"{SQL}.kinds", f"{SQL}.testing"),
     "vdk.plugin.datasource_cloudquery.testing",

@@ -13,12 +13,11 @@ from typing import Any
 
 import pytest
 
-from brokers import broker, produce
 from client import served
 from command import CloudQuery
 from destination import Destination, key_of
 from sources import made, numbered
-from vdk.plugin.datasource_base.testing import mariadb, postgresql
+from vdk.plugin.datasource_base.testing import kafka, mariadb, postgresql
 
 pytestmark = pytest.mark.heavy
 
@@ -159,17 +158,17 @@ def test_an_api_with_children(cloudquery: CloudQuery, destination: Destination) 
 
 
 def test_a_topic(cloudquery: CloudQuery, destination: Destination, tmp_path: Path) -> None:
-    with broker(tmp_path / "broker") as address:
-        produce(address, "orders", [{"id": number} for number in range(100)])
+    with kafka.running(tmp_path / "broker") as broker:
+        broker.produce("orders", [{"id": number} for number in range(100)])
         cloudquery.configure(
             "kafka",
-            {"bootstrap_servers": address, "topics": ["orders"]},
+            {"bootstrap_servers": broker.address, "topics": ["orders"]},
             destination.address,
             state=True,
             write_mode="append",
         )
         assert cloudquery.run("sync") == 0, cloudquery.output
-        produce(address, "orders", [{"id": number} for number in range(100, 130)])
+        broker.produce("orders", [{"id": number} for number in range(100, 130)])
         assert cloudquery.run("sync") == 0, cloudquery.output
     assert sorted(row["id"] for row in destination.rows("orders")) == list(range(130))
 

@@ -19,9 +19,8 @@ import pytest
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 
-import brokers
 from cluster import landed, load, run_stream, spark_session, started
-from vdk.plugin.datasource_base.testing import postgresql
+from vdk.plugin.datasource_base.testing import kafka, postgresql
 from vdk.plugin.datasource_spark.splits import PER_CORE
 
 pytestmark = [
@@ -94,15 +93,15 @@ def test_postgresql(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_kafka(spark: SparkSession, tmp_path: Path) -> None:
-    with brokers.broker(tmp_path / "broker") as address:
-        brokers.produce(address, "orders", [{"id": 1}, {"id": 2}])
+    with kafka.running(tmp_path / "broker") as broker:
+        broker.produce("orders", [{"id": 1}, {"id": 2}])
         options = {
             "source": "kafka",
             "stream": "orders",
-            "config": f'bootstrap_servers = "{address}"\ntopics = ["orders"]',
+            "config": f'bootstrap_servers = "{broker.address}"\ntopics = ["orders"]',
         }
         sent = iter(range(3, 9))
-        more = lambda: brokers.produce(address, "orders", [{"id": next(sent)}])  # noqa: E731
+        more = lambda: broker.produce("orders", [{"id": next(sent)}])  # noqa: E731
         check_source(spark, options, tmp_path, [1, 2], more)
 
 

@@ -6,11 +6,7 @@ import ctypes
 import itertools
 import json
 import os
-import signal
-import socket
 import sqlite3
-import subprocess
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -19,22 +15,20 @@ from typing import Any
 import confluent_kafka
 import duckdb
 import msgspec
-import noida_db  # type: ignore[import-untyped]  # it has no types
 import pyarrow as pa
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, Message, Producer, TopicPartition
 
 # type ignored: its types leave these names out
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import NewPartitions, NewTopic  # type: ignore[attr-defined]
 
 from vdk.plugin.datasource_base import DataSourcePayload, RejectedRows
 from vdk.plugin.datasource_base.contract import decode_config
+from vdk.plugin.datasource_base.testing import kafka
+from vdk.plugin.datasource_base.testing.kafka import SECONDS
 from vdk.plugin.source_kafka.config import KafkaConfig
 from vdk.plugin.source_kafka.partition import TopicPartitionReader
 from vdk.plugin.source_kafka.source import KafkaSource
 
-# The binary itself: the command of the same name is a wrapper, which a signal would end instead.
-BINARY = Path(noida_db.__file__).with_name("noida-db")
-SECONDS = 30
 _names = itertools.count(1)
 KILLS = int(os.environ.get("VDK_SOURCE_KAFKA_KILLS", "5"))
 """Kills at random instants: a handful in the suite, 200 in a night."""
@@ -42,59 +36,8 @@ OUTAGE = float(os.environ.get("VDK_SOURCE_KAFKA_OUTAGE", "3"))
 """Seconds that a broker is away."""
 
 
-class Broker:
-    """One broker in a process of its own, with its data in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.port = _free_port()
-        self.address = f"127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
-        self.paused = False
-
-    def start(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        command = [
-            str(BINARY),
-            "start",
-            "--only",
-            "kafka",
-            "--kafka-port",
-            str(self.port),
-            "--data-dir",
-            str(self._folder),
-        ]
-        with (self._folder / "broker.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.admin = AdminClient({"bootstrap.servers": self.address, "log_level": 0})
-        for _ in range(SECONDS * 5):
-            try:
-                self.admin.list_topics(timeout=1)
-                return
-            except KafkaException:
-                time.sleep(0.2)
-        raise AssertionError("the broker does not start")
-
-    def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> None:
-        """SIGTERM keeps what was acknowledged; SIGKILL may lose the last seconds of it."""
-        assert self._process is not None
-        self.resume()
-        self._process.send_signal(with_signal)
-        try:
-            self._process.wait(SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def pause(self) -> None:
-        assert self._process is not None
-        self.paused = True
-        os.kill(self._process.pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        assert self._process is not None
-        if self._process.poll() is None:
-            os.kill(self._process.pid, signal.SIGCONT)
+class Broker(kafka.Broker):
+    """A broker, and its topics."""
 
     def topic(self, partitions: int = 1, name: str | None = None) -> str:
         """A new topic. Without ``retention.ms`` this broker deletes messages of old timestamps within a second."""
@@ -136,12 +79,6 @@ def _delivered(error: KafkaError | None, message: Message) -> None:
 
 def encoded(value: Any) -> bytes | None:
     return value if value is None or isinstance(value, bytes) else msgspec.json.encode(value)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def library() -> ctypes.CDLL | None:
