@@ -35,6 +35,7 @@ class Expectations:
     :param unique: sets of columns whose values together are in one row only; NULL equals nothing.
     :param not_null: columns without NULL. :param max_age: of the newest value in ``cursor``.
     :param ended: whether these are the last rows of the run; ``rows_min`` and ``max_age`` are judged only then.
+    :param landed: whether the rows have landed before they are judged, for the text of the error.
     """
 
     table: str
@@ -45,6 +46,7 @@ class Expectations:
     max_age: dt.timedelta | None = None
     cursor: str | None = None
     ended: bool = True
+    landed: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -87,24 +89,24 @@ def judge(expected: Expectations, facts: TableFacts) -> None:
     """Raise ``ExpectationError`` naming the expectation that does not hold, the value and the limit."""
     _check_columns(expected, facts.columns())
     if expected.rows_min is not None and expected.ended and (rows := facts.rows()) < expected.rows_min:
-        raise _error(expected, f"rows_min = {expected.rows_min}", f"it would have {rows:,} rows")
+        raise _unmet(expected, f"rows_min = {expected.rows_min}", f"it would have {rows:,} rows")
     if expected.shrink_max is not None:
         before, after = facts.rows_before(), facts.rows()
         if before - after > expected.shrink_max * before:
             lost = Fraction(before - after, before) * 100
-            raise _error(
+            raise _unmet(
                 expected,
                 f'shrink_max = "{float(expected.shrink_max * 100):g}%"',
                 f"it would have {after:,} rows after {before:,}, {float(lost):.1f}% fewer",
             )
     for column in expected.not_null:
         if nulls := facts.nulls(column):
-            raise _error(expected, f"not_null = [{column!r}]", f"{nulls:,} rows would have no value in it")
+            raise _unmet(expected, f"not_null = [{column!r}]", f"{nulls:,} rows would have no value in it")
     for columns in expected.unique:
         if (repeated := facts.repeated(columns)) is not None:
             *values, count = repeated
             shown = ", ".join(f"{name}={shortened(value)}" for name, value in zip(columns, values, strict=True))
-            raise _error(expected, f"unique = {list(columns)}", f"{count:,} rows would have {shown}")
+            raise _unmet(expected, f"unique = {list(columns)}", f"{count:,} rows would have {shown}")
     if expected.max_age is not None and expected.cursor is not None and expected.ended:
         _judge_age(expected, facts.newest(expected.cursor))
 
@@ -114,25 +116,27 @@ def _check_columns(expected: Expectations, existing: Sequence[str]) -> None:
     named = [*expected.not_null, *(name for columns in expected.unique for name in columns)]
     for name in [*named, *([expected.cursor] if expected.max_age is not None and expected.cursor else [])]:
         if existing and name.casefold() not in folded:
-            raise ExpectationError(
+            raise _error(
+                expected,
                 f"table {expected.table!r} has no column {name!r}, which expect names; its columns are "
-                f"{', '.join(existing)}"
+                f"{', '.join(existing)}",
             )
 
 
 def _judge_age(expected: Expectations, newest: Any) -> None:
     limit = f"max_age = {str(expected.max_age)!r}"
     if newest is None:
-        raise _error(expected, limit, f"no row has a value in {expected.cursor!r}")
+        raise _unmet(expected, limit, f"no row has a value in {expected.cursor!r}")
     time = _time(newest)
     if time is None:
-        raise ExpectationError(
+        raise _error(
+            expected,
             f"table {expected.table!r}: max_age cannot be judged: {expected.cursor!r} has {shortened(newest)}, which "
-            "is not a time; remove max_age from expect"
+            "is not a time; remove max_age from expect",
         )
     age = dt.datetime.now(dt.UTC) - time
     if expected.max_age is not None and age > expected.max_age:
-        raise _error(expected, limit, f"its newest {expected.cursor!r} is {time.isoformat(sep=' ')}, {age} ago")
+        raise _unmet(expected, limit, f"its newest {expected.cursor!r} is {time.isoformat(sep=' ')}, {age} ago")
 
 
 def _time(value: Any) -> dt.datetime | None:
@@ -149,8 +153,11 @@ def _time(value: Any) -> dt.datetime | None:
     return value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC)
 
 
-def _error(expected: Expectations, expectation: str, value: str) -> ExpectationError:
-    return ExpectationError(
-        f"table {expected.table!r} does not meet expect {expectation}: {value}. These rows have not landed, and the "
-        "table stays as it was before them"
-    )
+def _unmet(expected: Expectations, expectation: str, value: str) -> ExpectationError:
+    kept = ". These rows have not landed, and the table stays as it was before them"
+    return _error(expected, f"table {expected.table!r} does not meet expect {expectation}: {value}", kept)
+
+
+def _error(expected: Expectations, problem: str, kept: str = "") -> ExpectationError:
+    """:param kept: what follows unless the rows have landed already."""
+    return ExpectationError(problem + (". The rows of this run have landed" if expected.landed else kept))

@@ -18,7 +18,6 @@ from ....contract import (
     ConcurrentRunError,
     DataSourceError,
     DestinationError,
-    ExpectationError,
     SnapshotLostError,
     State,
     VerificationError,
@@ -87,6 +86,7 @@ class StreamRun:
         self.undeclared_columns = UndeclaredColumns()
         self.metadata_seen: set[str] = set()  # the metadata columns that a payload has filled
         self._committed_once = self._begun = self._warned_of_metadata = False
+        self._table_made = False  # whether the stream has ended once: then its table is there
         self._judged = False  # whether a commit with the last rows was judged
         self._shared = 0  # how often several partitions were staged together
         exact = plan.transform is None and self.mode != "upsert"
@@ -145,7 +145,7 @@ class StreamRun:
         report = StreamReport(self.report.source, self.report.destination, self.plan.name, self.plan.table)
         run = StreamRun(self._flow, self.plan, report, self.writer, self.stored, self._on_stored)
         # nothing is staged, the table exists, and one warning is enough
-        run._begun, run._committed_once, run._warned_of_metadata = self._begun, True, self._warned_of_metadata
+        run._begun, run._table_made, run._warned_of_metadata = self._begun, True, self._warned_of_metadata
         report.is_round = True
         report.details = self._whole_report.details
         run._whole_report = self._whole_report
@@ -422,14 +422,14 @@ class StreamRun:
         if self.plan.replaces:
             self._publish(destination)
             return
-        # A commit may have stored states alone, such as of a stream whose rows are all gone.
-        if self.plan.schema is not None and (
-            not self._committed_once or destination.has_table(self.plan.table) is False
-        ):
-            self._create_empty_table(destination)
+        if not self._table_made and self.plan.schema is not None:
+            # A commit may have stored states alone, such as of a stream whose rows are all gone.
+            if not self._committed_once or destination.has_table(self.plan.table) is False:
+                self._create_empty_table(destination)
+            self._table_made = True
         expected = self._expected(ended=True)
-        if expected is not None and not self._judged:
-            self._judge_landed(destination, expected)
+        if expected is not None and not self._judged:  # no commit was known to be the last one
+            destination.check_expectations(replace(expected, landed=True))
 
     def _check_count_at_source(self) -> None:
         """Raise ``VerificationError`` if the source has counted other rows than were read, in the same snapshot."""
@@ -439,13 +439,6 @@ class StreamRun:
                 f"stream {self.plan.name!r}: the source has {count:,} rows, and {report.rows_read:,} of them were "
                 "read. This is a bug: please report it"
             )
-
-    def _judge_landed(self, destination: Destination, expected: Expectations) -> None:
-        """Judge a table whose rows have landed: no commit was known to be the last one."""
-        try:
-            destination.check_expectations(expected)
-        except ExpectationError as error:
-            raise ExpectationError(f"{str(error).split('. These rows')[0]}. The rows of this run have landed") from None
 
     def _publish(self, destination: Destination) -> None:
         landed = self._replacement.publish(destination, lambda: self._record(self._counters.landing_all()))
