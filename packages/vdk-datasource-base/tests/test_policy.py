@@ -199,7 +199,7 @@ def broken_schema(table: str | None = None) -> StreamSchema:
 def test_an_error_of_the_source_about_a_row_shows_no_value(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     without_schema = Whole("people", broken_read)
-    without_schema.schema = broken_schema  # type: ignore[method-assign]
+    without_schema.schema = broken_schema  # type: ignore[method-assign]  # on purpose
     for broken in (Whole("people", broken_read, SCHEMA), without_schema):
         with pytest.raises(FlowFailedError, match="the reason is not shown") as failed:
             lab.run(broken, **policy())

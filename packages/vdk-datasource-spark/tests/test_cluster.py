@@ -73,7 +73,10 @@ def test_sqlite(spark: SparkSession, tmp_path: Path) -> None:
     options = {"source": "sqlite", "stream": "orders", "config": f"database = {str(database)!r}"}
     execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, updated_at TIMESTAMP NOT NULL)")
     execute("INSERT INTO orders VALUES (1, '2026-01-01 00:00:01'), (2, '2026-01-01 00:00:02')")
-    more = lambda: execute("INSERT INTO orders SELECT max(id) + 1, '2026-01-01 00:00:09' FROM orders")  # noqa: E731
+
+    def more() -> None:
+        execute("INSERT INTO orders SELECT max(id) + 1, '2026-01-01 00:00:09' FROM orders")
+
     check_source(spark, options, tmp_path, [1, 2], more)
 
 
@@ -101,8 +104,7 @@ def test_kafka(spark: SparkSession, tmp_path: Path) -> None:
             "config": f'bootstrap_servers = "{broker.address}"\ntopics = ["orders"]',
         }
         sent = iter(range(3, 9))
-        more = lambda: broker.produce("orders", [{"id": next(sent)}])  # noqa: E731
-        check_source(spark, options, tmp_path, [1, 2], more)
+        check_source(spark, options, tmp_path, [1, 2], lambda: broker.produce("orders", [{"id": next(sent)}]))
 
 
 class Api(BaseHTTPRequestHandler):

@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 def dumps(value: object) -> bytes:
     """A pickle as Spark makes it."""
-    pickled: bytes = cloudpickle.dumps(value)  # type: ignore[no-untyped-call]
+    pickled: bytes = cloudpickle.dumps(value)  # type: ignore[no-untyped-call]  # it has no types
     return pickled
 
 

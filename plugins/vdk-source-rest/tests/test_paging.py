@@ -408,7 +408,7 @@ def test_of_several_readings_the_largest_must_come_twice(source: Make, caplog: p
     """One of many parents has ten children by chance."""
     for counts, warned in (((10, 3, 7), False), ((10, 3, 10), True), ((10, 10, 11), False)):
         caplog.clear()
-        with Scripted(lambda request, number: answer([{"id": 1}] * counts[number])) as api:  # noqa: B023
+        with Scripted(lambda request, number: answer([{"id": 1}] * counts[number])) as api:  # noqa: B023  # it ends here
             made = source(api.url, streams=[{"name": "items", "path": "{n}", "slices": [{"n": n} for n in range(3)]}])
             read(made)
             made.disconnect()

@@ -95,7 +95,7 @@ def dump(content: Content, secrets: Collection[str]) -> bytes:
     """:raises DataSourceError: for a partition that cannot be pickled."""
     buffer = io.BytesIO()
     try:
-        _Pickler(buffer, secrets).dump(content)  # type: ignore[no-untyped-call]
+        _Pickler(buffer, secrets).dump(content)  # type: ignore[no-untyped-call]  # cloudpickle has no types
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         name = type(content.pieces[0].partition).__name__
         raise DataSourceError(
@@ -127,7 +127,7 @@ def _check(salt: bytes, secrets: Collection[str]) -> bytes:
 
 class _Pickler(cloudpickle.Pickler):
     def __init__(self, file: io.BytesIO, secrets: Collection[str]) -> None:
-        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)  # type: ignore[no-untyped-call]
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)  # type: ignore[no-untyped-call]  # nor here
         self._numbers = {secret: number for number, secret in enumerate(sorted(secrets))}
         long = sorted((secret for secret in secrets if len(secret) >= MIN_SECRET), key=len, reverse=True)
         self._pattern = re.compile(f"({'|'.join(map(re.escape, long))})") if long else None
