@@ -144,7 +144,7 @@ def check_dependencies(distribution: d.Distribution) -> Iterator[str]:
     declared = {d.canonical_name(line): line for line in distribution.dependencies()}
     for name, line in declared.items():
         if ">=" not in line:
-            yield f"{line!r} needs a lower bound, such as {name}>=1.0, which tox -e lowest-py311 tests"
+            yield f"{line!r} needs a lower bound, such as {name}>=1.0, which the environments of Python 3.11 test"
     for module, file in sorted(imported_modules(distribution.folder / "src").items()):
         needed = DISTRIBUTIONS.get(module, module.replace("_", "-"))
         if needed not in {*declared, distribution.name}:

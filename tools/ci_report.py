@@ -31,11 +31,10 @@ def main(result_file: str, reports: str, *environments: str) -> int:
     outcomes = {file: read_report(file) for file in sorted(Path(reports).glob("*.xml"))}
     problems, total = [*missing_pythons(environments), *missing_full(environments)], Counter[str]()
     for name in environments:
-        # an environment that tests several distributions has a report for each
-        files = [file for file in outcomes if file.match(f"{name}*.xml")]
-        counts = Counter(outcome for file in files for outcome in outcomes[file].values())
+        report = Path(reports) / f"{name}.xml"
+        counts = Counter(outcomes.get(report, {}).values())
         total += counts
-        if left := sum(left_out(file, outcomes) for file in files):
+        if left := left_out(report, outcomes):
             counts[f"only on {FULL}"] = left
         own_problems = [*check(name, ran.get(name, {}), counts)]
         tests = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
@@ -58,7 +57,7 @@ def missing_full(environments: tuple[str, ...]) -> Iterator[str]:
     for name in environments:
         subject, _, python = name.partition("-")
         full = f"{subject}-{FULL}"
-        if python and subject not in ("dist", "lowest") and full not in environments:
+        if python and subject != "dist" and full not in environments:
             yield f"{name} leaves tests to {full}, which is not an environment"
 
 
@@ -77,10 +76,8 @@ def check(name: str, entry: dict[str, dict[str, object]], counts: Counter[str]) 
 
 def left_out(report: Path, outcomes: dict[Path, Outcomes]) -> int:
     """How many tests of the Python that runs all of them are not in a report."""
-    subject, _, rest = report.stem.partition("-")
-    subject = rest.partition(".")[2] or subject  # lowest-py311.arrow is about arrow
-    full = report.with_name(f"{subject}-{FULL}.xml")
-    return len(outcomes.get(full, {}).keys() - outcomes[report].keys())
+    full = report.with_name(f"{report.stem.partition('-')[0]}-{FULL}.xml")
+    return len(outcomes.get(full, {}).keys() - outcomes[report].keys()) if report in outcomes else 0
 
 
 def read_report(report: Path) -> Outcomes:

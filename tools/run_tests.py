@@ -3,8 +3,8 @@
     python tools/run_tests.py sqlite-py312 [pytest's arguments]
 
 The first argument is the name of a tox environment or of a distribution; ``examples`` means the tests of the
-example jobs, with every distribution installed, ``template`` also those of what is made from it, and ``lowest`` those
-of every distribution, with the lowest versions that their dependencies allow.
+example jobs, with every distribution installed, ``template`` also those of what is made from it. The oldest Python
+tests a distribution with the lowest versions that its dependencies allow.
 """
 
 from __future__ import annotations
@@ -18,18 +18,15 @@ import distributions as d
 from install_servers import environment_for
 
 FULL = "py312"
-"""The Python that runs every test. The others leave out those that are marked ``heavy`` or ``libraries``, ``lowest``
-those that are marked ``heavy``."""
+"""The Python that runs every test. The others leave out those that are marked ``heavy``."""
+LOWEST = "py311"
+"""The Python that tests distributions with the lowest versions; only ``FULL`` and it run what is marked ``libraries``."""
 
 
 def main(name: str, *pytest_arguments: str) -> int:
     subject, _, python = name.partition("-py")
     if python and python != "{}{}".format(*sys.version_info):
         raise SystemExit(f"{name} runs on Python {sys.version}")
-    if subject == "lowest":
-        return max(
-            run_lowest(each, name, pytest_arguments) for each in d.all_distributions() if each.folder != d.TEMPLATE
-        )
     if subject == "examples":
         folder = d.ROOT / "examples"
         d.install(d.all_distributions(), [])
@@ -38,17 +35,12 @@ def main(name: str, *pytest_arguments: str) -> int:
         folder = distribution.folder
         if folder == d.TEMPLATE:
             pytest_arguments = pytest_arguments or ("tests", "../tests")
-        d.install(d.with_siblings([distribution], for_tests=True), [distribution.requirements])
+        needed = d.with_siblings([distribution], for_tests=True)
+        # What is made from the template is tested with what its author would get.
+        lowest = f"py{python}" == LOWEST and folder != d.TEMPLATE
+        d.install(needed, [distribution.requirements], lowest=lowest)
         os.environ.update(environment_for(distribution.short_name))
     return run_pytest(folder, name, pytest_arguments)
-
-
-def run_lowest(distribution: d.Distribution, name: str, arguments: tuple[str, ...]) -> int:
-    print(f"{distribution.name} with {', '.join(d.lowest_versions())}", flush=True)
-    needed = d.with_siblings([distribution], for_tests=True)
-    d.install(needed, [distribution.requirements], lowest=True)
-    os.environ.update(environment_for(distribution.short_name))
-    return run_pytest(distribution.folder, f"{name}.{distribution.short_name}", arguments)
 
 
 def run_pytest(folder: Path, name: str, arguments: tuple[str, ...]) -> int:
@@ -58,9 +50,9 @@ def run_pytest(folder: Path, name: str, arguments: tuple[str, ...]) -> int:
     command = [sys.executable, "-m", "pytest", f"--config-file={d.ROOT / 'pyproject.toml'}", f"--rootdir={folder}"]
     # Without it Python puts the working directory on the path, and the tests could import what was not installed.
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-    if name.startswith("lowest"):
+    if name.endswith(LOWEST):
         command += ["-m", "not heavy"]
-    elif "-py" in name and FULL not in name:
+    elif "-py" in name and not name.endswith(FULL):
         command += ["-m", "not heavy and not libraries"]
     return subprocess.run(
         [*command, f"--junitxml={report}", *(arguments or ("tests",))], check=False, cwd=folder, env=environment
