@@ -151,9 +151,13 @@ def _refuse_redefinitions(cls: type[Conformance]) -> None:
             )
 
 
+def _suite_with(cls: type, name: str) -> list[type]:
+    return [base for base in cls.__mro__ if _in_suite(base) and name in vars(base)]
+
+
 def _is_selection(cls: type[Conformance], name: str, value: object) -> bool:
     """Whether a base class of a plugin has this value because of its capabilities."""
-    return value is NOT_SELECTED or any(value is vars(base).get(name) for base in cls.__mro__ if _in_suite(base))
+    return value is NOT_SELECTED or any(value is vars(base)[name] for base in _suite_with(cls, name))
 
 
 def _refuse_unknown_xfails(cls: type[Conformance]) -> None:
