@@ -258,6 +258,13 @@ class IncrementalStream(SqlStream, BoundedPartition):
             query, payload_builder, _ = self._prepared(session, state)
             return IncrementalReader(self._backend, session, query, payload_builder, self.now()).end(state)
 
+    def count(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> int | None:
+        """The rows from ``lookback`` below the state to the end, less those that the state remembers."""
+        self._check()
+        with SqlSession(self._backend) as session:
+            query, payload_builder, _ = self._prepared(session, state)
+            return IncrementalReader(self._backend, session, query, payload_builder, self.now()).count(state, end)
+
     def check(self) -> None:
         """The keys, and the formats of the cursor's values: one pass over the cursor column."""
         self.end({})

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, ConfigurationError, DataSourcePayload, StateError
 
@@ -77,6 +78,19 @@ class IncrementalReader:
         progress.high, progress.rows, progress.resume, progress.before = high, rows, None, SeenRows(shape=self._shape)
         is_new = bool(state) or high is not None or rows.size > 0
         return self._encode(progress) if is_new else state
+
+    def count(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> int | None:
+        """About how many rows a read between two states yields; None: the last one did not reach its end."""
+        progress, high = self._decoded(state), self._decoded(end).high
+        if progress.resume is not None:
+            return None
+        self._ends_now = False  # the end is known, so no transaction is waited for
+        info = self._refresh_cursor_info(progress)
+        rows = info.nulls if self._plan.options.null_cursor in (None, "include") else 0
+        if info.format is not None and high is not None:
+            conditions = self._query.between(CursorRange(lower_bound(self._plan, info.format, progress), high))
+            rows += int(self._session.one(self._query.select(sa.func.count()).where(*conditions))[0])
+        return max(1, rows - progress.rows.size)  # the states differ, so there is one
 
     def _remembered(self, info: CursorInfo, high: Any, upper: Any) -> Iterator[int]:
         """The hashes of the rows that a pass up to ``upper`` remembers."""
