@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
+
+import msgspec
 
 from vdk.plugin.datasource_base.contract import (
     COUNTER_PREFIX,
@@ -22,10 +24,10 @@ from vdk.plugin.datasource_base.contract import (
 
 from .config import StreamConfig
 from .context import StreamContext
-from .cursors import Cursor, Window, micros_now, windows
+from .cursors import Cursor, Window, integer_windows, micros_now, windows
 from .deletes import KEY_STREAMS, keys_of, read_keys, split_deleted
 from .http.types import HttpRequest, RequestTemplate, Row
-from .http.urls import url_text
+from .http.urls import join_path, url_text
 from .incremental import (
     MAX_REMEMBERED,
     VERSION,
@@ -40,7 +42,8 @@ from .last_days import LastDays, last_days_warning
 from .nested import DEFAULT_DEPTH, flattened
 from .pagination.reader import PageReader
 from .parents import ValueSet
-from .responses import GoneError
+from .ranges import highest_value
+from .responses import GoneError, ParsedResponse, ResponseHandler
 from .sync_token import SyncTokenConfig, state_after, token_of, with_token
 
 PARENT = "parent"
@@ -196,7 +199,8 @@ class RestPartition(StreamPartition):
             cursor, watermark, stream=stream.name, filtering=filtering, keyed=keyed, now=now
         )
         last_days = LastDays(cursor, is_only_partition=not self._values)
-        for window in windows(cursor, incremental.lower, incremental.like, now):
+        empty = 0
+        for window in (yield from self._windows(cursor, incremental, now)):
             incremental.start_window(window)
             pages = PageReader(self.context, stream, cap=cursor.config.restart_at)
             yield from self._read_window(incremental, cursor, pages, window)
@@ -208,17 +212,43 @@ class RestPartition(StreamPartition):
                 yield from self._read_window(incremental, cursor, pages, rest)
             last_days.add(window, incremental.window_max)
             is_empty = incremental.window_max is None and not pages.ended_by_rule
-            if is_empty and window.end <= now - cursor.config.settle_micros:
+            empty = empty + 1 if incremental.window_max is None else 0
+            if cursor.is_time and is_empty and window.end <= now - cursor.config.settle_micros:
                 incremental.pass_empty_window(window.end)
+            is_end = cursor.config.ranges is not None and empty == cursor.config.ranges.empty
+            if is_end:
+                incremental.start_window(replace(window, last=True))
             watermark = incremental.window_watermark()
             if watermark is not None:
                 yield DataSourcePayload(None, state=encode_state(watermark, cursor))
+            if is_end:
+                break
         if watermark is None and incremental.row_without_value is not None:
             self.context.warn_once(stream.name, _no_cursor_warning(stream, incremental.row_without_value))
         if incremental.overflowed:
             self.context.warn_once(f"{stream.name} overlap", _overflow_warning(stream))
         if last_days.are_missing:
             self.context.warn_once(f"{stream.name} step_end", last_days_warning(stream, last_days.ended_early))
+
+    def _windows(
+        self, cursor: Cursor, incremental: IncrementalFilter, now: int
+    ) -> Generator[DataSourcePayload, None, Iterator[Window]]:
+        config, highest = cursor.config.ranges, None
+        if config is None:
+            return windows(cursor, incremental.lower, incremental.like, now)
+        if config.last_path is not None:
+            for found in self._response_at(config.last_path):
+                if found is None:
+                    yield _HEARTBEAT
+                else:
+                    highest = highest_value(config, found.body, self.stream.name)
+        return integer_windows(cursor, incremental.lower, highest)
+
+    def _response_at(self, path: str) -> Iterator[ParsedResponse | None]:
+        """The response at a path below ``base_url``; None while it waits."""
+        plain = msgspec.structs.replace(self.stream, format="json", responses=None, cache=False)
+        request = HttpRequest("GET", join_path(self.context.config.base_url, path))
+        yield (yield from ResponseHandler(self.context, plain).fetch(request))
 
     def _read_window(
         self, incremental: IncrementalFilter, cursor: Cursor, pages: PageReader, window: Window

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .columns.hashes import row_hashes, row_texts
     from .columns.infer import infer_table, is_valid_json, to_json
     from .columns.numbers import JSON_NUMBERS, HugeNumber, exact_decimal, json_integer, whole_number
+    from .columns.rows import rows_of
     from .columns.types import column_type
     from .comparison import HASH, MOST_HASHES, Comparison, ComparisonResult, ComparisonSpec
     from .destination import (
@@ -55,6 +56,7 @@ _OUTSIDE_DESTINATION = {
     ".columns.hashes": ("row_hashes", "row_texts"),
     ".columns.infer": ("infer_table", "is_valid_json", "to_json"),
     ".columns.numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
+    ".columns.rows": ("rows_of",),
     ".columns.types": ("column_type",),
     ".comparison": ("HASH", "MOST_HASHES", "Comparison", "ComparisonResult", "ComparisonSpec"),
     ".expectations": ("EXPECTATIONS", "Expectations", "TableFacts", "judge"),
@@ -120,6 +122,7 @@ __all__ = [
     "relation_name",
     "row_hashes",
     "row_texts",
+    "rows_of",
     "sync_folder",
     "takes_urls",
     "to_json",
