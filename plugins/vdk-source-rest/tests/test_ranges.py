@@ -13,7 +13,7 @@ from support import Api, Landed, read
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError
 
 Make = Callable[..., Any]
-END = {
+END: dict[str, Callable[[int, int], bool]] = {
     "shared": lambda id, end: id <= end,
     "exclusive": lambda id, end: id < end,
     "inclusive": lambda id, end: id <= end,
@@ -35,8 +35,8 @@ class Blocks(Api):
         return found if found or self._missing == 200 else Response("{}", status=self._missing)
 
 
-def stream(size: int = 10, *, step_end: str = "shared", **ranges: Any) -> dict[str, Any]:
-    cursor = {"field": "id", "type": "integer", "initial": 0, "ranges": {"size": size, **ranges}, "step_end": step_end}
+def stream(*, step_end: str = "shared", **ranges: Any) -> dict[str, Any]:
+    cursor = {"field": "id", "type": "integer", "initial": 0, "ranges": {"size": 10, **ranges}, "step_end": step_end}
     return {"name": "items", "params": {"from": "{cursor.start}", "to": "{cursor.end}"}, "cursor": cursor}
 
 

@@ -21,6 +21,7 @@ from vdk.plugin.datasource_base.contract import (
     StateError,
     StreamPartition,
 )
+from vdk.plugin.datasource_base.parts import flattened
 
 from .config import StreamConfig
 from .context import StreamContext
@@ -39,7 +40,6 @@ from .incremental import (
 )
 from .job import Job
 from .last_days import LastDays, last_days_warning
-from .nested import DEFAULT_DEPTH, flattened
 from .pagination.reader import PageReader
 from .parents import ValueSet
 from .ranges import highest_value
@@ -96,11 +96,11 @@ class RestPartition(StreamPartition):
 
     def _delivered(self, payload: DataSourcePayload) -> Iterator[DataSourcePayload]:
         """A payload as it is handed over: with its deletes, and with its objects as columns."""
-        stream, depth = self.stream, self.stream.nested_depth or DEFAULT_DEPTH
+        stream = self.stream
         parts = [payload] if stream.deleted is None else split_deleted(payload, stream.deleted, stream.key())
         for part in parts:
-            if stream.nested == "flatten" and part.kind == "rows" and isinstance(part.data, list):
-                part = replace(part, data=flattened(part.data, depth, stream.name))
+            if stream.nested in ("flatten", "tables") and part.kind == "rows" and isinstance(part.data, list):
+                part = replace(part, data=flattened(part.data, stream.levels(), stream.name))
             yield part
 
     def _read_own(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
@@ -237,11 +237,12 @@ class RestPartition(StreamPartition):
         if config is None:
             return windows(cursor, incremental.lower, incremental.like, now)
         if config.last_path is not None:
-            for found in self._response_at(config.last_path):
-                if found is None:
+            for response in self._response_at(config.last_path):
+                if response is None:
                     yield _HEARTBEAT
                 else:
-                    highest = highest_value(config, found.body, self.stream.name)
+                    highest = highest_value(config, response.body, self.stream.name)
+        assert incremental.lower is not None  # the first value is configured
         return integer_windows(cursor, incremental.lower, highest)
 
     def _response_at(self, path: str) -> Iterator[ParsedResponse | None]:
