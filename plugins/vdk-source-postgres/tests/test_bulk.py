@@ -306,7 +306,7 @@ def test_the_parts_of_a_table_are_counted_in_their_snapshot(
     )
     rest = whole_reads.FullPages.rest
     monkeypatch.setattr(whole_reads.FullPages, "rest", lambda self: [table[1:] for table in rest(self)])
-    with pytest.raises(FlowFailedError, match="the source has 4,999 rows, and 4,9.. of them were read"):
+    with pytest.raises(FlowFailedError, match=r"the source has 4,999 rows, and 4,9.. of them were read"):
         deliver(server, lake, flow={"verify": True}, partition_rows=1000)
 
 
