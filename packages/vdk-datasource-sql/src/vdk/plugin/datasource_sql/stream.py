@@ -29,7 +29,7 @@ from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
 from .backend import Backend
 from .config import SqlConfig
 from .expressions import ONE
-from .incremental.reader import IncrementalReader
+from .incremental.reader import FoundEnd, IncrementalReader
 from .incremental.state import decode, remedy
 from .kinds import Kind
 from .names import find_name, hint
@@ -108,7 +108,9 @@ class SqlStream(VerifiableStream):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         return self._payloads(state, None)
 
-    def _payloads(self, state: Mapping[str, Any], end: Mapping[str, Any] | None) -> Iterator[DataSourcePayload]:
+    def _payloads(
+        self, state: Mapping[str, Any], end: Mapping[str, Any] | None, found: FoundEnd | None = None
+    ) -> Iterator[DataSourcePayload]:
         self._check()
         if state and not self.plan.cursor:
             raise self._cursor_is_gone(str(state.get("cursor")))
@@ -123,7 +125,7 @@ class SqlStream(VerifiableStream):
             bulk = self._backend.bulk_reader(query, kinds)
             reader = IncrementalReader(self._backend, session, query, payload_builder, self.now(), bulk)
             try:
-                yield from reader.backfill() if self.plan.backfill else reader.read(state, end)
+                yield from reader.backfill() if self.plan.backfill else reader.read(state, end, found)
             finally:
                 if bulk is not None:
                     bulk.close()
@@ -250,6 +252,9 @@ class SqlStream(VerifiableStream):
 class IncrementalStream(SqlStream, BoundedPartition):
     """A table that is read by its cursor."""
 
+    _found: tuple[Mapping[str, Any], FoundEnd] | None = None
+    """The end of the read that follows."""
+
     def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         """Reads the highest cursor, and the rows that the state remembers: those within ``lookback`` of it, and those
         without a cursor."""
@@ -258,12 +263,22 @@ class IncrementalStream(SqlStream, BoundedPartition):
             query, payload_builder, _ = self._prepared(session, state)
             return IncrementalReader(self._backend, session, query, payload_builder, self.now()).end(state)
 
+    def end_of_read(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._check()
+        with SqlSession(self._backend) as session:
+            query, payload_builder, _ = self._prepared(session, state)
+            reader = IncrementalReader(self._backend, session, query, payload_builder, self.now())
+            self._found = reader.end_of_read(state)
+        return self._found[0]
+
     def check(self) -> None:
         """The keys, and the formats of the cursor's values: one pass over the cursor column."""
         self.end({})
 
     def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
-        return self._payloads(state, end)
+        found, self._found = self._found, None  # another attempt looks again
+        is_same = found is not None and end is not None and dict(end) == found[0]
+        return self._payloads(state, end, found[1] if found is not None and is_same else None)
 
 
 class RowsWithHashes(SqlStream):

@@ -107,6 +107,14 @@ class BoundedPartition(StreamPartition):
         bounded window of rows, never all rows. Raise ``ConnectionFailedError`` if another attempt may succeed.
         """
 
+    def end_of_read(self, state: Mapping[str, Any]) -> Mapping[str, JSON]:
+        """The end of a read that follows at once, on this object. By default ``end(state)``.
+
+        Such an end bounds the read and is never stored, so it may leave out what only a stored state needs, and the
+        read may use what was found here.
+        """
+        return self.end(state)
+
     @abstractmethod
     def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
         """Yield what is after ``state``, up to ``end`` and no further; None: up to ``self.end(state)``.

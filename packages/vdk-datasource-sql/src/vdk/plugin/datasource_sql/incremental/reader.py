@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -31,6 +31,13 @@ from .sweep import all_keys, is_due
 log = logging.getLogger(__name__)
 
 
+class FoundEnd(NamedTuple):
+    """The cursor in one snapshot, and where a read ends that begins now."""
+
+    info: CursorInfo
+    upper: UpperBound
+
+
 class IncrementalReader:
     """One read of a table by its cursor: an unfinished pass is finished, then a new one is made."""
 
@@ -49,6 +56,7 @@ class IncrementalReader:
         self._plan: TablePlan = query.plan
         self._page_sizer = PageSizer(query.plan.page_rows)
         self._last_state: Mapping[str, Any] = {}
+        self._found: FoundEnd | None = None
         self._unchanged = 0
         self._ends_now = not query.plan.backfill
         self._safe_upper: Any = None
@@ -57,13 +65,8 @@ class IncrementalReader:
 
     def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         """The state in which a read from ``state`` would end, by the rows that such a read remembers."""
-        progress = self._decoded(state)
-        check_database(self._plan, progress, self._backend.database_id())
-        self._forget_other_shapes(progress)
-        info = self._refresh_cursor_info(progress)
-        upper = upper_bound(self._session, self._query, info, self._now, self._safe_upper).value
-        interrupted = None if progress.resume is None else progress.resume.upper
-        high = max((value for value in (progress.high, interrupted, upper) if value is not None), default=None)
+        progress, info, found, high = self._found_end(state)
+        upper = found.value
         hashes = list(self._remembered(info, high, upper))
         rows = SeenRows(hashes, shape=self._shape)
         if upper is not None and high != upper:  # it is behind: what it had may come back
@@ -77,6 +80,26 @@ class IncrementalReader:
         progress.high, progress.rows, progress.resume, progress.before = high, rows, None, SeenRows(shape=self._shape)
         is_new = bool(state) or high is not None or rows.size > 0
         return self._encode(progress) if is_new else state
+
+    def end_of_read(self, state: Mapping[str, Any]) -> tuple[Mapping[str, Any], FoundEnd]:
+        """As ``end``, without the rows that a read remembers; and what the read need not look for again."""
+        progress, info, upper, high = self._found_end(state)
+        progress.high = high
+        progress.type = info.format.tag if info.format is not None else progress.type
+        progress.rows = progress.before = SeenRows(shape=self._shape)
+        progress.resume = None
+        return self._encode(progress), FoundEnd(info, upper)
+
+    def _found_end(self, state: Mapping[str, Any]) -> tuple[StreamProgress, CursorInfo, UpperBound, Any]:
+        """The state decoded, the cursor, where a read ends, and the watermark after it."""
+        progress = self._decoded(state)
+        check_database(self._plan, progress, self._backend.database_id())
+        self._forget_other_shapes(progress)
+        info = self._refresh_cursor_info(progress)
+        upper = upper_bound(self._session, self._query, info, self._now, self._safe_upper)
+        interrupted = None if progress.resume is None else progress.resume.upper
+        high = max((value for value in (progress.high, interrupted, upper.value) if value is not None), default=None)
+        return progress, info, upper, high
 
     def _remembered(self, info: CursorInfo, high: Any, upper: Any) -> Iterator[int]:
         """The hashes of the rows that a pass up to ``upper`` remembers."""
@@ -105,15 +128,20 @@ class IncrementalReader:
             )
         return UpperBound(high)
 
-    def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
+    def read(
+        self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None, found: FoundEnd | None = None
+    ) -> Iterator[DataSourcePayload]:
         """Payloads after ``state``, in the order of the cursor, each with the state after it.
 
         :param end: see ``end``; None: up to the highest cursor.
+        :param found: what ``end_of_read`` has just found with ``end``; None: the cursor is looked at again.
         """
         progress = self._decoded(state)
         check_database(self._plan, progress, self._backend.database_id())
         given = None if end is None else self._given(end, progress)
         self._ends_now = given is None
+        if end is not None and found is not None:
+            self._found, given, progress.barrier = found, found.upper, self._decoded(end).barrier
         self._forget_other_shapes(progress)
         self._last_state = dict(state)
         yield from self._sweep(progress)
@@ -184,7 +212,10 @@ class IncrementalReader:
         self._session.begin()
         if progress.high is None and self._query.keys and self._bulk is not None:
             self._bulk.should_use(self._session)  # starts meanwhile
-        info = self._backend.cursor_info(self._session, self._query, progress.type)
+        if self._found is not None:
+            info = self._found.info
+        else:
+            info = self._backend.cursor_info(self._session, self._query, progress.type)
         check_state(self._plan, progress, info.format, self._now)
         return info
 
@@ -298,12 +329,13 @@ class IncrementalReader:
         progress.before = SeenRows(shape=self._shape)
 
     def _first_by_key(self, progress: StreamProgress) -> bool:
+        """Whether nothing was read yet and the order is the key's: without an index on the cursor, and for large
+        tables, whose rows lie in the order of the key and are looked up one by one in that of an index."""
         order, query = self._plan.options.order or "auto", self._query
-        return (
-            progress.high is None
-            and bool(query.keys)
-            and (order == "key" or (order == "auto" and query.index_level == "none"))
-        )
+        if progress.high is not None or not query.keys or order == "cursor":
+            return False
+        is_large = self._bulk is not None and self._bulk.should_use(self._session)
+        return order == "key" or query.index_level == "none" or is_large
 
     def _fresh(self, page: RowPage, progress: StreamProgress, window: Any) -> list[Row]:
         """The rows that were not delivered as they are; those near the pass's end are remembered."""
