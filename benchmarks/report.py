@@ -69,7 +69,7 @@ def _row(one: Measured, base: float) -> list[str]:
         f"{one.wall:,.2f}",
         f"{walls[0]:,.2f}-{walls[-1]:,.2f}",
         f"{one.cpu:,.2f}",
-        f"{one.peak / MIB:,.0f}",
+        f"{one.peak / MIB:,.0f}" if one.peak else "-",  # it was not measured
         f"{one.rows / one.wall:,.0f}" if one.rows else "",
         f"{one.wall / base:,.2f}",
         str(len(one.runs)),

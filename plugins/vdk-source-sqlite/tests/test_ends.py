@@ -57,6 +57,17 @@ def test_a_read_goes_up_to_its_end_and_no_further(database: Path) -> None:
     assert read(database, first.state, end).rows == []
 
 
+def test_a_row_that_comes_before_the_end_is_read_once(database: Path) -> None:
+    """After the end was taken, with a cursor that is not above it, or with none: the next read delivers it."""
+    end = end_of(database, {})
+    execute(database, "INSERT INTO t VALUES (300, '2026-10-01 10:10:00'), (301, '2026-10-01 10:09:59'), (302, NULL)")
+    first = read(database, {}, end)
+    assert sorted(first.column("id")) == [*range(1, 21), 100]
+    for state in (end, first.state):
+        assert sorted(read(database, state, end_of(database, state)).column("id")) == [300, 301, 302]
+        assert sorted(read(database, state, None).column("id")) == [300, 301, 302]
+
+
 def test_the_end_is_the_state_only_if_nothing_is_to_be_read(database: Path) -> None:
     """A row within lookback, or without a cursor, is something."""
     state = read(database, {}, None).state

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from ..statements import CursorRange, TableQuery
 from ..table_info import CursorInfo
 from .bounds import UpperBound, check_state, lower_bound, upper_bound, warn_of_numbers, window_start
 from .cursor_validation import CursorValidator
+from .expected_rows import ExpectedRows
 from .seen_rows import CAP, SeenRows, shape_of
 from .source_behind import check_behind, check_database, is_behind, oldest_rows
 from .state import StreamProgress, decode, encode
@@ -36,6 +38,11 @@ class FoundEnd(NamedTuple):
 
     info: CursorInfo
     upper: UpperBound
+
+
+def shape_of_rows(query: TableQuery) -> str:
+    """See ``shape_of``."""
+    return shape_of({name: query.plan.table.columns[name] for name in query.names})
 
 
 class IncrementalReader:
@@ -61,7 +68,8 @@ class IncrementalReader:
         self._ends_now = not query.plan.backfill
         self._safe_upper: Any = None
         self._is_behind = False
-        self._shape = shape_of({name: self._plan.table.columns[name] for name in query.names})
+        self._expected: ExpectedRows | None = None
+        self._shape = shape_of_rows(query)
 
     def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         """The state in which a read from ``state`` would end, by the rows that such a read remembers."""
@@ -129,16 +137,25 @@ class IncrementalReader:
         return UpperBound(high)
 
     def read(
-        self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None, found: FoundEnd | None = None
+        self,
+        state: Mapping[str, Any],
+        end: Mapping[str, Any] | None = None,
+        found: FoundEnd | None = None,
+        *,
+        remembered: bool = False,
     ) -> Iterator[DataSourcePayload]:
         """Payloads after ``state``, in the order of the cursor, each with the state after it.
 
         :param end: see ``end``; None: up to the highest cursor.
         :param found: what ``end_of_read`` has just found with ``end``; None: the cursor is looked at again.
+        :param remembered: no rows above the state: those without a cursor, and those that the state remembers.
         """
         progress = self._decoded(state)
         check_database(self._plan, progress, self._backend.database_id())
         given = None if end is None else self._given(end, progress)
+        last = None if end is None else self._decoded(end)
+        if remembered:
+            given = UpperBound(progress.high)
         self._ends_now = given is None
         if end is not None and found is not None:
             self._found, given, progress.barrier = found, found.upper, self._decoded(end).barrier
@@ -147,9 +164,13 @@ class IncrementalReader:
         yield from self._sweep(progress)
         if progress.resume is not None:
             info = self._refresh_cursor_info(progress)
+            if last is not None:
+                self._expected = ExpectedRows.of(last, self._plan, info.format, self._shape)
             yield from self._read_pass(info, progress, progress.resume, progress.resume.upper)
             yield from self._finish(progress, {})
         info = self._refresh_cursor_info(progress)
+        if last is not None:
+            self._expected = ExpectedRows.of(last, self._plan, info.format, self._shape)
         upper = given or upper_bound(self._session, self._query, info, self._now, self._safe_upper)
         self._validator.check_nulls(info)
         warn_of_numbers(self._plan, info, upper)
@@ -175,21 +196,10 @@ class IncrementalReader:
 
     def backfill(self) -> Iterator[DataSourcePayload]:
         """Rows with begin <= cursor < end; no payload has a state."""
-        info = self._refresh_cursor_info(StreamProgress())
+        info, cursors = self.backfill_range()
         if info.format is None:
             self._session.end()
             return
-        begin, end = (
-            None if bound.value is None else info.format.configured(bound.value, bound.config_path)
-            for bound in self._plan.bounds
-        )
-        if begin is not None and end is not None and not begin < end:
-            first, last = self._plan.bounds
-            raise ConfigurationError(
-                f"stream {self._plan.name!r}: the range is empty: {last.config_path} is {last.value!r}, which is not "
-                f"after {first.value!r} of {first.config_path}; write a later {last.config_path}"
-            )
-        cursors = CursorRange(begin, None, end)
         for page in PageReader(self._session, self._query, self._page_sizer, None, bulk=self._bulk).by_cursor(
             cursors, None
         ):
@@ -200,6 +210,23 @@ class IncrementalReader:
             self._validator.check_rows(info.format, page.rows)
             if page.rows:
                 yield from self._pack(page.rows, None)
+
+    def backfill_range(self) -> tuple[CursorInfo, CursorRange]:
+        """What a backfill reads. Raises ``ConfigurationError`` for bounds that do not fit the cursor."""
+        info = self._refresh_cursor_info(StreamProgress())
+        if info.format is None:
+            return info, CursorRange()
+        begin, end = (
+            None if bound.value is None else info.format.configured(bound.value, bound.config_path)
+            for bound in self._plan.bounds
+        )
+        if begin is not None and end is not None and not begin < end:
+            first, last = self._plan.bounds
+            raise ConfigurationError(
+                f"stream {self._plan.name!r}: the range is empty: {last.config_path} is {last.value!r}, which is not "
+                f"after {first.value!r} of {first.config_path}; write a later {last.config_path}"
+            )
+        return info, CursorRange(begin, None, end)
 
     def _refresh_cursor_info(self, progress: StreamProgress) -> CursorInfo:
         """The cursor in a new snapshot, which the next page is read in too."""
@@ -268,13 +295,20 @@ class IncrementalReader:
     ) -> DataSourcePayload:
         """A page of rows that are all new."""
         self._validator.check_arrow(info.format, page.rows)
+        table, late = page.rows.table, Counter[int]()
+        if self._expected is not None:
+            table, late = self._expected.of_page(page.rows, self._query.cursor_index)
         for row in page.rows.rows_from(window):
-            progress.rows.add(progress.rows.hash(row))
+            digest = progress.rows.hash(row)
+            if late[digest] > 0:
+                late[digest] -= 1
+            else:
+                progress.rows.add(digest)
         progress.resume = page.resume
         if _is_past(page.resume, progress.high):
             self._forget_before(progress)
         self._last_state = self._encode(progress)
-        return DataSourcePayload(page.rows.table, state=self._last_state)
+        return DataSourcePayload(table, state=self._last_state)
 
     def _last_key(self, rows: ArrowRows, high: Any) -> tuple[Any, ...] | None:
         if rows.value(-1, self._query.cursor_index) != high:
@@ -353,12 +387,13 @@ class IncrementalReader:
         remember = cursor is None or (window is not None and cursor >= window)
         if not known and not remember:
             return True
+        is_old = known and progress.before.size > 0 and progress.before.consume(progress.before.hash(row))
+        if not is_old and self._expected is not None and not self._expected.admits(row, cursor):
+            return False
         if remember:
             progress.rows.add(progress.rows.hash(row))
-        if known and progress.before.size and progress.before.consume(progress.before.hash(row)):
-            self._unchanged += 1
-            return False
-        return True
+        self._unchanged += is_old
+        return not is_old
 
     def _pack(self, rows: Sequence[Row], state: Mapping[str, Any] | None) -> Iterator[DataSourcePayload]:
         for payload in self._payload_builder.payloads(rows, state):
