@@ -28,12 +28,14 @@ if kind == "postgresql":
     connection = psycopg.connect(url)
 elif kind == "sqlite":
     import sqlite3
-    connection = sqlite3.connect(path)
+    connection = sqlite3.connect(f"/{path}")
 else:
     import duckdb
-    connection = duckdb.connect(path) if kind == "duckdb" else duckdb.connect()
+    connection = duckdb.connect(f"/{path}") if kind == "duckdb" else duckdb.connect()
     if kind == "parquet":
-        table = f"read_parquet('{path}/**/{table}/**/*.parquet')"
+        from glob import glob
+        files = glob(f"/{path}/**/{table}/**/*.parquet", recursive=True)
+        table = f"read_parquet({files}, hive_partitioning=false)"
 print(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 """
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 SAMPLE_SECONDS = 0.04
-TIMEOUT_SECONDS = 900.0
+TIMEOUT_SECONDS = 400.0
 """How long one run may take: a peer that waits for something must not stop the others."""
 Command = Sequence[str | Path]
 

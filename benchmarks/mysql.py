@@ -40,4 +40,5 @@ def limit(bench: Bench, url: str, name: str, driver: str, requirement: str) -> C
     python = bench.environments.peer(f"mysql-{driver}", requirement, "pyarrow", "duckdb") / "python"
     command: Command = [python, bench.peers / "mysql_to_duckdb.py", url, lake, driver]
     check = lands(bench, lake, f"count(*) = {bench.rows}")
-    return Contender(name, command, prepare=removing(lake), check=check, rows=bench.rows)
+    runs = None if name == LIMIT else 1
+    return Contender(name, command, None, None, removing(lake), check, runs, bench.rows)

@@ -107,7 +107,7 @@ def ingestr(bench: Bench, road: Road) -> Contender:
         environment={**OFFLINE, "HOME": str(space)},
         prepare=emptied(space),
         check=lands(bench, lake, f"count(*) = {road.rows}"),
-        runs=2,
+        runs=1,
         rows=road.rows,
     )
 

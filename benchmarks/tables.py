@@ -34,13 +34,14 @@ def _many(bench: Bench, target: str) -> Comparison:
         single: Command = [vdk, "datasource", "run", path]
         run: Command = [vdk, "datasource", "run", paths]
         discovering: Command = [vdk, "datasource", "discover", paths]
+        last = of_many.has(ROWS, f"orders_{tables - 1:03}")
         measured = bench.measure(
-            Contender(f"one table of {rows:,} rows", single, None, QUIET, of_one.empty, rows=rows),
-            Contender(f"{tables} tables of {ROWS} rows", run, None, QUIET, of_many.empty, rows=rows),
+            Contender(f"one table of {rows:,} rows", single, None, QUIET, of_one.empty, of_one.has(rows), rows=rows),
+            Contender(f"{tables} tables of {ROWS} rows", run, None, QUIET, of_many.empty, last, runs=3, rows=rows),
         )
         measured += bench.measure(
             Contender("discover, of the many", discovering, environment=QUIET),
-            Contender("a second run of the many, which finds nothing", run, environment=QUIET),
+            Contender("a second run of the many, which finds nothing", run, environment=QUIET, runs=3),
         )
     whole, split, discover, idle = measured
     targets = [

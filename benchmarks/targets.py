@@ -35,7 +35,10 @@ def _into(bench: Bench, target: str, limit: float) -> Comparison:
             Contender(BARE, copy, prepare=bare.empty, check=bare.has(bench.rows), rows=bench.rows),
             Contender(OURS, run, None, QUIET, we.empty, we.has(bench.rows), rows=bench.rows),
             replace(
-                dlt(bench, road, "connectorx", of_dlt.url), prepare=of_dlt.empty, check=of_dlt.has(bench.rows, dataset)
+                dlt(bench, road, "connectorx", of_dlt.url),
+                prepare=of_dlt.empty,
+                check=of_dlt.has(bench.rows, dataset),
+                runs=1 if target == "SQLite" else 2,
             ),
         ]
         if target != "Parquet":  # sling downloads a program for it
