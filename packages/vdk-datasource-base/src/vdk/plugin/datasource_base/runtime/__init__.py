@@ -9,10 +9,12 @@ the summary, the progress and the log.
 
 from .environment import Environment
 from .options import Options
+from .reading.catalog import Catalog, CatalogStream
 from .reading.configured_source import ConfiguredSource, configured_source
 from .reading.handover import HandoverEnvironment, HandoverSink
 from .reading.outbox import Outbox
-from .reading.selected_source import CheckedPartition
+from .reading.selected_source import CheckedPartition, Remedies
+from .reading.state_documents import state_document, states_of
 from .report.logs import redacted_errors, redacted_logs
 from .report.summary import RunSummary, StreamReport
 from .retry import Retry
@@ -20,6 +22,8 @@ from .run.batches.batching import RejectedBatch
 from .run.flow_file_run import execute
 
 __all__ = [
+    "Catalog",
+    "CatalogStream",
     "CheckedPartition",
     "ConfiguredSource",
     "Environment",
@@ -28,6 +32,7 @@ __all__ = [
     "Options",
     "Outbox",
     "RejectedBatch",
+    "Remedies",
     "Retry",
     "RunSummary",
     "StreamReport",
@@ -35,4 +40,6 @@ __all__ = [
     "execute",
     "redacted_errors",
     "redacted_logs",
+    "state_document",
+    "states_of",
 ]

@@ -33,17 +33,32 @@ def open_stream(
 ) -> StreamReader:
     """The reader of a stream; nothing is connected yet. See ``vdk.plugin.datasource_base.read``."""
     environment = environment or Environment()
-    if isinstance(flow_or_source, DataSource):
-        source_id = flow_or_source.source_name or "source"
-        loaded = load_flow(_flow_of(source_id, {"name": source_id}), {})
-        entry, names = loaded.file.flows[0], _spellings(stream, source_id)
-    elif (url := _url_of(flow_or_source)) is not None:
-        source_id, source = source_of_flow(url, environment.registry)
-        loaded = load_flow(_flow_of(source_id, source), environment.lookups)
-        entry, names = loaded.file.flows[0], _spellings(stream, source_id)
+    loaded = loaded_of(flow_or_source, environment)
+    if isinstance(flow_or_source, DataSource) or _url_of(flow_or_source) is not None:
+        entry = loaded.file.flows[0]
+        names = _spellings(stream, entry.from_)
     else:
-        loaded = load_flow(flow_or_source, environment.lookups, environment.overrides)
         entry, names = _entry_of(loaded, stream)
+    return reader_of(
+        alone(loaded, entry),
+        Selection(names, tuple(tables or ()), _checked(deletes)),
+        _copied(states or {}, stream),
+        flow_or_source if isinstance(flow_or_source, DataSource) else None,
+        environment,
+    )
+
+
+def reader_of(
+    loaded: LoadedFlow,
+    selection: Selection,
+    states: Mapping[str, State],
+    source: DataSource[Any] | None,
+    environment: Environment,
+) -> StreamReader:
+    """The reader of one stream.
+
+    :param loaded: a file with one flow. :param source: the source, not connected; None: that of the flow.
+    """
     reading = ReadEnvironment(
         registry=environment.registry,
         lookups=environment.lookups,
@@ -52,11 +67,20 @@ def open_stream(
         one_stream=True,
         on_summary=lambda summary: None,
     )
-    reading.given = flow_or_source if isinstance(flow_or_source, DataSource) else None
-    reading.selection = Selection(names, tuple(tables or ()), _checked(deletes))
-    reading.states = _copied(states or {}, stream)
+    reading.given, reading.selection, reading.states = source, selection, states
     reading.outbox = Outbox(WAITING_UNITS, cancelled="the program has stopped reading")
-    return StreamReader(replace(loaded, file=_alone(loaded, entry)), reading)
+    return StreamReader(loaded, reading)
+
+
+def loaded_of(flow_or_source: FlowOrSource, environment: Environment) -> LoadedFlow:
+    """The flow file, or one flow that reads all streams of a source."""
+    if isinstance(flow_or_source, DataSource):
+        source_id = flow_or_source.source_name or "source"
+        return load_flow(_flow_of(source_id, {"name": source_id}), {})
+    if (url := _url_of(flow_or_source)) is not None:
+        source_id, source = source_of_flow(url, environment.registry)
+        return load_flow(_flow_of(source_id, source), environment.lookups)
+    return load_flow(flow_or_source, environment.lookups, environment.overrides)
 
 
 def _url_of(flow_or_source: FlowOrSource) -> str | None:
@@ -74,9 +98,9 @@ def _flow_of(source_id: str, source: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _alone(loaded: LoadedFlow, entry: FlowEntry) -> Any:
+def alone(loaded: LoadedFlow, entry: FlowEntry, *, batch_rows: int | None = None) -> LoadedFlow:
     """The flow file with this flow alone, as it is read: every row as the source has it."""
-    alone = msgspec.structs.replace(
+    only = msgspec.structs.replace(
         entry,
         streams=None,
         write_mode="append",
@@ -84,8 +108,9 @@ def _alone(loaded: LoadedFlow, entry: FlowEntry) -> Any:
         follow=None,
         idle_timeout=None,
         deadline=None,
+        batch_rows=batch_rows or entry.batch_rows,
     )
-    return msgspec.structs.replace(loaded.file, flows=[alone], summary=None)
+    return replace(loaded, file=msgspec.structs.replace(loaded.file, flows=[only], summary=None))
 
 
 def _entry_of(loaded: LoadedFlow, stream: str) -> tuple[FlowEntry, list[str]]:
