@@ -52,9 +52,10 @@ class Target:
         return f"{result}: {self.text}: {self.value:,.3g} ({sign} {self.limit:,.3g})"
 
 
-def ahead(measured: Sequence[Measured], we: Measured, *limits: str) -> Target:
-    """Whether ours takes less time than each of the others that ran, apart from limits, which are no products."""
-    peers = [each for each in measured if each.runs and each is not we and each.name not in limits]
+def ahead(measured: Sequence[Measured], we: Measured) -> Target:
+    """Whether ours takes less time than each peer that ran, which is neither a limit nor another way of ours."""
+    ours_or_limit = [each for each in measured if each.name.startswith(we.name) or "(limit" in each.name]
+    peers = [each for each in measured if each.runs and each not in ours_or_limit]
     if not peers:
         return Target("share of the fastest peer, of which none ran", math.nan, 1.0)
     fastest = min(peers, key=lambda each: each.wall)

@@ -38,7 +38,7 @@ def measure(bench: Bench) -> list[Comparison]:
     we = comparison.of(OURS)
     targets = [
         Target("times the limit", we.wall / comparison.of(LIMIT).wall, ALLOWED),
-        ahead(measured, we, LIMIT, COUNTING, WITH_CURSOR),
+        ahead(measured, we),
     ]
     return [Comparison(title, measured, LIMIT, targets)]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import Bench, emptied, lands, removing
+from landing import Landing
 from measure import Command, Contender
 
 OFFLINE = {
@@ -68,25 +69,31 @@ def connectorx(bench: Bench, road: Road) -> Contender:
     lake = _space(bench, road, "connectorx") / "lake.duckdb"
     check = lands(bench, lake, f"count(*) = {road.rows}")
     command: Command = [python, bench.peers / "connectorx_to_duckdb.py", _in_two(road.url), lake]
-    return Contender("connectorx → DuckDB, by a script", command, prepare=removing(lake), check=check, rows=road.rows)
+    return Contender("connectorx → DuckDB (limit)", command, prepare=removing(lake), check=check, rows=road.rows)
 
 
-def dlt(bench: Bench, road: Road, backend: str, target: str = "") -> Contender:
+def dlt(bench: Bench, road: Road, backend: str, landing: Landing | None = None) -> Contender:
     """dlt with one of its backends.
 
-    :param target: as ``peers/dlt_copy.py`` takes it; without one, it is a DuckDB file whose rows are counted.
+    :param landing: where to; without it, a DuckDB file.
     """
     requirements = ("dlt[duckdb,filesystem,parquet,postgres,sql_database,sqlalchemy]", "connectorx", *DRIVERS)
     python = bench.environments.peer("dlt", *requirements) / "python"
     space = _space(bench, road, f"dlt-{backend}")
     lake = space / "lake.duckdb"
-    arguments = [_with_driver(road.url), target or lake, backend, space / "dlt"]
+
+    def prepare() -> None:
+        emptied(space)()  # dlt's state is there
+        if landing:
+            landing.empty()
+
+    arguments = [_with_driver(road.url), landing.url if landing else lake, backend, space / "dlt"]
     return Contender(
         f"dlt, {backend} backend",
         [python, bench.peers / "dlt_copy.py", *arguments],
         environment=OFFLINE,
-        prepare=emptied(space),
-        check=bool if target else lands(bench, lake, f"count(*) = {road.rows}", "bench_dataset.orders"),
+        prepare=prepare,
+        check=lands(bench, lake, f"count(*) = {road.rows}", "bench_dataset.orders"),
         runs=None if backend == "connectorx" else 2,
         rows=road.rows,
     )

@@ -14,9 +14,10 @@ from pathlib import Path
 from bench import CLOUDQUERY, Bench
 from measure import Contender, MeasuringError
 from report import Comparison, Target
+from rivals import DRIVERS
 
 ENVIRONMENT = {"CQ_TELEMETRY_LEVEL": "none"}
-SDK = ("cloudquery-plugin-sdk==0.1.57", "requests", "SQLAlchemy", "psycopg2-binary", "PyMySQL[rsa]")
+SDK = ("cloudquery-plugin-sdk==0.1.57", "requests", "SQLAlchemy", *DRIVERS)
 
 
 ORDERS = {

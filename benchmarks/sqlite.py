@@ -37,7 +37,7 @@ def measure(bench: Bench) -> list[Comparison]:
     targets = [
         Target("times the ADBC limit", we.wall / least.wall, 1.4),
         Target("peak MB, all processes", we.peak / MIB, 300),
-        ahead(measured, we, LIMIT, PYTHON),
+        ahead(measured, we),
     ]
     return [Comparison(title, measured, LIMIT, targets)]
 

@@ -30,13 +30,12 @@ def _into(bench: Bench, target: str, limit: float) -> Comparison:
         copy: Command = [python, bench.peers / "adbc_to_target.py", database, bare.url]
         path = flow(bench.space(f"flow-{target}"), "sqlite", f'database = "{database}"', we.url)
         run: Command = [bench.ours / "vdk", "datasource", "run", path]
-        dataset = "orders" if target == "Parquet" else "bench_dataset.orders"
+        dataset = "bench_dataset.orders" if target == "PostgreSQL" else "orders"
         contenders = [
             Contender(BARE, copy, prepare=bare.empty, check=bare.has(bench.rows), rows=bench.rows),
             Contender(OURS, run, None, QUIET, we.empty, we.has(bench.rows), rows=bench.rows),
             replace(
-                dlt(bench, road, "connectorx", of_dlt.url),
-                prepare=of_dlt.empty,
+                dlt(bench, road, "connectorx", of_dlt),
                 check=of_dlt.has(bench.rows, dataset),
                 runs=1 if target == "SQLite" else 2,
             ),
@@ -47,5 +46,5 @@ def _into(bench: Bench, target: str, limit: float) -> Comparison:
             )
         measured = bench.measure(*contenders)
     least, own = measured[:2]
-    targets = [Target("times the bare writer", own.wall / least.wall, limit), ahead(measured, own, BARE)]
+    targets = [Target("times the bare writer", own.wall / least.wall, limit), ahead(measured, own)]
     return Comparison(f"{bench.rows:,} rows, 10 columns, SQLite → {target}", measured, BARE, targets)

@@ -31,5 +31,7 @@ elif target.startswith("sqlite://"):
     destination = dlt.destinations.sqlalchemy(target)
 else:
     destination = dlt.destinations.duckdb(target)
-pipeline = dlt.pipeline("bench", pipelines_dir=folder, destination=destination)
+# dlt attaches another file for any other dataset of SQLite
+dataset = "main" if target.startswith("sqlite://") else "bench_dataset"
+pipeline = dlt.pipeline("bench", pipelines_dir=folder, destination=destination, dataset_name=dataset)
 pipeline.run(orders, write_disposition="append", primary_key="id", **loaded)
