@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench import Bench
-from postgres import server
 from report import Comparison, Target
 
 DRIVER = "libpostgresql-jdbc-java"
@@ -22,7 +21,8 @@ def measure(bench: Bench) -> list[Comparison]:
     space = bench.space("spark")
     python = bench.environments.ours("spark", "pyspark>=4.3,<5") / "python"
     script = Path(__file__).with_name("on_spark_read.py")
-    with server(bench) as url:
+    with bench.server("postgres_server.py", bench.rows) as server:
+        url = f"{server}/shop{bench.rows}"
         command = [str(python), str(script), str(space), url, str(bench.rows), str(bench.runs), str(jdbc_driver(space))]
         measured = bench.measured_in(command, bench.rows)
     ours = measured[VDK]

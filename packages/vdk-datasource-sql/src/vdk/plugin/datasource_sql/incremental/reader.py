@@ -157,8 +157,8 @@ class IncrementalReader:
         if remembered:
             given = UpperBound(progress.high)
         self._ends_now = given is None
-        if end is not None and found is not None:
-            self._found, given, progress.barrier = found, found.upper, self._decoded(end).barrier
+        if last is not None and found is not None:
+            self._found, given, progress.barrier = found, found.upper, last.barrier
         self._forget_other_shapes(progress)
         self._last_state = dict(state)
         yield from self._sweep(progress)
