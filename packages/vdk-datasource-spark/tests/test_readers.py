@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable
@@ -22,6 +23,7 @@ from vdk.plugin.datasource_spark import VdkDataSource, offsets
 from vdk.plugin.datasource_spark.filters import range_of
 from vdk.plugin.datasource_spark.splits import MAX_BYTES, Split
 
+CURSOR = 'cursor_columns = ["updated_at"]'
 ALL = ReadAllAvailable()
 Row = dict[str, Any]
 
@@ -100,6 +102,35 @@ def test_every_type_has_one_of_spark_that_keeps_its_values() -> None:
 def test_rows_are_read_as_the_options_ask_for(stream: str, options: Row, expected: list[Row]) -> None:
     rows = read(made(stream, **options))
     assert sorted(map(str, rows)) == sorted(map(str, expected))
+
+
+def test_a_column_policy_applies_before_spark_has_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data frame has the columns that are left; each executor resolves the salt."""
+    monkeypatch.setenv("SALT", SALT := "0123456789abcdef")
+    source = made("numbers", policy='number = "hash"', salt="${env:SALT}", config="partitions = 1\nrows = 2")
+    digests = [hmac.digest(SALT.encode(), str(number).encode(), "sha256").hex() for number in range(2)]
+    assert read(source) == [{"part": 0, "number": digest} for digest in digests]
+    assert SALT.encode() not in dumps(source.reader(source.schema()))
+    assert read(made("inferred", policy='{"*": "drop", "id": "keep"}')) == [{"id": 1}, {"id": 2}]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"policy": "id = 'hash'"}, "option policy: 'id' is hashed, and hashes without a salt"),
+        ({"policy": "id = 'hash'", "salt": "0123456789abcdef"}, "salt is written out, and Spark shows options"),
+        ({"policy": "id = 'drop'"}, "option policy: 'id' is the key .* in its stored states"),
+        ({"policy": "updated_at = 'mask'", "config": CURSOR}, "'updated_at' is the cursor"),
+        ({"policy": "idd = 'mask'"}, "did you mean 'id'"),
+        ({"policy": "id = "}, "option policy: it is neither TOML nor JSON"),
+    ],
+)
+def test_a_policy_that_is_wrong_is_refused(tmp_path: Path, options: dict[str, str], message: str) -> None:
+    make = shop(tmp_path)
+    if config := options.pop("config", None):
+        options["config"] = f"database = {str(tmp_path / 'shop.db')!r}\n{config}"
+    with pytest.raises(ConfigurationError, match=message):
+        read(make(**options))
 
 
 def test_a_rejected_row_is_a_row_with_its_error() -> None:

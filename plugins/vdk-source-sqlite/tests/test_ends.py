@@ -68,6 +68,20 @@ def test_a_row_that_comes_before_the_end_is_read_once(database: Path) -> None:
         assert sorted(read(database, state, None).column("id")) == [300, 301, 302]
 
 
+def test_the_rows_up_to_an_end_are_counted(database: Path) -> None:
+    """What a state remembers within lookback, and without a cursor, is not read again."""
+    stream = stream_of(database, page_rows=3)
+    assert isinstance(stream, BoundedPartition)
+    state, first = read(database, {}, None).state, end_of(database, {})
+    assert stream.count({}, first) == 21
+    execute(database, "INSERT INTO t VALUES (200, '2026-10-01 10:09:30'), (201, NULL), (202, '2026-10-01 11:30:00')")
+    end = end_of(database, state)
+    execute(database, "INSERT INTO t VALUES (203, '2026-10-01 12:00:00')")
+    assert stream.count(state, end) == len(read(database, state, end).rows) == 3
+    execute(database, "DELETE FROM t")
+    assert stream.count(state, end) == 1, "the states differ"
+
+
 def test_the_end_is_the_state_only_if_nothing_is_to_be_read(database: Path) -> None:
     """A row within lookback, or without a cursor, is something."""
     state = read(database, {}, None).state

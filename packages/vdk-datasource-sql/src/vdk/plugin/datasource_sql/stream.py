@@ -300,6 +300,13 @@ class IncrementalStream(SqlStream, BoundedPartition):
         with SqlSession(self._backend) as session:
             return self._splitter(session, parts, min_rows).after(self, state, end)
 
+    def count(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> int | None:
+        """The rows from ``lookback`` below the state to the end, less those that the state remembers."""
+        self._check()
+        with SqlSession(self._backend) as session:
+            query, payload_builder, _ = self._prepared(session, state)
+            return IncrementalReader(self._backend, session, query, payload_builder, self.now()).count(state, end)
+
     def check(self) -> None:
         """The keys, and the formats of the cursor's values: one pass over the cursor column."""
         self.end({})

@@ -141,6 +141,13 @@ class BoundedPartition(StreamPartition):
         """The share of the rows up to ``end`` that is read at ``state``, from 0 to 1; None: unknown."""
         return None
 
+    def count(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> int | None:
+        """About how many rows ``read(state, end)`` yields, without reading them; None: only reading them would tell.
+
+        ``vdk datasource plan`` asks it, and waits a limited time.
+        """
+        return None
+
 
 class DataSourceStream(StreamPartition):
     """A named channel of data: a table, an endpoint, a topic.

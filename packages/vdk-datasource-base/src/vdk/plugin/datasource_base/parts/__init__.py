@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .columns.infer import infer_table, is_valid_json, to_json
     from .columns.nested import SEPARATOR, flattened
     from .columns.numbers import JSON_NUMBERS, HugeNumber, exact_decimal, json_integer, whole_number
+    from .columns.policy import ColumnPolicy
     from .columns.rows import rows_of
     from .columns.types import column_type
     from .comparison import HASH, MOST_HASHES, Comparison, ComparisonResult, ComparisonSpec
@@ -60,6 +61,7 @@ _OUTSIDE_DESTINATION = {
     ".columns.infer": ("infer_table", "is_valid_json", "to_json"),
     ".columns.numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
     ".columns.nested": ("SEPARATOR", "flattened"),
+    ".columns.policy": ("ColumnPolicy",),
     ".columns.rows": ("rows_of",),
     ".columns.types": ("column_type",),
     ".comparison": ("HASH", "MOST_HASHES", "Comparison", "ComparisonResult", "ComparisonSpec"),
@@ -90,6 +92,7 @@ __all__ = [
     "Backoff",
     "BatchKind",
     "ColumnChange",
+    "ColumnPolicy",
     "CommitUnit",
     "Comparison",
     "ComparisonResult",

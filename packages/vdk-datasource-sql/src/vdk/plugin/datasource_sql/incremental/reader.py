@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, ConfigurationError, DataSourcePayload, StateError
 
@@ -108,6 +109,19 @@ class IncrementalReader:
         interrupted = None if progress.resume is None else progress.resume.upper
         high = max((value for value in (progress.high, interrupted, upper.value) if value is not None), default=None)
         return progress, info, upper, high
+
+    def count(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> int | None:
+        """About how many rows a read between two states yields; None: the last one did not reach its end."""
+        progress, high = self._decoded(state), self._decoded(end).high
+        if progress.resume is not None:
+            return None
+        self._ends_now = False  # the end is known, so no transaction is waited for
+        info = self._refresh_cursor_info(progress)
+        rows = info.nulls if self._plan.options.null_cursor in (None, "include") else 0
+        if info.format is not None and high is not None:
+            conditions = self._query.between(CursorRange(lower_bound(self._plan, info.format, progress), high))
+            rows += int(self._session.one(self._query.select(sa.func.count()).where(*conditions))[0])
+        return max(1, rows - progress.rows.size)  # the states differ, so there is one
 
     def _remembered(self, info: CursorInfo, high: Any, upper: Any) -> Iterator[int]:
         """The hashes of the rows that a pass up to ``upper`` remembers."""
