@@ -18,7 +18,7 @@ from test_delivery import deliver
 from test_types import TYPES
 from vdk.plugin.datasource_base.contract import ConnectionFailedError, FlowFailedError
 from vdk.plugin.datasource_base.testing.postgresql import Server
-from vdk.plugin.datasource_sql import SqlSession
+from vdk.plugin.datasource_sql import SqlSession, SqlStream
 from vdk.plugin.datasource_sql.testing import Landed
 from vdk.plugin.source_postgres import adbc, bulk, whole_reads
 from vdk.plugin.source_postgres.bulk import bulk_version
@@ -283,6 +283,31 @@ def test_what_changes_meanwhile_is_not_seen(server: Server, fetched: list[str]) 
     assert sorted(landed.column("id")) == list(range(1, 5001))
     idle = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader' AND state LIKE 'idle in%%'"
     assert server.query("shop", idle) == [(0,)]
+
+
+def test_the_parts_of_a_table_are_counted_in_their_snapshot(
+    server: Server, fetched: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A run that verifies fails if a part lost a row, whatever has changed at the source since."""
+    server.query("shop", "CREATE TABLE t (id int)")
+    server.query("shop", "INSERT INTO t SELECT generate_series(1, 5000)")
+    proof = SqlStream.proof
+
+    def changed(stream: SqlStream, *states: Any, **options: Any) -> Any:
+        server.query("shop", "DELETE FROM t WHERE id = 1")
+        return proof(stream, *states, **options)
+
+    monkeypatch.setattr(SqlStream, "proof", changed)
+    lake = f"duckdb:///{tmp_path / 'lake.duckdb'}"
+    summary = deliver(server, lake, flow={"verify": True}, partition_rows=1000)
+    assert summary.streams[0].partitions > 1
+    assert summary.streams[0].verification.text == (
+        "not verified: 1 row changed at the source meanwhile; all 5,000 rows of the snapshot that was read have landed"
+    )
+    rest = whole_reads.FullPages.rest
+    monkeypatch.setattr(whole_reads.FullPages, "rest", lambda self: [table[1:] for table in rest(self)])
+    with pytest.raises(FlowFailedError, match=r"the source has 4,999 rows, and 4,9.. of them were read"):
+        deliver(server, lake, flow={"verify": True}, partition_rows=1000)
 
 
 @pytest.mark.parametrize("way", ["unproven", "unreachable", "off"])

@@ -17,6 +17,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import (
+    COUNTER_PREFIX,
     DataSourcePayload,
     DataSourceStream,
     Proof,
@@ -88,13 +89,14 @@ class WholeTable(VerifiableStream):
             or bulk_columns(query, kinds, with_cursor=False) is None
             or not self._is_readable()
         ):
+            self._table.counts_rows = self.counts_rows
             yield self._table
             return
         snapshot = self._snapshots.export(self.name, self._backend, query.all_rows(ONE).limit(0))
         parts = max(1, -(-size.rows // self._partition_rows))
         starts = list(range(0, size.blocks, -(-size.blocks // parts)))
         for start, end in zip(starts, [*starts[1:], None], strict=True):
-            yield TablePart(self, kinds, snapshot, start, end, size.blocks)
+            yield TablePart(self, kinds, snapshot, start, end, size.blocks, counts_rows=self.counts_rows and start == 0)
 
     def _is_readable(self) -> bool:
         """Whether the driver can connect, and reads what it should."""
@@ -146,7 +148,7 @@ class TablePart(StreamPartition):
 
     :param snapshot: the name of the snapshot that all parts are read in.
     :param end: the first block that is not read; None: the last part, which has no end.
-    :param blocks: about how many the table has.
+    :param blocks: about how many the table has. :param counts_rows: whether it counts the rows of all parts.
     """
 
     table: WholeTable
@@ -155,6 +157,7 @@ class TablePart(StreamPartition):
     start: int
     end: int | None
     blocks: int
+    counts_rows: bool = False
 
     def __post_init__(self) -> None:
         self.id = f"blocks from {self.start}"
@@ -171,6 +174,21 @@ class TablePart(StreamPartition):
                 else:
                     yield from map(DataSourcePayload, full.add(page.table))
         yield from map(DataSourcePayload, full.rest())
+        if self.counts_rows:
+            yield DataSourcePayload(None, metadata={f"{COUNTER_PREFIX}rows_at_source": self._count(query)})
+
+    def _count(self, query: TableQuery) -> int:
+        """The rows of the whole table, in the snapshot of its parts."""
+        connection = None
+        try:
+            connection = self._connect()
+            counted = connection.fetch(with_literals(query.select(sa.func.count())))
+        except adbc.failures() as error:
+            raise self.table.translated(error) from error
+        finally:
+            if connection is not None:
+                connection.close()
+        return int(counted.column(0)[0].as_py())
 
     def _spans(self, query: TableQuery, columns: BulkColumns) -> Iterator[pa.Table]:
         """The part, in tables of about ``adbc.SPAN_BYTES``."""
