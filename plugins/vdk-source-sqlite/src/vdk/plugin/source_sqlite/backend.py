@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -79,7 +80,7 @@ class SqliteBackend(Backend):
     lock_seconds: float = 30.0
 
     def identity(self) -> str:
-        return f"sqlite:///{quote(str(self.path), safe=' +/')}"
+        return f"sqlite:///{quote(os.fsencode(self.path), safe=' +/')}"
 
     def is_blank(self) -> bool:
         """Whether the file has no byte, as one that was made and never written to.
@@ -140,7 +141,7 @@ class SqliteBackend(Backend):
 
     @property
     def _uri(self) -> str:
-        return f"file:{quote(str(self.path))}?mode=ro"
+        return f"file:{quote(os.fsencode(self.path))}?mode=ro"
 
     def _opened(self) -> sqlite3.Connection:
         # mode=ro neither creates nor writes. isolation_level None: a transaction begins at BEGIN and nowhere else.
