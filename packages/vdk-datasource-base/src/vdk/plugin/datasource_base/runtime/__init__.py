@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .environment import Environment
     from .options import Options
+    from .reading.catalog import Catalog, CatalogStream
     from .reading.configured_source import ConfiguredSource, configured_source
     from .reading.handover import HandoverEnvironment, HandoverSink
     from .reading.outbox import Outbox
-    from .reading.selected_source import CheckedPartition
+    from .reading.selected_source import CheckedPartition, Remedies
+    from .reading.state_documents import state_document, states_of
     from .report.logs import redacted_errors, redacted_logs
     from .report.summary import RunSummary, StreamReport
     from .retry import Retry
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from .run.flow_file_run import execute
 
 __all__ = [
+    "Catalog",
+    "CatalogStream",
     "CheckedPartition",
     "ConfiguredSource",
     "Environment",
@@ -36,6 +40,7 @@ __all__ = [
     "Options",
     "Outbox",
     "RejectedBatch",
+    "Remedies",
     "Retry",
     "RunSummary",
     "StreamReport",
@@ -43,15 +48,19 @@ __all__ = [
     "execute",
     "redacted_errors",
     "redacted_logs",
+    "state_document",
+    "states_of",
 ]
 
 _MODULES = {
     ".environment": ("Environment",),
     ".options": ("Options",),
+    ".reading.catalog": ("Catalog", "CatalogStream"),
     ".reading.configured_source": ("ConfiguredSource", "configured_source"),
     ".reading.handover": ("HandoverEnvironment", "HandoverSink"),
     ".reading.outbox": ("Outbox",),
-    ".reading.selected_source": ("CheckedPartition",),
+    ".reading.selected_source": ("CheckedPartition", "Remedies"),
+    ".reading.state_documents": ("state_document", "states_of"),
     ".report.logs": ("redacted_errors", "redacted_logs"),
     ".report.summary": ("RunSummary", "StreamReport"),
     ".retry": ("Retry",),

@@ -65,3 +65,7 @@ class _BoundedProxy(_PartitionProxy, BoundedPartition):
     def share(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> float | None:
         share: float | None = self._partition.share(state, end)
         return share
+
+    def count(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> int | None:
+        count: int | None = self._partition.count(state, end)
+        return count
