@@ -80,6 +80,15 @@ def test_a_postgresql_database_is_read_without_losing_a_late_commit(tmp_path: Pa
 
 
 @pytest.mark.heavy
+def test_a_singer_tap_is_read_with_its_state(tmp_path: Path) -> None:
+    """The demo of the Singer source reads one stream whole, the other from the tap's state, and deletes."""
+    job = tmp_path / "singer"
+    done = run_copied("singer-tap", job, "singer_demo.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The second run landed what changed, and deleted what is gone." in done.stdout
+
+
+@pytest.mark.heavy
 def test_a_topic_is_read_by_cloudquery(tmp_path: Path) -> None:
     """CloudQuery's command reads a topic through the Kafka source, and continues from its offsets."""
     if sys.platform != "linux" or platform.machine() != "x86_64":

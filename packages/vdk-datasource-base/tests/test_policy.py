@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from support import QUICK, Lab, Whole, payload
+from support import QUICK, Lab, ScriptConfig, ScriptedSource, Whole, payload
 from vdk.plugin.datasource_base import (
     BadRecordError,
     ConfigurationError,
@@ -297,3 +297,25 @@ def test_the_salt_is_redacted(lab: Lab) -> None:
     with pytest.raises(FlowFailedError) as failed:
         lab.run(Whole("people", fails, SCHEMA), options=QUICK, **policy())
     assert SALT not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"), [(POLICY, LANDED), (["id", "total"], {"id": 1, "total": 5}), (None, ROW)]
+)
+def test_a_source_that_is_read_without_a_flow_has_a_policy_too(
+    lab: Lab, columns: Any, expected: dict[str, Any]
+) -> None:
+    lab.script(stream(payload(ROW)))
+    source = ScriptedSource(ScriptConfig(script=f"{lab.target}/src"))
+    salt = SALT if columns is POLICY else None
+    (row,) = open_stream(source, "people", columns=columns, salt=salt).to_arrow().to_pylist()
+    assert row == expected
+
+
+def test_a_flow_that_is_read_has_its_own_policy(lab: Lab) -> None:
+    lab.script(stream(payload(ROW)))
+    source = ScriptedSource(ScriptConfig(script=f"{lab.target}/src"))
+    with pytest.raises(ConfigurationError, match=r"columns=…\): a flow has its own policy; write columns in its"):
+        open_stream(lab.flow(), "people", columns=["id"])
+    with pytest.raises(ConfigurationError, match="hashes without a salt"):
+        open_stream(source, "people", columns=POLICY).to_arrow()

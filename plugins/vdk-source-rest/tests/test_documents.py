@@ -137,6 +137,37 @@ def test_tables_are_read_with_their_values(source: Make, httpserver: HTTPServer,
 
 
 @pytest.mark.parametrize(
+    ("type_", "kind", "high"),
+    [
+        (pa.timestamp("us", "UTC"), "datetime", "2026-01-02T00:00:00.000002Z"),
+        (pa.timestamp("us"), "datetime", "2026-01-02T00:00:00.000002"),
+        (pa.timestamp("ns", "UTC"), "datetime", "2026-01-02T00:00:00.000002001Z"),
+        (pa.date32(), "date", "2026-01-02"),
+    ],
+    ids=str,
+)
+def test_a_time_of_a_table_is_a_cursor(source: Make, httpserver: HTTPServer, type_: Any, kind: str, high: str) -> None:
+    """The state has it as text, with all its digits, and the next run asks for it; what landed is not read again."""
+    day = 20_454 if kind == "date" else 1_767_225_600_000_000
+    unit, last = (1, 0) if kind == "date" else (86_400_000_000, 2)
+    values = [day, day + unit + last]
+    if getattr(type_, "unit", "") == "ns":
+        values = [day * 1000, (day + unit + last) * 1000 + 1]
+    table = pa.table({"id": [1, 2], "at": pa.array(values, type_)})
+    content = io.BytesIO()
+    pq.write_table(table, content)
+    api = Api(httpserver, lambda _: Response(content.getvalue(), content_type="application/vnd.apache.parquet"))
+    cursor = {"field": "at", "type": kind, "param": "since", "lookback": "0s"}
+    made = source(api.url, {"name": "items", "primary_key": "id", "cursor": cursor})
+    first = read(made)
+    assert len(first.rows) == 2
+    assert first.states[""]["high"] == high
+    again = read(made, states=first.states)
+    assert again.counts["rows_unchanged"] == 1
+    assert api.urls()[-1].startswith(f"items?since={high[:10]}")
+
+
+@pytest.mark.parametrize(
     ("stream", "problem"),
     [
         ({"encoding": "form"}, "encoding and compress are for a body"),

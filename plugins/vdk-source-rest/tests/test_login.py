@@ -137,6 +137,41 @@ def test_a_token_is_signed_by_a_private_key(
         read(source(api.url, ITEMS, auth={**own, "algorithm": other}))
 
 
+@pytest.mark.parametrize(("algorithm", "key"), [("RS256", RSA), ("ES256", EC)])
+@pytest.mark.parametrize("grant", ["client_credentials", "refresh_token", "password"])
+def test_a_client_logs_in_by_a_token_that_it_signs(
+    source: Make, httpserver: HTTPServer, tmp_path: Path, algorithm: str, key: Any, grant: str
+) -> None:
+    """In place of a secret (RFC 7523, section 2.2), once for each request; nothing goes into a header."""
+    forms: list[dict[str, str]] = []
+
+    def answer(asked: Request) -> Any:
+        if asked.path.endswith("token"):
+            assert "Authorization" not in asked.headers
+            forms.append({name: values[0] for name, values in parse_qs(asked.get_data(as_text=True)).items()})
+            return {"access_token": f"issued{len(forms)}", "token_type": "Bearer"}
+        return ROWS if asked.headers["Authorization"] == f"Bearer issued{len(forms)}" else None
+
+    api = Api(httpserver, answer)
+    signed = {"private_key": pem(key), "algorithm": algorithm, "key_id": "k1"}
+    auth = {"type": f"oauth2_{grant}", "token_url": f"{api.url}/token", "client_id": "me", "client_jwt": signed}
+    more: dict[str, Any] = {"password": {"username": "ann", "password": "pw"}}
+    more["refresh_token"] = {"refresh_token": "r", "token_file": str(tmp_path / "token.json")}
+    auth |= {"client_auth": "private_key_jwt", **more.get(grant, {})}
+    made = [source(api.url, ITEMS, auth=auth) for _ in range(2)]
+    assert [len(read(each).rows) for each in made] == [2, 2]
+    claims = [
+        jwt.decode(form["client_assertion"], key.public_key(), algorithms=[algorithm], audience=auth["token_url"])
+        for form in forms
+    ]
+    assert [(each["iss"], each["sub"]) for each in claims] == [("me", "me")] * 2
+    assert claims[0]["jti"] != claims[1]["jti"]
+    assert jwt.get_unverified_header(forms[0]["client_assertion"])["kid"] == "k1"
+    assert {(form["grant_type"], form["client_id"]) for form in forms} == {(grant, "me")}
+    assert forms[0]["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    assert forms[0]["client_assertion"] in list(made[0].context.issued_secrets())
+
+
 def test_a_password_is_exchanged_for_a_token(source: Make, httpserver: HTTPServer) -> None:
     """By the grant that servers have for users who trust the program."""
     forms: list[dict[str, list[str]]] = []
@@ -261,12 +296,25 @@ def test_a_client_shows_its_certificate(source: Make, tmp_path: Path) -> None:
     assert len(api.asked) == 1
 
 
+CLIENT: dict[str, Any] = {"type": "oauth2_client_credentials", "token_url": "https://x.example/t", "client_id": "a"}
+
+
 @pytest.mark.parametrize(
     ("auth", "problem"),
     [
         ({"type": "jwt"}, 'set one of private_key and private_key_file, as in private_key_file = "key.pem"'),
         ({"type": "session", "url": "http://x.example/l", "body": {"a": "b"}}, "auth.url: .* is not https"),
         ({"type": "aws_sigv4", "service": "s", "region": "r", "access_key": "a"}, "belong together"),
+        (CLIENT | {"client_auth": "private_key_jwt"}, "and client_jwt belong together, as in client_jwt = "),
+        (CLIENT | {"client_jwt": {"private_key": "k"}}, "and client_jwt belong together, as in client_jwt = "),
+        (
+            CLIENT | {"client_auth": "private_key_jwt", "client_jwt": {}},
+            "auth.client_jwt: set one of private_key and private_key_file",
+        ),
+        (
+            CLIENT | {"client_auth": "private_key_jwt", "client_jwt": {"private_key": "k"}, "client_secret": "s"},
+            "remove client_secret",
+        ),
         (
             {"type": "headers", "secrets": {"a": "x"}, "headers": {"X": "{b}"}},
             r"auth\.headers\.X: \{b\} is not one of the secrets a; .* b = \"\$\{secret:b\}\"",

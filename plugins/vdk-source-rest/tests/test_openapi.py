@@ -7,11 +7,19 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
+from pytest_httpserver import HTTPServer
+from vdk.plugin.test_utils.util_funcs import CliEntryBasedTestRunner
 
+from vdk.plugin.datasource_base import plugin_entry as base_entry
 from vdk.plugin.datasource_base.contract import ConfigurationError, decode_config
+from vdk.plugin.ingest_arrow import plugin_entry as arrow_entry
 from vdk.plugin.source_rest import RestConfig, RestSource
 from vdk.plugin.source_rest.openapi import config_text
+
+# vdk-core adds its options to one command, which lives as long as the process, in each of its runs.
+pytestmark = pytest.mark.filterwarnings("ignore:The parameter .* is used more than once")
 
 
 def listed(item: str, *params: Any, envelope: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -101,15 +109,33 @@ def test_a_document_without_lists_is_refused(document: Any, problem: str) -> Non
         config_text(document, "api")
 
 
-def test_the_command_writes_the_flow_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is a whole flow file, which the planner reads; it is not replaced."""
-    from vdk.plugin.datasource_base.parts.flow.openapi import openapi_flow_text, read_document
-    from vdk.plugin.datasource_base.parts.plugins.registry import Registry
-
-    (tmp_path / "api.json").write_text(json.dumps(DOCUMENT), "utf-8")
-    text = openapi_flow_text(
-        RestSource, read_document(tmp_path / "api.json"), "duckdb:///lake.duckdb", Registry(), Path("api.toml")
-    )
-    flow = tomllib.loads(text)
+def test_the_command_writes_the_flow_file(
+    httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file passes ``check``, and a run lands what the API has; nothing is replaced, and nobody is asked."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VDK_VERSION_CHECK_DISABLED", "true")
+    monkeypatch.setenv("API_KEY", "k3y-of-it")
+    things = listed("Repo", param("page"), param("per_page", schema={"maximum": 50}))
+    document = DOCUMENT | {"servers": [{"url": httpserver.url_for("/v1")}], "paths": {"/things": things}}
+    Path("api.json").write_text(json.dumps(document), "utf-8")
+    key = {"X-Key": "k3y-of-it"}
+    httpserver.expect_request(
+        "/v1/things", query_string={"page": "2", "per_page": "50"}, headers=key
+    ).respond_with_json([])
+    httpserver.expect_request("/v1/things", headers=key).respond_with_json([{"id": 1, "name": "a"}])
+    vdk = CliEntryBasedTestRunner(base_entry, arrow_entry)
+    written = vdk.invoke(["datasource", "init", "rest", "--openapi", "api.json"])
+    assert (written.exit_code, httpserver.log) == (0, []), written.output
+    assert "api.toml is written" in written.output
+    flow = tomllib.loads(Path("api.toml").read_text("utf-8"))
     assert flow["flows"] == [{"from": "api", "to": "lake"}]
-    assert [stream["name"] for stream in flow["sources"]["api"]["config"]["streams"]] == ["repos", "issues", "notes"]
+    assert [stream["name"] for stream in flow["sources"]["api"]["config"]["streams"]] == ["things"]
+    for command in ("check", "run"):
+        done = vdk.invoke(["datasource", command, "api.toml"])
+        assert done.exit_code == 0, done.output
+    with duckdb.connect("api.duckdb", read_only=True) as connection:
+        assert connection.execute("SELECT id, name FROM things").fetchall() == [(1, "a")]
+    again = vdk.invoke(["datasource", "init", "rest", "--openapi", "api.json"])
+    assert again.exit_code == 2
+    assert "'api.toml' exists already, and is not replaced; write --out another.toml" in again.stderr

@@ -19,7 +19,7 @@ from vdk.plugin.datasource_base.contract import (
     StreamSchema,
 )
 
-from .cursors import DAY, Cursor, Window, micros_now, windows
+from .cursors import DAY, Cursor, Window, integer_windows, micros_now, windows
 from .extract import compile_path
 from .http.types import Row
 from .incremental import digest
@@ -81,6 +81,8 @@ class RestRange(DataSourceStream):
                 f"the API has no parameter for the cursor {config.field!r}, so all records would be read; name it, as "
                 f'in param = "since" of streams.{stream.name}.cursor'
             )
+        if config.ranges is not None and end is None:
+            raise ConfigurationError("its cursor is an integer, which has no present; add the end, as in --until 1000")
         self._range = CursorRange.parse(Cursor(config), begin, end)
 
     def schema(self, table: str | None = None) -> StreamSchema:
@@ -106,7 +108,12 @@ class RangePartition(StreamPartition):
         like = stream.cursor.initial
         if like is None:
             like = _LIKE.get(stream.cursor.type, "2000-01-01T00:00:00Z")
-        for window in windows(cursor, self._start(cursor), like, self._range.end or micros_now()):
+        begin, end = self._start(cursor), self._range.end
+        if cursor.config.ranges is None:
+            chosen = windows(cursor, begin, like, end or micros_now())
+        else:
+            chosen = integer_windows(cursor, begin, end - 1)
+        for window in chosen:
             page_filter.start_window(window)
             yield from self._read_window(cursor, window, like, page_filter)
 

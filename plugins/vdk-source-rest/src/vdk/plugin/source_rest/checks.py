@@ -41,8 +41,15 @@ def check_config(config: RestConfig) -> None:
         for option, path in _jmespaths(stream):
             _check(f"{location}.{option}", compile_path, path)
         _check_paginator(stream, location)
-        if stream.nested_depth is not None and stream.nested != "flatten":
-            raise ConfigurationError(f'{location}.nested_depth: it is for nested = "flatten"; set that, or remove it')
+        if stream.nested_depth is not None and stream.nested not in ("flatten", "tables"):
+            raise ConfigurationError(
+                f'{location}.nested_depth: it is for nested = "flatten" and "tables"; set one, or remove it'
+            )
+        if stream.nested == "tables" and not stream.key():
+            raise ConfigurationError(
+                f"{location}.nested: the items of a list land by the key of their record, and it has none; set "
+                'primary_key = "id", or nested = "flatten"'
+            )
         _check_sync_token(stream, location)
         if stream.job is not None:
             check_job(stream.job, f"{location}.job")

@@ -38,6 +38,7 @@ AnyPaginator = (
     | PagePaginator
     | OffsetPaginator
 )
+_DEFAULT_LEVELS = 5
 Scalar = str | int | float | bool
 
 
@@ -94,12 +95,15 @@ class StreamOptions(DataSourceConfig):
         str | list[str] | None, Meta(description="the fields that identify a record. Default: none")
     ] = None
     nested: Annotated[
-        Literal["json", "flatten"] | None,
-        Meta(description="objects in records: json, or flatten (columns as a__b). Default: json"),
+        Literal["json", "flatten", "tables"] | None,
+        Meta(
+            description="objects in records: json, flatten (columns as a__b), or tables (so, and lists as tables of "
+            "their own). Default: json"
+        ),
     ] = None
     nested_depth: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="levels to flatten. Default: 5; deeper ones are JSON"),
+        Meta(description="levels of objects, and of lists, that are taken apart. Default: 5; deeper ones are JSON"),
     ] = None
     numbers: Annotated[
         Literal["exact", "decimal", "double"] | None,
@@ -255,6 +259,10 @@ class StreamConfig(StreamOptions):
         start = CURSOR_START if cursor.param is None and CURSOR_START in names else cursor.param
         end = CURSOR_END if cursor.end_param is None and CURSOR_END in names else cursor.end_param
         return msgspec.structs.replace(self, cursor=msgspec.structs.replace(cursor, param=start, end_param=end))
+
+    def levels(self) -> int:
+        """How many levels of a record are taken apart, if any are."""
+        return self.nested_depth or _DEFAULT_LEVELS
 
     def list_names(self) -> list[str]:
         """Names that an API may give to the list of the records: the stream's, or the end of its path."""

@@ -17,6 +17,8 @@ from msgspec import Meta
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceConfig, Duration
 from vdk.plugin.datasource_base.parts import exact_decimal, whole_number
 
+from .ranges import RangesConfig, check_ranges, ranges
+
 CursorType = Literal["datetime", "date", "epoch", "epoch_ms", "epoch_us", "epoch_ns", "integer", "string"]
 TIMES = ("datetime", "date", "epoch", "epoch_ms", "epoch_us", "epoch_ns")
 
@@ -80,6 +82,10 @@ class CursorConfig(DataSourceConfig):
             "the start names the window, as a day or a month in the path"
         ),
     ] = "shared"
+    ranges: Annotated[
+        RangesConfig | None,
+        Meta(description="read integers in ranges, as in { size = 1000, empty = 3 }; needs param, end_param, initial"),
+    ] = None
     granularity: Annotated[
         Duration | None,
         Meta(description='the unit of end_param, as in "1s", with step_end = "inclusive". Default: a day'),
@@ -136,11 +142,21 @@ def check_cursor(config: CursorConfig, location: str) -> None:
             ) from None
     is_time = config.type in TIMES
     if not is_time and (config.lookback is not None or config.step is not None):
-        raise ConfigurationError(f"{location}: lookback and step are for times, and the type is {config.type!r}")
-    is_ended = config.end_param is not None or config.step_end == "none"
-    if config.step is not None and (None in (config.param, config.initial) or not is_ended):
+        remedy = "; integers have ranges = { size = 1000, empty = 3 }" if config.type == "integer" else ""
         raise ConfigurationError(
-            f"{location}.step: windows need param, end_param and initial; if the start alone names a window, set "
+            f"{location}: lookback and step are for times, and the type is {config.type!r}{remedy}"
+        )
+    is_ended = config.end_param is not None or config.step_end == "none"
+    if config.ranges is not None:
+        check_ranges(config.ranges, f"{location}.ranges")
+        if config.type != "integer":
+            raise ConfigurationError(
+                f'{location}.ranges: they are for integers, and the type is {config.type!r}; set type = "integer"'
+            )
+    option = "step" if config.step is not None else "ranges" if config.ranges is not None else None
+    if option is not None and (None in (config.param, config.initial) or not is_ended):
+        raise ConfigurationError(
+            f"{location}.{option}: windows need param, end_param and initial; if the start alone names a window, set "
             'step_end = "none"'
         )
     if config.step_end == "none" and config.end_param is not None:
@@ -158,13 +174,14 @@ def check_cursor(config: CursorConfig, location: str) -> None:
         )
     if config.step is not None and not config.step:
         raise ConfigurationError(f'{location}.step: a window needs a length, as in step = "30d"')
-    if config.step is None and (config.settle is not None or config.step_end != "shared"):
+    if (config.step is None and config.settle is not None) or (option is None and config.step_end != "shared"):
         raise ConfigurationError(
             f'{location}: settle and step_end are for windows; add their length, as in step = "30d"'
         )
-    if config.end_param is not None and not is_time:
+    if config.end_param is not None and not is_time and config.ranges is None:
+        remedy = "; set ranges = { size = 1000, empty = 3 }" if config.type == "integer" else "; remove it"
         raise ConfigurationError(
-            f"{location}.end_param: only times end at the present, and the type is {config.type!r}"
+            f"{location}.end_param: only times end at the present, and the type is {config.type!r}{remedy}"
         )
     _check_formats(config, location)
 
@@ -212,6 +229,8 @@ class Cursor:
         if kind == "datetime" and self.config.format is None and type(value) is str:  # the most common by far
             moment = dt.datetime.fromisoformat(value)
             return _micros(moment if moment.tzinfo is not None else moment.replace(tzinfo=self._zone))
+        if isinstance(value, dt.date):  # of a table of Parquet or Arrow; a datetime is a date as well
+            return self._parse_time(value)
         if kind == "string":
             if not isinstance(value, str):
                 raise ValueError("it is not text")
@@ -225,6 +244,12 @@ class Cursor:
         if not isinstance(value, str):
             raise ValueError("it is not text")
         return _micros(self._moment(value))
+
+    def _parse_time(self, value: dt.date) -> int:
+        if self.config.type not in ("datetime", "date"):
+            raise ValueError('it is a time; set type = "datetime"')
+        moment = value if isinstance(value, dt.datetime) else dt.datetime.combine(value, dt.time())
+        return _micros(moment if moment.tzinfo is not None else moment.replace(tzinfo=self._zone))
 
     def parse_text(self, text: str) -> Any:
         """A value as a person writes it: as the API does, or a time in ISO 8601. Raises ``ValueError``."""
@@ -301,6 +326,13 @@ class Cursor:
         return lower
 
 
+def plain_value(raw: Any) -> Any:
+    """A value as JSON has it, for a state: a time of a table as text, with all its digits."""
+    if isinstance(raw, dt.datetime):
+        return raw.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return raw.isoformat() if isinstance(raw, dt.date) else raw
+
+
 def micros_now() -> int:
     return _micros(dt.datetime.now(dt.UTC))
 
@@ -337,7 +369,7 @@ def _in_style(moment: dt.datetime, like: str, zone: dt.tzinfo) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One stretch of time that is requested by itself. Times are microseconds since 1970.
+    """One stretch of time, or range of integers, that is requested by itself. Times are microseconds since 1970.
 
     :param start: None: the first record.
     :param end: the start of the next window.
@@ -373,6 +405,14 @@ def windows(cursor: Cursor, start: Any, like: Any, now: int) -> Iterator[Window]
         start = end
     present = now if start is None or not cursor.is_time else max(now, start)
     yield Window(start, present, present, last=True)
+
+
+def integer_windows(cursor: Cursor, start: int, highest: int | None) -> Iterator[Window]:
+    """The ranges of integers from ``start`` on, up to ``highest``; None: they do not end."""
+    config = cursor.config
+    assert config.ranges is not None
+    for begin, after, end in ranges(config.ranges.size, start, highest, is_inclusive=config.step_end == "inclusive"):
+        yield Window(begin, after, end, last=highest is not None and after > highest)
 
 
 def _window_end(cursor: Cursor, start: int, step: dt.timedelta, like: Any, now: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_base.parts import rows_of
 
 from .decoders import DecodeError
 from .http.types import Row
@@ -76,5 +77,4 @@ def decode_table(content: bytes, format_: str) -> list[Row]:
             table = pa.ipc.open_stream(pa.BufferReader(content)).read_all()
     except (pa.ArrowException, OSError) as error:
         raise DecodeError(f"it is not valid {format_}: {error}", cut=True) from None
-    rows: list[Row] = table.to_pylist()
-    return rows
+    return list(rows_of(table, text=True))  # a time that is finer than Python's is a text, with all its digits

@@ -14,7 +14,7 @@ from typing import Any
 
 from vdk.plugin.datasource_base.contract import BadRecordError, ConfigurationError, DataSourceError, StateError
 
-from .cursors import Cursor, Window
+from .cursors import Cursor, Window, plain_value
 from .extract import compile_path
 from .http.types import Row, canonical_json
 
@@ -224,9 +224,9 @@ class IncrementalFilter:
     def _raise_max(self, value: Any, raw: Any) -> None:
         """A value of the future raises nothing: it would hide the records that come until then."""
         if self._cursor.is_time and value > self._now:
-            self._future_raw = raw
+            self._future_raw = plain_value(raw)
         else:
-            self._max, self._max_raw = value, raw
+            self._max, self._max_raw = value, plain_value(raw)
 
     def _handle_null(self, row: Row, page: FilteredPage, fresh: list[tuple[Any, Row, bytes]]) -> None:
         page.counts["rows_null_cursor"] += 1

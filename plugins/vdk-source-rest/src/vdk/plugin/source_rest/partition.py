@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
+
+import msgspec
 
 from vdk.plugin.datasource_base.contract import (
     COUNTER_PREFIX,
@@ -19,13 +21,14 @@ from vdk.plugin.datasource_base.contract import (
     StateError,
     StreamPartition,
 )
+from vdk.plugin.datasource_base.parts import flattened
 
 from .config import StreamConfig
 from .context import StreamContext
-from .cursors import Cursor, Window, micros_now, windows
+from .cursors import Cursor, Window, integer_windows, micros_now, windows
 from .deletes import KEY_STREAMS, keys_of, read_keys, split_deleted
 from .http.types import HttpRequest, RequestTemplate, Row
-from .http.urls import url_text
+from .http.urls import join_path, url_text
 from .incremental import (
     MAX_REMEMBERED,
     VERSION,
@@ -37,10 +40,10 @@ from .incremental import (
 )
 from .job import Job
 from .last_days import LastDays, last_days_warning
-from .nested import DEFAULT_DEPTH, flattened
 from .pagination.reader import PageReader
 from .parents import ValueSet
-from .responses import GoneError
+from .ranges import highest_value
+from .responses import GoneError, ParsedResponse, ResponseHandler
 from .sync_token import SyncTokenConfig, state_after, token_of, with_token
 
 PARENT = "parent"
@@ -93,11 +96,11 @@ class RestPartition(StreamPartition):
 
     def _delivered(self, payload: DataSourcePayload) -> Iterator[DataSourcePayload]:
         """A payload as it is handed over: with its deletes, and with its objects as columns."""
-        stream, depth = self.stream, self.stream.nested_depth or DEFAULT_DEPTH
+        stream = self.stream
         parts = [payload] if stream.deleted is None else split_deleted(payload, stream.deleted, stream.key())
         for part in parts:
-            if stream.nested == "flatten" and part.kind == "rows" and isinstance(part.data, list):
-                part = replace(part, data=flattened(part.data, depth, stream.name))
+            if stream.nested in ("flatten", "tables") and part.kind == "rows" and isinstance(part.data, list):
+                part = replace(part, data=flattened(part.data, stream.levels(), stream.name))
             yield part
 
     def _read_own(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
@@ -196,7 +199,8 @@ class RestPartition(StreamPartition):
             cursor, watermark, stream=stream.name, filtering=filtering, keyed=keyed, now=now
         )
         last_days = LastDays(cursor, is_only_partition=not self._values)
-        for window in windows(cursor, incremental.lower, incremental.like, now):
+        empty = 0
+        for window in (yield from self._windows(cursor, incremental, now)):
             incremental.start_window(window)
             pages = PageReader(self.context, stream, cap=cursor.config.restart_at)
             yield from self._read_window(incremental, cursor, pages, window)
@@ -208,17 +212,44 @@ class RestPartition(StreamPartition):
                 yield from self._read_window(incremental, cursor, pages, rest)
             last_days.add(window, incremental.window_max)
             is_empty = incremental.window_max is None and not pages.ended_by_rule
-            if is_empty and window.end <= now - cursor.config.settle_micros:
+            empty = empty + 1 if incremental.window_max is None else 0
+            if cursor.is_time and is_empty and window.end <= now - cursor.config.settle_micros:
                 incremental.pass_empty_window(window.end)
+            is_end = cursor.config.ranges is not None and empty == cursor.config.ranges.empty
+            if is_end:
+                incremental.start_window(replace(window, last=True))
             watermark = incremental.window_watermark()
             if watermark is not None:
                 yield DataSourcePayload(None, state=encode_state(watermark, cursor))
+            if is_end:
+                break
         if watermark is None and incremental.row_without_value is not None:
             self.context.warn_once(stream.name, _no_cursor_warning(stream, incremental.row_without_value))
         if incremental.overflowed:
             self.context.warn_once(f"{stream.name} overlap", _overflow_warning(stream))
         if last_days.are_missing:
             self.context.warn_once(f"{stream.name} step_end", last_days_warning(stream, last_days.ended_early))
+
+    def _windows(
+        self, cursor: Cursor, incremental: IncrementalFilter, now: int
+    ) -> Generator[DataSourcePayload, None, Iterator[Window]]:
+        config, highest = cursor.config.ranges, None
+        if config is None:
+            return windows(cursor, incremental.lower, incremental.like, now)
+        if config.last_path is not None:
+            for response in self._response_at(config.last_path):
+                if response is None:
+                    yield _HEARTBEAT
+                else:
+                    highest = highest_value(config, response.body, self.stream.name)
+        assert incremental.lower is not None  # the first value is configured
+        return integer_windows(cursor, incremental.lower, highest)
+
+    def _response_at(self, path: str) -> Iterator[ParsedResponse | None]:
+        """The response at a path below ``base_url``; None while it waits."""
+        plain = msgspec.structs.replace(self.stream, format="json", responses=None, cache=False)
+        request = HttpRequest("GET", join_path(self.context.config.base_url, path))
+        yield (yield from ResponseHandler(self.context, plain).fetch(request))
 
     def _read_window(
         self, incremental: IncrementalFilter, cursor: Cursor, pages: PageReader, window: Window

@@ -16,12 +16,11 @@ from vdk.plugin.datasource_base.contract import (
     StreamPartition,
     StreamSchema,
 )
-from vdk.plugin.datasource_base.parts import column_type
+from vdk.plugin.datasource_base.parts import SEPARATOR, column_type
 
 from .config import StreamConfig
 from .context import StreamContext
 from .http.types import Row
-from .nested import SEPARATOR
 from .parents import ParentConfig, ValueSet, batches, bound
 from .partition import PARENT, RestPartition, check_stored_state
 
@@ -45,13 +44,14 @@ class RestStream(DataSourceStream):
         """The declared columns, and primary key and cursor by name; all other columns are inferred from the records."""
         config, cursor = self.config, self.config.cursor
         field = cursor.field.partition(".")[0].partition("[")[0].strip('"') if cursor is not None else None
-        if config.nested == "flatten" and cursor is not None:
+        if config.nested in ("flatten", "tables") and cursor is not None:
             field = cursor.field.replace(".", SEPARATOR)
         names = dict.fromkeys([*config.key(), *config.columns, *([field] if field is not None else [])])
         columns = [
             pa.field(name, column_type(config.columns[name]) if name in config.columns else pa.null()) for name in names
         ]
-        return StreamSchema(pa.schema(columns), tuple(config.key()), field, open=True)
+        depth = config.levels() if config.nested == "tables" else 0
+        return StreamSchema(pa.schema(columns), tuple(config.key()), field, open=True, child_depth=depth)
 
     def between(self, begin: str | None, end: str | None) -> DataSourceStream:
         """The records whose cursor is in the range, asked for by ``cursor.param`` and ``cursor.end_param``."""

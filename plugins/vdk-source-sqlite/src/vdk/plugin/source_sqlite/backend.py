@@ -29,6 +29,7 @@ from vdk.plugin.datasource_sql import (
     TableQuery,
     bound,
 )
+from vdk.plugin.datasource_sql.cursors import CursorFormat
 from vdk.plugin.datasource_sql.kinds import Kind, is_undecodable
 
 from .bulk import bulk_reader
@@ -258,6 +259,9 @@ class SqliteBackend(Backend):
 
     def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
         return cursor_info(session, query, known)
+
+    def known_format(self, session: SqlSession, query: TableQuery, known: str) -> CursorFormat | None:
+        return cursor_info(session, query, known).format
 
     def cursor_error(self, session: SqlSession, query: TableQuery) -> ConfigurationError:
         return mixed_formats(session, query)

@@ -21,6 +21,8 @@ class StreamSchema:
     :param primary_key: columns that identify a row; empty: the rows have no key.
     :param cursor: the column that grows with every change; None: the stream is read whole.
     :param open: the rows may have further columns, whose types are inferred, as the records of a JSON API do.
+    :param child_depth: the lists in rows land in tables of their own, by the primary key of their row and the position
+        in it, down to so many levels of objects and lists; 0: they are JSON.
     :param record: how the records of a class become rows; set by ``of``.
     """
 
@@ -28,6 +30,7 @@ class StreamSchema:
     primary_key: tuple[str, ...] = ()
     cursor: str | None = None
     open: bool = False
+    child_depth: int = 0
     record: RecordColumns | None = dataclasses.field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -135,9 +135,18 @@ _OPTIONS = (
 
 def FLOW(command: Callable[..., Any]) -> Callable[..., Any]:
     """The argument ``FLOW``, and the options that change what the file says."""
+    return _with_options(click.argument("flow", type=FlowPath())(command))
+
+
+def OPTIONAL_FLOW(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a command that may do without the file."""
+    return _with_options(click.argument("flow", type=FlowPath(), required=False)(command))
+
+
+def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_OPTIONS):
         command = option(command)
-    return click.argument("flow", type=FlowPath())(command)
+    return command
 
 
 STREAMS = click.option(

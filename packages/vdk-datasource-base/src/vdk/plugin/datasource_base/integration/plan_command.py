@@ -88,18 +88,25 @@ def _stream_text(stream: StreamNews, texts: StateTexts) -> str:
 
 
 def _news(stream: StreamNews) -> str:
-    rows = "" if stream.rows is None else f", about {stream.rows:,} row{'' if stream.rows == 1 else 's'}"
+    rows = "" if stream.rows is None else f", about {_rows(stream.rows)}"
     if stream.changes is False:
         return "nothing new"
     if stream.planned.reads == "everything":
         return f"everything is read{rows}" + ("; the table is replaced at the end" if stream.planned.replaces else "")
     if not stream.planned.states:
         return f"everything is read, as there is no state yet{rows}"
-    return "what is new is read" if stream.changes else "what is new is read; whether there is anything is not known"
+    if not stream.changes:
+        return "what is new is read; whether there is anything is not known"
+    return f"what is new is read{rows}"
 
 
 def _partition_text(partition: PlannedPartition, source_id: str, texts: StateTexts) -> str:
     name = f"partition {partition.id}: " if partition.id else ""
     begin = texts.of(source_id, partition.begin) if partition.begin else "the beginning"
     end = "unknown" if partition.end is None else texts.of(source_id, partition.end)
-    return f"{name}from {begin} to {end}"
+    rows = "" if partition.rows is None else f", about {_rows(partition.rows)}"
+    return f"{name}from {begin} to {end}{rows}"
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"

@@ -246,6 +246,9 @@ class Destination(ABC):
     """Whether ``commit`` lands rows and state together or not at all."""
     groups: bool = False
     """Whether it implements ``commit_group``."""
+    child_tables: bool = True
+    """Whether the lists in a stream's rows may land in tables of their own. Under "upsert" they need ``deletes``,
+    also by some columns of their key, and ``load_owners``."""
     expectations: frozenset[str] = frozenset()
     """The ``EXPECTATIONS`` that it judges, before rows become visible."""
     keeps_records: bool = False

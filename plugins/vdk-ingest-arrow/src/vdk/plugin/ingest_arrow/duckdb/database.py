@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from vdk.plugin.datasource_base.parts import quoted
+from vdk.plugin.datasource_base.parts import pc, quoted
 
 from ..filesystem import disk_errors
 from ..names import check_name, fold_ascii, table_exists

@@ -26,6 +26,8 @@ _SET_BY_OPTION = {
     "client_secret": "set auth.client_secret",
     "refresh_token": 'set auth.type = "oauth2_refresh_token" and auth.refresh_token',
     "scope": 'set auth.scopes, as in scopes = ["read"]',
+    "client_assertion": 'set auth.client_auth = "private_key_jwt" and auth.client_jwt',
+    "client_assertion_type": 'set auth.client_auth = "private_key_jwt" and auth.client_jwt',
 }
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
@@ -67,8 +69,13 @@ class _OAuth2Options(DataSourceConfig):
     client_id: Annotated[str, Meta(description="the client's id")]
     client_secret: Annotated[Secret | None, Meta(description="the client's secret")] = None
     client_auth: Annotated[
-        Literal["basic", "body"], Meta(description="how the client logs in: basic, or in the body of the request")
+        Literal["basic", "body", "private_key_jwt"],
+        Meta(description="how the client logs in: basic, in the body of the request, or by a token that it signs"),
     ] = "basic"
+    client_jwt: Annotated[
+        JwtOptions | None,
+        Meta(description='how that token is signed, as in { private_key_file = "key.pem", key_id = "k1" }'),
+    ] = None
     scopes: Annotated[list[str], Meta(description="the scopes to request")] = msgspec.field(default_factory=list)
     extra: Annotated[dict[str, str], Meta(description="further parameters, such as audience")] = msgspec.field(
         default_factory=dict
@@ -157,10 +164,26 @@ def check_auth(auth: AuthConfig) -> None:
         _check_secret_url(auth.url, "auth.url")
     if not isinstance(auth, AnyGrant):
         return
+    if isinstance(auth, _OAuth2Options):
+        _check_client(auth)
     for name in auth.extra:
         if (instead := _SET_BY_OPTION.get(name)) is not None:
             raise ConfigurationError(f"auth.extra.{name}: the source sets {name} itself; {instead}")
     _check_secret_url(auth.token_url, "auth.token_url")
+
+
+def _check_client(auth: _OAuth2Options) -> None:
+    """A client logs in by a secret or by a key (RFC 7523, section 2.2)."""
+    by_key = auth.client_auth == "private_key_jwt"
+    if by_key != (auth.client_jwt is not None):
+        raise ConfigurationError(
+            'auth: client_auth = "private_key_jwt" and client_jwt belong together, as in client_jwt = '
+            '{ private_key_file = "key.pem", key_id = "k1" }'
+        )
+    if auth.client_jwt is not None:
+        check_jwt(auth.client_jwt, "auth.client_jwt")
+        if auth.client_secret is not None:
+            raise ConfigurationError("auth.client_secret: the client logs in by a signed token; remove client_secret")
 
 
 def _check_secret_url(url: str, location: str) -> None:

@@ -12,6 +12,7 @@ import os
 import tempfile
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ from .credentials import (
     OAuth2Password,
     OAuth2RefreshToken,
 )
-from .signing import signed_token
+from .signing import JwtOptions, signed_token
 from .token_server import Post
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ DEFAULT_LIFETIME = 3600.0
 MAX_LIFETIME = 365 * 86400.0
 MAX_REMEMBERED = 100
 """Issued tokens that are masked in messages."""
+_JWT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 LOCK_SECONDS = 60.0
 
@@ -121,9 +123,11 @@ class OAuth2(AuthBase):
         scope = " ".join(config.scopes) or None
         if isinstance(config, OAuth2Jwt):
             optional = {"scope": scope, "client_id": config.client_id}
-            fields = {"grant_type": _JWT_GRANT, "assertion": signed_token(config, config.token_url)}
+            fields = {"grant_type": _JWT_GRANT, "assertion": signed_token(config, aud=config.token_url)}
             return urlencode(fields | {name: value for name, value in optional.items() if value} | extra)
         in_body = config.client_auth == "body" or config.client_secret is None
+        if config.client_jwt is not None:
+            extra |= self._assertion(config.client_jwt)
         if in_body and config.client_secret is not None:
             extra["client_secret"] = config.client_secret.reveal()
         if isinstance(config, OAuth2ClientCredentials):
@@ -137,6 +141,13 @@ class OAuth2(AuthBase):
         assert self._file is not None
         self._refresh = self._unsaved or self._file.load() or config.refresh_token.reveal()
         return str(client.prepare_refresh_body(refresh_token=self._refresh, scope=scope, **extra))
+
+    def _assertion(self, options: JwtOptions) -> dict[str, str]:
+        """What shows who the client is: a token that it signs for this request (RFC 7523, section 2.2)."""
+        client = self._config.client_id
+        token = signed_token(options, iss=client, sub=client, aud=self._config.token_url, jti=uuid.uuid4().hex)
+        self._issued.append(token)
+        return {"client_assertion_type": _JWT_ASSERTION, "client_assertion": token}
 
     def _client_auth(self) -> AuthBase | None:
         config = self._config

@@ -57,10 +57,10 @@ def check_jwt(options: JwtOptions, location: str) -> None:
         )
 
 
-def signed_token(options: JwtOptions, audience: str | None = None) -> str:
+def signed_token(options: JwtOptions, **defaults: str) -> str:
     """A token that is valid from now on.
 
-    :param audience: if none is configured.
+    :param defaults: claims where none is configured.
     """
     try:
         import jwt
@@ -69,8 +69,8 @@ def signed_token(options: JwtOptions, audience: str | None = None) -> str:
             "auth needs PyJWT, which is not installed; pip install 'vdk-source-rest[jwt]'"
         ) from None
     now = int(time.time())
-    named = {"iss": options.issuer, "sub": options.subject, "aud": options.audience or audience}
-    claims: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    named = {"iss": options.issuer, "sub": options.subject, "aud": options.audience}
+    claims: dict[str, Any] = defaults | {name: value for name, value in named.items() if value is not None}
     claims |= {"iat": now - 10, "exp": now + int(options.lifetime.total_seconds()), **options.claims}
     headers = {"kid": options.key_id} if options.key_id is not None else None
     try:

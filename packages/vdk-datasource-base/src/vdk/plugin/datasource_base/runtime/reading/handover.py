@@ -23,6 +23,8 @@ class HandoverSink(Destination):
     :param stored: the states to continue from.
     """
 
+    child_tables = False
+
     def __init__(self, stored: Sequence[StoredState] = ()) -> None:
         super().__init__(None, folder=Path())
         self.states: dict[StateKey, StoredState] = {state.key: state for state in stored}

@@ -20,7 +20,7 @@ from ...contract import (
     StateError,
     StreamSchema,
 )
-from ...parts import RESERVED_PREFIX, StoredState, WriteMode
+from ...parts import RESERVED_PREFIX, Destination, StoredState, WriteMode
 from ...parts.flow.file import select_streams
 from ...parts.guarantee import RULES, Guarantee
 from ..report.details import column_types
@@ -30,9 +30,10 @@ from ..states import copy_state
 from .landed_values import check_landed_values
 from .landing.stream_run import StreamRun
 from .landing.writer import Writer
+from .plan.child_tables import child_tables
 from .plan.expected import expectations_of
 from .plan.flow import Flow
-from .plan.ownership import SameTableError, check_not_relation, check_not_source
+from .plan.ownership import SameTableError, TableOwners, check_not_relation, check_not_source
 from .plan.stream_plan import ReservedNameError, StreamPlan, table_name
 from .scoped_plan import RangeRefusals, check_flow, check_rows, states_for_plan
 
@@ -214,6 +215,7 @@ class Planning:
             ),
             has_states=bool(states),
             former_identities=former_identities,
+            child_tables=child_tables(schema, stream.name, report.table, write_mode, self._destination, flow.location),
         )
         try:
             # refuses a reserved name, and an upsert without a primary key
@@ -266,7 +268,7 @@ class Planning:
             return False
         try:
             self._flow.with_retries(
-                lambda: self._writer.call(lambda destination: owners.check_landed(plan, destination, plan.table, mode)),
+                lambda: self._writer.call(lambda destination: _check_landed(plan, owners, destination, mode)),
                 what=f"destination {self._entry.to!r}",
             )
         except ConfigurationError as error:
@@ -320,6 +322,23 @@ class Planning:
                 'write_mode = "append" in %s',
                 destination.identity(), ", ".join(versioned), self._flow.location,
             )  # fmt: skip
+
+
+def _check_landed(plan: StreamPlan, owners: TableOwners, destination: Destination, mode: WriteMode) -> None:
+    """Refuse to replace rows of others in the stream's table, and find the tables of its lists. In the writer's thread.
+
+    :raises ConfigurationError: naming the table.
+    """
+    owners.check_landed(plan, destination, plan.table, mode)
+    if plan.child_tables is not None:
+        if mode == "upsert" and owners.is_own(plan, destination, plan.table) is None:
+            raise ConfigurationError(
+                f"{plan.location}: the lists in rows of stream {plan.name!r} would land in tables of their own, and "
+                f"{destination.identity()} does not know in which tables items have landed that a row has no longer; "
+                f'write write_mode = "append" in {plan.location}'
+            )
+        earlier = owners.earlier_tables(plan, destination)
+        plan.child_tables.add_earlier([name for name in earlier if destination.has_table(name) is not False])
 
 
 def is_incremental(stream: DataSourceStream, schema: StreamSchema | None, stored: Mapping[str, StoredState]) -> bool:

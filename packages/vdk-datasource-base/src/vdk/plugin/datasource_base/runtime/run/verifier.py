@@ -124,7 +124,8 @@ def after_whole_read(run: StreamRun, verification: Verification) -> Verification
     counted = "rows_at_source" in report.counters and rows is not None
     proven = f"; all {rows:,} rows of the snapshot that was read have landed" if counted else ""
     changes = verification.missing + verification.different + verification.extra + verification.repeated
-    return replace(verification, status="unproven", reason=f"{changes:,} rows changed at the source meanwhile{proven}")
+    rows_text = "1 row" if changes == 1 else f"{changes:,} rows"
+    return replace(verification, status="unproven", reason=f"{rows_text} changed at the source meanwhile{proven}")
 
 
 def _judged(run: StreamRun, spec: ComparisonSpec, outcome: ComparisonResult, result: Verification) -> Verification:

@@ -114,6 +114,12 @@ def _undo(run: StreamRun, named: str, records: Sequence[RunRecord]) -> _Undo | N
             f"{place}: rows do not have the run that landed them, so they cannot be found; for later runs, write "
             f'metadata_columns = ["run_id"] in {plan.location}'
         )
+    if plan.child_tables is not None:
+        raise ConfigurationError(
+            f"{place}: the lists in its rows have landed in tables of their own, whose rows would stay; delete the "
+            f"rows of the run there and in {plan.table!r} by their _vdk_run_id, and go back to its states with: vdk "
+            f"datasource state restore FLOW {named} --before"
+        )
     if own[0] is not record:
         raise ConfigurationError(
             f"{place}: run {own[0].run_id} came after it, and its rows follow those of this run; undo that one first: "

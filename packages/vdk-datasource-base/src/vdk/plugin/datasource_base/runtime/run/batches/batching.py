@@ -21,16 +21,24 @@ from ....parts.columns.convert import Converted, convert_batch, convert_rows
 from ....parts.columns.deduplicate import Operations, in_turns, joined, last_operations, last_per_key, without_key
 from ....parts.columns.framework import TIMESTAMP, add_columns, check_names, rejected_spec, rejected_table
 from ....parts.columns.infer import check_column_count
+from ....parts.columns.nested import Lists, names_without_row
 from ....parts.columns.records import has_records, to_rows
 from ....parts.columns.rows import rows_of
 from ....parts.columns.transform import Data
 from ....parts.destination import BatchKind
 from ..plan.stream_plan import StreamPlan
 from .buffer import PayloadGroup
+from .child_batches import ChildBatch, ChildBatches
 
 
 class RejectedBatch(TableBatch):
     """Rows for ``<table>__rejected``. Their own class, because a source may have a table of such a name, too."""
+
+    __slots__ = ()
+
+
+class RejectedChildBatch(RejectedBatch):
+    """Rejected items of lists, which are not among the rows that a stream reads."""
 
     __slots__ = ()
 
@@ -114,24 +122,44 @@ def build_batches(
 
 
 def _batches(plan: StreamPlan, section: _Section, undeclared: UndeclaredColumns) -> list[TableBatch]:
-    spec = section.spec
+    spec, children = section.spec, _children(plan, section)
     if section.sweep:
-        return [TableBatch(spec, "keys", _all_keys(plan, section))]
+        keys = _all_keys(plan, section)
+        return [TableBatch(spec, "keys", keys), *(children.deletes(keys, "keys") if children is not None else ())]
     rejected: Rejected = []
-    parts = [*_rows(plan, section, rejected, undeclared), *_deletes(plan, section, rejected)]
+    lists = children.lists() if children is not None else None
+    parts = [*_rows(plan, section, rejected, undeclared, lists), *_deletes(plan, section, rejected)]
     if plan.transform is None:
         _check_count(plan, section, parts, rejected)
     run_metadata = {**plan.run_metadata, "synced_at": dt.datetime.now(dt.UTC)}
     metadata = [group.metadata for group in section.groups for _ in range(_max_pieces(group))]
-    batches = []
+    batches: list[TableBatch] = []
+    no_lists: list[tuple[int, Mapping[str, Any]]] = []
     for part in ordered(parts, spec):
-        data = part.data
+        data, nested = part.data, no_lists
         if part.kind == "rows":
             data = add_columns(data, plan.metadata_columns, run_metadata, metadata, part.turns)
+            data, nested = lists.split(data) if lists is not None else (data, no_lists)
         batches.append(TableBatch(spec, part.kind, data))
+        if children is not None:
+            batches += children.deletes(data, "deletes")
+            batches += children.rows(data, nested) if nested else ()
     if rejected:
         batches.append(_rejected(plan, spec, rejected))
+    for batch in batches if children is not None else ():
+        if isinstance(batch, ChildBatch) and batch.kind == "rows":
+            undeclared.add(batch.table.name, batch.data.schema.names)
+    for table, items in children.rejected.items() if children is not None else ():
+        batches.append(_rejected(plan, TableSpec(table, "append"), items, RejectedChildBatch))
     return batches
+
+
+def _children(plan: StreamPlan, section: _Section) -> ChildBatches | None:
+    """What builds the batches of the lists in the section's rows; None: lists are JSON."""
+    tables, spec = plan.child_tables, section.spec
+    if tables is None or spec.name != plan.table:
+        return None
+    return ChildBatches(tables, spec.write_mode, spec.soft_deletes, spec.evolve, plan.policy, {})
 
 
 def _check_count(plan: StreamPlan, section: _Section, parts: Sequence[Operations], rejected: Rejected) -> None:
@@ -168,25 +196,39 @@ def _reduced(part: Operations, spec: TableSpec) -> Operations:
     return part if last is None else part.take(last)
 
 
-def _rows(plan: StreamPlan, section: _Section, rejected: Rejected, undeclared: UndeclaredColumns) -> list[Operations]:
-    """Convert the section's rows: one part for each schema."""
+def _rows(
+    plan: StreamPlan,
+    section: _Section,
+    rejected: Rejected,
+    undeclared: UndeclaredColumns,
+    lists: Lists | None = None,
+) -> list[Operations]:
+    """Convert the section's rows: one part for each schema.
+
+    :param lists: gets the lists of the rows, which land in tables of their own.
+    """
+    unfit: Rejected = []
     pieces: dict[str | None, Pieces] = {}
     # only tables with such rows have a limit of columns: Arrow batches may have any number
     with_rows = {group.table for group in section.groups if group.rows}
     for turn, group in section.turns("rows"):
         rejected.extend(_refused(plan, group.rejected))
-        pieces.setdefault(group.table, []).extend(enumerate(_transformed(plan, group, rejected), turn))
+        transformed = _transformed(plan, group, rejected)
+        data = [lists.take(piece) for piece in transformed] if lists is not None else transformed
+        pieces.setdefault(group.table, []).extend(enumerate(data, turn))
     schemas = {table: plan.schema_of(table) for table in pieces}
     loose = plan.transform is not None
     if loose or plan.policy is not None:  # whose rows have the names of columns
         schemas = {table: schema and replace(schema, record=None) for table, schema in schemas.items()}
     parts = []
     for table, table_pieces in pieces.items():
-        for part in _converted(table_pieces, schemas[table], rejected, stream=plan.name, loose=loose):
+        for part in _converted(table_pieces, schemas[table], unfit, stream=plan.name, loose=loose):
             check_names(part.data, stream=plan.name)
             if table in with_rows:
-                undeclared.add(section.spec.name, set(part.data.schema.names) - _declared_names(schemas[table]))
-            parts.append(_keyed(part, section.spec, rejected, stream=plan.name))
+                names = names_without_row(part.data.schema.names)
+                undeclared.add(section.spec.name, names - _declared_names(schemas[table]))
+            parts.append(_keyed(part, section.spec, unfit, stream=plan.name))
+    rejected += [(lists.whole(row), error) for row, error in unfit] if lists is not None else unfit
     return parts
 
 
@@ -215,7 +257,7 @@ def _transformed(plan: StreamPlan, group: PayloadGroup, rejected: Rejected) -> l
 def _allowed(plan: StreamPlan, group: PayloadGroup, rejected: Rejected) -> list[Data]:
     """A group's rows without what the flow's column policy takes away; for a transform or a policy, as mappings."""
     pieces: list[Data] = [pa.concat_tables(batches) for batches in _by_schema(group.batches)]
-    if plan.transform is None and plan.policy is None:
+    if plan.transform is None and plan.policy is None and plan.child_tables is None:
         return [*pieces, group.rows] if group.rows else pieces
     if rows := _mappings(plan, group, rejected):
         pieces.append(rows)
@@ -296,11 +338,13 @@ def _turns_of_single_piece(group: Pieces, converted: Converted) -> pa.Array | No
     return pa.repeat(pa.scalar(group[0][0], pa.int64()), converted.table.num_rows) if len(group) == 1 else None
 
 
-def _rejected(plan: StreamPlan, spec: TableSpec, rejected: Rejected) -> RejectedBatch:
+def _rejected(
+    plan: StreamPlan, spec: TableSpec, rejected: Rejected, kind: type[RejectedBatch] = RejectedBatch
+) -> RejectedBatch:
     if plan.options.on_bad_record == "fail":
         raise rejected[0][1]
     table = rejected_table(rejected, source=plan.source_id, stream=plan.name, run_id=plan.run_id)
-    return RejectedBatch(rejected_spec(spec.name), "rows", table)
+    return kind(rejected_spec(spec.name), "rows", table)
 
 
 def without_refused(plan: StreamPlan, batches: Sequence[TableBatch], error: RefusedRowsError) -> list[TableBatch]:
@@ -321,7 +365,9 @@ def without_refused(plan: StreamPlan, batches: Sequence[TableBatch], error: Refu
         if batch.kind != "rows":
             raise rejected[0][1]
         accepted = pa.array([row for row in range(batch.data.num_rows) if row not in refused], pa.int64())
-        kept += [TableBatch(batch.table, batch.kind, batch.data.take(accepted)), _rejected(plan, batch.table, rejected)]
+        kind = RejectedChildBatch if isinstance(batch, ChildBatch) else RejectedBatch
+        kept.append(type(batch)(batch.table, batch.kind, batch.data.take(accepted)))
+        kept.append(_rejected(plan, batch.table, rejected, kind))
     return kept
 
 

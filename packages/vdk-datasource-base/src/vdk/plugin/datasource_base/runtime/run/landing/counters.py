@@ -10,7 +10,8 @@ from ....contract import BadRecordError, VerificationError
 from ....parts import TableBatch
 from ...report.details import Rejects
 from ...report.summary import StreamReport
-from ..batches.batching import RejectedBatch
+from ..batches.batching import RejectedBatch, RejectedChildBatch
+from ..batches.child_batches import ChildBatch
 from ..plan.reject_limit import RejectLimit
 
 GAUGE = "held_back"
@@ -18,6 +19,8 @@ GAUGE = "held_back"
 
 
 _READ = "rows read"
+NESTED = "rows_nested"
+"""The items of lists that have landed in tables of their own."""
 
 
 class RowCounters:
@@ -70,6 +73,8 @@ class RowCounters:
         added = _counts(batches, read) + Counter(rows_deleted=rows_swept)
         self._total += added
         counts = self.landing([(partition, batches, read)], rows_swept)
+        if nested := added[NESTED] + self._staged.get(partition, Counter())[NESTED]:
+            self._report.count_named({NESTED: nested})
         self._staged.pop(partition, None)
         self._report.count(**counts)
         rejects = self._report.details.rejects
@@ -92,6 +97,7 @@ class RowCounters:
                 f"stream {self._report.stream!r}: {read:,} rows were read, and {landed:,} would land and {rejected:,} "
                 "are rejected. This is a bug: please report it. Nothing of these rows has landed"
             )
+        counts.pop(NESTED, None)
         counts["rows_dropped"] = max(0, read - landed - rejected)
         return dict(counts)
 
@@ -140,7 +146,13 @@ def _counts(batches: Sequence[TableBatch], read: int) -> Counter[str]:
     for batch in batches:
         if batch.kind == "keys":  # the destination says how many rows they delete
             continue
+        if isinstance(batch, ChildBatch):
+            counts[NESTED] += batch.data.num_rows if batch.kind == "rows" else 0
+            counts["bytes"] += batch.data.nbytes
+            continue
         rejected = isinstance(batch, RejectedBatch)
+        if isinstance(batch, RejectedChildBatch):
+            counts[_READ] += batch.data.num_rows  # they are not among the rows that a stream reads
         name = "rows_rejected" if rejected else "rows_landed" if batch.kind == "rows" else "rows_deleted"
         counts[name] += batch.data.num_rows
         counts["bytes"] += batch.data.nbytes

@@ -38,6 +38,7 @@ from ...report.records import running_record
 from ...report.summary import StreamReport
 from ...retry import RETRYABLE_ERRORS
 from ..batches.batching import UndeclaredColumns, without_refused
+from ..batches.child_batches import ChildBatch
 from ..plan.flow import Flow
 from ..plan.reject_limit import RejectLimit
 from ..plan.stream_plan import StreamPlan
@@ -468,6 +469,9 @@ class StreamRun:
 
     def _check(self, destination: Destination, batches: list[TableBatch], read: int, *, ended: bool = False) -> None:
         """Fail the stream if the destination would ignore deletes, or if too many rows are rejected."""
+        for batch in batches:
+            if isinstance(batch, ChildBatch):  # whose names are not known when the stream is planned
+                destination.check_table(batch.table)
         if not destination.deletes and any(batch.kind != "rows" for batch in batches):
             raise DestinationError(
                 f"stream {self.plan.name!r} yielded deletes, and {destination.identity()} cannot delete rows; write "

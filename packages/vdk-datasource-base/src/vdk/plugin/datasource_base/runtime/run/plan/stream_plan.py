@@ -18,6 +18,7 @@ from ....parts.columns.transform import Transform
 from ....parts.columns.types import normalized_type
 from ...options import Options
 from ...scope import RunScope
+from .child_tables import ChildTables
 
 _METADATA_TYPES = {"synced_at": TIMESTAMP, "run_id": pa.string(), "source": pa.string(), "stream": pa.string()}
 
@@ -39,6 +40,7 @@ class StreamPlan:
     :param has_states: whether a state of it is stored, or was reset.
     :param former_identities: of data that the source had when its states were reset.
     :param schema: what the stream declares, as the flow's column policy leaves it.
+    :param child_tables: the tables of the lists in its rows; None: lists are JSON.
     :param run_metadata: the values of the metadata columns that are the same in every row.
     """
 
@@ -64,6 +66,7 @@ class StreamPlan:
     expect: Expectations | None = None
     has_states: bool = False
     former_identities: frozenset[str] = frozenset()
+    child_tables: ChildTables | None = None
     _schemas: dict[str | None, StreamSchema | None] = field(default_factory=dict)
 
     @property

@@ -1,0 +1,83 @@
+"""Lists of records as tables of their own, from an API: in each run, in a range, and what cannot have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from pytest_httpserver import HTTPServer
+
+from support import Api
+from vdk.plugin.datasource_base import read as read_stream
+from vdk.plugin.datasource_base import run_flows
+from vdk.plugin.datasource_base.contract import ConfigurationError, FlowFailedError
+from vdk.plugin.datasource_base.runtime import Environment, execute
+from vdk.plugin.datasource_base.runtime.scope import RunScope
+
+Make = Callable[..., Any]
+ITEMS: dict[str, Any] = {"name": "items", "primary_key": "id", "nested": "tables"}
+CURSOR = {"cursor": {"field": "meta.at", "type": "integer", "param": "since"}}
+
+
+def flow(url: str, folder: Path, stream: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "sources": {"api": {"name": "rest", "config": {"base_url": url, "streams": [stream]}}},
+        "destinations": {"lake": {"method": "arrow", "target": f"duckdb:///{folder / 'lake.duckdb'}"}},
+        "flows": [{"from": "api", "to": "lake", **more}],
+    }
+
+
+def landed(folder: Path, sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(folder / "lake.duckdb"), read_only=True) as lake:
+        return lake.execute(sql).fetchall()
+
+
+def test_lists_are_tables(httpserver: HTTPServer, tmp_path: Path) -> None:
+    """Objects are columns, also of items; a changed record has its own items only, also if it is read by a range."""
+    items: list[Any] = [
+        {"id": 1, "meta": {"at": 1}, "lines": [{"sku": "a", "price": {"eur": 1.5}}, {"sku": "b"}], "box": {"of": [7]}},
+        {"id": 2, "meta": {"at": 2}, "lines": [{"sku": "c"}]},
+    ]
+    api = Api(httpserver, lambda asked: [row for row in items if row["meta"]["at"] >= int(asked.args.get("since", 0))])
+    made = flow(api.url, tmp_path, {**ITEMS, **CURSOR})
+    run_flows(None, made)
+    lines = "SELECT items__id, lines__position, sku, price__eur FROM items__lines ORDER BY ALL"
+    assert landed(tmp_path, lines) == [(1, 0, "a", 1.5), (1, 1, "b", None), (2, 0, "c", None)]
+    assert landed(tmp_path, "SELECT items__id, value FROM items__box__of") == [(1, 7)]
+    assert landed(tmp_path, "SELECT * FROM items ORDER BY ALL") == [(1, 1), (2, 2)]
+    items[0] = {"id": 1, "meta": {"at": 3}, "lines": [{"sku": "d"}]}
+    run_flows(None, made)
+    assert landed(tmp_path, lines) == [(1, 0, "d", None), (2, 0, "c", None)]
+    assert landed(tmp_path, "SELECT value FROM items__box__of") == []
+    items[1]["lines"] = []
+    execute(made, Environment(scope=RunScope(since="2", until="3")))
+    assert landed(tmp_path, lines) == [(1, 0, "d", None)]
+
+
+def test_what_has_one_table_refuses_lists(httpserver: HTTPServer, tmp_path: Path) -> None:
+    """What reads one stream for a program, for Spark or for CloudQuery."""
+    api = Api(httpserver, lambda _: [{"id": 1, "lines": [1]}])
+    with (
+        pytest.raises((ConfigurationError, FlowFailedError), match="and read takes one table of a stream"),
+        read_stream(flow(api.url, tmp_path, ITEMS), "items") as reader,
+    ):
+        list(reader)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (
+            {"nested": "tables"},
+            r'items\.nested: .* it has none; set primary_key = "id", or nested = "flatten"',
+        ),
+        ({"nested_depth": 2}, r'nested_depth: it is for nested = "flatten" and "tables"'),
+    ],
+)
+def test_options_that_do_not_fit(source: Make, options: Any, problem: str) -> None:
+    """Before any request."""
+    with pytest.raises(ConfigurationError, match=problem):
+        source("http://127.0.0.1:9", {"name": "items", **options})
