@@ -6,6 +6,7 @@ import hmac
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,35 @@ def test_a_batch_between_two_offsets_is_read_again_alike(tmp_path: Path) -> None
     assert rows_between(start, first) == [(part, number) for part in range(3) for number in range(2)]
     assert later.latestOffset(second, ALL) == second
     assert later.partitions(second, second) == []
+
+
+def test_a_table_is_read_in_as_many_ranges_as_the_cluster_has_partitions(tmp_path: Path) -> None:
+    """The number may change between two batches, and between two attempts of one."""
+    make = shop(tmp_path, range_rows="2")
+    schema = make().schema()
+
+    def stream(partitions: int) -> Any:
+        return make(partitions=str(partitions)).streamReader(schema)
+
+    def ids_of(partitions: int, *between: Row) -> tuple[int, list[int]]:
+        reader = stream(partitions)
+        splits = [loads(dumps(split)) for split in reader.partitions(*between)]
+        return len(splits), sorted(row["id"] for row in rows_of(reader, splits))
+
+    reader = make(partitions="3").reader(schema)
+    splits = reader.partitions()
+    assert (len(splits), len(rows_of(reader, splits))) == (3, 10)
+    start = stream(3).initialOffset()
+    first = stream(3).latestOffset(start, ALL)
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection, connection:
+        connection.execute("CREATE INDEX by_time ON orders (updated_at)")
+        connection.executemany("INSERT INTO orders VALUES (?, '2026-01-20 00:00:00')", [(11,), (12,)])
+        connection.executemany("INSERT INTO orders VALUES (?, '2026-01-21 00:00:00')", [(13,), (14,), (15,)])
+    assert [ids_of(count, start, first) for count in (4, 1, 2)] == [(n, [*range(1, 11)]) for n in (4, 1, 2)]
+    second = stream(5).latestOffset(first, ALL)
+    assert ids_of(2, first, second) == (2, [11, 12, 13, 14, 15])
+    assert ids_of(8, first, second) == (3, [11, 12, 13, 14, 15]), "rows with one cursor are in one range"
+    assert stream(2).latestOffset(second, ALL) == second
 
 
 def test_an_offset_of_another_source_is_refused() -> None:

@@ -42,7 +42,9 @@ def database(tmp_path: Path) -> Path:
 
 
 class TestOpening:
-    @pytest.mark.parametrize("name", ["a b.db", "what?.db", "50%25.db", "#1.db", "größe.db", "a&mode=rwc.db"])
+    @pytest.mark.parametrize(
+        "name", ["a b.db", "what?.db", "50%25.db", "#1.db", "größe.db", "a&mode=rwc.db", os.fsdecode(b"\xfc.db")]
+    )
     def test_any_file_name(self, tmp_path: Path, name: str) -> None:
         execute(tmp_path / name, "CREATE TABLE t (a)", "INSERT INTO t VALUES ('x')")
         assert run(stream_of(tmp_path / name)).column("a") == ["x"]

@@ -59,6 +59,9 @@ class ReadOptions(DataSourceConfig):
     partitions: Annotated[
         Annotated[int, Meta(ge=1, le=1_000_000)] | None, Meta(description="the largest number of Spark's partitions")
     ] = None
+    range_rows: Annotated[
+        int, Meta(ge=1, description="a table is read in ranges of its key or cursor, of so many rows at least")
+    ] = 100_000
     max_parallel_partitions: Annotated[
         int, Meta(ge=1, le=1_000, description="partitions of the source that one task reads in parallel")
     ] = 1

@@ -34,6 +34,7 @@ from vdk.plugin.datasource_sql import (
     SqlStream,
     TablePlan,
     TableQuery,
+    TableRange,
 )
 from vdk.plugin.datasource_sql.kinds import Kind
 
@@ -42,6 +43,7 @@ from .adbc import AdbcConnection, SpanTooLargeError
 from .backend import PostgresBackend
 from .bulk import SpanSize, bulk_columns
 from .bulk_columns import BulkColumns
+from .key_ranges import KeyRange
 from .literals import with_literals
 from .snapshots import Snapshots
 from .table_sizes import TableSize, table_sizes
@@ -74,6 +76,14 @@ class WholeTable(VerifiableStream):
         self, states: Mapping[str, Mapping[str, Any]], *, values: bool = False, whole_rows: bool = False
     ) -> Proof:
         return self._table.proof({}, values=values, whole_rows=whole_rows)
+
+    def split(
+        self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None, *, parts: int, min_rows: int
+    ) -> list[StreamPartition]:
+        ranges = self._table.split(state, end, parts=parts, min_rows=min_rows)
+        if not ranges or not self._is_readable():
+            return list(ranges)
+        return [KeyRange.of(self, each) if isinstance(each, TableRange) else each for each in ranges]
 
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterator[StreamPartition]:
         """Take a snapshot, and describe the parts that are read in it."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ from vdk.plugin.datasource_sql import (
     TableQuery,
     bound,
 )
+from vdk.plugin.datasource_sql.cursors import CursorFormat
 from vdk.plugin.datasource_sql.kinds import Kind, is_undecodable
 
 from .bulk import bulk_reader
@@ -78,7 +80,7 @@ class SqliteBackend(Backend):
     lock_seconds: float = 30.0
 
     def identity(self) -> str:
-        return f"sqlite:///{quote(str(self.path), safe=' +/')}"
+        return f"sqlite:///{quote(os.fsencode(self.path), safe=' +/')}"
 
     def is_blank(self) -> bool:
         """Whether the file has no byte, as one that was made and never written to.
@@ -139,7 +141,7 @@ class SqliteBackend(Backend):
 
     @property
     def _uri(self) -> str:
-        return f"file:{quote(str(self.path))}?mode=ro"
+        return f"file:{quote(os.fsencode(self.path))}?mode=ro"
 
     def _opened(self) -> sqlite3.Connection:
         # mode=ro neither creates nor writes. isolation_level None: a transaction begins at BEGIN and nowhere else.
@@ -257,6 +259,9 @@ class SqliteBackend(Backend):
 
     def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
         return cursor_info(session, query, known)
+
+    def known_format(self, session: SqlSession, query: TableQuery, known: str) -> CursorFormat | None:
+        return cursor_info(session, query, known).format
 
     def cursor_error(self, session: SqlSession, query: TableQuery) -> ConfigurationError:
         return mixed_formats(session, query)

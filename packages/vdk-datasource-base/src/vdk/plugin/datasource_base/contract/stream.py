@@ -88,6 +88,19 @@ class StreamPartition(ABC):
         if another attempt may succeed.
         """
 
+    def split(
+        self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None, *, parts: int, min_rows: int
+    ) -> Sequence[StreamPartition]:
+        """The rows after ``state`` as partitions that a cluster reads in parallel; empty: they are read by ``read``.
+
+        The partitions are read from ``{}``, and their states are not kept: the cluster keeps ``end`` after all of them
+        have been read. So the next batch may be split into another number of partitions. It may do I/O.
+
+        :param end: where a ``BoundedPartition`` is read to; None: up to what there is now.
+        :param parts: how many there are at most. :param min_rows: how many rows a partition has at least, about.
+        """
+        return ()
+
 
 class BoundedPartition(StreamPartition):
     """A partition that knows where it ends before it is read.
@@ -106,6 +119,14 @@ class BoundedPartition(StreamPartition):
         It equals ``state`` if and only if there is nothing to read. It may query a maximum, the last positions or a
         bounded window of rows, never all rows. Raise ``ConnectionFailedError`` if another attempt may succeed.
         """
+
+    def end_of_read(self, state: Mapping[str, Any]) -> Mapping[str, JSON]:
+        """The end of a read that follows at once, on this object. By default ``end(state)``.
+
+        Such an end bounds the read and is never stored, so it may leave out what only a stored state needs, and the
+        read may use what was found here.
+        """
+        return self.end(state)
 
     @abstractmethod
     def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:

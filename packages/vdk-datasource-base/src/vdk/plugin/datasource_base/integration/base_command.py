@@ -77,6 +77,10 @@ class Command(click.Command):
             ),
         ]
 
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The whole first sentence, which click cuts off in lists of commands."""
+        return super().get_short_help_str(limit=500)
+
     def invoke(self, ctx: click.Context) -> Any:
         options = {name: ctx.params.pop(name) for name in ("quiet", "verbose", "debug", "log_format")}
         console = Console(output=ctx.params.get("output", "text"), **_with_vdk_verbosity(ctx, options))

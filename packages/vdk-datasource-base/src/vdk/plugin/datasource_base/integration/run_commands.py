@@ -261,7 +261,7 @@ def _print_summary(summary: RunSummary, console: Console) -> None:
         content = summary.as_dict() | ({"warnings": console.warnings} if console.warnings else {})
         print_json(json.dumps(content, indent=2, default=str))
         console.discard_warnings(console.warnings)
-    elif summary.streams:
+    elif any(summary.status != "failed" or stream.status != "stopped" for stream in summary.streams):
         print_text(summary.table(errors=False))
 
 

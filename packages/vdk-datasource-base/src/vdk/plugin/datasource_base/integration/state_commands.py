@@ -30,7 +30,10 @@ MAX_PARTITIONS = 20
 _YES = click.option("--yes", is_flag=True, help="Do not prompt.")
 
 
-@click.group(help="Show, change, export and restore the stored states of a flow file's streams.")
+_HELP = "Show, change, export and restore the stored states of a flow file's streams."
+
+
+@click.group(help=_HELP, short_help=_HELP)
 def state() -> None:
     """The group of the commands about states."""
 
@@ -136,9 +139,10 @@ def import_(ctx: click.Context, flow: Path, file: Path, yes: bool, output: str) 
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
         raise click.ClickException(
-            f"file {str(file)!r} cannot be read: {getattr(error, 'strerror', None) or error}; write one with: vdk "
-            f"datasource state export {flow.name} states.json"
+            f"file {str(file)!r} cannot be read: {reason}; write one with: vdk datasource state export {flow.name} "
+            "states.json"
         ) from None
     confirm = _confirm(f"Import the states of {file} into {flow.name}?", yes=yes)
 

@@ -69,7 +69,7 @@ def print_verifications(results: Sequence[Verification], output: str, flow: Path
     cls=Command,
     reraise=True,
     json_warnings=True,
-    help="""Read the rows again that ``verify`` finds missing, different or repeated, and no others. The states stay.
+    help="""Read the rows again that `verify` finds missing, different or repeated, and no others. The states stay.
     Streams of databases with a primary key can be repaired; a stream that is read whole is repaired by a run.""",
 )
 @FLOW

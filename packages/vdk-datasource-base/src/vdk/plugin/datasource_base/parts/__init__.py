@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..contract.remedies import closest, did_you_mean
     from ..contract.toml import toml_key, toml_value
     from .backoff import Backoff
+    from .columns.compute import pc
     from .columns.convert import cast_exactly
     from .columns.hashes import row_hashes, row_texts
     from .columns.infer import infer_table, is_valid_json, to_json
@@ -54,6 +55,7 @@ _OUTSIDE_DESTINATION = {
     "..contract.remedies": ("closest", "did_you_mean"),
     "..contract.toml": ("toml_key", "toml_value"),
     ".backoff": ("Backoff",),
+    ".columns.compute": ("pc",),
     ".columns.convert": ("cast_exactly",),
     ".columns.hashes": ("row_hashes", "row_texts"),
     ".columns.infer": ("infer_table", "is_valid_json", "to_json"),
@@ -125,6 +127,7 @@ __all__ = [
     "judge",
     "kept_records",
     "literal",
+    "pc",
     "quoted",
     "relation_name",
     "row_hashes",
