@@ -28,6 +28,7 @@ from vdk.plugin.datasource_base import (
 )
 from vdk.plugin.datasource_base.contract import JSON_TYPE, DataSourceStream
 from vdk.plugin.datasource_base.parts.columns.keyed_hash import KeyedHash
+from vdk.plugin.datasource_base.parts.destination import ColumnAction
 from vdk.plugin.datasource_base.runtime import execute
 from vdk.plugin.datasource_base.runtime.inspect.discover import discover_flow
 from vdk.plugin.datasource_base.runtime.inspect.preview import preview_stream
@@ -36,7 +37,7 @@ from vdk.plugin.datasource_base.runtime.reading.open_stream import open_stream
 SALT = "0123456789abcdef"
 RAW = "123-45-6789"
 HASH = hmac.digest(SALT.encode(), RAW.encode(), "sha256").hex()
-POLICY = {"ssn": "hash", "note": "drop", "email": "mask"}
+POLICY: dict[str, ColumnAction] = {"ssn": "hash", "note": "drop", "email": "mask"}
 ROW: dict[str, Any] = {"id": 1, "ssn": RAW, "note": f"note {RAW}", "email": f"{RAW}@example.com", "total": 5}
 LANDED = {"id": 1, "ssn": HASH, "email": "***", "total": 5}
 FIELDS = pa.schema([("id", pa.int64()), ("ssn", pa.string()), ("note", pa.string()), ("email", pa.string())])

@@ -193,7 +193,9 @@ def test_rows_that_are_rejected_for_their_keys_are_no_difference(tmp_path: Path,
     database = tmp_path / "shop.db"
     execute(database, "CREATE TABLE t (k TEXT PRIMARY KEY, updated_at TEXT)")
     execute(database, "INSERT INTO t VALUES (NULL, '2026-01-01'), ('a', '2026-01-01'), ('b', NULL)")
-    options = {"write_mode": "append"} if kind == "parquet" else {"on_bad_record": "reject", "max_rejected": "100%"}
+    options: dict[str, Any] = (
+        {"write_mode": "append"} if kind == "parquet" else {"on_bad_record": "reject", "max_rejected": "100%"}
+    )
     loading = flow(database, target_of(kind, tmp_path), **options)
     run_flows(None, loading)
     text = (
