@@ -1,14 +1,9 @@
-"""What commits cost: many states, rows and deletes that alternate, many small partitions, many small tables."""
+"""What commits cost: many states, rows and deletes that alternate, many small partitions."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
-from pathlib import Path
-
-from bench import Bench, removing
-from big import QUIET
-from measure import Contender, Measured
+from bench import QUIET, Bench, removing
+from measure import Contender
 from report import Comparison, Target
 
 ENGINES = {"duckdb": "lake.duckdb", "sqlite": "lake.db", "parquet": "lake"}
@@ -16,7 +11,6 @@ FEW, MANY = 10, 10_000
 COMMITS = 200
 MESSAGES = 100_000
 PARTITIONS = 300
-TABLES = 100
 
 STATES = """
 import sys
@@ -81,16 +75,9 @@ class Alternating(Keyed, DataSourceStream):
             yield DataSourcePayload(row, kind=kind, state={"n": n})
 
 
-class One(Keyed, DataSourceStream):
-    def read(self, state):
-        yield DataSourcePayload({"id": 1, "v": "x"}, state={"done": True} if STATES else None)
-
-
 @data_source(name="shaped", config=Config)
 class Source(DataSource[Config]):
     def streams(self):
-        if shape == "tables":
-            return [One(f"t{number}") for number in range(count)]
         return [{"partitions": Split, "alternating": Alternating}[shape]("items")]
 
 
@@ -106,7 +93,7 @@ execute({
 
 def measure(bench: Bench) -> list[Comparison]:
     """Each is compared with less of the same, beyond what both have in common."""
-    return [*(_states(bench, engine) for engine in ENGINES), _alternating(bench), *_partitions(bench), *_tables(bench)]
+    return [*(_states(bench, engine) for engine in ENGINES), _alternating(bench), *_partitions(bench)]
 
 
 def _contender(bench: Bench, name: str, engine: str, program: str, *arguments: object, rows: int = 0) -> Contender:
@@ -116,13 +103,9 @@ def _contender(bench: Bench, name: str, engine: str, program: str, *arguments: o
         name,
         [bench.ours / "python", "-c", program, f"{engine}:///{lake}", *map(str, arguments)],
         environment=QUIET,
-        prepare=_emptied(lake) if engine == "parquet" else removing(lake),
+        prepare=removing(lake),
         rows=rows,
     )
-
-
-def _emptied(folder: Path) -> Callable[[], None]:
-    return lambda: shutil.rmtree(folder, ignore_errors=True)
 
 
 def _states(bench: Bench, engine: str) -> Comparison:
@@ -164,18 +147,3 @@ def _partitions(bench: Bench) -> list[Comparison]:
         target = Target(f"{mode}: {PARTITIONS} partitions of 3 rows / one, with start-up", many.wall / one.wall, 3)
         found.append(Comparison(f"Small partitions, {mode}", measured, one.name, [target]))
     return found
-
-
-def _tables(bench: Bench) -> list[Comparison]:
-    return [_growth(bench, engine) for engine in ENGINES]
-
-
-def _growth(bench: Bench, engine: str) -> Comparison:
-    counts = (1, TABLES, TABLES * 4)
-    measured: list[Measured] = bench.measure(
-        *(_contender(bench, f"{count} tables", engine, FLOW, "tables", count, "append") for count in counts)
-    )
-    one, some, many = measured
-    ratio = (many.wall - one.wall) / (some.wall - one.wall)
-    target = Target(f"{engine}: {counts[2]} one-row tables / {counts[1]}", ratio, 5)
-    return Comparison(f"Many tables, {engine}", measured, one.name, [target])

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tools"))
@@ -20,25 +21,50 @@ class Environments:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._made: set[Path] = set()
+        self.versions: dict[str, str] = {}
+        """What was asked for since it was emptied, with the version of each that is installed."""
 
     def peer(self, name: str, *requirements: str) -> Path:
-        """The bin folder of an environment with these requirements from the package index."""
+        """The bin folder of an environment with these requirements from the package index.
+
+        If they cannot be installed, the folder does not exist: contenders fail that need it, and no others.
+        """
         home, stamp = self._folder / name, self._folder / f"{name}.txt"
         wanted = "\n".join(requirements)
         if not stamp.exists() or stamp.read_text("utf-8") != wanted:
-            self._make(home)
-            self._install(home, *requirements)
-            stamp.write_text(wanted, "utf-8")
+            try:
+                self._make(home)
+                self._install(home, *requirements)
+                stamp.write_text(wanted, "utf-8")
+            except SystemExit as error:
+                print(error, file=sys.stderr, flush=True)
+                shutil.rmtree(home, ignore_errors=True)
+        self._note(home, requirements)
         return _bin(home)
 
     def ours(self, name: str, *more: str) -> Path:
         """The bin folder of an environment with all of this repository's distributions, built as they are now."""
         home = self._folder / name
-        self._make(home)
-        self._install(home, *d.wheels(d.all_distributions()), *more)
-        # as an installer that compiles does: else the first run of each command pays for it
-        subprocess.run([_bin(home) / "python", "-m", "compileall", "-q", home], check=False, stdout=subprocess.DEVNULL)
-        return _bin(home)
+        if home not in self._made:
+            self._make(home)
+            self._install(home, *d.wheels(d.all_distributions()), *more)
+            # as an installer that compiles does: else the first run of each command pays for it
+            compiled = [str(_bin(home) / "python"), "-m", "compileall", "-q", str(home)]
+            subprocess.run(compiled, check=False, stdout=subprocess.DEVNULL)
+            self._made.add(home)
+        return self.installed(_bin(home))
+
+    def installed(self, folder: Path) -> Path:
+        """The bin folder of an environment that has this repository's distributions already."""
+        self._note(folder.parent, ("vdk-core", "duckdb", "pyarrow", "SQLAlchemy"))
+        return folder
+
+    def _note(self, home: Path, requirements: tuple[str, ...]) -> None:
+        names = {d.canonical_name(each) for each in requirements}
+        for found in metadata.distributions(path=[str(path) for path in home.glob("lib*/**/site-packages")]):
+            if (name := d.canonical_name(found.name)) in names:
+                self.versions[name] = found.version
 
     def _make(self, home: Path) -> None:
         shutil.rmtree(home, ignore_errors=True)

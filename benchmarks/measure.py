@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
+import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 SAMPLE_SECONDS = 0.04
+TIMEOUT_SECONDS = 400.0
+"""How long one run may take: a peer that waits for something must not stop the others."""
 Command = Sequence[str | Path]
 
 
@@ -38,11 +44,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The runs of one contender, in order.
+    """The runs of one contender, in order; none where it failed, and its figures are then not a number.
 
     :param rows: rows that each run handled; 0 where that means nothing.
-    :param scale: by how much the figures were multiplied, for a contender too slow for the whole job.
-    :param note: what a reader of the table has to know.
+    :param scale: by how much what is beyond the start was multiplied, for a contender too slow for the whole job.
+    :param start: seconds and processor seconds of the same command for one row, which are not multiplied.
+    :param note: what a reader of the table has to know, such as why it failed.
     """
 
     name: str
@@ -50,21 +57,32 @@ class Measured:
     rows: int = 0
     scale: float = 1.0
     note: str = ""
+    start: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def walls(self) -> list[float]:
+        """The seconds of each run, for all the rows."""
+        return [_scaled(run.wall, self.start[0], self.scale) for run in self.runs]
 
     @property
     def wall(self) -> float:
         """The median of seconds."""
-        return statistics.median(run.wall for run in self.runs) * self.scale
+        return statistics.median(self.walls or [math.nan])
 
     @property
     def cpu(self) -> float:
         """The median of processor seconds."""
-        return statistics.median(run.cpu for run in self.runs) * self.scale
+        cpu = [_scaled(run.cpu, self.start[1], self.scale) for run in self.runs]
+        return statistics.median(cpu or [math.nan])
 
     @property
-    def peak(self) -> int:
+    def peak(self) -> float:
         """The median of peaks, in bytes. Never scaled."""
-        return int(statistics.median(run.peak for run in self.runs))
+        return statistics.median([run.peak for run in self.runs] or [math.nan])
+
+
+def _scaled(seconds: float, start: float, scale: float) -> float:
+    return min(start, seconds) + max(seconds - start, 0.0) * scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +91,8 @@ class Contender:
 
     :param prepare: is called before each run, unmeasured: to remove what the last one left, for instance.
     :param check: is called after each run, unmeasured; raises where the command did not do its work.
-    :param runs: how often, where that is fewer than asked for.
+    :param runs: how often, where that is fewer than asked for; such a contender has no warm-up.
+    :param scale: how many times as many rows ``rows`` are as the command reads. ``start``: the command for one row.
     """
 
     name: str
@@ -85,25 +104,44 @@ class Contender:
     runs: int | None = None
     rows: int = 0
     scale: float = 1.0
+    start: Command | None = None
     note: str = ""
 
 
-def measure(contenders: Sequence[Contender], *, runs: int, warmups: int = 1) -> list[Measured]:
+def measure(contenders: Sequence[Contender], *, runs: int) -> list[Measured]:
     """Run the contenders in turn (A B C, A B C, …), so that a machine which slows down does so for all of them.
 
-    :param warmups: rounds that do not count. A contender that runs only once has none.
-    :raises MeasuringError: where a command fails.
+    The first round is a warm-up. A contender that fails is left out from there on; its note has the reason.
     """
     taken: list[list[Run]] = [[] for _ in contenders]
-    for number in range(-warmups, runs):
-        for contender, own in zip(contenders, taken, strict=True):
-            wanted = min(contender.runs or runs, runs)
-            if number >= wanted or (number < 0 and wanted == 1):
+    starts = [(0.0, 0.0) for _ in contenders]
+    failed: dict[int, str] = {}
+    for number in range(-1, runs):
+        for index, contender in enumerate(contenders):
+            turns = range(-1, runs) if contender.runs is None and runs > 1 else range(min(contender.runs or 1, runs))
+            if number not in turns or index in failed:
                 continue
-            run = run_once(contender)
+            try:
+                run = run_once(contender)
+                if contender.start is not None and number == 0:
+                    first = run_once(replace(contender, command=contender.start, check=bool))
+                    starts[index] = first.wall, first.cpu
+            except (MeasuringError, OSError, subprocess.SubprocessError) as error:
+                print(error, file=sys.stderr, flush=True)
+                failed[index] = f"failed: {last_line(str(error))}"
+                taken[index].clear()
+                continue
             if number >= 0:
-                own.append(run)
-    return [Measured(one.name, own, one.rows, one.scale, one.note) for one, own in zip(contenders, taken, strict=True)]
+                taken[index].append(run)
+    return [
+        Measured(one.name, taken[index], one.rows, one.scale, failed.get(index, one.note), starts[index])
+        for index, one in enumerate(contenders)
+    ]
+
+
+def last_line(text: str) -> str:
+    """What fits into a cell of a table: programs print the reason last."""
+    return ([line.strip() for line in text.splitlines() if re.search(r"\w", line)] or ["?"])[-1][:160]
 
 
 def run_once(contender: Contender) -> Run:
@@ -114,12 +152,24 @@ def run_once(contender: Contender) -> Run:
     # into a file: a pipe would have to be read meanwhile, by this very process
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()
-        process = subprocess.Popen(
-            command, cwd=contender.cwd, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=contender.cwd,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise MeasuringError(f"{contender.name}: {command[0]} could not be installed here: {error}") from error
+        stop = threading.Timer(TIMEOUT_SECONDS, os.killpg, (process.pid, signal.SIGKILL))
+        stop.start()
         with _Watch(process.pid) as watch:
             _, status, usage = os.wait4(process.pid, 0)
             wall = time.perf_counter() - started
+        stop.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         printed = output.read().decode(errors="replace")

@@ -1,6 +1,8 @@
-"""Starts a MariaDB server with a table of orders, prints its URL, and ends with its input.
+"""Starts a MariaDB server with a database of orders for each number, prints its URL, and ends with its input.
 
-python mysql_server.py ROWS
+    python mysql_server.py ROWS ...
+
+The database for 1,000 rows is called ``shop1000``, its table ``orders``, which has an index on its cursor.
 """
 
 from __future__ import annotations
@@ -25,12 +27,14 @@ FROM seq_1_to_{rows}
 
 def main() -> None:
     with running("--innodb-buffer-pool-size=1G") as server:
-        server.clear("shop")
         server.query("mysql", "CREATE USER reader IDENTIFIED BY 'reader'")
-        server.query("mysql", "GRANT SELECT ON shop.* TO reader")
-        for statement in ("SET @@rand_seed1 = 5", TABLE, ROWS.format(rows=int(sys.argv[1])), "ANALYZE TABLE orders"):
-            server.query("shop", statement)
-        print(f"mysql://reader:reader@127.0.0.1:{server.port}/shop", flush=True)
+        for rows in map(int, sys.argv[1:]):
+            database = f"shop{rows}"
+            server.clear(database)
+            server.query("mysql", f"GRANT SELECT ON {database}.* TO reader")
+            for statement in ("SET @@rand_seed1 = 5", TABLE, ROWS.format(rows=rows), "ANALYZE TABLE orders"):
+                server.query(database, statement)
+        print(f"mysql://reader:reader@127.0.0.1:{server.port}", flush=True)
         sys.stdin.read()
 
 

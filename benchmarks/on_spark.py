@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from bench import Bench
-from postgres import server
 from report import Comparison, Target
 
 DRIVER = "libpostgresql-jdbc-java"
 INSTALLED = Path("/usr/share/java/postgresql.jar")
 VDK, JDBC, PARQUET, BARE = "format vdk", "format jdbc", "format parquet", "our reader without Spark"
+RANGES, PLAN = "format vdk, in ranges", "format vdk, its plan alone"
 
 
 def measure(bench: Bench) -> list[Comparison]:
@@ -20,14 +21,16 @@ def measure(bench: Bench) -> list[Comparison]:
     space = bench.space("spark")
     python = bench.environments.ours("spark", "pyspark>=4.3,<5") / "python"
     script = Path(__file__).with_name("on_spark_read.py")
-    with server(bench) as url:
+    with bench.server("postgres_server.py", bench.rows) as server:
+        url = f"{server}/shop{bench.rows}"
         command = [str(python), str(script), str(space), url, str(bench.rows), str(bench.runs), str(jdbc_driver(space))]
         measured = bench.measured_in(command, bench.rows)
     ours = measured[VDK]
     targets = [Target("processor seconds, format vdk / our reader without Spark", ours.cpu / measured[BARE].cpu, 2.0)]
     if JDBC in measured:
         targets.append(Target("processor seconds, format vdk / format jdbc", ours.cpu / measured[JDBC].cpu, 1.0))
-    title = f"{bench.rows:,} rows, 10 columns, PostgreSQL on Spark, one partition"
+    measured[PLAN] = replace(measured[PLAN], rows=0)
+    title = f"{bench.rows:,} rows, 10 columns, PostgreSQL on Spark, one partition where nothing else is said"
     return [Comparison(title, list(measured.values()), VDK, targets)]
 
 

@@ -43,10 +43,15 @@ def _cpu_of(pid: int) -> float:
 
 def contenders(spark: SparkSession, folder: Path, url: str, jar: Path) -> dict[str, Callable[[], int]]:
     config = f'url = "{url}"\ntables = {{ orders = {{ cursor = "updated_at" }} }}'
-    ours = spark.read.format("vdk").options(source="postgres", stream="orders", config=config, partitions="1").load()
+
+    def frame(partitions: int) -> DataFrame:
+        options = {"source": "postgres", "stream": "orders", "config": config, "partitions": str(partitions)}
+        return spark.read.format("vdk").options(**options).load()
+
+    ours = frame(1)
     parquet = folder / "orders.parquet"
     ours.write.mode("overwrite").parquet(str(parquet))
-    frames = {on_spark.VDK: ours, on_spark.PARQUET: spark.read.parquet(str(parquet))}
+    frames = {on_spark.VDK: ours, on_spark.RANGES: frame(8), on_spark.PARQUET: spark.read.parquet(str(parquet))}
     if jar.exists():
         parts = urlsplit(url)
         jdbc = {
@@ -67,11 +72,16 @@ def contenders(spark: SparkSession, folder: Path, url: str, jar: Path) -> dict[s
 
         return drain
 
+    def planned() -> int:
+        if (partitions := frame(1).rdd.getNumPartitions()) != 1:
+            sys.exit(f"{partitions} partitions, expected 1")
+        return rows
+
     def bare() -> int:
         with read(url, "orders") as reader:
             return sum(int(batch.num_rows) for batch in reader)
 
-    return {**{name: drained(frame) for name, frame in frames.items()}, on_spark.BARE: bare}
+    return {**{name: drained(frame) for name, frame in frames.items()}, on_spark.BARE: bare, on_spark.PLAN: planned}
 
 
 def main(folder: Path, url: str, rows: int, rounds: int, jar: Path) -> None:

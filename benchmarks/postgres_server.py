@@ -1,6 +1,8 @@
-"""Starts a PostgreSQL server with a table of orders, prints its URL, and ends with its input.
+"""Starts a PostgreSQL server with a database of orders for each number, prints its URL, and ends with its input.
 
-python postgres_server.py ROWS
+    python postgres_server.py ROWS ...
+
+The database for 1,000 rows is called ``shop1000``, its table ``orders``, which has no index on its cursor.
 """
 
 from __future__ import annotations
@@ -25,12 +27,12 @@ FROM generate_series(1, {rows}) n
 
 def main() -> None:
     with running() as server:
-        server.query("postgres", "CREATE DATABASE shop")
-        server.query("postgres", "CREATE ROLE reader LOGIN PASSWORD 'reader'")
-        for statement in ("SELECT setseed(0.5)", TABLE, ROWS.format(rows=int(sys.argv[1])), "VACUUM ANALYZE orders"):
-            server.query("shop", statement)
-        server.query("shop", "GRANT SELECT ON orders TO reader")
-        print(f"postgresql://reader:reader@127.0.0.1:{server.port}/shop", flush=True)
+        server.query("postgres", "CREATE ROLE reader LOGIN SUPERUSER PASSWORD 'reader'")
+        for rows in map(int, sys.argv[1:]):
+            server.query("postgres", f"CREATE DATABASE shop{rows}")
+            for statement in ("SELECT setseed(0.5)", TABLE, ROWS.format(rows=rows), "VACUUM ANALYZE orders"):
+                server.query(f"shop{rows}", statement)
+        print(f"postgresql://reader:reader@127.0.0.1:{server.port}", flush=True)
         sys.stdin.read()
 
 

@@ -1,6 +1,6 @@
 """Reads a SQLite table in every way, in turns; the first round is a warm-up.
 
-    python reading_read.py FOLDER ROWS ROUNDS
+    python reading_read.py FOLDER DATABASE ROWS ROUNDS
 
 Prints a line for each reading: its name, its seconds, and its processor seconds.
 """
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import reading
-from serving_read import fill
 from vdk.plugin.datasource_base import read
 from vdk.plugin.datasource_base.parts import Registry
 from vdk.plugin.datasource_base.runtime import Environment, execute
@@ -29,7 +28,9 @@ def run(database: Path, method: str, target: str | None = None, **entry: Any) ->
     registry = Registry()
     registry.add_destination("nothing", "nothing:Nothing")
     flow = {
-        "sources": {"shop": {"name": "sqlite", "config": {"database": str(database), "cursor_columns": ["g"]}}},
+        "sources": {
+            "shop": {"name": "sqlite", "config": {"database": str(database), "cursor_columns": ["updated_at"]}}
+        },
         "destinations": {"lake": {"method": method, "target": target}},
         "flows": [{"from": "shop", "to": "lake", **entry}],
     }
@@ -38,7 +39,7 @@ def run(database: Path, method: str, target: str | None = None, **entry: Any) ->
 
 
 def opened(database: Path) -> Any:
-    return read(SqliteSource(SqliteConfig(database=database, cursor_columns=("g",))), "t")
+    return read(SqliteSource(SqliteConfig(database=database, cursor_columns=("updated_at",))), "orders")
 
 
 def batches(database: Path) -> int:
@@ -46,9 +47,8 @@ def batches(database: Path) -> int:
         return sum(int(batch.num_rows) for batch in reader)
 
 
-def main(folder: Path, rows: int, rounds: int) -> None:
-    database, lake = folder / "table.db", folder / "lake.duckdb"
-    fill(database, rows)
+def main(folder: Path, database: Path, rows: int, rounds: int) -> None:
+    lake = folder / "lake.duckdb"
     contenders: dict[str, Callable[[], int]] = {
         reading.RUNTIME: lambda: run(database, "nothing", write_mode="append"),
         reading.READ: lambda: batches(database),
@@ -68,4 +68,4 @@ def main(folder: Path, rows: int, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bench import Bench
-from big import QUIET
+from bench import QUIET, Bench
 from measure import Contender, Measured
 from report import Comparison, Target, bars
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Something to reach: ``value`` at most (or, ``least``, at least) ``limit``."""
+    """Something to reach: ``value`` at most (or, ``least``, at least) ``limit``. No value if a contender failed."""
 
     text: str
     value: float
@@ -47,31 +48,71 @@ class Target:
 
     def line(self) -> str:
         sign = "≥" if self.least else "≤"
-        return f"{'reached' if self.reached else 'MISSED '}  {self.text}: {self.value:,.3g} ({sign} {self.limit:,.3g})"
+        result = "no value" if math.isnan(self.value) else "reached" if self.reached else "MISSED"
+        return f"{result}: {self.text}: {self.value:,.3g} ({sign} {self.limit:,.3g})"
+
+
+def ahead(measured: Sequence[Measured], we: Measured) -> Target:
+    """Whether ours takes less time than each peer that ran, which is neither a limit nor another way of ours."""
+    ours_or_limit = [each for each in measured if each.name.startswith(we.name) or "(limit" in each.name]
+    peers = [each for each in measured if each.runs and each not in ours_or_limit]
+    if not peers:
+        return Target("share of the fastest peer, of which none ran", math.nan, 1.0)
+    fastest = min(peers, key=lambda each: each.wall)
+    return Target(f"share of the fastest peer ({fastest.name})", we.wall / fastest.wall, 1.0)
+
+
+def slope(fewer: tuple[Measured, Measured], more: tuple[Measured, Measured]) -> tuple[float, float]:
+    """What further rows take of ours, the first of each pair, divided by what they take of the second.
+
+    As seconds, and as processor seconds.
+    """
+    (ours, limit), (ours_later, limit_later) = fewer, more
+    return (
+        (ours_later.wall - ours.wall) / (limit_later.wall - limit.wall),
+        (ours_later.cpu - ours.cpu) / (limit_later.cpu - limit.cpu),
+    )
+
+
+HEADS = ("", "seconds", "min-max", "cpu s", "peak MB", "rows/s", "ratio", "cpu ratio", "runs", "")
 
 
 def as_text(comparison: Comparison) -> str:
-    """The table, its targets and its chart."""
-    base = comparison.of(comparison.base).wall
-    heads = ["", "seconds", "min-max", "cpu s", "peak MB", "rows/s", "ratio", "runs", ""]
-    rows = [_row(one, base) for one in comparison.measured]
-    widths = [max(len(row[index]) for row in [heads, *rows]) for index in range(len(heads))]
-    lines = ["  ".join(_aligned(row, widths)).rstrip() for row in [heads, *rows]]
+    """The table, its targets and its chart, for a terminal."""
+    rows = _rows(comparison)
+    widths = [max(len(row[index]) for row in [HEADS, *rows]) for index in range(len(HEADS))]
+    lines = ["  ".join(_aligned(row, widths)).rstrip() for row in [HEADS, *rows]]
     lines.insert(1, "  ".join("-" * width for width in widths).rstrip())
-    told = [target.line() for target in comparison.targets]
-    return "\n".join([comparison.title, "", *lines, "", *told, *comparison.chart]).rstrip() + "\n"
+    results = [target.line() for target in comparison.targets]
+    return "\n".join([comparison.title, "", *lines, "", *results, *comparison.chart]).rstrip() + "\n"
 
 
-def _row(one: Measured, base: float) -> list[str]:
-    walls = sorted(run.wall * one.scale for run in one.runs)
+def as_markdown(comparison: Comparison) -> str:
+    """The table and its targets, for a page."""
+    rows = [HEADS, ("---",) * len(HEADS), *_rows(comparison)]
+    lines = [f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows]
+    results = [f"- {target.line()}" for target in comparison.targets]
+    return "\n".join([f"**{comparison.title}**", "", *lines, "", *results]).rstrip() + "\n"
+
+
+def _rows(comparison: Comparison) -> list[list[str]]:
+    base = comparison.of(comparison.base)
+    return [_row(each, base) for each in comparison.measured]
+
+
+def _row(one: Measured, base: Measured) -> list[str]:
+    if not one.runs:
+        return [one.name, *[""] * (len(HEADS) - 2), one.note]
+    walls = sorted(one.walls)
     return [
         one.name,
         f"{one.wall:,.2f}",
         f"{walls[0]:,.2f}-{walls[-1]:,.2f}",
         f"{one.cpu:,.2f}",
-        f"{one.peak / MIB:,.0f}",
+        f"{one.peak / MIB:,.0f}" if one.peak else "",
         f"{one.rows / one.wall:,.0f}" if one.rows else "",
-        f"{one.wall / base:,.2f}",
+        f"{one.wall / base.wall:,.2f}",
+        f"{one.cpu / base.cpu:,.2f}" if base.cpu else "",
         str(len(one.runs)),
         one.note,
     ]
@@ -99,6 +140,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                 "peak_bytes": one.peak,
                 "rows": one.rows,
                 "ratio": one.wall / base,
+                "start": one.start,
                 "scale": one.scale,
                 "note": one.note,
                 "runs": [{"seconds": run.wall, "cpu_seconds": run.cpu, "peak_bytes": run.peak} for run in one.runs],
@@ -127,4 +169,10 @@ def machine() -> dict[str, Any]:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:
         cores = os.cpu_count() or 0
-    return {"system": platform.system(), "machine": platform.machine(), "cores": cores, "load": os.getloadavg()[0]}
+    return {
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cores": cores,
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+    }

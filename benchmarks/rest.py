@@ -1,65 +1,92 @@
-"""Reading an HTTP API, against asking for its pages and doing nothing with them."""
+"""Reading an HTTP API into DuckDB: ours, the peers, and asking for its pages with nothing around it."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+import json
+from collections.abc import Mapping
 
-from bench import Bench
-from measure import Measured, MeasuringError, Run
-from report import Comparison, Target
+from bench import OURS, Bench, emptied, lands, ours, removing
+from measure import Contender
+from report import Comparison, Target, ahead
+from rivals import OFFLINE, SLOW, piped, sizes
+from serving_command import cloudquery
 
-RECORDS = 200_000
+LIMIT, COUNTING = "requests, msgspec → Arrow → DuckDB (limit)", "requests and msgspec, counting (limit)"
+WITH_CURSOR = f"{OURS}, with a cursor"
 ALLOWED = 1.5
-"""Times what a bare loop of requests takes that decodes and counts."""
+COLUMNS = {
+    **{"id": "integer", "customer": "integer", "status": "text", "amount": "number", "email": "text"},
+    **{"note": "text", "gift": "integer", "updated_at": "text"},
+}
 
 
 def measure(bench: Bench) -> list[Comparison]:
-    """Seconds within the processes, without their start: what is compared is the reading."""
-    limit = bench.environments.peer("rest-limit", "requests", "msgspec") / "python"
-    here, ours = Path(__file__).parent, bench.ours / "python"
-    commands: dict[str, Sequence[str | Path]] = {
-        "requests and msgspec, counting": [limit, bench.peers / "rest_count.py"],
-        "the source's records": [ours, here / "rest_read.py", "records"],
-        "the same with a cursor": [ours, here / "rest_read.py", "cursor"],
-        "a flow: columns for a destination that drops them": [ours, here / "rest_read.py", "flow"],
-    }
-    taken: dict[str, list[Run]] = {name: [] for name in commands}
-    with served(bench.peers / "rest_server.py") as base_url:
-        for number in range(-1, bench.runs):
-            for name, (python, script, *more) in commands.items():
-                run = run_once([python, script, base_url, *more])
-                if number >= 0:
-                    taken[name].append(run)
-    measured = [Measured(name, runs, RECORDS) for name, runs in taken.items()]
-    ratio = measured[1].wall / measured[0].wall
-    targets = [Target("the source's records, times a bare loop", ratio, ALLOWED)]
-    return [Comparison(f"An HTTP API, {RECORDS:,} records in pages of 1,000", measured, measured[0].name, targets)]
+    """A cold process reads all records. The server runs before, in a process of its own."""
+    with bench.server("rest_server.py", *sizes(bench.rows)) as server:
+        urls = {rows: f"{server}/{rows}" for rows in sizes(bench.rows)}
+        with cloudquery(bench, "REST", urls, bench.rows, COLUMNS) as sync:
+            measured = bench.measure(
+                *limits(bench, urls[bench.rows]),
+                _ours(bench, OURS, urls[bench.rows]),
+                _ours(bench, WITH_CURSOR, urls[bench.rows], ', cursor = { field = "updated_at" }'),
+                dlt(bench, urls),
+                singer(bench, urls),
+                sync,
+            )
+    title = f"{bench.rows:,} records, pages of 1,000, HTTP API → DuckDB, cold process"
+    comparison = Comparison(title, measured, LIMIT)
+    we = comparison.of(OURS)
+    targets = [
+        Target("times the limit", we.wall / comparison.of(LIMIT).wall, ALLOWED),
+        ahead(measured, we),
+    ]
+    return [Comparison(title, measured, LIMIT, targets)]
 
 
-def run_once(command: Sequence[str | Path]) -> Run:
-    """A script that prints its seconds, processor seconds and records. Raises ``MeasuringError``."""
-    done = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise MeasuringError(f"{command} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    wall, cpu, records = done.stdout.split()
-    if int(records) != RECORDS:
-        raise MeasuringError(f"{command} read {records} records, not {RECORDS}")
-    return Run(float(wall), float(cpu), 0)
+def limits(bench: Bench, url: str) -> list[Contender]:
+    python = bench.environments.peer("rest", "requests", "msgspec", "pyarrow", "duckdb") / "python"
+    lake = bench.space("rest-limit") / "lake.duckdb"
+    script, check = bench.peers / "rest_to_duckdb.py", lands(bench, lake, f"count(*) = {bench.rows}")
+    return [
+        Contender(COUNTING, [python, script, url], rows=bench.rows),
+        Contender(LIMIT, [python, script, url, lake], prepare=removing(lake), check=check, rows=bench.rows),
+    ]
 
 
-@contextmanager
-def served(script: Path) -> Iterator[str]:
-    """The base URL of the server, which runs in a process of its own."""
-    process = subprocess.Popen([sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-    finally:
-        process.stdin.close()
-        process.wait()
-        process.stdout.close()
+def _ours(bench: Bench, name: str, url: str, more: str = "") -> Contender:
+    stream = f'{{ name = "orders", primary_key = "id"{more} }}'
+    return ours(bench, name, "rest", f'base_url = "{url}", streams = [{stream}]', rows=bench.rows)
+
+
+def dlt(bench: Bench, urls: Mapping[int, str]) -> Contender:
+    rows = bench.rows // SLOW
+    python = bench.environments.peer("dlt-rest", "dlt[duckdb]") / "python"
+    space = bench.space("rest-dlt")
+    lake = space / "lake.duckdb"
+
+    def command(count: int) -> list[str]:
+        return [str(each) for each in (python, bench.peers / "dlt_rest.py", urls[count], lake, space / "dlt")]
+
+    return Contender(
+        "dlt, rest_api",
+        command(rows),
+        environment=OFFLINE,
+        prepare=emptied(space),
+        check=lands(bench, lake, f"count(*) = {rows}", "bench_dataset.orders"),
+        runs=2,
+        rows=bench.rows,
+        scale=bench.rows / rows,
+        start=command(1),
+        note=f"extrapolated from {rows:,} records",
+    )
+
+
+def singer(bench: Bench, urls: Mapping[int, str]) -> Contender:
+    rows = bench.rows // SLOW
+    space = bench.space("rest-singer")
+    lake, config = space / "lake.duckdb", space / "target.json"
+    config.write_text(json.dumps({"path": str(lake), "default_target_schema": "main"}), "utf-8")
+    tap = bench.environments.peer("singer-rest", "singer-sdk") / "python"
+    sources = {count: {"url": urls[count]} for count in (rows, 1)}
+    command = [tap, bench.peers / "singer_rest_tap.py"]
+    return piped(bench, command, config, sources, rows=rows, scale=bench.rows / rows, lake=lake)

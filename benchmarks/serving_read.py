@@ -1,6 +1,6 @@
 """Reads a SQLite table directly and through plugins, in turns; the first round is a warm-up.
 
-    python serving_read.py FOLDER ROWS ROUNDS PYTHON_OF_THE_SDK PLUGIN_ON_THE_SDK
+    python serving_read.py FOLDER DATABASE ROWS SMALL_DATABASE ITS_ROWS ROUNDS PYTHON_OF_THE_SDK PLUGIN_ON_THE_SDK
 
 Prints a line for each reading: its name, its seconds, and the processor seconds of client and server.
 """
@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +23,9 @@ from cloudquery.plugin_v3 import plugin_pb2 as pb
 from cloudquery.plugin_v3 import plugin_pb2_grpc
 
 import serving
+from serving_command import ORDERS
 from vdk.plugin.datasource_base.contract import DataSourceState
 from vdk.plugin.source_sqlite.source import SqliteConfig, SqliteSource
-
-COLUMNS = "id INTEGER PRIMARY KEY, a TEXT, b TEXT, c REAL, d INTEGER, e TEXT, f REAL, g INTEGER, h TEXT, i INTEGER"
-
-
-def fill(path: Path, rows: int) -> None:
-    path.unlink(missing_ok=True)
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(f"CREATE TABLE t ({COLUMNS})")
-        numbers = range(rows)
-        values = (
-            (n, f"name {n}", f"m{n}@example.com", n / 3, n % 7, "x" * 20, n * 1.5, n * 3, "DE", -n) for n in numbers
-        )
-        connection.executemany(f"INSERT INTO t VALUES ({', '.join('?' * 10)})", values)
 
 
 def read_source(path: Path) -> int:
@@ -55,9 +42,9 @@ def read_source(path: Path) -> int:
 class Plugin:
     """A plugin in a process of its own, and a client of it."""
 
-    def __init__(self, address: Path, process: subprocess.Popen[bytes], database: Path) -> None:
+    def __init__(self, address: Path, process: subprocess.Popen[bytes], spec: Mapping[str, object]) -> None:
         self._process = process
-        self._spec = json.dumps({"database": str(database)}).encode()
+        self._spec = json.dumps(spec).encode()
         channel = grpc.insecure_channel(f"unix://{address}", options=[("grpc.max_receive_message_length", -1)])
         self._stub: Any = plugin_pb2_grpc.PluginStub(channel)
 
@@ -76,30 +63,28 @@ class Plugin:
 
 
 @contextmanager
-def running(command: list[str], address: Path, database: Path) -> Iterator[Plugin]:
+def running(command: list[str], address: Path, spec: Mapping[str, object]) -> Iterator[Plugin]:
     address.unlink(missing_ok=True)
     with (address.with_suffix(".log")).open("wb") as log:
         process = subprocess.Popen([*command, "serve", "--network", "unix", "--address", str(address)], stdout=log)
     try:
-        yield Plugin(address, process, database)
+        yield Plugin(address, process, spec)
     finally:
         process.terminate()
         process.wait()
 
 
-def main(folder: Path, rows: int, rounds: int, python: str, peer: str) -> None:
-    database, small = folder / "table.db", folder / "small.db"
-    fill(database, rows)
-    fill(small, rows // serving.SDK_SHARE)
+def main(folder: Path, database: Path, rows: int, small: Path, few: int, rounds: int, python: str, peer: str) -> None:
     ours = [sys.executable, "-m", "vdk.plugin.datasource_cloudquery", "sqlite"]
+    theirs = {"url": f"sqlite:///{small}", "columns": ORDERS}
     with (
-        running(ours, folder / "ours.sock", database) as plugin,
-        running([python, peer], folder / "sdk.sock", small) as sdk,
+        running(ours, folder / "ours.sock", {"database": str(database)}) as plugin,
+        running([python, peer], folder / "sdk.sock", theirs) as sdk,
     ):
         contenders: dict[str, tuple[Callable[[], int], Callable[[], float], int]] = {
             serving.ARROW: (lambda: read_source(database), lambda: 0.0, rows),
             serving.SERVED: (plugin.read, plugin.cpu, rows),
-            serving.SDK: (sdk.read, sdk.cpu, rows // serving.SDK_SHARE),
+            serving.SDK: (sdk.read, sdk.cpu, few),
         }
         for number in range(rounds + 1):
             for name, (read, cpu_of_server, expected) in contenders.items():
@@ -112,4 +97,5 @@ def main(folder: Path, rows: int, rounds: int, python: str, peer: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5])
+    folder_, database_, rows_, small_, few_, rounds_, *commands = sys.argv[1:]
+    main(Path(folder_), Path(database_), int(rows_), Path(small_), int(few_), int(rounds_), *commands)

@@ -1,22 +1,53 @@
-"""What our plugins add to every ``vdk`` command."""
+"""What our plugins add to every ``vdk`` command, and what an idle run takes beside the imports that it needs."""
 
 from __future__ import annotations
 
-from bench import Bench
+import data
+from bench import QUIET, Bench, flow
 from measure import Contender
 from report import Comparison, Target
 
 ALLOWED = 0.1
+IMPORTS = {
+    "Python alone": "pass",
+    "import vdk-core": "import vdk.internal.cli_entry",
+    "import SQLAlchemy": "import sqlalchemy",
+    "import Arrow": "import pyarrow",
+    "import DuckDB": "import duckdb",
+    "import all of them": "import vdk.internal.cli_entry, sqlalchemy, pyarrow, duckdb",
+}
+"""The parts of an idle run that are not ours."""
 
 
 def measure(bench: Bench) -> list[Comparison]:
-    """``vdk --help`` and ``vdk datasource list`` with all plugins, against ``vdk --help`` of vdk-core alone."""
-    quiet = {"VDK_VERSION_CHECK_DISABLED": "true"}
+    """``vdk --help`` against that of vdk-core alone, and an idle run against the imports."""
+    return [_commands(bench), _idle(bench)]
+
+
+def _commands(bench: Bench) -> Comparison:
     measured = bench.measure(
-        Contender("vdk-core alone: vdk --help", [bench.core / "vdk", "--help"], environment=quiet),
-        Contender("all plugins: vdk --help", [bench.ours / "vdk", "--help"], environment=quiet),
-        Contender("all plugins: vdk datasource list", [bench.ours / "vdk", "datasource", "list"], environment=quiet),
+        Contender("vdk-core alone: vdk --help", [bench.core / "vdk", "--help"], environment=QUIET),
+        Contender("all plugins: vdk --help", [bench.ours / "vdk", "--help"], environment=QUIET),
+        Contender("all plugins: vdk datasource list", [bench.ours / "vdk", "datasource", "list"], environment=QUIET),
     )
     core, *ours = measured
     targets = [Target(f"{our.name}, seconds over vdk-core", our.wall - core.wall, ALLOWED) for our in ours]
-    return [Comparison("Start-up", measured, core.name, targets)]
+    return Comparison("Start-up", measured, core.name, targets)
+
+
+def _idle(bench: Bench) -> Comparison:
+    rows = bench.rows // 10
+    database, space = data.orders(bench.folder / "data" / f"orders-{rows}.db", rows), bench.space("idle")
+    path = flow(space, "sqlite", f'database = "{database}"', f"duckdb:///{space / 'lake.duckdb'}")
+    run = Contender("an idle run", [bench.ours / "vdk", "datasource", "run", path], environment=QUIET)
+    python = bench.ours / "python"
+    bench.measure(run)  # the first one lands the rows
+    measured = bench.measure(
+        *(Contender(name, [python, "-c", code], environment=QUIET) for name, code in IMPORTS.items()), run
+    )
+    *_, imports, idle = measured
+    targets = [
+        Target("an idle run, seconds over the imports", idle.wall - imports.wall, ALLOWED),
+        Target("an idle run, processor seconds over the imports", idle.cpu - imports.cpu, ALLOWED),
+    ]
+    return Comparison("An idle run, and its parts", measured, imports.name, targets)

@@ -34,6 +34,7 @@ PAGES = {
     "sql": "databases",
     "rest": "rest",
     "kafka": "kafka",
+    "singer": "singer",
 }
 """Sources, and the page that describes each."""
 

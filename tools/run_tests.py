@@ -20,7 +20,7 @@ from install_servers import environment_for
 FULL = "py312"
 """The Python that runs every test. The others leave out those that are marked ``heavy``."""
 LOWEST = "py311"
-"""The Python that tests distributions with the lowest versions; only ``FULL`` and it run what is marked ``libraries``."""
+"""The Python that tests distributions with the lowest versions. It and ``FULL`` run what is marked ``libraries``."""
 
 
 def main(name: str, *pytest_arguments: str) -> int:

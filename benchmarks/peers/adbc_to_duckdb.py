@@ -1,14 +1,20 @@
-"""The limit: ADBC's SQLite driver into a new DuckDB table. No state, no types of time, no second run."""
+"""The limit: ADBC's driver into a new DuckDB table. No state, no types of time, no second run.
 
+python adbc_to_duckdb.py PATH_OR_URL LAKE [ROWS_OF_A_BATCH [COLUMNS]]
+"""
+
+import importlib
 import sys
 
-import adbc_driver_sqlite.dbapi
 import duckdb
 
-database, lake = sys.argv[1:]
-with adbc_driver_sqlite.dbapi.connect(f"file:{database}?mode=ro") as source, source.cursor() as cursor:
-    cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": "20000"})
+source, lake, *more = sys.argv[1:]
+rows, columns = [*more, *("20000", "*")[len(more) :]]
+postgres = "://" in source
+driver = importlib.import_module(f"adbc_driver_{'postgresql' if postgres else 'sqlite'}.dbapi")
+with driver.connect(source if postgres else f"file:{source}?mode=ro") as connection, connection.cursor() as cursor:
+    if not postgres:
+        cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": rows})
     cursor.execute("SELECT * FROM orders")
-    reader = cursor.fetch_record_batch()
-    with duckdb.connect(lake) as target:
-        target.execute("CREATE TABLE orders AS SELECT * FROM reader")
+    with cursor.fetch_record_batch() as reader, duckdb.connect(lake) as target:
+        target.execute(f"CREATE TABLE orders AS SELECT {columns} FROM reader")

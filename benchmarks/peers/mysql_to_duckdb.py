@@ -1,6 +1,6 @@
 """A limit: one driver of MySQL into a new DuckDB table, through Arrow. No state, no second run.
 
-python mysql_to_duckdb.py URL LAKE mariadb | connectorx | pymysql
+python mysql_to_duckdb.py URL LAKE mariadb | pymysql
 """
 
 import importlib
@@ -18,7 +18,6 @@ COLUMNS = {
     **{"email": pa.string(), "note": pa.string(), "is_gift": pa.int8()},
     **dict.fromkeys(("created_at", "updated_at"), pa.timestamp("us")),
 }
-TEXTS = ("amount", "created_at", "updated_at")  # connectorx panics on some values of these types
 
 
 def batches() -> Iterator[pa.RecordBatch]:
@@ -37,13 +36,5 @@ def batches() -> Iterator[pa.RecordBatch]:
 
 
 with duckdb.connect(lake) as target:
-    if driver == "connectorx":
-        selected = ", ".join(f"CAST({name} AS CHAR) AS {name}" if name in TEXTS else name for name in COLUMNS)
-        reader = importlib.import_module("connectorx").read_sql(
-            url, f"SELECT {selected} FROM orders", return_type="arrow"
-        )
-        typed = "* REPLACE (amount::decimal(10,2) AS amount, created_at::timestamp AS created_at, "
-        target.execute(f"CREATE TABLE orders AS SELECT {typed} updated_at::timestamp AS updated_at) FROM reader")
-    else:
-        reader = pa.RecordBatchReader.from_batches(pa.schema(COLUMNS), batches())
-        target.execute("CREATE TABLE orders AS SELECT * FROM reader")
+    reader = pa.RecordBatchReader.from_batches(pa.schema(COLUMNS), batches())
+    target.execute("CREATE TABLE orders AS SELECT * FROM reader")

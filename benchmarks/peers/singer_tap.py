@@ -11,7 +11,7 @@ class Connector(SQLConnector):  # type: ignore[misc]  # the SDK has no types
     """How the database is reached."""
 
     def get_sqlalchemy_url(self, config: Mapping[str, Any]) -> str:
-        return f"sqlite:///{config['database']}"
+        return str(config["url"])
 
 
 class Stream(SQLStream):  # type: ignore[misc]  # the SDK has no types
@@ -25,15 +25,16 @@ class Tap(SQLTap):  # type: ignore[misc]  # the SDK has no types
 
     name = "tap-bench"
     default_stream_class = Stream
-    config_jsonschema = th.PropertiesList(th.Property("database", th.StringType, required=True)).to_dict()
+    config_jsonschema = th.PropertiesList(th.Property("url", th.StringType, required=True)).to_dict()
 
     @property
     def catalog_dict(self) -> dict[str, Any]:
-        """What is found, all of it selected: a tap reads nothing that nobody asked for."""
+        """The table ``orders`` alone, selected: a tap reads nothing that nobody asked for."""
         found: dict[str, Any] = super().catalog_dict
+        found["streams"] = [stream for stream in found["streams"] if stream["table_name"] == "orders"]
         for stream in found["streams"]:
-            for one in stream["metadata"]:
-                one["metadata"]["selected"] = True
+            for each in stream["metadata"]:
+                each["metadata"]["selected"] = True
         return found
 
 

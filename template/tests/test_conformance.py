@@ -9,13 +9,7 @@ import pytest
 
 from tickets import Row, export, ticket
 from vdk.plugin.datasource_base import Duration
-from vdk.plugin.datasource_base.testing import (
-    DataSourceConformance,
-    IncrementalConformance,
-    LargeDataConformance,
-    PartitionConformance,
-    StreamEditor,
-)
+from vdk.plugin.datasource_base.testing import BadRow, SourceConformance, StreamEditor
 from vdk.plugin.datasource_cloudquery.testing import CloudQueryConformance
 from vdk.plugin.source_acme import source as ours
 
@@ -38,10 +32,10 @@ class Tickets(StreamEditor):
         export(self.folder, "zurich", *self.written.values())
 
 
-class TestAcme(
-    DataSourceConformance, IncrementalConformance, PartitionConformance, LargeDataConformance, CloudQueryConformance
-):
-    """TODO: leave out the parts that do not apply to your source."""
+class TestAcme(SourceConformance, CloudQueryConformance):
+    """TODO: what your source can do selects its checks."""
+
+    capabilities = ("missing_data", "other_data", "bad_rows", "incremental", "partitions", "large_data")
 
     @pytest.fixture
     def rows(self, tmp_path: Path) -> list[Row]:
@@ -67,6 +61,25 @@ class TestAcme(
     def bad_source(self, tmp_path: Path) -> Callable[[], ours.AcmeSource]:
         config = ours.AcmeConfig(folder=tmp_path / "nowhere")
         return lambda: ours.AcmeSource(config)
+
+    @pytest.fixture
+    def empty_source(self, tmp_path: Path) -> Callable[[], ours.AcmeSource]:
+        folder = tmp_path / "new"
+        folder.mkdir()
+        config = ours.AcmeConfig(folder=folder)
+        return lambda: ours.AcmeSource(config)
+
+    @pytest.fixture
+    def other_source(self, tmp_path: Path) -> Callable[[], ours.AcmeSource]:
+        config = ours.AcmeConfig(folder=tmp_path / "elsewhere")
+        return lambda: ours.AcmeSource(config)
+
+    @pytest.fixture
+    def with_bad_row(self, tmp_path: Path, source: Callable[[], ours.AcmeSource], rows: list[Row]) -> BadRow:
+        with (tmp_path / "berlin.jsonl").open("a", encoding="utf-8") as file:
+            key = f"berlin.jsonl, byte {file.tell()}"
+            file.write("not a ticket\n")
+        return BadRow(source, "tickets", key, others=len(rows))
 
     @pytest.fixture
     def fingerprint(self, tmp_path: Path) -> Callable[[], dict[str, bytes]]:

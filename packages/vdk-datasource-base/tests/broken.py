@@ -8,6 +8,7 @@ from typing import TypeVar
 from reference_journal import Journal, JournalSource, SweptOrders, SweptSource
 from reference_lines import Lines, LinesSource
 from reference_shop import Events, Orders, ShopConfig, ShopSource, Whole
+from reference_split import SplitEvents, SplitSource
 
 Broken = type[ShopSource] | type[LinesSource]
 BROKEN: dict[str, Broken] = {}
@@ -34,6 +35,7 @@ def _source_with(cls: type) -> Broken:
     parts: dict[type, tuple[Broken, str]] = {
         SweptOrders: (SweptSource, "orders"),
         Journal: (JournalSource, "journal"),
+        SplitEvents: (SplitSource, "split"),
         Orders: (ShopSource, "orders"),
         Events: (ShopSource, "events"),
         Whole: (ShopSource, "whole"),

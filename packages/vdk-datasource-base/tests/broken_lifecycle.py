@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import count
 from typing import Any
 
 from broken import caught_by
-from reference_shop import ShopConfig, ShopSource, connected
-from vdk.plugin.datasource_base import ConfigurationError, DataSourceState, DataSourceStream
+from reference_shop import Orders, ShopConfig, ShopSource, connected
+from vdk.plugin.datasource_base import ConfigurationError, DataSourcePayload, DataSourceState, DataSourceStream
 
 _calls = count()
 
@@ -104,6 +104,17 @@ class Finished(ShopSource):
 class Holding(Connected):
     def disconnect(self) -> None:
         return
+
+
+@caught_by("test_a_run_that_fails_leaves_nothing_open")
+class Abandoning(Orders):
+    """Has a thread that it ends after the last row, and only there."""
+
+    def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        ended = threading.Event()
+        threading.Thread(target=ended.wait, args=(3,), daemon=True).start()
+        yield from super().read(state)
+        ended.set()
 
 
 @caught_by("test_the_identity_is_stable")

@@ -16,6 +16,7 @@ import pytest
 from reference_journal import JournalSource, SweptSource
 from reference_lines import END, REFUSED, LinesConfig, LinesSource
 from reference_shop import LOOKBACK, PRICES, START, ShopConfig, ShopSource, expected_rows, make_shop
+from reference_split import SplitConfig, SplitSource
 from vdk.plugin.datasource_base import Secret
 from vdk.plugin.datasource_base.testing import (
     BadRow,
@@ -26,8 +27,10 @@ from vdk.plugin.datasource_base.testing import (
     LargeDataConformance,
     LogConformance,
     LogEditor,
+    OtherPartitionsConformance,
     PartitionConformance,
     RemoteConformance,
+    Split,
     StreamEditor,
 )
 
@@ -203,3 +206,29 @@ class SweptCase(DeletesConformance):
     @pytest.fixture
     def editor(self, database: Path) -> SweptEditor:
         return SweptEditor(database)
+
+
+class Readers(Split):
+    """Sets the number of readers."""
+
+    stream = "events"
+
+    def __init__(self, database: Path, shop: type[ShopSource]) -> None:
+        self._database, self._shop = database, shop
+
+    def into(self, count: int) -> MakeShop:
+        return lambda: self._shop(SplitConfig(database=self._database, readers=count))
+
+
+class SplitCase(OtherPartitionsConformance):
+    """A source whose number of partitions is an option."""
+
+    shop: ClassVar[type[ShopSource]] = SplitSource
+
+    @pytest.fixture
+    def split(self, tmp_path: Path) -> Readers:
+        path = tmp_path / "shop.db"
+        make_shop(path)
+        _change(path, "INSERT INTO events VALUES ('north', ?, 'new')", range(6, 26))
+        _change(path, "DELETE FROM events WHERE region <> 'north' AND number <> ?", [0])
+        return Readers(path, self.shop)

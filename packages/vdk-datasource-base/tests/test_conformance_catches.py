@@ -17,22 +17,24 @@ import broken_journal
 import broken_lifecycle
 import broken_reading
 import broken_remote
+import broken_reruns
 import broken_rows
 import broken_states
 from broken import BROKEN
-from conformance_cases import JournalCase, LinesCase, ShopCase, SweptCase
+from conformance_cases import JournalCase, LinesCase, ShopCase, SplitCase, SweptCase
 from reference_lines import LinesSource
 from vdk.plugin.datasource_base.testing.conformance.base import checks_of, reason_of
 
 pytestmark = pytest.mark.heavy
 
-CASES: tuple[type, ...] = (ShopCase, LinesCase, JournalCase, SweptCase)
+CASES: tuple[type, ...] = (ShopCase, LinesCase, JournalCase, SweptCase, SplitCase)
 CHECKS = {name: check for case in CASES for name, check in checks_of(case).items()}
 MODULES = (
     broken_configuration,
     broken_lifecycle,
     broken_rows,
     broken_states,
+    broken_reruns,
     broken_reading,
     broken_incremental,
     broken_journal,

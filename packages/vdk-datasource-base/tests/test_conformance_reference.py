@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance_cases import JournalCase, LinesCase, ShopCase, SweptCase
+from conformance_cases import JournalCase, LinesCase, ShopCase, SplitCase, SweptCase
 
 
 class TestShop(ShopCase):
@@ -19,3 +19,7 @@ class TestJournal(JournalCase):
 
 class TestSwept(SweptCase):
     """A source that yields all existing keys."""
+
+
+class TestSplit(SplitCase):
+    """A source whose number of partitions is an option."""

@@ -25,9 +25,9 @@ from vdk.plugin.test_utils.util_plugins import IngestIntoMemoryPlugin
 
 from jobs import FLOW, Vdk, install, job, process
 from vdk.plugin.datasource_base import ConfigurationError, run_flows
+from vdk.plugin.datasource_base.integration import state_commands
 from vdk.plugin.datasource_base.integration.config_keys import KEYS
 from vdk.plugin.datasource_base.integration.properties_state_store import PROPERTY
-from vdk.plugin.datasource_base.integration.state_commands import _shortened
 from vdk.plugin.datasource_base.parts import Registry
 from vdk.plugin.datasource_base.runtime import Options
 from vdk.plugin.datasource_base.testing import MemoryDestination
@@ -244,12 +244,15 @@ class TestStates:
         assert (found["stream"], found["state"], found["table"]) == ("numbers", {"next": 5}, "numbers")
         assert Vdk()("datasource", "state", "show", file, "--stream", "num*").exit_code == 0
 
-    def test_show_cuts_long_states_off_visibly(self) -> None:
-        """In the table, which has what a person reads; JSON has them whole."""
-        state = {"v": 1, "at": {"cursor": "x", "key": [1, 2]}, "none": None, "hash": "0f" * 20, "position": "1 " * 300}
-        [row] = _shortened([{"stream": "t", "identity": "x", "run": "r", "state": state}])
-        assert row["state"].startswith("at (cursor x, key 1 2), position 1 1 1")
-        assert (len(row["state"]), row["state"][-1]) == (201, "…")
+    @pytest.mark.parametrize(
+        ("most", "line"), [(20, "src.numbers lake.numbers next 5"), (0, "src.numbers lake.numbers all next 5")]
+    )
+    def test_show_has_what_a_person_reads(
+        self, file: Path, most: int, line: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No version and no identity; one line for a stream that has many partitions."""
+        monkeypatch.setattr(state_commands, "MAX_PARTITIONS", most)
+        assert Vdk()("datasource", "state", "show", file).stdout.splitlines()[-1].split() == line.split()
 
     def test_show_of_an_unknown_stream_is_an_error_of_one_line(self, file: Path) -> None:
         """With the closest name, and no traceback."""

@@ -34,6 +34,12 @@ class Bounded(BoundedPartition):
     def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"next": self._length}
 
+    def count(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> int | None:
+        count: int = end["next"] - state.get("next", 0)
+        if count > 100:
+            raise RuntimeError("too many")
+        return count if count < 50 else None
+
     def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
         yield payload(*numbers(state.get("next", 0), self._length), state={"next": self._length})
 
@@ -70,7 +76,10 @@ def test_partitions_are_planned_from_their_states_to_their_ends(lab: Lab) -> Non
     assert after.guarantee is not None
     again = planned(lab, bounded(3, 7))
     assert again.changes is True
-    assert [item.news for item in again.partitions] == ["none", "some"]
+    assert [(item.news, item.rows) for item in again.partitions] == [("none", 0), ("some", 2)]
+    assert again.rows == 2
+    for length in (60, 200):  # what cannot be counted, and what fails to be, is unknown
+        assert planned(lab, bounded(3, length)).rows is None
 
 
 @pytest.mark.parametrize(

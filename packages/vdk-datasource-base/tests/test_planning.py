@@ -84,14 +84,31 @@ def test_a_source_that_is_away_fails_its_own_flow_and_what_landed_is_in_the_summ
     assert [(stream.stream, stream.rows_landed) for stream in summary.streams] == [("a", 3), ("c", 3)]
 
 
-def test_a_destination_that_is_away_is_waited_for_once(lab: Lab) -> None:
-    """Each flow into it fails, and it is not opened again for each."""
-    fault = FailEvery("open", ConnectionFailedError("away"))
+@pytest.mark.parametrize(("waited", "attempts"), [(False, QUICK.retry_attempts), (True, 1)])
+def test_a_destination_that_is_away_is_waited_for_once(lab: Lab, waited: bool, attempts: int) -> None:
+    """Each flow into it fails, and it is not opened again for each. What has waited itself is not tried again."""
+    fault = FailEvery("open", ConnectionFailedError("away", waited=waited))
     lab.fault(fault)
     with pytest.raises(FlowFailedError, match=r"flows\[1\]: ConnectionFailedError: away"):
         execute(flows(lab, {}, {}), lab.environment())
-    assert fault.count == QUICK.retry_attempts
+    assert fault.count == attempts
     assert lab.tables == {}
+
+
+@pytest.mark.parametrize("call", ["connect", "streams"])
+def test_a_source_that_has_waited_for_a_lock_is_not_tried_again(lab: Lab, call: str) -> None:
+    attempts = 0
+
+    def locked(*_: object) -> None:
+        nonlocal attempts
+        attempts += 1
+        raise ConnectionFailedError("locked by process 4711, still after 30 s", waited=True)
+
+    file = flows(lab, {})
+    lab.scripts["a"].on[call] = locked
+    with pytest.raises((FlowFailedError, ConnectionFailedError), match="process 4711"):
+        execute(file, lab.environment())
+    assert attempts == 1
 
 
 def test_a_summary_that_cannot_be_written_does_not_hide_what_landed(lab: Lab, tmp_path: Path) -> None:

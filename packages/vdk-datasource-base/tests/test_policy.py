@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from support import QUICK, Lab, Whole, payload
+from support import QUICK, Lab, ScriptConfig, ScriptedSource, Whole, payload
 from vdk.plugin.datasource_base import (
     BadRecordError,
     ConfigurationError,
@@ -297,3 +297,42 @@ def test_the_salt_is_redacted(lab: Lab) -> None:
     with pytest.raises(FlowFailedError) as failed:
         lab.run(Whole("people", fails, SCHEMA), options=QUICK, **policy())
     assert SALT not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"), [(POLICY, LANDED), (["id", "total"], {"id": 1, "total": 5}), (None, ROW)]
+)
+def test_a_source_that_is_read_without_a_flow_has_a_policy_too(
+    lab: Lab, columns: Any, expected: dict[str, Any]
+) -> None:
+    lab.script(stream(payload(ROW)))
+    source = ScriptedSource(ScriptConfig(script=f"{lab.target}/src"))
+    salt = SALT if columns is POLICY else None
+    (row,) = open_stream(source, "people", columns=columns, salt=salt).to_arrow().to_pylist()
+    assert row == expected
+
+
+def test_a_flow_that_is_read_has_its_own_policy(lab: Lab) -> None:
+    lab.script(stream(payload(ROW)))
+    source = ScriptedSource(ScriptConfig(script=f"{lab.target}/src"))
+    with pytest.raises(ConfigurationError, match=r"columns=…\): a flow has its own policy; write columns in its"):
+        open_stream(lab.flow(), "people", columns=["id"])
+    with pytest.raises(ConfigurationError, match="hashes without a salt"):
+        open_stream(source, "people", columns=POLICY).to_arrow()
+
+
+def test_a_misspelled_name_is_refused_where_a_source_is_read(lab: Lab) -> None:
+    """It is the only stream that is read, so no other one can have the column."""
+    lab.script(stream(payload(ROW)))
+    source = ScriptedSource(ScriptConfig(script=f"{lab.target}/src"))
+    with pytest.raises(ConfigurationError, match="no column is 'emial'; did you mean 'email'"):
+        open_stream(source, "people", columns={"emial": "mask"}).to_arrow()
+
+
+def test_names_for_other_streams_are_no_warning_where_one_is_chosen(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    """They have not landed: a run of one stream reads no other."""
+    lab.script(stream(payload(ROW)), stream(payload({"id": 1}), schema=None, name="visits"))
+    environment = lab.environment()
+    environment.streams = ("visits",)
+    execute(lab.flow(columns={"people.note": "drop", "email": "mask"}), environment)
+    assert "no row had such a column" not in caplog.text

@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import threading
+import tomllib
 import traceback
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from jobs import install, job, process
 from support import Lab, Whole, counting
 from vdk.plugin.datasource_base import ConfigurationError, ConnectionFailedError, FlowFailedError
+from vdk.plugin.datasource_base.parts.flow.file import load_flow
 from vdk.plugin.datasource_base.parts.redact import Redactor, is_secret_name
 from vdk.plugin.datasource_base.parts.references import Resolved
 from vdk.plugin.datasource_base.runtime import execute
@@ -263,6 +265,7 @@ def test_errors_of_several_streams_are_redacted_each(lab: Lab) -> None:
 
 
 HANG = """
+from vdk.plugin.datasource_base.parts.flow.file import load_flow
 from vdk.plugin.datasource_base.parts.redact import Redactor, secrets_in
 
 WORST = ["a", "://", "a://", "a://b:", "a://b:c@", "a:b@", "?token=", "?a", "&password", "?a=", "sig=", ";pwd=x", "."]
@@ -315,6 +318,19 @@ class TestLargeTexts:
         """As they come in a redirect."""
         assert Redactor()(text) == shown
 
+    @pytest.mark.parametrize(
+        ("value", "shown"),
+        [
+            ("https://api.example.com", "no answer from https://api.example.com/orders/new"),
+            ("https://me:hunter2xyz@api.example.com", "no answer from https://api.example.com/orders/new"),
+            ("https://api.example.com/orders/new", "no answer from https://api.example.com***"),
+            ("api.example.com", "no answer from https://***/orders/new"),
+        ],
+    )
+    def test_the_host_of_a_url_from_a_reference_is_shown(self, value: str, shown: str) -> None:
+        """An error must name who does not answer. What is no URL is hidden whole: nobody knows what it is."""
+        assert Redactor(values=[value])("no answer from https://api.example.com/orders/new") == shown
+
     def test_secrets_that_overlap_are_taken_out_whole(self) -> None:
         """Neither's rest is left."""
         assert Redactor(secrets=["abcdef", "efghij"])("xabcdefghijx abcdefabcdef") == "x***x ******"
@@ -326,3 +342,15 @@ class TestLargeTexts:
         assert redact("a/token+1") == "a/token+1"
         issued.append("a/token+1")
         assert redact("a/token+1 a%2Ftoken%2B1") == "*** ***"
+
+
+def test_a_command_in_a_message_names_the_flow_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the line can be pasted: whoever raises it does not know the file."""
+    path = tmp_path / "my orders.toml"
+    path.write_text("[sources.s]\nname = 's'\n[destinations.d]\nmethod = 'd'\n[[flows]]\nfrom = 's'\nto = 'd'\n")
+    text = "write: vdk datasource state reset FLOW --stream t, not FLOW or vdk datasource FLOW"
+    named = "write: vdk datasource state reset {} --stream t, not FLOW or vdk datasource FLOW"
+    assert Redactor.of(load_flow(path, {}).resolved)(text) == named.format(f"'{path}'")
+    monkeypatch.chdir(tmp_path)
+    assert Redactor.of(load_flow(path, {}).resolved)(text) == named.format("'my orders.toml'")
+    assert Redactor.of(load_flow(tomllib.loads(path.read_text()), {}).resolved)(text) == text

@@ -65,7 +65,7 @@ def test_a_schema_has_types_limits_and_defaults() -> None:
     schema = json.loads(json_schema(Registry().source("sqlite").config_type))
     options = schema["$defs"]["SqliteConfig"]
     assert options["required"] == ["database"]
-    assert options["properties"]["lock_timeout"]["default"] == "5s"
+    assert options["properties"]["lock_timeout"]["default"] == "30s"
     assert schema["$defs"]["ServeOptions"]["properties"]["deletes"]["enum"] == ["column", "record", "skip"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import hmac
 import json
 import threading
 from typing import Any
@@ -41,6 +42,54 @@ def test_tables_are_announced_before_their_rows() -> None:
         # the key of a table without one is the id
         assert key_of(client.migrated["numbers"]) == ["n"]
         assert key_of(client.migrated["loose_rows"]) == ["_cq_id"]
+
+
+PEOPLE = StreamSchema(
+    pa.schema([("id", pa.int64()), ("ssn", pa.string()), ("note", pa.string()), ("email", pa.string())]), ("id",)
+)
+SALT = "0123456789abcdef"
+
+
+def people(*streams: str) -> MadeSource:
+    row = {"id": 1, "ssn": "123-45-6789", "note": "secret", "email": "a@example.org"}
+    return made(*(rows_of(name, row, schema=PEOPLE) for name in streams or ("people",)))
+
+
+def test_the_column_policy_of_the_spec_applies_to_tables_and_rows() -> None:
+    """A flow has `columns`; a source that the CLI starts has them in the spec, for each of its tables."""
+    policy = {"people.ssn": "hash", "note": "drop", "email": "mask", "others.*": "drop", "others.id": "keep"}
+    with served("made", lambda: people("people", "others")) as client:
+        client.init({"cloudquery": {"columns": policy, "salt": SALT}})
+        digest = hmac.digest(SALT.encode(), b"123-45-6789", "sha256").hex()
+        assert client.sync(["people"]) == {"people": [{"id": 1, "ssn": digest, "email": "***"}]}
+        assert {"note", "_cq_id"} & set(client.migrated["people"].names) == {"_cq_id"}
+        assert client.sync(["others"])["others"] == [{"id": 1, "email": "***"}]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"columns": {"ssn": "hash"}}, "spec: cloudquery.columns: 'ssn' is hashed, and hashes without a salt"),
+        ({"columns": {"ssn": "hash"}, "salt": "short"}, "spec: cloudquery.salt has 5 characters"),
+        ({"columns": {"ssn": "encrypt"}}, "columns"),
+    ],
+)
+def test_a_policy_that_is_wrong_is_refused_before_the_sync(options: dict[str, Any], message: str) -> None:
+    with served("made", people) as client, refused() as errors:
+        client.init({"cloudquery": options})
+    assert message in errors[0][1]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [({"id": "drop"}, "'id' is in the primary key of stream 'people'"), ({"sssn": "drop"}, "did you mean 'ssn'")],
+)
+def test_a_policy_that_does_not_fit_the_tables_fails_the_sync(columns: dict[str, Any], message: str) -> None:
+    with served("made", people) as client:
+        client.init({"cloudquery": {"columns": columns}})
+        with refused() as errors:
+            client.sync()
+    assert message in errors[0][1]
 
 
 def test_types_are_cloudquerys() -> None:

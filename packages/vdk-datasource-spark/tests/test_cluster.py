@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 
@@ -70,8 +71,10 @@ def test_sqlite(spark: SparkSession, tmp_path: Path) -> None:
             connection.execute(sql)
         connection.close()
 
-    options = {"source": "sqlite", "stream": "orders", "config": f"database = {str(database)!r}"}
+    config = f"database = {str(database)!r}"
+    options = {"source": "sqlite", "stream": "orders", "config": config, "range_rows": "1"}
     execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, updated_at TIMESTAMP NOT NULL)")
+    execute("CREATE INDEX by_time ON orders (updated_at)")
     execute("INSERT INTO orders VALUES (1, '2026-01-01 00:00:01'), (2, '2026-01-01 00:00:02')")
 
     def more() -> None:
@@ -86,23 +89,28 @@ def test_postgresql(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.Mon
         insert = "INSERT INTO orders SELECT coalesce(max(id), 0) + 1, now(), 'x' FROM orders"
         server.query("postgres", insert)
         server.query("postgres", insert)
-        server.query("postgres", "CREATE TABLE whole AS SELECT n AS id FROM generate_series(1, 60000) n")
+        server.query("postgres", "CREATE TABLE whole AS SELECT n AS id FROM generate_series(1, 120000) n")
+        server.query("postgres", "ALTER TABLE whole ADD PRIMARY KEY (id)")
         server.query("postgres", "ANALYZE whole")
         config = f"url = {json.dumps(server.url('postgres'))}"
-        options = {"source": "postgres", "stream": "orders", "config": config}
+        options = {"source": "postgres", "stream": "orders", "config": config, "range_rows": "1"}
         check_source(spark, options, tmp_path, [1, 2], lambda: server.query("postgres", insert))
         whole = load(spark, {**options, "stream": "whole"})
-        assert (whole.count(), whole.selectExpr("sum(id)").collect()[0][0]) == (60_000, 60_000 * 60_001 // 2)
+        assert whole.rdd.getNumPartitions() == PER_CORE * spark.sparkContext.defaultParallelism
+        assert (whole.count(), whole.selectExpr("sum(id)").collect()[0][0]) == (120_000, 120_000 * 120_001 // 2)
 
 
 def test_kafka(spark: SparkSession, tmp_path: Path) -> None:
     with kafka.running(tmp_path / "broker") as broker:
+        topic = NewTopic("orders", num_partitions=3)
+        AdminClient({"bootstrap.servers": broker.address}).create_topics([topic])["orders"].result(60)
         broker.produce("orders", [{"id": 1}, {"id": 2}])
         options = {
             "source": "kafka",
             "stream": "orders",
             "config": f'bootstrap_servers = "{broker.address}"\ntopics = ["orders"]',
         }
+        assert load(spark, options).rdd.getNumPartitions() == 3
         sent = iter(range(3, 9))
         check_source(spark, options, tmp_path, [1, 2], lambda: broker.produce("orders", [{"id": next(sent)}]))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from vdk.plugin.datasource_spark import VdkDataSource, offsets
 from vdk.plugin.datasource_spark.filters import range_of
 from vdk.plugin.datasource_spark.splits import MAX_BYTES, Split
 
+CURSOR = 'cursor_columns = ["updated_at"]'
 ALL = ReadAllAvailable()
 Row = dict[str, Any]
 
@@ -101,6 +104,35 @@ def test_rows_are_read_as_the_options_ask_for(stream: str, options: Row, expecte
     assert sorted(map(str, rows)) == sorted(map(str, expected))
 
 
+def test_a_column_policy_applies_before_spark_has_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data frame has the columns that are left; each executor resolves the salt."""
+    monkeypatch.setenv("SALT", SALT := "0123456789abcdef")
+    source = made("numbers", policy='number = "hash"', salt="${env:SALT}", config="partitions = 1\nrows = 2")
+    digests = [hmac.digest(SALT.encode(), str(number).encode(), "sha256").hex() for number in range(2)]
+    assert read(source) == [{"part": 0, "number": digest} for digest in digests]
+    assert SALT.encode() not in dumps(source.reader(source.schema()))
+    assert read(made("inferred", policy='{"*": "drop", "id": "keep"}')) == [{"id": 1}, {"id": 2}]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"policy": "id = 'hash'"}, "option policy: 'id' is hashed, and hashes without a salt"),
+        ({"policy": "id = 'hash'", "salt": "0123456789abcdef"}, "salt is written out, and Spark shows options"),
+        ({"policy": "id = 'drop'"}, "option policy: 'id' is the key .* in its stored states"),
+        ({"policy": "updated_at = 'mask'", "config": CURSOR}, "'updated_at' is the cursor"),
+        ({"policy": "idd = 'mask'"}, "did you mean 'id'"),
+        ({"policy": "id = "}, "option policy: it is neither TOML nor JSON"),
+    ],
+)
+def test_a_policy_that_is_wrong_is_refused(tmp_path: Path, options: dict[str, str], message: str) -> None:
+    make = shop(tmp_path)
+    if config := options.pop("config", None):
+        options["config"] = f"database = {str(tmp_path / 'shop.db')!r}\n{config}"
+    with pytest.raises(ConfigurationError, match=message):
+        read(make(**options))
+
+
 def test_a_rejected_row_is_a_row_with_its_error() -> None:
     rows = read(made("bad", on_bad_record="column", max_rejected="100%"))
     assert [row["id"] for row in rows] == [1, None]
@@ -176,6 +208,35 @@ def test_a_batch_between_two_offsets_is_read_again_alike(tmp_path: Path) -> None
     assert rows_between(start, first) == [(part, number) for part in range(3) for number in range(2)]
     assert later.latestOffset(second, ALL) == second
     assert later.partitions(second, second) == []
+
+
+def test_a_table_is_read_in_as_many_ranges_as_the_cluster_has_partitions(tmp_path: Path) -> None:
+    """The number may change between two batches, and between two attempts of one."""
+    make = shop(tmp_path, range_rows="2")
+    schema = make().schema()
+
+    def stream(partitions: int) -> Any:
+        return make(partitions=str(partitions)).streamReader(schema)
+
+    def ids_of(partitions: int, *between: Row) -> tuple[int, list[int]]:
+        reader = stream(partitions)
+        splits = [loads(dumps(split)) for split in reader.partitions(*between)]
+        return len(splits), sorted(row["id"] for row in rows_of(reader, splits))
+
+    reader = make(partitions="3").reader(schema)
+    splits = reader.partitions()
+    assert (len(splits), len(rows_of(reader, splits))) == (3, 10)
+    start = stream(3).initialOffset()
+    first = stream(3).latestOffset(start, ALL)
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as connection, connection:
+        connection.execute("CREATE INDEX by_time ON orders (updated_at)")
+        connection.executemany("INSERT INTO orders VALUES (?, '2026-01-20 00:00:00')", [(11,), (12,)])
+        connection.executemany("INSERT INTO orders VALUES (?, '2026-01-21 00:00:00')", [(13,), (14,), (15,)])
+    assert [ids_of(count, start, first) for count in (4, 1, 2)] == [(n, [*range(1, 11)]) for n in (4, 1, 2)]
+    second = stream(5).latestOffset(first, ALL)
+    assert ids_of(2, first, second) == (2, [11, 12, 13, 14, 15])
+    assert ids_of(8, first, second) == (3, [11, 12, 13, 14, 15]), "rows with one cursor are in one range"
+    assert stream(2).latestOffset(second, ALL) == second
 
 
 def test_an_offset_of_another_source_is_refused() -> None:

@@ -269,6 +269,7 @@ def test_a_reading_between_two_states_can_be_repeated(broker: Broker, source: Ma
         result = read_partition(part, {}, end)
         assert (result.values("id"), result.states) == ([1, 2], {"0": end})
     assert part.end(end) == end
+    assert (part.count({}, end), part.count({**end, "offset": 1}, end)) == (2, 1)
     assert part.share({"v": 1, "offset": 1, "topic_id": None, "partitions": 1}, end) == 0.5
     with pytest.raises(StateError, match="the end 2 lies before the state 3"):
         read_partition(part, {"v": 1, "offset": 3, "topic_id": None, "partitions": 1}, end)

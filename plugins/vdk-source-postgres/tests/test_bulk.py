@@ -18,8 +18,9 @@ from test_delivery import deliver
 from test_types import TYPES
 from vdk.plugin.datasource_base.contract import ConnectionFailedError, FlowFailedError
 from vdk.plugin.datasource_base.testing.postgresql import Server
-from vdk.plugin.datasource_sql import SqlSession
+from vdk.plugin.datasource_sql import SqlSession, SqlStream
 from vdk.plugin.datasource_sql.testing import Landed
+from vdk.plugin.datasource_sql.testing import run as run_to
 from vdk.plugin.source_postgres import adbc, bulk, whole_reads
 from vdk.plugin.source_postgres.bulk import bulk_version
 from vdk.plugin.source_postgres.source import PostgresSource
@@ -92,6 +93,19 @@ def read(source: PostgresSource, state: Any = None) -> Landed:
     return landed
 
 
+def read_in_ranges(server: Server, **config: Any) -> Landed:
+    """The same, as a cluster reads it."""
+    landed = Landed()
+    source = source_of(server, **config)
+    parts = pickle.loads(pickle.dumps(source.streams()[0].split({}, parts=4, min_rows=20)))
+    assert len(parts) >= 4
+    for part in parts:
+        for payload in part.read({}):
+            landed.add(payload)
+    source.disconnect()
+    return landed
+
+
 def compare(in_bulk: Landed, by_row: Landed) -> None:
     """NaN and NULL differ, so values are compared as text."""
 
@@ -143,6 +157,11 @@ def test_both_ways_read_the_same(server: Server, fetched: list[str], order: str,
     assert fetched
     compare(in_bulk, by_row)
     assert len(by_row.rows) + len(by_row.rejected) == 120
+    fetched.clear()
+    in_ranges = read_in_ranges(server, **config)
+    assert any("ORDER BY" in statement for statement in fetched)
+    in_ranges.state, in_ranges.counters = by_row.state, by_row.counters  # those of ranges are not kept
+    compare(in_ranges, by_row)
     assert order != "whole" or len(in_bulk.rows) < 120 or types == "text"
     if order != "whole":  # the rows near the end are recognised, however they were read
         server.query("shop", "UPDATE t SET updated_at = updated_at + interval '1 hour' WHERE id = 5")
@@ -150,6 +169,24 @@ def test_both_ways_read_the_same(server: Server, fetched: list[str], order: str,
         compare(*again)
         assert again[0].counters["rows_unchanged"] > 0
         assert len(again[0].rows) + len(again[0].rejected) == 1
+
+
+def test_a_row_that_comes_before_the_end_is_read_once(server: Server, fetched: list[str]) -> None:
+    """In bulk too, in one part or in ranges, by key and by cursor."""
+    server.query("shop", "CREATE TABLE t (id int PRIMARY KEY, updated_at timestamptz)")
+    time = "timestamptz '2026-01-01' + least(n / 3, 150) * interval '0.1 s'"
+    server.query("shop", f"INSERT INTO t SELECT n, {time} FROM generate_series(1, 500) n")
+    (stream,) = source_of(server, page_rows=20).streams()
+    end = stream.end({})
+    server.query("shop", "INSERT INTO t SELECT 600 + n, max(updated_at) FROM t, generate_series(1, 30) n GROUP BY n")
+    for _ in ("by key", "by cursor"):
+        assert sorted(run_to(stream, {}, end).column("id")) == list(range(1, 501))
+        parts = [run_to(part) for part in stream.split({}, end, parts=3, min_rows=50)]
+        assert sorted(row["id"] for part in parts for row in part.rows) == list(range(1, 501))
+        assert sorted(run_to(stream, end, stream.end(end)).column("id")) == list(range(601, 631))
+        server.query("shop", "CREATE INDEX IF NOT EXISTS by_time ON t (updated_at, id)")
+        (stream,) = source_of(server, page_rows=20).streams()
+    assert fetched
 
 
 def test_a_row_path_state_continues_in_bulk(server: Server, fetched: list[str]) -> None:
@@ -283,6 +320,31 @@ def test_what_changes_meanwhile_is_not_seen(server: Server, fetched: list[str]) 
     assert sorted(landed.column("id")) == list(range(1, 5001))
     idle = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader' AND state LIKE 'idle in%%'"
     assert server.query("shop", idle) == [(0,)]
+
+
+def test_the_parts_of_a_table_are_counted_in_their_snapshot(
+    server: Server, fetched: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A run that verifies fails if a part lost a row, whatever has changed at the source since."""
+    server.query("shop", "CREATE TABLE t (id int)")
+    server.query("shop", "INSERT INTO t SELECT generate_series(1, 5000)")
+    proof = SqlStream.proof
+
+    def changed(stream: SqlStream, *states: Any, **options: Any) -> Any:
+        server.query("shop", "DELETE FROM t WHERE id = 1")
+        return proof(stream, *states, **options)
+
+    monkeypatch.setattr(SqlStream, "proof", changed)
+    lake = f"duckdb:///{tmp_path / 'lake.duckdb'}"
+    summary = deliver(server, lake, flow={"verify": True}, partition_rows=1000)
+    assert summary.streams[0].partitions > 1
+    assert summary.streams[0].verification.text == (
+        "not verified: 1 row changed at the source meanwhile; all 5,000 rows of the snapshot that was read have landed"
+    )
+    rest = whole_reads.FullPages.rest
+    monkeypatch.setattr(whole_reads.FullPages, "rest", lambda self: [table[1:] for table in rest(self)])
+    with pytest.raises(FlowFailedError, match=r"the source has 4,999 rows, and 4,9.. of them were read"):
+        deliver(server, lake, flow={"verify": True}, partition_rows=1000)
 
 
 @pytest.mark.parametrize("way", ["unproven", "unreachable", "off"])

@@ -98,6 +98,8 @@ def test_copy_says_what_it_picked(vdk: Vdk) -> None:
         (("sqlite:///shop.db", "duckdb://lake.duckdb"), "the target's file needs three slashes"),
         ((*COPY[1:], "--tables", "ordrs"), "--tables: no stream matches 'ordrs'; did you mean 'orders'?"),
         ((*COPY[1:], "--tables", "audit", "--mode", "upsert"), 'write_mode = "upsert" needs a primary key'),
+        ((*COPY[1:], "--set", "on_bad_recrd=reject"), "unknown option 'on_bad_recrd'; did you mean 'on_bad_record'"),
+        ((*COPY[1:], "--cursor", "update_at"), "none of these tables has a column 'update_at'"),
         ((*COPY[1:], "--save", "no/flow.toml"), "the folder 'no' does not exist"),
         ((*COPY[1:], "--save", "../flow.toml"), "save the file in the working folder"),
         ((*COPY[1:], "--save", "/dev/full"), "'/dev/full' is not a file"),
@@ -106,8 +108,9 @@ def test_copy_says_what_it_picked(vdk: Vdk) -> None:
 )
 def test_a_wrong_copy_is_answered_in_terms_of_the_command(vdk: Vdk, arguments: tuple[str, ...], match: str) -> None:
     result = vdk("copy", *arguments)
-    of_a_run = ("sop.db' does not exist", "--tables: ", "write_mode", "is both the source")
+    of_a_run = ("sop.db' does not exist", "--tables: ", "write_mode", "is both the source", "update_at", "on_bad_recrd")
     assert result.exit_code == (1 if any(text in match for text in of_a_run) else 2), match
+    assert result.stdout == "", "a table of streams that were not read"
     assert match in result.stderr
     assert "flow: " not in result.stderr
     assert not Path("flow.toml").exists()
@@ -155,6 +158,20 @@ def test_check_finds_a_cursor_of_mixed_formats(vdk: Vdk, tmp_path: Path) -> None
     result = vdk("check", "shop.toml")
     assert result.exit_code == 1
     assert "flow flows[0]: error: stream 'orders': the cursor 'updated_at' mixes formats" in result.stdout
+
+
+def test_init_writes_its_file_although_something_is_wrong(vdk: Vdk, tmp_path: Path) -> None:
+    """With the command that goes on from there: what is wrong is corrected in the file."""
+    execute(tmp_path / "shop.db", "INSERT INTO orders VALUES (3, 3, '03.10.2026')")
+    result = vdk("init", "shop.db")
+    assert result.exit_code == 1
+    assert "the cursor 'updated_at' mixes formats" in result.stdout
+    assert result.stdout.splitlines()[-1] == (
+        "shop.toml is written. Correct it there, then write: vdk datasource check shop.toml"
+    )
+    with Path("shop.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[sources.shop.config.tables.orders]\ncursor_format = "text"\n')
+    assert vdk("check", "shop.toml").exit_code == 0
 
 
 def test_init_asks_on_a_terminal_for_what_is_left_open(vdk: Vdk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,46 @@ def test_a_read_goes_up_to_its_end_and_no_further(database: Path) -> None:
     assert read(database, first.state, end).rows == []
 
 
+def test_a_row_that_comes_before_the_end_is_read_once(database: Path) -> None:
+    """After the end was taken, with a cursor that is not above it, or with none: the next read delivers it."""
+    end = end_of(database, {})
+    execute(database, "INSERT INTO t VALUES (300, '2026-10-01 10:10:00'), (301, '2026-10-01 10:09:59'), (302, NULL)")
+    first = read(database, {}, end)
+    assert sorted(first.column("id")) == [*range(1, 21), 100]
+    for state in (end, first.state):
+        assert sorted(read(database, state, end_of(database, state)).column("id")) == [300, 301, 302]
+        assert sorted(read(database, state, None).column("id")) == [300, 301, 302]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["at once", "another attempt"])
+def test_the_end_of_a_run_holds_back_no_row_of_its_window(database: Path, again: bool) -> None:
+    """Such an end does not say which rows it remembers, so every row up to it is read."""
+    stream = stream_of(database, page_rows=3)
+    assert isinstance(stream, BoundedPartition)
+    end = stream.end_of_read({})
+    reader = stream_of(database, page_rows=3) if again else stream
+    assert isinstance(reader, BoundedPartition)
+    landed = Landed({})
+    for payload in reader.read({}, end):
+        landed.take(payload)
+    assert landed.rows == read(database, {}, None).rows
+    assert sorted(landed.column("id")) == [*range(1, 21), 100]
+
+
+def test_the_rows_up_to_an_end_are_counted(database: Path) -> None:
+    """What a state remembers within lookback, and without a cursor, is not read again."""
+    stream = stream_of(database, page_rows=3)
+    assert isinstance(stream, BoundedPartition)
+    state, first = read(database, {}, None).state, end_of(database, {})
+    assert stream.count({}, first) == 21
+    execute(database, "INSERT INTO t VALUES (200, '2026-10-01 10:09:30'), (201, NULL), (202, '2026-10-01 11:30:00')")
+    end = end_of(database, state)
+    execute(database, "INSERT INTO t VALUES (203, '2026-10-01 12:00:00')")
+    assert stream.count(state, end) == len(read(database, state, end).rows) == 3
+    execute(database, "DELETE FROM t")
+    assert stream.count(state, end) == 1, "the states differ"
+
+
 def test_the_end_is_the_state_only_if_nothing_is_to_be_read(database: Path) -> None:
     """A row within lookback, or without a cursor, is something."""
     state = read(database, {}, None).state

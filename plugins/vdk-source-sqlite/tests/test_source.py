@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from vdk.plugin.datasource_base.contract import (
     DataSourceState,
     decode_config,
 )
-from vdk.plugin.source_sqlite import reflection
+from vdk.plugin.source_sqlite import backend, reflection
 from vdk.plugin.source_sqlite.backend import SqliteBackend
+from vdk.plugin.source_sqlite.lock_holder import lock_holder
 from vdk.plugin.source_sqlite.source import SqliteConfig, SqliteSource
 
 
@@ -40,7 +42,9 @@ def database(tmp_path: Path) -> Path:
 
 
 class TestOpening:
-    @pytest.mark.parametrize("name", ["a b.db", "what?.db", "50%25.db", "#1.db", "größe.db", "a&mode=rwc.db"])
+    @pytest.mark.parametrize(
+        "name", ["a b.db", "what?.db", "50%25.db", "#1.db", "größe.db", "a&mode=rwc.db", os.fsdecode(b"\xfc.db")]
+    )
     def test_any_file_name(self, tmp_path: Path, name: str) -> None:
         execute(tmp_path / name, "CREATE TABLE t (a)", "INSERT INTO t VALUES ('x')")
         assert run(stream_of(tmp_path / name)).column("a") == ["x"]
@@ -82,25 +86,47 @@ class TestOpening:
         with pytest.raises(ConfigurationError, match="permissions"):
             source_of(database)
 
-    def test_a_locked_database_may_be_tried_again(self, database: Path) -> None:
-        """After lock_timeout, not after forever."""
-        writer = sqlite3.connect(database)
+    def test_a_locked_database_is_waited_for_once(self, database: Path) -> None:
+        """For lock_timeout, when a run connects and when it reads; then the error says what to do."""
+        stream = stream_of(database, lock_timeout="100ms")
+        with closing(sqlite3.connect(database)) as writer:
+            writer.execute("BEGIN EXCLUSIVE")
+            for work in (lambda: source_of(database, lock_timeout="100ms"), lambda: run(stream)):
+                with pytest.raises(
+                    ConnectionFailedError,
+                    match=r"t\.db' is locked by another process, still after 0\.1 s\. .* lock_timeout = \"5m\"",
+                ) as caught:
+                    work()
+                assert caught.value.waited, "it would be waited for again, with each attempt"
+
+    def test_a_database_that_is_locked_for_a_moment_is_read(
+        self, database: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The wait is announced, and ends with the lock."""
+        writer = sqlite3.connect(database, check_same_thread=False)
         writer.execute("BEGIN EXCLUSIVE")
-        try:
-            with pytest.raises(ConnectionFailedError, match=r"t\.db' is locked by another process .* waited 0\.1 s"):
-                source_of(database, lock_timeout="100ms")
-        finally:
+        announced: list[str] = []
+
+        def info(message: str, *values: object) -> None:
+            announced.append(message % values)
             writer.close()
 
-    def test_a_database_that_is_locked_later_may_be_tried_again(self, database: Path) -> None:
-        stream = stream_of(database, lock_timeout="100ms")
-        writer = sqlite3.connect(database)
-        writer.execute("BEGIN EXCLUSIVE")
-        try:
-            with pytest.raises(ConnectionFailedError):
-                run(stream)
-        finally:
-            writer.close()
+        monkeypatch.setattr(backend, "_LOCK_SLICE", 0.01)
+        monkeypatch.setattr(backend.log, "info", info)
+        assert run(stream_of(database))
+        assert announced == [f"the SQLite database {str(database)!r} is locked by another process: waiting up to 30 s"]
+
+    @pytest.mark.skipif(not Path("/proc/locks").is_file(), reason="Linux lists the locks of processes")
+    def test_the_process_that_locks_a_database_is_named(self, database: Path) -> None:
+        hold = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN EXCLUSIVE'); print(); input()"
+        with subprocess.Popen(
+            [sys.executable, "-c", hold, database], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            assert lock_holder(database) in (f"process {process.pid} (python)", f"process {process.pid} (python3)")
+            process.communicate("\n")
+        assert lock_holder(database) == "another process"
 
     def test_a_table_that_is_dropped_before_it_is_read(self, database: Path) -> None:
         stream = stream_of(database, "plain")

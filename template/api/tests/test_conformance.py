@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from server import TOKEN, HelpDesk, Row, ticket
+from server import TOKEN, HelpDesk, Row, serving, ticket
 from vdk.plugin.datasource_base import Duration, Secret
-from vdk.plugin.datasource_base.testing import (
-    BadRow,
-    DataSourceConformance,
-    IncrementalConformance,
-    LargeDataConformance,
-    RemoteConformance,
-    StreamEditor,
-)
+from vdk.plugin.datasource_base.testing import BadRow, SourceConformance, StreamEditor
 from vdk.plugin.datasource_cloudquery.testing import CloudQueryConformance
 from vdk.plugin.source_acme import source as ours
 
@@ -44,10 +37,10 @@ class Tickets(StreamEditor):
         self.server.add(*(ticket(str(number), tick or 0) for number in numbers))
 
 
-class TestAcme(
-    DataSourceConformance, IncrementalConformance, LargeDataConformance, RemoteConformance, CloudQueryConformance
-):
-    """TODO: leave out the parts that do not apply to your source."""
+class TestAcme(SourceConformance, CloudQueryConformance):
+    """TODO: what your source can do selects its checks."""
+
+    capabilities = ("missing_data", "other_data", "bad_rows", "incremental", "large_data", "network", "login")
 
     @pytest.fixture
     def rows(self, help_desk: HelpDesk) -> list[Row]:
@@ -67,6 +60,11 @@ class TestAcme(
     @pytest.fixture
     def bad_source(self, help_desk: HelpDesk) -> MakeSource:
         return lambda: make_source(f"{help_desk.url}/nowhere")
+
+    @pytest.fixture
+    def empty_source(self) -> Iterator[MakeSource]:
+        with serving() as server:
+            yield lambda: make_source(server.url)
 
     @pytest.fixture
     def other_source(self) -> MakeSource:

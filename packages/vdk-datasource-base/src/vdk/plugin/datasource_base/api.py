@@ -14,6 +14,7 @@ from .runtime import Environment, RunSummary, execute
 if TYPE_CHECKING:
     from vdk.api.job_input import IJobInput
 
+    from .parts.destination import ColumnAction
     from .runtime.reading.stream_reader import StreamReader
 
 
@@ -53,6 +54,8 @@ def read(
     tables: Sequence[str] | None = None,
     *,
     deletes: Literal["fail", "rows", "skip"] = "fail",
+    columns: Mapping[str, ColumnAction] | Sequence[str] | None = None,
+    salt: str | None = None,
 ) -> StreamReader:
     """Read one stream without a destination: Arrow batches, a table or a data frame.
 
@@ -74,8 +77,9 @@ def read(
     :param tables: other tables whose rows the stream may have; rows of a table that is not listed are an error.
     :param deletes: what becomes of rows that the source deleted: an error, rows with ``_vdk_deleted_at`` and the key
         alone, or nothing.
+    :param columns: the column policy, as ``columns`` of a flow; a flow has its own. :param salt: of hashed columns.
     :raises ConfigurationError: if the flow file is wrong. What the source fails with is raised by the reader.
     """
     from .runtime.reading.open_stream import open_stream
 
-    return open_stream(flow_or_source, stream, states, tables, deletes=deletes)
+    return open_stream(flow_or_source, stream, states, tables, deletes=deletes, columns=columns, salt=salt)

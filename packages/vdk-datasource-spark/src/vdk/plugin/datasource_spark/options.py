@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceConfig, Duration, decode_config
+from vdk.plugin.datasource_base.parts import ColumnPolicy
 from vdk.plugin.datasource_base.runtime import ConfiguredSource, Environment, configured_source
 
 LOCATION = "options"
@@ -32,6 +34,13 @@ class ReadOptions(DataSourceConfig):
     columns: Annotated[list[str], Meta(description="the columns to read; default: all")] = msgspec.field(
         default_factory=list
     )
+    policy: Annotated[
+        dict[str, Literal["keep", "drop", "hash", "mask", "refuse"]],
+        Meta(description="what is read of which column, as columns of a flow: TOML or JSON, such as ssn = 'hash'"),
+    ] = msgspec.field(default_factory=dict)
+    salt: Annotated[
+        str | None, Meta(description="the salt of hashed columns, a reference that each executor resolves: ${env:SALT}")
+    ] = None
     extra: Annotated[
         Literal["drop", "column"],
         Meta(description="columns that the schema lacks: drop them with a warning, or JSON in _vdk_extra"),
@@ -50,6 +59,9 @@ class ReadOptions(DataSourceConfig):
     partitions: Annotated[
         Annotated[int, Meta(ge=1, le=1_000_000)] | None, Meta(description="the largest number of Spark's partitions")
     ] = None
+    range_rows: Annotated[
+        int, Meta(ge=1, description="a table is read in ranges of its key or cursor, of so many rows at least")
+    ] = 100_000
     max_parallel_partitions: Annotated[
         int, Meta(ge=1, le=1_000, description="partitions of the source that one task reads in parallel")
     ] = 1
@@ -64,13 +76,26 @@ class ReadOptions(DataSourceConfig):
         data: dict[str, Any] = {name.lower(): value for name, value in options.items()}
         if "config" in data:
             data["config"] = _parse_config(data["config"])
+        if "policy" in data:
+            data["policy"] = _parse_config(data["policy"], "option policy")
         if "columns" in data:
             data["columns"] = [name.strip() for name in data["columns"].split(",") if name.strip()]
         spelled = {name: value for name, value in data.items() if isinstance(value, str)}
         read = decode_config(data, cls, location=LOCATION, lenient=spelled)
         if repeated := sorted({name for name in read.columns if read.columns.count(name) > 1}):
             raise ConfigurationError(f"{LOCATION}: columns names {repeated[0]!r} twice")
+        read.column_policy()
         return read
+
+    def column_policy(self) -> ColumnPolicy | None:
+        """What is read of the columns, without the salt, which is the executors'."""
+        if self.salt is not None and "${" not in self.salt:
+            raise ConfigurationError(
+                f'{LOCATION}: salt is written out, and Spark shows options; write option("salt", "${{env:SALT}}"), and '
+                "set SALT on every executor"
+            )
+        with named_policy():
+            return ColumnPolicy.parse(self.policy, None if self.salt is None else "only of executors", LOCATION)
 
     def flow_options(self) -> dict[str, Any]:
         """Those that a flow has under the same names."""
@@ -81,6 +106,8 @@ class ReadOptions(DataSourceConfig):
         }
         if self.on_bad_record == "column":
             flow["max_rejected"] = self.max_rejected
+        if self.policy:
+            flow |= {"columns": self.policy, **({} if self.salt is None else {"salt": self.salt})}
         if self.retry_for is not None:
             flow["retry_for"] = f"{self.retry_for.total_seconds():.3f}s"
         return flow
@@ -93,13 +120,23 @@ class ReadOptions(DataSourceConfig):
         return configured_source(self.source, self.config, Environment(), location=CONFIG, folder=Path(folder))
 
 
-def _parse_config(text: str) -> Any:
+@contextmanager
+def named_policy() -> Iterator[None]:
+    """A flow's ``columns`` are the option ``policy`` here, as ``columns`` are those that are read."""
+    try:
+        yield
+    except ConfigurationError as error:
+        text = str(error).replace(f"{LOCATION}.columns", "option policy").replace(f"{LOCATION}.salt", "option salt")
+        raise ConfigurationError(text) from None
+
+
+def _parse_config(text: str, location: str = CONFIG) -> Any:
     """TOML, or JSON, which begins with a brace."""
     try:
         return msgspec.json.decode(text) if text.lstrip().startswith("{") else tomllib.loads(text)
     except (msgspec.DecodeError, ValueError, RecursionError):
         # the parser's own message may show a part of the text, and so a password
         raise ConfigurationError(
-            f"{CONFIG}: it is neither TOML nor JSON; write the lines of [sources.<id>.config] of a flow file, as in "
+            f"{location}: it is neither TOML nor JSON; write the lines of [sources.<id>.config] of a flow file, as in "
             'option("config", \'database = "shop.db"\')'
         ) from None

@@ -112,6 +112,17 @@ class _Reader:
         fit = SchemaFit.of(self._schema, self._options)
         return Task(self._options, self._folder, fit.batches).read(partition)
 
+    def _pieces(self, session: Session, pieces: Sequence[Piece]) -> list[Piece]:
+        """The pieces, of which large ones are split, as long as that gives Spark more partitions."""
+        parts = self._splits // max(1, len(pieces))
+        return [part for piece in pieces for part in self._parts_of(session, piece, parts)] if parts > 1 else [*pieces]
+
+    def _parts_of(self, session: Session, piece: Piece, parts: int) -> list[Piece]:
+        def split() -> Sequence[StreamPartition]:
+            return piece.partition.split(piece.start, piece.end, parts=parts, min_rows=self._options.range_rows)
+
+        return [Piece(part, {}) for part in session.retried(split)] or [piece]
+
     def _make_splits(self, session: Session, pieces: Sequence[Piece]) -> list[InputPartition]:
         return list(make_splits(pieces, session.schemas(), session.configured.secrets, self._splits))
 
@@ -123,10 +134,11 @@ class BatchReader(_Reader, DataSourceReader):
         with connected(self._options, self._folder) as session:
             stream = self._ranged(session)
             if stream.unsplit is not None:
-                # its parts share what the source holds only while it is connected
-                return [Split(None)]
+                # its own parts share what the source holds only while it is connected
+                pieces = self._pieces(session, [Piece(stream, {})])
+                return self._make_splits(session, pieces) if len(pieces) > 1 else [Split(None)]
             partitions = session.retried(lambda: list(stream.partitions({})))
-            return self._make_splits(session, [Piece(partition, {}) for partition in partitions])
+            return self._make_splits(session, self._pieces(session, [Piece(part, {}) for part in partitions]))
 
     def _ranged(self, session: Session) -> DataSourceStream:
         return session.stream
@@ -216,7 +228,7 @@ class StreamReader(_Reader, DataSourceStreamReader, SupportsTriggerAvailableNow)
                     "read from the beginning"
                 )
             pieces = [Piece(known[each], states.get(each, {}), ends[each]) for each in sorted(moved)]
-            return self._make_splits(session, pieces)
+            return self._make_splits(session, self._pieces(session, pieces))
 
 
 def _bounded(session: Session, states: Mapping[str, State]) -> Iterator[BoundedPartition]:

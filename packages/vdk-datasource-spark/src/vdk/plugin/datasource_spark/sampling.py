@@ -21,7 +21,7 @@ def sampled_fields(session: Session) -> pa.Schema:
 
     A column that is NULL in all of them has Arrow's null type.
     """
-    declared = session.schemas()[_table_of(session)]
+    declared = session.landing(session.schemas()[_table_of(session)])
     if declared is not None and not declared.open and not any(map(pa.types.is_null, declared.fields.types)):
         return declared.fields
     fields = {field.name: field for field in declared.fields} if declared is not None else {}

@@ -21,7 +21,7 @@ from vdk.plugin.datasource_base.contract import (
 from vdk.plugin.datasource_base.parts import did_you_mean
 from vdk.plugin.datasource_base.runtime import ConfiguredSource, Options, Retry, redacted_errors
 
-from .options import ReadOptions
+from .options import ReadOptions, named_policy
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -49,7 +49,17 @@ class Session:
         schemas: dict[str | None, StreamSchema | None] = {None: self.retried(stream.schema)}
         if table is not None and table != stream.name:
             schemas[table] = self.retried(lambda: stream.schema(table))
+        for schema in schemas.values():
+            self.landing(schema)
         return schemas
+
+    def landing(self, schema: StreamSchema | None) -> StreamSchema | None:
+        """What the policy leaves of a schema. Raises ``ConfigurationError`` for a cursor or a key that is not left."""
+        policy = self.options.column_policy()
+        if policy is None:
+            return schema
+        with named_policy():
+            return policy.of_stream(self.stream.name).schema(schema, state_columns=self.stream.state_columns)
 
 
 @contextmanager

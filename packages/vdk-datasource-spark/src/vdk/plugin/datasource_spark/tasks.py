@@ -32,6 +32,7 @@ from vdk.plugin.datasource_base.parts import StateKey, StoredState, TableBatch
 from vdk.plugin.datasource_base.runtime import (
     CheckedPartition,
     ConfiguredSource,
+    Environment,
     HandoverEnvironment,
     HandoverSink,
     Options,
@@ -219,7 +220,11 @@ class _Reading:
         self._stop = threading.Event()
         self._limits = limits
         self._environment = HandoverEnvironment(
-            options=self._limits, stop=self._stop, draw=False, on_summary=lambda summary: None, lookups={}
+            options=self._limits,
+            stop=self._stop,
+            draw=False,
+            on_summary=lambda summary: None,
+            lookups={} if options.salt is None else Environment().lookups,
         )
         self._environment.source = source
         self._environment.sink = _BatchSink(self._outbox, to_batches)

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from .expressions import ONE, Expression, bound, compile_statement, last_row_values
     from .payload_builder import PayloadBuilder
     from .planning import TablePlan
+    from .ranges import TableRange
     from .session import Row, SqlSession
     from .source import SqlSource
-    from .statements import TableQuery
+    from .statements import TableQuery, rows_after
     from .stream import SqlStream
     from .table_info import Barrier, CursorInfo, KeyInfo, TableInfo
 
@@ -45,9 +46,11 @@ __all__ = [
     "TableInfo",
     "TablePlan",
     "TableQuery",
+    "TableRange",
     "bound",
     "compile_statement",
     "last_row_values",
+    "rows_after",
 ]
 
 _MODULES = {
@@ -57,9 +60,10 @@ _MODULES = {
     "expressions": ("ONE", "Expression", "bound", "compile_statement", "last_row_values"),
     "payload_builder": ("PayloadBuilder",),
     "planning": ("TablePlan",),
+    "ranges": ("TableRange",),
     "session": ("Row", "SqlSession"),
     "source": ("SqlSource",),
-    "statements": ("TableQuery",),
+    "statements": ("TableQuery", "rows_after"),
     "stream": ("SqlStream",),
     "table_info": ("Barrier", "CursorInfo", "KeyInfo", "TableInfo"),
 }

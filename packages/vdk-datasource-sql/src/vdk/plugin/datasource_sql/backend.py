@@ -120,6 +120,10 @@ class Backend(Connector, ExpressionBuilder, Protocol):
             )
         return cursor_format
 
+    def known_format(self, session: SqlSession, query: TableQuery, known: str) -> CursorFormat | None:
+        """The format of cursors that ``cursor_info`` has looked at before, and that have the tag ``known``."""
+        return self.cursor_format(query)
+
     def cursor_error(self, session: SqlSession, query: TableQuery) -> ConfigurationError:
         """The error for cursors that are not of the format that ``cursor_info`` found."""
         return ConfigurationError(

@@ -14,9 +14,8 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from vdk.plugin.datasource_base.parts import exact_decimal
+from vdk.plugin.datasource_base.parts import exact_decimal, pc
 
 MISFIT_ERRORS = (pa.ArrowException, OverflowError, UnicodeEncodeError, ValueError, TypeError)
 """What converting a value that does not fit may raise."""

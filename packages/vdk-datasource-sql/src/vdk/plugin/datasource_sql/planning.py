@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
@@ -17,6 +17,7 @@ from .cursors.formats import fits_64_bits
 from .names import find_name
 from .table_info import KeyInfo, TableInfo
 
+RangeOrder = Literal["key", "cursor"]
 T = TypeVar("T")
 NEED_A_CURSOR = frozenset(
     {
@@ -32,6 +33,20 @@ class Bound:
 
     value: Any
     config_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowRange:
+    """The rows of a table from one position to another one.
+
+    :param by: what positions are: keys, whose columns tell rows apart, or cursors, of which each is in one range.
+    :param after: the position that it begins after; None: with the first row.
+    :param upto: the position of its last row; None: it has no end.
+    """
+
+    by: RangeOrder
+    after: tuple[Any, ...] | None
+    upto: tuple[Any, ...] | None
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,8 @@ class TablePlan:
     """Options that were set for this very table."""
     limits: tuple[str | None, str | None] | None = None
     """The range of a run, as it was written: the cursors from the first on and below the second; None: no range."""
+    part: RowRange | None = None
+    """The rows that are read of those that the options select; None: all."""
 
     @property
     def name(self) -> str:

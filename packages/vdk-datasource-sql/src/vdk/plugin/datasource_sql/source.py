@@ -13,6 +13,7 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, 
 
 from .backend import Backend
 from .config import SqlConfig
+from .incremental.state import describe
 from .session import SqlSession
 from .stream import SqlStream, plan_streams
 from .table_info import TableInfo
@@ -41,6 +42,11 @@ class SqlSource(DataSource[ConfigT]):
 
     scheme: ClassVar[str | None] = None
     """What the identity begins with; None: the name of the source."""
+
+    @classmethod
+    def describe_state(cls, state: Mapping[str, Any]) -> str:
+        """The highest cursor with its row's key, and where a pass that was interrupted goes on."""
+        return describe(state)
 
     @classmethod
     def options_of_url(cls, url: str, *, cursor: str | None = None) -> Mapping[str, Any]:

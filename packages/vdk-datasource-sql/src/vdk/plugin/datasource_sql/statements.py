@@ -162,6 +162,10 @@ class TableQuery:
         return self._column_indexes[self.plan.cursor[0]] if self._is_plain else len(self._column_indexes)
 
     @property
+    def selected_cursor(self) -> Expression:
+        return self.selected[self.cursor_index]
+
+    @property
     def _is_plain(self) -> bool:
         """Whether the cursor compares as its column is stored."""
         plan = self.plan
@@ -213,6 +217,7 @@ class TableQuery:
     def _filter(self) -> tuple[Condition, ...]:
         hidden = self.plan.hidden_mark
         present: tuple[Condition, ...] = () if hidden is None else (self.column(hidden).is_(None),)
+        present += self._in_part()
         condition = self.plan.options.where
         if condition is None:
             return present
@@ -229,6 +234,18 @@ class TableQuery:
                     f"bits; write a number from {-(2**63)} to {2**63 - 1}"
                 )
         return (*present, user_condition(condition.sql, condition.params))
+
+    def _in_part(self) -> tuple[Condition, ...]:
+        part = self.plan.part
+        if part is None:
+            return ()
+        columns = self.keys if part.by == "key" else (self.cursor,)
+        conditions: list[Condition] = []
+        if part.after is not None:
+            conditions.append(rows_after(columns, [self.bound(value) for value in part.after]))
+        if part.upto is not None:
+            conditions.append(rows_up_to(columns, [self.bound(value) for value in part.upto]))
+        return tuple(conditions)
 
     def between(self, cursors: CursorRange) -> list[Condition]:
         """Conditions for cursors in the range."""
@@ -269,3 +286,11 @@ def rows_after(columns: Sequence[Expression], values: Sequence[Expression]) -> E
     if not rest:
         return first > values[0]
     return sa.and_(first >= values[0], sa.or_(first > values[0], rows_after(rest, values[1:])))
+
+
+def rows_up_to(columns: Sequence[Expression], values: Sequence[Expression]) -> Expression:
+    """``(columns) <= (values)`` in lexical order, expanded; see ``rows_after``."""
+    first, rest = columns[0], columns[1:]
+    if not rest:
+        return first <= values[0]
+    return sa.and_(first <= values[0], sa.or_(first < values[0], rows_up_to(rest, values[1:])))

@@ -9,7 +9,6 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-import pyarrow as pa
 import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import (
@@ -21,6 +20,7 @@ from vdk.plugin.datasource_base.contract import (
     Proof,
     ProofRows,
     StateError,
+    StreamPartition,
     StreamSchema,
     VerifiableStream,
 )
@@ -29,15 +29,16 @@ from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
 from .backend import Backend
 from .config import SqlConfig
 from .expressions import ONE
-from .incremental.reader import IncrementalReader
+from .incremental.reader import IncrementalReader, ReadEnd
 from .incremental.state import decode, remedy
 from .kinds import Kind
 from .names import find_name, hint
-from .paging import PageSizer
 from .payload_builder import PayloadBuilder, schema_of
 from .planning import TablePlan, make_plan
 from .proof import TableProof, compared_columns
+from .ranges import read_whole
 from .session import SqlSession
+from .splitting import TableSplitter
 from .statements import TableQuery
 from .table_info import TableInfo
 
@@ -108,7 +109,14 @@ class SqlStream(VerifiableStream):
     def read(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         return self._payloads(state, None)
 
-    def _payloads(self, state: Mapping[str, Any], end: Mapping[str, Any] | None) -> Iterator[DataSourcePayload]:
+    def _payloads(
+        self,
+        state: Mapping[str, Any],
+        end: Mapping[str, Any] | None,
+        read_end: ReadEnd | None = None,
+        *,
+        remembered: bool = False,
+    ) -> Iterator[DataSourcePayload]:
         self._check()
         if state and not self.plan.cursor:
             raise self._cursor_is_gone(str(state.get("cursor")))
@@ -116,17 +124,33 @@ class SqlStream(VerifiableStream):
             query, payload_builder, kinds = self._prepared(session, state)
             if not self.plan.cursor:
                 count = self._count_in_snapshot(session, query)
-                yield from _read_whole(session, query, payload_builder)
+                yield from read_whole(session, query, payload_builder)
                 if count is not None:
                     yield DataSourcePayload(None, metadata={f"{COUNTER_PREFIX}rows_at_source": count})
                 return
             bulk = self._backend.bulk_reader(query, kinds)
             reader = IncrementalReader(self._backend, session, query, payload_builder, self.now(), bulk)
             try:
-                yield from reader.backfill() if self.plan.backfill else reader.read(state, end)
+                if self.plan.backfill:
+                    yield from reader.backfill()
+                else:
+                    yield from reader.read(state, end, read_end, remembered=remembered)
             finally:
                 if bulk is not None:
                     bulk.close()
+
+    def split(
+        self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None, *, parts: int, min_rows: int
+    ) -> Sequence[StreamPartition]:
+        self._check()
+        with SqlSession(self._backend) as session:
+            splitter = self._splitter(session, parts, min_rows)
+            return splitter.backfill(self.now()) if self.plan.cursor else splitter.whole()
+
+    def _splitter(self, session: SqlSession, parts: int, min_rows: int) -> TableSplitter:
+        kinds = self._cached_kinds(session)
+        session.begin()
+        return TableSplitter(session, self.plan, self._backend, kinds, parts, min_rows)
 
     def proof(
         self, states: Mapping[str, Mapping[str, Any]], *, values: bool = False, whole_rows: bool = False
@@ -250,6 +274,9 @@ class SqlStream(VerifiableStream):
 class IncrementalStream(SqlStream, BoundedPartition):
     """A table that is read by its cursor."""
 
+    _read_end: tuple[Mapping[str, Any], ReadEnd] | None = None
+    """The end of the read that follows."""
+
     def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         """Reads the highest cursor, and the rows that the state remembers: those within ``lookback`` of it, and those
         without a cursor."""
@@ -258,12 +285,40 @@ class IncrementalStream(SqlStream, BoundedPartition):
             query, payload_builder, _ = self._prepared(session, state)
             return IncrementalReader(self._backend, session, query, payload_builder, self.now()).end(state)
 
+    def end_of_read(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._check()
+        with SqlSession(self._backend) as session:
+            query, payload_builder, _ = self._prepared(session, state)
+            reader = IncrementalReader(self._backend, session, query, payload_builder, self.now())
+            self._read_end = reader.end_of_read(state)
+        return self._read_end[0]
+
+    def split(
+        self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None, *, parts: int, min_rows: int
+    ) -> Sequence[StreamPartition]:
+        self._check()
+        with SqlSession(self._backend) as session:
+            return self._splitter(session, parts, min_rows).after(self, state, end)
+
+    def count(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> int | None:
+        """The rows from ``lookback`` below the state to the end, less those that the state remembers."""
+        self._check()
+        with SqlSession(self._backend) as session:
+            query, payload_builder, _ = self._prepared(session, state)
+            return IncrementalReader(self._backend, session, query, payload_builder, self.now()).count(state, end)
+
     def check(self) -> None:
         """The keys, and the formats of the cursor's values: one pass over the cursor column."""
         self.end({})
 
     def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
-        return self._payloads(state, end)
+        ended, self._read_end = self._read_end, None  # another attempt looks again
+        is_same = ended is not None and end is not None and dict(end) == ended[0]
+        return self._payloads(state, end, ended[1] if ended is not None and is_same else None)
+
+    def read_remembered(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
+        """What ``read`` yields, without the rows above the state."""
+        return self._payloads(state, end, remembered=True)
 
 
 class RowsWithHashes(SqlStream):
@@ -286,17 +341,6 @@ class RowsWithHashes(SqlStream):
         with SqlSession(self._backend) as session:
             proof = self._table_proof(session, self._columns, whole_rows=False)
             yield from proof.rows_with_keys(list(proof.raw_keys(self._hashes)))
-
-
-def _read_whole(session: SqlSession, query: TableQuery, payload_builder: PayloadBuilder) -> Iterator[DataSourcePayload]:
-    """Every row, in one snapshot."""
-    page_sizer = PageSizer(query.plan.page_rows)
-    for rows in session.stream(query.rows(), page_sizer):
-        for payload in payload_builder.payloads(rows):
-            if isinstance(payload.data, pa.Table):
-                page_sizer.record_page(payload.data.num_rows, payload.data.nbytes)
-            if payload.data is not None:
-                yield payload
 
 
 def plan_streams(

@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vdk.plugin.datasource_base.contract import DestinationError
-from vdk.plugin.datasource_base.parts import RefusedRow, RefusedRowsError, TableBatch, is_valid_json
+from vdk.plugin.datasource_base.parts import RefusedRow, RefusedRowsError, TableBatch, is_valid_json, pc
 
 MAX_REFUSED = 100
 """Rows that are searched for at once; a caller that leaves them out and tries again learns of the next."""

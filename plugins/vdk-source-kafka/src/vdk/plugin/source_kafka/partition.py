@@ -110,6 +110,12 @@ class TopicPartitionReader(BoundedPartition):
         done = Position.load(state).offset - self._begin if state else 0
         return max(0.0, min(1.0, done / length)) if length > 0 else 1.0
 
+    def count(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> int | None:
+        """The offsets between them, which are at least as many as the messages."""
+        position = position_of(state)
+        begin = position.offset if position is not None else self._begin
+        return None if begin is None else max(0, Position.load(end).offset - begin)
+
     def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
         target = Position.load(end if end is not None else self.end(state))
         position = position_of(state)

@@ -33,6 +33,10 @@ class KafkaSource(DataSource[KafkaConfig]):
     url_names_stream = True
 
     @classmethod
+    def describe_state(cls, state: Mapping[str, Any]) -> str:
+        return f"offset {state['offset']}"
+
+    @classmethod
     def options_of_url(cls, url: str, *, cursor: str | None = None) -> Mapping[str, Any]:
         """``kafka://host:9092/orders`` is a topic, ``kafka://host:9092`` all topics."""
         servers, _, topic = url.partition("://")[2].partition("/")

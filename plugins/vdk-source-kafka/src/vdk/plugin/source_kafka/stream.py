@@ -110,6 +110,9 @@ class NewPartition(BoundedPartition):
     def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         return state or self._state
 
+    def count(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> int:
+        return 0
+
     def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
         if not state:
             yield DataSourcePayload(None, {"count:partitions_registered": 1}, end or self._state)

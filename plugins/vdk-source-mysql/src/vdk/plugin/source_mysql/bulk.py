@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 from pyarrow import csv
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_base.parts import pc
 from vdk.plugin.datasource_sql import (
     MIN_BULK_ROWS,
     ONE,

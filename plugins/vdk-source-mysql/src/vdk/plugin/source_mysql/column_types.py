@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import JSON_TYPE
+from vdk.plugin.datasource_base.parts import pc
 from vdk.plugin.datasource_sql import Expression
 from vdk.plugin.datasource_sql.kinds import Kind, MisfitError
 

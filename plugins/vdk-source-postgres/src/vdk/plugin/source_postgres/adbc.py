@@ -15,9 +15,9 @@ from typing import Any
 
 import psycopg
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vdk.plugin.datasource_base.contract import Secret
+from vdk.plugin.datasource_base.parts import pc
 
 SPAN_BYTES = 64 * 2**20
 """What one statement reads, about: it is fetched whole before the destination is waited for, since a ``COPY`` whose

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from vdk.plugin.datasource_base.parts import pc
 from vdk.plugin.datasource_sql import Expression, Row, TableQuery
 from vdk.plugin.datasource_sql.kinds import MISFIT_ERRORS, Kind, MisfitError
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import (
+    COUNTER_PREFIX,
     DataSourcePayload,
     DataSourceStream,
     Proof,
@@ -33,6 +34,7 @@ from vdk.plugin.datasource_sql import (
     SqlStream,
     TablePlan,
     TableQuery,
+    TableRange,
 )
 from vdk.plugin.datasource_sql.kinds import Kind
 
@@ -41,6 +43,7 @@ from .adbc import AdbcConnection, SpanTooLargeError
 from .backend import PostgresBackend
 from .bulk import SpanSize, bulk_columns
 from .bulk_columns import BulkColumns
+from .key_ranges import KeyRange
 from .literals import with_literals
 from .snapshots import Snapshots
 from .table_sizes import TableSize, table_sizes
@@ -74,6 +77,14 @@ class WholeTable(VerifiableStream):
     ) -> Proof:
         return self._table.proof({}, values=values, whole_rows=whole_rows)
 
+    def split(
+        self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None, *, parts: int, min_rows: int
+    ) -> list[StreamPartition]:
+        ranges = self._table.split(state, end, parts=parts, min_rows=min_rows)
+        if not ranges or not self._is_readable():
+            return list(ranges)
+        return [KeyRange.of(self, each) if isinstance(each, TableRange) else each for each in ranges]
+
     def partitions(self, state: Mapping[str, Mapping[str, Any]]) -> Iterator[StreamPartition]:
         """Take a snapshot, and describe the parts that are read in it."""
         self.schema()  # raises for a table that cannot be read
@@ -88,13 +99,14 @@ class WholeTable(VerifiableStream):
             or bulk_columns(query, kinds, with_cursor=False) is None
             or not self._is_readable()
         ):
+            self._table.counts_rows = self.counts_rows
             yield self._table
             return
         snapshot = self._snapshots.export(self.name, self._backend, query.all_rows(ONE).limit(0))
         parts = max(1, -(-size.rows // self._partition_rows))
         starts = list(range(0, size.blocks, -(-size.blocks // parts)))
         for start, end in zip(starts, [*starts[1:], None], strict=True):
-            yield TablePart(self, kinds, snapshot, start, end, size.blocks)
+            yield TablePart(self, kinds, snapshot, start, end, size.blocks, counts_rows=self.counts_rows and start == 0)
 
     def _is_readable(self) -> bool:
         """Whether the driver can connect, and reads what it should."""
@@ -146,7 +158,7 @@ class TablePart(StreamPartition):
 
     :param snapshot: the name of the snapshot that all parts are read in.
     :param end: the first block that is not read; None: the last part, which has no end.
-    :param blocks: about how many the table has.
+    :param blocks: about how many the table has. :param counts_rows: whether it counts the rows of all parts.
     """
 
     table: WholeTable
@@ -155,6 +167,7 @@ class TablePart(StreamPartition):
     start: int
     end: int | None
     blocks: int
+    counts_rows: bool = False
 
     def __post_init__(self) -> None:
         self.id = f"blocks from {self.start}"
@@ -171,6 +184,21 @@ class TablePart(StreamPartition):
                 else:
                     yield from map(DataSourcePayload, full.add(page.table))
         yield from map(DataSourcePayload, full.rest())
+        if self.counts_rows:
+            yield DataSourcePayload(None, metadata={f"{COUNTER_PREFIX}rows_at_source": self._count(query)})
+
+    def _count(self, query: TableQuery) -> int:
+        """The rows of the whole table, in the snapshot of its parts."""
+        connection = None
+        try:
+            connection = self._connect()
+            counted = connection.fetch(with_literals(query.select(sa.func.count())))
+        except adbc.failures() as error:
+            raise self.table.translated(error) from error
+        finally:
+            if connection is not None:
+                connection.close()
+        return int(counted.column(0)[0].as_py())
 
     def _spans(self, query: TableQuery, columns: BulkColumns) -> Iterator[pa.Table]:
         """The part, in tables of about ``adbc.SPAN_BYTES``."""

@@ -49,6 +49,13 @@ class RestSource(DataSource[RestConfig]):
     url_names_stream = True
 
     @classmethod
+    def describe_state(cls, state: Mapping[str, Any]) -> str | None:
+        """The highest value of the cursor, or that there is a token, which is the API's own."""
+        if "sync_token" in state:
+            return f"after the last {state['sync_token']}"
+        return f"{state['cursor']} {state['high']}" if {"cursor", "high"} <= set(state) else None
+
+    @classmethod
     def options_of_url(cls, url: str, *, cursor: str | None = None) -> Mapping[str, Any]:
         """``https://api.example.com/v1/orders`` is the stream ``orders`` below ``https://api.example.com/v1``."""
         address, _, query = url.partition("#")[0].partition("?")

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,22 +29,32 @@ from vdk.plugin.datasource_sql import (
     TableQuery,
     bound,
 )
+from vdk.plugin.datasource_sql.cursors import CursorFormat
 from vdk.plugin.datasource_sql.kinds import Kind, is_undecodable
 
 from .bulk import bulk_reader
 from .cursors import cursor_expression, cursor_info
 from .declared_types import kind_of
+from .lock_holder import lock_holder
 from .mixed_formats import mixed_formats
 from .reflection import reflect
 from .repairs import decimals_of, misfit_remedy
 from .sampling import check_keys, column_kinds
 
+log = logging.getLogger(__name__)
+
 _DIALECT = pysqlite.dialect()
 SMALLEST = 512
 """Bytes of the smallest page."""
 _LOCKED = ("locked", "busy")
+_LOCK_SLICE = 1.0
+"""Seconds that the library waits for a lock at a time, in which nothing else can happen."""
 _NO_DATABASE = ("not a database", "malformed", "unsupported file format", "encrypted")
 _NOT_READABLE = ("unable to open", "readonly", "disk i/o error", "authorization", "access permission")
+
+
+def _is_locked(error: sqlite3.Error) -> bool:
+    return any(sign in str(error).lower() for sign in _LOCKED)
 
 
 def _is_database(path: Path) -> bool:
@@ -64,10 +77,10 @@ class SqliteBackend(Backend):
     """
 
     path: Path
-    lock_seconds: float = 5.0
+    lock_seconds: float = 30.0
 
     def identity(self) -> str:
-        return f"sqlite:///{quote(str(self.path), safe=' +/')}"
+        return f"sqlite:///{quote(os.fsencode(self.path), safe=' +/')}"
 
     def is_blank(self) -> bool:
         """Whether the file has no byte, as one that was made and never written to.
@@ -128,20 +141,41 @@ class SqliteBackend(Backend):
 
     @property
     def _uri(self) -> str:
-        return f"file:{quote(str(self.path))}?mode=ro"
+        return f"file:{quote(os.fsencode(self.path))}?mode=ro"
 
     def _opened(self) -> sqlite3.Connection:
         # mode=ro neither creates nor writes. isolation_level None: a transaction begins at BEGIN and nowhere else.
         # A stream's iterator may be closed by another thread than read it; two never use it at once.
         connection = sqlite3.connect(
-            self._uri, uri=True, timeout=self.lock_seconds, isolation_level=None, check_same_thread=False
+            self._uri, uri=True, timeout=_LOCK_SLICE, isolation_level=None, check_same_thread=False
         )
         try:
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            self._wait_for_writers(connection)
+            connection.execute(f"PRAGMA busy_timeout = {round(self.lock_seconds * 1000)}")
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _wait_for_writers(self, connection: sqlite3.Connection) -> None:
+        """Read something once no process has the file locked. It waits in slices, so that a run can stop meanwhile."""
+        deadline = time.monotonic() + self.lock_seconds
+        waiting = False
+        while True:
+            remaining = max(deadline - time.monotonic(), 0)
+            connection.execute(f"PRAGMA busy_timeout = {round(min(_LOCK_SLICE, remaining) * 1000)}")
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                return
+            except sqlite3.OperationalError as error:
+                if not _is_locked(error) or time.monotonic() >= deadline:
+                    raise
+            if not waiting:
+                waiting = True
+                log.info(
+                    "the SQLite database %r is locked by %s: waiting up to %g s",
+                    str(self.path), lock_holder(self.path), self.lock_seconds,
+                )  # fmt: skip
 
     def tables(self, session: SqlSession) -> Sequence[TableInfo]:
         tables = reflect(session)
@@ -163,9 +197,11 @@ class SqliteBackend(Backend):
             return None
         text = str(error)
         database = f"the SQLite database {str(self.path)!r}"
-        if any(sign in text.lower() for sign in _LOCKED):
+        if _is_locked(error):
             return ConnectionFailedError(
-                f"{database} is locked by another process ({text}; waited {self.lock_seconds:g} s)"
+                f"{database} is locked by {lock_holder(self.path)}, still after {self.lock_seconds:g} s. End it, wait "
+                'for it, or raise the source\'s option lock_timeout, as in lock_timeout = "5m"',
+                waited=True,
             )
         if any(sign in text.lower() for sign in _NO_DATABASE):
             return ConfigurationError(
@@ -223,6 +259,9 @@ class SqliteBackend(Backend):
 
     def cursor_info(self, session: SqlSession, query: TableQuery, known: str | None) -> CursorInfo:
         return cursor_info(session, query, known)
+
+    def known_format(self, session: SqlSession, query: TableQuery, known: str) -> CursorFormat | None:
+        return cursor_info(session, query, known).format
 
     def cursor_error(self, session: SqlSession, query: TableQuery) -> ConfigurationError:
         return mixed_formats(session, query)

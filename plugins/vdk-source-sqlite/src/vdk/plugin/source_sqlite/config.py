@@ -46,7 +46,7 @@ class SqliteConfig(SqlConfig):
     database: Annotated[Path, Meta(description="the database file; it is opened read-only and never created")]
     lock_timeout: Annotated[
         Duration, Meta(description="how long to wait for a process that writes to the database")
-    ] = Duration(seconds=5)
+    ] = Duration(seconds=30)
     columns: ColumnsOption = None
     decimals: DecimalsOption = None
     tables: Annotated[Mapping[str, SqliteTableConfig], Meta(description="options per table, by its name")] = (

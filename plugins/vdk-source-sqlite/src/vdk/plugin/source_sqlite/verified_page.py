@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from vdk.plugin.datasource_base.parts import pc
 from vdk.plugin.datasource_sql import Row
 from vdk.plugin.datasource_sql.kinds import Kind, MisfitError
 

@@ -96,6 +96,14 @@ class DataSource(ABC, Generic[ConfigT]):
         """
         raise ConfigurationError(f"the source {cls.source_name!r} is not configured by an OpenAPI document")
 
+    @classmethod
+    def describe_state(cls, state: State) -> str | None:
+        """Optional: how far a state is, for people, as ``updated_at 2026-01-31 09:00:00``; commands show it.
+
+        None: they show the JSON, shortened. No I/O here, and no secret in it.
+        """
+        return None
+
     def connect(self, state: DataSourceState) -> None:
         """Optional: prepare what ``streams`` needs. Called once, before anything is read."""
         return

@@ -88,6 +88,19 @@ class StreamPartition(ABC):
         if another attempt may succeed.
         """
 
+    def split(
+        self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None, *, parts: int, min_rows: int
+    ) -> Sequence[StreamPartition]:
+        """The rows after ``state`` as partitions that a cluster reads in parallel; empty: they are read by ``read``.
+
+        The partitions are read from ``{}``, and their states are not kept: the cluster keeps ``end`` after all of them
+        have been read. So the next batch may be split into another number of partitions. It may do I/O.
+
+        :param end: where a ``BoundedPartition`` is read to; None: up to what there is now.
+        :param parts: how many there are at most. :param min_rows: how many rows a partition has at least, about.
+        """
+        return ()
+
 
 class BoundedPartition(StreamPartition):
     """A partition that knows where it ends before it is read.
@@ -107,6 +120,14 @@ class BoundedPartition(StreamPartition):
         bounded window of rows, never all rows. Raise ``ConnectionFailedError`` if another attempt may succeed.
         """
 
+    def end_of_read(self, state: Mapping[str, Any]) -> Mapping[str, JSON]:
+        """The end of a read that follows at once, on this object. By default ``end(state)``.
+
+        Such an end bounds the read and is never stored, so it may leave out what only a stored state needs, and the
+        read may use what was found here.
+        """
+        return self.end(state)
+
     @abstractmethod
     def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
         """Yield what is after ``state``, up to ``end`` and no further; None: up to ``self.end(state)``.
@@ -118,6 +139,13 @@ class BoundedPartition(StreamPartition):
 
     def share(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> float | None:
         """The share of the rows up to ``end`` that is read at ``state``, from 0 to 1; None: unknown."""
+        return None
+
+    def count(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> int | None:
+        """About how many rows ``read(state, end)`` yields, without reading them; None: only reading them would tell.
+
+        ``vdk datasource plan`` asks it, and waits a limited time.
+        """
         return None
 
 

@@ -8,6 +8,7 @@ import io
 import logging
 import sys
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -76,10 +77,16 @@ class Command(click.Command):
             ),
         ]
 
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The whole first sentence, which click cuts off in lists of commands."""
+        return super().get_short_help_str(limit=500)
+
     def invoke(self, ctx: click.Context) -> Any:
         options = {name: ctx.params.pop(name) for name in ("quiet", "verbose", "debug", "log_format")}
         console = Console(output=ctx.params.get("output", "text"), **_with_vdk_verbosity(ctx, options))
         console.collects_warnings = self._json_warnings and console.output == "json"
+        if isinstance(flow := ctx.params.get("flow"), Path):
+            console.rewrite = lambda text: _with_flow(text, flow)
         ctx.obj.state.set(CONSOLE, console)
         with console:
             try:
@@ -100,6 +107,14 @@ class Command(click.Command):
                 if self._reraise:
                     raise
                 raise ErrorPrinted(str(type(error))) from None
+
+
+def _with_flow(text: str, flow: Path) -> str:
+    if "FLOW" not in text:
+        return text
+    from ..parts.redact import with_flow  # which loads Arrow
+
+    return with_flow(text, flow)
 
 
 class WrongArgument(click.ClickException):

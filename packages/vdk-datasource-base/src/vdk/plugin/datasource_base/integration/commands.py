@@ -14,6 +14,7 @@ from .output import OUTPUT, print_rows
 from .plan_command import plan
 from .run_commands import run, sync
 from .state_commands import state, undo
+from .tap_command import tap
 from .verify_commands import repair, verify
 
 
@@ -51,5 +52,5 @@ def config(ctx: click.Context, name: str, output: str) -> None:
     print_rows(describe(source.config_type), output, empty=f"Data source {name} has no options.")
 
 
-for command in (check, copy, discover, init, new, plan, preview, repair, run, state, sync, undo, verify):
+for command in (check, copy, discover, init, new, plan, preview, repair, run, state, sync, tap, undo, verify):
     datasource.add_command(command)

@@ -179,7 +179,11 @@ def _write(ctx: click.Context, flow: UrlFlow, path: Path, streams: Sequence[Foun
     def check(environment: Environment) -> Sequence[CheckResult]:
         return check_flow(path.resolve(), _with_variables(environment, variables), seconds=seconds)
 
-    print_checks(ctx, call_in_job(ctx.obj, path.resolve(), check), "text")
+    try:
+        print_checks(ctx, call_in_job(ctx.obj, path.resolve(), check), "text")
+    except click.exceptions.Exit:
+        click.echo(f"{path} is written. Correct it there, then write: vdk datasource check {quote(str(path))}")
+        raise
     warn_of_variables(variables, path)
     click.echo(f"{path} is written. Next: vdk datasource run {quote(str(path))}")
 

@@ -101,7 +101,8 @@ def print_discovery(discovery: Discovery, output: str) -> None:
     if output == "json":
         print_json(json.dumps([stream.as_dict() for stream in discovery.streams], indent=2))
     else:
-        print_text("\n\n".join(map(_stream_text, discovery.streams)) or "No streams.")
+        text = "\n\n".join(map(_stream_text, discovery.streams))
+        print_text(text or "No streams.") if text or not discovery.errors else None
     errors = [
         *discovery.errors,
         *(f"{stream.source}.{stream.stream}: {stream.error}" for stream in discovery.streams if stream.error),

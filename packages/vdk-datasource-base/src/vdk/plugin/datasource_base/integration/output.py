@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -135,9 +135,18 @@ _OPTIONS = (
 
 def FLOW(command: Callable[..., Any]) -> Callable[..., Any]:
     """The argument ``FLOW``, and the options that change what the file says."""
+    return _with_options(click.argument("flow", type=FlowPath())(command))
+
+
+def OPTIONAL_FLOW(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a command that may do without the file."""
+    return _with_options(click.argument("flow", type=FlowPath(), required=False)(command))
+
+
+def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_OPTIONS):
         command = option(command)
-    return click.argument("flow", type=FlowPath())(command)
+    return command
 
 
 STREAMS = click.option(
@@ -175,43 +184,6 @@ def print_json(text: str) -> None:
     if str(getattr(sys.stdout, "encoding", None)).lower().replace("-", "") != "utf8":
         text = "".join(char if char.isascii() else json.dumps(char)[1:-1] for char in text)
     click.echo(text)
-
-
-MAX_STATE_WIDTH = 200
-"""Characters of a state in a table."""
-
-
-_OPAQUE = re.compile(r"(?![0-9a-f]{8}(?:-[0-9a-f]{4}){3}-)[A-Za-z0-9+/=_-]{24,}", re.IGNORECASE)
-"""Base64, hashes and the like, which nobody reads; a UUID may be a cursor."""
-_MAX_ITEMS = 5
-
-
-def readable(state: Mapping[str, Any]) -> str:
-    """A state for people: ``cursor updated_at, high_watermark (cursor 2026-01-31, key 7)``; JSON has all of it.
-
-    Versions, what is empty, and what only programs can read are left out.
-    """
-    text = ", ".join(_pairs(state)) or ("none" if not state else "…")
-    return text if len(text) <= MAX_STATE_WIDTH else f"{text[:MAX_STATE_WIDTH]}…"
-
-
-def _pairs(state: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in state.items():
-        if name != "v" and (shown := _shown(value)):
-            yield f"{name} {shown}".strip()
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, Mapping):
-        inner = ", ".join(_pairs(value))
-        return f"({inner})" if inner else ""
-    if isinstance(value, list):
-        if len(value) > _MAX_ITEMS or any(isinstance(item, (list, Mapping)) for item in value):
-            return "1 item" if len(value) == 1 else f"{len(value):,} items"
-        return " ".join(filter(None, map(_shown, value)))
-    if value is None or (isinstance(value, str) and _OPAQUE.fullmatch(value)):
-        return ""
-    return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def print_rows(rows: list[dict[str, Any]], output: str, *, empty: str) -> None:

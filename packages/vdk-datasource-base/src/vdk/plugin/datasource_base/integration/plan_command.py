@@ -13,7 +13,8 @@ import click
 from .base_command import Command
 from .flow_job import call_in_job
 from .inspect_commands import TIMEOUT
-from .output import FLOW, OUTPUT, STREAMS, print_json, print_text, readable
+from .output import FLOW, OUTPUT, STREAMS, print_json, print_text
+from .state_texts import StateTexts
 
 if TYPE_CHECKING:
     from ..runtime import Environment
@@ -42,15 +43,15 @@ def plan(
 ) -> None:
     from ..runtime.inspect.plan import plan_flow
 
-    def planned(environment: Environment) -> Sequence[StreamNews]:
+    def planned(environment: Environment) -> tuple[Sequence[StreamNews], StateTexts]:
         environment.streams = streams
-        return plan_flow(flow, environment, seconds=timeout)
+        return plan_flow(flow, environment, seconds=timeout), StateTexts(flow, environment)
 
-    result = call_in_job(ctx.obj, flow, planned)
+    result, texts = call_in_job(ctx.obj, flow, planned)
     if output == "json":
         print_json(json.dumps([stream.as_dict() for stream in result], indent=2, default=str))
     else:
-        print_text("\n\n".join(map(_stream_text, result)) or "The flows have no streams.")
+        print_text("\n\n".join(_stream_text(stream, texts) for stream in result) or "The flows have no streams.")
         click.echo("Nothing was read or changed.", err=True)
     if any(stream.planned.error for stream in result):
         ctx.exit(1)
@@ -58,7 +59,7 @@ def plan(
         ctx.exit(CHANGES)
 
 
-def _stream_text(stream: StreamNews) -> str:
+def _stream_text(stream: StreamNews, texts: StateTexts) -> str:
     """A stream for people: what would be read, then what would change."""
     planned = stream.planned
     title = f"{planned.source}.{planned.stream} -> {planned.destination}.{planned.table}"
@@ -75,7 +76,9 @@ def _stream_text(stream: StreamNews) -> str:
             for change in stream.columns
         ]
     new = [partition for partition in stream.partitions if partition.news != "none"]
-    lines += [f"  {_partition_text(partition)}" for partition in new[:_SHOWN_PARTITIONS]]
+    if planned.reads == "everything" and not any(partition.id or partition.end for partition in new):
+        new = []  # from its beginning to an end that nobody knows: the line above says as much
+    lines += [f"  {_partition_text(partition, planned.source, texts)}" for partition in new[:_SHOWN_PARTITIONS]]
     if len(new) > _SHOWN_PARTITIONS or stream.more:
         more = f"more than {len(stream.partitions):,}" if stream.more else f"{len(new):,}"
         lines.append(f"  {more} partitions in all")
@@ -85,18 +88,25 @@ def _stream_text(stream: StreamNews) -> str:
 
 
 def _news(stream: StreamNews) -> str:
-    rows = "" if stream.rows is None else f", about {stream.rows:,} rows"
+    rows = "" if stream.rows is None else f", about {_rows(stream.rows)}"
     if stream.changes is False:
         return "nothing new"
     if stream.planned.reads == "everything":
         return f"everything is read{rows}" + ("; the table is replaced at the end" if stream.planned.replaces else "")
     if not stream.planned.states:
         return f"everything is read, as there is no state yet{rows}"
-    return "what is new is read" if stream.changes else "what is new is read; whether there is anything is not known"
+    if not stream.changes:
+        return "what is new is read; whether there is anything is not known"
+    return f"what is new is read{rows}"
 
 
-def _partition_text(partition: PlannedPartition) -> str:
+def _partition_text(partition: PlannedPartition, source_id: str, texts: StateTexts) -> str:
     name = f"partition {partition.id}: " if partition.id else ""
-    begin = readable(partition.begin) if partition.begin else "the beginning"
-    end = "unknown" if partition.end is None else readable(partition.end)
-    return f"{name}from {begin} to {end}"
+    begin = texts.of(source_id, partition.begin) if partition.begin else "the beginning"
+    end = "unknown" if partition.end is None else texts.of(source_id, partition.end)
+    rows = "" if partition.rows is None else f", about {_rows(partition.rows)}"
+    return f"{name}from {begin} to {end}{rows}"
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"

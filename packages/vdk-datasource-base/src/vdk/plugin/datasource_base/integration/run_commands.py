@@ -14,7 +14,8 @@ import click
 
 from .base_command import Command, console_of, wrong_arguments
 from .flow_job import call_in_job
-from .output import FLOW, OUTPUT, STREAMS, DurationType, print_json, print_rows, print_text, readable
+from .output import FLOW, OUTPUT, STREAMS, DurationType, print_json, print_rows, print_text
+from .state_texts import StateTexts
 
 if TYPE_CHECKING:
     from vdk.api.job_input import IJobInput
@@ -193,22 +194,24 @@ def _print_plan(
     """Print what a run would do; exit code 1 if a stream could not be read."""
     from ..runtime.inspect.dry_run import dry_run
 
-    def plan(environment: Environment) -> list[DryRunStream]:
+    def plan(environment: Environment) -> tuple[list[DryRunStream], StateTexts]:
         environment.follow, environment.streams, environment.scope = follow, streams, scope
-        return list(dry_run(flow, environment))
+        return list(dry_run(flow, environment)), StateTexts(flow, environment)
 
-    planned = call_in_job(ctx.obj, flow, plan)
+    planned, texts = call_in_job(ctx.obj, flow, plan)
     rows = [stream.as_dict() for stream in planned]
     empty = "The run would read nothing: the flows have no streams."
-    print_rows(rows if output == "json" else [_plan_row(stream, scope) for stream in planned], output, empty=empty)
+    print_rows(
+        rows if output == "json" else [_plan_row(stream, scope, texts) for stream in planned], output, empty=empty
+    )
     if output != "json":
         click.echo("Nothing was read or changed.", err=True)
     if any(stream.error for stream in planned):
         ctx.exit(1)
 
 
-def _plan_row(stream: DryRunStream, scope: RunScope) -> dict[str, Any]:
-    """The row for people: ``what is new after {"next": 5}``."""
+def _plan_row(stream: DryRunStream, scope: RunScope, texts: StateTexts) -> dict[str, Any]:
+    """The row for people: ``what is new after updated_at 2026-01-31 09:00:00``."""
     if stream.error is not None:
         reads = f"error: {stream.error}"
     elif stream.reads == "range":
@@ -218,8 +221,7 @@ def _plan_row(stream: DryRunStream, scope: RunScope) -> dict[str, Any]:
     elif not stream.states:
         reads = "everything: there is no state yet"
     else:
-        states = stream.states[""] if list(stream.states) == [""] else stream.states
-        reads = f"what is new after {readable(states)}"
+        reads = f"what is new after {texts.of_stream(stream.source, stream.states)}"
     return {
         "stream": f"{stream.source}.{stream.stream}",
         "table": f"{stream.destination}.{stream.table}",
@@ -259,7 +261,7 @@ def _print_summary(summary: RunSummary, console: Console) -> None:
         content = summary.as_dict() | ({"warnings": console.warnings} if console.warnings else {})
         print_json(json.dumps(content, indent=2, default=str))
         console.discard_warnings(console.warnings)
-    elif summary.streams:
+    elif any(summary.status != "failed" or stream.status != "stopped" for stream in summary.streams):
         print_text(summary.table(errors=False))
 
 

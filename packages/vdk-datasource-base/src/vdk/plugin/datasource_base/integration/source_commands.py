@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -53,7 +54,9 @@ def commands(name: str) -> click.Group:
     def check(ctx: click.Context, file: Path | None, values: tuple[str, ...], timeout: float, output: str) -> None:
         from ..runtime.inspect.check import check_flow
 
-        results = _call(name, file, values, lambda flow, environment: check_flow(flow, environment, seconds=timeout))
+        results = call_with_source(
+            name, file, values, lambda flow, environment: check_flow(flow, environment, seconds=timeout)
+        )
         shown = [replace(each, message=_of_source(name, each.message)) for each in results if each.kind == "source"]
         print_checks(ctx, shown, output)
 
@@ -66,7 +69,10 @@ def commands(name: str) -> click.Group:
         from ..runtime.inspect.discover import discover_flow
 
         print_discovery(
-            _call(name, file, values, lambda flow, env: discover_flow(flow, env, rows=rows, seconds=timeout)), output
+            call_with_source(
+                name, file, values, lambda flow, env: discover_flow(flow, env, rows=rows, seconds=timeout)
+            ),
+            output,
         )
 
     @group.command(cls=Command, help="Show the first rows of a stream.")
@@ -80,7 +86,7 @@ def commands(name: str) -> click.Group:
     ) -> None:
         from ..runtime.inspect.preview import preview_stream
 
-        result = _call(
+        result = call_with_source(
             name, file, values, lambda flow, env: preview_stream(flow, stream, env, rows=rows, seconds=timeout)
         )
         print_preview(stream, result, output)
@@ -94,7 +100,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--config",
         "file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="A TOML file with the options of the source, as in [sources.<id>.config] of a flow file.",
+        help="A TOML or JSON file with the options of the source, as in [sources.<id>.config] of a flow file.",
     )
     values = click.option(
         "--set",
@@ -106,7 +112,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     return file(values(command))
 
 
-def _call(
+def call_with_source(
     name: str,
     file: Path | None,
     values: tuple[str, ...],
@@ -151,6 +157,10 @@ def _read(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        return tomllib.loads(file.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise click.ClickException(f"file {str(file)!r} is not valid TOML: {error}") from None
+        text = file.read_text("utf-8")
+        if file.suffix == ".json":  # as Singer's taps are configured
+            return dict(json.loads(text))
+        return tomllib.loads(text)
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        kind = "JSON" if file.suffix == ".json" else "TOML"
+        raise click.ClickException(f"file {str(file)!r} is not valid {kind}: {error}") from None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -13,19 +14,26 @@ import click
 
 from .base_command import Command
 from .flow_job import call_in_job
-from .output import FLOW, OUTPUT, FlowPath, print_json, print_rows, readable
+from .output import FLOW, OUTPUT, FlowPath, print_json, print_rows
+from .state_texts import StateTexts
 
 if TYPE_CHECKING:
+    from ..contract import State
     from ..runtime import Environment
     from ..runtime.stored.listing import DestinationState
 
 _STREAMS = click.option(
     "--stream", multiple=True, metavar="GLOB", help="Only streams with this name or pattern; can be repeated."
 )
+MAX_PARTITIONS = 20
+"""Partitions of a stream that have a row each."""
 _YES = click.option("--yes", is_flag=True, help="Do not prompt.")
 
 
-@click.group(help="Show, change, export and restore the stored states of a flow file's streams.")
+_HELP = "Show, change, export and restore the stored states of a flow file's streams."
+
+
+@click.group(help=_HELP, short_help=_HELP)
 def state() -> None:
     """The group of the commands about states."""
 
@@ -38,8 +46,10 @@ def state() -> None:
 def show(ctx: click.Context, flow: Path, stream: tuple[str, ...], output: str) -> None:
     from ..runtime.stored.listing import show_states
 
-    states = call_in_job(ctx.obj, flow, lambda environment: show_states(flow, environment, list(stream)))
-    _print_states(states, output, empty="No state is stored.")
+    def stored(environment: Environment) -> list[DestinationState]:
+        return show_states(flow, environment, list(stream))
+
+    _print_states(ctx, flow, stored, output, empty="No state is stored.")
 
 
 @state.command(cls=Command, help="Reset the stored states, so that the next run reads from the beginning. Rows stay.")
@@ -52,8 +62,11 @@ def reset(ctx: click.Context, flow: Path, stream: tuple[str, ...], yes: bool, ou
     from ..runtime.stored.reset import reset_states
 
     confirm = _confirm(f"Reset the states of {_named(stream)} of {flow.name}?", yes=yes)
-    states = call_in_job(ctx.obj, flow, lambda environment: reset_states(flow, environment, list(stream), confirm))
-    _print_states(states, output, empty="No state is stored, so none was reset.")
+
+    def done(environment: Environment) -> list[DestinationState]:
+        return reset_states(flow, environment, list(stream), confirm)
+
+    states = _print_states(ctx, flow, done, output, empty="No state is stored, so none was reset.")
     _print_count(states, output, "reset")
 
 
@@ -83,14 +96,11 @@ def set_(
     from ..runtime.stored.setting import set_state
 
     confirm = _confirm(f"Set the state of {stream} of {flow.name}?", yes=yes)
-    replaced = call_in_job(
-        ctx.obj,
-        flow,
-        lambda environment: set_state(
-            flow, environment, stream, partition, text, destination=destination, confirm=confirm
-        ),
-    )
-    _print_states(replaced, output, empty="The state was set; there was none before.")
+
+    def done(environment: Environment) -> list[DestinationState]:
+        return set_state(flow, environment, stream, partition, text, destination=destination, confirm=confirm)
+
+    replaced = _print_states(ctx, flow, done, output, empty="The state was set; there was none before.")
     if replaced and output != "json":
         click.echo("The state was set; the table shows the one before.", err=True)
 
@@ -129,15 +139,17 @@ def import_(ctx: click.Context, flow: Path, file: Path, yes: bool, output: str) 
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
         raise click.ClickException(
-            f"file {str(file)!r} cannot be read: {getattr(error, 'strerror', None) or error}; write one with: vdk "
-            f"datasource state export {flow.name} states.json"
+            f"file {str(file)!r} cannot be read: {reason}; write one with: vdk datasource state export {flow.name} "
+            "states.json"
         ) from None
     confirm = _confirm(f"Import the states of {file} into {flow.name}?", yes=yes)
-    replaced = call_in_job(
-        ctx.obj, flow, lambda environment: import_states(flow, environment, text, confirmed=yes, confirm=confirm)
-    )
-    _print_states(replaced, output, empty="The states were imported; there were none before.")
+
+    def done(environment: Environment) -> list[DestinationState]:
+        return import_states(flow, environment, text, confirmed=yes, confirm=confirm)
+
+    replaced = _print_states(ctx, flow, done, output, empty="The states were imported; there were none before.")
     if replaced and output != "json":
         click.echo("The states were imported; the table shows those that they replaced.", err=True)
 
@@ -181,8 +193,7 @@ def adopt(
     def adopted(environment: Environment) -> list[DestinationState]:
         return adopt_states(flow, environment, former, stream, confirmed=yes, confirm=confirm)
 
-    states = call_in_job(ctx.obj, flow, adopted)
-    _print_states(states, output, empty="No state was adopted.")
+    states = _print_states(ctx, flow, adopted, output, empty="No state was adopted.")
     _print_count(states, output, "adopted")
 
 
@@ -194,20 +205,25 @@ def adopt(
 def history(ctx: click.Context, flow: Path, stream: tuple[str, ...], output: str) -> None:
     from ..runtime.stored.history import run_history
 
-    runs = call_in_job(ctx.obj, flow, lambda environment: run_history(flow, environment, stream))
+    runs, texts = call_in_job(
+        ctx.obj, flow, lambda environment: (run_history(flow, environment, stream), StateTexts(flow, environment))
+    )
     rows = [run.as_dict() for run in runs]
     if output != "json":
+        names = _short_names([row["run"] for row in rows])
         rows = [
             {
-                "run": row["run"],
-                "started": row["started_at"],
+                "run": names[row["run"]],
+                "started (UTC)": f"{run.record.started_at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}",
                 "stream": f"{row['source']}.{row['stream']}",
                 "table": f"{row['destination']}.{row['table']}",
                 "status": row["status"],
                 "landed": row["rows_landed"],
-                "state after": "unknown" if row["state_after"] is None else readable(row["state_after"]),
+                "state after": (
+                    "unknown" if row["state_after"] is None else texts.of_stream(row["source"], row["state_after"])
+                ),
             }
-            for row in rows
+            for run, row in zip(runs, rows, strict=True)
         ]
     print_rows(rows, output, empty="No run is recorded.")
 
@@ -229,12 +245,12 @@ def restore(
 
     moment = "before" if before else "after"
     confirm = _confirm(f"Restore the states of {_named(stream)} of {flow.name} from {moment} run {run}?", yes=yes)
-    replaced = call_in_job(
-        ctx.obj,
-        flow,
-        lambda environment: restore_states(flow, environment, run, stream, before=before, confirm=confirm),
-    )
-    _print_states(replaced, output, empty="The states were restored; there were none in their place.")
+
+    def done(environment: Environment) -> list[DestinationState]:
+        return restore_states(flow, environment, run, stream, before=before, confirm=confirm)
+
+    empty = "The states were restored; there were none in their place."
+    replaced = _print_states(ctx, flow, done, output, empty=empty)
     if replaced and output != "json":
         click.echo("The states were restored; the table shows those that they replaced.", err=True)
 
@@ -256,6 +272,12 @@ def undo(ctx: click.Context, flow: Path, run: str, stream: tuple[str, ...], yes:
     confirm = _confirm(f"Undo run {run} of {flow.name}?", yes=yes)
     undone = call_in_job(ctx.obj, flow, lambda environment: undo_run(flow, environment, run, stream, confirm=confirm))
     print_rows([asdict(item) for item in undone], output, empty="")
+
+
+def _short_names(runs: Sequence[str]) -> dict[str, str]:
+    """The beginning of each run's id that names it, as ``restore`` and ``undo`` take it."""
+    length = next(size for size in range(8, 1000) if len({run[:size] for run in runs}) == len(set(runs)))
+    return {run: run[:length] for run in runs}
 
 
 def _named(streams: Sequence[str]) -> str:
@@ -282,13 +304,30 @@ def _print_count(states: Sequence[DestinationState], output: str, done: str) -> 
         click.echo(f"1 state was {done}." if len(states) == 1 else f"{len(states)} states were {done}.", err=True)
 
 
-def _print_states(states: Sequence[DestinationState], output: str, *, empty: str) -> None:
-    rows = [state.as_dict() for state in states]
-    print_rows(rows if output == "json" else _shortened(rows), output, empty=empty)
+def _print_states(
+    ctx: click.Context, flow: Path, work: Callable[[Environment], list[DestinationState]], output: str, *, empty: str
+) -> list[DestinationState]:
+    """Print the states that ``work`` returns, and return them."""
+    states, texts = call_in_job(ctx.obj, flow, lambda environment: (work(environment), StateTexts(flow, environment)))
+    rows = [state.as_dict() for state in states] if output == "json" else _shown(states, texts)
+    print_rows(rows, output, empty=empty)
+    return states
 
 
-def _shortened(states: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows for people: without the identity and the run, and with a state that can be read."""
-    hidden = ("identity", "run")
-    rows = [{name: value for name, value in state.items() if name not in hidden} for state in states]
-    return [{**row, "state": readable(row["state"])} for row in rows]
+def _shown(states: Sequence[DestinationState], texts: StateTexts) -> list[dict[str, Any]]:
+    """The rows for people: a row for each partition, or one for all of a stream that has many."""
+    streams: dict[tuple[str, ...], dict[str, State]] = {}
+    for state in states:
+        key = state.stored.key
+        place = (key.source_id, key.stream, state.destination, key.table)
+        streams.setdefault(place, {})[key.partition] = state.stored.state
+    rows = []
+    for (source, stream, destination, table), partitions in streams.items():
+        names = {"stream": f"{source}.{stream}", "table": f"{destination}.{table}"}
+        if len(partitions) > MAX_PARTITIONS:
+            rows.append({**names, "partition": "all", "state": texts.of_stream(source, partitions)})
+        else:
+            rows += [{**names, "partition": name, "state": texts.of(source, partitions[name])} for name in partitions]
+    if not any(row["partition"] for row in rows):
+        rows = [{name: value for name, value in row.items() if name != "partition"} for row in rows]
+    return rows

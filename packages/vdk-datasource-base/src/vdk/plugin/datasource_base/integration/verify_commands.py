@@ -44,12 +44,12 @@ def verify(ctx: click.Context, flow: Path, streams: tuple[str, ...], all_columns
         return verify_flow(flow, environment, values=all_columns)
 
     results = call_in_job(ctx.obj, flow, work)
-    print_verifications(results, output)
+    print_verifications(results, output, flow)
     if any_difference(results):
         ctx.exit(1)
 
 
-def print_verifications(results: Sequence[Verification], output: str) -> None:
+def print_verifications(results: Sequence[Verification], output: str, flow: Path) -> None:
     """Print one line per stream, and what to do about differences."""
     if output == "json":
         print_json(json.dumps([result.as_dict() for result in results], indent=2))
@@ -57,7 +57,10 @@ def print_verifications(results: Sequence[Verification], output: str) -> None:
     for result in results:
         print_text(f"{result.source}.{result.stream}: {result.text}")
     if any(result.missing or result.different for result in results):
-        click.echo("To read the missing and different rows again, write: vdk datasource repair FLOW", err=True)
+        from ..parts.redact import with_flow
+
+        line = with_flow("To read the missing and different rows again, write: vdk datasource repair FLOW", flow)
+        click.echo(line, err=True)
     if not results:
         print_text("No streams.")
 
@@ -66,7 +69,7 @@ def print_verifications(results: Sequence[Verification], output: str) -> None:
     cls=Command,
     reraise=True,
     json_warnings=True,
-    help="""Read the rows again that ``verify`` finds missing, different or repeated, and no others. The states stay.
+    help="""Read the rows again that `verify` finds missing, different or repeated, and no others. The states stay.
     Streams of databases with a primary key can be repaired; a stream that is read whole is repaired by a run.""",
 )
 @FLOW
@@ -83,7 +86,7 @@ def repair(ctx: click.Context, flow: Path, streams: tuple[str, ...], all_columns
         results.extend(_repair(job_input, flow, streams, all_columns))
 
     run_flow_job(ctx.obj, flow, step)
-    print_verifications(results, output)
+    print_verifications(results, output, flow)
     if any_difference(results):
         ctx.exit(1)
 

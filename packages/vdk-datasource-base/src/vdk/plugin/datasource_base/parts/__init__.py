@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from ..contract.remedies import closest, did_you_mean
     from ..contract.toml import toml_key, toml_value
     from .backoff import Backoff
+    from .columns.compute import pc
     from .columns.convert import cast_exactly
     from .columns.hashes import row_hashes, row_texts
     from .columns.infer import infer_table, is_valid_json, to_json
     from .columns.nested import SEPARATOR, flattened
     from .columns.numbers import JSON_NUMBERS, HugeNumber, exact_decimal, json_integer, whole_number
+    from .columns.policy import ColumnPolicy
     from .columns.rows import rows_of
     from .columns.types import column_type
     from .comparison import HASH, MOST_HASHES, Comparison, ComparisonResult, ComparisonSpec
@@ -53,11 +55,13 @@ _OUTSIDE_DESTINATION = {
     "..contract.remedies": ("closest", "did_you_mean"),
     "..contract.toml": ("toml_key", "toml_value"),
     ".backoff": ("Backoff",),
+    ".columns.compute": ("pc",),
     ".columns.convert": ("cast_exactly",),
     ".columns.hashes": ("row_hashes", "row_texts"),
     ".columns.infer": ("infer_table", "is_valid_json", "to_json"),
     ".columns.numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
     ".columns.nested": ("SEPARATOR", "flattened"),
+    ".columns.policy": ("ColumnPolicy",),
     ".columns.rows": ("rows_of",),
     ".columns.types": ("column_type",),
     ".comparison": ("HASH", "MOST_HASHES", "Comparison", "ComparisonResult", "ComparisonSpec"),
@@ -88,6 +92,7 @@ __all__ = [
     "Backoff",
     "BatchKind",
     "ColumnChange",
+    "ColumnPolicy",
     "CommitUnit",
     "Comparison",
     "ComparisonResult",
@@ -122,6 +127,7 @@ __all__ = [
     "judge",
     "kept_records",
     "literal",
+    "pc",
     "quoted",
     "relation_name",
     "row_hashes",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Redaction: secrets are replaced in texts that users read."""
+"""Texts that users read: secrets are replaced, and commands that are to be pasted name the flow file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from shlex import quote as quoted
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
@@ -26,6 +28,8 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 """The names, or ends of names, of parameters whose values are secrets."""
+_COMMAND = re.compile(r"(\bvdk datasource (?:[a-z]+ ){1,2})FLOW\b")
+"""A command in a message: who writes it does not know the file."""
 MAX_SEARCHED = 256 * 1024
 """Characters of a text that are searched; what follows them is not shown."""
 MAX_SHOWN = 64 * 1024
@@ -47,6 +51,7 @@ class Redactor:
         words; shorter than ``MIN_SECRET``, never.
     :param secrets: replaced anywhere; shorter than ``MIN_SECRET``, as whole words.
     :param issued: returns the secrets that were issued meanwhile, such as tokens.
+    :param flow: the flow file, which commands in a text name in place of ``FLOW``.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Redactor:
         values: Iterable[str] = (),
         secrets: Iterable[str] = (),
         issued: Callable[[], Iterable[str]] = tuple,
+        flow: Path | None = None,
     ) -> None:
         secrets, values = set(secrets) - {""}, {part for value in values for part in _hidden_parts(value)}
         anywhere = {secret for secret in secrets if len(secret) >= MIN_SECRET} | {
@@ -63,12 +69,13 @@ class Redactor:
             secret for secret in secrets | values if secret in secrets or len(secret) >= MIN_SECRET
         } - anywhere
         self._anywhere = {form for secret in anywhere for form in _spellings(secret)}
-        self._issued, self._known = issued, set(anywhere)
+        self._issued, self._known, self._flow = issued, set(anywhere), flow
 
     @classmethod
     def of(cls, resolved: Resolved, *configurations: Any) -> Redactor:
         """For a flow file: the values of references, and the secrets and passwords of URLs in all configurations."""
-        return cls(resolved.values, {*resolved.secrets, *secrets_in([resolved.data, *configurations])})
+        secrets = {*resolved.secrets, *secrets_in([resolved.data, *configurations])}
+        return cls(resolved.values, secrets, flow=resolved.path)
 
     @classmethod
     def of_config(cls, config: Any, issued: Callable[[], Iterable[str]] = tuple) -> Redactor:
@@ -82,7 +89,7 @@ class Redactor:
         spans = sorted({*self._secret_spans(searched), *_url_spans(searched, cut=len(text) > MAX_SEARCHED)})
         redacted = _without(searched, spans)
         if len(text) <= MAX_SEARCHED and len(redacted) <= MAX_SHOWN:
-            return redacted
+            return redacted if self._flow is None else with_flow(redacted, self._flow)
         if len(text) > MAX_SEARCHED:  # its end may be the beginning of a secret
             redacted = redacted[: max(0, len(redacted) - max(map(len, self._anywhere), default=0))]
         return f"{redacted[:MAX_SHOWN]}… ({len(text)} characters)"
@@ -219,3 +226,12 @@ def secrets_in(value: Any) -> Iterator[str]:
     elif isinstance(value, (list, tuple, set, frozenset)):
         for item in value:
             yield from secrets_in(item)
+
+
+def with_flow(text: str, path: Path) -> str:
+    """The text, in which ``vdk datasource … FLOW`` names the file, from the working directory if it is in it."""
+    if "FLOW" not in text:
+        return text
+    folder = Path.cwd()
+    shown = path.relative_to(folder) if path.is_relative_to(folder) else path
+    return _COMMAND.sub(lambda match: match[1] + quoted(str(shown)), text)

@@ -30,7 +30,7 @@ class Resolved:
     :param whole: dotted path → text, of the values that were one whole reference.
     :param paths: dotted paths of the values with a reference anywhere; these values are never shown.
     :param values: the texts of all references, for redaction.
-    :param secrets: those of ``${secret:…}`` and ``${file:…}``.
+    :param secrets: those of ``${secret:…}`` and ``${file:…}``. :param path: of the file; None: it is none.
     """
 
     data: Any = None
@@ -38,6 +38,7 @@ class Resolved:
     paths: set[str] = field(default_factory=set)
     values: set[str] = field(default_factory=set)
     secrets: set[str] = field(default_factory=set)
+    path: Path | None = None
 
 
 def resolve(data: Any, lookups: Mapping[str, Lookup], *, location: str) -> Resolved:

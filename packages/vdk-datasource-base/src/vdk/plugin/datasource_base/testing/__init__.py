@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .conformance import (
+        CAPABILITIES,
         BadRow,
         DataSourceConformance,
         DeletesConformance,
@@ -29,14 +30,18 @@ if TYPE_CHECKING:
         LargeDataConformance,
         LogConformance,
         LogEditor,
+        OtherPartitionsConformance,
         PartitionConformance,
         RemoteConformance,
+        SourceConformance,
+        Split,
         StreamEditor,
         proxied,
     )
     from .memory import MemoryDestination
 
 __all__ = [
+    "CAPABILITIES",
     "BadRow",
     "DataSourceConformance",
     "DeletesConformance",
@@ -47,8 +52,11 @@ __all__ = [
     "LogConformance",
     "LogEditor",
     "MemoryDestination",
+    "OtherPartitionsConformance",
     "PartitionConformance",
     "RemoteConformance",
+    "SourceConformance",
+    "Split",
     "StreamEditor",
     "proxied",
 ]

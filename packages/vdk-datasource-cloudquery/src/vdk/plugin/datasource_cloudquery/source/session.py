@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vdk.plugin.datasource_base.contract import DataSource, DataSourceState, DataSourceStream, State, StreamSchema
-from vdk.plugin.datasource_base.parts import Redactor
+from vdk.plugin.datasource_base.parts import ColumnPolicy, Redactor
 
 from ..tables.table import Table, check_tables, select_tables
 from .spec import Spec
@@ -39,13 +39,16 @@ class Catalog:
     streams: Sequence[CatalogStream] = field(default_factory=tuple)
 
     @classmethod
-    def of(cls, source: DataSource[Any], *, with_deleted: bool) -> Catalog:
+    def of(cls, source: DataSource[Any], *, with_deleted: bool, policy: ColumnPolicy | None = None) -> Catalog:
         """Ask each stream for its schema.
 
+        :param policy: what lands of the columns.
         :param with_deleted: tables in which rows may be deleted have a column for the time. They have it before the
             first delete: a row that returns must not keep the time of its delete.
         """
-        catalog = cls([_described(stream, with_deleted=with_deleted) for stream in source.streams()])
+        catalog = cls([_described(stream, policy, with_deleted=with_deleted) for stream in source.streams()])
+        if policy is not None and not any(each.error for each in catalog.streams):
+            policy.check_known({each.stream.name: each.schema for each in catalog.streams}, all_streams=True)
         check_tables(each.table for each in catalog.streams)
         return catalog
 
@@ -56,11 +59,21 @@ class Catalog:
         return [each for each in self.streams if each.table.name in selected]
 
 
-def _described(stream: DataSourceStream, *, with_deleted: bool) -> CatalogStream:
+def landing_schema(
+    stream: DataSourceStream, schema: StreamSchema | None, policy: ColumnPolicy | None
+) -> StreamSchema | None:
+    """What of a schema of a stream lands. Raises ``ConfigurationError`` for a cursor or a key that would not."""
+    if policy is None:
+        return schema
+    return policy.of_stream(stream.name).schema(schema, state_columns=stream.state_columns)
+
+
+def _described(stream: DataSourceStream, policy: ColumnPolicy | None, *, with_deleted: bool) -> CatalogStream:
     parent = stream.parent
     try:
         schema = stream.schema()
-        table = Table.of(stream.name, schema, incremental=_is_incremental(stream, schema), parent=parent)
+        landing = landing_schema(stream, schema, policy)
+        table = Table.of(stream.name, landing, incremental=_is_incremental(stream, schema), parent=parent)
     except Exception as error:
         return CatalogStream(stream, Table.of(stream.name, None, parent=parent), error=error)
     if with_deleted and table.incremental and table.key:
@@ -102,7 +115,8 @@ class Session:
             if self._catalog is None:
                 self._connected = True
                 self._source.connect(DataSourceState(states))
-                self._catalog = Catalog.of(self._source, with_deleted=self.spec.options.deletes == "column")
+                with_deleted = self.spec.options.deletes == "column"
+                self._catalog = Catalog.of(self._source, with_deleted=with_deleted, policy=self.spec.policy)
                 self._with_states = bool(states)
             return self._catalog
 

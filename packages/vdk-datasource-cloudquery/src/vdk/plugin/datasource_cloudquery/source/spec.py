@@ -10,13 +10,21 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from vdk.plugin.datasource_base import ConfigurationError, DataSource, DataSourceConfig, DataSourceError, Duration
+from vdk.plugin.datasource_base import (
+    ConfigurationError,
+    DataSource,
+    DataSourceConfig,
+    DataSourceError,
+    Duration,
+    Secret,
+)
 from vdk.plugin.datasource_base.contract import decode_config
-from vdk.plugin.datasource_base.parts import Redactor
+from vdk.plugin.datasource_base.parts import ColumnPolicy, Redactor
 
 OPTIONS = "cloudquery"
 """The key of the spec under which ``ServeOptions`` are: a source may have options of the same names."""
 LOCATION = "spec"
+Lookup = Callable[[str], str | None]
 
 
 class ServeOptions(DataSourceConfig):
@@ -37,6 +45,11 @@ class ServeOptions(DataSourceConfig):
         Annotated[int, Meta(ge=1, le=2**63 - 1)] | None, Meta(description="partitions that are read in parallel")
     ] = None
     retry_for: Annotated[Duration | None, Meta(description="how long an unreachable system is retried")] = None
+    columns: Annotated[
+        dict[str, Literal["keep", "drop", "hash", "mask", "refuse"]] | list[str] | None,
+        Meta(description="what lands of which column, as columns of a flow; a list: only these"),
+    ] = None
+    salt: Annotated[Secret | None, Meta(description="the salt of hashed columns, 16 characters or more")] = None
 
     def of_flow(self) -> dict[str, Any]:
         """The options that a flow has under the same names."""
@@ -44,7 +57,21 @@ class ServeOptions(DataSourceConfig):
         chosen = {name: value for name in names if (value := getattr(self, name)) is not None}
         if self.retry_for is not None:
             chosen["retry_for"] = f"{self.retry_for.total_seconds():.3f}s"
+        if self.columns is not None:
+            chosen["columns"] = self.columns
+        if self.salt is not None:
+            chosen["salt"] = "${secret:salt}"
         return chosen
+
+    def lookups(self) -> dict[str, Lookup]:
+        """What the references in ``of_flow`` stand for."""
+        salt = self.salt
+        return {} if salt is None else {"secret": lambda key: salt.reveal()}
+
+    def policy(self) -> ColumnPolicy | None:
+        """The column policy. Raises ``ConfigurationError`` for a name or a salt that is wrong."""
+        salt = None if self.salt is None else self.salt.reveal()
+        return ColumnPolicy.parse(self.columns, salt, f"{LOCATION}: {OPTIONS}")
 
 
 MakeSource = Callable[[], DataSource[Any]]
@@ -60,6 +87,7 @@ class Spec:
     name: str
     config: DataSourceConfig
     options: ServeOptions
+    policy: ColumnPolicy | None
     redact: Redactor
     make: MakeSource
 
@@ -81,11 +109,12 @@ class Spec:
             raise ConfigurationError(f"{LOCATION}: expected the options of a source, got {type(data).__name__}")
         written = data.pop(OPTIONS, None)  # YAML has null for a key without a value
         options = decode_config({} if written is None else written, ServeOptions, location=f"{LOCATION}: {OPTIONS}")
+        policy = options.policy()
         if made is not None and not data:
             config = made().config
-            return cls(source_class.source_name, config, options, Redactor.of_config(config), made)
+            return cls(source_class.source_name, config, options, policy, Redactor.of_config([config, options]), made)
         config = decode_config(data, source_class.config_type, location=LOCATION)
-        redact = Redactor.of_config(config)
+        redact = Redactor.of_config([config, options])
 
         def make() -> DataSource[Any]:
             try:
@@ -96,4 +125,4 @@ class Spec:
                 raise DataSourceError(redact(f"{LOCATION}: {type(error).__name__}: {error}")) from None
 
         make()  # some sources check their options together
-        return cls(source_class.source_name, config, options, redact, make)
+        return cls(source_class.source_name, config, options, policy, redact, make)

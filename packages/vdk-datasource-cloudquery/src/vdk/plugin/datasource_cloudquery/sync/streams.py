@@ -91,6 +91,7 @@ class _SyncStream(DataSourceStream):
         self.incremental = served.stream.incremental
         self.backfill = served.stream.backfill
         self.sharing_needs = served.stream.sharing_needs
+        self.state_columns = served.stream.state_columns
 
     def schema(self, table: str | None = None) -> StreamSchema | None:
         if self._served.error is not None:

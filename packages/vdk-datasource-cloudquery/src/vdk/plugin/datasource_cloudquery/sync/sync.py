@@ -13,7 +13,7 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceEr
 from vdk.plugin.datasource_base.parts import StoredState
 from vdk.plugin.datasource_base.runtime import HandoverEnvironment, Options, Outbox, RunSummary, execute
 
-from ..source.session import Catalog, CatalogStream, Session
+from ..source.session import Catalog, CatalogStream, Session, landing_schema
 from ..tables.names import fold_name
 from ..tables.table import Table
 from .sink import CloudQuerySink
@@ -98,7 +98,12 @@ class Sync:
                     sink.announce(self._flagged(each.table))
 
         environment = HandoverEnvironment(
-            options=self._options, stop=self._stop, draw=False, on_summary=self._keep, lookups={}
+            options=self._options,
+            stop=self._stop,
+            draw=False,
+            on_summary=self._keep,
+            lookups=spec.options.lookups(),
+            one_stream=True,  # a sync may read some tables: the catalog looks for names that no column has
         )
         environment.sink = sink
         environment.source = SyncSource(self._session, self._selection(), announce)
@@ -147,7 +152,8 @@ class Sync:
         served = next(each for each in self._catalog.streams if each.stream.name == stream)
         if table == stream:
             return self._flagged(served.table)
-        routed = Table.of(table, served.stream.schema(table), incremental=served.table.incremental)
+        schema = landing_schema(served.stream, served.stream.schema(table), self._session.spec.policy)
+        routed = Table.of(table, schema, incremental=served.table.incremental)
         return self._flagged(routed)
 
     def _flagged(self, table: Table) -> Table:

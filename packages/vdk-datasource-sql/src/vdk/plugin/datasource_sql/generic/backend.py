@@ -174,6 +174,11 @@ class AnySqlBackend(Backend):
             return CursorInfo(None, None, nulls)
         return CursorInfo(self._format_of(highest, query) or self.cursor_format(query), highest, nulls)
 
+    def known_format(self, session: SqlSession, query: TableQuery, known: str) -> CursorFormat | None:
+        if self.dialect.name != "sqlite" and query.plan.table.columns[query.plan.cursor[0]] != UNKNOWN:
+            return super().known_format(session, query, known)
+        return self.cursor_info(session, query, known).format
+
     def cursor_error(self, session: SqlSession, query: TableQuery) -> ConfigurationError:
         if self.dialect.name != "sqlite":
             return super().cursor_error(session, query)

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
+import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, ConfigurationError, DataSourcePayload, StateError
 
@@ -23,12 +25,25 @@ from ..statements import CursorRange, TableQuery
 from ..table_info import CursorInfo
 from .bounds import UpperBound, check_state, lower_bound, upper_bound, warn_of_numbers, window_start
 from .cursor_validation import CursorValidator
+from .expected_rows import ExpectedRows
 from .seen_rows import CAP, SeenRows, shape_of
 from .source_behind import check_behind, check_database, is_behind, oldest_rows
 from .state import StreamProgress, decode, encode
 from .sweep import all_keys, is_due
 
 log = logging.getLogger(__name__)
+
+
+class ReadEnd(NamedTuple):
+    """The cursor in one snapshot, and where a read ends that begins now."""
+
+    info: CursorInfo
+    upper: UpperBound
+
+
+def shape_of_rows(query: TableQuery) -> str:
+    """See ``shape_of``."""
+    return shape_of({name: query.plan.table.columns[name] for name in query.names})
 
 
 class IncrementalReader:
@@ -49,21 +64,18 @@ class IncrementalReader:
         self._plan: TablePlan = query.plan
         self._page_sizer = PageSizer(query.plan.page_rows)
         self._last_state: Mapping[str, Any] = {}
+        self._read_end: ReadEnd | None = None
         self._unchanged = 0
         self._ends_now = not query.plan.backfill
         self._safe_upper: Any = None
         self._is_behind = False
-        self._shape = shape_of({name: self._plan.table.columns[name] for name in query.names})
+        self._expected: ExpectedRows | None = None
+        self._shape = shape_of_rows(query)
 
     def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         """The state in which a read from ``state`` would end, by the rows that such a read remembers."""
-        progress = self._decoded(state)
-        check_database(self._plan, progress, self._backend.database_id())
-        self._forget_other_shapes(progress)
-        info = self._refresh_cursor_info(progress)
-        upper = upper_bound(self._session, self._query, info, self._now, self._safe_upper).value
-        interrupted = None if progress.resume is None else progress.resume.upper
-        high = max((value for value in (progress.high, interrupted, upper) if value is not None), default=None)
+        progress, info, bound, high = self._look_for_end(state)
+        upper = bound.value
         hashes = list(self._remembered(info, high, upper))
         rows = SeenRows(hashes, shape=self._shape)
         if upper is not None and high != upper:  # it is behind: what it had may come back
@@ -77,6 +89,39 @@ class IncrementalReader:
         progress.high, progress.rows, progress.resume, progress.before = high, rows, None, SeenRows(shape=self._shape)
         is_new = bool(state) or high is not None or rows.size > 0
         return self._encode(progress) if is_new else state
+
+    def end_of_read(self, state: Mapping[str, Any]) -> tuple[Mapping[str, Any], ReadEnd]:
+        """As ``end``, without the rows that a read remembers; and what the read need not look for again."""
+        progress, info, upper, high = self._look_for_end(state)
+        progress.high = high
+        progress.type = info.format.tag if info.format is not None else progress.type
+        progress.rows = progress.before = SeenRows()  # of no shape: it is not known which rows a read would remember
+        progress.resume = None
+        return self._encode(progress), ReadEnd(info, upper)
+
+    def _look_for_end(self, state: Mapping[str, Any]) -> tuple[StreamProgress, CursorInfo, UpperBound, Any]:
+        """The state decoded, the cursor, where a read ends, and the watermark after it."""
+        progress = self._decoded(state)
+        check_database(self._plan, progress, self._backend.database_id())
+        self._forget_other_shapes(progress)
+        info = self._refresh_cursor_info(progress)
+        upper = upper_bound(self._session, self._query, info, self._now, self._safe_upper)
+        interrupted = None if progress.resume is None else progress.resume.upper
+        high = max((value for value in (progress.high, interrupted, upper.value) if value is not None), default=None)
+        return progress, info, upper, high
+
+    def count(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> int | None:
+        """About how many rows a read between two states yields; None: the last one did not reach its end."""
+        progress, high = self._decoded(state), self._decoded(end).high
+        if progress.resume is not None:
+            return None
+        self._ends_now = False  # the end is known, so no transaction is waited for
+        info = self._refresh_cursor_info(progress)
+        rows = info.nulls if self._plan.options.null_cursor in (None, "include") else 0
+        if info.format is not None and high is not None:
+            conditions = self._query.between(CursorRange(lower_bound(self._plan, info.format, progress), high))
+            rows += int(self._session.one(self._query.select(sa.func.count()).where(*conditions))[0])
+        return max(1, rows - progress.rows.size)  # the states differ, so there is one
 
     def _remembered(self, info: CursorInfo, high: Any, upper: Any) -> Iterator[int]:
         """The hashes of the rows that a pass up to ``upper`` remembers."""
@@ -105,23 +150,41 @@ class IncrementalReader:
             )
         return UpperBound(high)
 
-    def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
+    def read(
+        self,
+        state: Mapping[str, Any],
+        end: Mapping[str, Any] | None = None,
+        read_end: ReadEnd | None = None,
+        *,
+        remembered: bool = False,
+    ) -> Iterator[DataSourcePayload]:
         """Payloads after ``state``, in the order of the cursor, each with the state after it.
 
         :param end: see ``end``; None: up to the highest cursor.
+        :param read_end: what ``end_of_read`` has just found with ``end``; None: the cursor is looked at again.
+        :param remembered: no rows above the state: those without a cursor, and those that the state remembers.
         """
         progress = self._decoded(state)
         check_database(self._plan, progress, self._backend.database_id())
         given = None if end is None else self._given(end, progress)
+        last = None if end is None else self._decoded(end)
+        if remembered:
+            given = UpperBound(progress.high)
         self._ends_now = given is None
+        if last is not None and read_end is not None:
+            self._read_end, given, progress.barrier = read_end, read_end.upper, last.barrier
         self._forget_other_shapes(progress)
         self._last_state = dict(state)
         yield from self._sweep(progress)
         if progress.resume is not None:
             info = self._refresh_cursor_info(progress)
+            if last is not None:
+                self._expected = ExpectedRows.of(last, self._plan, info.format, self._shape)
             yield from self._read_pass(info, progress, progress.resume, progress.resume.upper)
             yield from self._finish(progress, {})
         info = self._refresh_cursor_info(progress)
+        if last is not None:
+            self._expected = ExpectedRows.of(last, self._plan, info.format, self._shape)
         upper = given or upper_bound(self._session, self._query, info, self._now, self._safe_upper)
         self._validator.check_nulls(info)
         warn_of_numbers(self._plan, info, upper)
@@ -147,21 +210,10 @@ class IncrementalReader:
 
     def backfill(self) -> Iterator[DataSourcePayload]:
         """Rows with begin <= cursor < end; no payload has a state."""
-        info = self._refresh_cursor_info(StreamProgress())
+        info, cursors = self.backfill_range()
         if info.format is None:
             self._session.end()
             return
-        begin, end = (
-            None if bound.value is None else info.format.configured(bound.value, bound.config_path)
-            for bound in self._plan.bounds
-        )
-        if begin is not None and end is not None and not begin < end:
-            first, last = self._plan.bounds
-            raise ConfigurationError(
-                f"stream {self._plan.name!r}: the range is empty: {last.config_path} is {last.value!r}, which is not "
-                f"after {first.value!r} of {first.config_path}; write a later {last.config_path}"
-            )
-        cursors = CursorRange(begin, None, end)
         for page in PageReader(self._session, self._query, self._page_sizer, None, bulk=self._bulk).by_cursor(
             cursors, None
         ):
@@ -172,6 +224,23 @@ class IncrementalReader:
             self._validator.check_rows(info.format, page.rows)
             if page.rows:
                 yield from self._pack(page.rows, None)
+
+    def backfill_range(self) -> tuple[CursorInfo, CursorRange]:
+        """What a backfill reads. Raises ``ConfigurationError`` for bounds that do not fit the cursor."""
+        info = self._refresh_cursor_info(StreamProgress())
+        if info.format is None:
+            return info, CursorRange()
+        begin, end = (
+            None if bound.value is None else info.format.configured(bound.value, bound.config_path)
+            for bound in self._plan.bounds
+        )
+        if begin is not None and end is not None and not begin < end:
+            first, last = self._plan.bounds
+            raise ConfigurationError(
+                f"stream {self._plan.name!r}: the range is empty: {last.config_path} is {last.value!r}, which is not "
+                f"after {first.value!r} of {first.config_path}; write a later {last.config_path}"
+            )
+        return info, CursorRange(begin, None, end)
 
     def _refresh_cursor_info(self, progress: StreamProgress) -> CursorInfo:
         """The cursor in a new snapshot, which the next page is read in too."""
@@ -184,7 +253,10 @@ class IncrementalReader:
         self._session.begin()
         if progress.high is None and self._query.keys and self._bulk is not None:
             self._bulk.should_use(self._session)  # starts meanwhile
-        info = self._backend.cursor_info(self._session, self._query, progress.type)
+        if self._read_end is not None:
+            info = self._read_end.info
+        else:
+            info = self._backend.cursor_info(self._session, self._query, progress.type)
         check_state(self._plan, progress, info.format, self._now)
         return info
 
@@ -215,7 +287,7 @@ class IncrementalReader:
             if page.has_cursor:
                 self._validator.check_rows(info.format, page.rows)
             fresh = self._fresh(page, progress, window)
-            if page.rows and high is not None and page.rows[-1][self._query.cursor_index] == high:
+            if fresh and high is not None and page.rows[-1][self._query.cursor_index] == high:
                 last_key = tuple(page.rows[-1][index] for index in self._query.key_indexes)
             progress.resume = page.resume
             if _is_past(page.resume, progress.high):
@@ -237,13 +309,20 @@ class IncrementalReader:
     ) -> DataSourcePayload:
         """A page of rows that are all new."""
         self._validator.check_arrow(info.format, page.rows)
+        table, late = page.rows.table, Counter[int]()
+        if self._expected is not None:
+            table, late = self._expected.of_page(page.rows, self._query.cursor_index)
         for row in page.rows.rows_from(window):
-            progress.rows.add(progress.rows.hash(row))
+            digest = progress.rows.hash(row)
+            if late[digest] > 0:
+                late[digest] -= 1
+            else:
+                progress.rows.add(digest)
         progress.resume = page.resume
         if _is_past(page.resume, progress.high):
             self._forget_before(progress)
         self._last_state = self._encode(progress)
-        return DataSourcePayload(page.rows.table, state=self._last_state)
+        return DataSourcePayload(table, state=self._last_state)
 
     def _last_key(self, rows: ArrowRows, high: Any) -> tuple[Any, ...] | None:
         if rows.value(-1, self._query.cursor_index) != high:
@@ -298,12 +377,13 @@ class IncrementalReader:
         progress.before = SeenRows(shape=self._shape)
 
     def _first_by_key(self, progress: StreamProgress) -> bool:
+        """Whether nothing was read yet and the order is the key's: without an index on the cursor, and for large
+        tables, whose rows lie in the order of the key and are looked up one by one in that of an index."""
         order, query = self._plan.options.order or "auto", self._query
-        return (
-            progress.high is None
-            and bool(query.keys)
-            and (order == "key" or (order == "auto" and query.index_level == "none"))
-        )
+        if progress.high is not None or not query.keys or order == "cursor":
+            return False
+        is_large = self._bulk is not None and self._bulk.should_use(self._session)
+        return order == "key" or query.index_level == "none" or is_large
 
     def _fresh(self, page: RowPage, progress: StreamProgress, window: Any) -> list[Row]:
         """The rows that were not delivered as they are; those near the pass's end are remembered."""
@@ -321,12 +401,13 @@ class IncrementalReader:
         remember = cursor is None or (window is not None and cursor >= window)
         if not known and not remember:
             return True
+        is_old = known and progress.before.size > 0 and progress.before.consume(progress.before.hash(row))
+        if not is_old and self._expected is not None and not self._expected.admits(row, cursor):
+            return False
         if remember:
             progress.rows.add(progress.rows.hash(row))
-        if known and progress.before.size and progress.before.consume(progress.before.hash(row)):
-            self._unchanged += 1
-            return False
-        return True
+        self._unchanged += is_old
+        return not is_old
 
     def _pack(self, rows: Sequence[Row], state: Mapping[str, Any] | None) -> Iterator[DataSourcePayload]:
         for payload in self._payload_builder.payloads(rows, state):

@@ -169,6 +169,13 @@ class SeenRows:
                     self._encoded |= {"same": sorted(self._same), "taken": _packed(self._consumed)}
         return self._encoded
 
+    def copy(self) -> SeenRows:
+        """Of rows that are known one by one."""
+        return SeenRows(self._counts.elements(), self._cap, self.shape)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SeenRows.decode, (self.encode(), self.shape)
+
     @classmethod
     def decode(cls, data: Any, shape: str = "") -> SeenRows:
         """Raises ``ValueError``, ``TypeError`` or ``KeyError`` for what ``encode`` did not write."""

@@ -17,6 +17,7 @@ from vdk.plugin.datasource_base.contract import (
     DataSourceState,
     DataSourceStream,
     RejectedRows,
+    StreamPartition,
 )
 
 
@@ -50,10 +51,13 @@ class Landed:
         return [row[name] for row in self.rows]
 
 
-def run(stream: DataSourceStream, state: Mapping[str, Any] | None = None) -> Landed:
-    """One whole run of a stream that is its own only partition."""
+def run(
+    partition: StreamPartition, state: Mapping[str, Any] | None = None, end: Mapping[str, Any] | None = None
+) -> Landed:
+    """All of a partition, such as a stream that is its own only one; to an end, if one is given."""
     landed = Landed(state)
-    for payload in stream.read(landed.state):
+    bounds = [landed.state] if end is None else [landed.state, end]
+    for payload in partition.read(*bounds):
         landed.add(payload)
     return landed
 

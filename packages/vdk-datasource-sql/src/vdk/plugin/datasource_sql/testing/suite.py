@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import pickle
 import threading
 from typing import Any, ClassVar
 
 import pytest
 
-from vdk.plugin.datasource_base.contract import ConfigurationError, StateError, VerifiableStream
+from vdk.plugin.datasource_base.contract import BoundedPartition, ConfigurationError, StateError, VerifiableStream
 from vdk.plugin.datasource_base.parts import row_hashes
 from vdk.plugin.datasource_base.testing import Landing
 
@@ -115,6 +116,46 @@ class SqlConformance:
             assert sorted(run(stream.between("3", "6")).column("id")) == [3, 4, 5]
         with opened(source, "p") as stream, pytest.raises(ConfigurationError, match=r"no cursor.*tables\.p\.cursor"):
             stream.between("1", None)
+
+    @pytest.mark.parametrize("index", [(), ("c",), ("c", "id")])
+    def test_a_cluster_reads_ranges(self, database: SqlDatabase, index: tuple[str, ...]) -> None:
+        """In any number of parts, every row up to the end of a batch is read once, and none of an earlier batch.
+
+        A row that comes between the plan of a batch and its reading, and is not above the end, is in the next one.
+        """
+        self._ties(database, index)
+        database.insert("t", [(20, None), (21, None)])
+        with opened(self._by_cursor(database, page_rows=2), "t") as stream:
+            assert isinstance(stream, BoundedPartition)
+            first = stream.end({})
+            database.insert("t", [(number, START + TICK * (number - 20)) for number in range(30, 39)])
+            database.insert("t", [(22, None), (40, START + 2 * TICK)])
+            assert _in_parts(stream, {}, first, parts=3) == (4, [*IDS, 20, 21])
+            assert _in_parts(stream, {}, first, parts=2) == (3, [*IDS, 20, 21])
+            assert _in_parts(stream, {}, None, parts=20) == (14, [*IDS, 20, 21, 22, *range(30, 39), 40])
+            for parts, min_rows in ((1, 2), (4, 100)):
+                assert not stream.split({}, first, parts=parts, min_rows=min_rows)
+            later = database.literal(START + 18 * TICK)
+            database.execute(f"UPDATE {database.quoted('t')} SET {database.quoted('c')} = {later} WHERE id = 3")
+            second = stream.end(first)
+            count, ids = _in_parts(stream, first, second, parts=3)
+            assert (count, ids) == (4 if index else 1, [3, 22, *range(30, 39), 40])
+            assert stream.end(second) == second
+            assert not stream.split(second, second, parts=3, min_rows=1)
+
+    def test_a_cluster_reads_ranges_of_a_table_without_a_cursor(self, database: SqlDatabase) -> None:
+        """By its key, of which each range has the same number of rows; a table without one is read as it is."""
+        database.create("t", {"id": database.text, "c": database.integer}, key="id")
+        database.insert("t", [(value, 1) for value in ("", "'", "%s", "\\", "a", "ö名😀", "b", "c", "d")])
+        database.create("n", {"id": database.integer})
+        database.insert("n", [(1,), (2,), (3,)])
+        source = database.source(tables={"t": {"cursor": False}})
+        with opened(source, "t") as stream:
+            ranges = [run(part).column("id") for part in stream.split({}, parts=3, min_rows=2)]
+            assert sorted(map(len, ranges)) == [2, 3, 4]
+            assert sorted(value for part in ranges for value in part) == sorted(run(stream).column("id"))
+        with opened(source, "n") as stream:
+            assert not stream.split({}, parts=3, min_rows=1)
 
     @pytest.mark.parametrize("values", [False, True])
     def test_a_state_claims_what_has_landed(self, database: SqlDatabase, values: bool) -> None:
@@ -236,3 +277,10 @@ class SqlConformance:
 
     def _by_cursor(self, database: SqlDatabase, **options: Any) -> Any:
         return database.source(tables={"t": {"cursor": "c"}}, **options)
+
+
+def _in_parts(stream: Any, state: Any, end: Any, *, parts: int) -> tuple[int, list[int]]:
+    """In how many parts a stream is read, and the ids that they have, in order."""
+    split = stream.split(state, end, parts=parts, min_rows=2)
+    landed = [run(pickle.loads(pickle.dumps(part))) for part in split] or [run(stream, state, end)]
+    return len(landed), sorted(row["id"] for part in landed for row in part.rows)

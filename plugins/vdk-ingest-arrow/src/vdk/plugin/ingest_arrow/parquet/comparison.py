@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vdk.plugin.datasource_base.contract import DestinationError
 from vdk.plugin.datasource_base.parts import (
@@ -20,6 +19,7 @@ from vdk.plugin.datasource_base.parts import (
     Comparison,
     ComparisonResult,
     ComparisonSpec,
+    pc,
     row_texts,
 )
 

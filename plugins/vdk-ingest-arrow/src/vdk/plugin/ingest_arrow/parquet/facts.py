@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from vdk.plugin.datasource_base.parts import DELETED_AT, TableFacts, row_texts
+from vdk.plugin.datasource_base.parts import DELETED_AT, TableFacts, pc, row_texts
 
 from .data_file import FileColumns, Rows
 

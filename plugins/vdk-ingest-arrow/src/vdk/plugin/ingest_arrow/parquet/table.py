@@ -16,11 +16,10 @@ from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vdk.plugin.datasource_base.contract import DestinationError
-from vdk.plugin.datasource_base.parts import SchemaChange, TableSpec
+from vdk.plugin.datasource_base.parts import SchemaChange, TableSpec, pc
 
 from ..names import check_distinct, check_name, folder_name
 from .data_file import ROW_GROUP_ROWS, DataFileWriter, FileColumns, FileFormat, Rows, RowsInFile, schema_of

@@ -7,10 +7,9 @@ import json
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vdk.plugin.datasource_base.contract import JSON_TYPE, DestinationError
-from vdk.plugin.datasource_base.parts import to_json
+from vdk.plugin.datasource_base.parts import pc, to_json
 
 from ..values import RefusedValueError, fit_types, is_json, json_text
 

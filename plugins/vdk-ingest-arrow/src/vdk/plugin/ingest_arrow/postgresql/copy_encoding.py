@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from vdk.plugin.datasource_base.parts import pc
 
 from ..values import RefusedValueError, is_json, json_text
 

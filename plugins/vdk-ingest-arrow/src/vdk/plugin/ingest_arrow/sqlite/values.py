@@ -16,9 +16,8 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from vdk.plugin.datasource_base.parts import exact_decimal, literal
+from vdk.plugin.datasource_base.parts import exact_decimal, literal, pc
 
 from ..sql.types import Types
 from ..values import RefusedValueError, is_json, json_text

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ...contract import JSON_TYPE, BadRecordError, StreamSchema
+from .compute import pc
 from .infer import UnencodableValueError, builtin, column_names, encodable, infer_array, infer_table, json_array
 from .numbers import exact_decimal
 from .records import RecordValues, has_records, read_records, to_rows

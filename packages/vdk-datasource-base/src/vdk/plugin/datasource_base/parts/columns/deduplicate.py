@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ...contract import JSON_TYPE, BadRecordError
 from ..destination import BatchKind
+from .compute import pc
 from .rows import rows_of
 
 Misfit = tuple[Mapping[str, Any], BadRecordError]

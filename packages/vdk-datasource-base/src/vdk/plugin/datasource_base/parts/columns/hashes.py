@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from hashlib import blake2b
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ...contract import JSON_TYPE
+from .compute import pc
 from .types import normalize_types
 
 _SEPARATOR = "\x1f"

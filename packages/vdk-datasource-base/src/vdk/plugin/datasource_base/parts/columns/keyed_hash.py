@@ -27,9 +27,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ...contract import JSON_TYPE, is_record_class
+from .compute import pc
 from .infer import any_json, builtin, to_json
 from .numbers import HugeNumber, is_bounded
 from .rows import scalar_text, values_of

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from msgspec import UNSET
 
 from ...contract import BadRecordError, ConfigurationError, StreamSchema
 from ...contract.remedies import closest, suggest
 from ...contract.toml import toml_key
 from ..destination import ColumnAction
+from .compute import pc
 from .keyed_hash import HASH, KeyedHash
 from .transform import Data
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from .compute import pc
 
 
 def rows_of(table: pa.Table, *, text: bool = False) -> list[dict[str, Any]]:

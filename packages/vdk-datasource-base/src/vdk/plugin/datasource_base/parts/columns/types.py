@@ -6,9 +6,9 @@ from __future__ import annotations
 import re
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ...contract import JSON_TYPE, ConfigurationError
+from .compute import pc
 from .infer import infer_array, json_array
 from .rows import values_of
 

@@ -8,6 +8,7 @@ https://docs.cloudquery.io/docs/managing-cloudquery/environment-variables its va
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -106,6 +107,11 @@ def _files(path: Path) -> list[Path]:
 
 
 def _documents(path: Path) -> Iterator[Document]:
+    if path.suffix == ".toml":
+        raise ConfigurationError(
+            f"file {str(path)!r} is TOML, and CloudQuery's files are YAML; if it is a flow file, write: vdk datasource "
+            f"run {shlex.quote(str(path))}"
+        )
     yaml = _yaml()
     try:
         loaded = list(yaml.load_all(path.read_text("utf-8-sig"), _loader(yaml)))

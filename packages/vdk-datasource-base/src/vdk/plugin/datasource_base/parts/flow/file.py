@@ -191,6 +191,7 @@ def load_flow(
     data, set_paths = overrides.apply(data, location)
     lookups = {"file": file_content(folder), **with_dotenv(lookups, folder)}
     resolved = resolve(data, lookups, location=location)
+    resolved.path = None if isinstance(flow, Mapping) else Path(flow).absolute()
     try:
         loaded = LoadedFlow(_decoded(resolved, location, folder), location, folder, resolved, set_paths)
         loaded.check_set_values()

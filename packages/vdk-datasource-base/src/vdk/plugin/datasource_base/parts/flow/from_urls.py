@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from ...contract import ConfigurationError, DataSource, DataSourceConfig, decode_config
+from ...contract.remedies import closest
 from ...contract.toml import toml_key
 from ..plugins.registry import Registry
 from ..plugins.urls import method_of_target, source_of_url
@@ -61,7 +62,10 @@ class UrlFlow:
         if name in _options(FlowEntry):
             return "flows[0]."
         lists = [key for key, value in self.config.items() if isinstance(value, list) and len(value) == 1]
-        return f"{config}{lists[0]}[0]." if len(lists) == 1 else config
+        if len(lists) == 1:
+            return f"{config}{lists[0]}[0]."
+        near = closest(name, [*_options(self.source.config_type), *_options(FlowEntry)], limit=1)
+        return "flows[0]." if near and near[0] in _options(FlowEntry) else config
 
     def has_option(self, name: str) -> bool:
         """Whether a name begins the path of an option of the source, of its only stream, or of the flow."""

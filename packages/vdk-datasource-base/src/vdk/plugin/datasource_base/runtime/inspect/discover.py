@@ -85,7 +85,8 @@ def discover_flow(
             for stream in _discover(inspector, number, source, destination, rows):
                 streams.append(stream)  # kept if a later one raises
         except Exception as error:
-            errors.append(f"{inspector.loaded.location}: flows[{number}]: {inspector.error_line(error, source)}")
+            line, location = inspector.error_line(error, source), f"{inspector.loaded.location}: flows[{number}]"
+            errors.append(line if line.startswith(location) else f"{location}: {line}")
     redact = inspector.redactor()
     for stream in streams:  # names may contain references, too
         for name in ("source", "destination", "table"):

@@ -13,7 +13,7 @@ import msgspec
 
 from ...contract import DataSource, DataSourceError, DestinationError
 from ...parts import CommitUnit, Destination, StateKey, StoredState, TableBatch, TableOwner, TableSpec
-from ...parts.flow.file import StreamSelection, load_flow
+from ...parts.flow.file import LoadedFlow, StreamSelection, load_flow
 from ...parts.redact import Redactor
 from ..environment import Environment
 from ..report.logs import error_message, format_error, redacted_logs
@@ -47,8 +47,12 @@ class FlowInspector:
     :raises ConfigurationError: if the file as a whole is wrong.
     """
 
-    def __init__(self, flow: str | Path | Mapping[str, Any], environment: Environment, seconds: float) -> None:
-        self.loaded = load_flow(flow, environment.lookups, environment.overrides)
+    def __init__(
+        self, flow: str | Path | Mapping[str, Any] | LoadedFlow, environment: Environment, seconds: float
+    ) -> None:
+        self.loaded = (
+            flow if isinstance(flow, LoadedFlow) else load_flow(flow, environment.lookups, environment.overrides)
+        )
         self.seconds = seconds
         self._environment = environment
         self._owners = TableOwners()

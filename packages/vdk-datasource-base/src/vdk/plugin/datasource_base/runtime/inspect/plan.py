@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,6 +21,7 @@ from ..timeouts import run_with_timeout
 from .dry_run import DryRunStream, planned_streams
 from .inspector import TIMEOUT, FlowInspector
 
+log = logging.getLogger(__name__)
 MOST_PARTITIONS = 1000
 """Partitions of a stream that are listed."""
 
@@ -31,15 +34,17 @@ class PlannedPartition:
 
     :param begin: the state that it is read from; ``{}``: from its beginning. :param end: the state that a run would
         end with; None: it is known only after reading. :param news: whether there is anything to read.
+    :param rows: about how many rows there are to read; None: unknown.
     """
 
     id: str
     begin: State
     end: State | None
     news: News
+    rows: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {"id": self.id, "from": self.begin, "to": self.end, "news": self.news}
+        return {"id": self.id, "from": self.begin, "to": self.end, "news": self.news, "rows": self.rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +109,14 @@ def _news(run: StreamRun, planned: DryRunStream, source: DataSource[Any], inspec
     plan = run.plan
     what = f"stream {plan.name!r}"
     try:
-        partitions = run_with_timeout(lambda: _partitions(run), inspector.seconds, what=what)
+        partitions = run_with_timeout(lambda: _partitions(run, inspector.seconds), inspector.seconds, what=what)
         counted = planned.reads == "everything" or (planned.reads == "new" and not run.states)
         rows = run_with_timeout(plan.stream.count_rows, inspector.seconds, what=what) if counted else None
     except Exception as error:
         return StreamNews(DryRunStream(*_place(planned), error=inspector.error_line(error, source)))
-    if partitions and all(partition.news == "none" for partition in partitions):
-        rows = 0
+    counts = [partition.rows for partition in partitions]
+    if rows is None and partitions and None not in counts:
+        rows = sum(count for count in counts if count is not None)
     spec = plan.table_spec(None, plan.write_mode)
     new_table, columns = run.writer.call(
         lambda destination: (destination.has_table(plan.table), destination.column_changes(spec))
@@ -130,9 +136,13 @@ def _place(planned: DryRunStream) -> tuple[str, str, str, str]:
     return planned.source, planned.stream, planned.destination, planned.table
 
 
-def _partitions(run: StreamRun) -> list[PlannedPartition]:
-    """The partitions with their ends, one more than are listed."""
+def _partitions(run: StreamRun, seconds: float) -> list[PlannedPartition]:
+    """The partitions with their ends, one more than are listed.
+
+    :param seconds: for all of it; counting rows, which may take longest, gets half of them.
+    """
     result = []
+    until = time.monotonic() + seconds / 2
     states = {id: copy_state(state, stream=run.plan.name) for id, state in run.states.items()}
     partitions = iter(run.plan.stream.partitions(states))
     with closing_early(partitions):
@@ -140,8 +150,23 @@ def _partitions(run: StreamRun) -> list[PlannedPartition]:
             begin = run.state_of(partition.id)
             end: State | None = None
             news: News = "unknown"
+            rows: int | None = None
             if isinstance(partition, BoundedPartition) and not run.plan.replaces and not run.plan.scope.is_range:
                 end = dict(partition.end(copy_state(begin, stream=run.plan.name)))
                 news = "none" if end == begin else "some"
-            result.append(PlannedPartition(partition.id, begin, end, news))
+                rows = 0 if news == "none" else _count(run, partition, begin, end, until - time.monotonic())
+            result.append(PlannedPartition(partition.id, begin, end, news, rows))
     return result
+
+
+def _count(run: StreamRun, partition: BoundedPartition, begin: State, end: State, seconds: float) -> int | None:
+    """The rows between two states; None: the source cannot tell, or not in time. They are only shown."""
+    if not begin or seconds <= 0:  # without a state, the stream itself is asked
+        return None
+    name = run.plan.name
+    states = copy_state(begin, stream=name), copy_state(end, stream=name)
+    try:
+        return run_with_timeout(lambda: partition.count(*states), seconds, what=f"stream {name!r}")
+    except Exception as error:
+        log.info("stream %r: its new rows cannot be counted: %s", name, error)
+        return None

@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 
 from ...contract import ConfigurationError, DataSource, State
+from ...parts.destination import ColumnAction
 from ...parts.flow.file import FlowEntry, LoadedFlow, is_selected, load_flow, url_of_data
 from ...parts.flow.from_urls import source_of_flow
+from ...parts.references import Lookup
 from ..environment import Environment
 from ..states import copy_state
 from .outbox import Outbox
@@ -30,33 +32,76 @@ def open_stream(
     *,
     deletes: Deletes = "fail",
     environment: Environment | None = None,
+    columns: Mapping[str, ColumnAction] | Sequence[str] | None = None,
+    salt: str | None = None,
 ) -> StreamReader:
     """The reader of a stream; nothing is connected yet. See ``vdk.plugin.datasource_base.read``."""
     environment = environment or Environment()
-    if isinstance(flow_or_source, DataSource):
-        source_id = flow_or_source.source_name or "source"
-        loaded = load_flow(_flow_of(source_id, {"name": source_id}), {})
-        entry, names = loaded.file.flows[0], _spellings(stream, source_id)
-    elif (url := _url_of(flow_or_source)) is not None:
-        source_id, source = source_of_flow(url, environment.registry)
-        loaded = load_flow(_flow_of(source_id, source), environment.lookups)
-        entry, names = loaded.file.flows[0], _spellings(stream, source_id)
+    loaded = loaded_of(flow_or_source, environment, columns, salt)
+    is_flow = not isinstance(flow_or_source, DataSource) and _url_of(flow_or_source) is None
+    if not is_flow:
+        entry = loaded.file.flows[0]
+        names = _spellings(stream, entry.from_)
     else:
-        loaded = load_flow(flow_or_source, environment.lookups, environment.overrides)
         entry, names = _entry_of(loaded, stream)
+    return reader_of(
+        alone(loaded, entry),
+        Selection(names, tuple(tables or ()), _checked(deletes)),
+        _copied(states or {}, stream),
+        flow_or_source if isinstance(flow_or_source, DataSource) else None,
+        environment,
+        one_stream=is_flow,
+    )
+
+
+def reader_of(
+    loaded: LoadedFlow,
+    selection: Selection,
+    states: Mapping[str, State],
+    source: DataSource[Any] | None,
+    environment: Environment,
+    *,
+    one_stream: bool = True,
+) -> StreamReader:
+    """The reader of one stream.
+
+    :param loaded: a file with one flow. :param source: the source, not connected; None: that of the flow.
+    :param one_stream: whether the flow may have other streams, which its column policy names.
+    """
     reading = ReadEnvironment(
         registry=environment.registry,
         lookups=environment.lookups,
         options=environment.options,
         draw=False,
-        one_stream=True,
+        one_stream=one_stream,
         on_summary=lambda summary: None,
     )
-    reading.given = flow_or_source if isinstance(flow_or_source, DataSource) else None
-    reading.selection = Selection(names, tuple(tables or ()), _checked(deletes))
-    reading.states = _copied(states or {}, stream)
+    reading.given, reading.selection, reading.states = source, selection, states
     reading.outbox = Outbox(WAITING_UNITS, cancelled="the program has stopped reading")
-    return StreamReader(replace(loaded, file=_alone(loaded, entry)), reading)
+    return StreamReader(loaded, reading)
+
+
+def loaded_of(
+    flow_or_source: FlowOrSource,
+    environment: Environment,
+    columns: Mapping[str, ColumnAction] | Sequence[str] | None = None,
+    salt: str | None = None,
+) -> LoadedFlow:
+    """The flow file, or one flow that reads all streams of a source.
+
+    :param columns: the column policy of a source, which a flow has itself. :param salt: of hashed columns.
+    """
+    policy, lookups = _policy(columns, salt)
+    if isinstance(flow_or_source, DataSource):
+        source_id = flow_or_source.source_name or "source"
+        return load_flow(_flow_of(source_id, {"name": source_id}, policy), lookups)
+    if (url := _url_of(flow_or_source)) is not None:
+        source_id, source = source_of_flow(url, environment.registry)
+        return load_flow(_flow_of(source_id, source, policy), {**environment.lookups, **lookups})
+    if policy:
+        name = next(iter(policy))
+        raise ConfigurationError(f"read(…, {name}=…): a flow has its own policy; write {name} in its [[flows]]")
+    return load_flow(flow_or_source, environment.lookups, environment.overrides)
 
 
 def _url_of(flow_or_source: FlowOrSource) -> str | None:
@@ -66,17 +111,29 @@ def _url_of(flow_or_source: FlowOrSource) -> str | None:
     return url_of_data(Path(flow_or_source)) if isinstance(flow_or_source, (str, Path)) else None
 
 
-def _flow_of(source_id: str, source: Mapping[str, Any]) -> dict[str, Any]:
+def _flow_of(source_id: str, source: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "sources": {source_id: source},
         "destinations": {"read": {"method": "read"}},
-        "flows": [{"from": source_id, "to": "read"}],
+        "flows": [{"from": source_id, "to": "read", **policy}],
     }
 
 
-def _alone(loaded: LoadedFlow, entry: FlowEntry) -> Any:
+def _policy(
+    columns: Mapping[str, ColumnAction] | Sequence[str] | None, salt: str | None
+) -> tuple[dict[str, Any], dict[str, Lookup]]:
+    """The options of a flow for them. The salt is a reference there, as it must be, which the lookups resolve."""
+    policy: dict[str, Any] = {}
+    if columns is not None:
+        policy["columns"] = dict(columns) if isinstance(columns, Mapping) else list(columns)
+    if salt is not None:
+        policy["salt"] = "${secret:salt}"
+    return policy, {} if salt is None else {"secret": lambda key: salt}
+
+
+def alone(loaded: LoadedFlow, entry: FlowEntry, *, batch_rows: int | None = None) -> LoadedFlow:
     """The flow file with this flow alone, as it is read: every row as the source has it."""
-    alone = msgspec.structs.replace(
+    only = msgspec.structs.replace(
         entry,
         streams=None,
         write_mode="append",
@@ -84,8 +141,9 @@ def _alone(loaded: LoadedFlow, entry: FlowEntry) -> Any:
         follow=None,
         idle_timeout=None,
         deadline=None,
+        batch_rows=batch_rows or entry.batch_rows,
     )
-    return msgspec.structs.replace(loaded.file, flows=[alone], summary=None)
+    return replace(loaded, file=msgspec.structs.replace(loaded.file, flows=[only], summary=None))
 
 
 def _entry_of(loaded: LoadedFlow, stream: str) -> tuple[FlowEntry, list[str]]:

@@ -29,39 +29,52 @@ Deletes = Literal["fail", "rows", "skip"]
 """What becomes of deletes: an error, rows with ``_vdk_deleted_at``, or nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Remedies:
+    """What to do about an error, in the words of whatever reads: ``read``, a bridge to another system, a command.
+
+    :param tables: rows for another table; ``{table}`` and ``{stream}`` are the names. :param deletes: deletes that were
+        not asked for. :param keys: all keys of the source. :param uncovered: rows that were handed out and that no
+        state covers.
+    """
+
+    tables: str = "write read(…, tables=[{table!r}]) to read them, and take them from .to_tables()"
+    deletes: str = (
+        'write read(…, deletes="rows") to get them as rows with _vdk_deleted_at, or deletes="skip" to leave them out'
+    )
+    keys: str = 'write read(…, deletes="skip") to leave them out'
+    uncovered: str = "call read(…, states=reader.states) to continue from the last state"
+
+
 @dataclass(slots=True)
 class Selection:
     """What is read.
 
-    :param names: spellings of the stream, the most likely first. :param tables: other tables whose rows are read.
-    :param errors: the last error of each partition, which the log has otherwise.
+    :param names: spellings of the stream, the most likely first. :param tables: other tables whose rows are read;
+        None: all. :param errors: the last error of each partition, which the log has otherwise.
     """
 
     names: Sequence[str]
-    tables: Sequence[str] = ()
+    tables: Sequence[str] | None = ()
     deletes: Deletes = "fail"
+    remedies: Remedies = field(default_factory=Remedies)
     errors: dict[str, BaseException] = field(default_factory=dict)
 
     def accept(self, stream: str, payload: DataSourcePayload) -> DataSourcePayload:
         """The payload as it is read. Raises ``DataSourceError`` for what was not asked for."""
         table = payload.destination_table
-        if table not in (None, stream, *self.tables):
-            raise DataSourceError(
-                f"stream {stream!r} has rows for the table {table!r}, too; write read(…, tables=[{table!r}]) to read "
-                "them, and take them from .to_tables()"
-            )
+        if self.tables is not None and table not in (None, stream, *self.tables):
+            remedy = self.remedies.tables.format(table=table, stream=stream)
+            raise DataSourceError(f"stream {stream!r} has rows for the table {table!r}, too; {remedy}")
         if payload.kind == "rows" or (payload.kind == "deletes" and self.deletes == "rows"):
             return payload
         if self.deletes == "skip":
             return replace(payload, kind="rows", data=None)
         if payload.kind == "deletes":
-            raise DataSourceError(
-                f'stream {stream!r} yields the keys of deleted rows; write read(…, deletes="rows") to get them as rows '
-                'with _vdk_deleted_at, or deletes="skip" to leave them out'
-            )
+            raise DataSourceError(f"stream {stream!r} yields the keys of deleted rows; {self.remedies.deletes}")
         raise DataSourceError(
             f"stream {stream!r} lists all its keys, so that a destination deletes every other row, and a program that "
-            'reads has no table to compare them with; write read(…, deletes="skip") to leave them out'
+            f"reads has no table to compare them with; {self.remedies.keys}"
         )
 
 

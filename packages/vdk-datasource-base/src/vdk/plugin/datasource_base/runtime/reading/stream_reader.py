@@ -45,6 +45,14 @@ class _Unit:
     state: State | None
 
 
+@dataclass(frozen=True, slots=True)
+class HandedUnit:
+    """Tables in their order, and partition → state after them; None: the states are unchanged."""
+
+    tables: Sequence[tuple[str, pa.Table]]
+    states: dict[str, State] | None
+
+
 class _ReadSink(HandoverSink):
     """Puts what is committed and staged into the outbox."""
 
@@ -94,8 +102,8 @@ class _ReadSink(HandoverSink):
         reason = self._selection.errors.get(key.partition)
         return _HandedOutError(
             f"{error_message(reason) if reason is not None else 'reading failed'}. {rows:,} rows of stream "
-            f"{key.stream!r} that no state covers were handed out before, so it is not read again; call "
-            "read(…, states=reader.states) to continue from the last state",
+            f"{key.stream!r} that no state covers were handed out before, so it is not read again; "
+            f"{self._selection.remedies.uncovered}",
             reason,
         )
 
@@ -192,7 +200,7 @@ class StreamReader:
         self._reading = _Reading(loaded, environment)
         self._units = self._reading.units()
         self._states = dict(environment.states)
-        self._named = bool(environment.selection.tables)
+        self._named = environment.selection.tables != ()
         self._waiting: list[tuple[str, pa.RecordBatch]] = []
         self._unit: _Unit | None = None
         self._closed = self._ended = False
@@ -235,6 +243,13 @@ class StreamReader:
         """The next batch, with the columns that its rows have."""
         table, batch = self._next()
         return batch.replace_schema_metadata({TABLE: table}) if self._named else batch
+
+    def units(self) -> Iterator[HandedUnit]:
+        """What is committed together, for a program that stores the states beside the rows or after them."""
+        while (unit := self._next_unit()) is not None:
+            self._unit = unit
+            self._covered()
+            yield HandedUnit(unit.tables, None if unit.state is None else self.states)
 
     def _next(self) -> tuple[str, pa.RecordBatch]:
         if not self._fill():

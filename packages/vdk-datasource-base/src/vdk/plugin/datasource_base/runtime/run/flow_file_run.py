@@ -17,12 +17,9 @@ from ...parts.redact import Redactor
 from ...parts.run_records import RunRecord
 from ..environment import Environment
 from ..report.files import SUMMARY
-from ..report.lineage import LineageFile
 from ..report.logs import format_error, redacted_error, redacted_logs
-from ..report.notify import Webhook
 from ..report.observer import Observers, RunContext, RunObserver, collected_warnings
 from ..report.progress import Progress
-from ..report.report_file import ReportFile
 from ..report.summary import RunStatus, RunSummary, StreamReport
 from ..report.telemetry import telemetry
 from ..retry import Retry
@@ -319,14 +316,23 @@ def _flow_name(loaded: LoadedFlow) -> str:
 
 
 def _observers(environment: Environment, context: RunContext, loaded: LoadedFlow) -> Observers:
-    """What follows the run. Raises ``ConfigurationError`` if one of its files cannot be written, or a URL is wrong."""
+    """What follows the run. Raises ``ConfigurationError`` if one of its files cannot be written, or a URL is wrong.
+
+    Each is imported by the runs that have it.
+    """
     observers: list[RunObserver] = []
     if environment.report is not None:
+        from ..report.report_file import ReportFile
+
         observers.append(ReportFile(environment.report, context))
     if environment.openlineage is not None:
+        from ..report.lineage import LineageFile
+
         observers.append(LineageFile(environment.openlineage, context))
     if (emitting := telemetry(context)) is not None:
         observers.append(emitting)
     if loaded.file.notify is not None:
+        from ..report.notify import Webhook
+
         observers.append(Webhook(loaded.file.notify.reveal(), context, location=loaded.location))
     return Observers(observers)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from ...contract import ConfigurationError, State
+from ...contract import ConfigurationError, State, StateError
 from ..environment import Environment
 from ..states import copy_state
 from .changes import Change, Confirm, rows_now, store, unasked
@@ -34,7 +34,13 @@ def set_state(
     with connected(loaded, environment) as flows:
         chosen, name = one_stream(flows, stream, destination)
         state = copy_state(state, stream=name)
-        chosen.streams[name].check_state(partition, state)
+        try:
+            chosen.streams[name].check_state(partition, state)
+        except StateError as error:
+            raise StateError(
+                f"the state {text:.80} is not one of {chosen.entry.from_}.{name}, and nothing was changed; write one "
+                f"as `vdk datasource state show FLOW -o json` prints it: {error}"
+            ) from error
         stored = chosen.stored(name)
         before = stored.get(partition)
         others = sorted(set(stored) - {partition})

@@ -5,18 +5,21 @@ Each check is a method ``test_…``: its name is the rule, its docstring the rea
 what was expected and what to do. For each check the tests of the base have a broken source that fails it.
 """
 
+from .capabilities import CAPABILITIES
 from .checks.deletes import DeletesConformance, DeletingEditor
 from .checks.incremental import IncrementalConformance, StreamEditor
 from .checks.large import LargeDataConformance
 from .checks.log import LogConformance, LogEditor
+from .checks.other_partitions import OtherPartitionsConformance, Split
 from .checks.partitions import PartitionConformance
 from .checks.remote import RemoteConformance
 from .checks.rows import BadRow
 from .harness.landing import Landing
 from .harness.servers import proxied
-from .suite import DataSourceConformance
+from .suite import DataSourceConformance, SourceConformance
 
 __all__ = [
+    "CAPABILITIES",
     "BadRow",
     "DataSourceConformance",
     "DeletesConformance",
@@ -26,8 +29,11 @@ __all__ = [
     "LargeDataConformance",
     "LogConformance",
     "LogEditor",
+    "OtherPartitionsConformance",
     "PartitionConformance",
     "RemoteConformance",
+    "SourceConformance",
+    "Split",
     "StreamEditor",
     "proxied",
 ]

@@ -58,6 +58,14 @@ class _BoundedProxy(_PartitionProxy, BoundedPartition):
         end: Mapping[str, Any] = self._partition.end(state)
         return end
 
+    def end_of_read(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        end: Mapping[str, Any] = self._partition.end_of_read(state)
+        return end
+
     def share(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> float | None:
         share: float | None = self._partition.share(state, end)
         return share
+
+    def count(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> int | None:
+        count: int | None = self._partition.count(state, end)
+        return count

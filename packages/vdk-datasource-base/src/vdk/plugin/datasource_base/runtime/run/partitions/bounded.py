@@ -42,7 +42,7 @@ class Reading:
         if not isinstance(partition, BoundedPartition):
             return partition.read(self._copy(start))
         if self._end is None:
-            end = partition.end(self._copy(start))
+            end = partition.end_of_read(self._copy(start))
             if not isinstance(end, Mapping):
                 raise DataSourceError(
                     f"stream {self._stream!r}: end() of partition {partition.id!r} returned {type(end).__name__}; "

@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 
 from ..base import Conformance
+from ..capabilities import Level, needs
 from ..harness.landing import Landing
 from ..harness.reading import MakeSource
 from .incremental import StreamEditor
@@ -25,10 +26,12 @@ class DeletingEditor(StreamEditor):
         """Delete the rows of these numbers. It is committed when this returns."""
 
 
+@needs("deletes")
 class DeletesConformance(Conformance):
     """A stream that follows deletes. Fixtures: ``source`` and ``editor``, a ``DeletingEditor``."""
 
     overridable: ClassVar[tuple[str, ...]] = ("editor",)
+    level: ClassVar[Level] = "beta"
 
     @pytest.fixture
     def editor(self) -> DeletingEditor:

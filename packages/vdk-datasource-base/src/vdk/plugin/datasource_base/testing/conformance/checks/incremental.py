@@ -13,8 +13,10 @@ import pytest
 
 from ....contract import BoundedPartition, DataSourcePayload
 from ..base import Conformance
+from ..capabilities import Level, needs
 from ..harness.landing import STOPS, Landing
 from ..harness.reading import MakeSource, opened, plain_rows, read, read_tables, rows_of, watched
+from ..levels import NOT_APPLICABLE
 from .rows import counted
 
 
@@ -67,10 +69,12 @@ class StreamEditor(ABC):
 NEW = StreamEditor.NEW
 
 
+@needs("incremental")
 class IncrementalConformance(Conformance):
     """A stream with a cursor. Fixtures: ``source`` and ``editor``, over the same data."""
 
     overridable: ClassVar[tuple[str, ...]] = ("editor",)
+    level: ClassVar[Level] = "beta"
 
     @pytest.fixture
     def editor(self) -> StreamEditor:
@@ -224,7 +228,7 @@ class IncrementalConformance(Conformance):
         """In another framework, new rows without a cursor are skipped from the second run on, without an error."""
         policy = editor.null_cursor
         if policy == "impossible":
-            pytest.skip('editor.null_cursor is "impossible": every row has a cursor')
+            pytest.skip(f'{NOT_APPLICABLE}editor.null_cursor is "impossible": every row has a cursor')
         landing.run(source)
         editor.write([NEW], None)
         error = landing.attempt(source)
@@ -247,7 +251,7 @@ class IncrementalConformance(Conformance):
             cursor = schema.cursor if schema is not None else None
             of_time = schema is not None and cursor and pa.types.is_temporal(schema.fields.field(cursor).type)
             assert not of_time, "the cursor is a time: set editor.far_future to a tick years ahead"
-            pytest.skip("editor.far_future is None: the cursor is not a time")
+            pytest.skip(f"{NOT_APPLICABLE}editor.far_future is None: the cursor is not a time")
         editor.write([NEW], editor.far_future)
         first = landing.attempt(source)
         editor.write([NEW + 1], 50)

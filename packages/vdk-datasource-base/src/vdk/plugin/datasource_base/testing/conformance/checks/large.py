@@ -14,6 +14,7 @@ import pytest
 from ....contract import DataSourcePayload, StreamPartition
 from ....parts.closing import closing_early
 from ..base import Conformance
+from ..capabilities import Level, needs
 from ..harness.process import open_resources, opened_since
 from ..harness.reading import MakeSource, opened, partitions_of
 
@@ -21,10 +22,12 @@ PAYLOADS = 20
 """The least number of payloads, so that one is small compared with all of them."""
 
 
+@needs("large_data")
 class LargeDataConformance(Conformance):
     """More data than a source may keep in memory. Fixture: ``large_source``."""
 
     overridable: ClassVar[tuple[str, ...]] = ("large_source",)
+    level: ClassVar[Level] = "stable"
 
     @pytest.fixture
     def large_source(self) -> MakeSource:

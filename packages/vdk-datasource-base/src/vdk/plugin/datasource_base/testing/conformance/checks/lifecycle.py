@@ -8,10 +8,12 @@ from typing import ClassVar
 
 import pytest
 
-from ....contract import ConfigurationError, ConnectionFailedError, DataSourceState
+from ....contract import ConfigurationError, ConnectionFailedError, DataSourcePayload, DataSourceState
 from ..base import Conformance
+from ..capabilities import needs
+from ..harness.landing import Landing
 from ..harness.process import open_resources, opened_since, recorded_io, within
-from ..harness.reading import MakeSource, error_of, opened, partitions_of, read, read_tables, tables_in
+from ..harness.reading import MakeSource, error_of, opened, partitions_of, read, read_tables, tables_in, watched
 from .rows import rows_by_table
 
 
@@ -48,6 +50,7 @@ class LifecycleChecks(Conformance):
         error = error_of(source().check)
         assert error is None, f"check() raised {error!r} for data that can be read, expected none: return from check()"
 
+    @needs("missing_data")
     def test_check_refuses_missing_data(self, bad_source: MakeSource | None) -> None:
         """A check that always succeeds moves the failure into the run at night."""
         if bad_source is None:
@@ -115,6 +118,19 @@ class LifecycleChecks(Conformance):
         left = opened_since(before)
         assert not left, f"disconnect() leaves {left} open: close them in disconnect(), or at the end of read()"
 
+    def test_a_run_that_fails_leaves_nothing_open(self, source: MakeSource) -> None:
+        """A job that fails each night, and is started again, runs out of descriptors and threads."""
+        names = list(read_tables(source))
+        for name in names:
+            _failed_run(source, name)  # load what a process loads once
+            before = open_resources()
+            error = _failed_run(source, name)
+            left = opened_since(before)
+            assert not left, (
+                f"a run whose stream {name!r} fails ({error}) leaves {left} open: end them in disconnect(), and in "
+                "read() with `finally`"
+            )
+
     def test_the_identity_is_stable(self, source: MakeSource) -> None:
         """States are stored under it: if it changes, every run refuses the states of the last one."""
         first, second = source(), source()
@@ -143,6 +159,7 @@ class LifecycleChecks(Conformance):
             f"identity() changes with the working directory, {sorted(set(names))}: return the absolute path, or the URL"
         )
 
+    @needs("other_data")
     def test_two_sets_of_data_have_two_identities(self, source: MakeSource, other_source: MakeSource | None) -> None:
         """If both have one identity, the states of the first are used for the second, and its rows are skipped."""
         if other_source is None:
@@ -151,3 +168,16 @@ class LifecycleChecks(Conformance):
         assert name != other_source().identity(), (
             f"identity() is {name!r} for two sets of data: include the path or the URL, and the database or tenant"
         )
+
+
+def _failed_run(source: MakeSource, name: str) -> Exception | None:
+    """A run in which one stream fails at its second payload, if it has one."""
+    seen: list[str] = []
+
+    def on_payload(stream: str, partition: str, payload: DataSourcePayload) -> None:
+        if stream == name and seen:
+            raise RuntimeError("the check makes this stream fail")
+        seen.extend([stream] if stream == name else [])
+
+    with Landing.fresh() as landing:
+        return landing.attempt(watched(source, on_payload))

@@ -11,6 +11,7 @@ import pytest
 
 from ....contract import DataSourcePayload
 from ..base import Conformance
+from ..capabilities import Level, needs
 from ..harness.landing import Landing
 from ..harness.reading import MakeSource, opened, plain_rows, read, rows_of, watched
 from .rows import counted
@@ -39,10 +40,12 @@ class LogEditor(ABC):
 NEW = LogEditor.NEW
 
 
+@needs("log")
 class LogConformance(Conformance):
     """A stream over an append-only log. Fixtures: ``source`` and ``log``, over the same data."""
 
     overridable: ClassVar[tuple[str, ...]] = ("log",)
+    level: ClassVar[Level] = "beta"
 
     @pytest.fixture
     def log(self) -> LogEditor:

@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from ....contract import DataSource, DataSourcePayload, DataSourceStream, StreamPartition
 from ..base import Conformance
+from ..capabilities import Level, needs
 from ..harness.landing import Landing
 from ..harness.reading import MakeSource, OnPayload, opened, read, rows_of, watched
 from .rows import counted, lost
 
 
+@needs("partitions")
 class PartitionConformance(Conformance):
     """Streams of several partitions. Fixture: ``source``, with at least one such stream."""
+
+    level: ClassVar[Level] = "beta"
 
     def test_a_stream_is_split(self, source: MakeSource) -> None:
         """The other checks need a stream of several partitions, and prove nothing without one."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import pickle
 from itertools import zip_longest
+from typing import ClassVar
 
 import pyarrow as pa
 
 from ....contract import JSON_TYPE, StreamSchema
 from ....parts import RESERVED_PREFIX
 from ..base import Conformance
+from ..capabilities import Level
 from ..harness.landing import Landing
 from ..harness.process import open_resources, opened_since, run_in_fresh_process
 from ..harness.reading import MakeSource, error_of, opened, partitions_of, read, rows_of
@@ -26,6 +28,8 @@ print(f"payloads: {len(rows)}")
 
 class ReadingChecks(Conformance):
     """The runtime opens several readers, closes them early, and sends partitions to other processes."""
+
+    level: ClassVar[Level] = "stable"
 
     def test_partitions_can_be_read_alternately(self, source: MakeSource) -> None:
         """The runtime reads several partitions at a time: what they share, they overwrite for each other."""

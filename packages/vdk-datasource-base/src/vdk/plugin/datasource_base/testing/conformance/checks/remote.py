@@ -12,6 +12,7 @@ import pytest
 from ....contract import AuthenticationError, ConnectionFailedError, DataSource, DataSourceError
 from ....runtime.retry import RETRYABLE_ERRORS
 from ..base import Conformance
+from ..capabilities import Level, needs
 from ..harness.process import open_resources, opened_since, within
 from ..harness.reading import MakeSource, Table, error_of, read_everything, read_tables
 from ..harness.servers import HOST, closed_port, meaningless, proxied, resetting, served, silent
@@ -24,6 +25,7 @@ CUTS = 20
 """The number of places at which the connection is cut, spread over a full read."""
 
 
+@needs("network")
 class RemoteConformance(Conformance):
     """A source that reads over a network.
 
@@ -32,6 +34,7 @@ class RemoteConformance(Conformance):
     """
 
     overridable: ClassVar[tuple[str, ...]] = ("source_at", "refused_source", "good_server", "time_limit")
+    level: ClassVar[Level] = "stable"
     time_limit: float = 30.0
     """Seconds within which a reader must give up on a silent server."""
 
@@ -105,6 +108,7 @@ class RemoteConformance(Conformance):
             left = [name for name in opened_since(before) if not name.startswith("thread conformance")]
             assert not left, f"a failed connection ({error}) leaves {left} open: close them when it fails"
 
+    @needs("login")
     def test_a_refused_secret_is_an_authentication_error(self, refused_source: RefusedSource | None) -> None:
         """This error makes people look at the login, and not at the network or the data."""
         make, _ = _required(refused_source)
@@ -115,6 +119,7 @@ class RemoteConformance(Conformance):
                 "answers that refuse a secret, such as 401"
             )
 
+    @needs("login")
     def test_a_refused_secret_is_not_retried(self, refused_source: RefusedSource | None) -> None:
         """A few attempts with a wrong password lock the account, for everybody who uses it."""
         make, attempts = _required(refused_source)

@@ -7,13 +7,14 @@ import base64
 import logging
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from ....contract import DataSource
 from ....parts.redact import secrets_in
 from ..base import Conformance
+from ..capabilities import Level
 from ..harness.landing import Landing
 from ..harness.reading import MakeSource, error_of, partitions_of, read_everything
 from .configuration import CANARY, is_secret, leaves, members, with_canaries
@@ -28,6 +29,8 @@ class SecretLeakChecks(Conformance):
     Each check runs twice: with the configuration of ``source``, whose secrets of eight characters and more are searched
     for, and with another value in every secret option.
     """
+
+    level: ClassVar[Level] = "beta"
 
     def test_no_log_contains_a_secret(
         self, source: MakeSource, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from ....contract import DataSourcePayload, StateError
 from ..base import Conformance
+from ..capabilities import Level
 from ..harness.landing import STOPS, Landing
 from ..harness.reading import MakeSource, OnPayload, error_of, opened, partitions_of, read, rows_of, watched
 from .rows import counted, lost
@@ -20,6 +21,8 @@ VERSIONS = ("v", "version")
 
 class StateChecks(Conformance):
     """The states that a run stores, and how the next run uses them."""
+
+    level: ClassVar[Level] = "beta"
 
     def test_states_are_json(self, source: MakeSource) -> None:
         """A state is stored as JSON: a tuple is read back as a list, and a date cannot be stored."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 from ....contract import DataSource, DataSourceConfig, DataSourcePayload, DestinationError, FlowFailedError, State
 from ....parts import Destination, Registry, StateKey, StoredState
 from ....runtime import Environment, Options, RunSummary, execute
+from ....runtime.inspect.plan import StreamNews, plan_flow
 from ...faults.injection import Injection
 from ...faults.kinds import Fail
 from ...memory import MemoryDestination
@@ -87,17 +88,24 @@ class Landing:
     ) -> RunSummary:
         environment = Environment(_FixedRegistry(make, destination), options=replace(OPTIONS, **options))
         environment.stop = stop or environment.stop
-        flow = {
-            "sources": {"source": {"name": "fixed"}},
-            "destinations": {"memory": {"method": "memory", "target": self.target}},
-            "flows": [{"from": "source", "to": "memory"}],
-        }
         try:
-            self.summary = execute(flow, environment)
+            self.summary = execute(self._flow, environment)
         except FlowFailedError as error:
             self.summary = error.summary
             raise
         return self.summary
+
+    def plan(self, make: MakeSource) -> Sequence[StreamNews]:
+        """What the next run would do."""
+        return plan_flow(self._flow, Environment(_FixedRegistry(make, MemoryDestination), options=OPTIONS))
+
+    @property
+    def _flow(self) -> Mapping[str, Any]:
+        return {
+            "sources": {"source": {"name": "fixed"}},
+            "destinations": {"memory": {"method": "memory", "target": self.target}},
+            "flows": [{"from": "source", "to": "memory"}],
+        }
 
     @property
     def store(self) -> MemoryDestination:

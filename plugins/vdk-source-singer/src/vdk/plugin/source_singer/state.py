@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state of a tap, as it is stored, and whether the tap can continue from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import msgspec
+
+from vdk.plugin.datasource_base import PartitionState
+
+PROGRESS = b"progress_markers"
+"""What a state contains that may not be resumable."""
+
+
+class TapState(PartitionState):
+    """The last STATE of a tap, and the version of each table that is active.
+
+    :param value: what the tap wrote, which only the tap understands.
+    """
+
+    remedy: ClassVar[str] = "reset it: vdk datasource state reset"
+
+    value: dict[str, Any] = msgspec.field(default_factory=dict)
+    versions: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+def is_resumable(value: Any) -> bool:
+    """Whether a tap continues behind the records that it wrote before this state.
+
+    The SDK writes ``progress_markers`` while it reads a stream that is not sorted, and starts over from such a state.
+    """
+    if isinstance(value, Mapping):
+        return not value.get(PROGRESS.decode()) and all(is_resumable(item) for item in value.values())
+    return not isinstance(value, list) or all(map(is_resumable, value))
