@@ -74,6 +74,11 @@ class Bench:
         return self.environments.ours(name, *more)
 
     @property
+    def spark(self) -> Path:
+        """The bin folder of an environment that has Spark too."""
+        return self._ours("spark", "pyspark>=4.3,<5")
+
+    @property
     def core(self) -> Path:
         """The bin folder of an environment with vdk-core alone."""
         return self.environments.peer("core", "vdk-core", "setuptools<81")
