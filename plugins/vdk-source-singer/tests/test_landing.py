@@ -178,6 +178,7 @@ def test_the_identity_is_where_the_data_is(tmp_path: Path) -> None:
     assert identity() == "singer:tap-test"
     assert identity(host="db", port=5, password="x", start_date="2026") == "singer:tap-test?host=db&port=5"
     assert identity(url="https://me:secret@host/a?key=1") == "singer:tap-test?url=https://host/a"
+    assert identity(batch_config={"storage": {"root": "file:///b"}}) == "singer:tap-test"
     assert identity(files=[{"path": "a.csv"}]) == f"singer:tap-test?files.0.path={tmp_path}/a.csv"
 
 

@@ -29,7 +29,7 @@ from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
 from .backend import Backend
 from .config import SqlConfig
 from .expressions import ONE
-from .incremental.reader import ReadEnd, IncrementalReader
+from .incremental.reader import IncrementalReader, ReadEnd
 from .incremental.state import decode, remedy
 from .kinds import Kind
 from .names import find_name, hint

@@ -287,7 +287,7 @@ class IncrementalReader:
             if page.has_cursor:
                 self._validator.check_rows(info.format, page.rows)
             fresh = self._fresh(page, progress, window)
-            if page.rows and high is not None and page.rows[-1][self._query.cursor_index] == high:
+            if fresh and high is not None and page.rows[-1][self._query.cursor_index] == high:
                 last_key = tuple(page.rows[-1][index] for index in self._query.key_indexes)
             progress.resume = page.resume
             if _is_past(page.resume, progress.high):
