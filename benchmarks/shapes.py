@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import data
-from bench import OURS, Bench, lands, ours, removing
+from bench import Bench, lands, ours, removing
 from measure import Command, Contender
-from report import Comparison, Target
+from report import OURS, Comparison, Target
 
 ALLOWED = 2
 COLUMNS, SIZE = 1_500, 2**20
