@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 from pytest_httpserver import HTTPServer
+from werkzeug import Request
 
 from support import Api
 from vdk.plugin.datasource_base import read as read_stream
@@ -55,6 +56,23 @@ def test_lists_are_tables(httpserver: HTTPServer, tmp_path: Path) -> None:
     items[1]["lines"] = []
     execute(made, Environment(scope=RunScope(since="2", until="3")))
     assert landed(tmp_path, lines) == [(1, 0, "d", None)]
+
+
+def test_partitions_land_their_own_items(httpserver: HTTPServer, tmp_path: Path) -> None:
+    """Several in one commit: the items of each record are those of its partition, and change with it."""
+    at = [1]
+
+    def find(asked: Request) -> Any:
+        x = int(asked.path.rpartition("/")[2])
+        return [{"id": x * 10 + n, "meta": {"at": at[0]}, "lines": [{"sku": at[0]}] * (x + n)} for n in range(2)]
+
+    api = Api(httpserver, find)
+    made = flow(api.url, tmp_path, {**ITEMS, **CURSOR, "path": "items/{x}", "slices": [{"x": x} for x in range(8)]})
+    counts = "SELECT items__id, count(*), max(sku), min(sku) FROM items__lines GROUP BY 1 ORDER BY 1"
+    for at[0] in (1, 2):
+        run_flows(None, made)
+        expected = [(x * 10 + n, x + n, at[0], at[0]) for x in range(8) for n in range(2) if x + n]
+        assert landed(tmp_path, counts) == expected
 
 
 def test_what_has_one_table_refuses_lists(httpserver: HTTPServer, tmp_path: Path) -> None:

@@ -68,6 +68,21 @@ def test_a_row_that_comes_before_the_end_is_read_once(database: Path) -> None:
         assert sorted(read(database, state, None).column("id")) == [300, 301, 302]
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["at once", "another attempt"])
+def test_the_end_of_a_run_holds_back_no_row_of_its_window(database: Path, again: bool) -> None:
+    """Such an end does not say which rows it remembers, so every row up to it is read."""
+    stream = stream_of(database, page_rows=3)
+    assert isinstance(stream, BoundedPartition)
+    end = stream.end_of_read({})
+    reader = stream_of(database, page_rows=3) if again else stream
+    assert isinstance(reader, BoundedPartition)
+    landed = Landed({})
+    for payload in reader.read({}, end):
+        landed.take(payload)
+    assert landed.rows == read(database, {}, None).rows
+    assert sorted(landed.column("id")) == [*range(1, 21), 100]
+
+
 def test_the_rows_up_to_an_end_are_counted(database: Path) -> None:
     """What a state remembers within lookback, and without a cursor, is not read again."""
     stream = stream_of(database, page_rows=3)

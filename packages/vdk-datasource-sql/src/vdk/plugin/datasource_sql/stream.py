@@ -29,7 +29,7 @@ from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
 from .backend import Backend
 from .config import SqlConfig
 from .expressions import ONE
-from .incremental.reader import FoundEnd, IncrementalReader
+from .incremental.reader import IncrementalReader, ReadEnd
 from .incremental.state import decode, remedy
 from .kinds import Kind
 from .names import find_name, hint
@@ -113,7 +113,7 @@ class SqlStream(VerifiableStream):
         self,
         state: Mapping[str, Any],
         end: Mapping[str, Any] | None,
-        found: FoundEnd | None = None,
+        read_end: ReadEnd | None = None,
         *,
         remembered: bool = False,
     ) -> Iterator[DataSourcePayload]:
@@ -134,7 +134,7 @@ class SqlStream(VerifiableStream):
                 if self.plan.backfill:
                     yield from reader.backfill()
                 else:
-                    yield from reader.read(state, end, found, remembered=remembered)
+                    yield from reader.read(state, end, read_end, remembered=remembered)
             finally:
                 if bulk is not None:
                     bulk.close()
@@ -274,7 +274,7 @@ class SqlStream(VerifiableStream):
 class IncrementalStream(SqlStream, BoundedPartition):
     """A table that is read by its cursor."""
 
-    _found: tuple[Mapping[str, Any], FoundEnd] | None = None
+    _read_end: tuple[Mapping[str, Any], ReadEnd] | None = None
     """The end of the read that follows."""
 
     def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -290,8 +290,8 @@ class IncrementalStream(SqlStream, BoundedPartition):
         with SqlSession(self._backend) as session:
             query, payload_builder, _ = self._prepared(session, state)
             reader = IncrementalReader(self._backend, session, query, payload_builder, self.now())
-            self._found = reader.end_of_read(state)
-        return self._found[0]
+            self._read_end = reader.end_of_read(state)
+        return self._read_end[0]
 
     def split(
         self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None, *, parts: int, min_rows: int
@@ -312,9 +312,9 @@ class IncrementalStream(SqlStream, BoundedPartition):
         self.end({})
 
     def read(self, state: Mapping[str, Any], end: Mapping[str, Any] | None = None) -> Iterator[DataSourcePayload]:
-        found, self._found = self._found, None  # another attempt looks again
-        is_same = found is not None and end is not None and dict(end) == found[0]
-        return self._payloads(state, end, found[1] if found is not None and is_same else None)
+        ended, self._read_end = self._read_end, None  # another attempt looks again
+        is_same = ended is not None and end is not None and dict(end) == ended[0]
+        return self._payloads(state, end, ended[1] if ended is not None and is_same else None)
 
     def read_remembered(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
         """What ``read`` yields, without the rows above the state."""

@@ -34,7 +34,7 @@ from .sweep import all_keys, is_due
 log = logging.getLogger(__name__)
 
 
-class FoundEnd(NamedTuple):
+class ReadEnd(NamedTuple):
     """The cursor in one snapshot, and where a read ends that begins now."""
 
     info: CursorInfo
@@ -64,7 +64,7 @@ class IncrementalReader:
         self._plan: TablePlan = query.plan
         self._page_sizer = PageSizer(query.plan.page_rows)
         self._last_state: Mapping[str, Any] = {}
-        self._found: FoundEnd | None = None
+        self._read_end: ReadEnd | None = None
         self._unchanged = 0
         self._ends_now = not query.plan.backfill
         self._safe_upper: Any = None
@@ -74,8 +74,8 @@ class IncrementalReader:
 
     def end(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
         """The state in which a read from ``state`` would end, by the rows that such a read remembers."""
-        progress, info, found, high = self._found_end(state)
-        upper = found.value
+        progress, info, bound, high = self._look_for_end(state)
+        upper = bound.value
         hashes = list(self._remembered(info, high, upper))
         rows = SeenRows(hashes, shape=self._shape)
         if upper is not None and high != upper:  # it is behind: what it had may come back
@@ -90,16 +90,16 @@ class IncrementalReader:
         is_new = bool(state) or high is not None or rows.size > 0
         return self._encode(progress) if is_new else state
 
-    def end_of_read(self, state: Mapping[str, Any]) -> tuple[Mapping[str, Any], FoundEnd]:
+    def end_of_read(self, state: Mapping[str, Any]) -> tuple[Mapping[str, Any], ReadEnd]:
         """As ``end``, without the rows that a read remembers; and what the read need not look for again."""
-        progress, info, upper, high = self._found_end(state)
+        progress, info, upper, high = self._look_for_end(state)
         progress.high = high
         progress.type = info.format.tag if info.format is not None else progress.type
-        progress.rows = progress.before = SeenRows(shape=self._shape)
+        progress.rows = progress.before = SeenRows()  # of no shape: it is not known which rows a read would remember
         progress.resume = None
-        return self._encode(progress), FoundEnd(info, upper)
+        return self._encode(progress), ReadEnd(info, upper)
 
-    def _found_end(self, state: Mapping[str, Any]) -> tuple[StreamProgress, CursorInfo, UpperBound, Any]:
+    def _look_for_end(self, state: Mapping[str, Any]) -> tuple[StreamProgress, CursorInfo, UpperBound, Any]:
         """The state decoded, the cursor, where a read ends, and the watermark after it."""
         progress = self._decoded(state)
         check_database(self._plan, progress, self._backend.database_id())
@@ -154,14 +154,14 @@ class IncrementalReader:
         self,
         state: Mapping[str, Any],
         end: Mapping[str, Any] | None = None,
-        found: FoundEnd | None = None,
+        read_end: ReadEnd | None = None,
         *,
         remembered: bool = False,
     ) -> Iterator[DataSourcePayload]:
         """Payloads after ``state``, in the order of the cursor, each with the state after it.
 
         :param end: see ``end``; None: up to the highest cursor.
-        :param found: what ``end_of_read`` has just found with ``end``; None: the cursor is looked at again.
+        :param read_end: what ``end_of_read`` has just found with ``end``; None: the cursor is looked at again.
         :param remembered: no rows above the state: those without a cursor, and those that the state remembers.
         """
         progress = self._decoded(state)
@@ -171,8 +171,8 @@ class IncrementalReader:
         if remembered:
             given = UpperBound(progress.high)
         self._ends_now = given is None
-        if last is not None and found is not None:
-            self._found, given, progress.barrier = found, found.upper, last.barrier
+        if last is not None and read_end is not None:
+            self._read_end, given, progress.barrier = read_end, read_end.upper, last.barrier
         self._forget_other_shapes(progress)
         self._last_state = dict(state)
         yield from self._sweep(progress)
@@ -253,8 +253,8 @@ class IncrementalReader:
         self._session.begin()
         if progress.high is None and self._query.keys and self._bulk is not None:
             self._bulk.should_use(self._session)  # starts meanwhile
-        if self._found is not None:
-            info = self._found.info
+        if self._read_end is not None:
+            info = self._read_end.info
         else:
             info = self._backend.cursor_info(self._session, self._query, progress.type)
         check_state(self._plan, progress, info.format, self._now)
@@ -287,7 +287,7 @@ class IncrementalReader:
             if page.has_cursor:
                 self._validator.check_rows(info.format, page.rows)
             fresh = self._fresh(page, progress, window)
-            if page.rows and high is not None and page.rows[-1][self._query.cursor_index] == high:
+            if fresh and high is not None and page.rows[-1][self._query.cursor_index] == high:
                 last_key = tuple(page.rows[-1][index] for index in self._query.key_indexes)
             progress.resume = page.resume
             if _is_past(page.resume, progress.high):

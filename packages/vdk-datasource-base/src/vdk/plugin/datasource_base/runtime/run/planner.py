@@ -107,7 +107,7 @@ class Planning:
         for stream in streams:
             states = self._states_of(stream, identity, stored)
             claimed.append((stream, states, self._report(stream, identity, states)))
-        self._alone = len(streams) == 1
+        self._alone = selected == len(streams) == 1
         former = _former_identities(stored, self._entry.from_, identity)
         runs = [
             self._plan(stream, identity, states, report, former.get((stream.name, report.table), frozenset()))
