@@ -127,12 +127,18 @@ def test_streams_start_from_the_state_of_another_system(data: Path) -> None:
     assert run(options).streams[0].rows_read == 1, "its own state counts from then on"
 
 
+OLD = {"id": {"inclusion": "automatic"}, "name": {"selected": False}, "secret": {"inclusion": "unsupported"}}
+
+
 def test_a_catalog_file_selects_and_old_taps_get_properties(data: Path) -> None:
-    catalog = {"streams": [{"tap_stream_id": "orders", "schema": {"selected": True, "properties": {"id": {}}}}]}
+    catalog = {"streams": [{"tap_stream_id": "orders", "schema": {"selected": True, "properties": OLD}}]}
     (data / "catalog.json").write_text(json.dumps(catalog), "utf-8")
     source = source_of(**options_of(data, catalog=str(data / "catalog.json"), properties=True, discover=False))
     (stream,) = source.streams()
     assert stream.incremental is False, "nothing is known about it"
+    declared = stream.schema()
+    assert declared is not None
+    assert declared.fields.names == ["id"]
     assert sum(payload.data.num_rows for payload in stream.read({}) if payload.data is not None) == 40  # type: ignore[union-attr]
 
 
