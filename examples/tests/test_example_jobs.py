@@ -106,3 +106,12 @@ def test_a_topic_is_read_by_cloudquery(tmp_path: Path) -> None:
     done = run_copied("cloudquery-kafka", job, "cloudquery_demo.py")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The second sync read the new messages and no others." in done.stdout
+
+
+@pytest.mark.heavy
+def test_a_database_is_loaded_by_dlt(tmp_path: Path) -> None:
+    """The demo of the bridge to dlt loads what changed between two loads."""
+    job = tmp_path / "dlt"
+    done = run_copied("dlt-to-duckdb", job, "dlt_demo.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The second load has the changed orders and no others." in done.stdout
