@@ -236,3 +236,31 @@ def test_keys_of_a_column_that_takes_texts_for_equal(server: Server, collation: 
     landed = run(stream_of(server, page_rows=7))
     assert sorted(landed.column("n")) == list(range(1, 61))
     assert (stream_of(server).plan.order_key is None) == bool(collation)
+
+
+def test_the_catalogue_is_read_once_for_all_tables(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source of 5,000 tables connects once, and asks as often as one of a single table."""
+    asked: list[str] = []
+    connect, execute = psycopg.connect, psycopg.Connection.execute
+
+    def connecting(*arguments: Any, **options: Any) -> Any:
+        asked.append("connect")
+        return connect(*arguments, **options)
+
+    def executing(connection: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+        asked.append(str(query)[:40])
+        return execute(connection, query, *arguments, **options)
+
+    monkeypatch.setattr(psycopg, "connect", connecting)
+    monkeypatch.setattr(psycopg.Connection, "execute", executing)
+
+    def described(tables: int) -> list[str]:
+        server.query("shop", f"CREATE TABLE t{tables} (id bigint PRIMARY KEY, updated_at timestamptz)")
+        asked.clear()
+        schemas = [stream.schema() for stream in source_of(server).streams()]
+        assert len(schemas) == tables
+        return list(asked)
+
+    first = described(1)
+    assert first.count("connect") == 1
+    assert [described(number) for number in (2, 3)] == [first, first]
