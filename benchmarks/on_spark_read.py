@@ -49,9 +49,7 @@ class ProcessorTime:
         for pid in _tree(os.getpid()):
             with suppress(OSError):  # it has ended
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                self._used[pid, fields[19]] = (
-                    sum(map(int, fields[11:13])) / TICKS
-                )  # ids are used again
+                self._used[pid, fields[19]] = sum(map(int, fields[11:13])) / TICKS  # ids are used again
 
 
 def _tree(pid: int) -> Iterator[int]:
