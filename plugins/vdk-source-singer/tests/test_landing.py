@@ -225,3 +225,5 @@ def test_a_stream_can_be_read_in_another_process_and_checks_its_state(data: Path
     assert any(payload.data is not None for payload in stream.read({}))
     with pytest.raises(StateError, match="state reset"):
         stream.check_state("", {"v": 1})
+    with pytest.raises(StateError, match="not the JSON object"):
+        stream.check_state("", {"v": 1, "value": "[", "versions": {}})
