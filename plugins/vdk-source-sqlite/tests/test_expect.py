@@ -105,7 +105,7 @@ def test_an_incremental_table_is_judged_in_the_commit_of_its_rows(shop: Path, ki
         (
             "whole",
             {"streams": {"whol": {"rows_min": 1}}},
-            r"expect.streams: 'whol' is not a stream .* did you mean 'whole'",
+            r"expect.streams: the flow has no stream 'whol'; did you mean 'whole'",
         ),
     ],
 )

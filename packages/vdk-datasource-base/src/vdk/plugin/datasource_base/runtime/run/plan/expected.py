@@ -63,7 +63,7 @@ def check_expected_streams(expect: Expect, streams: Sequence[str], location: str
     for name in expect.streams:
         if name not in streams and not any(matches(stream, [name]) for stream in streams) and "*" not in name:
             raise ConfigurationError(
-                f"{location}.expect.streams: {name!r} is not a stream of the flow; {suggest(name, streams)}"
+                f"{location}.expect.streams: the flow has no stream {name!r}; {suggest(name, streams)}"
             )
 
 
