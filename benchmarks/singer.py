@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from bench import OURS, Bench, ours
+from bench import Bench, ours
 from measure import Contender
-from report import Comparison, Target, ahead
+from report import OURS, Comparison, Target, ahead
 from rivals import SLOW, piped
 
 TAP = "tap-jsonl==0.3.1"

@@ -92,4 +92,4 @@ def rows_of(payloads: Sequence[DataSourcePayload], kind: str = "rows") -> list[d
 
 
 def states_of(payloads: Sequence[DataSourcePayload]) -> list[Any]:
-    return [payload.state["value"] for payload in payloads if payload.state is not None]
+    return [json.loads(str(payload.state["value"])) for payload in payloads if payload.state is not None]

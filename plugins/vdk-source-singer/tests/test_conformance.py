@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -60,10 +60,6 @@ def rows() -> list[dict[str, Any]]:
 @pytest.mark.heavy
 class TestSinger(DataSourceConformance, IncrementalConformance, DeletesConformance, LargeDataConformance):
     """Two streams, one of them empty, each read by a process of its own."""
-
-    xfails: ClassVar[dict[str, str]] = {
-        "test_a_damaged_state_is_not_used": "the value is the tap's, and only the tap knows what it looks like"
-    }
 
     @pytest.fixture
     def options(self, tmp_path: Path) -> dict[str, Any]:

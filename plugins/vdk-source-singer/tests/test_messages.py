@@ -25,6 +25,10 @@ def state(value: Any) -> str:
     return message("STATE", None, value={"at": value})
 
 
+def stored(at: int, **versions: int) -> dict[str, Any]:
+    return {"v": 1, "value": f'{{"at": {at}}}', "versions": versions}
+
+
 def test_a_state_covers_all_streams_before_it_and_no_record_behind_it(tmp_path: Path) -> None:
     lines = [
         schema(ID),
@@ -43,7 +47,7 @@ def test_a_state_covers_all_streams_before_it_and_no_record_behind_it(tmp_path: 
         else payload.state
         for payload in payloads
     ]
-    assert seen == [("t", [1, 2]), ("u", [1, 2]), {"v": 1, "value": {"at": 2}, "versions": {}}, ("t", [3])]
+    assert seen == [("t", [1, 2]), ("u", [1, 2]), stored(2), ("t", [3])]
 
 
 def test_a_state_that_is_not_resumable_waits_for_one_that_is(tmp_path: Path) -> None:
@@ -87,22 +91,22 @@ def activate(version: int) -> str:
 def test_a_new_version_replaces_the_rows_of_the_other_when_it_is_complete(
     tmp_path: Path, lines: list[str], expected: list[Any]
 ) -> None:
-    start = {"v": 1, "value": {"at": 0}, "versions": {"t": 1}}
+    start = stored(0, t=1)
     payloads = payloads_of(scripted(tmp_path, schema(ID), *lines), state=start)
     sweeps = [payload for payload in payloads if payload.kind == "keys"]
     assert ([[row["id"] for row in rows_of(sweeps, "keys")]] if sweeps else []) == expected
     states = [payload.state for payload in payloads if payload.state is not None]
-    assert states[-1] == {"v": 1, "value": {"at": 2}, "versions": {"t": 2 if expected else 1}}
+    assert states[-1] == stored(2, t=2 if expected else 1)
     if expected:
         assert all(payload.state is None for payload in payloads[: payloads.index(sweeps[0])]), "the old rows are there"
 
 
 def test_a_first_version_replaces_nothing_and_is_resumed(tmp_path: Path) -> None:
     lines = [schema(ID), record(1, version=7), state(1), activate(7)]
-    for start in ({}, {"v": 1, "value": {"at": 0}, "versions": {"t": 7}}):
+    for start in ({}, stored(0, t=7)):
         payloads = payloads_of(scripted(tmp_path, *lines), state=start)
         assert [payload.kind for payload in payloads] == ["rows", "rows"]
-        assert payloads[-1].state == {"v": 1, "value": {"at": 1}, "versions": {"t": 7}}
+        assert payloads[-1].state == stored(1, t=7)
 
 
 def test_a_batch_is_read_from_its_files(tmp_path: Path) -> None:

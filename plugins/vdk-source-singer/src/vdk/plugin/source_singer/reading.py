@@ -14,7 +14,7 @@ from vdk.plugin.datasource_base import BadRecordError, DataSourcePayload
 from .batches import batch_files
 from .errors import TapError
 from .messages import BadRecord, Message, MessageReader
-from .state import PROGRESS, TapState, is_resumable
+from .state import PROGRESS, TapState, is_object, is_resumable
 from .tables import Records, Table
 
 _BATCH_BYTES = 16 * 1024 * 1024
@@ -208,12 +208,12 @@ class TapReading:
 
     def _wrapped(self, value: msgspec.Raw | None) -> Mapping[str, Any]:
         """The state to store; without a value of the tap, that with which it started."""
-        decoded = msgspec.json.decode(value) if value is not None else self._start.value
-        if not isinstance(decoded, dict):
+        text = bytes(value).decode() if value is not None else self._start.value
+        if value is not None and not is_object(text):
             raise TapError(
                 f"{self._place()}: the value of a STATE is not an object; install another version of the tap"
             )
-        return TapState(value=decoded, versions=self._versions).dump()
+        return TapState(value=text, versions=self._versions).dump()
 
     def _flush_covered(self) -> Iterator[DataSourcePayload]:
         """What a state covers, and the state."""

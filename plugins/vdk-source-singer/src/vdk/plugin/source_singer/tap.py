@@ -86,24 +86,24 @@ class Tap:
             raise ConfigurationError(f'{config.tap} --discover wrote no catalog; write catalog = "catalog.json"')
         return catalog
 
-    def initial_state(self) -> dict[str, Any]:
-        """The state of the file, which ``meltano state get`` wrapped or did not; ``{}``: there is no file."""
+    def initial_state(self) -> str:
+        """The state of the file, which ``meltano state get`` wrapped or did not; empty: there is no file."""
         if self.config.state is None:
-            return {}
+            return ""
         value = _object(self.config.state, "state", f"meltano state get STATE_ID > {self.config.state.name}")
         for wrapper in ("completed", "singer_state"):
             if isinstance(inner := value.get(wrapper), dict):
                 value = inner
-        return value
+        return msgspec.json.encode(value).decode()
 
     @contextlib.contextmanager
-    def reading(self, catalog: Mapping[str, Any] | None, state: Mapping[str, Any]) -> Iterator[TapProcess]:
-        """The tap, reading what a catalog selects (None: without one) after its own state."""
+    def reading(self, catalog: Mapping[str, Any] | None, state: str) -> Iterator[TapProcess]:
+        """The tap, reading what a catalog selects (None: without one) after its own state, which is JSON or empty."""
         files: dict[str, Any] = {}
         if catalog is not None:
             files["properties" if self.config.properties else "catalog"] = catalog
         if state:
-            files["state"] = state
+            files["state"] = msgspec.Raw(state.encode())
         with self._started([], files) as process:
             yield process
 
