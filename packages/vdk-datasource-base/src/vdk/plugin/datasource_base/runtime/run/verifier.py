@@ -12,11 +12,11 @@ from shlex import quote
 from typing import Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ...contract import DestinationError, Proof, VerifiableStream
 from ...parts import HASH, Comparison, ComparisonResult, ComparisonSpec, row_hashes
 from ...parts.closing import closing_early
+from ...parts.columns.compute import pc
 from ...parts.columns.hashes import added
 from ...parts.columns.types import normalize_types
 from ..report.verification import NAMED_KEYS, Verification
