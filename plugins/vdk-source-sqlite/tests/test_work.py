@@ -57,7 +57,7 @@ def database(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Counter[str]]:
-    """Takes the numbers of statements since the last call: at the source, at DuckDB, and the commits among them."""
+    """Takes the numbers of statements since the last call: at the source, at DuckDB, and those of them that write."""
     counts: Counter[str] = Counter()
 
     def counted(owner: type, method: str, names: Callable[[Any], list[str]]) -> None:
@@ -71,7 +71,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Counter[str]]:
 
     counted(SqlSession, "_pages", lambda statement: ["source"])
     counted(SqliteBackend, "cursor_info", lambda session: ["cursor"])
-    counted(DuckDBConnection, "execute", lambda sql: ["duckdb", *(["commit"] if sql == "COMMIT" else [])])
+    counted(DuckDBConnection, "execute", _kinds)
 
     def taken() -> Counter[str]:
         taken = Counter(counts)
@@ -81,28 +81,34 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Counter[str]]:
     return taken
 
 
+def _kinds(sql: str) -> list[str]:
+    """None for the records of runs, which are stored by the clock."""
+    if "_vdk_datasource_runs" in sql or sql in ("BEGIN TRANSACTION", "COMMIT"):
+        return []
+    return ["duckdb", *(["write"] if sql.startswith(("INSERT", "UPDATE", "DELETE", "CREATE")) else [])]
+
+
 def test_a_run_looks_at_each_cursor_once(database: Path, statements: Callable[[], Counter[str]]) -> None:
     for _ in range(2):
         run_flows(None, flow_of(database))
         assert statements()["cursor"] == 1
 
 
-def test_a_further_table_without_news_takes_few_statements_and_no_commit(
+def test_a_further_table_without_news_takes_few_statements_and_writes_nothing(
     database: Path, statements: Callable[[], Counter[str]]
 ) -> None:
-    added = {}
+    idle = {}
     for count in (5, 10):
         add_tables(database, *(f"t{number}" for number in range(count - 5 or 1, count)))
         run_flows(None, flow_of(database))
-        first = statements()
+        statements()
         run_flows(None, flow_of(database))
-        added[count] = first, statements()
-    assert added[10][1]["commit"] <= 8, "the framework's tables, and the records of the run"
-    further = added[10][1]
-    further.subtract(added[5][1])
-    assert further["duckdb"] <= 5 * 4, "for each table: what is staged, and whether it exists with its columns"
+        idle[count] = statements()
+    assert idle[10]["write"] == idle[5]["write"]
+    further = idle[10]
+    further.subtract(idle[5])
+    assert further["duckdb"] <= 5 * 5, "for each table: what is staged, and whether it exists with its columns"
     assert further["source"] <= 5 * 12
-    assert added[5][0]["commit"] <= 5 + 8, "a first run commits each table once"
 
 
 def test_a_run_without_news_imports_no_more_than_it_needs(database: Path) -> None:

@@ -118,7 +118,7 @@ class TableOptions(DataSourceConfig):
         Order | None,
         Meta(
             description="how the first run pages: by cursor, by key (one pass over the table), or auto: by cursor "
-            "where an index leads with it and the table is not large. Default: auto"
+            "where an index leads with it. Default: auto"
         ),
     ] = None
     page_rows: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="rows per page. Default: 20480")] = None

@@ -265,7 +265,8 @@ class SqlStream(VerifiableStream):
 
     def _cached_kinds(self, session: SqlSession) -> Mapping[str, Kind]:
         if self._kinds is None:
-            session.begin()
+            if self._backend.reads_kinds:
+                session.begin()
             self._kinds = self._backend.kinds(session, TableQuery(self.plan, self._backend, keyed=False))
             session.end()
         return self._kinds
