@@ -26,6 +26,7 @@ import rest
 import second
 import serving
 import shapes
+import singer
 import sqlite
 import startup
 import tables
@@ -41,6 +42,7 @@ JOBS: dict[str, Job] = {
     "mysql": mysql.measure,
     "rest": rest.measure,
     "kafka": kafka.measure,
+    "singer": singer.measure,
     "targets": targets.measure,
     "growth": growth.measure,
     "second": second.measure,

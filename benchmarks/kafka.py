@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from bench import OURS, Bench, emptied, lands, ours, removing
+from bench import Bench, emptied, lands, ours, removing
 from measure import Command, Contender
-from report import Comparison, Target, ahead
+from report import OURS, Comparison, Target, ahead
 from rivals import INGESTR, OFFLINE, SLOW, sizes
 
 LIMIT, LOOP = "consume, msgspec → Arrow → DuckDB (limit)", "consume and msgspec, dropped (limit)"

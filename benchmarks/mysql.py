@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench import OURS, Bench, lands, ours, removing
+from bench import Bench, lands, ours, removing
 from measure import Command, Contender
-from report import MIB, Comparison, Target, ahead
+from report import MIB, OURS, Comparison, Target, ahead
 from rivals import Road, rivals, sizes
 from serving_command import cloudquery
 

@@ -19,7 +19,7 @@ RANGES, PLAN = "format vdk, in ranges", "format vdk, its plan alone"
 def measure(bench: Bench) -> list[Comparison]:
     """One session on this machine, in turns. Rows go nowhere (``noop``), so that reading is all that counts."""
     space = bench.space("spark")
-    python = bench.environments.ours("spark", "pyspark>=4.3,<5") / "python"
+    python = bench.spark / "python"
     script = Path(__file__).with_name("on_spark_read.py")
     with bench.server("postgres_server.py", bench.rows) as server:
         url = f"{server}/shop{bench.rows}"

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,21 +26,40 @@ from vdk.plugin.datasource_spark import register
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def cpu() -> float:
-    """The processor seconds of this process and of all that it has started: the JVM, and the workers of Python."""
-    return sum(_cpu_of(pid) for pid in _tree(os.getpid()))
+class ProcessorTime:
+    """The processor seconds of this process and of all that it has started: the JVM, and the workers of Python.
+
+    Workers end whenever Spark likes, and nobody waits for them, so what each has used is looked up all the time.
+    """
+
+    def __init__(self) -> None:
+        self._used: dict[tuple[int, str], float] = {}
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def __call__(self) -> float:
+        self._look_up()
+        return sum(self._used.values())
+
+    def _watch(self) -> None:
+        while True:
+            self._look_up()
+            time.sleep(0.1)
+
+    def _look_up(self) -> None:
+        for pid in _tree(os.getpid()):
+            with suppress(OSError):  # it has ended
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                self._used[pid, fields[19]] = (
+                    sum(map(int, fields[11:13])) / TICKS
+                )  # ids are used again
 
 
 def _tree(pid: int) -> Iterator[int]:
     yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in children.read_text().split():
-            yield from _tree(int(child))
-
-
-def _cpu_of(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / TICKS  # its own, and that of children that have ended
+    with suppress(OSError):
+        for children in list(Path(f"/proc/{pid}/task").glob("*/children")):
+            for child in children.read_text().split():
+                yield from _tree(int(child))
 
 
 def contenders(spark: SparkSession, folder: Path, url: str, jar: Path) -> dict[str, Callable[[], int]]:
@@ -92,6 +113,7 @@ def main(folder: Path, url: str, rows: int, rounds: int, jar: Path) -> None:
         builder = builder.config("spark.jars", str(jar))
     spark = builder.getOrCreate()
     register(spark)
+    cpu = ProcessorTime()
     measured = contenders(spark, folder, url, jar)
     for number in range(rounds + 1):
         for name, contender in measured.items():

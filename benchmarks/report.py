@@ -12,6 +12,8 @@ from typing import Any
 from measure import Measured
 
 MIB = 2**20
+OURS = "vdk datasource run"
+"""How the names of our contenders begin, which are bold on a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Target:
 
 def ahead(measured: Sequence[Measured], we: Measured) -> Target:
     """Whether ours takes less time than each peer that ran, which is neither a limit nor another way of ours."""
-    ours_or_limit = [each for each in measured if each.name.startswith(we.name) or "(limit" in each.name]
+    ours_or_limit = [each for each in measured if each.name.startswith(OURS) or "(limit" in each.name]
     peers = [each for each in measured if each.runs and each not in ours_or_limit]
     if not peers:
         return Target("share of the fastest peer, of which none ran", math.nan, 1.0)
@@ -90,6 +92,7 @@ def as_text(comparison: Comparison) -> str:
 def as_markdown(comparison: Comparison) -> str:
     """The table and its targets, for a page."""
     rows = [HEADS, ("---",) * len(HEADS), *_rows(comparison)]
+    rows = [(f"**{row[0]}**", *row[1:]) if row[0].startswith(OURS) else row for row in rows]
     lines = [f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows]
     results = [f"- {target.line()}" for target in comparison.targets]
     return "\n".join([f"**{comparison.title}**", "", *lines, "", *results]).rstrip() + "\n"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from bench import OURS, Bench, emptied, lands, ours, removing
+from bench import Bench, emptied, lands, ours, removing
 from measure import Contender
-from report import Comparison, Target, ahead
+from report import OURS, Comparison, Target, ahead
 from rivals import OFFLINE, SLOW, piped, sizes
 from serving_command import cloudquery
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import data
-from bench import OURS, QUIET, Bench, flow, lands, removing
+from bench import QUIET, Bench, flow, lands, removing
 from measure import Command, Contender
-from report import Comparison, Target
+from report import OURS, Comparison, Target
 
 SHARE = 0.01
 SIZE = 10

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import data
-from bench import OURS, QUIET, Bench, lands, ours, removing
+from bench import QUIET, Bench, lands, ours, removing
 from measure import Command, Contender
-from report import MIB, Comparison, Target, ahead
+from report import MIB, OURS, Comparison, Target, ahead
 from rivals import SLOWEST, Road, rivals, sizes
 from serving_command import cloudquery
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import data
-from bench import OURS, QUIET, Bench, flow
+from bench import QUIET, Bench, flow
 from landing import landings
 from measure import Command, Contender
-from report import Comparison, Target, ahead
+from report import OURS, Comparison, Target, ahead
 from rivals import Road, dlt, sling
 
 LIMITS = {"PostgreSQL": 1.2, "Parquet": 1.2, "SQLite": 1.2}

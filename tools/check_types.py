@@ -36,7 +36,8 @@ def passes(folder: Path, sources: list[str]) -> bool:
     """Checks the parts of a distribution, or all of another folder."""
     parts = [folder / name for name in PARTS if (folder / name).exists()]
     checked = parts if (folder / "src").is_dir() else sorted(modules(folder))
-    roots = [folder / "tests"] if (folder / "tests").is_dir() else [folder]
+    # The tests of no distribution test the benchmarks too.
+    roots = [folder / "tests"] if (folder / "tests").is_dir() else [folder, d.ROOT / "benchmarks"]
     print(f"mypy {folder.relative_to(d.ROOT)}", flush=True)
     environment = {**os.environ, "MYPYPATH": os.pathsep.join([*sources, *map(str, roots), str(d.ROOT / "tools")])}
     # One cache: of two modules with one name the second takes the place of the first, and libraries are read once.

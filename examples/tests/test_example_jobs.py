@@ -89,6 +89,15 @@ def test_a_singer_tap_is_read_with_its_state(tmp_path: Path) -> None:
 
 
 @pytest.mark.heavy
+def test_a_run_proves_itself(tmp_path: Path) -> None:
+    """The demo shows a verified run, a repair by key, and a table that stays as an expectation does not hold."""
+    done = run_copied("proven-runs", tmp_path / "job", "proof_demo.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "verified 1,997 of 2,000; 2 missing; 1 different (id=7, id=99, id=1234)" in done.stdout
+    assert "The lake still has all 60 prices." in done.stdout
+
+
+@pytest.mark.heavy
 def test_a_topic_is_read_by_cloudquery(tmp_path: Path) -> None:
     """CloudQuery's command reads a topic through the Kafka source, and continues from its offsets."""
     if sys.platform != "linux" or platform.machine() != "x86_64":

@@ -319,3 +319,20 @@ def test_a_flow_that_is_read_has_its_own_policy(lab: Lab) -> None:
         open_stream(lab.flow(), "people", columns=["id"])
     with pytest.raises(ConfigurationError, match="hashes without a salt"):
         open_stream(source, "people", columns=POLICY).to_arrow()
+
+
+def test_a_misspelled_name_is_refused_where_a_source_is_read(lab: Lab) -> None:
+    """It is the only stream that is read, so no other one can have the column."""
+    lab.script(stream(payload(ROW)))
+    source = ScriptedSource(ScriptConfig(script=f"{lab.target}/src"))
+    with pytest.raises(ConfigurationError, match="no column is 'emial'; did you mean 'email'"):
+        open_stream(source, "people", columns={"emial": "mask"}).to_arrow()
+
+
+def test_names_for_other_streams_are_no_warning_where_one_is_chosen(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    """They have not landed: a run of one stream reads no other."""
+    lab.script(stream(payload(ROW)), stream(payload({"id": 1}), schema=None, name="visits"))
+    environment = lab.environment()
+    environment.streams = ("visits",)
+    execute(lab.flow(columns={"people.note": "drop", "email": "mask"}), environment)
+    assert "no row had such a column" not in caplog.text

@@ -227,6 +227,21 @@ class TestBackfill:
             scoped(lab, scope, **entry)
         assert lab.tables == {}
 
+    @pytest.mark.parametrize(
+        ("readable", "remedy"), [("r", "to read the others, add --stream r"), ("rs", "add --stream '!b' --stream '!c'")]
+    )
+    def test_every_stream_that_is_refused_is_named(self, lab: Lab, readable: str, remedy: str) -> None:
+        """At once, with as few options as leave them out; no stream of the others is read."""
+        lab.script(
+            *(Ranged(name, counting(3), KEYED) for name in readable),
+            Ranged("b", counting(3), incremental=False),
+            Whole("c", counting(3)),
+        )
+        problem = f"replaces the table of stream 'b', .*; stream 'c' cannot be read by this range: .*; .*{remedy}$"
+        with pytest.raises(ConfigurationError, match=problem):
+            scoped(lab, RANGE)
+        assert lab.tables == {}
+
 
 class TestDryRun:
     """``run --dry-run``."""

@@ -318,6 +318,19 @@ class TestLargeTexts:
         """As they come in a redirect."""
         assert Redactor()(text) == shown
 
+    @pytest.mark.parametrize(
+        ("value", "shown"),
+        [
+            ("https://api.example.com", "no answer from https://api.example.com/orders/new"),
+            ("https://me:hunter2xyz@api.example.com", "no answer from https://api.example.com/orders/new"),
+            ("https://api.example.com/orders/new", "no answer from https://api.example.com***"),
+            ("api.example.com", "no answer from https://***/orders/new"),
+        ],
+    )
+    def test_the_host_of_a_url_from_a_reference_is_shown(self, value: str, shown: str) -> None:
+        """An error must name who does not answer. What is no URL is hidden whole: nobody knows what it is."""
+        assert Redactor(values=[value])("no answer from https://api.example.com/orders/new") == shown
+
     def test_secrets_that_overlap_are_taken_out_whole(self) -> None:
         """Neither's rest is left."""
         assert Redactor(secrets=["abcdef", "efghij"])("xabcdefghijx abcdefabcdef") == "x***x ******"

@@ -20,13 +20,14 @@ from vdk.plugin.datasource_base import (
 )
 from vdk.plugin.datasource_base.contract import ConfigurationError, FlowFailedError
 from vdk.plugin.datasource_base.runtime import Environment, Options, execute
+from vdk.plugin.datasource_base.runtime.scope import RunScope
 
 LINES = "SELECT orders__id, lines__position, sku FROM orders__lines ORDER BY 1, 2"
 TAXES = "SELECT orders__id, lines__position, lines__taxes__position, rate FROM orders__lines__taxes ORDER BY 1, 2, 3"
 TAGS = "SELECT orders__id, value FROM orders__tags ORDER BY 1, tags__position"
 
 
-OPTIONS = Options()
+OPTIONS, NEW = Options(), RunScope()
 
 
 class OrdersConfig(DataSourceConfig):
@@ -67,9 +68,16 @@ def rows(*data: Any, state: bool = True, **more: Any) -> DataSourcePayload:
     return DataSourcePayload(list(data), state={"n": data[-1]["id"]} if state else None, **more)
 
 
-def run(lake: Lake, *payloads: DataSourcePayload, config: Any = None, options: Options = OPTIONS, **flow: Any) -> Any:
+def run(
+    lake: Lake,
+    *payloads: DataSourcePayload,
+    config: Any = None,
+    options: Options = OPTIONS,
+    scope: RunScope = NEW,
+    **flow: Any,
+) -> Any:
     Orders.payloads = list(payloads)
-    environment = Environment(options=options)
+    environment = Environment(options=options, scope=scope)
     environment.registry.add("orders", f"{__name__}:OrdersSource")
     found = execute(
         {
@@ -100,7 +108,7 @@ def test_each_item_is_a_row(lake: Lake) -> None:
     assert sorted(lake.query(LINES)) == [(1, 0, "a"), (1, 0, "b"), (1, 1, "b"), (2, 0, "b")]
 
 
-@pytest.mark.parametrize("batch_rows", [1, 1000])
+@pytest.mark.parametrize("batch_rows", [pytest.param(1, marks=pytest.mark.heavy), 1000])
 def test_an_upsert_replaces_the_items_of_a_row(lake: Lake, batch_rows: int) -> None:
     """Also those of lists that it does not have any more, of two versions in one commit, and however it is cut."""
     options = replace(OPTIONS, batch_rows=batch_rows)
@@ -115,6 +123,16 @@ def test_an_upsert_replaces_the_items_of_a_row(lake: Lake, batch_rows: int) -> N
     run(lake, rows({"id": 3}, kind="keys"), options=options)
     assert lake.query(LINES) == [(3, 0, "b")]
     assert lake.query("SELECT id FROM orders") == [(3,)]
+
+
+@pytest.mark.parametrize("lake", ["duckdb", "sqlite"], indirect=True)
+def test_a_full_refresh_begins_again(lake: Lake) -> None:
+    """Items of rows, and tables of lists, that are gone at the source go as well; the last version of a row counts."""
+    run(lake, rows(*FIRST))
+    scope = RunScope(full_refresh=True, confirmed=True)
+    run(lake, rows(order(1, A, A), state=False), rows(order(2, B)), rows(order(1, B)), scope=scope)
+    assert lake.query(LINES) == [(1, 0, "b"), (2, 0, "b")]
+    assert (lake.query(TAXES), lake.query(TAGS)) == ([], [])
 
 
 def test_soft_deletes_mark_items(lake: Lake) -> None:

@@ -63,12 +63,15 @@ class Broker(kafka.Broker):
     def producer(self, **options: Any) -> Producer:
         return Producer({"bootstrap.servers": self.address, "message.max.bytes": 8 * 2**20, **options})
 
-    def send(self, topic: str, *values: Any, partition: int = 0) -> None:
-        """Messages with these values: bytes and None as they are, others as JSON; ``(key, value)`` gives a key."""
+    def send(self, topic: str, *values: Any, partition: int = 0, milliseconds: int = 0) -> None:
+        """Messages with these values: bytes and None as they are, others as JSON; ``(key, value)`` gives a key.
+
+        :param milliseconds: their time since 1970; 0: now.
+        """
         producer = self.producer()
         for one in values:
             key, value = one if isinstance(one, tuple) else (None, one)
-            producer.produce(topic, encoded(value), key, partition, on_delivery=_delivered)
+            producer.produce(topic, encoded(value), key, partition, on_delivery=_delivered, timestamp=milliseconds)
             producer.poll(0)
         assert producer.flush(SECONDS) == 0
 

@@ -236,3 +236,63 @@ def test_keys_of_a_column_that_takes_texts_for_equal(server: Server, collation: 
     landed = run(stream_of(server, page_rows=7))
     assert sorted(landed.column("n")) == list(range(1, 61))
     assert (stream_of(server).plan.order_key is None) == bool(collation)
+
+
+def test_the_catalogue_is_read_once_for_all_tables(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source of 5,000 tables connects once, and asks as often as one of a single table."""
+    asked: list[str] = []
+    connect, execute = psycopg.connect, psycopg.Connection.execute
+
+    def connecting(*arguments: Any, **options: Any) -> Any:
+        asked.append("connect")
+        return connect(*arguments, **options)
+
+    def executing(connection: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+        asked.append(str(query)[:40])
+        return execute(connection, query, *arguments, **options)
+
+    monkeypatch.setattr(psycopg, "connect", connecting)
+    monkeypatch.setattr(psycopg.Connection, "execute", executing)
+
+    def described(tables: int) -> list[str]:
+        server.query("shop", f"CREATE TABLE t{tables} (id bigint PRIMARY KEY, updated_at timestamptz)")
+        asked.clear()
+        schemas = [stream.schema() for stream in source_of(server).streams()]
+        assert len(schemas) == tables
+        return list(asked)
+
+    first = described(1)
+    assert first.count("connect") == 1
+    assert [described(number) for number in (2, 3)] == [first, first]
+
+
+@pytest.mark.parametrize(
+    ("options", "columns", "cursor"),
+    [
+        ({"columns": {"exclude": ["name"]}}, ["id", "Name", "Changed", "changed"], ()),
+        ({"columns": {"include": ["Name"]}}, ["id", "Name"], ()),
+        ({"cursor_columns": ["changed"]}, ["id", "Name", "name", "Changed", "changed"], ("changed",)),
+        ({"cursor_columns": ["Changed"]}, ["id", "Name", "name", "Changed", "changed"], ("Changed",)),
+        ({"cursor_columns": ["CHANGED"]}, ["id", "Name", "name", "Changed", "changed"], ()),
+    ],
+)
+def test_columns_that_differ_in_case_only(
+    server: Server, options: dict[str, Any], columns: list[str], cursor: tuple[str, ...]
+) -> None:
+    """An option for all tables means the one that is spelled like it."""
+    server.query("shop", 'CREATE TABLE t (id int PRIMARY KEY, "Name" text, name text, "Changed" int, changed int)')
+    stream = stream_of(server, **options)
+    assert (list(stream.plan.columns), stream.plan.cursor) == (columns, cursor)
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ({"columns": {"exclude": ["NAME"]}}, "columns"),
+        ({"deletes": {"column": "NAME"}}, "deletes.column"),
+    ],
+)
+def test_an_option_that_may_mean_two_columns_is_refused(server: Server, options: dict[str, Any], place: str) -> None:
+    server.query("shop", 'CREATE TABLE t (id int PRIMARY KEY, "Name" text, name text)')
+    with pytest.raises(ConfigurationError, match=f"{place}: 'NAME' may be 'Name' or 'name' of table 't'; spell it as"):
+        stream_of(server, **options)

@@ -9,14 +9,20 @@ from typing import Any
 import duckdb
 import pytest
 from pytest_httpserver import HTTPServer
+from vdk.plugin.test_utils.util_funcs import CliEntryBasedTestRunner
+from werkzeug import Request
 
 from support import Api
+from vdk.plugin.datasource_base import plugin_entry as base_entry
 from vdk.plugin.datasource_base import read as read_stream
 from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.datasource_base.contract import ConfigurationError, FlowFailedError
 from vdk.plugin.datasource_base.runtime import Environment, execute
 from vdk.plugin.datasource_base.runtime.scope import RunScope
+from vdk.plugin.ingest_arrow import plugin_entry as arrow_entry
 
+# vdk-core adds its options to one command, which lives as long as the process, in each of its runs.
+pytestmark = pytest.mark.filterwarnings("ignore:The parameter .* is used more than once")
 Make = Callable[..., Any]
 ITEMS: dict[str, Any] = {"name": "items", "primary_key": "id", "nested": "tables"}
 CURSOR = {"cursor": {"field": "meta.at", "type": "integer", "param": "since"}}
@@ -55,6 +61,58 @@ def test_lists_are_tables(httpserver: HTTPServer, tmp_path: Path) -> None:
     items[1]["lines"] = []
     execute(made, Environment(scope=RunScope(since="2", until="3")))
     assert landed(tmp_path, lines) == [(1, 0, "d", None)]
+
+
+def test_partitions_land_their_own_items(httpserver: HTTPServer, tmp_path: Path) -> None:
+    """Several in one commit: the items of each record are those of its partition, and change with it."""
+    at = [1]
+
+    def find(asked: Request) -> Any:
+        x = int(asked.path.rpartition("/")[2])
+        return [{"id": x * 10 + n, "meta": {"at": at[0]}, "lines": [{"sku": at[0]}] * (x + n)} for n in range(2)]
+
+    api = Api(httpserver, find)
+    made = flow(api.url, tmp_path, {**ITEMS, **CURSOR, "path": "items/{x}", "slices": [{"x": x} for x in range(8)]})
+    counts = "SELECT items__id, count(*), max(sku), min(sku) FROM items__lines GROUP BY 1 ORDER BY 1"
+    for at[0] in (1, 2):
+        run_flows(None, made)
+        expected = [(x * 10 + n, x + n, at[0], at[0]) for x in range(8) for n in range(2) if x + n]
+        assert landed(tmp_path, counts) == expected
+
+
+def test_commands_show_the_tables(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that look at a flow without its destination as well, and what undoes a run says why it cannot."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VDK_VERSION_CHECK_DISABLED", "true")
+    api = Api(httpserver, lambda _: [{"id": 1, "meta": {"at": 1}, "lines": [{"sku": "a"}]}])
+    Path("flow.toml").write_text(
+        f"""
+        [sources.api]
+        name = "rest"
+        [sources.api.config]
+        base_url = "{api.url}"
+        nested = "tables"
+        streams = [{{ name = "items", primary_key = "id", cursor = {{ field = "meta.at", type = "integer" }} }}]
+        [destinations.lake]
+        method = "arrow"
+        target = "duckdb:///lake.duckdb"
+        [[flows]]
+        from = "api"
+        to = "lake"
+        metadata_columns = ["run_id"]
+        """,
+        "utf-8",
+    )
+    vdk = CliEntryBasedTestRunner(base_entry, arrow_entry)
+    for command in ("check", "discover", "preview", "run"):
+        done = vdk.invoke(["datasource", command, "flow.toml", *(["items"] if command == "preview" else [])])
+        assert done.exit_code == 0, done.output
+        assert command != "preview" or "items__lines:" in done.output
+    Path("flow.toml").write_text(Path("flow.toml").read_text("utf-8") + 'write_mode = "append"\n', "utf-8")
+    ((run,),) = landed(tmp_path, "SELECT _vdk_run_id FROM items__lines")
+    undone = vdk.invoke(["datasource", "undo", "flow.toml", run])
+    assert undone.exit_code == 1
+    assert "the lists in its rows have landed in tables of their own, whose rows would stay" in undone.stderr
 
 
 def test_what_has_one_table_refuses_lists(httpserver: HTTPServer, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ class TestSinger(DataSourceConformance, IncrementalConformance, DeletesConforman
 
     @pytest.fixture
     def large_source(self, options: dict[str, Any], tmp_path: Path) -> Make:
-        write_stream(tmp_path / "data", "orders", [{"id": number, "changed": number} for number in range(6000)])
+        write_stream(tmp_path / "data", "orders", [{"id": number, "changed": number} for number in range(15_000)])
         return lambda: source_of(**options | {"batch_rows": 100, "select": ["orders"]})
 
     @pytest.fixture

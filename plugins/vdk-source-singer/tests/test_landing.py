@@ -11,9 +11,20 @@ from typing import Any
 import duckdb
 import pytest
 
-from support import config_of, folder_tap, message, schema, scripted, source_of, write_stream
+from support import (
+    config_of,
+    folder_tap,
+    message,
+    payloads_of,
+    rows_of,
+    schema,
+    scripted,
+    source_of,
+    write_stream,
+)
 from vdk.plugin.datasource_base import ConfigurationError, FlowFailedError, StateError, run_flows
 from vdk.plugin.datasource_base.contract import DataSourceState
+from vdk.plugin.source_singer.errors import TapError
 from vdk.plugin.source_singer.source import SingerSource
 
 ORDERS = [{"id": number, "changed": number, "name": f"n{number}", "secret": "hush"} for number in range(40)]
@@ -116,13 +127,38 @@ def test_streams_start_from_the_state_of_another_system(data: Path) -> None:
     assert run(options).streams[0].rows_read == 1, "its own state counts from then on"
 
 
+OLD = {"id": {"inclusion": "automatic"}, "name": {"selected": False}, "secret": {"inclusion": "unsupported"}}
+
+
 def test_a_catalog_file_selects_and_old_taps_get_properties(data: Path) -> None:
-    catalog = {"streams": [{"tap_stream_id": "orders", "schema": {"selected": True, "properties": {"id": {}}}}]}
+    catalog = {"streams": [{"tap_stream_id": "orders", "schema": {"selected": True, "properties": OLD}}]}
     (data / "catalog.json").write_text(json.dumps(catalog), "utf-8")
     source = source_of(**options_of(data, catalog=str(data / "catalog.json"), properties=True, discover=False))
     (stream,) = source.streams()
     assert stream.incremental is False, "nothing is known about it"
+    declared = stream.schema()
+    assert declared is not None
+    assert declared.fields.names == ["id"]
     assert sum(payload.data.num_rows for payload in stream.read({}) if payload.data is not None) == 40  # type: ignore[union-attr]
+
+
+def test_a_tap_that_ignores_its_catalog_is_read_once_for_each_stream(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each process writes all streams, and each stream takes its own; one that no catalog has is an error."""
+    described = {"type": "object", "properties": {"id": {"type": "integer"}}}
+    catalog = {"streams": [{"tap_stream_id": name, "schema": described} for name in ("t", "u")]}
+    (tmp_path / "catalog.json").write_text(json.dumps(catalog), "utf-8")
+    lines = [schema({"id": {"type": "integer"}}, stream=name) for name in ("t", "u")]
+    lines += [message("RECORD", name, record={"id": number}) for number, name in enumerate("tutu")]
+    options: dict[str, Any] = {"catalog": str(tmp_path / "catalog.json"), "together": False}
+    source = scripted(tmp_path, *lines, **options)
+    assert [row["id"] for row in rows_of(payloads_of(source, "t"))] == [0, 2]
+    assert [row["id"] for row in rows_of(payloads_of(source, "u"))] == [1, 3]
+    assert "write together = true" in caplog.text
+    source = scripted(tmp_path, *lines, schema({"id": {}}, stream="v"), **options)
+    with pytest.raises(TapError, match=r"the stream 'v', which its catalog does not have; .* together = true"):
+        payloads_of(source, "t")
 
 
 def test_errors_name_the_stream_the_option_and_the_remedy(data: Path, tmp_path: Path) -> None:
@@ -178,6 +214,7 @@ def test_the_identity_is_where_the_data_is(tmp_path: Path) -> None:
     assert identity() == "singer:tap-test"
     assert identity(host="db", port=5, password="x", start_date="2026") == "singer:tap-test?host=db&port=5"
     assert identity(url="https://me:secret@host/a?key=1") == "singer:tap-test?url=https://host/a"
+    assert identity(batch_config={"storage": {"root": "file:///b"}}) == "singer:tap-test"
     assert identity(files=[{"path": "a.csv"}]) == f"singer:tap-test?files.0.path={tmp_path}/a.csv"
 
 

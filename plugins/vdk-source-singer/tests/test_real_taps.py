@@ -19,7 +19,7 @@ import duckdb
 import pytest
 
 from support import config_of
-from vdk.plugin.datasource_base import ConfigurationError, run_flows
+from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.source_singer.environments import program_of
 
 pytestmark = pytest.mark.heavy
@@ -121,15 +121,6 @@ def test_a_file_tap_lands_once_in_each_run(here: Path, jsonl: dict[str, Any]) ->
         ]
     (file, *_) = (here / "batches").iterdir()
     assert gzip.decompress(file.read_bytes()).startswith(b'{"id":')
-
-
-def test_what_cannot_be_installed_is_named(jsonl: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError, match=r"installs no program 'tap-csv'; its programs are .*'tap-jsonl'"):
-        program_of(config_of(**jsonl | {"tap": "tap-csv"}), str)
-    (marker,) = Path(jsonl["environments"]).glob("tap-jsonl-*/vdk-source-singer")
-    inode = marker.stat().st_ino
-    program_of(config_of(**jsonl), str)
-    assert marker.stat().st_ino == inode, "the environment is kept"
 
 
 def test_a_database_tap_lands_exactly_once_with_its_types(

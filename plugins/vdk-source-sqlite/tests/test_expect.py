@@ -102,6 +102,11 @@ def test_an_incremental_table_is_judged_in_the_commit_of_its_rows(shop: Path, ki
         ("whole", {"unique": ["idd"]}, r"expect.unique: stream 'whole' has no column 'idd'; did you mean 'id'"),
         ("whole", {"max_age": "1d"}, "expect.max_age: stream 'whole' has no cursor"),
         ("whole", {"row_min": 1}, "row_min"),
+        (
+            "whole",
+            {"streams": {"whol": {"rows_min": 1}}},
+            r"expect.streams: 'whol' is no stream .* did you mean 'whole'",
+        ),
     ],
 )
 def test_wrong_expectations_are_refused_before_anything_is_read(

@@ -185,3 +185,38 @@ def test_columns_that_the_policy_changes_are_compared_as_they_land(
     environment.scope = RunScope(confirmed=True, repair=rows["shop"])
     execute_flow(loading, environment)
     assert verified(loading)["t"].text == "verified 200 of 200"
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "sqlite", "parquet"])
+def test_rows_that_are_rejected_for_their_keys_are_no_difference(tmp_path: Path, kind: str) -> None:
+    """They cannot land, so that no repair would end the difference."""
+    database = tmp_path / "shop.db"
+    execute(database, "CREATE TABLE t (k TEXT PRIMARY KEY, updated_at TEXT)")
+    execute(database, "INSERT INTO t VALUES (NULL, '2026-01-01'), ('a', '2026-01-01'), ('b', NULL)")
+    options = {"write_mode": "append"} if kind == "parquet" else {"on_bad_record": "reject", "max_rejected": "100%"}
+    loading = flow(database, target_of(kind, tmp_path), **options)
+    run_flows(None, loading)
+    text = (
+        "verified 3 of 3"
+        if kind == "parquet"
+        else "verified 2 of 2; left out, since a column of the key has no value in them: 1"
+    )
+    assert verified(loading)["t"].text == text
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "sqlite"])
+def test_a_table_that_was_changed_by_hand_is_no_proof(shop: Path, tmp_path: Path, kind: str) -> None:
+    """Of a column that is gone the values are gone, too; a table that is gone names the line that lands it again."""
+    loading = flow(shop, target_of(kind, tmp_path), streams=["t"])
+    with pytest.raises(ConfigurationError, match="so nothing has landed"):
+        verified(loading)
+    run_flows(None, loading)
+    sql_in_lake(kind, tmp_path)("ALTER TABLE t DROP COLUMN name")
+    assert verified(loading)["t"].status == "verified", "the key and the cursor are there"
+    result = verified(loading, values=True)["t"]
+    assert result.status == "different"
+    assert "the table lacks columns in which rows have values: name (200)" in result.text
+    with pytest.raises(ConfigurationError, match="to land everything again, write: vdk datasource run FLOW --stream"):
+        repairable(verify_flow(loading, Environment(), values=True))
+    sql_in_lake(kind, tmp_path)("DROP TABLE t")
+    assert "to land them again, write: vdk datasource run FLOW --full-refresh --stream t" in verified(loading)["t"].text

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import sqlalchemy as sa
 
@@ -26,6 +26,10 @@ class Backend(Connector, ExpressionBuilder, Protocol):
 
     A plugin derives from it. What is not abstract suits a database that enforces its declared types.
     """
+
+    reads_kinds: ClassVar[bool] = False
+    """Whether ``kinds`` reads values, for which a snapshot is held. Otherwise no connection is made for a schema, which
+    matters with thousands of tables."""
 
     @abstractmethod
     def identity(self) -> str:

@@ -25,6 +25,12 @@ def find_name(name: str, known: Iterable[str], *, config_path: str, what: str) -
     raise ConfigurationError(f"{config_path}: {name!r} is not {what}{hint(name, names)}")
 
 
+def named_like(name: str, known: Iterable[str]) -> list[str]:
+    """The names that an option for all tables may mean: the one spelled like it, else all that differ in case."""
+    names = list(known)
+    return [name] if name in names else [other for other in names if other.casefold() == name.casefold()]
+
+
 def hint(name: str, names: Iterable[str], shown: int = 12) -> str:
     """What to add to a message about an unknown name."""
     known = sorted(names)

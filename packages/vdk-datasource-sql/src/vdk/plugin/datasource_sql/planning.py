@@ -14,7 +14,7 @@ from vdk.plugin.datasource_base.parts import DELETED_AT, LANDING_COLUMNS
 
 from .config import Columns, SqlConfig, TableConfig
 from .cursors.formats import fits_64_bits
-from .names import find_name
+from .names import find_name, named_like
 from .table_info import KeyInfo, TableInfo
 
 RangeOrder = Literal["key", "cursor"]
@@ -197,9 +197,8 @@ def _cursor(table: TableInfo, options: TableConfig, looked_for: Sequence[str], c
     if configured is True:
         raise ConfigurationError(f"{config_path}.cursor: name a column, or say false for none")
     if configured is None:
-        by_folded = {name.casefold(): name for name in table.columns}
-        existing = [by_folded[name.casefold()] for name in looked_for if name.casefold() in by_folded]
-        return tuple(existing[:1])
+        alike = (named_like(name, table.columns) for name in looked_for)
+        return tuple(next((names for names in alike if len(names) == 1), []))
     return _names(table, _listed(configured) if configured else (), f"{config_path}.cursor")
 
 
@@ -215,7 +214,7 @@ def _deleted_column(table: TableInfo, options: TableConfig, own: TableConfig | N
     if deletes.column is None:
         return None
     if own is None or own.deletes is None:  # set for all tables: it holds for those that have the column
-        return next((name for name in table.columns if name.casefold() == (deletes.column or "").casefold()), None)
+        return _meant(table, deletes.column, f"{config_path}.deletes.column")
     return _names(table, (deletes.column,), f"{config_path}.deletes.column")[0]
 
 
@@ -230,8 +229,8 @@ def _columns(
         return tuple(own_columns)
     listed = chosen.include if chosen.include is not None else chosen.exclude or []
     if own is None or own.columns is None:
-        folded = {name.casefold() for name in listed}
-        names = {name for name in table.columns if name.casefold() in folded}
+        path = f"{config_path}.columns"
+        names = {column for name in listed if (column := _meant(table, name, path)) is not None}
     else:
         names = set(_names(table, listed, f"{config_path}.columns"))
     if chosen.include is not None:
@@ -244,8 +243,22 @@ def _columns(
 def _by_column(table: TableInfo, values: Mapping[str, T], config_path: str, *, is_own: bool) -> dict[str, T]:
     if is_own:
         return dict(zip(_names(table, list(values), config_path), values.values(), strict=True))
-    folded = {name.casefold(): name for name in table.columns}
-    return {folded[name.casefold()]: value for name, value in values.items() if name.casefold() in folded}
+    meant = {name: _meant(table, name, config_path) for name in values}
+    return {column: values[name] for name, column in meant.items() if column is not None}
+
+
+def _meant(table: TableInfo, name: str, config_path: str) -> str | None:
+    """The column of a table that an option for all tables names; None: the table has none.
+
+    :raises ConfigurationError: if several differ from it in nothing but case.
+    """
+    alike = named_like(name, table.columns)
+    if len(alike) > 1:
+        raise ConfigurationError(
+            f"{config_path}: {name!r} may be {' or '.join(map(repr, alike))} of {table.kind} {table.name!r}; spell it "
+            "as one of them"
+        )
+    return alike[0] if alike else None
 
 
 def _names(table: TableInfo, names: Sequence[str], config_path: str) -> tuple[str, ...]:

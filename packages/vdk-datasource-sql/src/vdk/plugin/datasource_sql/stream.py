@@ -29,7 +29,7 @@ from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
 from .backend import Backend
 from .config import SqlConfig
 from .expressions import ONE
-from .incremental.reader import ReadEnd, IncrementalReader
+from .incremental.reader import IncrementalReader, ReadEnd
 from .incremental.state import decode, remedy
 from .kinds import Kind
 from .names import find_name, hint
@@ -265,7 +265,8 @@ class SqlStream(VerifiableStream):
 
     def _cached_kinds(self, session: SqlSession) -> Mapping[str, Kind]:
         if self._kinds is None:
-            session.begin()
+            if self._backend.reads_kinds:
+                session.begin()
             self._kinds = self._backend.kinds(session, TableQuery(self.plan, self._backend, keyed=False))
             session.end()
         return self._kinds

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from hashlib import blake2b
 from itertools import islice
+from shlex import quote
 from typing import Any
 
 from vdk.plugin.datasource_base.contract import BadRecordError, ConfigurationError, DataSourceError, StateError
@@ -79,7 +80,8 @@ def decode_state(state: Mapping[str, Any], cursor: Cursor, stream: str) -> Water
 
 
 def reset_hint(stream: str) -> str:
-    return f"Reset the state of stream {stream!r} (`vdk datasource state reset`) to read it from the start"
+    command = f"vdk datasource state reset FLOW --stream {quote(stream)}"
+    return f"Reset the state of stream {stream!r} (`{command}`) to read it from the start"
 
 
 def digest(row: Mapping[str, Any]) -> bytes:

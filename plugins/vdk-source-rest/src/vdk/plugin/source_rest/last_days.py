@@ -47,5 +47,5 @@ def last_days_warning(stream: StreamConfig, count: int) -> str:
     return (
         f"stream {stream.name!r}: {count} windows have no record on their last day. If the API excludes the day of "
         f'{stream.cursor.end_param!r}, cursor.step_end = "inclusive" loses that day of each window: set '
-        'cursor.step_end = "shared" and reset the state of the stream (`vdk datasource state reset`)'
+        'cursor.step_end = "shared" and reset the state of the stream (`vdk datasource state reset FLOW`)'
     )

@@ -229,7 +229,8 @@ def _select(
     chosen.pop((), None)  # a stream that declares no properties
     for path, is_chosen in chosen.items():
         values = metadata[_path(*path)]
-        inclusion = values.get("inclusion")
+        inner = _inner(entry["schema"], path) or {}
+        inclusion = values.get("inclusion", inner.get("inclusion"))  # before there was metadata, it was in the schema
         if not is_chosen and path[0] in always and len(path) == 1 and inclusion != "automatic":
             raise ConfigurationError(
                 f"{config.tap}: select leaves out {'.'.join((name, *path))!r}, a key of the stream, or that by which "
@@ -237,7 +238,7 @@ def _select(
                 f'write metadata.{toml_key(name)} = {{ replication-method = "FULL_TABLE", table-key-properties = [] }}'
             )
         values["selected"] = inclusion == "automatic" or (is_chosen and inclusion != "unsupported")
-        if config.properties and (inner := _inner(entry["schema"], path)) is not None:
+        if config.properties:
             inner["selected"] = values["selected"]
     metadata[()]["selected"] = True
     entry["schema"] = {**entry["schema"], "selected": True}  # where taps before 2018 look
@@ -253,9 +254,12 @@ def _chosen_in_file(
 ) -> dict[tuple[str, ...], bool]:
     """What a catalog file selects: the stream, and of it all properties that it does not leave out."""
     stream = metadata[()].get("selected", entry["schema"].get("selected", False))
-    return {
-        path: bool(stream and metadata[_path(*path)].get("selected", True)) for path in _property_paths(entry["schema"])
-    }
+
+    def is_chosen(path: tuple[str, ...]) -> bool:
+        inner = _inner(entry["schema"], path) or {}
+        return bool(stream and metadata[_path(*path)].get("selected", inner.get("selected", True)))
+
+    return {path: is_chosen(path) for path in _property_paths(entry["schema"])}
 
 
 def _is_selected(patterns: Sequence[str] | None, stream: str, path: tuple[str, ...]) -> bool:

@@ -119,14 +119,15 @@ def _lock(path: Path) -> Iterator[None]:
     """Let one process make an environment, and the others wait for it."""
     end = time.monotonic() + _LOCK_SECONDS
     with path.open("a+b") as file:
-        while not _locked(file.fileno()):
+        while not locked(file.fileno()):
             if time.monotonic() > end:
                 raise ConnectionFailedError(f"another process has held {path} for {_LOCK_SECONDS:g} s")
             time.sleep(0.1)
         yield  # closing the file unlocks it
 
 
-def _locked(descriptor: int) -> bool:
+def locked(descriptor: int) -> bool:
+    """Lock a file until it is closed, however the process ends; False: another process has locked it."""
     try:
         if os.name == "nt":
             import msvcrt

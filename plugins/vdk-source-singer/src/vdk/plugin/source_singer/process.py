@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT = 0.5
 """Seconds without a line after which a reader gets an empty chunk, and may stop."""
-_READ = 128 * 1024
-_QUEUED = 4
+_READ = 64 * 1024
+_QUEUED = 2
 """Reads that wait; then the tap waits."""
 _GRACE = 3.0
 """Seconds that a tap has to end after SIGTERM."""
@@ -199,7 +199,7 @@ class TapProcess:
         with contextlib.suppress(ImportError, OSError, AttributeError):
             import fcntl
 
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 8 * _READ)  # fewer switches between the two processes
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 16 * _READ)  # fewer switches between the two processes
         with contextlib.suppress(OSError, ValueError):
             while read := os.read(pipe.fileno(), _READ):
                 if not self._put(read):

@@ -26,6 +26,8 @@ _PLACE = re.compile(
     re.IGNORECASE,
 )
 """The names of options that say which data a tap reads, and not how."""
+_OF_THE_SDK = ("batch_config", "stream_maps", "stream_map_config")
+"""Options of every tap that is made with the SDK, which say how it writes."""
 
 
 @data_source(name="singer", config=SingerConfig)
@@ -86,6 +88,8 @@ def _places(options: Mapping[str, Any], folder: Path, above: str = "") -> Iterat
     """Names and values of the options that say where the data is, without what is secret in them."""
     for name, value in options.items():
         path = f"{above}{name}"
+        if name in _OF_THE_SDK:
+            continue
         if isinstance(value, Mapping):
             yield from _places(value, folder, f"{path}.")
         elif isinstance(value, list):
@@ -93,7 +97,7 @@ def _places(options: Mapping[str, Any], folder: Path, above: str = "") -> Iterat
                 str(index): item if isinstance(item, Mapping) else {name: item} for index, item in enumerate(value)
             }
             yield from _places(items, folder, f"{path}.")
-        elif isinstance(value, Secret) or value is None or isinstance(value, bool):
+        elif isinstance(value, (Secret, bool)) or value is None:
             continue
         elif isinstance(value, str) and "://" in value:
             url = urlsplit(value)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 import threading
@@ -18,11 +17,13 @@ from vdk.plugin.datasource_base import ConfigurationError
 from vdk.plugin.datasource_base.parts import Redactor
 
 from .config import SingerConfig
-from .environments import program_of
+from .environments import locked, program_of
 from .errors import TapError
 from .process import HEARTBEAT, TapProcess
 
 _FOLDER = "vdk-singer-"
+_LOCK = "lock"
+"""The file in such a folder that its process has locked."""
 
 
 class Slots:
@@ -112,8 +113,12 @@ class Tap:
         program = self.program()
         _remove_left_folders()
         # its folder can be read by this user alone
-        folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
+        folder = Path(tempfile.mkdtemp(prefix=_FOLDER))
+        lock = (folder / "new").open("wb")
         try:
+            locked(lock.fileno())
+            with contextlib.suppress(OSError):  # Windows does not rename open files, and nobody removes what is left
+                (folder / "new").rename(folder / _LOCK)  # so what others find is locked
             command = [program]
             for option, value in {"config": config.tap_options(), **(files or {})}.items():
                 path = folder / f"{option}.json"
@@ -129,6 +134,7 @@ class Tap:
             ) as process:
                 yield process
         finally:
+            lock.close()
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -143,20 +149,8 @@ def _object(path: Path, option: str, command: str) -> dict[str, Any]:
 
 
 def _remove_left_folders() -> None:
-    """Remove the files with secrets of processes that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
-        number = folder.name.removeprefix(_FOLDER).partition("-")[0]
-        if number.isdigit() and not _runs(int(number)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _runs(number: int) -> bool:
-    if os.name == "nt":  # where signal 0 ends a process
-        return True
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    """Remove the files with secrets of processes that were killed: their locks ended with them."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*/{_LOCK}"):
+        with contextlib.suppress(OSError), path.open("rb+") as lock:
+            if locked(lock.fileno()):
+                shutil.rmtree(path.parent, ignore_errors=True)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -76,6 +76,7 @@ class SqliteBackend(Backend):
     :param lock_seconds: how long to wait for a writer.
     """
 
+    reads_kinds: ClassVar[bool] = True
     path: Path
     lock_seconds: float = 30.0
 

@@ -60,7 +60,7 @@ class PartitionState(msgspec.Struct, metaclass=KeywordOnlyMeta, frozen=True, for
     meaning, raise the version (``v: int = 2``) and convert older states before ``load``.
     """
 
-    remedy: ClassVar[str] = "reset the state (`vdk datasource state reset`) to read from the beginning"
+    remedy: ClassVar[str] = "reset the state (`vdk datasource state reset FLOW`) to read from the beginning"
 
     v: int = 1
 

@@ -287,7 +287,7 @@ class IncrementalReader:
             if page.has_cursor:
                 self._validator.check_rows(info.format, page.rows)
             fresh = self._fresh(page, progress, window)
-            if page.rows and high is not None and page.rows[-1][self._query.cursor_index] == high:
+            if fresh and high is not None and page.rows[-1][self._query.cursor_index] == high:
                 last_key = tuple(page.rows[-1][index] for index in self._query.key_indexes)
             progress.resume = page.resume
             if _is_past(page.resume, progress.high):
@@ -377,13 +377,12 @@ class IncrementalReader:
         progress.before = SeenRows(shape=self._shape)
 
     def _first_by_key(self, progress: StreamProgress) -> bool:
-        """Whether nothing was read yet and the order is the key's: without an index on the cursor, and for large
-        tables, whose rows lie in the order of the key and are looked up one by one in that of an index."""
         order, query = self._plan.options.order or "auto", self._query
-        if progress.high is not None or not query.keys or order == "cursor":
-            return False
-        is_large = self._bulk is not None and self._bulk.should_use(self._session)
-        return order == "key" or query.index_level == "none" or is_large
+        return (
+            progress.high is None
+            and bool(query.keys)
+            and (order == "key" or (order == "auto" and query.index_level == "none"))
+        )
 
     def _fresh(self, page: RowPage, progress: StreamProgress, window: Any) -> list[Row]:
         """The rows that were not delivered as they are; those near the pass's end are remembered."""

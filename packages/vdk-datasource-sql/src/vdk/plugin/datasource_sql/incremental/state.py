@@ -24,6 +24,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from shlex import quote
 from typing import Any
 from uuid import UUID
 
@@ -151,7 +152,8 @@ def _plain(value: Any) -> str:
 
 def remedy(stream: str) -> str:
     """What to do about a state that a run cannot continue from."""
-    return f"Reset the state of stream {stream!r} (`vdk datasource state reset`) to read it from the start"
+    command = f"vdk datasource state reset FLOW --stream {quote(stream)}"
+    return f"Reset the state of stream {stream!r} (`{command}`) to read it from the start"
 
 
 def _check_version(state: Mapping[str, Any], stream: str) -> None:

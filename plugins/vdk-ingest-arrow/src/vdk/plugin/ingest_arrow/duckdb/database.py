@@ -7,8 +7,9 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import duckdb
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.parts import pc, quoted
@@ -100,6 +101,7 @@ def arrow_expression(name: str, type_: pa.DataType) -> str:
     return name
 
 
+_CHANGES_OF_TABLES = ("ALTER TABLE", "CREATE TABLE", "CREATE OR REPLACE TABLE", "DROP TABLE", "ROLLBACK")
 _NO_COLUMNS = pa.table({"nothing": pa.nulls(0)})
 
 
@@ -114,6 +116,8 @@ class DuckDBDatabase(DuckDBConnection):
         super().__init__(path, lock_timeout=lock_timeout, memory_limit=memory_limit)
         self._schema = schema
         self._catalog: str | None = None
+        # Each look into the catalog costs as much as the catalog is large, so that a run of many tables takes one.
+        self._listed: dict[str, list[tuple[str, str]]] | None = None
 
     @contextmanager
     def incoming(self, tables: Sequence[pa.Table]) -> Iterator[list[Incoming]]:
@@ -150,18 +154,38 @@ class DuckDBDatabase(DuckDBConnection):
 
     def columns(self, name: str) -> Columns | None:
         check_name(name, "a table named")
+        folded = fold_ascii(name)
+        is_cached = self._listed is not None and folded in self._listed
+        if self._listed is None or not is_cached:
+            self._listed = self._list_tables()
+        if not table_exists(self._listed.get(folded, ()), name):
+            return None
+        try:
+            return {row[0]: _unquoted(row[1]) for row in self.execute(f"DESCRIBE {self.qualified(name)}")}
+        except duckdb.CatalogException:  # another connection of the process has dropped it since
+            if not is_cached:
+                raise
+            self._listed = None
+            return self.columns(name)
+
+    def _list_tables(self) -> dict[str, list[tuple[str, str]]]:
+        """Every table and view, as (name, kind), by the name as DuckDB folds it. Its ``lower()`` folds letters that its
+        catalog distinguishes."""
         self._schema_path()
         entries = self.execute(
-            "SELECT table_name, 'table' FROM duckdb_tables() WHERE database_name = $1 AND schema_name = $2 "
-            "AND lower(table_name) = lower($3) UNION ALL "
-            "SELECT view_name, 'view' FROM duckdb_views() WHERE database_name = $1 AND schema_name = $2 "
-            "AND lower(view_name) = lower($3)",
-            [self._catalog, self._schema, name],
+            "SELECT table_name, 'table' FROM duckdb_tables() WHERE database_name = $1 AND schema_name = $2 UNION ALL "
+            "SELECT view_name, 'view' FROM duckdb_views() WHERE database_name = $1 AND schema_name = $2",
+            [self._catalog, self._schema],
         )
-        # DuckDB's lower() folds letters that its catalog distinguishes.
-        if not table_exists([(other, kind) for other, kind in entries if fold_ascii(other) == fold_ascii(name)], name):
-            return None
-        return {row[0]: _unquoted(row[1]) for row in self.execute(f"DESCRIBE {self.qualified(name)}")}
+        listed: dict[str, list[tuple[str, str]]] = {}
+        for name, kind in entries:
+            listed.setdefault(fold_ascii(name), []).append((name, kind))
+        return listed
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        if sql.startswith(_CHANGES_OF_TABLES):
+            self._listed = None
+        return super().execute(sql, parameters)
 
     def table_ids(self, names: Collection[str]) -> Mapping[str, int]:
         """The oid in the catalog: it is unique in the process, and no change of a table changes it."""

@@ -24,6 +24,9 @@ _TIMES = ("started_at", "ended_at")
 _COUNTS = ("rows_read", "rows_landed", "rows_dropped", "rows_rejected", "rows_deleted", "bytes", "retries")
 _ADDED = ("verification",)
 """Columns of text that tables of earlier releases lack; they are NULL in earlier rows."""
+_STREAM = RECORD_KEY[:-1]
+"""A run and a stream, whose record may be there with the time that it began at."""
+_INSERTED_TOGETHER = 100
 _CHANGED = tuple(name for name in RECORD_FIELDS if name not in (*RECORD_KEY, "state_before"))
 """What the update of a row changes."""
 
@@ -99,8 +102,16 @@ class RunTable:
                 self._give_up(error)
 
     def _store_all(self, records: Sequence[RunRecord]) -> None:
+        runs = sorted({record.run_id for record in records})
+        stored = {tuple(row) for row in self._table.select(_STREAM, {"run_id": runs})} if runs else set()
+        new = []
         for record in records:
-            self.store(record)
+            if tuple(getattr(record, name) for name in _STREAM) in stored:
+                self.store(record)
+            else:
+                new.append([_value(record, name) for name in RECORD_FIELDS])
+        for first in range(0, len(new), _INSERTED_TOGETHER):
+            self._table.insert(RECORD_FIELDS, new[first : first + _INSERTED_TOGETHER])
         key = ", ".join(RECORD_KEY)
         self._database.execute(
             f"DELETE FROM {self._qualified} WHERE ({key}) IN (SELECT {key} FROM (SELECT {key}, "

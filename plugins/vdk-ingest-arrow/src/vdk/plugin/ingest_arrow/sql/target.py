@@ -124,12 +124,7 @@ class SqlTarget(Destination):
         check_distinct(names, spec.name, self._database.fold)
 
     def has_table(self, name: str) -> bool:
-        try:
-            self._database.check_name(name, "a table named")
-        except DestinationError:
-            return False
-        with self._database.translate_errors():
-            return self._database.columns(name) is not None
+        return self.columns(name) is not None
 
     def check(self) -> None:
         """Create a table and roll back: a run needs that for tables that are missing and for rows that are staged."""
@@ -167,8 +162,12 @@ class SqlTarget(Destination):
             return self._tables.count_rows(name)
 
     def columns(self, name: str) -> Columns | None:
+        try:
+            self._database.check_name(name, "a table named")
+        except DestinationError:
+            return None
         with self._database.translate_errors():
-            return self._database.columns(name) if self.has_table(name) else None
+            return self._database.columns(name)
 
     def column_types(self, spec: TableSpec) -> Columns:
         return self._database.types.declared_columns(spec)
@@ -293,8 +292,16 @@ class SqlTarget(Destination):
             return self._database.columns(STAGING_TABLE) is not None and bool(self._staging.segments(key, run_id))
 
     def discard(self, key: StateKey) -> None:
+        if self._prepared and not self._has_segments(key):
+            return  # each stream of a run begins with this
         self._write((), partial(self._drop_staged, key))
         self._staged = {staged: tables for staged, tables in self._staged.items() if not covers(key, staged)}
+
+    def _has_segments(self, key: StateKey) -> bool:
+        if any(covers(key, staged) for staged, tables in self._staged.items() if tables):
+            return True
+        with self._database.translate_errors():
+            return bool(self._staging.segments(key))
 
     def _drop_staged(self, key: StateKey, _: Sequence[Incoming]) -> None:
         self._staging.lock_stream(key)

@@ -41,6 +41,8 @@ MAX_COLUMNS = 2000
 """The largest number of undeclared columns. SQLite allows as many columns, PostgreSQL 1,600; in DuckDB, the time to add
 columns one by one is quadratic in their number."""
 
+_ROWS_AT_ONCE = 1000
+
 _ARROW_TYPES: dict[type, pa.DataType] = {
     bool: pa.bool_(),
     int: pa.int64(),
@@ -74,8 +76,10 @@ def column_names(rows: Sequence[Mapping[str, Any]], declared: Collection[str] = 
     :raises UnencodableValueError: for a key that is not text, and for more than ``MAX_COLUMNS`` keys.
     """
     names: dict[str, None] = {}
-    for row in rows:
-        names.update(dict.fromkeys(row))
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        # most rows have the same keys in the same order
+        for keys in dict.fromkeys(map(tuple, rows[start : start + _ROWS_AT_ONCE])):
+            names.update(dict.fromkeys(keys))
     undeclared = [name for name in names if name not in declared]
     for name in undeclared:
         _check_name(name)

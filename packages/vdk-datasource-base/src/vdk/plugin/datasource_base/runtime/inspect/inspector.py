@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ...contract import DataSource, DataSourceError, DestinationError
-from ...parts import CommitUnit, Destination, StateKey, StoredState, TableBatch, TableSpec
+from ...parts import CommitUnit, Destination, StateKey, StoredState, TableBatch, TableOwner, TableSpec
 from ...parts.flow.file import LoadedFlow, StreamSelection, load_flow
 from ...parts.redact import Redactor
 from ..environment import Environment
@@ -125,6 +125,7 @@ class ReadOnlyDestination(Destination):
         super().__init__(destination.target, folder=destination.folder)
         self.write_modes = destination.write_modes
         self.deletes = destination.deletes
+        self.child_tables = destination.child_tables
         self.transactional = destination.transactional
         self._identity = destination.identity()
         self._destination = destination
@@ -139,6 +140,9 @@ class ReadOnlyDestination(Destination):
         return self._identity
 
     def load_states(self, source_id: str) -> Sequence[StoredState]:
+        return []
+
+    def load_owners(self) -> Sequence[TableOwner]:
         return []
 
     def commit(self, unit: CommitUnit) -> int:

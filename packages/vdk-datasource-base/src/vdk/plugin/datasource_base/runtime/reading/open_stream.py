@@ -38,7 +38,8 @@ def open_stream(
     """The reader of a stream; nothing is connected yet. See ``vdk.plugin.datasource_base.read``."""
     environment = environment or Environment()
     loaded = loaded_of(flow_or_source, environment, columns, salt)
-    if isinstance(flow_or_source, DataSource) or _url_of(flow_or_source) is not None:
+    is_flow = not isinstance(flow_or_source, DataSource) and _url_of(flow_or_source) is None
+    if not is_flow:
         entry = loaded.file.flows[0]
         names = _spellings(stream, entry.from_)
     else:
@@ -49,6 +50,7 @@ def open_stream(
         _copied(states or {}, stream),
         flow_or_source if isinstance(flow_or_source, DataSource) else None,
         environment,
+        one_stream=is_flow,
     )
 
 
@@ -58,17 +60,20 @@ def reader_of(
     states: Mapping[str, State],
     source: DataSource[Any] | None,
     environment: Environment,
+    *,
+    one_stream: bool = True,
 ) -> StreamReader:
     """The reader of one stream.
 
     :param loaded: a file with one flow. :param source: the source, not connected; None: that of the flow.
+    :param one_stream: whether the flow may have other streams, which its column policy names.
     """
     reading = ReadEnvironment(
         registry=environment.registry,
         lookups=environment.lookups,
         options=environment.options,
         draw=False,
-        one_stream=True,
+        one_stream=one_stream,
         on_summary=lambda summary: None,
     )
     reading.given, reading.selection, reading.states = source, selection, states

@@ -31,7 +31,7 @@ from .landed_values import check_landed_values
 from .landing.stream_run import StreamRun
 from .landing.writer import Writer
 from .plan.child_tables import child_tables
-from .plan.expected import expectations_of
+from .plan.expected import check_expected_streams, expectations_of
 from .plan.flow import Flow
 from .plan.ownership import SameTableError, TableOwners, check_not_relation, check_not_source
 from .plan.stream_plan import ReservedNameError, StreamPlan, table_name
@@ -93,6 +93,8 @@ class Planning:
         _check_unique(names, flow.location)
         chosen = select_streams(names, self._entry.streams, location=f"{flow.location}.streams")
         selected = len(chosen) if flow.reads_all_streams else -1
+        if self._entry.expect is not None and flow.reads_all_streams:
+            check_expected_streams(self._entry.expect, chosen, flow.location)
         chosen = flow.selection.of(self._entry.from_, chosen)
         streams = [stream for stream in listed if stream.name in chosen]
         check_flow(flow, self._destination, streams)
@@ -107,7 +109,7 @@ class Planning:
         for stream in streams:
             states = self._states_of(stream, identity, stored)
             claimed.append((stream, states, self._report(stream, identity, states)))
-        self._alone = len(streams) == 1
+        self._alone = selected == len(streams) == 1
         former = _former_identities(stored, self._entry.from_, identity)
         runs = [
             self._plan(stream, identity, states, report, former.get((stream.name, report.table), frozenset()))

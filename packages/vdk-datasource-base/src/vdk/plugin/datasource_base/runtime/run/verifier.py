@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from shlex import quote
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ...contract import Proof, VerifiableStream
+from ...contract import DestinationError, Proof, VerifiableStream
 from ...parts import HASH, Comparison, ComparisonResult, ComparisonSpec, row_hashes
 from ...parts.closing import closing_early
 from ...parts.columns.hashes import added
@@ -78,30 +81,67 @@ def _compare(run: StreamRun, proof: Proof, result: Verification, should_stop: Ca
         cursor=proof.cursor if proof.key and not appends and ordered else None,
         versions=appends,
     )
+    if writer.call(lambda destination: destination.has_table(plan.table)) is False:
+        raise DestinationError(_no_table(run))
     comparison = writer.call(lambda destination: destination.compare(spec))
     if comparison is None:
         raise _NotProvable(f"{writer.destination.identity()} cannot be compared")
-    total = 0
+    total, unkeyed = 0, 0
+    values: Counter[str] = Counter()
     try:
         with closing_early(proof.rows):
             for part in proof.rows:
                 if should_stop():
                     raise _NotProvable("the run was stopped")
-                hashes = row_hashes(part.data)
-                rows = normalize_types(part.data if policy is None else policy.data(part.data))
+                data = _with_key(part.data, proof.key) if plan.write_mode == "upsert" else part.data
+                unkeyed += part.data.num_rows - data.num_rows
+                hashes = row_hashes(data)
+                rows = normalize_types(data if policy is None else policy.data(data))
                 if part.claimed:  # what does not land is not to be outcome out from the hash that is kept
                     total = added(total, hashes if policy is None else row_hashes(rows))
+                    values.update({name: len(rows) - rows[name].null_count for name in columns})
                 rows = rows.append_column(HASH, pa.array(hashes, pa.int64()))
                 writer.call(partial(_add, comparison, rows, claimed=part.claimed))
         outcome = writer.call(lambda destination: comparison.result(NAMED_KEYS))
     finally:
         with suppress(Exception):
             writer.call(lambda destination: comparison.close())
-    return _judged(
+    judged = _judged(
         run,
         spec,
         outcome,
         replace(result, hash=f"{total:016x}", proof_columns=proof.columns, whole=proof.whole),
+    )
+    if unkeyed:
+        note = f"left out, since a column of the key has no value in them: {unkeyed:,}"
+        judged = replace(judged, notes=(*judged.notes, note))
+    return _without_columns(judged, {name: values[name] for name in outcome.uncompared if values[name]})
+
+
+def _with_key(data: pa.Table, key: Sequence[str]) -> pa.Table:
+    """The rows with a value in each column of the key: no other can land under upsert."""
+    for name in key:
+        if data[name].null_count:
+            data = data.filter(pc.is_valid(data[name]))
+    return data
+
+
+def _without_columns(verification: Verification, lacking: Mapping[str, int]) -> Verification:
+    """A table without a column that rows which have landed have values in does not have what the source has."""
+    if not lacking:
+        return verification
+    columns = ", ".join(f"{name} ({count:,})" for name, count in lacking.items())
+    note = f"the table lacks columns in which rows have values: {columns}"
+    return replace(verification, status="different", notes=(*verification.notes, note))
+
+
+def _no_table(run: StreamRun) -> str:
+    plan = run.plan
+    if not any(run.states.values()):
+        return f"table {plan.table!r} does not exist, as nothing has landed yet; write: vdk datasource run FLOW"
+    return (
+        f"table {plan.table!r} does not exist, although the state says that rows of it have landed; to land them "
+        f"again, write: vdk datasource run FLOW --full-refresh --stream {quote(plan.name)}"
     )
 
 

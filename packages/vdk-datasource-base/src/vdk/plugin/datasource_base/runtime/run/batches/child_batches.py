@@ -102,10 +102,12 @@ class ChildBatches:
         fields, nested = lists.split(converted.table)
         check_names(fields, stream=self.tables.stream)
         numbers = pa.array([parent for parent, _, _ in items], pa.int64())
-        table = parents.take(numbers).append_column(key[-1], pa.array([place for _, place, _ in items], pa.int64()))
-        keyed = table
-        for field in fields.schema:
-            table = table.append_column(field, fields.column(field.name))
+        places = pa.array([place for _, place, _ in items], pa.int64())
+        keyed = parents.take(numbers).append_column(key[-1], places)
+        columns = {each: keyed.column(each) for each in key}
+        columns |= {each: fields.column(each) for each in fields.schema.names}
+        columns |= {each: keyed.column(each) for each in keyed.schema.names if each not in key}
+        table = pa.table(columns)
         yield ChildBatch(self._spec(name, key), "rows", table)
         if nested:
             yield from self._level(keyed, nested, prefix, key, depth - 1)

@@ -127,7 +127,7 @@ def warn_of_replaced_rows(plan: StreamPlan, destination: Destination) -> None:
     if others:
         log.warning(
             "%s.%s has replaced table %r, which had rows of %s: their states continue after these rows, so only new "
-            "rows will land. To land all rows again, reset the states (`vdk datasource state reset`)",
+            "rows will land. To land all rows again, reset the states: vdk datasource state reset FLOW --stream NAME",
             plan.source_id, plan.name, plan.table, ", ".join(sorted(map(repr, others))),
         )  # fmt: skip
 

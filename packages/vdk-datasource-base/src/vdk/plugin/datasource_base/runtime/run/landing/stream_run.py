@@ -425,7 +425,9 @@ class StreamRun:
             return
         if not self._table_made and self.plan.schema is not None:
             # A commit may have stored states alone, such as of a stream whose rows are all gone.
-            if not self._committed_once or destination.has_table(self.plan.table) is False:
+            if destination.has_table(self.plan.table) is False or not (
+                self._committed_once or self._is_as_declared(destination)
+            ):
                 self._create_empty_table(destination)
             self._table_made = True
         expected = self._expected(ended=True)
@@ -448,6 +450,13 @@ class StreamRun:
         for unit, version in landed:
             if unit.state is not None:
                 self._remember(unit.key, version, unit.state)
+
+    def _is_as_declared(self, destination: Destination) -> bool:
+        """Whether the table of an earlier run has all columns as they are declared: without new rows, there is nothing
+        to commit."""
+        if not self.stored_states or destination.has_table(self.plan.table) is not True:
+            return False
+        return not destination.column_changes(self.plan.table_spec(None, self.mode))
 
     def _create_empty_table(self, destination: Destination) -> None:
         """An empty table is data, too: the source has no rows."""

@@ -15,8 +15,8 @@ def warn_of_dropped_table(plan: StreamPlan) -> None:
     """The state exists and its table does not: somebody may have dropped the table on purpose."""
     log.warning(
         "%s.%s: table %r does not exist, although a state records that rows of it have landed; only new rows will "
-        "land. To land all rows again, reset the state (`vdk datasource state reset`)",
-        plan.source_id, plan.name, plan.table,
+        "land. To land all rows again, write: vdk datasource run FLOW --full-refresh --stream %s",
+        plan.source_id, plan.name, plan.table, plan.name,
     )  # fmt: skip
 
 

@@ -44,7 +44,8 @@ class _Attempt:
         if self.rows_read != self.rows_settled:
             raise VerificationError(
                 f"{name}: {self.rows_read:,} rows were read, and {self.rows_settled:,} reached the destination. This "
-                "is a bug: please report it. The state may be ahead of the rows: reset it (vdk datasource state reset)"
+                "is a bug: please report it. The state may be ahead of the rows: reset it (vdk datasource state "
+                "reset FLOW)"
             )
 
     def check(self) -> None:

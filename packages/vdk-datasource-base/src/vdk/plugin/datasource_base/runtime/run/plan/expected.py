@@ -11,7 +11,7 @@ from ....contract import ConfigurationError, StreamSchema
 from ....contract.remedies import suggest
 from ....parts import Destination, Expectations
 from ....parts.expectations import share_of
-from ....parts.flow.file import Expect, StreamExpect
+from ....parts.flow.file import Expect, StreamExpect, matches
 
 
 def expectations_of(
@@ -56,6 +56,15 @@ def expectations_of(
     if schema is not None and not schema.open and not transformed:
         _check_columns(expected, schema.fields.names, stream, place)
     return expected if expected.names else None
+
+
+def check_expected_streams(expect: Expect, streams: Sequence[str], location: str) -> None:
+    """Refuse the name of a stream that the flow does not read: what is expected of it would never be judged."""
+    for name in expect.streams:
+        if name not in streams and not any(matches(stream, [name]) for stream in streams) and "*" not in name:
+            raise ConfigurationError(
+                f"{location}.expect.streams: {name!r} is no stream of the flow; {suggest(name, streams)}"
+            )
 
 
 def _share(own: StreamExpect, place: str) -> Fraction | None:
