@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 
@@ -103,7 +103,7 @@ def test_postgresql(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.Mon
 def test_kafka(spark: SparkSession, tmp_path: Path) -> None:
     with kafka.running(tmp_path / "broker") as broker:
         topic = NewTopic("orders", num_partitions=3)
-        AdminClient({"bootstrap.servers": broker.address}).create_topics([topic])["orders"].result(60)
+        broker.admin.create_topics([topic])["orders"].result(60)
         broker.produce("orders", [{"id": 1}, {"id": 2}])
         options = {
             "source": "kafka",
