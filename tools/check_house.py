@@ -127,6 +127,9 @@ def check_folder(distribution: d.Distribution) -> Iterator[str]:
     assert isinstance(entry_points, dict)
     if list(entry_points.get("vdk.plugin.run", {})) != [name]:
         yield f"must have one vdk.plugin.run entry point, called {name}: the plugin CI looks for it in 'vdk version'"
+    for source, path in registered_sources(folder):
+        if entry_points.get("vdk.datasource.sources", {}).get(source) != path:
+            yield f'pyproject.toml: vdk.datasource.sources needs {source} = "{path}": CloudQuery and Spark call no hook'
     for namespace in ("src/vdk/__init__.py", "src/vdk/plugin/__init__.py"):
         if (folder / namespace).exists():
             yield f"{namespace} would hide every other VDK plugin: delete it"
@@ -137,6 +140,14 @@ def check_folder(distribution: d.Distribution) -> Iterator[str]:
     yield from check_style(folder)
     yield from (f"pyproject.toml: {problem}" for problem in check_dependencies(distribution))
     yield from (f".plugin-ci.yml: {problem}" for problem in check_jobs(folder / ".plugin-ci.yml", name))
+
+
+def registered_sources(folder: Path) -> list[tuple[str, str]]:
+    """The names and classes that a plugin registers in VDK's hook."""
+    files = folder.glob("src/vdk/plugin/*/plugin_entry.py")
+    return [
+        each for file in files for each in re.findall(r'registry\.add\("(.+?)", "(.+?)"\)', file.read_text("utf-8"))
+    ]
 
 
 def check_dependencies(distribution: d.Distribution) -> Iterator[str]:

@@ -63,7 +63,9 @@ def check_source(spark: SparkSession, options: dict[str, str], folder: Path, ids
         more()
 
 
-def test_sqlite(spark: SparkSession, tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", ["sqlite", "sql"])
+def test_sqlite(spark: SparkSession, tmp_path: Path, source: str) -> None:
+    """By its own source, and by that of any database."""
     database = tmp_path / "shop.db"
 
     def execute(sql: str) -> None:
@@ -72,7 +74,9 @@ def test_sqlite(spark: SparkSession, tmp_path: Path) -> None:
         connection.close()
 
     config = f"database = {str(database)!r}"
-    options = {"source": "sqlite", "stream": "orders", "config": config, "range_rows": "1"}
+    if source == "sql":
+        config = f'url = "sqlite:///{database}"\ntables = {{ orders = {{ cursor = "updated_at" }} }}'
+    options = {"source": source, "stream": "orders", "config": config, "range_rows": "1"}
     execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, updated_at TIMESTAMP NOT NULL)")
     execute("CREATE INDEX by_time ON orders (updated_at)")
     execute("INSERT INTO orders VALUES (1, '2026-01-01 00:00:01'), (2, '2026-01-01 00:00:02')")
