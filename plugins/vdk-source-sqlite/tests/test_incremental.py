@@ -256,9 +256,9 @@ def test_local_time_that_is_set_back_loses_nothing(tmp_path: Path) -> None:
 class TestTheState:
     def test_it_has_the_documented_form(self, database: Path) -> None:
         state = run(stream_of(database)).state
-        assert set(state) == {
-            *("v", "cursor", "type", "key", "primary_key", "high_watermark", "resume", "overlap", "oldest")
-        }
+        names = "v cursor type key primary_key high_watermark resume overlap oldest cursor_options"
+        assert set(state) == set(names.split())
+        assert state["cursor_options"] == {"cursor_format": "auto", "null_cursor_values": []}
         assert state["oldest"] == [[AT.format(n), [n]] for n in range(1, 9)]
         assert (state["v"], state["cursor"], state["type"], state["key"]) == (1, "updated_at", "iso-space", ["id"])
         assert state["high_watermark"] == {"cursor": AT.format(10), "key": [10]}

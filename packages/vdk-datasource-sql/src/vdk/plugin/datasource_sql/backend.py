@@ -124,6 +124,15 @@ class Backend(Connector, ExpressionBuilder, Protocol):
             )
         return cursor_format
 
+    def past_format(self, query: TableQuery, tag: str | None) -> CursorFormat | None:
+        """The format ``tag`` of a state, of cursors as the query reads them; None: it is not known."""
+        cursor_format = self.cursor_format(query)
+        return cursor_format if cursor_format.tag == tag else None
+
+    def is_of_format(self, query: TableQuery, cursor_format: CursorFormat) -> Expression:
+        """The condition for a cursor that is of the format, near enough. By default all are."""
+        return sa.true()
+
     def known_format(self, session: SqlSession, query: TableQuery, known: str) -> CursorFormat | None:
         """The format of cursors that ``cursor_info`` has looked at before, and that have the tag ``known``."""
         return self.cursor_format(query)

@@ -22,6 +22,7 @@ from vdk.plugin.datasource_base.contract import StreamPartition
 from .backend import Backend
 from .expressions import Condition
 from .incremental.bounds import lower_bound
+from .incremental.changed_format import is_read_otherwise
 from .incremental.expected_rows import ExpectedRows
 from .incremental.reader import IncrementalReader, shape_of_rows
 from .incremental.state import StreamProgress, decode
@@ -87,7 +88,9 @@ class TableSplitter:
         """
         progress, query = self._progress(state), self._query
         upper = None if end is None else self._progress(end).high
-        if progress.resume is not None or (end is not None and (upper is None or upper == progress.high)):
+        if progress.resume is not None or is_read_otherwise(self._plan, progress):
+            return []
+        if end is not None and (upper is None or upper == progress.high):
             return []
         after = None if progress.high is None else (progress.high,)
         by: RangeOrder = "key" if after is None and query.keys else "cursor"

@@ -82,6 +82,12 @@ class TableQuery:
             schema=None if plan.table.schema is None else quoted_name(plan.table.schema, True),
         )
 
+    def read_by(self, plan: TablePlan) -> TableQuery:
+        """The same table by another plan, so that expressions of both may be in one statement."""
+        query = TableQuery(plan, self._builder, keyed=self.key is not None)
+        query._table = self._table
+        return query
+
     @property
     def _cursor_type(self) -> str:
         return self.plan.table.columns[self.plan.cursor[0]]
@@ -159,14 +165,14 @@ class TableQuery:
     @cached_property
     def cursor_index(self) -> int:
         """The index of the cursor in a row: of its own column if that is it, unchanged."""
-        return self._column_indexes[self.plan.cursor[0]] if self._is_plain else len(self._column_indexes)
+        return self._column_indexes[self.plan.cursor[0]] if self.is_plain else len(self._column_indexes)
 
     @property
     def selected_cursor(self) -> Expression:
         return self.selected[self.cursor_index]
 
     @property
-    def _is_plain(self) -> bool:
+    def is_plain(self) -> bool:
         """Whether the cursor compares as its column is stored."""
         plan = self.plan
         return len(plan.cursor) == 1 and plan.cursor_format in PLAIN_FORMATS and not plan.options.null_cursor_values
@@ -183,7 +189,7 @@ class TableQuery:
     def index_level(self) -> IndexLevel:
         """Which order an index gives: of (cursor, key), of the cursor, or none."""
         plan = self.plan
-        if not self._is_plain or not _is_stored(self.cursor):
+        if not self.is_plain or not _is_stored(self.cursor):
             return "none"
         level: IndexLevel = "none"
         pairs = list(zip(self.key.columns, self.key.collations, strict=True)) if self.key else []

@@ -29,6 +29,7 @@ from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
 from .backend import Backend
 from .config import SqlConfig
 from .expressions import ONE
+from .incremental.changed_format import options_changed
 from .incremental.reader import IncrementalReader, ReadEnd
 from .incremental.state import decode, remedy
 from .kinds import Kind
@@ -171,6 +172,8 @@ class SqlStream(VerifiableStream):
             return f"it has states of partitions, such as {others[0]!r}, and the table is read as one"
         if self.plan.cursor and states.get("", {}).get("resume") is not None:
             return "the last run did not reach its end; run the flow again"
+        if self.plan.cursor and options_changed(self.plan, states.get("", {})):
+            return "cursor_format or null_cursor_values has changed since the last run; run the flow again"
         return None
 
     def _proof_rows(self, columns: Sequence[str], state: Mapping[str, Any], *, whole_rows: bool) -> Iterator[ProofRows]:

@@ -33,7 +33,7 @@ from vdk.plugin.datasource_sql.cursors import CursorFormat
 from vdk.plugin.datasource_sql.kinds import Kind, is_undecodable
 
 from .bulk import bulk_reader
-from .cursors import cursor_expression, cursor_info
+from .cursors import cursor_expression, cursor_info, is_of_format, past_format
 from .declared_types import kind_of
 from .lock_holder import lock_holder
 from .mixed_formats import mixed_formats
@@ -263,6 +263,12 @@ class SqliteBackend(Backend):
 
     def known_format(self, session: SqlSession, query: TableQuery, known: str) -> CursorFormat | None:
         return cursor_info(session, query, known).format
+
+    def past_format(self, query: TableQuery, tag: str | None) -> CursorFormat | None:
+        return past_format(tag or "", query.plan.zone if query.plan.cursor_format == "auto" else "UTC")
+
+    def is_of_format(self, query: TableQuery, cursor_format: CursorFormat) -> Expression:
+        return is_of_format(query.cursor, cursor_format)
 
     def cursor_error(self, session: SqlSession, query: TableQuery) -> ConfigurationError:
         return mixed_formats(session, query)

@@ -184,6 +184,25 @@ def _number_format(
     return by_highest
 
 
+def past_format(tag: str, zone: str) -> CursorFormat | None:
+    """The format that a state names; None: there is no such one."""
+    if (named := named_format(tag)) is not None:
+        return named
+    form = re.fullmatch(r"iso-(date|space|T)(?:\.(\d+))?(.*)", tag)
+    if form is None:
+        return None
+    digits = None if form[2] is None else int(form[2])
+    return IsoText({"date": "", "space": " ", "T": "T"}[form[1]], form[3], digits, zone)
+
+
+def is_of_format(cursor: Expression, form: CursorFormat) -> Expression:
+    """Whether a cursor has a format, near enough."""
+    if isinstance(form, IsoText):
+        return _looks_like(cursor, form)
+    types = ("integer", "real") if form.numeric else ("text",)
+    return sa.func.typeof(cursor).in_([bound(name) for name in types])
+
+
 def _looks_like(cursor: Expression, form: IsoText) -> Expression:
     """Whether a text has the form, near enough: what GLOB lets through is checked when the row is read."""
     digit = "[0-9]"

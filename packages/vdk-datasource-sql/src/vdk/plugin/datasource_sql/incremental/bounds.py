@@ -92,9 +92,10 @@ def check_state(
         return
     if progress.type != cursor_format.tag:
         raise StateError(
-            f"stream {plan.name!r}: its state was written for cursors of type {progress.type!r}, and "
-            f"{'/'.join(plan.cursor)!r} holds {cursor_format.tag!r} now. {remedy(plan.name)}; or, if the column means "
-            f"the same as before, set {plan.config_path}.cursor_format"
+            f"stream {plan.name!r}: the format of its cursor has changed since the last run: its state was "
+            f"written for cursors of type {progress.type!r}, and {'/'.join(plan.cursor)!r} holds "
+            f"{cursor_format.tag!r} now. {remedy(plan.name)}; or, if the rows have the values that they had, set "
+            f"{plan.config_path}.cursor_format to what they mean"
         )
     resume = progress.resume
     for stored in (progress.high, *((resume.cursor, resume.upper) if resume is not None else ())):

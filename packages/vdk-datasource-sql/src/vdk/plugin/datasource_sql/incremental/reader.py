@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -24,10 +25,11 @@ from ..session import Row, SqlSession
 from ..statements import CursorRange, TableQuery
 from ..table_info import CursorInfo
 from .bounds import UpperBound, check_state, lower_bound, upper_bound, warn_of_numbers, window_start
+from .changed_format import ChangedFormat, cursor_options, is_read_otherwise
 from .cursor_validation import CursorValidator
 from .expected_rows import ExpectedRows
 from .seen_rows import CAP, SeenRows, shape_of
-from .source_behind import check_behind, check_database, is_behind, oldest_rows
+from .source_behind import check_behind, check_database, is_behind, oldest_rows, refuse_behind
 from .state import StreamProgress, decode, encode
 from .sweep import all_keys, is_due
 
@@ -84,6 +86,7 @@ class IncrementalReader:
                 for digest in hashes:
                     known.consume(digest)
             rows.keep(known)
+        self._note_options(progress, high)
         progress.high_key = progress.high_key if high == progress.high else ()
         progress.type = info.format.tag if info.format is not None else progress.type
         progress.high, progress.rows, progress.resume, progress.before = high, rows, None, SeenRows(shape=self._shape)
@@ -93,6 +96,7 @@ class IncrementalReader:
     def end_of_read(self, state: Mapping[str, Any]) -> tuple[Mapping[str, Any], ReadEnd]:
         """As ``end``, without the rows that a read remembers; and what the read need not look for again."""
         progress, info, upper, high = self._look_for_end(state)
+        self._note_options(progress, high)
         progress.high = high
         progress.type = info.format.tag if info.format is not None else progress.type
         progress.rows = progress.before = SeenRows()  # of no shape: it is not known which rows a read would remember
@@ -104,8 +108,11 @@ class IncrementalReader:
         progress = self._decoded(state)
         check_database(self._plan, progress, self._backend.database_id())
         self._forget_other_shapes(progress)
+        deque(self._other_format(progress), maxlen=0)
         info = self._refresh_cursor_info(progress)
         upper = upper_bound(self._session, self._query, info, self._now, self._safe_upper)
+        if progress.resume is None and is_behind(info, progress, upper):
+            refuse_behind(self._session, self._query, progress, upper)
         interrupted = None if progress.resume is None else progress.resume.upper
         high = max((value for value in (progress.high, interrupted, upper.value) if value is not None), default=None)
         return progress, info, upper, high
@@ -113,6 +120,9 @@ class IncrementalReader:
     def count(self, state: Mapping[str, Any], end: Mapping[str, Any]) -> int | None:
         """About how many rows a read between two states yields; None: the last one did not reach its end."""
         progress, high = self._decoded(state), self._decoded(end).high
+        is_same = not is_read_otherwise(self._plan, progress)
+        self._forget_other_shapes(progress)
+        lacking = sum(1 for _ in self._other_format(progress))
         if progress.resume is not None:
             return None
         self._ends_now = False  # the end is known, so no transaction is waited for
@@ -121,7 +131,7 @@ class IncrementalReader:
         if info.format is not None and high is not None:
             conditions = self._query.between(CursorRange(lower_bound(self._plan, info.format, progress), high))
             rows += int(self._session.one(self._query.select(sa.func.count()).where(*conditions))[0])
-        return max(1, rows - progress.rows.size)  # the states differ, so there is one
+        return max(int(is_same), rows - progress.rows.size + lacking)  # of one format they differ by a row at least
 
     def _remembered(self, info: CursorInfo, high: Any, upper: Any) -> Iterator[int]:
         """The hashes of the rows that a pass up to ``upper`` remembers."""
@@ -135,6 +145,11 @@ class IncrementalReader:
         for condition in conditions:
             for page in self._session.stream(self._query.rows(*condition), self._page_sizer, release=False):
                 yield from map(row_hash, page)
+
+    def _note_options(self, progress: StreamProgress, upper: Any) -> None:
+        """Those of a state of an earlier release are noted once it moves: a read that finds nothing changes nothing."""
+        if not is_read_otherwise(self._plan, progress) and upper != progress.high:
+            progress.cursor_options = cursor_options(self._plan)
 
     def _decoded(self, state: Mapping[str, Any]) -> StreamProgress:
         return decode(state, self._plan.name, self._plan.cursor, self._key, self._plan.primary_key)
@@ -166,6 +181,9 @@ class IncrementalReader:
         """
         progress = self._decoded(state)
         check_database(self._plan, progress, self._backend.database_id())
+        self._forget_other_shapes(progress)
+        self._last_state = dict(state)
+        yield from self._pack_lacking(progress)
         given = None if end is None else self._given(end, progress)
         last = None if end is None else self._decoded(end)
         if remembered:
@@ -173,8 +191,6 @@ class IncrementalReader:
         self._ends_now = given is None
         if last is not None and read_end is not None:
             self._read_end, given, progress.barrier = read_end, read_end.upper, last.barrier
-        self._forget_other_shapes(progress)
-        self._last_state = dict(state)
         yield from self._sweep(progress)
         if progress.resume is not None:
             info = self._refresh_cursor_info(progress)
@@ -196,6 +212,27 @@ class IncrementalReader:
         yield from self._read_pass(info, progress, None, upper.value)
         counts = {"rows_null_cursor": info.nulls, "rows_held_back": upper.held_back, "rows_unchanged": self._unchanged}
         yield from self._finish(progress, counts)
+
+    def _other_format(self, progress: StreamProgress) -> Iterator[Row]:
+        """Change a state of other cursor options to one of the present ones; the rows that have to land with it."""
+        if not is_read_otherwise(self._plan, progress):
+            return
+        self._session.end()
+        self._session.begin()
+        info = self._backend.cursor_info(self._session, self._query, None)
+        if info.format is not None:
+            yield from ChangedFormat(
+                self._backend, self._session, self._query, progress, info.format, self._shape
+            ).continued()
+
+    def _pack_lacking(self, progress: StreamProgress) -> Iterator[DataSourcePayload]:
+        """The rows that only a read by other cursor options would have found, and the state with them."""
+        lacking = self._other_format(progress)
+        page = list(islice(lacking, self._plan.page_rows))
+        while page:
+            following = list(islice(lacking, self._plan.page_rows))
+            yield from self._pack(page, None if following else self._encode(progress))
+            page = following
 
     def _sweep(self, progress: StreamProgress) -> Iterator[DataSourcePayload]:
         """All keys of the table, if a sweep is due; if nothing has landed yet, there is nothing to sweep."""
@@ -272,6 +309,7 @@ class IncrementalReader:
                 progress.rows, self._unchanged = known, known.size
                 return
             progress.before = known
+        self._note_options(progress, upper)
         progress.type = info.format.tag if info.format is not None else progress.type
         high = progress.high if upper is None or (progress.high is not None and progress.high > upper) else upper
         window = None if info.format is None or high is None else window_start(self._plan, info.format, high)

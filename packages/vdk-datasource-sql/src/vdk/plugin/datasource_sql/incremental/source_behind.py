@@ -39,15 +39,10 @@ def is_behind(info: CursorInfo, progress: StreamProgress, upper: UpperBound) -> 
     return bool(upper.value < progress.high)
 
 
-def check_behind(session: SqlSession, query: TableQuery, progress: StreamProgress, upper: UpperBound) -> None:
-    """Warn of a table that lies behind its state.
-
-    :raises StateError: if ``on_source_behind`` is ``fail``, or is unset and none of the remembered rows exists.
-    """
-    plan, policy = query.plan, query.plan.options.on_source_behind
-    problem = (
-        f"stream {plan.name!r}: the highest cursor is {upper.value!r}, and the last run had come to {progress.high!r}"
-    )
+def refuse_behind(session: SqlSession, query: TableQuery, progress: StreamProgress, upper: UpperBound) -> None:
+    """Raises ``StateError`` if the source lies behind and ``on_source_behind`` makes that an error, as
+    ``check_behind`` describes."""
+    plan, policy, problem = query.plan, query.plan.options.on_source_behind, _problem(query, progress, upper)
     if policy is None and len(progress.oldest) == REMEMBERED and not _any_exists(session, query, progress.oldest):
         raise StateError(
             f"{problem}; none of the {len(progress.oldest)} rows that the state remembers exists, so it was written "
@@ -59,11 +54,27 @@ def check_behind(session: SqlSession, query: TableQuery, progress: StreamProgres
             f"{problem}. If the table was put back to an earlier time, rows that come below {progress.high!r} are not "
             f'read. {remedy(plan.name)}, or accept that with {plan.config_path}.on_source_behind = "warn"'
         )
+
+
+def check_behind(session: SqlSession, query: TableQuery, progress: StreamProgress, upper: UpperBound) -> None:
+    """Warn of a table that lies behind its state.
+
+    :raises StateError: if ``on_source_behind`` is ``fail``, or is unset and none of the remembered rows exists.
+    """
+    plan, problem = query.plan, _problem(query, progress, upper)
+    refuse_behind(session, query, progress, upper)
     log.warning(
         "%s. If the table was put back to an earlier time, its rows are not read until they pass that. %s; or have "
         'such a run fail with %s.on_source_behind = "fail"',
         problem, remedy(plan.name), plan.config_path,
     )  # fmt: skip
+
+
+def _problem(query: TableQuery, progress: StreamProgress, upper: UpperBound) -> str:
+    return (
+        f"stream {query.plan.name!r}: the highest cursor is {upper.value!r}, and the last run had come to "
+        f"{progress.high!r}"
+    )
 
 
 def check_database(plan: TablePlan, progress: StreamProgress, database: str) -> None:

@@ -5,13 +5,14 @@
 "high_watermark": {"cursor": …, "key": […]} | null,
 "resume": {"order": "cursor"|"key"|"nulls", "cursor": …, "key": […], "upper": …} | null,
 "overlap": {"rows": base64, "shape": hex, "before": base64, "before_shape": hex},
-"oldest": [[cursor, [key, …]], …], "swept": ISO 8601 time, "database": text,
+"cursor_options": {option: value}, "oldest": [[cursor, [key, …]], …], "swept": ISO 8601 time, "database": text,
 "barrier": {"upper": …, "open": [name, …], "server": …, "since": ISO 8601 time}}``
 
 ``high_watermark`` is the highest cursor of a finished pass, ``resume`` is the position of an
 unfinished pass. ``overlap.rows`` knows the rows delivered at and above ``high_watermark - lookback`` and
 those without a cursor; while a pass is unfinished, ``overlap.before`` has what the pass before left.
 ``oldest`` has some of the rows with the lowest cursors, by which another database is recognised.
+``cursor_options`` are those by which the cursor was read.
 ``database`` tells the database from another one at the same address. ``barrier`` is the end that a pass did not reach,
 because transactions were open that may commit rows below it.
 The shapes are those of the columns that the hashes cover; without one they cover values only, as the first release did.
@@ -53,6 +54,7 @@ class StreamProgress:
     oldest: list[tuple[Any, tuple[Any, ...]]] = field(default_factory=list)
     barrier: Barrier | None = None
     database: str = ""
+    cursor_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def encode(
@@ -81,6 +83,7 @@ def encode(
             if progress.oldest
             else {}
         ),
+        **({"cursor_options": dict(progress.cursor_options)} if progress.cursor_options else {}),
         **({"swept": progress.swept} if progress.swept is not None else {}),
         **({"database": progress.database} if progress.database else {}),
         **({"barrier": _encode_barrier(progress.barrier)} if progress.barrier is not None else {}),
@@ -181,6 +184,7 @@ def _decode(state: Mapping[str, Any]) -> StreamProgress:
     if not isinstance(database := state.get("database", ""), str):
         raise ValueError("its database is none")
     progress.database = database
+    progress.cursor_options = _decode_options(state.get("cursor_options", {}))
     progress.barrier = _decode_barrier(state["barrier"]) if "barrier" in state else None
     progress.oldest = [(_in(value), tuple(map(_in, key))) for value, key in state.get("oldest", ())]
     overlap = state["overlap"]
@@ -206,6 +210,12 @@ def _decode_barrier(encoded: Mapping[str, Any]) -> Barrier:
     if not isinstance(names, list) or not all(isinstance(text, str) for text in (*names, server, since)):
         raise ValueError("its barrier is none")
     return Barrier(_in(encoded["upper"]), tuple(names), server, since)
+
+
+def _decode_options(options: Any) -> Mapping[str, Any]:
+    if options and not (isinstance(options["cursor_format"], str) and isinstance(options["null_cursor_values"], list)):
+        raise ValueError("its cursor_options are none")
+    return dict(options)
 
 
 def _column(cursor: Sequence[str]) -> str | list[str]:
