@@ -79,7 +79,7 @@ def _suggested(page: Page) -> Mapping[str, Any]:
     numbers = [value for name, value in holder.items() if words_of(name) in _PAGE_NUMBERS]
     if not any(number == 0 and not isinstance(number, bool) for number in numbers):
         return {**_PAGE, "total_path": path}
-    if words_of(path).endswith("last page"):  # a number, which is no count where the first page is 0
+    if words_of(path).endswith("last page"):  # the pages are one more than that
         return {**_PAGE, "first": 0}
     return {**_PAGE, "first": 0, "total_path": path}
 
