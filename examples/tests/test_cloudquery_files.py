@@ -48,6 +48,7 @@ def landed(folder: Path, destination: str) -> list[tuple[int, str]]:
         return lake.execute(f"SELECT id, total FROM {table} ORDER BY id").fetchall()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "destination", ["duckdb", *(pytest.param(each, marks=pytest.mark.heavy) for each in ("sqlite", "file"))]
 )
