@@ -14,7 +14,7 @@ from werkzeug import Response as Reply
 
 from support import JSON, Scripted, answer, read
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError
-from vdk.plugin.datasource_base.contract.toml import toml_value
+from vdk.plugin.datasource_base.parts import toml_value
 from vdk.plugin.source_rest import HttpRequest
 from vdk.plugin.source_rest.pagination.link_header import parse_link_header
 from vdk.plugin.source_rest.pagination.reader import MAX_RECENT, LoopGuard

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
-from vdk.plugin.datasource_base.contract.toml import toml_value
+from vdk.plugin.datasource_base.parts import toml_value
 
 from ..envelopes import words_of
 from ..extract import search
@@ -73,9 +73,9 @@ class AutoPaginator(LinkPaginator, tag="auto"):
 
 def _suggested(page: Page) -> Mapping[str, Any]:
     """The options of a paginator that the body suggests, as it numbers its pages; empty: it does not."""
-    if (found := page_count(page)) is None:
+    if (counted := page_count(page)) is None:
         return {}
-    path, holder = found
+    path, holder = counted
     numbers = [value for name, value in holder.items() if words_of(name) in _PAGE_NUMBERS]
     if not any(number == 0 and not isinstance(number, bool) for number in numbers):
         return {**_PAGE, "total_path": path}
