@@ -10,6 +10,7 @@ import pytest
 
 from support import execute, interrupted, run, stream_of
 from vdk.plugin.datasource_base.contract import StateError
+from vdk.plugin.datasource_sql.incremental import changed_format, reader
 
 AUTO: dict[str, Any] = {}
 ISO = {"cursor_format": "iso"}
@@ -143,3 +144,21 @@ def test_a_column_that_was_rewritten_is_named_with_what_to_do(tmp_path: Path) ->
     for options in (AUTO, {"cursor_format": "epoch_s"}):
         with pytest.raises(StateError, match=r"'t': the format of its cursor has changed .* run.*state reset"):
             run(stream_of(path, options=options), state)
+
+
+@pytest.mark.parametrize(("before", "after"), [(ISO, AUTO), (AUTO, ISO)])
+def test_rows_that_are_remembered_in_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    for module in (changed_format, reader):
+        monkeypatch.setattr(module, "CAP", 3)
+    path = tmp_path / "t.db"
+    table(path, [*TEXTS, *[TEXTS[8]] * 8, None])
+    state = run(stream_of(path, options=before)).state
+    assert "sums" in state["overlap"]["rows"]
+    landed = run(stream_of(path, options=after), state)
+    assert landed.rows == []
+    assert run(stream_of(path, options=after), landed.state).rows == []
+    execute(path, ("INSERT INTO t VALUES (?, ?)", [(30, TEXTS[8]), (31, "2026-10-09 10:00:01")]))
+    for start in (state, landed.state):
+        assert {30, 31} <= set(run(stream_of(path, options=after), start).column("id"))
