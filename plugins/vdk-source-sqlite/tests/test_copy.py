@@ -232,3 +232,34 @@ def test_two_sources_with_one_table_do_not_overwrite_each_other(vdk: Vdk, tmp_pa
     assert landed("SELECT count(*) FROM orders") == [(3,)]
     assert vdk(*west, "--yes").exit_code == 0
     assert landed("SELECT id FROM orders ORDER BY id") == [(4,), (9,)]
+
+
+def test_each_remedy_can_be_pasted_where_it_says(vdk: Vdk, tmp_path: Path) -> None:
+    """Into the command line, under the table of a flow file, or inside braces; a name with a blank is in quotes."""
+    execute(
+        tmp_path / "odd.db",
+        'CREATE TABLE "two words" (id INTEGER PRIMARY KEY, n INTEGER)',
+        "INSERT INTO \"two words\" VALUES (1, 1), (2, 'x')",
+    )
+    copy = ("copy", "sqlite:///odd.db", "duckdb:///lake.duckdb")
+    failed = vdk(*copy, "--save", "odd.toml")
+    argument = 'tables."two words".dynamic_types="text"'
+    assert f"""--set '{argument}'; or reject such rows with --set 'on_bad_record="reject"'""" in failed.stderr
+    line = 'tables."two words".dynamic_types = "text"'
+    file = Path("odd.toml").read_text("utf-8")
+    ran = vdk("run", "odd.toml")
+    place = f'{line} under [sources.odd.config]; or reject such rows with on_bad_record = "reject" under [[flows]]'
+    assert place in ran.stderr
+    braces = file.replace('\n[sources.odd.config]\ndatabase = "odd.db"', 'config = { database = "odd.db" }')
+    Path("braces.toml").write_text(braces, "utf-8")
+    assert f"{line} inside the braces of config = {{ … }} under [sources.odd]" in vdk("run", "braces.toml").stderr
+    Path("braces.toml").write_text(f"""{braces}[sources.odd.config.tables."two words"]\ncursor = false\n""", "utf-8")
+    extended = vdk("check", "braces.toml").output
+    assert 'cannot be extended: write tables."two words" inside its braces, or write [sources.odd.config]' in extended
+    with_table = file + '[sources.odd.config.tables."two words"]\ncursor = false\n'
+    Path("odd.toml").write_text(with_table, "utf-8")
+    header = '[sources.odd.config.tables."two words"]'
+    assert f'with dynamic_types = "text" under {header}' in vdk("run", "odd.toml").stderr
+    Path("odd.toml").write_text(with_table + 'dynamic_types = "text"\n', "utf-8")
+    assert vdk("run", "odd.toml").exit_code == 0
+    assert vdk(*copy, "--set", argument).exit_code == 0

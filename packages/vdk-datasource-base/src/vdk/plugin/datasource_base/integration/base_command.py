@@ -9,7 +9,7 @@ import logging
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -17,6 +17,9 @@ from vdk.api.plugin.hook_markers import hookimpl
 from vdk.internal.core.config import ConfigurationBuilder
 
 from .console import CONSOLE, Console
+
+if TYPE_CHECKING:
+    from ..parts.plugins.registry import Registry
 
 
 class BeforeCommands:
@@ -86,7 +89,7 @@ class Command(click.Command):
         console = Console(output=ctx.params.get("output", "text"), **_with_vdk_verbosity(ctx, options))
         console.collects_warnings = self._json_warnings and console.output == "json"
         if isinstance(flow := ctx.params.get("flow"), Path):
-            console.rewrite = lambda text: _with_flow(text, flow)
+            console.rewrite = lambda text: _with_flow(text, flow, ctx)
         ctx.obj.state.set(CONSOLE, console)
         with console:
             try:
@@ -109,7 +112,17 @@ class Command(click.Command):
                 raise ErrorPrinted(str(type(error))) from None
 
 
-def _with_flow(text: str, flow: Path) -> str:
+def _with_flow(text: str, flow: Path, ctx: click.Context) -> str:
+    """A message with the name of the flow file, and with the places in it that its lines to write belong to."""
+    from .file_text import of_flow_file
+
+    def registry() -> Registry:
+        from ..parts.plugins.registry import Registry
+        from .hooks import with_plugins
+
+        return with_plugins(Registry(), ctx.obj.plugin_registry)
+
+    text = of_flow_file(text, flow, registry)
     if "FLOW" not in text:
         return text
     from ..parts.redact import with_flow  # which loads Arrow
