@@ -95,11 +95,13 @@ def test_copy_says_what_it_picked(vdk: Vdk) -> None:
         (("sqlite://shop.db", "duckdb:///lake.duckdb"), "write three slashes before it (sqlite:///shop.db)"),
         (("sqlite:///shop.db?x=1", "duckdb:///lake.duckdb"), "what follows the '?' is not supported"),
         (("sqlite:///sop.db", "duckdb:///lake.duckdb"), "sop.db' does not exist"),
+        (("sqlite:///sop.db", "duckdb:///lake.duckdb"), "; write sqlite:///shop.db"),
         (("sqlite:///shop.db", "duckdb://lake.duckdb"), "the target's file needs three slashes"),
         ((*COPY[1:], "--tables", "ordrs"), "--tables: no stream matches 'ordrs'; did you mean 'orders'?"),
         ((*COPY[1:], "--tables", "audit", "--mode", "upsert"), 'write_mode = "upsert" needs a primary key'),
         ((*COPY[1:], "--set", "on_bad_recrd=reject"), "unknown option 'on_bad_recrd'; did you mean 'on_bad_record'"),
         ((*COPY[1:], "--cursor", "update_at"), "none of these tables has a column 'update_at'"),
+        ((*COPY[1:], "--set", "tables.two words.cursor=id"), """as in --set 'tables."two words".cursor=changed_at'"""),
         ((*COPY[1:], "--save", "no/flow.toml"), "the folder 'no' does not exist"),
         ((*COPY[1:], "--save", "../flow.toml"), "save the file in the working folder"),
         ((*COPY[1:], "--save", "/dev/full"), "'/dev/full' is not a file"),
@@ -108,7 +110,15 @@ def test_copy_says_what_it_picked(vdk: Vdk) -> None:
 )
 def test_a_wrong_copy_is_answered_in_terms_of_the_command(vdk: Vdk, arguments: tuple[str, ...], match: str) -> None:
     result = vdk("copy", *arguments)
-    of_a_run = ("sop.db' does not exist", "--tables: ", "write_mode", "is both the source", "update_at", "on_bad_recrd")
+    of_a_run = (
+        "; write sqlite",
+        "sop.db' does not exist",
+        "--tables: ",
+        "write_mode",
+        "is both the source",
+        "update_at",
+        "on_bad_recrd",
+    )
     assert result.exit_code == (1 if any(text in match for text in of_a_run) else 2), match
     assert result.stdout == "", "a table of streams that were not read"
     assert match in result.stderr
@@ -263,3 +273,31 @@ def test_each_remedy_can_be_pasted_where_it_says(vdk: Vdk, tmp_path: Path) -> No
     Path("odd.toml").write_text(with_table + 'dynamic_types = "text"\n', "utf-8")
     assert vdk("run", "odd.toml").exit_code == 0
     assert vdk(*copy, "--set", argument).exit_code == 0
+
+
+def test_rejected_rows_are_shown_where_they_are(vdk: Vdk, tmp_path: Path) -> None:
+    """More than max_rejected of them: the error has the line that allows it, and not the one that is there already."""
+    execute(tmp_path / "odd.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)", "INSERT INTO t VALUES (1, 'x')")
+    copy = ("copy", "sqlite:///odd.db", "duckdb:///lake.duckdb", "--set", 'on_bad_record="reject"')
+    failed = vdk(*copy)
+    assert failed.exit_code == 1
+    assert "exactly once" not in failed.stdout, "of a stream that has failed"
+    assert "on_bad_record" not in failed.stderr
+    assert """allow any number with --set 'max_rejected="100%"'""" in failed.stderr
+    landed_some = vdk(*copy, "--set", 'max_rejected="100%"', "--report", "copied.html")
+    assert "odd.t: the rejected rows are in lake.t__rejected" in landed_some.stdout, landed_some.output
+    assert Path("copied.html").is_file()
+    assert "on_bad_record" not in landed("SELECT reason FROM t__rejected")[0][0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("report", "flow.toml"), "write: vdk datasource run FLOW --report FILE"),
+        (("verify", "flow.toml", "orders"), "one stream alone: --stream orders"),
+        (("run", "flow.toml", "two words"), "--stream"),
+    ],
+)
+def test_a_near_miss_names_the_option(vdk: Vdk, arguments: tuple[str, ...], match: str) -> None:
+    Path("flow.toml").touch()
+    assert match in vdk(*arguments).stderr

@@ -260,8 +260,8 @@ class PageReader:
             plan = self._query.plan
             raise ConfigurationError(
                 f"stream {plan.name!r}: the rows after {now!r} end with it again, because the driver returns fewer "
-                f"digits than the database compares; read the table whole with {plan.config_path}.cursor = false, or name a "
-                "cursor of no more than six fractional digits"
+                f"digits than the database compares; read the table whole with {plan.config_path}.cursor = false, or "
+                "name a cursor of no more than six fractional digits"
             )
         return now
 

@@ -51,8 +51,8 @@ def misfit_remedy(plan: TablePlan, name: str, kind: Kind, value: Any) -> str | N
         return None
     return (
         f"the column is declared {plan.table.columns[name]} and lands as {kind.arrow}, which does not hold this float; "
-        f'round such numbers with {plan.config_path}.decimals = {{ {toml_key(name)} = "round" }} (or land "double"), or '
-        f'land the column as text with {plan.config_path}.dynamic_types = "text"'
+        f'round such numbers with {plan.config_path}.decimals = {{ {toml_key(name)} = "round" }} (or land "double"), '
+        f'or land the column as text with {plan.config_path}.dynamic_types = "text"'
     )
 
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -83,6 +85,17 @@ class Command(click.Command):
     def get_short_help_str(self, limit: int = 45) -> str:
         """The whole first sentence, which click cuts off in lists of commands."""
         return super().get_short_help_str(limit=500)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The same as click's; for a second argument it names the option ``--stream``, where there is one."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            extra = re.search(r"unexpected extra arguments? \((\S+)", error.message)
+            if extra is None or not any("--stream" in parameter.opts for parameter in self.params):
+                raise
+            stream = quote(extra[1].rstrip(")"))
+            raise click.UsageError(f"{error.message}; one stream alone: --stream {stream}", error.ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         options = {name: ctx.params.pop(name) for name in ("quiet", "verbose", "debug", "log_format")}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,10 @@ def of_command_line(message: str, flow: UrlFlow) -> str:
         "flow: destinations.lake.": "the target: ",
         f"--set 'sources.{flow.source_id}.config.": "--set '",
         f"--set 'sources.{toml_key(flow.source_id)}.config.": "--set '",
+        "--set 'sources.shop.config.": "--set '",  # examples
+        "--set sources.shop.config.": "--set ",
         "--set 'flows[0].": "--set '",
+        "--set flows[0].": "--set ",
     }.items():
         message = message.replace(place, argument)
     if message.startswith("--set "):
@@ -45,6 +49,13 @@ def of_command_line(message: str, flow: UrlFlow) -> str:
     return with_remedies(message, written)
 
 
+def _as_typed(flow: UrlFlow, option: str, value: str) -> str:
+    """A path in the working folder without that folder, if the path of the URL was written so."""
+    path = Path(value)
+    relative = not Path(str(flow.config[option])).is_absolute() and path.is_absolute()
+    return str(path.relative_to(Path.cwd())) if relative and path.is_relative_to(Path.cwd()) else value
+
+
 def _argument(flow: UrlFlow, remedy: Remedy) -> str:
     """``--set 'paginator={ type = "page" }'``; the command's own option, or the URL of a file, where there is one."""
     option = remedy.option
@@ -52,7 +63,7 @@ def _argument(flow: UrlFlow, remedy: Remedy) -> str:
     if isinstance(decoded, str):
         if option in _COMMAND_OPTIONS:
             return f"{_COMMAND_OPTIONS[option]} {quote(decoded)}"
-        if option in flow.config and (url := flow.source.url_of(decoded)) is not None:
+        if option in flow.config and (url := flow.source.url_of(_as_typed(flow, option, decoded))) is not None:
             return quote(url)
     if option == "shared_table" and decoded is True:
         return "--shared-table"

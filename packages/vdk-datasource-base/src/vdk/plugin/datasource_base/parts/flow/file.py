@@ -102,6 +102,9 @@ class FlowEntry(DataSourceConfig):
     deadline: Duration | None = None
 
 
+_FLOW_OPTIONS = {field.encode_name for field in msgspec.structs.fields(FlowEntry)}
+
+
 class FlowFile(DataSourceConfig):
     """A whole flow file. ``name`` names the job of ``vdk datasource run``; default: the file's name. ``notify``: a URL
     that is called for failures and for columns that change their type."""
@@ -188,7 +191,7 @@ def load_flow(
     :raises ConfigurationError: naming the file, the path in it, the value and what was expected.
     """
     data, location, folder = _read(flow)
-    data, set_paths = overrides.apply(data, location)
+    data, set_paths = overrides.apply(data, location, flow_options=_FLOW_OPTIONS)
     lookups = {"file": file_content(folder), **with_dotenv(lookups, folder)}
     resolved = resolve(data, lookups, location=location)
     resolved.path = None if isinstance(flow, Mapping) else Path(flow).absolute()
