@@ -13,6 +13,7 @@ import traceback
 from pathlib import Path
 
 import commits
+import dlt_bridge
 import document
 import growth
 import kafka
@@ -43,6 +44,7 @@ JOBS: dict[str, Job] = {
     "rest": rest.measure,
     "kafka": kafka.measure,
     "singer": singer.measure,
+    "dlt": dlt_bridge.measure,
     "targets": targets.measure,
     "growth": growth.measure,
     "second": second.measure,

@@ -78,6 +78,11 @@ class Bench:
         return self._ours("spark", "pyspark>=4.3,<5")
 
     @property
+    def dlt(self) -> Path:
+        """The bin folder of an environment that has dlt too."""
+        return self._ours("dlt-bridge", "dlt[duckdb]")
+
+    @property
     def core(self) -> Path:
         """The bin folder of an environment with vdk-core alone."""
         return self.environments.peer("core", "vdk-core", "setuptools<81")

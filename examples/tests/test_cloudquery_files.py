@@ -48,9 +48,8 @@ def landed(folder: Path, destination: str) -> list[tuple[int, str]]:
         return lake.execute(f"SELECT id, total FROM {table} ORDER BY id").fetchall()
 
 
-@pytest.mark.parametrize(
-    "destination", ["duckdb", *(pytest.param(each, marks=pytest.mark.heavy) for each in ("sqlite", "file"))]
-)
+@pytest.mark.heavy
+@pytest.mark.parametrize("destination", ["duckdb", "sqlite", "file"])
 def test_a_file_of_cloudquery_is_run(destination: str, vdk: Vdk, tmp_path: Path) -> None:
     """Its variables come from the environment; stale rows are deleted in the second run, unless rows are appended."""
     with closing(sqlite3.connect(tmp_path / "shop.db")) as shop, shop:

@@ -63,6 +63,7 @@ def test_an_api_is_read_with_its_children_and_its_limits(tmp_path: Path) -> None
     assert "The second run landed the changed issues and no others." in done.stdout
 
 
+@pytest.mark.heavy
 def test_topics_are_read_as_a_log_and_as_a_table(tmp_path: Path) -> None:
     """The demo of the Kafka source lands what was produced between two runs, and rejects what is not JSON."""
     job = tmp_path / "kafka"
@@ -71,6 +72,7 @@ def test_topics_are_read_as_a_log_and_as_a_table(tmp_path: Path) -> None:
     assert "The second run landed the new messages and no others." in done.stdout
 
 
+@pytest.mark.heavy
 def test_a_postgresql_database_is_read_without_losing_a_late_commit(tmp_path: Path) -> None:
     """The demo of the PostgreSQL source lands what changed between two runs, and what was committed late."""
     job = tmp_path / "postgres"

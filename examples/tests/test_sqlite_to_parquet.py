@@ -55,6 +55,7 @@ def shop(path: Path, *statements: str) -> None:
             connection.execute(statement)
 
 
+@pytest.mark.heavy
 def test_changed_rows_land_as_new_versions_and_the_newest_are_the_source(
     vdk: Vdk, parquet: Callable[..., str], tmp_path: Path
 ) -> None:
