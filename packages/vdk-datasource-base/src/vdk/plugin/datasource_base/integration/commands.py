@@ -27,7 +27,7 @@ _ELSEWHERE = {
 
 
 class _Group(click.Group):
-    """Says where to find what is no command of its own, before click proposes one that is spelled like it."""
+    """Says where to find what is not a command of its own, before click proposes one that is spelled like it."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -15,8 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from ...contract import ConfigurationError, State
-from ...parts import SchemaChange
-from ...parts.columns.framework import rejected_name
+from ...parts import SchemaChange, rejected_name
 from ...parts.guarantee import Guarantee
 from ...parts.redact import Redactor
 from .details import StreamDetails
