@@ -20,6 +20,8 @@ from support import execute
 from vdk.plugin.datasource_base import plugin_entry as base_entry
 from vdk.plugin.datasource_base import read
 from vdk.plugin.datasource_base.integration import init_command
+from vdk.plugin.datasource_base.integration.file_text import of_flow_file
+from vdk.plugin.datasource_base.parts import Registry
 from vdk.plugin.ingest_arrow import plugin_entry as arrow_entry
 
 pytestmark = [
@@ -301,3 +303,16 @@ def test_rejected_rows_are_shown_where_they_are(vdk: Vdk, tmp_path: Path) -> Non
 def test_a_near_miss_names_the_option(vdk: Vdk, arguments: tuple[str, ...], match: str) -> None:
     Path("flow.toml").touch()
     assert match in vdk(*arguments).stderr
+
+
+def test_a_line_belongs_to_the_source_that_the_message_is_about(tmp_path: Path) -> None:
+    """Where that is not clear, or the file cannot be read, the message stays as it is."""
+    file = tmp_path / "two.toml"
+    braces = '[sources.a]\nname = "sqlite"\nconfig = { database = "a.db" }\n'
+    file.write_text(braces + '[sources.b]\nname = "sqlite"\n[sources.b.config]\ndatabase = "b.db"\n', "utf-8")
+    failed = "2:\n a.t: E: name one with tables.t.cursor{}.\n  b.t: E: set page_rows = 1{}; or write streams = []"
+    told = of_flow_file(failed.format("", ""), file, Registry)
+    places = (" inside the braces of config = { … } under [sources.a]", " under [sources.b.config]")
+    assert told == failed.format(*places) + " under [[flows]]"
+    for message, path in (("set page_rows = 1", file), ("b.t: E: set page_rows = 1", tmp_path / "none.toml")):
+        assert of_flow_file(message, path, Registry) == message

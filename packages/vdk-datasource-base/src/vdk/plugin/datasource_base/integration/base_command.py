@@ -92,7 +92,8 @@ class Command(click.Command):
             return super().parse_args(ctx, args)
         except click.UsageError as error:
             extra = re.search(r"unexpected extra arguments? \((\S+)", error.message)
-            if extra is None or not any("--stream" in parameter.opts for parameter in self.params):
+            named = any("--stream" in parameter.opts for parameter in self.params)
+            if extra is None or not named or ".toml" in extra[1]:
                 raise
             stream = quote(extra[1].rstrip(")"))
             raise click.UsageError(f"{error.message}; one stream alone: --stream {stream}", error.ctx) from None

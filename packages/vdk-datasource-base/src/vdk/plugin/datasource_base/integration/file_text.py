@@ -53,7 +53,7 @@ def _source_in(before: str, sources: Mapping[str, Any]) -> str | None:
     """The id of the source that a message is about; the last one that it names, as ``shop.orders: …``."""
     if len(sources) == 1:
         return next(iter(sources))
-    named = [match[1] for match in re.finditer(r"(?:^|[;:] )([^\s.:;]+)\.[^:]+: ", before) if match[1] in sources]
+    named = [match[1] for match in re.finditer(r"(?m)(?:^|[;:])\s*([^\s.:;]+)\.[^:]+: ", before) if match[1] in sources]
     return named[-1] if named else None
 
 

@@ -8,9 +8,11 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-_STEP = r"""(?:\.(?:[\w-]+|"(?:[^"\\]|\\.)*")|\[\d+\])"""
+_KEY = r"""[\w-]+|"(?:[^"\\]|\\.)*\""""
+_STEP = rf"(?:\.(?:{_KEY})|\[\d+\])"
 _REMEDY = re.compile(
-    rf"\b(write|set|add|as in|or|with) ([A-Za-z_][\w-]*{_STEP}*)(?: = (?=[\[{{\"'\w-])|(?<=[\w\"])(?=[\s.,;)(]|$))"
+    rf"""\b(write|set|add|as in|or|with) (?:([A-Za-z_][\w-]*{_STEP}*) = (?=[\[{{"'\w-])"""
+    rf"""|([A-Za-z_][\w-]*\.(?:{_KEY}){_STEP}*)(?=[\s.,;)(]|$))"""
 )
 """``write paginator = { type = "page" }``, up to the value; or a path of several steps alone."""
 _ENDS = re.compile(r"[\]}\"'\w]")
@@ -32,7 +34,7 @@ class Remedy:
     @property
     def steps(self) -> list[str]:
         """The steps of the path, each as TOML writes it."""
-        return re.findall(r"""[\w-]+|"(?:[^"\\]|\\.)*\"""", self.option)
+        return re.findall(_KEY, self.option)
 
 
 def with_remedies(message: str, written: Callable[[Remedy, str, str], str | None]) -> str:
@@ -51,11 +53,10 @@ def with_remedies(message: str, written: Callable[[Remedy, str, str], str | None
 
 def _remedies(message: str) -> Iterator[tuple[int, int, Remedy]]:
     for match in _REMEDY.finditer(message):
-        if match[0].endswith("= "):
-            if (value := _value_at(message, match.end())) is not None:
-                yield match.start(), match.end() + len(value), Remedy(match[1], match[2], value)
-        elif "." in match[2]:
-            yield match.start(), match.end(), Remedy(match[1], match[2], None)
+        if match[3] is not None:
+            yield match.start(), match.end(), Remedy(match[1], match[3], None)
+        elif (value := _value_at(message, match.end())) is not None:
+            yield match.start(), match.end() + len(value), Remedy(match[1], match[2], value)
 
 
 def _value_at(text: str, start: int) -> str | None:

@@ -269,10 +269,12 @@ def _print_summary(summary: RunSummary, console: Console) -> None:
 
 def _next_time(summary: RunSummary) -> str:
     """What the same command does after it was interrupted."""
-    rules = {stream.guarantee.rule for stream in summary.streams if stream.status != "succeeded" and stream.guarantee}
-    again = "it reads what is replaced as a whole from its beginning" if "replaced" in rules else ""
-    continues = "the same command continues where this one stopped" if "together" in rules or not rules else ""
-    return f"Interrupted: {'; '.join(filter(None, [continues, again])) or 'the same command reads everything again'}."
+    stopped = [stream for stream in summary.streams if stream.status != "succeeded" and stream.guarantee is not None]
+    rules = {stream.guarantee.rule for stream in stopped if stream.guarantee is not None}
+    if not stopped or "together" in rules or any(stream.state_after for stream in stopped):
+        again = ", and reads from its beginning what is replaced as a whole" if "replaced" in rules else ""
+        return f"Interrupted: the same command continues where this one stopped{again}."
+    return "Interrupted: the same command begins again with what was not complete."
 
 
 def _print_flow(ctx: click.Context, flow: Mapping[str, Any]) -> None:
