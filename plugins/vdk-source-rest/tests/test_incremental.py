@@ -208,6 +208,19 @@ def test_a_cursor_that_no_record_has_is_reported(source: Make, api: Issues, capl
     assert "'id', 'changed'" in warning
 
 
+@pytest.mark.parametrize("nulls", ["include", "exclude"])
+def test_a_cursor_field_that_does_not_exist_fails(source: Make, api: Issues, nulls: str) -> None:
+    """Nothing lands, and the error names the fields; a field without any value, and no record, are no mistake."""
+    api.rows = [{"id": 1, "changed": T.format(1)}]
+    made = source(api.server.url, stream(nulls=nulls))
+    with pytest.raises(ConfigurationError, match=r"no record has the field 'at' of its cursor; set .* 'id', 'ch"):
+        read(made)
+    api.rows = [{"id": 1, "changed": T.format(1)}, {"id": 2, "at": None}]
+    assert len(read(made).rows) == (2 if nulls == "include" else 0)
+    api.rows = []
+    assert read(made).rows == []
+
+
 def test_a_value_of_the_future_hides_no_rows(source: Make, api: Issues) -> None:
     """A row of the year 2999 lands once, and the next run asks from a day ago: rows may come late."""
     api.rows = [{"id": 1, "at": "2999-01-01T00:00:00Z"}]

@@ -14,6 +14,7 @@ from werkzeug import Response as Reply
 
 from support import JSON, Scripted, answer, read
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError
+from vdk.plugin.datasource_base.parts import toml_value
 from vdk.plugin.source_rest import HttpRequest
 from vdk.plugin.source_rest.pagination.link_header import parse_link_header
 from vdk.plugin.source_rest.pagination.reader import MAX_RECENT, LoopGuard
@@ -370,6 +371,28 @@ def test_one_page_of_several_is_not_the_full_result(source: Make, body: Any) -> 
         with pytest.raises(ConfigurationError, match=r'looks like one page.*type = "none"'):
             read(source(api.url))
         assert len(read(source(api.url, paginator={"type": "none"})).rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "paginator"),
+    [
+        ({"total_pages": 3, "page": 1}, {"type": "page", "total_path": "total_pages"}),
+        ({"meta": {"lastPage": 3, "page": 1}}, {"type": "page", "total_path": "meta.lastPage"}),
+        ({"page": {"number": 0, "total-pages": 3}}, {"type": "page", "first": 0, "total_path": 'page."total-pages"'}),
+        ({"page": 0, "last_page": 3}, {"type": "page", "first": 0}),  # pages 0 to 3, of which 3 is not the count
+        ({"total": 9}, None),
+    ],
+)
+def test_numbered_pages_suggest_their_paginator(
+    source: Make, body: dict[str, Any], paginator: dict[str, Any] | None
+) -> None:
+    with (
+        Scripted(lambda request, number: answer({"items": [{"id": 1}], **body})) as api,
+        pytest.raises(ConfigurationError, match="looks like one page") as caught,
+    ):
+        read(source(api.url))
+    assert caught.value.options == ({} if paginator is None else {"paginator": paginator})
+    assert toml_value(paginator or {"type": "page"}) in str(caught.value)
 
 
 @pytest.mark.parametrize("body", COMPLETE)

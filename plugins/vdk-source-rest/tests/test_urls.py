@@ -70,19 +70,49 @@ def test_a_list_is_copied_and_proposed(httpserver: HTTPServer, tmp_path: Path, m
     url = httpserver.url_for("/v1/orders?api_key=k3y-of-it")
     copied = vdk.invoke(["datasource", "copy", url, "duckdb:///lake.duckdb"])
     assert copied.exit_code == 0, copied.output
-    assert "rest.orders: no key, read whole, replace" in copied.stderr
+    assert f"rest_{httpserver.port}.orders: no key, read whole, replace" in copied.stderr
     with duckdb.connect("lake.duckdb", read_only=True) as connection:
         assert connection.execute("SELECT id FROM orders ORDER BY id").fetchall() == [(1,), (2,)]
     written = vdk.invoke(["datasource", "init", url])
     assert written.exit_code == 0, written.output
-    text = Path("rest.toml").read_text("utf-8")
+    text = Path("orders.toml").read_text("utf-8")
+    reference = f"${{env:REST_{httpserver.port}_PASSWORD}}"
     assert (
-        '# streams = [{ name = "orders", primary_key = "id", cursor = { field = "updated_at", param = "since" } }]'
-        in text.splitlines()
+        f'# streams = [{{ name = "orders", params = {{ api_key = "{reference}" }}, primary_key = "id", '
+        'cursor = { field = "updated_at", param = "since" } }]' in text.splitlines()
     )
-    assert "${env:REST_PASSWORD}" in text
     for shown in (text, copied.output, written.output):
         assert "k3y-of-it" not in shown
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_the_paginator_that_a_page_suggests_is_tried(
+    httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    """If it fails, it is a comment, with the reason; the key and the cursor are proposed by the first page anyway."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VDK_VERSION_CHECK_DISABLED", "true")
+
+    def page(number: int) -> dict[str, Any]:
+        return {"data": [{"id": number, "updated_at": f"2026-10-0{number + 1}"}], "page": number, "total_pages": 2}
+
+    for number in (0, 1) if answers else ():
+        httpserver.expect_request("/v1/books", query_string=f"page={number}").respond_with_json(page(number))
+    httpserver.expect_request("/v1/books").respond_with_json(page(0))
+    vdk = CliEntryBasedTestRunner(base_entry, arrow_entry)
+    written = vdk.invoke(["datasource", "init", httpserver.url_for("/v1/books"), "--to", "duckdb:///lake.duckdb"])
+    lines = Path("books.toml").read_text("utf-8").splitlines()
+    option = 'paginator = { type = "page", first = 0, total_path = "total_pages" }'
+    hint = '# streams = [{ name = "books", primary_key = "id", cursor = { field = "updated_at", param = "since" } }]'
+    assert (option in lines, f"# {option}" in lines, hint in lines) == (answers, not answers, True), lines
+    assert written.exit_code == (0 if answers else 1), written.output
+    if not answers:
+        assert any("it was tried with" in line and "the very records of the page before" in line for line in lines)
+        return
+    httpserver.clear_log()
+    copied = vdk.invoke(["datasource", "run", "books.toml", "-q"])
+    assert copied.exit_code == 0, copied.output
+    assert [request.query_string for request, _ in httpserver.log] == [b"page=0", b"page=1"], "none too many"
 
 
 def test_a_message_names_what_the_command_takes(

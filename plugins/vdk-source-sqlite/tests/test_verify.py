@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import tomllib
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.datasource_base.contract import ConfigurationError, FlowFailedError
 from vdk.plugin.datasource_base.runtime import Environment
 from vdk.plugin.datasource_base.runtime import execute as execute_flow
-from vdk.plugin.datasource_base.runtime.inspect.verify import repairable, verify_flow
+from vdk.plugin.datasource_base.runtime.inspect.verify import NOT_VERIFIED, exit_code, repairable, verify_flow
 from vdk.plugin.datasource_base.runtime.scope import RunScope
 from vdk.plugin.datasource_sql import PayloadBuilder, SqlStream
 
@@ -120,6 +122,25 @@ def test_what_cannot_be_proven_says_why(shop: Path, tmp_path: Path) -> None:
     result = verified(dropping)["t"]
     assert result.status == "unproven"
     assert "transform" in str(result.reason)
+    assert exit_code([result]) == NOT_VERIFIED, "a script must not take it as proof"
+    assert exit_code([result, replace(result, status="verified")]) == NOT_VERIFIED
+    assert exit_code([result, replace(result, status="different")]) == 1
+    assert exit_code([]) == NOT_VERIFIED
+
+
+def test_a_row_that_is_gone_names_the_option_that_deletes_it(shop: Path, tmp_path: Path) -> None:
+    target = target_of("duckdb", tmp_path)
+    run_flows(None, flow(shop, target, streams=["t"]))
+    execute(shop, "DELETE FROM t WHERE id = 10")
+    text, option = verified(flow(shop, target, streams=["t"]))["t"].text, 'deletes = { sweep = "1d" }'
+    assert text == (
+        "verified 199 of 199; 1 not at the source any more (id=10); "
+        f"to delete such rows, add {option} to [sources.shop.config]"
+    )
+    swept = flow(shop, target, tomllib.loads(option), streams=["t"])
+    run_flows(None, swept)
+    result = verified(swept)["t"]
+    assert (result.text, exit_code([result])) == ("verified 199 of 199", 0)
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("duckdb", "upsert"), ("sqlite", "upsert"), ("duckdb", "append")])

@@ -162,7 +162,8 @@ class SqlStream(VerifiableStream):
         columns = compared_columns(plan, values=values)
         cursor = plan.cursor[0] if plan.cursor else None
         rows = self._proof_rows(columns, states.get("", {}), whole_rows=whole_rows)
-        return Proof(columns, plan.primary_key, not plan.cursor, rows, cursor=cursor)
+        deletes = 'deletes = { sweep = "1d" }' if plan.cursor and plan.primary_key and plan.sweep is None else None
+        return Proof(columns, plan.primary_key, not plan.cursor, rows, cursor=cursor, deletes=deletes)
 
     def _not_provable(self, states: Mapping[str, Mapping[str, Any]]) -> str | None:
         if self.plan.backfill:

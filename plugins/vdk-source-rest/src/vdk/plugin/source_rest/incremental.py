@@ -149,6 +149,8 @@ class IncrementalFilter:
         self.overflowed = False
         """More records share the overlap than are remembered."""
         self.row_without_value: Row | None = None
+        self.is_field_known = not self._is_plain_name
+        """Whether some record without a value has the field; taken as true for a path."""
 
     @property
     def like(self) -> Any:
@@ -233,6 +235,7 @@ class IncrementalFilter:
     def _handle_null(self, row: Row, page: FilteredPage, fresh: list[tuple[Any, Row, bytes]]) -> None:
         page.counts["rows_null_cursor"] += 1
         self.row_without_value = row
+        self.is_field_known = self.is_field_known or self._cursor.config.field in row
         policy = self._cursor.config.nulls
         if policy == "fail":
             raise DataSourceError(

@@ -224,6 +224,8 @@ class RestPartition(StreamPartition):
             if is_end:
                 break
         if watermark is None and incremental.row_without_value is not None:
+            if not incremental.is_field_known and not self._values:  # other partitions may have the field
+                raise _no_cursor_field(stream, incremental.row_without_value)
             self.context.warn_once(stream.name, _no_cursor_warning(stream, incremental.row_without_value))
         if incremental.overflowed:
             self.context.warn_once(f"{stream.name} overlap", _overflow_warning(stream))
@@ -319,6 +321,14 @@ def _too_many_equal(stream: StreamConfig) -> ConfigurationError:
         f"stream {stream.name!r}: more than cursor.restart_at = {stream.cursor.restart_at} records have the same value "
         f"of {stream.cursor.field!r}, so a request that begins at it reaches no further. Set a cursor.field with finer "
         "values, or read them by slices"
+    )
+
+
+def _no_cursor_field(stream: StreamConfig, row: Row) -> ConfigurationError:
+    assert stream.cursor is not None
+    return ConfigurationError(
+        f"stream {stream.name!r}: no record has the field {stream.cursor.field!r} of its cursor; set cursor.field to "
+        f"one of the fields {', '.join(map(repr, list(row)[:20]))}"
     )
 
 

@@ -24,10 +24,11 @@ from __future__ import annotations
 
 import itertools
 import reprlib
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _SHOWN = 120
 """Characters of a value that an error shows."""
@@ -39,6 +40,9 @@ class DataSourceError(Exception):
 
 class ConfigurationError(DataSourceError):
     """What the user wrote is wrong. The message names the place, the value and the remedy."""
+
+    options: Mapping[str, Any] = MappingProxyType({})
+    """Options of the source that may mend it: ``vdk datasource init`` tries them."""
 
 
 class AuthenticationError(ConfigurationError):

@@ -35,6 +35,7 @@ class Proof:
     :param rows: every row once, lazily. Closing the iterator releases its resources.
     :param reason: why nothing can be proven; None: it can.
     :param cursor: the column that grows with every change; None: there is none.
+    :param deletes: the option of the source, as a line, that deletes rows which the source does not have any more.
     """
 
     columns: tuple[str, ...] = ()
@@ -43,6 +44,7 @@ class Proof:
     rows: Iterator[ProofRows] = field(default_factory=lambda: iter(()))
     reason: str | None = None
     cursor: str | None = None
+    deletes: str | None = None
 
 
 class VerifiableStream(DataSourceStream, abstract=True):

@@ -86,10 +86,10 @@ def init(
 
     with wrong_arguments():
         flow = made(target, tables)
-        path = out or Path(f"{flow.source_id}.toml")
+        path = out or Path(f"{flow.name}.toml")
         _check_new(path)
         check_folder(flow, path.parent, registry)
-    streams = _look(ctx, flow, path, timeout)
+    streams: Sequence[FoundStream] = _look(ctx, flow, path, timeout)
     if _on_terminal():
         _list(streams)
         if not tables:
@@ -99,6 +99,7 @@ def init(
             target = click.prompt("Where to?", default=flow.target, err=True)
         flow = made(target, tables)
         streams = _look(ctx, flow, path, timeout) if tables else streams
+    flow, streams = _mended(ctx, flow, path, streams, timeout)
     _write(ctx, flow, path, streams, timeout)
 
 
@@ -151,9 +152,29 @@ def _look(ctx: click.Context, flow: UrlFlow, path: Path, seconds: float) -> list
                 cursor=stream.cursor,
                 unique=stream.unique,
             ),
+            options=stream.options,
         )
         for stream in discovery.streams
     ]
+
+
+def _mended(
+    ctx: click.Context, flow: UrlFlow, path: Path, streams: Sequence[FoundStream], seconds: float
+) -> tuple[UrlFlow, Sequence[FoundStream]]:
+    """The flow with the options that the error of its only stream names, if it can be read with them."""
+    from ..contract.toml import toml_value
+
+    if len(streams) != 1 or not streams[0].options:
+        return flow, streams
+    (first,) = streams
+    lines = [f"{name} = {toml_value(value)}" for name, value in first.options.items()]
+    mended = flow.with_config(first.options)
+    (second,) = _look(ctx, mended, path, seconds)
+    if second.error is None:
+        click.echo(f"{first.name}: its first page suggests {'; '.join(lines)}", err=True)
+        return mended, [replace(second, note=f"its first page suggests {'; '.join(lines)}; without it: {first.error}")]
+    note = f"it was tried with {'; '.join(lines)}: {second.error}"
+    return flow, [replace(first, hints=(*lines, *first.hints), note=note)]
 
 
 def _list(streams: Sequence[FoundStream]) -> None:

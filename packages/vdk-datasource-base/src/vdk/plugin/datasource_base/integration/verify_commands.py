@@ -29,7 +29,8 @@ _VALUES = click.option(
     cls=Command,
     json_warnings=True,
     help="""Compare what the sources of a flow file have with the tables, by key and cursor, over the range that the
-    stored states claim. Nothing is changed. The exit code is 1 if rows are missing, different or repeated.""",
+    stored states claim. Nothing is changed. The exit code is 1 if rows are missing, different or repeated,
+    and 3 if a stream could not be compared.""",
 )
 @FLOW
 @STREAMS
@@ -37,7 +38,7 @@ _VALUES = click.option(
 @OUTPUT
 @click.pass_context
 def verify(ctx: click.Context, flow: Path, streams: tuple[str, ...], all_columns: bool | None, output: str) -> None:
-    from ..runtime.inspect.verify import any_difference, verify_flow
+    from ..runtime.inspect.verify import exit_code, verify_flow
 
     def work(environment: Environment) -> list[Verification]:
         environment.streams = streams
@@ -45,8 +46,7 @@ def verify(ctx: click.Context, flow: Path, streams: tuple[str, ...], all_columns
 
     results = call_in_job(ctx.obj, flow, work)
     print_verifications(results, output, flow)
-    if any_difference(results):
-        ctx.exit(1)
+    ctx.exit(exit_code(results))
 
 
 def print_verifications(results: Sequence[Verification], output: str, flow: Path) -> None:
@@ -78,7 +78,7 @@ def print_verifications(results: Sequence[Verification], output: str, flow: Path
 @OUTPUT
 @click.pass_context
 def repair(ctx: click.Context, flow: Path, streams: tuple[str, ...], all_columns: bool | None, output: str) -> None:
-    from ..runtime.inspect.verify import any_difference
+    from ..runtime.inspect.verify import exit_code
 
     results: list[Verification] = []
 
@@ -87,8 +87,7 @@ def repair(ctx: click.Context, flow: Path, streams: tuple[str, ...], all_columns
 
     run_flow_job(ctx.obj, flow, step)
     print_verifications(results, output, flow)
-    if any_difference(results):
-        ctx.exit(1)
+    ctx.exit(exit_code(results))
 
 
 def _repair(

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_base.parts import toml_value
 
+from ..envelopes import words_of
 from ..extract import search
 from ..http.types import BODY_PREFIX, HttpRequest, Page
 from .link_header import parse_link_header
-from .more_pages import holders_of, sign_of_more_pages
+from .more_pages import holders_of, page_count, sign_of_more_pages
 from .paginators import CursorPaginator, LinkHeaderPaginator, LinkPaginator, NextUrlPaginator, Paginator, is_token
 
 _URL_PATHS = (
@@ -44,6 +46,8 @@ _AWS_TOKEN_PARAMS = {
     "LastEvaluatedTableName": "ExclusiveStartTableName",
 }
 """These go into the body of a POST, as the JSON APIs of AWS require."""
+_PAGE = {"type": "page"}
+_PAGE_NUMBERS = {"page", "number", "page number", "current page", "page index"}
 _RELATIVE = re.compile(r"[\w.%()'-]+\?\S+=", re.ASCII)
 """``Orders?$skiptoken=7``, as OData writes links."""
 
@@ -56,12 +60,28 @@ class AutoPaginator(LinkPaginator, tag="auto"):
         if detected is not None:
             return detected.next(request, page)
         if page.number == 1 and (sign := sign_of_more_pages(page)):
-            raise ConfigurationError(
+            suggested = _suggested(page)
+            error = ConfigurationError(
                 f"the response looks like one page of several ({sign}), and does not show how to request the next one. "
-                'Name the paginator, as in paginator = { type = "page" }, or set paginator = { type = "none" } if this '
-                "is the full result"
+                f"Name the paginator, as in paginator = {toml_value(suggested or _PAGE)}, or set "
+                'paginator = { type = "none" } if this is the full result'
             )
+            error.options = {"paginator": suggested} if suggested else {}
+            raise error
         return None
+
+
+def _suggested(page: Page) -> Mapping[str, Any]:
+    """The options of a paginator that the body suggests, as it numbers its pages; empty: it does not."""
+    if (counted := page_count(page)) is None:
+        return {}
+    path, holder = counted
+    numbers = [value for name, value in holder.items() if words_of(name) in _PAGE_NUMBERS]
+    if not any(number == 0 and not isinstance(number, bool) for number in numbers):
+        return {**_PAGE, "total_path": path}
+    if words_of(path).endswith("last page"):  # the pages are one more than that
+        return {**_PAGE, "first": 0}
+    return {**_PAGE, "first": 0, "total_path": path}
 
 
 def _detect(request: HttpRequest, page: Page, next_link: Literal["url", "path"]) -> Paginator | None:

@@ -45,6 +45,18 @@ def sign_of_more_pages(page: Page) -> str | None:
     return _in_headers(page) or next(_in_body(page, page.body, "", 1), None)
 
 
+def page_count(page: Page) -> tuple[str, Mapping[str, Any]] | None:
+    """The path of the number of pages, if the body has it, and the object that it is in."""
+    if not isinstance(page.body, Mapping):
+        return None
+    inner = {name: value for name, value in page.body.items() if _ENVELOPE.search(name.lower())}
+    for path, holder in ((), page.body), *(((name,), value) for name, value in inner.items()):
+        for name, value in holder.items() if isinstance(holder, Mapping) and not _is_record(holder, page) else ():
+            if words_of(name) in PAGE_COUNT_NAMES and not isinstance(value, bool) and _exceeds(value, 1):
+                return quote_path((*path, name)), holder
+    return None
+
+
 def holders_of(page: Page) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The objects that may name the next page: the response, and those around the list of records.
 

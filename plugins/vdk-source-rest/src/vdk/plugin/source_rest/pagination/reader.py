@@ -237,7 +237,9 @@ class PageReader:
             return self._context.hooks.next_request(self._stream, request, page)
         except ConfigurationError as error:
             subject = self._handler.subject(page.response)
-            raise type(error)(f"{subject}: {self._context.redact(str(error))}") from None
+            named = type(error)(f"{subject}: {self._context.redact(str(error))}")
+            named.options = error.options
+            raise named from None
 
     def _total_of(self, page: Page) -> int | None:
         """The total on this page, else that of an earlier one: some APIs count for the first page only."""

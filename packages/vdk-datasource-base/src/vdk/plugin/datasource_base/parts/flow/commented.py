@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,10 @@ class FoundStream:
     primary_key: Sequence[str] = ()
     cursor: str | None = None
     error: str | None = None
-    hints: Sequence[str] = field(default_factory=tuple)
+    hints: Sequence[str] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the source that may mend the error."""
+    note: str | None = None
 
 
 def commented_text(flow: Mapping[str, Any], streams: Sequence[FoundStream], *, file: str) -> str:
@@ -40,8 +44,8 @@ def commented_text(flow: Mapping[str, Any], streams: Sequence[FoundStream], *, f
         [
             f"[sources.{header}.config]",
             *_lines(source["config"]),
-            *(f"# {stream.name}: {' '.join(stream.error.split())}" for stream in streams if stream.error),
-            *_hints(streams),
+            *_notes(streams),
+            *_hints(streams, source["config"]),
             f"# All options: vdk datasource config {source['name']}",
         ],
         [
@@ -58,12 +62,30 @@ def _lines(table: Mapping[str, Any]) -> list[str]:
     return [f"{toml_key(name)} = {toml_value(value)}" for name, value in table.items()]
 
 
-def _hints(streams: Sequence[FoundStream]) -> list[str]:
-    lines = dict.fromkeys(" ".join(hint.split()) for stream in streams for hint in stream.hints)
+def _notes(streams: Sequence[FoundStream]) -> list[str]:
+    texts = [(stream.name, text) for stream in streams for text in (stream.error, stream.note) if text]
+    return [f"# {name}: {' '.join(text.split())}" for name, text in texts]
+
+
+def _hints(streams: Sequence[FoundStream], config: Mapping[str, Any]) -> list[str]:
+    lines = dict.fromkeys(_with_present(" ".join(hint.split()), config) for stream in streams for hint in stream.hints)
     if not lines:
         return []
     shown = [f"# {line}" for line in list(lines)[:MAX_LISTED]]
     return ["# What you may want, each without the # at its beginning:", *shown]
+
+
+def _with_present(line: str, config: Mapping[str, Any]) -> str:
+    """A line for the only table of a list, which replaces the one in the file, with the options that this has."""
+    try:
+        ((name, value),) = tomllib.loads(line).items()
+    except ValueError:  # several options, or a comment
+        return line
+    present = config.get(name)
+    tables = [*value, *present] if isinstance(value, list) and isinstance(present, list) else []
+    if len(tables) != 2 or not all(isinstance(table, Mapping) for table in tables):
+        return line
+    return f"{toml_key(name)} = {toml_value([{**tables[1], **tables[0]}])}"
 
 
 def _flow_comments(entry: Mapping[str, Any], streams: Sequence[FoundStream]) -> list[str]:

@@ -21,8 +21,9 @@ from ..redact import is_secret_name, with_secrets_replaced
 from .file import FlowEntry
 from .overrides import Overrides
 
-_NO_NAME = re.compile(r"localhost|[\d.]+|\[.*")
+_NO_NAME = re.compile(r"localhost|[\d.]*|\[.*")
 """Hosts that say nothing: this machine, and addresses."""
+_THIS_MACHINE = re.compile(r"localhost|127(\.\d+){3}|\[::1\]|")
 DESTINATION = "lake"
 """The id of the destination. States are stored without it."""
 
@@ -34,6 +35,8 @@ class UrlFlow:
     source: type[DataSource[Any]]
     source_id: str
     flow: dict[str, Any]
+    name: str
+    """What a file of the flow is called: as the stream that the URL names, else as the source."""
 
     @property
     def target(self) -> str:
@@ -72,6 +75,11 @@ class UrlFlow:
         first = re.split(r"[.\[]", name, maxsplit=1)[0]
         own = first in {*_options(self.source.config_type), *_options(FlowEntry)}
         return own or (of_stream and self.source.url_names_stream)  # then it may be one of the only stream
+
+    def with_config(self, options: Mapping[str, Any]) -> UrlFlow:
+        """The flow with further options of the source."""
+        entry = {**self.flow["sources"][self.source_id], "config": {**self.config, **options}}
+        return replace(self, flow={**self.flow, "sources": {self.source_id: entry}})
 
     def with_values(self, values: Sequence[str]) -> UrlFlow:
         """The flow with values of a command line. Raises ``ConfigurationError`` for one that has no place."""
@@ -154,7 +162,7 @@ def flow_of_urls(
         "destinations": {DESTINATION: {"method": method, "target": target}},
         "flows": [entry],
     }
-    return UrlFlow(cls, source_id, flow)
+    return UrlFlow(cls, source_id, flow, _name_of(url, cls))
 
 
 def source_of_flow(source: str, registry: Registry) -> tuple[str, dict[str, Any]]:
@@ -167,9 +175,9 @@ def source_of_flow(source: str, registry: Registry) -> tuple[str, dict[str, Any]
 
 
 def with_default_target(source: str, target: str, registry: Registry, **arguments: Any) -> UrlFlow:
-    """``flow_of_urls`` with a target in which ``{}`` stands for the id of the source."""
+    """``flow_of_urls`` with a target in which ``{}`` stands for the ``name`` of the flow."""
     cls, url = source_of_url(source, registry)
-    return flow_of_urls(source, target.format(_id_of(url, cls)), registry, **arguments)
+    return flow_of_urls(source, target.format(_name_of(url, cls)), registry, **arguments)
 
 
 def check_folder(flow: UrlFlow, folder: Path, registry: Registry) -> None:
@@ -198,13 +206,35 @@ def check_folder(flow: UrlFlow, folder: Path, registry: Registry) -> None:
 def _id_of(url: str, source: type[DataSource[Any]]) -> str:
     """The id of the source, which its states are stored under: that of the database, else of the host.
 
-    It is the same for all streams of a host, so that a copy of one of them and a copy of all share their states.
+    It is the same for all streams of a host, so that a copy of one of them and a copy of all share their states. Two
+    servers without a name have two ids, as they may have streams of the same name.
     """
+    last, host, port = _parts_of(url)
+    if not source.url_names_stream and Path(last).stem:
+        text = Path(last).stem
+    elif not _NO_NAME.fullmatch(host):
+        text = host
+    elif source.url_names_stream:
+        text = f"{source.source_name}_{'' if _THIS_MACHINE.fullmatch(host) else host}_{port}"
+    else:
+        text = ""
+    return _plain(text) or source.source_name
+
+
+def _name_of(url: str, source: type[DataSource[Any]]) -> str:
+    return _plain(_parts_of(url)[0] if source.url_names_stream else "") or _id_of(url, source)
+
+
+def _parts_of(url: str) -> tuple[str, str, str]:
+    """The last part of the path, the host and the port; empty if they are missing, or the source will report them."""
     try:
         parts = urlsplit(url)
-        last = "" if source.url_names_stream else unquote(parts.path).rstrip("/").rpartition("/")[2]
-        host = parts.netloc.rpartition("@")[2].partition(",")[0].partition(":")[0]
-    except ValueError:  # its host or port cannot be read, which the source reports
-        return source.source_name
-    text = Path(last).stem or ("" if _NO_NAME.fullmatch(host) else host)
-    return re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_") or source.source_name
+        address = parts.netloc.rpartition("@")[2].partition(",")[0]
+        host, _, port = address.rpartition(":") if re.search(r":\d+$", address) else (address, "", "")
+        return unquote(parts.path).rstrip("/").rpartition("/")[2], host, port
+    except ValueError:
+        return "", "", ""
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\W+", "_", text, flags=re.ASCII).replace("__", "_").strip("_")

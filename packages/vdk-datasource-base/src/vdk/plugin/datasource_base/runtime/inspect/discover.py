@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from ...contract import JSON_TYPE, DataSource, DataSourcePayload, StreamSchema
+from ...contract import JSON_TYPE, ConfigurationError, DataSource, DataSourcePayload, StreamSchema
 from ...parts import Destination
 from ...parts.columns.infer import infer_table
 from ...parts.columns.records import to_rows
@@ -51,9 +52,11 @@ class DiscoveredStream:
     error: str | None = None
     unique: Sequence[str] = ()
     """Columns whose values are not null, and differ, in all rows that were read of a stream without a key."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the source that may mend the error."""
 
     def as_dict(self) -> dict[str, Any]:
-        shown = {name: getattr(self, name) for name in self.__slots__ if name != "unique"}
+        shown = {name: getattr(self, name) for name in self.__slots__ if name not in ("unique", "options")}
         return shown | {"primary_key": list(self.primary_key)}
 
 
@@ -110,6 +113,7 @@ def _discover(
                 yield from _describe(stream, run, rows, inspector.seconds)
             except Exception as error:
                 stream.error = inspector.error_line(error, source)
+                stream.options = error.options if isinstance(error, ConfigurationError) else {}
 
 
 def _describe(stream: DiscoveredStream, run: StreamRun, rows: int, seconds: float) -> list[DiscoveredStream]:
@@ -122,7 +126,14 @@ def _describe(stream: DiscoveredStream, run: StreamRun, rows: int, seconds: floa
         if not plan.schema.open:
             return []
     sample = _Sample(run, rows)
-    if (note := read_beginning(plan.stream, sample.add, seconds=seconds)) is not None:
+    try:
+        note = read_beginning(plan.stream, sample.add, seconds=seconds)
+    except Exception:
+        with suppress(Exception):  # what came before the error shows the columns
+            if groups := sample.tables().get(plan.name):
+                _infer(stream, groups, plan.schema, plan)
+        raise
+    if note is not None:
         stream.notes.append(note)
     tables = sample.tables()
     declared = stream.columns

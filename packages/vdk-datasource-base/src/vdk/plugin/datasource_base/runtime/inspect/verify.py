@@ -17,6 +17,9 @@ from ..run.verifier import Compared, verify_stream
 from ..scope import RowsToRepair
 from .inspector import TIMEOUT, FlowInspector, PlannedFlow
 
+NOT_VERIFIED = 3
+"""The exit code if nothing differs, and something is not proven."""
+
 
 def verify_flow(
     flow: str | Path | Mapping[str, Any],
@@ -91,6 +94,8 @@ def repairable(results: Sequence[Verification]) -> dict[str, dict[str, RowsToRep
     return rows
 
 
-def any_difference(results: Sequence[Verification]) -> bool:
-    """Whether a stream differs or could not be compared for an error."""
-    return any(result.status in ("different", "failed") for result in results)
+def exit_code(results: Sequence[Verification]) -> int:
+    """1: a stream differs or failed; else ``NOT_VERIFIED`` if a stream could not be compared, or there is none."""
+    if any(result.status in ("different", "failed") for result in results):
+        return 1
+    return 0 if results and all(result.status == "verified" for result in results) else NOT_VERIFIED

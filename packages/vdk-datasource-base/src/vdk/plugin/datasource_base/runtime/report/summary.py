@@ -116,10 +116,15 @@ class StreamReport:
     @property
     def notes(self) -> str:
         """The counters, and what was verified: ``held back 3, verified 1,000 of 1,000``."""
-        notes = [f"{name.removeprefix('rows_')} {count:,}" for name, count in self.counters.items()]
+        notes = [
+            f"{_SHOWN_NAMES.get(name, name.removeprefix('rows_').replace('_', ' '))} {count:,}"
+            for name, count in self.counters.items()
+        ]
         return ", ".join([*notes, *([self.verification.text] if self.verification is not None else [])])
 
 
+_SHOWN_NAMES = {"rows_unchanged": "re-read"}
+"""Rows of the overlap of two runs, which had landed: without them, all unchanged rows would seem to be meant."""
 MAX_NAMED_STREAMS = 3
 """Streams that a line about several of them names."""
 _HEADERS = ["stream", "table", "status", "read", "landed", "deleted", "rejected", "s", "rows/s", "retries", "notes"]

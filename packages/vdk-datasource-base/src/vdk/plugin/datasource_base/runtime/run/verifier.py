@@ -14,6 +14,7 @@ from typing import Literal
 import pyarrow as pa
 
 from ...contract import DestinationError, Proof, VerifiableStream
+from ...contract.toml import toml_key
 from ...parts import HASH, Comparison, ComparisonResult, ComparisonSpec, row_hashes
 from ...parts.closing import closing_early
 from ...parts.columns.compute import pc
@@ -111,6 +112,7 @@ def _compare(run: StreamRun, proof: Proof, result: Verification, should_stop: Ca
         spec,
         outcome,
         replace(result, hash=f"{total:016x}", proof_columns=proof.columns, whole=proof.whole),
+        proof.deletes,
     )
     if unkeyed:
         note = f"left out, since a column of the key has no value in them: {unkeyed:,}"
@@ -168,7 +170,10 @@ def after_whole_read(run: StreamRun, verification: Verification) -> Verification
     return replace(verification, status="unproven", reason=f"{rows_text} changed at the source meanwhile{proven}")
 
 
-def _judged(run: StreamRun, spec: ComparisonSpec, outcome: ComparisonResult, result: Verification) -> Verification:
+def _judged(
+    run: StreamRun, spec: ComparisonSpec, outcome: ComparisonResult, result: Verification, deletes: str | None
+) -> Verification:
+    """:param deletes: the option of the source that deletes extra rows."""
     names = spec.key or spec.columns
     notes = []
     if not outcome.rows and not spec.whole:
@@ -183,8 +188,8 @@ def _judged(run: StreamRun, spec: ComparisonSpec, outcome: ComparisonResult, res
     differs = outcome.missing or outcome.different or outcome.repeated or (spec.whole and extra)
     if differs and result.whole:
         notes.append("the stream has no cursor, so changes at the source after the run count as differences")
-    elif extra and not differs:
-        notes.append("deleted at the source, or by hand, after they landed")
+    elif extra and deletes is not None and run.plan.write_mode == "upsert":
+        notes.append(f"to delete such rows, add {deletes} to [sources.{toml_key(result.source)}.config]")
     return replace(
         result,
         status="different" if differs else "verified",

@@ -96,10 +96,16 @@ def _check_owners(plan: StreamPlan, table: str, mode: WriteMode, owners: set[_St
     )
     raise ConfigurationError(
         f"{plan.location}: table {table!r} has rows of stream {name!r} of source {source_id!r} ({identity}), and "
-        f"stream {plan.name!r} of source {plan.source_id!r} ({plan.identity}) {effect}. {_other_table(plan)}, {remedy}"
+        f"stream {plan.name!r} of source {plan.source_id!r} ({plan.identity}) {effect}. "
+        f"{_other_table(plan, others[0])}, {remedy}"
     )
 
 
-def _other_table(plan: StreamPlan) -> str:
-    prefix = re.sub(r"\W+", "_", plan.source_id)
+def _other_table(plan: StreamPlan, other: _Stream | None = None) -> str:
+    """Its name begins with the source's, and with what the identity of another source of the same name has not."""
+    words = [plan.source_id]
+    if other is not None and other[0] == plan.source_id:
+        present = re.findall(r"\w+", other[1])
+        words += [word for word in re.findall(r"\w+", plan.identity) if word not in present]
+    prefix = re.sub(r"\W+", "_", "_".join(words))
     return f'To land them in another table, write destination_table = "{prefix}_{plan.template}"'
