@@ -168,6 +168,7 @@ def test_ctrl_c_ends_every_command(command: str, tmp_path: Path, site: Path) -> 
     )  # fmt: skip
     assert seen.code == 130, seen.lines
     assert "Traceback" not in seen.text
+    assert ("Interrupted:thesamecommand" in seen.text) == (command == "run"), seen.lines
 
 
 SLOW_CHECK = """

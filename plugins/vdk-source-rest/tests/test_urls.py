@@ -137,7 +137,7 @@ def test_a_message_names_what_the_command_takes(
     )
     copied = copy("--set", 'paginator={ type = "page" }', "--set", "primary_key=id", "--save", "orders.toml")
     assert copied.exit_code == 0, copied.output
-    assert 'paginator = { type = "page" }, primary_key = "id"' in Path("orders.toml").read_text("utf-8")
+    assert 'paginator = { type = "page" }\nprimary_key = "id"\n' in Path("orders.toml").read_text("utf-8")
     refused = copy("--set", 'auth={ type = "bearer", token = "t0ken-of-it" }')
     assert "it is a secret, and command lines are visible to others" in refused.stderr
     assert "t0ken-of-it" not in refused.output

@@ -20,6 +20,8 @@ from support import execute
 from vdk.plugin.datasource_base import plugin_entry as base_entry
 from vdk.plugin.datasource_base import read
 from vdk.plugin.datasource_base.integration import init_command
+from vdk.plugin.datasource_base.integration.file_text import of_flow_file
+from vdk.plugin.datasource_base.parts import Registry
 from vdk.plugin.ingest_arrow import plugin_entry as arrow_entry
 
 pytestmark = [
@@ -95,11 +97,13 @@ def test_copy_says_what_it_picked(vdk: Vdk) -> None:
         (("sqlite://shop.db", "duckdb:///lake.duckdb"), "write three slashes before it (sqlite:///shop.db)"),
         (("sqlite:///shop.db?x=1", "duckdb:///lake.duckdb"), "what follows the '?' is not supported"),
         (("sqlite:///sop.db", "duckdb:///lake.duckdb"), "sop.db' does not exist"),
+        (("sqlite:///sop.db", "duckdb:///lake.duckdb"), "; write sqlite:///shop.db"),
         (("sqlite:///shop.db", "duckdb://lake.duckdb"), "the target's file needs three slashes"),
         ((*COPY[1:], "--tables", "ordrs"), "--tables: no stream matches 'ordrs'; did you mean 'orders'?"),
         ((*COPY[1:], "--tables", "audit", "--mode", "upsert"), 'write_mode = "upsert" needs a primary key'),
         ((*COPY[1:], "--set", "on_bad_recrd=reject"), "unknown option 'on_bad_recrd'; did you mean 'on_bad_record'"),
         ((*COPY[1:], "--cursor", "update_at"), "none of these tables has a column 'update_at'"),
+        ((*COPY[1:], "--set", "tables.two words.cursor=id"), """as in --set 'tables."two words".cursor=changed_at'"""),
         ((*COPY[1:], "--save", "no/flow.toml"), "the folder 'no' does not exist"),
         ((*COPY[1:], "--save", "../flow.toml"), "save the file in the working folder"),
         ((*COPY[1:], "--save", "/dev/full"), "'/dev/full' is not a file"),
@@ -108,7 +112,15 @@ def test_copy_says_what_it_picked(vdk: Vdk) -> None:
 )
 def test_a_wrong_copy_is_answered_in_terms_of_the_command(vdk: Vdk, arguments: tuple[str, ...], match: str) -> None:
     result = vdk("copy", *arguments)
-    of_a_run = ("sop.db' does not exist", "--tables: ", "write_mode", "is both the source", "update_at", "on_bad_recrd")
+    of_a_run = (
+        "; write sqlite",
+        "sop.db' does not exist",
+        "--tables: ",
+        "write_mode",
+        "is both the source",
+        "update_at",
+        "on_bad_recrd",
+    )
     assert result.exit_code == (1 if any(text in match for text in of_a_run) else 2), match
     assert result.stdout == "", "a table of streams that were not read"
     assert match in result.stderr
@@ -232,3 +244,75 @@ def test_two_sources_with_one_table_do_not_overwrite_each_other(vdk: Vdk, tmp_pa
     assert landed("SELECT count(*) FROM orders") == [(3,)]
     assert vdk(*west, "--yes").exit_code == 0
     assert landed("SELECT id FROM orders ORDER BY id") == [(4,), (9,)]
+
+
+def test_each_remedy_can_be_pasted_where_it_says(vdk: Vdk, tmp_path: Path) -> None:
+    """Into the command line, under the table of a flow file, or inside braces; a name with a blank is in quotes."""
+    execute(
+        tmp_path / "odd.db",
+        'CREATE TABLE "two words" (id INTEGER PRIMARY KEY, n INTEGER)',
+        "INSERT INTO \"two words\" VALUES (1, 1), (2, 'x')",
+    )
+    copy = ("copy", "sqlite:///odd.db", "duckdb:///lake.duckdb")
+    failed = vdk(*copy, "--save", "odd.toml")
+    argument = 'tables."two words".dynamic_types="text"'
+    assert f"""--set '{argument}'; or reject such rows with --set 'on_bad_record="reject"'""" in failed.stderr
+    line = 'tables."two words".dynamic_types = "text"'
+    file = Path("odd.toml").read_text("utf-8")
+    ran = vdk("run", "odd.toml")
+    place = f'{line} under [sources.odd.config]; or reject such rows with on_bad_record = "reject" under [[flows]]'
+    assert place in ran.stderr
+    braces = file.replace('\n[sources.odd.config]\ndatabase = "odd.db"', 'config = { database = "odd.db" }')
+    Path("braces.toml").write_text(braces, "utf-8")
+    assert f"{line} inside the braces of config = {{ … }} under [sources.odd]" in vdk("run", "braces.toml").stderr
+    Path("braces.toml").write_text(f"""{braces}[sources.odd.config.tables."two words"]\ncursor = false\n""", "utf-8")
+    extended = vdk("check", "braces.toml").output
+    assert 'cannot be extended: write tables."two words" inside its braces, or write [sources.odd.config]' in extended
+    with_table = file + '[sources.odd.config.tables."two words"]\ncursor = false\n'
+    Path("odd.toml").write_text(with_table, "utf-8")
+    header = '[sources.odd.config.tables."two words"]'
+    assert f'with dynamic_types = "text" under {header}' in vdk("run", "odd.toml").stderr
+    Path("odd.toml").write_text(with_table + 'dynamic_types = "text"\n', "utf-8")
+    assert vdk("run", "odd.toml").exit_code == 0
+    assert vdk(*copy, "--set", argument).exit_code == 0
+
+
+def test_rejected_rows_are_shown_where_they_are(vdk: Vdk, tmp_path: Path) -> None:
+    """More than max_rejected of them: the error has the line that allows it, and not the one that is there already."""
+    execute(tmp_path / "odd.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)", "INSERT INTO t VALUES (1, 'x')")
+    copy = ("copy", "sqlite:///odd.db", "duckdb:///lake.duckdb", "--set", 'on_bad_record="reject"')
+    failed = vdk(*copy)
+    assert failed.exit_code == 1
+    assert "exactly once" not in failed.stdout, "of a stream that has failed"
+    assert "on_bad_record" not in failed.stderr
+    assert """allow any number with --set 'max_rejected="100%"'""" in failed.stderr
+    landed_some = vdk(*copy, "--set", 'max_rejected="100%"', "--report", "copied.html")
+    assert "odd.t: the rejected rows are in lake.t__rejected" in landed_some.stdout, landed_some.output
+    assert Path("copied.html").is_file()
+    assert "on_bad_record" not in landed("SELECT reason FROM t__rejected")[0][0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("report", "flow.toml"), "write: vdk datasource run FLOW --report FILE"),
+        (("verify", "flow.toml", "orders"), "one stream alone: --stream orders"),
+        (("run", "flow.toml", "two words"), "--stream"),
+    ],
+)
+def test_a_near_miss_names_the_option(vdk: Vdk, arguments: tuple[str, ...], match: str) -> None:
+    Path("flow.toml").touch()
+    assert match in vdk(*arguments).stderr
+
+
+def test_a_line_belongs_to_the_source_that_the_message_is_about(tmp_path: Path) -> None:
+    """Where that is not clear, or the file cannot be read, the message stays as it is."""
+    file = tmp_path / "two.toml"
+    braces = '[sources.a]\nname = "sqlite"\nconfig = { database = "a.db" }\n'
+    file.write_text(braces + '[sources.b]\nname = "sqlite"\n[sources.b.config]\ndatabase = "b.db"\n', "utf-8")
+    failed = "2:\n a.t: E: name one with tables.t.cursor{}.\n  b.t: E: set page_rows = 1{}; or write streams = []"
+    told = of_flow_file(failed.format("", ""), file, Registry)
+    places = (" inside the braces of config = { … } under [sources.a]", " under [sources.b.config]")
+    assert told == failed.format(*places) + " under [[flows]]"
+    for message, path in (("set page_rows = 1", file), ("b.t: E: set page_rows = 1", tmp_path / "none.toml")):
+        assert of_flow_file(message, path, Registry) == message

@@ -107,12 +107,12 @@ class TestOpening:
         writer.execute("BEGIN EXCLUSIVE")
         announced: list[str] = []
 
-        def info(message: str, *values: object) -> None:
+        def warning(message: str, *values: object) -> None:
             announced.append(message % values)
             writer.close()
 
         monkeypatch.setattr(backend, "_LOCK_SLICE", 0.01)
-        monkeypatch.setattr(backend.log, "info", info)
+        monkeypatch.setattr(backend.log, "warning", warning)
         assert run(stream_of(database))
         assert announced == [f"the SQLite database {str(database)!r} is locked by another process: waiting up to 30 s"]
 

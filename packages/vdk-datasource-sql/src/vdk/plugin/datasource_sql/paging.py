@@ -257,11 +257,11 @@ class PageReader:
     def _moved(self, before: T | None, now: T) -> T:
         """``now``. Raises ``ConfigurationError`` if the next page would be the same again."""
         if now == before:
-            name = self._query.plan.name
+            plan = self._query.plan
             raise ConfigurationError(
-                f"stream {name!r}: the rows after {now!r} end with it again, because the driver returns fewer digits "
-                f"than the database compares; read the table whole with tables.{name}.cursor = false, or name a cursor "
-                "of no more than six fractional digits"
+                f"stream {plan.name!r}: the rows after {now!r} end with it again, because the driver returns fewer "
+                f"digits than the database compares; read the table whole with {plan.config_path}.cursor = false, or "
+                "name a cursor of no more than six fractional digits"
             )
         return now
 

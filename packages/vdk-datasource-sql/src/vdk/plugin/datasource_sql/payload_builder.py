@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import JSON, BadRecordError, DataSourcePayload, RejectedRows
+from vdk.plugin.datasource_base.parts import REJECT_REMEDY
 
 from .backend import Backend
 from .kinds import MISFIT_ERRORS, Kind, is_undecodable, raw_bytes, resolve_kind, split
@@ -95,8 +96,7 @@ class PayloadBuilder:
     def _rejected(self, row: Row, number: int, column: int) -> tuple[dict[str, Any], BadRecordError]:
         plan, name = self._plan, self._plan.columns[column]
         error = BadRecordError(
-            f"{self._backend.misfit(plan, name, self._kinds[name], row[column])}; or reject such rows with "
-            'on_bad_record = "reject"',
+            f"{self._backend.misfit(plan, name, self._kinds[name], row[column])}{REJECT_REMEDY}",
             stream=plan.name,
             column=name,
             key=self._named_key(row, number),

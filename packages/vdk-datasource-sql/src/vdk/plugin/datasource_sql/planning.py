@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
-from vdk.plugin.datasource_base.parts import DELETED_AT, LANDING_COLUMNS
+from vdk.plugin.datasource_base.parts import DELETED_AT, LANDING_COLUMNS, toml_key
 
 from .config import Columns, SqlConfig, TableConfig
 from .cursors.formats import fits_64_bits
@@ -81,7 +81,7 @@ class TablePlan:
 
     @property
     def config_path(self) -> str:
-        return f"tables.{self.table.name}"
+        return table_path(self.table.name)
 
     @property
     def page_rows(self) -> int:
@@ -134,10 +134,15 @@ class TablePlan:
         return _by_column(self.table, values, f"{self.config_path}.{option}", is_own=option in self.own_options)
 
 
+def table_path(name: str) -> str:
+    """Where the options of a table are in the source's options, as TOML writes it: ``tables."two words"``."""
+    return f"tables.{toml_key(name)}"
+
+
 def make_plan(table: TableInfo, config: SqlConfig, own: TableConfig | None) -> TablePlan:
     """Raises ``ConfigurationError`` for options that name what does not exist or contradict each other."""
     options = config.of(own)
-    config_path = f"tables.{table.name}"
+    config_path = table_path(table.name)
     primary_key = _primary_key(table, options, config_path)
     cursor = _cursor(table, options, config.cursor_columns, config_path)
     deleted = _deleted_column(table, options, own, config_path)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from vdk.plugin.datasource_base import BadRecordError, DataSourcePayload
+from vdk.plugin.datasource_base.parts import REJECT_REMEDY
 
 from .batches import batch_files
 from .errors import TapError
@@ -146,7 +147,7 @@ class TapReading:
         if table is None:
             return
         error = BadRecordError(
-            f'{message.reason}; to land the other rows, write on_bad_record = "reject"',
+            f"{message.reason}{REJECT_REMEDY}",
             stream=table.name,
             column=message.column,
             key={name: message.record.get(name) for name in table.keys} or None,

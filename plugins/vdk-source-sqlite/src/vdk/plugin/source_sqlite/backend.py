@@ -173,7 +173,7 @@ class SqliteBackend(Backend):
                     raise
             if not waiting:
                 waiting = True
-                log.info(
+                log.warning(
                     "the SQLite database %r is locked by %s: waiting up to %g s",
                     str(self.path), lock_holder(self.path), self.lock_seconds,
                 )  # fmt: skip

@@ -44,8 +44,8 @@ def mixed_formats(session: SqlSession, query: TableQuery) -> ConfigurationError:
     )
     return ConfigurationError(
         f"stream {plan.name!r}: the cursor {cursor} {what}: {'; '.join(lines)}. {none}Say how to read it with "
-        f"{plan.config_path}.cursor_format (text, number, iso for any mix of ISO texts, or a pattern such as "
-        f'"%m-%d-%Y"), '
+        f'{plan.config_path}.cursor_format = "iso" (for any mix of ISO texts; or "text", "number", or a pattern such '
+        f'as "%m-%d-%Y"), '
         f"name another column with {plan.config_path}.cursor, or read the table whole (write mode replace) with "
         f"{plan.config_path}.cursor = false"
     )

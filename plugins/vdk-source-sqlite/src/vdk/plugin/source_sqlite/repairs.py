@@ -14,7 +14,7 @@ from typing import Any, cast
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
-from vdk.plugin.datasource_base.parts import exact_decimal
+from vdk.plugin.datasource_base.parts import exact_decimal, toml_key
 from vdk.plugin.datasource_sql import TablePlan
 from vdk.plugin.datasource_sql.kinds import ANY, DOUBLE, Kind, MisfitError, is_undecodable, raw_bytes
 
@@ -40,17 +40,19 @@ def misfit_remedy(plan: TablePlan, name: str, kind: Kind, value: Any) -> str | N
     for any other value."""
     is_key = name in plan.primary_key
     if is_undecodable(value):
-        decode = f'name its encoding with {plan.config_path}.columns = {{ {name} = "latin-1" }} (or "cp1252"), or '
+        decode = (
+            f'name its encoding with {plan.config_path}.columns = {{ {toml_key(name)} = "latin-1" }} (or "cp1252"), or '
+        )
         return (
             f"the text is not UTF-8; {'' if is_key else decode}land its bytes with "
-            f'{plan.config_path}.columns = {{ {name} = "binary" }}'
+            f'{plan.config_path}.columns = {{ {toml_key(name)} = "binary" }}'
         )
     if not pa.types.is_decimal(kind.arrow) or not isinstance(value, float) or is_key:
         return None
     return (
         f"the column is declared {plan.table.columns[name]} and lands as {kind.arrow}, which does not hold this float; "
-        f'round such numbers with {plan.config_path}.decimals = {{ {name} = "round" }} (or land "double"), or land the '
-        f'column as text with {plan.config_path}.dynamic_types = "text"'
+        f'round such numbers with {plan.config_path}.decimals = {{ {toml_key(name)} = "round" }} (or land "double"), '
+        f'or land the column as text with {plan.config_path}.dynamic_types = "text"'
     )
 
 
@@ -67,7 +69,7 @@ def repaired(plan: TablePlan, name: str, kind: Kind) -> Kind:
         option = "decimals" if rounds else "columns"
         raise ConfigurationError(
             f"{plan.config_path}.{option}: {name!r} is in the primary key, and two keys could become one; "
-            f'leave it out, or land its bytes with {plan.config_path}.columns = {{ {name} = "binary" }}'
+            f'leave it out, or land its bytes with {plan.config_path}.columns = {{ {toml_key(name)} = "binary" }}'
         )
     if (type_ := plan.column_types.get(name)) is not None:
         if type_ == "binary":

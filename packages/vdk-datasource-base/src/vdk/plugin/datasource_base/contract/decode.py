@@ -158,6 +158,7 @@ def _message(data: Any, type_: type, path: list[str], problem: str, location: st
     inside = "".join(f"[{step}]" if step.isdigit() else f".{step}" for step in path)
     place = location + inside if ": " in location or not inside else f"{location}: {inside.removeprefix('.')}"
     problem = problem.replace(" | null`", "`")  # TOML has no null
+    tags: list[Any] = []
     if problem.startswith("Expected `"):
         problem = re.sub(r"\b(array|object)\b", lambda word: _TOML_WORDS[word[0]], problem)
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", problem):
@@ -175,6 +176,8 @@ def _message(data: Any, type_: type, path: list[str], problem: str, location: st
     text = f"{place}: {problem}" + (f", the value is {shown}" if shown and not problem.startswith(shown) else "")
     if not re.match(r"Expected `.*, got |Expected '", problem):
         return text
+    if tags and (near := did_you_mean(str(value), map(str, tags))):
+        return f"{text}; {near}"
     if hidden:
         return text + (remedies.for_secret(path[-1]) if path and _is_secret(_type_at(type_, path)) else "")
     return text + remedies.for_value(_members(_type_at(type_, path)), path, value, table=location.partition(": ")[2])

@@ -6,10 +6,12 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from shlex import quote
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -17,6 +19,9 @@ from vdk.api.plugin.hook_markers import hookimpl
 from vdk.internal.core.config import ConfigurationBuilder
 
 from .console import CONSOLE, Console
+
+if TYPE_CHECKING:
+    from ..parts.plugins.registry import Registry
 
 
 class BeforeCommands:
@@ -81,12 +86,24 @@ class Command(click.Command):
         """The whole first sentence, which click cuts off in lists of commands."""
         return super().get_short_help_str(limit=500)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The same as click's; for a second argument it names the option ``--stream``, where there is one."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            extra = re.search(r"unexpected extra arguments? \((\S+)", error.message)
+            named = any("--stream" in parameter.opts for parameter in self.params)
+            if extra is None or not named or ".toml" in extra[1]:
+                raise
+            stream = quote(extra[1].rstrip(")"))
+            raise click.UsageError(f"{error.message}; one stream alone: --stream {stream}", error.ctx) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         options = {name: ctx.params.pop(name) for name in ("quiet", "verbose", "debug", "log_format")}
         console = Console(output=ctx.params.get("output", "text"), **_with_vdk_verbosity(ctx, options))
         console.collects_warnings = self._json_warnings and console.output == "json"
         if isinstance(flow := ctx.params.get("flow"), Path):
-            console.rewrite = lambda text: _with_flow(text, flow)
+            console.rewrite = lambda text: _with_flow(text, flow, ctx)
         ctx.obj.state.set(CONSOLE, console)
         with console:
             try:
@@ -109,7 +126,17 @@ class Command(click.Command):
                 raise ErrorPrinted(str(type(error))) from None
 
 
-def _with_flow(text: str, flow: Path) -> str:
+def _with_flow(text: str, flow: Path, ctx: click.Context) -> str:
+    """A message with the name of the flow file, and with the places in it that its lines to write belong to."""
+    from .file_text import of_flow_file
+
+    def registry() -> Registry:
+        from ..parts.plugins.registry import Registry
+        from .hooks import with_plugins
+
+        return with_plugins(Registry(), ctx.obj.plugin_registry)
+
+    text = of_flow_file(text, flow, registry)
     if "FLOW" not in text:
         return text
     from ..parts.redact import with_flow  # which loads Arrow

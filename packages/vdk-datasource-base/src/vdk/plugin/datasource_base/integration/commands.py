@@ -17,8 +17,27 @@ from .state_commands import state, undo
 from .tap_command import tap
 from .verify_commands import repair, verify
 
+_ELSEWHERE = {
+    "report": "run FLOW --report FILE",
+    "status": "state show FLOW",
+    "history": "state history FLOW",
+    "backfill": "run FLOW --since VALUE --until VALUE",
+}
+"""What is an option or a command below another, by the name that one may look for."""
 
-@click.group(name="datasource", help="Load data from data sources into destinations.")
+
+class _Group(click.Group):
+    """Says where to find what is not a command of its own, before click proposes one that is spelled like it."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] in _ELSEWHERE:
+            raise click.UsageError(f"No such command {args[0]!r}; write: vdk datasource {_ELSEWHERE[args[0]]}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Group, name="datasource", help="Load data from data sources into destinations.")
 def datasource() -> None:
     """The group of all commands. VDK's own plugin for data sources uses the name ``data-sources``."""
 

@@ -13,7 +13,7 @@ import click
 
 from .base_command import Command, console_of, wrong_arguments
 from .output import OUTPUT, set_values
-from .run_commands import SUMMARY, check_files, print_summary
+from .run_commands import REPORT, SUMMARY, check_files, print_summary
 
 if TYPE_CHECKING:
     from vdk.api.job_input import IJobInput
@@ -87,6 +87,7 @@ SET = click.option(
 )
 @SET
 @SUMMARY
+@REPORT
 @OUTPUT
 @click.pass_context
 def copy(
@@ -102,6 +103,7 @@ def copy(
     save: Path | None,
     options: tuple[str, ...],
     summary: Path | None,
+    report: Path | None,
     output: str,
 ) -> None:
     from ..parts.flow.from_urls import flow_of_urls
@@ -122,7 +124,7 @@ def copy(
         )
         changed = with_options(ctx, flow, options)
         file = _File(changed, save, registry) if save is not None else None
-        check_files(summary)
+        check_files(summary, report)
 
     def planned(streams: Sequence[PlannedStream]) -> None:
         _check_cursor(streams, cursor)
@@ -130,7 +132,7 @@ def copy(
         if file is not None:
             file.write()
 
-    _run(ctx, flow, save or Path(f"{flow.source_id}.toml"), summary, planned, confirmed=yes)
+    _run(ctx, flow, save or Path(f"{flow.source_id}.toml"), summary, report, planned, confirmed=yes)
 
 
 def with_options(ctx: click.Context, flow: UrlFlow, options: Sequence[str]) -> UrlFlow:
@@ -231,7 +233,16 @@ def _show(streams: Sequence[PlannedStream]) -> None:
         log.info("and %d more", len(streams) - MAX_SHOWN)
 
 
-def _run(ctx: click.Context, flow: UrlFlow, path: Path, summary: Path | None, planned: Any, *, confirmed: bool) -> None:
+def _run(
+    ctx: click.Context,
+    flow: UrlFlow,
+    path: Path,
+    summary: Path | None,
+    report: Path | None,
+    planned: Any,
+    *,
+    confirmed: bool,
+) -> None:
     """Run the flow as the only step of a job, and print its summary however it ends."""
     from ..runtime.scope import RunScope
     from .flow_job import run_flow_job
@@ -245,6 +256,7 @@ def _run(ctx: click.Context, flow: UrlFlow, path: Path, summary: Path | None, pl
             job_input,
             flow.flow,
             summary=summary,
+            report=report,
             on_summary=summaries.append,
             draw=console.draws_progress,
             on_planned=planned,

@@ -34,7 +34,7 @@ SUMMARY = click.option(
 
 
 _FILE = click.Path(dir_okay=False, resolve_path=True, path_type=Path)
-_REPORT = click.option("--report", type=_FILE, help="Write a report of the run to this file, as one HTML page.")
+REPORT = click.option("--report", type=_FILE, help="Write a report of the run to this file, as one HTML page.")
 _OPENLINEAGE = click.option("--openlineage", type=_FILE, help="Append OpenLineage's events of the run to this file.")
 
 
@@ -55,7 +55,7 @@ _OPENLINEAGE = click.option("--openlineage", type=_FILE, help="Append OpenLineag
     help="Let rows go in a full refresh, or land twice in a backfill; replace rows that other sources have landed.",
 )
 @SUMMARY
-@_REPORT
+@REPORT
 @_OPENLINEAGE
 @click.option(
     "--follow",
@@ -263,6 +263,18 @@ def _print_summary(summary: RunSummary, console: Console) -> None:
         console.discard_warnings(console.warnings)
     elif any(summary.status != "failed" or stream.status != "stopped" for stream in summary.streams):
         print_text(summary.table(errors=False))
+        if summary.status == "interrupted":
+            click.echo(_next_time(summary), err=True)
+
+
+def _next_time(summary: RunSummary) -> str:
+    """What the same command does after it was interrupted."""
+    stopped = [stream for stream in summary.streams if stream.status != "succeeded" and stream.guarantee is not None]
+    rules = {stream.guarantee.rule for stream in stopped if stream.guarantee is not None}
+    if not stopped or "together" in rules or any(stream.state_after for stream in stopped):
+        again = ", and reads from its beginning what is replaced as a whole" if "replaced" in rules else ""
+        return f"Interrupted: the same command continues where this one stopped{again}."
+    return "Interrupted: the same command begins again with what was not complete."
 
 
 def _print_flow(ctx: click.Context, flow: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .backoff import Backoff
     from .columns.compute import pc
     from .columns.convert import cast_exactly
+    from .columns.framework import REJECT_REMEDY, rejected_name
     from .columns.hashes import row_hashes, row_texts
     from .columns.infer import infer_table, is_valid_json, to_json
     from .columns.nested import SEPARATOR, flattened
@@ -57,6 +58,7 @@ _OUTSIDE_DESTINATION = {
     ".backoff": ("Backoff",),
     ".columns.compute": ("pc",),
     ".columns.convert": ("cast_exactly",),
+    ".columns.framework": ("REJECT_REMEDY", "rejected_name"),
     ".columns.hashes": ("row_hashes", "row_texts"),
     ".columns.infer": ("infer_table", "is_valid_json", "to_json"),
     ".columns.numbers": ("JSON_NUMBERS", "HugeNumber", "exact_decimal", "json_integer", "whole_number"),
@@ -86,6 +88,7 @@ __all__ = [
     "MOST_HASHES",
     "RECORD_FIELDS",
     "RECORD_KEY",
+    "REJECT_REMEDY",
     "RESERVED_PREFIX",
     "SEPARATOR",
     "TOMBSTONE",
@@ -129,6 +132,7 @@ __all__ = [
     "literal",
     "pc",
     "quoted",
+    "rejected_name",
     "relation_name",
     "row_hashes",
     "row_texts",

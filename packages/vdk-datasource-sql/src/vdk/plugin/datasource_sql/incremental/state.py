@@ -30,7 +30,7 @@ from typing import Any
 from uuid import UUID
 
 from vdk.plugin.datasource_base.contract import StateError
-from vdk.plugin.datasource_base.parts import exact_decimal
+from vdk.plugin.datasource_base.parts import exact_decimal, toml_key
 
 from ..kinds import is_undecodable, raw_bytes
 from ..paging import ResumePoint
@@ -108,14 +108,14 @@ def decode(
     if state.get("cursor") != _column(cursor):
         raise StateError(
             f"stream {stream!r}: its state was written for the cursor {state.get('cursor')!r}, and it is read by "
-            f"{_column(cursor)!r} now. {remedy(stream)}; or set tables.{stream}.cursor back"
+            f"{_column(cursor)!r} now. {remedy(stream)}; or set tables.{toml_key(stream)}.cursor back"
         )
     landed_by = state.get("primary_key")
     if primary_key is not None and landed_by is not None and landed_by != list(primary_key):
         raise StateError(
             f"stream {stream!r}: its rows landed by the primary key {landed_by!r}, and it is {list(primary_key)!r} "
             f"now, so they would not be matched again. {remedy(stream)}, into another destination_table or after the "
-            f"table at the destination is dropped; or name the old key with tables.{stream}.primary_key"
+            f"table at the destination is dropped; or name the old key with tables.{toml_key(stream)}.primary_key"
         )
     if state.get("resume") is not None and state.get("key") != list(key):
         raise StateError(

@@ -150,7 +150,7 @@ class DuckDBConnection(Database):
                         waited=True,
                     ) from error
             if not waited:
-                log.info("%s: waiting up to %g s", holder, self._lock_timeout)
+                log.warning("%s: waiting up to %g s", holder, self._lock_timeout)
                 waited = True
             time.sleep(random.uniform(0.05, 0.25))
         try:

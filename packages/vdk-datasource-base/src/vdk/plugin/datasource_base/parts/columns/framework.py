@@ -70,6 +70,10 @@ def check_names(table: pa.Table, *, stream: str) -> None:
         )
 
 
+REJECT_REMEDY = '; or reject such rows with on_bad_record = "reject"'
+"""The end of the reason of a row that could be rejected. A row that is rejected has the reason without it."""
+
+
 def rejected_table(
     rows: Sequence[tuple[Mapping[str, Any], BadRecordError]], *, source: str, stream: str, run_id: str
 ) -> pa.Table:
@@ -83,7 +87,7 @@ def rejected_table(
             "source": pa.repeat(source, count),
             "stream": pa.repeat(stream, count),
             "column": pa.array([error.column for _, error in rows], pa.string()),
-            "reason": pa.array([_as_utf8(str(error)) for _, error in rows], pa.string()),
+            "reason": pa.array([_as_utf8(str(error).replace(REJECT_REMEDY, "")) for _, error in rows], pa.string()),
             "row": pa.array([any_json(dict(row)) for row, _ in rows], pa.string()),
         },
         schema=REJECTED,

@@ -102,6 +102,9 @@ class FlowEntry(DataSourceConfig):
     deadline: Duration | None = None
 
 
+_FLOW_OPTIONS = {field.encode_name for field in msgspec.structs.fields(FlowEntry)}
+
+
 class FlowFile(DataSourceConfig):
     """A whole flow file. ``name`` names the job of ``vdk datasource run``; default: the file's name. ``notify``: a URL
     that is called for failures and for columns that change their type."""
@@ -188,7 +191,7 @@ def load_flow(
     :raises ConfigurationError: naming the file, the path in it, the value and what was expected.
     """
     data, location, folder = _read(flow)
-    data, set_paths = overrides.apply(data, location)
+    data, set_paths = overrides.apply(data, location, flow_options=_FLOW_OPTIONS)
     lookups = {"file": file_content(folder), **with_dotenv(lookups, folder)}
     resolved = resolve(data, lookups, location=location)
     resolved.path = None if isinstance(flow, Mapping) else Path(flow).absolute()
@@ -267,6 +270,8 @@ def _syntax_remedy(text: str, error: tomllib.TOMLDecodeError) -> str:
     """What to write instead of the usual mistakes. Values are not shown: they may be passwords."""
     if text.lstrip().startswith("{"):
         return "; a flow file is TOML, not JSON: docs/configuration.md has an example"
+    if (extended := _extended_braces(text, error)) is not None:
+        return extended
     if "Cannot overwrite" in str(error):
         return "; this option is set twice: remove one of the two lines"
     number = re.search(r"at line (\d+)", str(error))
@@ -285,6 +290,27 @@ def _syntax_remedy(text: str, error: tomllib.TOMLDecodeError) -> str:
     if re.match(r"[\w./~-]", value):
         return f'; write {name} = "…" (text is in quotes)'
     return ""
+
+
+def _extended_braces(text: str, error: tomllib.TOMLDecodeError) -> str | None:
+    """For ``[sources.shop.config.tables.orders]`` after ``config = { … }``: a table in braces is closed with them."""
+    number = re.search(r"at line (\d+)", str(error))
+    before = "\n".join(text.splitlines()[: int(number[1])]) if number is not None else text
+    headers = re.findall(r"(?m)^\s*\[([^\[\]]+)\]\s*(?:#.*)?$", before)
+    if not headers or not re.search("Cannot (declare|mutate|overwrite)", str(error)):
+        return None
+    header = headers[-1].strip()
+    for table in headers[:-1]:
+        for option in re.findall(rf"(?ms)^\s*\[{re.escape(table)}\][^\n]*$(.*?)(?=^\s*\[|\Z)", before):
+            for name in re.findall(r"(?m)^\s*([\w-]+)\s*=\s*\{", option):
+                if f"{header}.".startswith(braces := f"{table.strip()}.{name}."):
+                    rest = header[len(braces) :] or "its options"
+                    return (
+                        f"; {name} = {{ … }} under [{table}] is a table in braces, which cannot be extended: write "
+                        f"{rest} inside its braces, or write [{table}.{name}] with a line for each option instead of "
+                        "the braces"
+                    )
+    return None
 
 
 def _check_known(location: str, kind: str, name: str, known: Mapping[str, object]) -> None:

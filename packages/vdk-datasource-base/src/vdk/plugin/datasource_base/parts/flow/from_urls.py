@@ -70,11 +70,11 @@ class UrlFlow:
         near = closest(name, [*_options(self.source.config_type), *_options(FlowEntry)], limit=1)
         return "flows[0]." if near and near[0] in _options(FlowEntry) else config
 
-    def has_option(self, name: str) -> bool:
-        """Whether a name begins the path of an option of the source, of its only stream, or of the flow."""
+    def has_option(self, name: str, *, of_stream: bool = True) -> bool:
+        """Whether a name begins the path of an option of the source, of the flow, or of the source's only stream."""
         first = re.split(r"[.\[]", name, maxsplit=1)[0]
         own = first in {*_options(self.source.config_type), *_options(FlowEntry)}
-        return own or self.source.url_names_stream  # then it may be one of the only stream
+        return own or (of_stream and self.source.url_names_stream)  # then it may be one of the only stream
 
     def with_config(self, options: Mapping[str, Any]) -> UrlFlow:
         """The flow with further options of the source."""

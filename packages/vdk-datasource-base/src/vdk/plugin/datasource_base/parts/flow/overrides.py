@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ...contract import ConfigurationError
-from ...contract.remedies import suggest
+from ...contract.remedies import closest, suggest
+from ...contract.toml import toml_key
 
 ENVIRONMENTS = "env"
 """The table of a flow file with the environments."""
@@ -32,9 +33,12 @@ class Overrides:
     environment: str | None = None
     values: tuple[str, ...] = ()
 
-    def apply(self, data: Any, location: str) -> tuple[Any, tuple[OptionPath, ...]]:
+    def apply(
+        self, data: Any, location: str, *, flow_options: Collection[str] = ()
+    ) -> tuple[Any, tuple[OptionPath, ...]]:
         """The flow file as it is for this run, without its environments, and the paths that values were set at.
 
+        :param flow_options: the options of ``[[flows]]``, for the error of a path that begins with one.
         :raises ConfigurationError: naming the environment or the value, and what to write instead.
         """
         if not isinstance(data, Mapping):
@@ -46,6 +50,9 @@ class Overrides:
         paths = []
         for text in self.values:
             path, value = _parsed(text)
+            if path[0] not in _OVERRIDABLE:
+                longer = _longer_path(str(path[0]), changed, flow_options)
+                raise ConfigurationError(f"--set {_path_of(text)!r}: {str(path[0])!r} cannot be set; {longer}")
             changed = _with_value(changed, path, value, text)
             paths.append(path)
         return changed, tuple(paths)
@@ -101,13 +108,23 @@ def _parsed(text: str) -> tuple[OptionPath, Any]:
         shown = text[:position] + ("…" if position < len(text) else "")
         raise ConfigurationError(
             f"--set {shown!r}: it is not PATH=VALUE; write, for example, --set sources.shop.config.database=shop.db or "
-            "--set flows[0].batch_rows=1000"
-        )
-    if not isinstance(steps[0], str) or steps[0] not in _OVERRIDABLE:
-        raise ConfigurationError(
-            f"--set {_path_of(text)!r}: {str(steps[0])!r} cannot be set; {suggest(str(steps[0]), _OVERRIDABLE)}"
+            "--set flows[0].batch_rows=1000; a name with a blank or a dot is in quotes, as in --set "
+            "'sources.shop.config.tables.\"two words\".cursor=changed_at'"
         )
     return tuple(steps), _value(text[position + 1 :])
+
+
+def _longer_path(first: str, data: Mapping[str, Any], flow_options: Collection[str]) -> str:
+    """What to write for a path that begins with an option of a flow, or of a source."""
+    if near := closest(first, _OVERRIDABLE, limit=1, cutoff=0.7):
+        return f"did you mean {near[0]!r}?"
+    if first in flow_options:
+        return f"did you mean flows[0].{first}?"
+    sources = data.get("sources")
+    source = toml_key(next(iter(sources))) if isinstance(sources, Mapping) and sources else "shop"
+    return (
+        f"{suggest(first, _OVERRIDABLE)}; an option of a source is written as sources.{source}.config.{toml_key(first)}"
+    )
 
 
 def _key_in(quoted: str) -> str:

@@ -14,7 +14,14 @@ def flow_text(flow: Mapping[str, Any]) -> str:
     blocks = []
     for table in ("sources", "destinations"):
         for name, entry in flow[table].items():
-            blocks.append(_table(f"[{table}.{toml_key(name)}]", entry))
+            header = f"{table}.{toml_key(name)}"
+            # a table of its own, and no braces: those cannot be extended with further tables
+            config = entry.get("config") if table == "sources" else None
+            blocks.append(
+                _table(f"[{header}]", {key: value for key, value in entry.items() if not config or key != "config"})
+            )
+            if config:
+                blocks.append(_table(f"[{header}.config]", config))
     blocks += [_table("[[flows]]", entry) for entry in flow["flows"]]
     return "\n\n".join(blocks)
 

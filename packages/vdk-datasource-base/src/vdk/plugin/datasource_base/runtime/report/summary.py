@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from ...contract import ConfigurationError, State
-from ...parts import SchemaChange
+from ...parts import SchemaChange, rejected_name
 from ...parts.guarantee import Guarantee
 from ...parts.redact import Redactor
 from .details import StreamDetails
@@ -218,19 +218,26 @@ class RunSummary:
             for stream in self.streams
             for change in stream.schema_changes
         ]
+        rejected = [
+            f"{stream.source}.{stream.stream}: the rejected rows are in "
+            f"{stream.destination}.{rejected_name(stream.table)}, with the reason of each"
+            for stream in self.streams
+            if stream.rows_rejected
+        ]
         failed = [f"{stream.source}.{stream.stream}: {stream.error}" for stream in self.streams if stream.error]
         return self.redact(
-            "\n".join([text, *self.guarantees(), *changes, *([*failed, *self.errors] if errors else [])])
+            "\n".join([text, *self.guarantees(), *rejected, *changes, *([*failed, *self.errors] if errors else [])])
         )
 
     def guarantees(self) -> list[str]:
-        """One line for each guarantee, with the streams that it holds for unless it holds for all."""
+        """One line for each guarantee, with the streams it holds for unless that is all. One that failed has none."""
         streams: dict[Guarantee, list[str]] = {}
         for stream in self.streams:
-            if stream.guarantee is not None:
+            if stream.guarantee is not None and stream.status != "failed":
                 streams.setdefault(stream.guarantee, []).append(f"{stream.source}.{stream.stream}")
         shown = {guarantee: beginning_of(names, MAX_NAMED_STREAMS) for guarantee, names in streams.items()}
-        return [f"{names}: {item}" if len(shown) > 1 else str(item) for item, names in shown.items()]
+        for_all = len(shown) == 1 and not any(stream.status == "failed" for stream in self.streams)
+        return [str(item) if for_all else f"{names}: {item}" for item, names in shown.items()]
 
 
 def beginning_of(names: Sequence[str], most: int) -> str:

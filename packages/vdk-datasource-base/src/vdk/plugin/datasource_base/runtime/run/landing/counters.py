@@ -135,7 +135,8 @@ class RowCounters:
             of_total = "" if self._limit.count is not None else f" of {total}"
             raise BadRecordError(
                 f"{bad}{of_total} rows were rejected, more than max_rejected = {self._limit.text}; "
-                f"the last: {self._last_reason}. Correct the rows at the source, or raise max_rejected in the flow",
+                f"the last: {self._last_reason}. Correct the rows at the source, or allow any number with "
+                'max_rejected = "100%"',
                 stream=self._report.stream,
             )
 
