@@ -21,7 +21,7 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 
 from cluster import landed, load, run_stream, spark_session, started
-from vdk.plugin.datasource_base.testing import kafka, postgresql
+from vdk.plugin.datasource_base.testing import kafka, mariadb, postgresql
 from vdk.plugin.datasource_spark.splits import PER_CORE
 
 pytestmark = [
@@ -102,6 +102,23 @@ def test_postgresql(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.Mon
         whole = load(spark, {**options, "stream": "whole"})
         assert whole.rdd.getNumPartitions() == PER_CORE * spark.sparkContext.defaultParallelism
         assert (whole.count(), whole.selectExpr("sum(id)").collect()[0][0]) == (120_000, 120_000 * 120_001 // 2)
+
+
+def test_mysql(spark: SparkSession, tmp_path: Path) -> None:
+    """Where there is a server: the environment of Spark installs none."""
+    try:
+        with mariadb.running() as server:
+            server.clear("shop")
+            server.query(
+                "shop", "CREATE TABLE orders (id INT PRIMARY KEY, updated_at DATETIME NOT NULL, KEY (updated_at))"
+            )
+            server.query("shop", "INSERT INTO orders VALUES (1, '2026-01-01 00:00:01'), (2, '2026-01-01 00:00:02')")
+            more = "INSERT INTO orders SELECT max(id) + 1, '2026-01-01 00:00:09' FROM orders"
+            config = f"url = {json.dumps(server.url('shop'))}"
+            options = {"source": "mysql", "stream": "orders", "config": config, "range_rows": "1"}
+            check_source(spark, options, tmp_path, [1, 2], lambda: server.query("shop", more))
+    except LookupError as error:
+        pytest.skip(str(error))
 
 
 def test_kafka(spark: SparkSession, tmp_path: Path) -> None:
