@@ -11,7 +11,8 @@ from typing import Any
 import dlt
 from dlt.sources.sql_database import sql_table
 
-url, target, backend, folder = sys.argv[1:]
+url, target, name, folder = sys.argv[1:]
+backend: Any = name
 options: dict[str, Any] = {"backend_kwargs": {"return_type": "arrow"}} if backend == "connectorx" else {}
 orders = sql_table(
     url,

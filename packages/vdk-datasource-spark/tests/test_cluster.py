@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]  # re-exported without saying so
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 
