@@ -237,4 +237,4 @@ def test_the_summary_counts_what_was_left_out(vdk: Vdk, httpserver: HTTPServer, 
     assert done.returncode == 0, done.stdout + done.stderr
     assert lake(tmp_path, "SELECT count(*), min(id) FROM n") == [(10, 20)]
     assert "filtered 30" in done.stdout + done.stderr
-    assert "responses_ignored 1" in done.stdout + done.stderr
+    assert "responses ignored 1" in done.stdout + done.stderr

@@ -150,7 +150,7 @@ class IncrementalFilter:
         """More records share the overlap than are remembered."""
         self.row_without_value: Row | None = None
         self.is_field_known = not self._is_plain_name
-        """Whether some record without a value has the field; taken as true for a path."""
+        """Whether some record without a value that counts has the field; taken as true for a path."""
 
     @property
     def like(self) -> Any:
@@ -196,6 +196,7 @@ class IncrementalFilter:
                 value = parse(raw)
             except (ValueError, TypeError, OverflowError) as error:
                 page.bad.append((row, self._bad_record(row, raw, error)))
+                self.is_field_known = True
                 continue
             if ordered:
                 self._check_order(value, raw)
