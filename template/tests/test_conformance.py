@@ -75,7 +75,12 @@ class TestAcme(SourceConformance, CloudQueryConformance):
         return lambda: ours.AcmeSource(config)
 
     @pytest.fixture
-    def with_bad_row(self, tmp_path: Path, source: Callable[[], ours.AcmeSource], rows: list[Row]) -> BadRow:
+    def with_bad_row(
+        self,
+        tmp_path: Path,
+        source: Callable[[], ours.AcmeSource],
+        rows: list[Row],
+    ) -> BadRow:
         with (tmp_path / "berlin.jsonl").open("a", encoding="utf-8") as file:
             key = f"berlin.jsonl, byte {file.tell()}"
             file.write("not a ticket\n")

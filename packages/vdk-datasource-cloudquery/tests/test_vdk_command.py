@@ -28,7 +28,7 @@ def test_install_writes_an_executable(tmp_path: Path) -> None:
     ("arguments", "text"),
     [
         (("sqlite",), "what to serve it as is missing; write --cloudquery"),
-        (("sqlit", "--cloudquery"), "unknown source 'sqlit'; did you mean 'sqlite'?"),
+        (("sqliet", "--cloudquery"), "unknown source 'sqliet'; did you mean 'sqlite'?"),
     ],
 )
 def test_what_is_missing_or_misspelt_is_named(arguments: tuple[str, ...], text: str) -> None:

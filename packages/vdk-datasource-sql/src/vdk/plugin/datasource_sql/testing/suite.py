@@ -14,6 +14,7 @@ from vdk.plugin.datasource_base.contract import BoundedPartition, ConfigurationE
 from vdk.plugin.datasource_base.parts import row_hashes
 from vdk.plugin.datasource_base.testing import Landing
 
+from ..stream import SqlStream
 from .database import NAMES, START, SqlDatabase, TypeCase
 from .landed import opened, run, run_part
 
@@ -139,7 +140,9 @@ class SqlConformance:
             database.execute(f"UPDATE {database.quoted('t')} SET {database.quoted('c')} = {later} WHERE id = 3")
             second = stream.end(first)
             count, ids = _in_parts(stream, first, second, parts=3)
-            assert (count, ids) == (4 if index else 1, [3, 22, *range(30, 39), 40])
+            assert isinstance(stream, SqlStream)
+            is_cut = bool(index and stream.plan.table.indexes)  # a source may name none
+            assert (count, ids) == (4 if is_cut else 1, [3, 22, *range(30, 39), 40])
             assert stream.end(second) == second
             assert not stream.split(second, second, parts=3, min_rows=1)
 
