@@ -14,7 +14,7 @@ from vdk.plugin.datasource_base.contract import BoundedPartition, ConfigurationE
 from vdk.plugin.datasource_base.parts import row_hashes
 from vdk.plugin.datasource_base.testing import Landing
 
-from ..stream import SqlStream
+from ..stream import IncrementalStream
 from .database import NAMES, START, SqlDatabase, TypeCase
 from .landed import opened, run, run_part
 
@@ -140,7 +140,7 @@ class SqlConformance:
             database.execute(f"UPDATE {database.quoted('t')} SET {database.quoted('c')} = {later} WHERE id = 3")
             second = stream.end(first)
             count, ids = _in_parts(stream, first, second, parts=3)
-            assert isinstance(stream, SqlStream)
+            assert isinstance(stream, IncrementalStream)
             is_cut = bool(index and stream.plan.table.indexes)  # a source may name none
             assert (count, ids) == (4 if is_cut else 1, [3, 22, *range(30, 39), 40])
             assert stream.end(second) == second
