@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from vdk.plugin.datasource_base.contract import BoundedPartition, ConfigurationError, StateError, VerifiableStream
+from vdk.plugin.datasource_base.contract import ConfigurationError, StateError, VerifiableStream
 from vdk.plugin.datasource_base.parts import row_hashes
 from vdk.plugin.datasource_base.testing import Landing
 
