@@ -2,7 +2,8 @@
 
 For each: the metadata is complete and the README renders, the wheel and the sdist hold what they should and nothing
 of the shared ``vdk`` namespace, and the wheel, installed alone into a new environment next to vdk-core and the
-siblings it names, is listed exactly once by ``vdk version``. Reports all problems, not only the first.
+siblings it names, is listed exactly once by ``vdk version``. Reports all problems, not only the first. The archives are
+the same on each Python, so their content is looked at on one.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import distributions as d
+from run_tests import FULL
 
 
 def main() -> int:
     problems: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
         for distribution in d.all_distributions():
-            built = d.build(distribution, Path(scratch))
-            own_problems = [
-                *check_files(distribution, *built),
-                *check_readme(built),
-                *check_alone(distribution, built[1], Path(scratch)),
-            ]
+            wheel = d.wheel(distribution)
+            own_problems = [*check_alone(distribution, wheel, Path(scratch))]
+            if "py{}{}".format(*sys.version_info) == FULL:
+                built = d.build(distribution, Path(scratch))
+                own_problems += [*check_files(distribution, *built), *check_readme(built)]
             print(
                 f"{distribution.name}: {'; '.join(own_problems) or 'sdist and wheel are right, and vdk lists it once'}"
             )

@@ -12,6 +12,8 @@ from support import execute, interrupted, run, stream_of
 from vdk.plugin.datasource_base.contract import StateError
 from vdk.plugin.datasource_sql.incremental import changed_format, reader
 
+pytestmark = pytest.mark.libraries  # SQLite and SQLAlchemy, not Python, decide what they find
+
 AUTO: dict[str, Any] = {}
 ISO = {"cursor_format": "iso"}
 KEYS = [("INTEGER PRIMARY KEY", True), ("INTEGER", False)]
