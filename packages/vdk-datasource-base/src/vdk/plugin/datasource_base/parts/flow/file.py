@@ -400,8 +400,8 @@ class StreamSelection:
         self._matched.update(mark + item for item in matching)
         return bool(matching)
 
-    def check(self) -> None:
+    def check(self, selector: str = "--stream") -> None:
         """Raises ``ConfigurationError`` for a pattern that has matched no stream of any flow."""
         for pattern in self._patterns:
             if pattern not in self._matched:
-                raise ConfigurationError(f"--stream {pattern!r}: no stream matches; {suggest(pattern, self._names)}")
+                raise ConfigurationError(f"{selector} {pattern!r}: no stream matches; {suggest(pattern, self._names)}")

@@ -118,7 +118,26 @@ class FlowInspector:
         return replace(flow, entry=entry, options=replace(flow.options, retry_attempts=1))
 
 
-class ReadOnlyDestination(Destination):
+class EmptyDestination(Destination):
+    """Has nothing and takes nothing: streams are planned for it."""
+
+    def load_states(self, source_id: str) -> Sequence[StoredState]:
+        return []
+
+    def commit(self, unit: CommitUnit) -> int:
+        raise self._read_only()
+
+    def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
+        raise self._read_only()
+
+    def discard(self, key: StateKey) -> None:
+        raise self._read_only()
+
+    def _read_only(self) -> DestinationError:
+        return DestinationError(f"{self.identity()} is read only while a flow is inspected")
+
+
+class ReadOnlyDestination(EmptyDestination):
     """Stands in for a destination that must not be connected: its abilities are known, its content is not."""
 
     def __init__(self, destination: Destination) -> None:
@@ -139,20 +158,5 @@ class ReadOnlyDestination(Destination):
     def identity(self) -> str:
         return self._identity
 
-    def load_states(self, source_id: str) -> Sequence[StoredState]:
-        return []
-
     def load_owners(self) -> Sequence[TableOwner]:
         return []
-
-    def commit(self, unit: CommitUnit) -> int:
-        raise self._read_only()
-
-    def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
-        raise self._read_only()
-
-    def discard(self, key: StateKey) -> None:
-        raise self._read_only()
-
-    def _read_only(self) -> DestinationError:
-        return DestinationError(f"{self._identity} is read only while a flow is inspected")

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from ...contract import ConfigurationError, DataSource, DataSourceState, DestinationError, State
-from ...parts import CommitUnit, Destination, StateKey, StoredState, TableBatch, WriteMode
+from ...contract import ConfigurationError, DataSource, DataSourceState, State
+from ...parts import WriteMode
 from ...parts.flow.file import StreamSelection
 from ...parts.redact import Redactor
 from ..environment import Environment
-from ..inspect.inspector import FlowInspector
+from ..inspect.inspector import EmptyDestination, FlowInspector
 from ..report.logs import redacted_errors
 from ..retry import Retry
 from ..run.plan.stream_plan import StreamPlan, table_name
@@ -72,18 +72,13 @@ class CatalogStream:
         schema = self.plan.schema_of(table)
         key = schema.primary_key if schema is not None else ()
         mode: WriteMode = self.write_mode if self.write_mode == "replace" else "upsert" if key else "append"
-        spec = self.plan.table_spec(table, "append")
-        return CatalogStream(
-            self.number,
-            self.source_id,
-            self.name,
-            table_name(self.plan.template, self.name, table),
-            mode,
-            key,
-            schema.cursor if schema is not None else None,
-            spec.schema,
-            self.identity,
-            self.plan,
+        return replace(
+            self,
+            table=table_name(self.plan.template, self.name, table),
+            write_mode=mode,
+            primary_key=key,
+            cursor=schema.cursor if schema is not None else None,
+            columns=self.plan.table_spec(table, "append").schema,
         )
 
 
@@ -130,10 +125,7 @@ class Catalog:
         with redacted_errors(self.redact):
             for number in self._inspector.numbers:
                 self._retried(partial(self._plan, number, _Keeper(keeper, fold), selection))
-            try:
-                selection.check()
-            except ConfigurationError as error:
-                raise ConfigurationError(str(error).replace("--stream", selector, 1)) from None
+            selection.check(selector)
             self._check_names(selector)
 
     def _maker(self, source_id: str, given: DataSource[Any] | None) -> Callable[[], DataSource[Any]]:
@@ -231,7 +223,7 @@ def _described(number: int, plan: StreamPlan) -> CatalogStream:
     )
 
 
-class _Keeper(Destination):
+class _Keeper(EmptyDestination):
     """Stands for what keeps the rows while streams are planned. It can do what the other system can."""
 
     write_modes: frozenset[WriteMode] = frozenset({"append", "upsert", "replace"})
@@ -247,18 +239,3 @@ class _Keeper(Destination):
 
     def fold(self, name: str) -> str:
         return self._fold(name)
-
-    def load_states(self, source_id: str) -> Sequence[StoredState]:
-        return ()
-
-    def commit(self, unit: CommitUnit) -> int:
-        raise self._read_only()
-
-    def stage(self, key: StateKey, batches: Sequence[TableBatch], run_id: str) -> None:
-        raise self._read_only()
-
-    def discard(self, key: StateKey) -> None:
-        raise self._read_only()
-
-    def _read_only(self) -> DestinationError:
-        return DestinationError(f"{self._name} gets no row while streams are planned")
