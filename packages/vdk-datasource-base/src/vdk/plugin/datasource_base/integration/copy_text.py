@@ -40,7 +40,7 @@ def of_command_line(message: str, flow: UrlFlow) -> str:
     if message.startswith("--set "):
         return message
 
-    def written(remedy: Remedy, before: str, after: str) -> str | None:
+    def written(remedy: Remedy, before: str) -> str | None:
         if not flow.has_option(remedy.option, of_stream=remedy.value is not None):
             return None
         argument = _argument(flow, remedy)

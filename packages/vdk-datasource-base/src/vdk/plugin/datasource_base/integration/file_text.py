@@ -23,7 +23,7 @@ def of_flow_file(message: str, path: Path, registry: Callable[[], Registry]) -> 
     if "flows[" in message or "under [" in message:
         return message
 
-    def written(remedy: Remedy, before: str, after: str) -> str | None:
+    def written(remedy: Remedy, before: str) -> str | None:
         return _written(remedy, before, path, registry)
 
     return with_remedies(message, written)

@@ -37,15 +37,15 @@ class Remedy:
         return re.findall(_KEY, self.option)
 
 
-def with_remedies(message: str, written: Callable[[Remedy, str, str], str | None]) -> str:
+def with_remedies(message: str, written: Callable[[Remedy, str], str | None]) -> str:
     """The message with other texts in place of its remedies.
 
-    :param written: the text for a remedy, given what is before it and after it; None: it stays.
+    :param written: the text for a remedy, given what is before it; None: it stays.
     """
     parts: list[str] = []
     done = 0
     for start, end, remedy in _remedies(message):
-        if start >= done and (text := written(remedy, message[:start], message[end:])) is not None:
+        if start >= done and (text := written(remedy, message[:start])) is not None:
             parts += (message[done:start], text)
             done = end
     return "".join((*parts, message[done:]))
