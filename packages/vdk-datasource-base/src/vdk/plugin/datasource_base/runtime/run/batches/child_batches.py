@@ -74,7 +74,7 @@ class ChildBatches:
         for field in dict.fromkeys(field for _, lists in nested for field in lists):
             path = f"{prefix}{field}"
             own_key = (*key, f"{path}{SEPARATOR}{POSITION}")
-            name, _ = self.tables.name(path, own_key)
+            name = self.tables.name(path, own_key)
             items = [
                 (parent, position, item)
                 for parent, lists in nested

@@ -42,8 +42,8 @@ class ChildTables:
         with self._lock:
             return sorted(self._names)
 
-    def name(self, path: str, key: tuple[str, ...]) -> tuple[str, bool]:
-        """The table of the lists at a path, and whether it was known before.
+    def name(self, path: str, key: tuple[str, ...]) -> str:
+        """The table of the lists at a path, which is known from then on.
 
         :param key: its columns that identify a row. :raises ConfigurationError: if another table has the name.
         """
@@ -51,11 +51,11 @@ class ChildTables:
         if name.endswith(rejected_name("")):
             raise self._taken(path, name, "the table of rejected rows")
         with self._lock:
-            known, earlier = name in self._names, self._names.get(name)
+            earlier = self._names.get(name)
             if earlier is not None and earlier != key:
                 raise self._taken(path, name, f"the table of other lists, by {', '.join(earlier)}")
             self._names[name] = key
-        return name, known
+        return name
 
     def _taken(self, path: str, name: str, what: str) -> ConfigurationError:
         return ConfigurationError(
