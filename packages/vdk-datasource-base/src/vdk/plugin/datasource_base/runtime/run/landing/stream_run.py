@@ -425,9 +425,9 @@ class StreamRun:
             return
         if not self._table_made and self.plan.schema is not None:
             # A commit may have stored states alone, such as of a stream whose rows are all gone.
-            if destination.has_table(self.plan.table) is False or not (
-                self._committed_once or self._is_as_declared(destination)
-            ):
+            has_table = destination.has_table(self.plan.table)
+            is_up_to_date = self._committed_once or (has_table is True and self._is_as_declared(destination))
+            if has_table is False or not is_up_to_date:
                 self._create_empty_table(destination)
             self._table_made = True
         expected = self._expected(ended=True)
@@ -454,9 +454,7 @@ class StreamRun:
     def _is_as_declared(self, destination: Destination) -> bool:
         """Whether the table of an earlier run has all columns as they are declared: without new rows, there is nothing
         to commit."""
-        if not self.stored_states or destination.has_table(self.plan.table) is not True:
-            return False
-        return not destination.column_changes(self.plan.table_spec(None, self.mode))
+        return bool(self.stored_states) and not destination.column_changes(self.plan.table_spec(None, self.mode))
 
     def _create_empty_table(self, destination: Destination) -> None:
         """An empty table is data, too: the source has no rows."""
