@@ -21,7 +21,7 @@ class TapState(PartitionState):
         the beginning.
     """
 
-    remedy: ClassVar[str] = "reset it: vdk datasource state reset"
+    remedy: ClassVar[str] = "reset it: vdk datasource state reset FLOW"
 
     value: str = ""
     versions: dict[str, int] = msgspec.field(default_factory=dict)
