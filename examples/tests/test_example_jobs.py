@@ -55,39 +55,30 @@ def test_every_value_of_the_shop_is_in_the_lake(demo: tuple[Path, str], table: s
 
 
 @pytest.mark.heavy
-def test_an_api_is_read_with_its_children_and_its_limits(tmp_path: Path) -> None:
-    """The demo of the REST source reads repositories and their issues, and in the second run the changed ones."""
-    job = tmp_path / "rest-api"
-    done = run_copied("rest-api", job, "rest_demo.py")
+@pytest.mark.parametrize(
+    ("folder", "program", "last"),
+    [
+        # repositories and their issues, and in the second run the changed issues
+        ("rest-api", "rest_demo.py", "The second run landed the changed issues and no others."),
+        # what was produced between two runs; what is not JSON is rejected
+        ("kafka-topic", "kafka_demo.py", "The second run landed the new messages and no others."),
+        # what changed between two runs, and what was committed late
+        (
+            "postgres-to-duckdb",
+            "postgres_demo.py",
+            "The second run landed the changed rows and the late one, and no others.",
+        ),
+        # one stream whole, the other from the tap's state, and deletes
+        ("singer-tap", "singer_demo.py", "The second run landed what changed, and deleted what is gone."),
+        # what changed between two loads
+        ("dlt-to-duckdb", "dlt_demo.py", "The second load has the changed orders and no others."),
+    ],
+)
+def test_a_second_run_lands_what_changed(tmp_path: Path, folder: str, program: str, last: str) -> None:
+    """The demo of a source, or of a bridge, runs twice and says so."""
+    done = run_copied(folder, tmp_path / "job", program)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "The second run landed the changed issues and no others." in done.stdout
-
-
-@pytest.mark.heavy
-def test_topics_are_read_as_a_log_and_as_a_table(tmp_path: Path) -> None:
-    """The demo of the Kafka source lands what was produced between two runs, and rejects what is not JSON."""
-    job = tmp_path / "kafka"
-    done = run_copied("kafka-topic", job, "kafka_demo.py")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "The second run landed the new messages and no others." in done.stdout
-
-
-@pytest.mark.heavy
-def test_a_postgresql_database_is_read_without_losing_a_late_commit(tmp_path: Path) -> None:
-    """The demo of the PostgreSQL source lands what changed between two runs, and what was committed late."""
-    job = tmp_path / "postgres"
-    done = run_copied("postgres-to-duckdb", job, "postgres_demo.py")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "The second run landed the changed rows and the late one, and no others." in done.stdout
-
-
-@pytest.mark.heavy
-def test_a_singer_tap_is_read_with_its_state(tmp_path: Path) -> None:
-    """The demo of the Singer source reads one stream whole, the other from the tap's state, and deletes."""
-    job = tmp_path / "singer"
-    done = run_copied("singer-tap", job, "singer_demo.py")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "The second run landed what changed, and deleted what is gone." in done.stdout
+    assert last in done.stdout
 
 
 @pytest.mark.heavy
@@ -108,12 +99,3 @@ def test_a_topic_is_read_by_cloudquery(tmp_path: Path) -> None:
     done = run_copied("cloudquery-kafka", job, "cloudquery_demo.py")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The second sync read the new messages and no others." in done.stdout
-
-
-@pytest.mark.heavy
-def test_a_database_is_loaded_by_dlt(tmp_path: Path) -> None:
-    """The demo of the bridge to dlt loads what changed between two loads."""
-    job = tmp_path / "dlt"
-    done = run_copied("dlt-to-duckdb", job, "dlt_demo.py")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "The second load has the changed orders and no others." in done.stdout
