@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench import Bench, lands, ours, removing
 from measure import Command, Contender
-from report import MIB, OURS, Comparison, Target, ahead
+from report import OURS, Comparison, beside_limit
 from rivals import Road, rivals, sizes
 from serving_command import cloudquery
 
@@ -25,14 +25,8 @@ def measure(bench: Bench) -> list[Comparison]:
                 sync,
             )
     title = f"{bench.rows:,} rows, 10 columns, MariaDB → DuckDB, cold process"
-    comparison = Comparison(title, measured, LIMIT)
-    least, we = comparison.of(LIMIT), comparison.of(OURS)
-    targets = [
-        Target("times the limit of the mariadb driver", we.wall / least.wall, 1.3),
-        Target("peak MB, all processes", we.peak / MIB, 450),
-        ahead(measured, we),
-    ]
-    return [Comparison(title, measured, LIMIT, targets)]
+    times = ("times the limit of the mariadb driver", 1.3)
+    return [beside_limit(title, measured, LIMIT, times=times, megabytes=450)]
 
 
 def limit(bench: Bench, url: str, name: str, driver: str, requirement: str) -> Contender:

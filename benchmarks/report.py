@@ -64,6 +64,23 @@ def ahead(measured: Sequence[Measured], we: Measured) -> Target:
     return Target(f"share of the fastest peer ({fastest.name})", we.wall / fastest.wall, 1.0)
 
 
+def beside_limit(
+    title: str, measured: Sequence[Measured], limit: str, *, times: tuple[str, float], megabytes: float
+) -> Comparison:
+    """Ours beside a limit and the peers.
+
+    :param times: what the times of the limit are called, and how many are allowed. :param megabytes: allowed at most.
+    """
+    comparison = Comparison(title, measured, limit)
+    least, we = comparison.of(limit), comparison.of(OURS)
+    targets = [
+        Target(times[0], we.wall / least.wall, times[1]),
+        Target("peak MB, all processes", we.peak / MIB, megabytes),
+        ahead(measured, we),
+    ]
+    return Comparison(title, measured, limit, targets)
+
+
 def slope(fewer: tuple[Measured, Measured], more: tuple[Measured, Measured]) -> tuple[float, float]:
     """What further rows take of ours, the first of each pair, divided by what they take of the second.
 

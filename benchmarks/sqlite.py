@@ -9,7 +9,7 @@ from pathlib import Path
 import data
 from bench import QUIET, Bench, lands, ours, removing
 from measure import Command, Contender
-from report import MIB, OURS, Comparison, Target, ahead
+from report import OURS, Comparison, beside_limit
 from rivals import SLOWEST, Road, rivals, sizes
 from serving_command import cloudquery
 
@@ -32,14 +32,7 @@ def measure(bench: Bench) -> list[Comparison]:
             *vdk_itself(bench, files[road.fewer(SLOWEST)], road.fewer(SLOWEST)),
         )
     title = f"{bench.rows:,} rows, 10 columns, SQLite → DuckDB, cold process"
-    comparison = Comparison(title, measured, LIMIT)
-    least, we = comparison.of(LIMIT), comparison.of(OURS)
-    targets = [
-        Target("times the ADBC limit", we.wall / least.wall, 1.4),
-        Target("peak MB, all processes", we.peak / MIB, 300),
-        ahead(measured, we),
-    ]
-    return [Comparison(title, measured, LIMIT, targets)]
+    return [beside_limit(title, measured, LIMIT, times=("times the ADBC limit", 1.4), megabytes=300)]
 
 
 def limit(bench: Bench, database: Path, rows: int) -> Contender:
