@@ -17,7 +17,7 @@ from support import Scripted, answer, read
 from vdk.plugin.datasource_base.contract import DataSourceError
 from vdk.plugin.datasource_base.parts import JSON_NUMBERS, HugeNumber
 from vdk.plugin.source_rest.config import CsvConfig
-from vdk.plugin.source_rest.decoders import csv_rows, decode_json, json_lines
+from vdk.plugin.source_rest.responses.decoders import csv_rows, decode_json, json_lines
 
 Make = Callable[..., Any]
 JSON = "application/json"

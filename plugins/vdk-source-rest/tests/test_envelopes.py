@@ -11,7 +11,7 @@ import pytest
 
 from support import Scripted, answer, read
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceError
-from vdk.plugin.source_rest.envelopes import error_in, locate_records
+from vdk.plugin.source_rest.responses.envelopes import error_in, locate_records
 
 Make = Callable[..., Any]
 ROW = {"id": 1, "v": "x"}

@@ -14,7 +14,7 @@ from werkzeug import Response as Reply
 from support import Scripted, answer, read
 from vdk.plugin.datasource_base.contract import data_source
 from vdk.plugin.source_rest import RestConfig, RestSource, StreamConfig
-from vdk.plugin.source_rest.extract import unfiltered
+from vdk.plugin.source_rest.responses.extract import unfiltered
 
 Make = Callable[..., Any]
 ROWS: list[dict[str, Any]] = [{"id": number, "kind": "a" if number // 10 in (0, 3) else "b"} for number in range(45)]

@@ -14,7 +14,7 @@ import pytest
 from support import JSON, Scripted, answer, read
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError
 from vdk.plugin.source_rest.config import CsvConfig
-from vdk.plugin.source_rest.decoders import csv_rows, json_lines
+from vdk.plugin.source_rest.responses.decoders import csv_rows, json_lines
 
 pytestmark = pytest.mark.heavy
 

@@ -14,7 +14,7 @@ import pytest
 from support import Landed, Scripted, answer, read
 from vdk.plugin.datasource_base import run_flows
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError, DataSourceError, StateError
-from vdk.plugin.source_rest.cursors import Cursor, CursorConfig
+from vdk.plugin.source_rest.incremental.cursors import Cursor, CursorConfig
 
 Make = Callable[..., Any]
 T = "2026-01-01T00:{:02d}:00Z"
@@ -377,7 +377,7 @@ def test_rows_that_are_changed_once_they_are_delivered_are_recognised(source: Ma
 
 def test_the_state_stays_small(source: Make, api: Issues, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many rows share the highest value, the state knows so many; others repeat, none is lost."""
-    monkeypatch.setattr("vdk.plugin.source_rest.incremental.MAX_REMEMBERED", 1000)
+    monkeypatch.setattr("vdk.plugin.source_rest.incremental.progress.MAX_REMEMBERED", 1000)
     with Scripted(lambda request, number: answer([minute(1, id=index) for index in range(5000)])) as many:
         made = source(many.url, stream())
         first = read(made)

@@ -15,10 +15,10 @@ import pytest
 from support import JSON, Scripted, answer, read, source_of
 from vdk.plugin.datasource_base.contract import ConfigurationError, StateError
 from vdk.plugin.source_rest.auth.oauth2 import _lifetime
-from vdk.plugin.source_rest.cursors import Cursor, CursorConfig
 from vdk.plugin.source_rest.http.rate_limit import retry_after, until_reset
 from vdk.plugin.source_rest.http.urls import mask_url
-from vdk.plugin.source_rest.incremental import Watermark, decode_state, encode_state
+from vdk.plugin.source_rest.incremental.cursors import Cursor, CursorConfig
+from vdk.plugin.source_rest.incremental.progress import Watermark, decode_state, encode_state
 
 pytestmark = pytest.mark.heavy
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from support import Landed, Scripted, answer, read
-from vdk.plugin.source_rest.incremental import MAX_REMEMBERED
+from vdk.plugin.source_rest.incremental.progress import MAX_REMEMBERED
 
 Make = Callable[..., Any]
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
@@ -319,7 +319,7 @@ def test_records_beyond_what_a_state_knows_are_reported(
     source: Make, api: Readings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where more records share a boundary than are remembered, they repeat, none is lost, and a warning says so."""
-    monkeypatch.setattr("vdk.plugin.source_rest.incremental.MAX_REMEMBERED", 10)
+    monkeypatch.setattr("vdk.plugin.source_rest.incremental.progress.MAX_REMEMBERED", 10)
     api.rows = [row(number, ago(hours=1)) for number in range(30)]
     made = source(api.server.url, stream(initial=ago(hours=3)))
     first = read(made)

@@ -19,12 +19,12 @@ from vdk.plugin.datasource_base.contract import (
     StreamSchema,
 )
 
-from .cursors import DAY, Cursor, Window, integer_windows, micros_now, windows
-from .extract import compile_path
 from .http.types import Row
-from .incremental import digest
+from .incremental.cursors import DAY, Cursor, Window, integer_windows, micros_now, windows
+from .incremental.progress import digest
 from .pagination.reader import PageReader
 from .partition import RestPartition
+from .responses.extract import compile_path
 from .stream import RestStream
 
 _LIKE = {"integer": 0}

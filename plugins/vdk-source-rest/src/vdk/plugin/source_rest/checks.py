@@ -11,14 +11,14 @@ from vdk.plugin.datasource_base.parts import column_type, did_you_mean
 
 from .auth.credentials import check_auth
 from .config import RestConfig, StreamConfig
-from .cursors import check_cursor
-from .extract import compile_path
 from .http.template import CURSOR_END, CURSOR_START, placeholders
 from .http.types import BODY_PREFIX, HttpRequest
 from .http.urls import Origin, mask_url
+from .incremental.cursors import check_cursor
 from .job_config import check_job
 from .pagination.paginators import CursorPaginator, OffsetPaginator, PagePaginator
 from .parents import path_of
+from .responses.extract import compile_path
 
 
 def check_config(config: RestConfig) -> None:

@@ -12,8 +12,9 @@ from msgspec import Meta
 from vdk.plugin.datasource_base.contract import DataSourceConfig, Duration, Secret
 
 from .auth.credentials import AuthConfig, NoAuth
-from .cursors import CursorConfig
 from .http.template import CURSOR_END, CURSOR_START, body_placeholders, placeholders
+from .incremental.cursors import CursorConfig
+from .incremental.sync_token import SyncTokenConfig
 from .job_config import JobConfig
 from .pagination.auto import AutoPaginator
 from .pagination.paginators import (
@@ -26,8 +27,7 @@ from .pagination.paginators import (
     Paginator,
 )
 from .parents import ParentConfig
-from .response_rules import ResponseRule
-from .sync_token import SyncTokenConfig
+from .responses.rules import ResponseRule
 
 AnyPaginator = (
     AutoPaginator

@@ -16,8 +16,8 @@ from typing import Any
 from vdk.plugin.datasource_base.contract import DataSourceError, DataSourcePayload, StreamPartition
 
 from .config import StreamConfig
-from .extract import search
 from .http.types import Row
+from .responses.extract import search
 
 KEY_STREAMS = "key_streams"
 """The name in a state for the states of the streams of keys."""

@@ -15,15 +15,15 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceEr
 
 from .config import StreamConfig
 from .context import StreamContext
-from .extract import search
 from .http.client import Waiting
 from .http.template import fill, fill_path, placeholders
 from .http.types import HttpRequest
 from .http.urls import join_path, resolve_link
 from .job_config import JobConfig, JobRequest
 from .pagination.paginators import NonePaginator
-from .response_rules import ResponseRule
-from .responses import ParsedResponse, ResponseHandler
+from .responses.extract import search
+from .responses.handler import ParsedResponse, ResponseHandler
+from .responses.rules import ResponseRule
 
 _PREFIX = "job."
 

@@ -10,8 +10,8 @@ from msgspec import Meta
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceConfig, Duration
 
-from .extract import compile_path
 from .http.template import placeholders
+from .responses.extract import compile_path
 
 _Text = Annotated[str, Meta(min_length=1)]
 

@@ -13,8 +13,8 @@ from msgspec import Meta
 
 from vdk.plugin.datasource_base.contract import DataSourceConfig, DataSourceError
 
-from .extract import search
 from .http.types import Row
+from .responses.extract import search
 
 _ANCESTOR = re.compile(r"(?P<stream>\w[\w-]*):(?P<field>.+)", re.DOTALL)
 """A field of an ancestor: ``orgs:login``. No JMESPath begins with a name and a colon."""

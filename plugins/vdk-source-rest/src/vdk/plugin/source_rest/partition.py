@@ -25,11 +25,12 @@ from vdk.plugin.datasource_base.parts import flattened
 
 from .config import StreamConfig
 from .context import StreamContext
-from .cursors import Cursor, Window, integer_windows, micros_now, windows
 from .deletes import KEY_STREAMS, keys_of, read_keys, split_deleted
 from .http.types import HttpRequest, RequestTemplate, Row
 from .http.urls import join_path, url_text
-from .incremental import (
+from .incremental.cursors import Cursor, Window, integer_windows, micros_now, windows
+from .incremental.last_days import LastDays, last_days_warning
+from .incremental.progress import (
     MAX_REMEMBERED,
     VERSION,
     IncrementalFilter,
@@ -38,13 +39,12 @@ from .incremental import (
     encode_state,
     reset_hint,
 )
+from .incremental.ranges import highest_value
+from .incremental.sync_token import SyncTokenConfig, state_after, token_of, with_token
 from .job import Job
-from .last_days import LastDays, last_days_warning
 from .pagination.reader import PageReader
 from .parents import ValueSet
-from .ranges import highest_value
-from .responses import GoneError, ParsedResponse, ResponseHandler
-from .sync_token import SyncTokenConfig, state_after, token_of, with_token
+from .responses.handler import GoneError, ParsedResponse, ResponseHandler
 
 PARENT = "parent"
 """The name in a state for what shows that a parent has changed."""

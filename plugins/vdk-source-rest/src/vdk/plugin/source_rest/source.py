@@ -18,10 +18,10 @@ from .auth.token_server import TokenServer
 from .checks import check_config
 from .config import RestConfig, StreamConfig
 from .context import StreamContext, transport_limits
-from .extract import records_in
 from .http.types import HttpRequest, HttpResponse, Page, Row
 from .http.urls import Origin, mask_url
-from .responses import parse_body
+from .responses.extract import records_in
+from .responses.handler import parse_body
 from .stream import RestStream
 
 log = logging.getLogger(__name__)

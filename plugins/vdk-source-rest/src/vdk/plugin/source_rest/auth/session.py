@@ -24,8 +24,8 @@ from vdk.plugin.datasource_base.contract import (
     Secret,
 )
 
-from ..extract import search
 from ..http.urls import Origin
+from ..responses.extract import search
 from .token_server import Post
 
 _MAX_REMEMBERED = 100

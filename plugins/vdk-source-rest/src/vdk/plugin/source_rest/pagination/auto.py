@@ -14,9 +14,9 @@ from typing import Any, Literal
 from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.datasource_base.parts import toml_value
 
-from ..envelopes import words_of
-from ..extract import search
 from ..http.types import BODY_PREFIX, HttpRequest, Page
+from ..responses.envelopes import words_of
+from ..responses.extract import search
 from .link_header import parse_link_header
 from .more_pages import holders_of, page_count, sign_of_more_pages
 from .paginators import CursorPaginator, LinkHeaderPaginator, LinkPaginator, NextUrlPaginator, Paginator, is_token

@@ -14,8 +14,8 @@ from typing import Any
 
 from vdk.plugin.datasource_base.parts import HugeNumber, whole_number
 
-from ..envelopes import quote_path, words_of
 from ..http.types import Page
+from ..responses.envelopes import quote_path, words_of
 from .paginators import is_token
 
 MORE_WORDS = {"more", "truncated"}

@@ -10,8 +10,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ..envelopes import words_of
 from ..http.types import Page
+from ..responses.envelopes import words_of
 from .more_pages import END_NAMES, MORE_WORDS, PAGE_COUNT_NAMES, TOTAL_NAMES, holders_of
 
 _TOTAL_HEADERS = ("link", "x-total-count", "x-total", "x-total-pages", "content-range", "x-next-page")

@@ -14,9 +14,9 @@ from msgspec import Meta
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceConfig
 from vdk.plugin.datasource_base.parts import whole_number
 
-from ..extract import search
 from ..http.types import BODY_PREFIX, HttpRequest, Page
 from ..http.urls import resolve_link
+from ..responses.extract import search
 from .link_header import parse_link_header
 
 Path = Annotated[str, Meta(min_length=1)]

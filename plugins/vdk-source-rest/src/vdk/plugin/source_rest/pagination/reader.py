@@ -15,11 +15,11 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceEr
 
 from ..config import StreamConfig
 from ..context import StreamContext
-from ..envelopes import ALL_EMPTY, LocatedPath, RecordsNotFound, accept_hint, error_in, locate_records
-from ..extract import unfiltered
 from ..http.client import TICK, Waiting
 from ..http.types import HttpRequest, Page, Row
-from ..responses import ParsedResponse, ResponseHandler
+from ..responses.envelopes import ALL_EMPTY, LocatedPath, RecordsNotFound, accept_hint, error_in, locate_records
+from ..responses.extract import unfiltered
+from ..responses.handler import ParsedResponse, ResponseHandler
 
 MAX_RECENT = 10_000
 MAX_EMPTY_PAGES = 1_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .config import StreamConfig
+from ..config import StreamConfig
 from .cursors import DAY, Cursor, Window
 
 _SUSPICIOUS_WINDOWS = 3

@@ -18,9 +18,9 @@ import msgspec
 from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.datasource_base.parts import JSON_NUMBERS, json_integer
 
-from .config import CsvConfig
-from .http.body import body_too_large
-from .http.types import Row
+from ..config import CsvConfig
+from ..http.body import body_too_large
+from ..http.types import Row
 
 BATCH_ROWS = 1000
 """Records in a list, at most."""

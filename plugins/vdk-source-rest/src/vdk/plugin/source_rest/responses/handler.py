@@ -18,16 +18,16 @@ from vdk.plugin.datasource_base.contract import (
     DataSourceError,
 )
 
-from .config import CsvConfig, StreamConfig
-from .context import StreamContext
+from ..config import CsvConfig, StreamConfig
+from ..context import StreamContext
+from ..http.body import IncompleteBody, UnacceptableBody, iter_body, read_body, reader_of
+from ..http.client import RetriedHere, Unauthorized, Waiting, lower_names
+from ..http.rate_limit import retry_wait
+from ..http.types import HttpRequest, HttpResponse, Row
+from ..http.urls import mask_url
 from .decoders import DecodeError, csv_rows, decode_json, format_of, json_lines
 from .documents import decode_table, decode_xml
-from .http.body import IncompleteBody, UnacceptableBody, iter_body, read_body, reader_of
-from .http.client import RetriedHere, Unauthorized, Waiting, lower_names
-from .http.rate_limit import retry_wait
-from .http.types import HttpRequest, HttpResponse, Row
-from .http.urls import mask_url
-from .response_rules import SEARCHED_BYTES, ResponseRule, find_rule, is_retryable
+from .rules import SEARCHED_BYTES, ResponseRule, find_rule, is_retryable
 
 _LINES = ("csv", "ndjson")
 """Formats whose records are read as they come."""

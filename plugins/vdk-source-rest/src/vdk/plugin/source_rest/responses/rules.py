@@ -11,9 +11,9 @@ from msgspec import Meta
 
 from vdk.plugin.datasource_base.contract import DataSourceConfig
 
+from ..http.rate_limit import retry_wait
+from ..http.types import HttpResponse
 from .extract import search
-from .http.rate_limit import retry_wait
-from .http.types import HttpResponse
 
 Action = Literal["ignore", "retry", "fail", "accept", "delete"]
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from vdk.plugin.datasource_base.contract import BadRecordError, ConfigurationError, DataSourceError, StateError
 
+from ..http.types import Row, canonical_json
+from ..responses.extract import compile_path
 from .cursors import Cursor, Window, plain_value
-from .extract import compile_path
-from .http.types import Row, canonical_json
 
 VERSION = 1
 MAX_REMEMBERED = 100_000

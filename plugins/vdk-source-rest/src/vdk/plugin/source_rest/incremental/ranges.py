@@ -11,7 +11,7 @@ from msgspec import Meta
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceConfig, DataSourceError
 from vdk.plugin.datasource_base.parts import whole_number
 
-from .extract import compile_path, search
+from ..responses.extract import compile_path, search
 
 
 class RangesConfig(DataSourceConfig):

@@ -16,10 +16,10 @@ from msgspec import Meta
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSourceConfig, StateError
 
-from .extract import search
-from .http.types import HttpRequest, Page
-from .http.urls import resolve_link
-from .incremental import reset_hint
+from ..http.types import HttpRequest, Page
+from ..http.urls import resolve_link
+from ..responses.extract import search
+from .progress import reset_hint
 
 VERSION = 1
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.datasource_base.parts import rows_of
 
+from ..http.types import Row
 from .decoders import DecodeError
-from .http.types import Row
 
 
 def decode_xml(content: bytes) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from jmespath.visitor import TreeInterpreter
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
+from ..http.types import Row
 from .envelopes import LocatedPath, RecordsNotFound, locate_records, toml_text, type_name
-from .http.types import Row
 
 
 def search(path: str, body: Any) -> Any:
