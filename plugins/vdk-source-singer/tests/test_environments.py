@@ -13,7 +13,7 @@ import pytest
 
 from support import config_of
 from vdk.plugin.datasource_base import ConfigurationError, ConnectionFailedError
-from vdk.plugin.source_singer.environments import program_of
+from vdk.plugin.source_singer.program.environments import program_of
 
 pytestmark = pytest.mark.heavy
 _FILES = {

@@ -20,7 +20,7 @@ import pytest
 
 from support import config_of
 from vdk.plugin.datasource_base import run_flows
-from vdk.plugin.source_singer.environments import program_of
+from vdk.plugin.source_singer.program.environments import program_of
 
 pytestmark = pytest.mark.heavy
 ROWS = 2_000

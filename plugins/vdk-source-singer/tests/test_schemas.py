@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from vdk.plugin.datasource_base.contract import JSON_TYPE
-from vdk.plugin.source_singer.decoding import RecordDecoder
-from vdk.plugin.source_singer.schemas import TIMESTAMP, type_of
+from vdk.plugin.source_singer.records.decoding import RecordDecoder
+from vdk.plugin.source_singer.records.schemas import TIMESTAMP, type_of
 
 TEXT, INTEGER, DOUBLE = pa.string(), pa.int64(), pa.float64()
 TYPES: list[tuple[Any, pa.DataType]] = [

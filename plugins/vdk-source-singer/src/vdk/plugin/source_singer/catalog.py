@@ -16,7 +16,7 @@ from vdk.plugin.datasource_base.contract import JSON_TYPE
 from vdk.plugin.datasource_base.parts import column_type, did_you_mean, toml_key, toml_value
 
 from .config import SingerConfig
-from .schemas import columns_of
+from .records.schemas import columns_of
 
 DELETED_AT = "_sdc_deleted_at"
 """The property by which taps tell that a row was deleted."""

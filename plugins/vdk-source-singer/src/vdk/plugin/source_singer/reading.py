@@ -12,11 +12,11 @@ import msgspec
 from vdk.plugin.datasource_base import BadRecordError, DataSourcePayload
 from vdk.plugin.datasource_base.parts import REJECT_REMEDY
 
-from .batches import batch_files
 from .errors import TapError
 from .messages import BadRecord, Message, MessageReader
+from .records.batches import batch_files
+from .records.tables import Records, Table
 from .state import PROGRESS, TapState, is_object, is_resumable
-from .tables import Records, Table
 
 _BATCH_BYTES = 16 * 1024 * 1024
 _FLUSH_SECONDS = 1.0

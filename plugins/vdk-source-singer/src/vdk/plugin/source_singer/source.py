@@ -15,8 +15,8 @@ from vdk.plugin.datasource_base.contract import Secret
 
 from .catalog import TapStream, selected_streams
 from .config import SingerConfig, check_config
+from .program.tap import Tap
 from .streams import SeparateStream, TogetherStream
-from .tap import Tap
 
 _FILE = re.compile(r"(\A|_)(path|file|filename|folder|directory|dir|glob)\Z|\A(path|file)_", re.IGNORECASE)
 _PLACE = re.compile(

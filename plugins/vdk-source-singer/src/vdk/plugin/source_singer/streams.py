@@ -13,10 +13,10 @@ from vdk.plugin.datasource_base import DataSourcePayload, DataSourceStream, Stre
 
 from .catalog import TapStream, selection_of
 from .errors import TapError
+from .program.tap import Tap
 from .reading import MakeTable, TapReading
+from .records.tables import Table, table_of_schema, table_of_stream
 from .state import TapState
-from .tables import Table, table_of_schema, table_of_stream
-from .tap import Tap
 
 log = logging.getLogger(__name__)
 _NO_KEY = "_sdc_key"

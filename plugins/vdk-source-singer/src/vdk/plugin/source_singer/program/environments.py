@@ -17,7 +17,7 @@ from pathlib import Path
 
 from vdk.plugin.datasource_base import ConfigurationError, ConnectionFailedError
 
-from .config import SingerConfig
+from ..config import SingerConfig
 
 log = logging.getLogger(__name__)
 _COMPLETE = "vdk-source-singer"

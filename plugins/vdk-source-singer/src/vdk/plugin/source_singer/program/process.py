@@ -19,7 +19,7 @@ from typing import IO
 
 from vdk.plugin.datasource_base import ConfigurationError, ConnectionFailedError
 
-from .errors import TapError
+from ..errors import TapError
 
 log = logging.getLogger(__name__)
 

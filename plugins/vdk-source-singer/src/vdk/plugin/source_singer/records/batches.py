@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from .errors import TapError
+from ..errors import TapError
 
 _READ = 4 * 1024 * 1024
 _GZIP = b"\x1f\x8b"  # RFC 1952

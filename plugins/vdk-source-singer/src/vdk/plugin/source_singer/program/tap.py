@@ -16,9 +16,9 @@ import msgspec
 from vdk.plugin.datasource_base import ConfigurationError
 from vdk.plugin.datasource_base.parts import Redactor
 
-from .config import SingerConfig
+from ..config import SingerConfig
+from ..errors import TapError
 from .environments import locked, program_of
-from .errors import TapError
 from .process import HEARTBEAT, TapProcess
 
 _FOLDER = "vdk-singer-"

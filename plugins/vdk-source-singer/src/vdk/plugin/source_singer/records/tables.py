@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 from vdk.plugin.datasource_base import ConfigurationError, DataSourcePayload, RejectedRows, StreamSchema
 from vdk.plugin.datasource_base.parts import column_type, toml_key
 
+from ..catalog import DELETED_AT, TapStream, stream_schema, types_of
+from ..config import SingerConfig
 from .batches import lines_of
-from .catalog import DELETED_AT, TapStream, stream_schema, types_of
-from .config import SingerConfig
 from .decoding import RecordDecoder, Rejected
 from .schemas import columns_of
 
