@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import click
 
-from vdk.plugin.datasource_base.integration.commands import datasource
+from vdk.plugin.datasource_base.integration.commands.group import datasource
 from vdk.plugin.datasource_base.integration.config_keys import add_keys
 from vdk.plugin.datasource_base.parts.flow.file import DestinationEntry, FlowEntry, FlowFile, SourceEntry
 from vdk.plugin.datasource_base.parts.guarantee import guarantees_table

@@ -16,8 +16,8 @@ from vdk.plugin.datasource_base import ConfigurationError, StreamSchema
 from vdk.plugin.datasource_base.parts.guarantee import RULES, guarantees_table
 from vdk.plugin.datasource_base.runtime import execute
 from vdk.plugin.datasource_base.runtime.inspect.check import check_flow
+from vdk.plugin.datasource_base.runtime.report.html.page import Page
 from vdk.plugin.datasource_base.runtime.report.observer import RunContext
-from vdk.plugin.datasource_base.runtime.report.page import Page
 from vdk.plugin.datasource_base.runtime.scope import RunScope
 
 ROOT = Path(__file__).resolve().parents[3]

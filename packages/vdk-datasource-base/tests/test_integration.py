@@ -25,7 +25,7 @@ from vdk.plugin.test_utils.util_plugins import IngestIntoMemoryPlugin
 
 from jobs import FLOW, Vdk, install, job, process
 from vdk.plugin.datasource_base import ConfigurationError, run_flows
-from vdk.plugin.datasource_base.integration import state_commands
+from vdk.plugin.datasource_base.integration.commands import state_commands
 from vdk.plugin.datasource_base.integration.config_keys import KEYS
 from vdk.plugin.datasource_base.integration.properties_state_store import PROPERTY
 from vdk.plugin.datasource_base.parts import Registry

@@ -16,7 +16,7 @@ from support import QUICK, Lab, Whole, counting, payload
 from vdk.plugin.datasource_base import ConfigurationError, DataSourcePayload, FlowFailedError, StreamSchema
 from vdk.plugin.datasource_base.contract import State
 from vdk.plugin.datasource_base.runtime import RunSummary, execute
-from vdk.plugin.datasource_base.runtime.report.charts import nice_ceiling, time_ticks
+from vdk.plugin.datasource_base.runtime.report.html.charts import nice_ceiling, time_ticks
 
 HOSTILE = "</script><script>alert(1)</script>"
 SECRET = "hunter2hunter2"

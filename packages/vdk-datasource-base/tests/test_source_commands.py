@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from vdk.internal.core.statestore import StateStore
 
 from jobs import install, process
-from vdk.plugin.datasource_base.integration.source_commands import commands
+from vdk.plugin.datasource_base.integration.commands.source_commands import commands
 
 
 @pytest.fixture(autouse=True)

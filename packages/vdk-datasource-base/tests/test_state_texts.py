@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support import Lab, ScriptedSource
-from vdk.plugin.datasource_base.integration.state_texts import MAX_WIDTH, StateTexts
+from vdk.plugin.datasource_base.integration.texts.state_texts import MAX_WIDTH, StateTexts
 
 HASH = "IXsSzCKnhIwIXsSzCKnhIwAA=="
 

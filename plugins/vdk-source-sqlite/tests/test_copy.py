@@ -19,8 +19,8 @@ from vdk.plugin.test_utils.util_funcs import CliEntryBasedTestRunner
 from support import execute
 from vdk.plugin.datasource_base import plugin_entry as base_entry
 from vdk.plugin.datasource_base import read
-from vdk.plugin.datasource_base.integration import init_command
-from vdk.plugin.datasource_base.integration.file_text import of_flow_file
+from vdk.plugin.datasource_base.integration.commands import init_command
+from vdk.plugin.datasource_base.integration.texts.file_text import of_flow_file
 from vdk.plugin.datasource_base.parts import Registry
 from vdk.plugin.ingest_arrow import plugin_entry as arrow_entry
 

@@ -25,7 +25,9 @@ def source_main(name: str) -> None:
 
     :param name: what flow files call the source.
     """
-    from .integration.source_commands import source_main as main  # imports vdk-core, which plain Python may lack
+    from .integration.commands.source_commands import (
+        source_main as main,  # imports vdk-core, which plain Python may lack
+    )
 
     main(name)
 

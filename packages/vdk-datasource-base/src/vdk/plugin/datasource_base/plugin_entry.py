@@ -15,7 +15,7 @@ from vdk.api.plugin.plugin_registry import IPluginRegistry
 from vdk.internal.builtin_plugins.run.job_context import JobContext
 from vdk.internal.core.config import ConfigurationBuilder
 
-from .integration.base_command import BeforeCommands, is_datasource_command
+from .integration.commands.base_command import BeforeCommands, is_datasource_command
 from .integration.config_keys import add_keys
 from .integration.hooks import DataSourceHookSpec
 
@@ -44,7 +44,7 @@ def vdk_configure(config_builder: ConfigurationBuilder) -> None:
 
 @hookimpl
 def vdk_command_line(root_command: click.Group) -> None:
-    from .integration.commands import datasource
+    from .integration.commands.group import datasource
 
     root_command.add_command(datasource)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 from vdk.internal.core.statestore import StoreKey
 
-from .output import printable
+from .commands.output import printable
 
 if TYPE_CHECKING:
     from vdk.internal.core.config import Configuration

@@ -30,10 +30,10 @@ from ..runtime.report.planned import PlannedStream
 from ..runtime.retry import RETRYABLE_ERRORS
 from ..runtime.scope import RunScope
 from ..runtime.signals import is_interactive
+from .commands.output import overrides_of
 from .config_keys import ENVIRONMENT, INGEST_ROWS, STATE_FOLDER, options_from
 from .hooks import with_plugins
 from .ingestion import IngesterProxy, IngestionPluginDestination, PropertiesProxy
-from .output import overrides_of
 from .properties_state_store import PropertiesStore
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from .base_command import Command
+from .commands.base_command import Command
 
 THIS_FILE = Path(__file__).resolve()
 ARCHIVE = THIS_FILE.with_name("_template.zip")

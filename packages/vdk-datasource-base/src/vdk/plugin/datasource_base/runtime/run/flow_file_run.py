@@ -322,7 +322,7 @@ def _observers(environment: Environment, context: RunContext, loaded: LoadedFlow
     """
     observers: list[RunObserver] = []
     if environment.report is not None:
-        from ..report.report_file import ReportFile
+        from ..report.html.report_file import ReportFile
 
         observers.append(ReportFile(environment.report, context))
     if environment.openlineage is not None:

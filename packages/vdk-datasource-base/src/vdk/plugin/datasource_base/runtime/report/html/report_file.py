@@ -6,10 +6,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from .files import REPORT, write_atomically
-from .observer import RunContext, RunObserver
+from ..files import REPORT, write_atomically
+from ..observer import RunContext, RunObserver
+from ..summary import RunSummary
 from .page import Page
-from .summary import RunSummary
 
 ROUND_SECONDS = 10.0
 """Seconds between two versions of the report of a run that follows its sources."""

@@ -20,7 +20,7 @@ from .inspect_commands import ROWS, TIMEOUT, print_checks, print_discovery, prin
 from .output import OUTPUT, print_rows
 
 if TYPE_CHECKING:
-    from ..runtime import Environment
+    from ...runtime import Environment
 
 T = TypeVar("T")
 DESTINATION = "scratch"
@@ -41,8 +41,8 @@ def commands(name: str) -> click.Group:
     @group.command(cls=Command, help="Show the options of the source: names, types, defaults and descriptions.")
     @OUTPUT
     def config(output: str) -> None:
-        from ..parts.plugins.describe import describe
-        from ..parts.plugins.registry import Registry
+        from ...parts.plugins.describe import describe
+        from ...parts.plugins.registry import Registry
 
         print_rows(describe(Registry().source(name).config_type), output, empty=f"Data source {name} has no options.")
 
@@ -52,7 +52,7 @@ def commands(name: str) -> click.Group:
     @OUTPUT
     @click.pass_context
     def check(ctx: click.Context, file: Path | None, values: tuple[str, ...], timeout: float, output: str) -> None:
-        from ..runtime.inspect.check import check_flow
+        from ...runtime.inspect.check import check_flow
 
         results = call_with_source(
             name, file, values, lambda flow, environment: check_flow(flow, environment, seconds=timeout)
@@ -66,7 +66,7 @@ def commands(name: str) -> click.Group:
     @TIMEOUT
     @OUTPUT
     def discover(file: Path | None, values: tuple[str, ...], rows: int, timeout: float, output: str) -> None:
-        from ..runtime.inspect.discover import discover_flow
+        from ...runtime.inspect.discover import discover_flow
 
         print_discovery(
             call_with_source(
@@ -84,7 +84,7 @@ def commands(name: str) -> click.Group:
     def preview(
         stream: str, file: Path | None, values: tuple[str, ...], rows: int, timeout: float, output: str
     ) -> None:
-        from ..runtime.inspect.preview import preview_stream
+        from ...runtime.inspect.preview import preview_stream
 
         result = call_with_source(
             name, file, values, lambda flow, env: preview_stream(flow, stream, env, rows=rows, seconds=timeout)
@@ -119,9 +119,9 @@ def call_with_source(
     work: Callable[[Mapping[str, Any], Environment], T],
 ) -> T:
     """Call with a flow of the source alone. Its errors name the source's options, not a flow file."""
-    from ..contract import ConfigurationError, FlowFailedError
-    from ..parts.flow.overrides import Overrides
-    from ..runtime import Environment
+    from ...contract import ConfigurationError, FlowFailedError
+    from ...parts.flow.overrides import Overrides
+    from ...runtime import Environment
 
     flow = {
         "sources": {name: {"name": name, "config": _read(file)}},

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..flow_job import call_in_job, run_flow_job
 from .base_command import Command
-from .flow_job import call_in_job, run_flow_job
 from .output import FLOW, OUTPUT, STREAMS, print_json, print_text
 
 if TYPE_CHECKING:
     from vdk.api.job_input import IJobInput
 
-    from ..runtime import Environment
-    from ..runtime.report.verification import Verification
+    from ...runtime import Environment
+    from ...runtime.report.verification import Verification
 
 _VALUES = click.option(
     "--values", "all_columns", is_flag=True, default=None, help="Compare all columns, not only the key and the cursor."
@@ -38,7 +38,7 @@ _VALUES = click.option(
 @OUTPUT
 @click.pass_context
 def verify(ctx: click.Context, flow: Path, streams: tuple[str, ...], all_columns: bool | None, output: str) -> None:
-    from ..runtime.inspect.verify import exit_code, verify_flow
+    from ...runtime.inspect.verify import exit_code, verify_flow
 
     def work(environment: Environment) -> list[Verification]:
         environment.streams = streams
@@ -57,7 +57,7 @@ def print_verifications(results: Sequence[Verification], output: str, flow: Path
     for result in results:
         print_text(f"{result.source}.{result.stream}: {result.text}")
     if any(result.missing or result.different for result in results):
-        from ..parts.redact import with_flow
+        from ...parts.redact import with_flow
 
         line = with_flow("To read the missing and different rows again, write: vdk datasource repair FLOW", flow)
         click.echo(line, err=True)
@@ -78,7 +78,7 @@ def print_verifications(results: Sequence[Verification], output: str, flow: Path
 @OUTPUT
 @click.pass_context
 def repair(ctx: click.Context, flow: Path, streams: tuple[str, ...], all_columns: bool | None, output: str) -> None:
-    from ..runtime.inspect.verify import exit_code
+    from ...runtime.inspect.verify import exit_code
 
     results: list[Verification] = []
 
@@ -94,9 +94,9 @@ def _repair(
     job_input: IJobInput, flow: Path, streams: tuple[str, ...], all_columns: bool | None
 ) -> Sequence[Verification]:
     """Verify, read what differs again, and verify again."""
-    from ..runtime.inspect.verify import repairable, verify_flow
-    from ..runtime.scope import RunScope
-    from .job_environment import environment_of, run_in_job
+    from ...runtime.inspect.verify import repairable, verify_flow
+    from ...runtime.scope import RunScope
+    from ..job_environment import environment_of, run_in_job
 
     def verify_now(patterns: tuple[str, ...]) -> list[Verification]:
         environment = environment_of(job_input)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from .details import Point
+from ..details import Point
 
 Coordinates = Sequence[tuple[float, float]]
 

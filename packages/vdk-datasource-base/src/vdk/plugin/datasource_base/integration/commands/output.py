@@ -17,7 +17,7 @@ from vdk.internal.core.context import CoreContext
 from vdk.internal.core.statestore import StoreKey
 
 if TYPE_CHECKING:
-    from ..contract import Duration
+    from ...contract import Duration
 
 
 class FlowPath(click.ParamType):  # type: ignore[type-arg]  # it is generic since click 8.4 only
@@ -49,7 +49,7 @@ class DurationType(click.ParamType):  # type: ignore[type-arg]  # like FlowPath
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Duration:
-        from ..contract import Duration
+        from ...contract import Duration
 
         try:
             return Duration.parse(value)
@@ -72,7 +72,7 @@ def _is_data(path: Path) -> bool:
     with path.open("rb") as file:
         if b"\0" not in file.read(512):
             return False
-    from ..parts.flow.file import url_of_data
+    from ...parts.flow.file import url_of_data
 
     return url_of_data(path) is not None
 
@@ -83,7 +83,7 @@ def _suggestion(folder: Path, name: str) -> str:
         files = sorted(path.name for path in folder.iterdir() if path.suffix == ".toml")
     except OSError:
         return f"folder {str(folder)!r} does not exist"
-    from ..contract.remedies import closest  # which loads Arrow: a command that lands nothing stays light
+    from ...contract.remedies import closest  # which loads Arrow: a command that lands nothing stays light
 
     near = closest(name, files, limit=1)
     if near:

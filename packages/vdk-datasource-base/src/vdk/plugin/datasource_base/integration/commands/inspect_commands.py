@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..flow_job import call_in_job
 from .base_command import Command, console_of
-from .flow_job import call_in_job
 from .output import FLOW, OUTPUT, DurationType, print_json, print_text
 
 if TYPE_CHECKING:
-    from ..contract import Duration
-    from ..runtime.inspect.check import CheckResult
-    from ..runtime.inspect.discover import DiscoveredStream, Discovery
-    from ..runtime.inspect.preview import Preview
+    from ...contract import Duration
+    from ...runtime.inspect.check import CheckResult
+    from ...runtime.inspect.discover import DiscoveredStream, Discovery
+    from ...runtime.inspect.preview import Preview
 
 
 def _seconds(context: click.Context, parameter: click.Parameter, value: Duration) -> float:
@@ -46,7 +46,7 @@ ROWS: Any = {"type": click.IntRange(min=1), "show_default": True}
 @OUTPUT
 @click.pass_context
 def check(ctx: click.Context, flow: Path, timeout: float, output: str) -> None:
-    from ..runtime.inspect.check import check_flow
+    from ...runtime.inspect.check import check_flow
 
     print_checks(
         ctx, call_in_job(ctx.obj, flow, lambda environment: check_flow(flow, environment, seconds=timeout)), output
@@ -88,7 +88,7 @@ def _result_line(result: CheckResult) -> str:
 @OUTPUT
 @click.pass_context
 def discover(ctx: click.Context, flow: Path, rows: int, timeout: float, output: str) -> None:
-    from ..runtime.inspect.discover import discover_flow
+    from ...runtime.inspect.discover import discover_flow
 
     discovery = call_in_job(
         ctx.obj, flow, lambda environment: discover_flow(flow, environment, rows=rows, seconds=timeout)
@@ -127,7 +127,7 @@ def print_discovery(discovery: Discovery, output: str) -> None:
 def preview(
     ctx: click.Context, flow: Path, stream: str, rows: int, number: int | None, timeout: float, output: str
 ) -> None:
-    from ..runtime.inspect.preview import preview_stream
+    from ...runtime.inspect.preview import preview_stream
 
     result = call_in_job(
         ctx.obj,

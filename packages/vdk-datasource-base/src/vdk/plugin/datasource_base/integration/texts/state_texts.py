@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..runtime import Environment
-    from ..runtime.stored.listing import FlowSource
+    from ...runtime import Environment
+    from ...runtime.stored.listing import FlowSource
 
 MAX_WIDTH = 200
 """Characters of a state in a table."""
@@ -25,7 +25,7 @@ class StateTexts:
     """States in the words of the sources of a flow file that they belong to."""
 
     def __init__(self, flow: FlowSource, environment: Environment) -> None:
-        from ..runtime.stored.listing import load
+        from ...runtime.stored.listing import load
 
         sources = load(flow, environment).file.sources
         self._names = {source_id: entry.name for source_id, entry in sources.items()}

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..flow_job import call_in_job
+from ..texts.state_texts import StateTexts
 from .base_command import Command, console_of, wrong_arguments
-from .flow_job import call_in_job
 from .output import FLOW, OUTPUT, STREAMS, DurationType, print_json, print_rows, print_text
-from .state_texts import StateTexts
 
 if TYPE_CHECKING:
     from vdk.api.job_input import IJobInput
 
-    from ..contract import Duration
-    from ..runtime import Environment, RunSummary
-    from ..runtime.inspect.dry_run import DryRunStream
-    from ..runtime.scope import RunScope
-    from .console import Console
+    from ...contract import Duration
+    from ...runtime import Environment, RunSummary
+    from ...runtime.inspect.dry_run import DryRunStream
+    from ...runtime.scope import RunScope
+    from ..console import Console
 
 SUMMARY = click.option(
     "--summary",
@@ -79,7 +79,7 @@ def run(
     openlineage: Path | None,
     output: str,
 ) -> None:
-    from ..runtime.scope import RunScope  # which loads Arrow
+    from ...runtime.scope import RunScope  # which loads Arrow
 
     scope = RunScope(full_refresh, since, until, confirmed=yes)
     with wrong_arguments():
@@ -122,8 +122,8 @@ def run(
 def sync(
     ctx: click.Context, files: tuple[Path, ...], prints: bool, yes: bool, summary: Path | None, output: str
 ) -> None:
-    from ..parts.flow.cloudquery import read_flow
-    from ..runtime.scope import RunScope
+    from ...parts.flow.cloudquery import read_flow
+    from ...runtime.scope import RunScope
 
     flow = read_flow(files)
     with wrong_arguments():
@@ -137,7 +137,7 @@ def sync(
 
 def check_files(summary: Path | None, report: Path | None = None, openlineage: Path | None = None) -> None:
     """Raises ``ConfigurationError`` for a file of the command line that the run could not write."""
-    from ..runtime.report.files import LINEAGE, REPORT, SUMMARY
+    from ...runtime.report.files import LINEAGE, REPORT, SUMMARY
 
     for kind, path in ((SUMMARY, summary), (REPORT, report), (LINEAGE, openlineage)):
         if path is not None:
@@ -161,8 +161,8 @@ def _run(
 
     :param path: the file that the job is named after. :param location: what errors name instead of a flow file.
     """
-    from .flow_job import run_flow_job
-    from .job_environment import run_in_job
+    from ..flow_job import run_flow_job
+    from ..job_environment import run_in_job
 
     console = console_of(ctx)
     summaries: list[RunSummary] = []
@@ -192,7 +192,7 @@ def _print_plan(
     ctx: click.Context, flow: Path, output: str, follow: Duration | None, streams: tuple[str, ...], scope: RunScope
 ) -> None:
     """Print what a run would do; exit code 1 if a stream could not be read."""
-    from ..runtime.inspect.dry_run import dry_run
+    from ...runtime.inspect.dry_run import dry_run
 
     def plan(environment: Environment) -> tuple[list[DryRunStream], StateTexts]:
         environment.follow, environment.streams, environment.scope = follow, streams, scope
@@ -235,7 +235,7 @@ def _located(step: Callable[[IJobInput], None], location: str | None) -> Callabl
     """The step, with the files that the user wrote in its configuration errors."""
 
     def located(job_input: IJobInput) -> None:
-        from ..contract import ConfigurationError
+        from ...contract import ConfigurationError
 
         try:
             step(job_input)
@@ -279,10 +279,10 @@ def _next_time(summary: RunSummary) -> str:
 
 def _print_flow(ctx: click.Context, flow: Mapping[str, Any]) -> None:
     """Print a flow without its secrets: as TOML, or as JSON."""
-    from ..parts.flow.hidden_secrets import without_secrets
-    from ..parts.flow.text import flow_text
-    from ..parts.plugins.registry import Registry
-    from .hooks import with_plugins
+    from ...parts.flow.hidden_secrets import without_secrets
+    from ...parts.flow.text import flow_text
+    from ...parts.plugins.registry import Registry
+    from ..hooks import with_plugins
 
     shown = without_secrets(flow, with_plugins(Registry(), ctx.obj.plugin_registry))
     if console_of(ctx).output == "json":

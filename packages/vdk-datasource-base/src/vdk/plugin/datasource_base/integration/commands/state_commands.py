@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..flow_job import call_in_job
+from ..texts.state_texts import StateTexts
 from .base_command import Command
-from .flow_job import call_in_job
 from .output import FLOW, OUTPUT, FlowPath, print_json, print_rows
-from .state_texts import StateTexts
 
 if TYPE_CHECKING:
-    from ..contract import State
-    from ..runtime import Environment
-    from ..runtime.stored.listing import DestinationState
+    from ...contract import State
+    from ...runtime import Environment
+    from ...runtime.stored.listing import DestinationState
 
 _STREAMS = click.option(
     "--stream", multiple=True, metavar="GLOB", help="Only streams with this name or pattern; can be repeated."
@@ -44,7 +44,7 @@ def state() -> None:
 @OUTPUT
 @click.pass_context
 def show(ctx: click.Context, flow: Path, stream: tuple[str, ...], output: str) -> None:
-    from ..runtime.stored.listing import show_states
+    from ...runtime.stored.listing import show_states
 
     def stored(environment: Environment) -> list[DestinationState]:
         return show_states(flow, environment, list(stream))
@@ -59,7 +59,7 @@ def show(ctx: click.Context, flow: Path, stream: tuple[str, ...], output: str) -
 @OUTPUT
 @click.pass_context
 def reset(ctx: click.Context, flow: Path, stream: tuple[str, ...], yes: bool, output: str) -> None:
-    from ..runtime.stored.reset import reset_states
+    from ...runtime.stored.reset import reset_states
 
     confirm = _confirm(f"Reset the states of {_named(stream)} of {flow.name}?", yes=yes)
 
@@ -93,7 +93,7 @@ def set_(
     yes: bool,
     output: str,
 ) -> None:
-    from ..runtime.stored.setting import set_state
+    from ...runtime.stored.setting import set_state
 
     confirm = _confirm(f"Set the state of {stream} of {flow.name}?", yes=yes)
 
@@ -111,8 +111,8 @@ def set_(
 @_STREAMS
 @click.pass_context
 def export(ctx: click.Context, flow: Path, file: Path | None, stream: tuple[str, ...]) -> None:
-    from ..runtime.report.files import write_atomically
-    from ..runtime.stored.exchange import export_states
+    from ...runtime.report.files import write_atomically
+    from ...runtime.stored.exchange import export_states
 
     document = call_in_job(ctx.obj, flow, lambda environment: export_states(flow, environment, list(stream)))
     text = json.dumps(document, indent=2)
@@ -134,7 +134,7 @@ def export(ctx: click.Context, flow: Path, file: Path | None, stream: tuple[str,
 @OUTPUT
 @click.pass_context
 def import_(ctx: click.Context, flow: Path, file: Path, yes: bool, output: str) -> None:
-    from ..runtime.stored.exchange import import_states
+    from ...runtime.stored.exchange import import_states
 
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
@@ -181,8 +181,8 @@ def adopt(
     yes: bool,
     output: str,
 ) -> None:
-    from ..runtime.stored.adoption import Former, adopt_states
-    from ..runtime.stored.listing import show_states
+    from ...runtime.stored.adoption import Former, adopt_states
+    from ...runtime.stored.listing import show_states
 
     states = None
     if from_flow is not None:
@@ -203,7 +203,7 @@ def adopt(
 @OUTPUT
 @click.pass_context
 def history(ctx: click.Context, flow: Path, stream: tuple[str, ...], output: str) -> None:
-    from ..runtime.stored.history import run_history
+    from ...runtime.stored.history import run_history
 
     runs, texts = call_in_job(
         ctx.obj, flow, lambda environment: (run_history(flow, environment, stream), StateTexts(flow, environment))
@@ -241,7 +241,7 @@ def history(ctx: click.Context, flow: Path, stream: tuple[str, ...], output: str
 def restore(
     ctx: click.Context, flow: Path, run: str, stream: tuple[str, ...], before: bool, yes: bool, output: str
 ) -> None:
-    from ..runtime.stored.history import restore_states
+    from ...runtime.stored.history import restore_states
 
     moment = "before" if before else "after"
     confirm = _confirm(f"Restore the states of {_named(stream)} of {flow.name} from {moment} run {run}?", yes=yes)
@@ -267,7 +267,7 @@ def restore(
 def undo(ctx: click.Context, flow: Path, run: str, stream: tuple[str, ...], yes: bool, output: str) -> None:
     from dataclasses import asdict
 
-    from ..runtime.stored.undo import undo_run
+    from ...runtime.stored.undo import undo_run
 
     confirm = _confirm(f"Undo run {run} of {flow.name}?", yes=yes)
     undone = call_in_job(ctx.obj, flow, lambda environment: undo_run(flow, environment, run, stream, confirm=confirm))

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from .remedies import Remedy, with_remedies
 
 if TYPE_CHECKING:
-    from ..parts.flow.from_urls import UrlFlow
+    from ...parts.flow.from_urls import UrlFlow
 
 _COMMAND_OPTIONS = {"write_mode": "--mode", "destination_table": "--destination-table"}
 
 
 def of_command_line(message: str, flow: UrlFlow) -> str:
     """The message with the arguments of the command in place of places in a flow file, and of lines to write there."""
-    from ..contract.toml import toml_key  # which loads Arrow
+    from ...contract.toml import toml_key  # which loads Arrow
 
     for place, argument in {
         "flow: flows[0].streams: ": "--tables: ",

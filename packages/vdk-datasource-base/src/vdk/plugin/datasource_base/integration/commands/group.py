@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import click
 
+from ..new_command import new
 from .base_command import Command
 from .copy_command import copy
 from .init_command import init
 from .inspect_commands import check, discover, preview
-from .new_command import new
 from .output import OUTPUT, print_rows
 from .plan_command import plan
 from .run_commands import run, sync
@@ -46,8 +46,8 @@ def datasource() -> None:
 @OUTPUT
 @click.pass_context
 def list_(ctx: click.Context, output: str) -> None:
-    from ..parts.plugins.entries import Entries
-    from .hooks import with_plugins
+    from ...parts.plugins.entries import Entries
+    from ..hooks import with_plugins
 
     registry = with_plugins(Entries(), ctx.obj.plugin_registry)
     rows = [
@@ -63,9 +63,9 @@ def list_(ctx: click.Context, output: str) -> None:
 @OUTPUT
 @click.pass_context
 def config(ctx: click.Context, name: str, output: str) -> None:
-    from ..parts.plugins.describe import describe
-    from ..parts.plugins.registry import Registry
-    from .hooks import with_plugins
+    from ...parts.plugins.describe import describe
+    from ...parts.plugins.registry import Registry
+    from ..hooks import with_plugins
 
     source = with_plugins(Registry(), ctx.obj.plugin_registry).source(name)
     print_rows(describe(source.config_type), output, empty=f"Data source {name} has no options.")

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..flow_job import call_in_job
 from .base_command import Command, WrongArgument, console_of, wrong_arguments
 from .copy_command import CURSOR, SET, TABLES, names_in, warn_of_variables, with_options
-from .flow_job import call_in_job
 from .inspect_commands import TIMEOUT, print_checks
 
 if TYPE_CHECKING:
-    from ..parts.flow.commented import FoundStream
-    from ..parts.flow.from_urls import UrlFlow
-    from ..parts.plugins.registry import Registry
-    from ..runtime import Environment
-    from ..runtime.inspect.check import CheckResult
+    from ...parts.flow.commented import FoundStream
+    from ...parts.flow.from_urls import UrlFlow
+    from ...parts.plugins.registry import Registry
+    from ...runtime import Environment
+    from ...runtime.inspect.check import CheckResult
 
 DEFAULT_TARGET = "duckdb:///{}.duckdb"
 
@@ -67,9 +67,9 @@ def init(
     out: Path | None,
     timeout: float,
 ) -> None:
-    from ..parts.flow.from_urls import check_folder, flow_of_urls, with_default_target
-    from ..parts.plugins.registry import Registry
-    from .hooks import with_plugins
+    from ...parts.flow.from_urls import check_folder, flow_of_urls, with_default_target
+    from ...parts.plugins.registry import Registry
+    from ..hooks import with_plugins
 
     registry = with_plugins(Registry(), ctx.obj.plugin_registry)
     if openapi is not None:
@@ -105,7 +105,7 @@ def init(
 
 def _write_openapi(source: str, document: Path, target: str | None, out: Path | None, registry: Registry) -> None:
     """Write the flow file of an API by its document. Nothing is connected to."""
-    from ..parts.flow.openapi import openapi_flow_text, read_document
+    from ...parts.flow.openapi import openapi_flow_text, read_document
 
     with wrong_arguments():
         path = out or Path(f"{document.stem}.toml")
@@ -130,8 +130,8 @@ def _check_new(path: Path) -> None:
 
 def _look(ctx: click.Context, flow: UrlFlow, path: Path, seconds: float) -> list[FoundStream]:
     """The streams that the flow reads. Raises ``ClickException`` if the source cannot be looked at."""
-    from ..parts.flow.commented import FoundStream
-    from ..runtime.inspect.discover import discover_flow
+    from ...parts.flow.commented import FoundStream
+    from ...runtime.inspect.discover import discover_flow
 
     discovery = call_in_job(
         ctx.obj, path.resolve(), lambda environment: discover_flow(flow.flow, environment, seconds=seconds)
@@ -162,7 +162,7 @@ def _mended(
     ctx: click.Context, flow: UrlFlow, path: Path, streams: Sequence[FoundStream], seconds: float
 ) -> tuple[UrlFlow, Sequence[FoundStream]]:
     """The flow with the options that the error of its only stream names, if it can be read with them."""
-    from ..contract.toml import toml_value
+    from ...contract.toml import toml_value
 
     if len(streams) != 1 or not streams[0].options:
         return flow, streams
@@ -184,8 +184,8 @@ def _list(streams: Sequence[FoundStream]) -> None:
 
 def _write(ctx: click.Context, flow: UrlFlow, path: Path, streams: Sequence[FoundStream], seconds: float) -> None:
     """Write the file, check it, and say what comes next."""
-    from ..parts.flow.commented import commented_text
-    from ..runtime.inspect.check import check_flow
+    from ...parts.flow.commented import commented_text
+    from ...runtime.inspect.check import check_flow
 
     content, variables = flow.without_secrets()
     with path.open("x", encoding="utf-8") as file:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .remedies import Remedy, with_remedies
 
 if TYPE_CHECKING:
-    from ..parts.plugins.registry import Registry
+    from ...parts.plugins.registry import Registry
 
 
 def of_flow_file(message: str, path: Path, registry: Callable[[], Registry]) -> str:
@@ -30,8 +30,8 @@ def of_flow_file(message: str, path: Path, registry: Callable[[], Registry]) -> 
 
 
 def _written(remedy: Remedy, before: str, path: Path, registry: Callable[[], Registry]) -> str | None:
-    from ..contract import ConfigurationError
-    from ..parts.flow.file import FlowEntry  # which loads Arrow
+    from ...contract import ConfigurationError
+    from ...parts.flow.file import FlowEntry  # which loads Arrow
 
     try:
         text = path.read_text("utf-8-sig")
@@ -59,7 +59,7 @@ def _source_in(before: str, sources: Mapping[str, Any]) -> str | None:
 
 def _under_source(remedy: Remedy, source_id: str, entry: Mapping[str, Any], text: str) -> str:
     """The line under the deepest table of the file that can have it."""
-    from ..contract.toml import toml_key
+    from ...contract.toml import toml_key
 
     steps = remedy.steps
     config = f"sources.{toml_key(source_id)}.config"

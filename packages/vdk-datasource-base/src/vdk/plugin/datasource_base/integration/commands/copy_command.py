@@ -18,9 +18,9 @@ from .run_commands import REPORT, SUMMARY, check_files, print_summary
 if TYPE_CHECKING:
     from vdk.api.job_input import IJobInput
 
-    from ..parts.flow.from_urls import UrlFlow
-    from ..runtime import RunSummary
-    from ..runtime.report.planned import PlannedStream
+    from ...parts.flow.from_urls import UrlFlow
+    from ...runtime import RunSummary
+    from ...runtime.report.planned import PlannedStream
 
 log = logging.getLogger(__name__)
 MAX_SHOWN = 30
@@ -106,9 +106,9 @@ def copy(
     report: Path | None,
     output: str,
 ) -> None:
-    from ..parts.flow.from_urls import flow_of_urls
-    from ..parts.plugins.registry import Registry
-    from .hooks import with_plugins
+    from ...parts.flow.from_urls import flow_of_urls
+    from ...parts.plugins.registry import Registry
+    from ..hooks import with_plugins
 
     registry = with_plugins(Registry(), ctx.obj.plugin_registry)
     with wrong_arguments():
@@ -140,7 +140,7 @@ def with_options(ctx: click.Context, flow: UrlFlow, options: Sequence[str]) -> U
 
     Messages are those of a command line from now on.
     """
-    from .copy_text import of_command_line
+    from ..texts.copy_text import of_command_line
 
     console_of(ctx).rewrite = lambda text: of_command_line(text, flow)
     values = flow.values_of(options)
@@ -160,10 +160,10 @@ class _File:
     """
 
     def __init__(self, flow: UrlFlow, path: Path, registry: Any) -> None:
-        from ..contract import ConfigurationError
-        from ..parts.flow.from_urls import check_folder
-        from ..parts.flow.text import flow_text
-        from ..runtime.report.files import check_writable
+        from ...contract import ConfigurationError
+        from ...parts.flow.from_urls import check_folder
+        from ...parts.flow.text import flow_text
+        from ...runtime.report.files import check_writable
 
         self._path = path
         content, self._variables = flow.without_secrets()
@@ -185,7 +185,7 @@ class _File:
         check_folder(flow, path.parent, registry)
 
     def write(self) -> None:
-        from ..contract import ConfigurationError
+        from ...contract import ConfigurationError
 
         try:
             self._path.write_text(self._text, "utf-8")
@@ -215,7 +215,7 @@ def _content(path: Path) -> str | None:
 
 def _check_cursor(streams: Sequence[PlannedStream], cursor: str | None) -> None:
     if cursor is not None and streams and not any(stream.cursor == cursor for stream in streams):
-        from ..contract import ConfigurationError
+        from ...contract import ConfigurationError
 
         names = ", ".join(stream.stream for stream in streams[:10])
         raise ConfigurationError(f"--cursor: none of these tables has a column {cursor!r}: {names}; correct the name")
@@ -244,9 +244,9 @@ def _run(
     confirmed: bool,
 ) -> None:
     """Run the flow as the only step of a job, and print its summary however it ends."""
-    from ..runtime.scope import RunScope
-    from .flow_job import run_flow_job
-    from .job_environment import run_in_job
+    from ...runtime.scope import RunScope
+    from ..flow_job import run_flow_job
+    from ..job_environment import run_in_job
 
     console = console_of(ctx)
     summaries: list[RunSummary] = []

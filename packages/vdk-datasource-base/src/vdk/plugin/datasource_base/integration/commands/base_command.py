@@ -18,10 +18,10 @@ from click.core import ParameterSource
 from vdk.api.plugin.hook_markers import hookimpl
 from vdk.internal.core.config import ConfigurationBuilder
 
-from .console import CONSOLE, Console
+from ..console import CONSOLE, Console
 
 if TYPE_CHECKING:
-    from ..parts.plugins.registry import Registry
+    from ...parts.plugins.registry import Registry
 
 
 class BeforeCommands:
@@ -128,18 +128,18 @@ class Command(click.Command):
 
 def _with_flow(text: str, flow: Path, ctx: click.Context) -> str:
     """A message with the name of the flow file, and with the places in it that its lines to write belong to."""
-    from .file_text import of_flow_file
+    from ..texts.file_text import of_flow_file
 
     def registry() -> Registry:
-        from ..parts.plugins.registry import Registry
-        from .hooks import with_plugins
+        from ...parts.plugins.registry import Registry
+        from ..hooks import with_plugins
 
         return with_plugins(Registry(), ctx.obj.plugin_registry)
 
     text = of_flow_file(text, flow, registry)
     if "FLOW" not in text:
         return text
-    from ..parts.redact import with_flow  # which loads Arrow
+    from ...parts.redact import with_flow  # which loads Arrow
 
     return with_flow(text, flow)
 
@@ -153,7 +153,7 @@ class WrongArgument(click.ClickException):
 @contextlib.contextmanager
 def wrong_arguments() -> Iterator[None]:
     """What is refused meanwhile is a mistake in the command line."""
-    from ..contract import ConfigurationError
+    from ...contract import ConfigurationError
 
     try:
         yield

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from ...parts.run_records import RunRecord
+from ....parts.run_records import RunRecord
+from ..observer import RunContext
+from ..summary import RunSummary, StreamReport
 from .charts import Bar, columns, rows_over_time, sparkline
-from .observer import RunContext
 from .style import STYLE
-from .summary import RunSummary, StreamReport
 
 MAX_STREAMS = 200
 MAX_STATES = 50

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from ..flow_job import call_in_job
 from .base_command import Command, WrongArgument
-from .flow_job import call_in_job
 from .output import OPTIONAL_FLOW, STREAMS, overrides_of, print_json
 from .source_commands import call_with_source
 
 if TYPE_CHECKING:
-    from ..runtime import Environment
-    from ..runtime.reading.open_stream import FlowOrSource
+    from ...runtime import Environment
+    from ...runtime.reading.open_stream import FlowOrSource
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -72,8 +72,8 @@ def tap(
         raise WrongArgument("--config belongs to --source NAME: the options of a flow's source are in its file")
 
     def work(flow_or_source: FlowOrSource, environment: Environment) -> int:
-        from ..runtime.singer.properties import Format
-        from ..runtime.singer.tap import Tap, TapOptions
+        from ...runtime.singer.properties import Format
+        from ...runtime.singer.tap import Tap, TapOptions
 
         options = TapOptions(streams, catalog, state, deletes, Format(decimals, nan))
         out = sys.stdout.buffer
@@ -118,6 +118,6 @@ def _close_quietly(out: BinaryIO) -> None:
 def _formatted(document: Any) -> str:
     import msgspec
 
-    from ..runtime.singer.properties import ENCODER
+    from ...runtime.singer.properties import ENCODER
 
     return msgspec.json.format(ENCODER.encode(document), indent=2).decode()

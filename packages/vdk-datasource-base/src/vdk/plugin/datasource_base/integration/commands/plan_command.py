@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..flow_job import call_in_job
+from ..texts.state_texts import StateTexts
 from .base_command import Command
-from .flow_job import call_in_job
 from .inspect_commands import TIMEOUT
 from .output import FLOW, OUTPUT, STREAMS, print_json, print_text
-from .state_texts import StateTexts
 
 if TYPE_CHECKING:
-    from ..runtime import Environment
-    from ..runtime.inspect.plan import PlannedPartition, StreamNews
+    from ...runtime import Environment
+    from ...runtime.inspect.plan import PlannedPartition, StreamNews
 
 CHANGES = 2
 """The exit code under ``--exit-code`` if a run would change something, or may."""
@@ -41,7 +41,7 @@ _SHOWN_PARTITIONS = 5
 def plan(
     ctx: click.Context, flow: Path, streams: tuple[str, ...], exit_code: bool, timeout: float, output: str
 ) -> None:
-    from ..runtime.inspect.plan import plan_flow
+    from ...runtime.inspect.plan import plan_flow
 
     def planned(environment: Environment) -> tuple[Sequence[StreamNews], StateTexts]:
         environment.streams = streams
