@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .backend import Backend
     from .bulk import MIN_BULK_ROWS, BulkPass, BulkReader
     from .config import SqlConfig, TableConfig
+    from .connections import IdleConnections, is_silent
     from .expressions import ONE, Expression, bound, compile_statement, last_row_values
     from .payload_builder import PayloadBuilder
     from .planning import TablePlan
@@ -35,6 +36,7 @@ __all__ = [
     "BulkReader",
     "CursorInfo",
     "Expression",
+    "IdleConnections",
     "KeyInfo",
     "PayloadBuilder",
     "Row",
@@ -49,6 +51,7 @@ __all__ = [
     "TableRange",
     "bound",
     "compile_statement",
+    "is_silent",
     "last_row_values",
     "rows_after",
 ]
@@ -57,6 +60,7 @@ _MODULES = {
     "backend": ("Backend",),
     "bulk": ("MIN_BULK_ROWS", "BulkPass", "BulkReader"),
     "config": ("SqlConfig", "TableConfig"),
+    "connections": ("IdleConnections", "is_silent"),
     "expressions": ("ONE", "Expression", "bound", "compile_statement", "last_row_values"),
     "payload_builder": ("PayloadBuilder",),
     "planning": ("TablePlan",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from sqlalchemy import Dialect
 
 from vdk.plugin.datasource_base.contract import DataSourceError
 
+from .connections import IdleConnections
 from .expressions import CompiledStatement, Statement, compile_statement
 
 Row = tuple[Any, ...]
@@ -20,7 +21,10 @@ NO_VALUES: Mapping[str, Any] = {}
 
 
 class Connector(Protocol):
-    """How a database is connected to. Picklable: it holds how to connect, never a connection."""
+    """How a database is connected to. Picklable: without the connections that ``idle`` holds."""
+
+    idle: IdleConnections | None = None
+    """Where connections wait for the next session; None: each session makes its own."""
 
     @property
     @abstractmethod
@@ -47,6 +51,10 @@ class Connector(Protocol):
     def translate(self, error: Exception) -> DataSourceError | None:
         """A driver's error as one of the contract's; None if it is not a driver's error."""
 
+    def is_reusable(self, connection: Any) -> bool:
+        """Whether a connection whose session has ended without an error is as good as a new one."""
+        return False
+
     def tolerate(self, connection: Any, error: Exception) -> bool:
         """Whether a read that failed with ``error`` may be repeated, after the connection was changed to accept
         what it could not read. Such values then arrive in a form that does not convert."""
@@ -54,8 +62,8 @@ class Connector(Protocol):
 
 
 class SqlSession:
-    """One connection, opened when it is first needed, used by one thread at a time, closed at the end of the ``with``
-    block.
+    """One connection, opened when it is first needed, used by one thread at a time, closed or left to the next session
+    at the end of the ``with`` block.
 
     Statements are executed by the driver's own cursor: values go in and come out exactly as the database
     stores them.
@@ -64,15 +72,22 @@ class SqlSession:
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
         self._connection: Any = None
+        self._holds_snapshot = False
         self._in_transaction = False
         self._statement: Statement | None = None
         self._compiled: CompiledStatement | None = None
 
     @property
     def connection(self) -> Any:
-        """The driver's connection. Raises what ``Connector.connect`` raises."""
+        """The driver's connection, in a transaction if a snapshot is held. Raises what ``Connector.connect`` raises."""
         if self._connection is None:
-            self._connection = self._connector.connect()
+            idle = self._connector.idle
+            left = idle.take(self._connector.is_reusable) if idle is not None else None
+            self._connection = self._connector.connect() if left is None else left
+        if self._holds_snapshot and not self._in_transaction:
+            with self.translated():
+                self._connector.begin(self._connection)
+            self._in_transaction = True
         return self._connection
 
     def __enter__(self) -> SqlSession:
@@ -81,22 +96,29 @@ class SqlSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._connection is not None:
+        if self._connection is not None and not (kind is None and self._left_to_next()):
             self._connection.close()
+
+    def _left_to_next(self) -> bool:
+        idle, connector = self._connector.idle, self._connector
+        if idle is None:
+            return False
+        with suppress(Exception):  # nothing of it is needed any more
+            self.end()
+            return connector.is_reusable(self._connection) and idle.keep(self._connection)
+        return False
 
     def begin(self) -> None:
         """Hold a snapshot from the next statement on; nothing if one is held already."""
-        if not self._in_transaction:
-            with self.translated():
-                self._connector.begin(self.connection)
-            self._in_transaction = True
+        self._holds_snapshot = True
 
     def end(self) -> None:
         """Release the snapshot, so that writers do not wait."""
+        self._holds_snapshot = False
         if self._in_transaction:
             self._in_transaction = False
             with self.translated():
-                self.connection.rollback()
+                self._connection.rollback()
 
     def all(self, statement: Statement, values: Mapping[str, Any] = NO_VALUES) -> list[Row]:
         pages = self._pages(statement, lambda: 10_000, values, streaming=False, release=False)

@@ -7,6 +7,7 @@ import logging
 import re
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, DataSourceState
@@ -89,11 +90,18 @@ class SqlSource(DataSource[ConfigT]):
             return f"{self.scheme or self.source_name}://"
 
     def connect(self, state: DataSourceState) -> None:
-        """Looks at the database once; each stream opens its own connection when it is read."""
+        """Looks at the database once; each stream has a connection of its own while it is read."""
+        if self.backend.idle is not None:
+            self.backend.idle.open()
         tables = self.tables()
         self._streams = plan_streams(tables, self.config, self.backend, state)
         for message in unused_options(self.config, [stream.plan for stream in self._streams]):
             log.warning("%s", message)
+
+    def disconnect(self) -> None:
+        with suppress(ConfigurationError):  # then there is no database, and no connection
+            if self.backend.idle is not None:
+                self.backend.idle.close()
 
     def tables(self) -> Sequence[TableInfo]:
         """Every table and view, as the database describes it now."""
@@ -110,9 +118,12 @@ class SqlSource(DataSource[ConfigT]):
         """Note what the server is, before the tables are described, by the same connection. No transaction is open."""
 
     def streams(self) -> Sequence[SqlStream]:
-        if self._streams is None:
-            self.connect(DataSourceState())
+        if self._streams is None:  # nobody has connected, so that nobody disconnects
+            self.check()
         return list(self._streams or ())
 
     def check(self) -> None:
-        self.connect(DataSourceState())
+        try:
+            self.connect(DataSourceState())
+        finally:
+            self.disconnect()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import pymysql
@@ -16,6 +16,7 @@ from vdk.plugin.datasource_sql import (
     Backend,
     BulkReader,
     Expression,
+    IdleConnections,
     SqlSession,
     TableInfo,
     TablePlan,
@@ -60,6 +61,7 @@ class MysqlBackend(Backend):
     statement_timeout: float | None = None
     tinyint1_is_bool: bool = False
     is_mariadb: bool = True
+    idle: IdleConnections = field(default_factory=IdleConnections, compare=False, repr=False)
 
     def identity(self) -> str:
         return self.address.identity
@@ -85,6 +87,9 @@ class MysqlBackend(Backend):
                 raise translated(error, self.address) or error from error
             raise
         return connection
+
+    def is_reusable(self, connection: Connection) -> bool:
+        return connection.is_idle()
 
     def _settings(self, is_mariadb: bool) -> str:
         settings = {**_SETTINGS, **(_MARIADB_SETTINGS if is_mariadb else {})}

@@ -12,10 +12,12 @@ from urllib.parse import quote, unquote, urlsplit
 
 from pymysql.connections import Connection as DriverConnection
 from pymysql.constants import FIELD_TYPE
+from pymysql.constants.SERVER_STATUS import SERVER_STATUS_IN_TRANS
 from pymysql.converters import encoders
 from pymysql.cursors import SSCursor
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, Secret
+from vdk.plugin.datasource_sql import is_silent
 
 SslMode = Literal["disabled", "preferred", "required", "verify_ca", "verify_identity"]
 EXAMPLE = "mysql://user:password@host/database"
@@ -128,6 +130,7 @@ class Connection(DriverConnection):
     """A connection whose values are as the server writes them, and that closes without reading what is left."""
 
     _sock: socket.socket
+    server_status: int
     _result: Any
 
     def __init__(self, address: Address) -> None:
@@ -162,6 +165,11 @@ class Connection(DriverConnection):
     def is_mariadb(self) -> bool:
         # type ignored: PyMySQL's types lack it
         return "mariadb" in str(self.get_server_info()).lower()  # type: ignore[no-untyped-call]
+
+    def is_idle(self) -> bool:
+        """Whether it is open, in no transaction, and has no row left to read."""
+        is_read = self._result is None or not self._result.unbuffered_active
+        return is_read and self.open and not self.server_status & SERVER_STATUS_IN_TRANS and is_silent(self._sock)
 
     def close(self) -> None:
         """Idempotent. The driver reads all rows of an open cursor first, which may be a whole table."""

@@ -18,9 +18,11 @@ from vdk.plugin.datasource_sql import (
     Barrier,
     BulkReader,
     Expression,
+    IdleConnections,
     SqlSession,
     TableInfo,
     TableQuery,
+    is_silent,
 )
 from vdk.plugin.datasource_sql.cursors import CursorFormat
 from vdk.plugin.datasource_sql.kinds import Kind
@@ -73,6 +75,7 @@ class PostgresBackend(Backend):
     is_standby: bool = False
     bulk_version: int = 0
     system: str = ""
+    idle: IdleConnections = field(default_factory=IdleConnections, compare=False, repr=False)
 
     def identity(self) -> str:
         return self.name
@@ -102,6 +105,10 @@ class PostgresBackend(Backend):
                 raise translated(error, self.name) or error from error
             raise
         return connection
+
+    def is_reusable(self, connection: psycopg.Connection[Any]) -> bool:
+        is_idle = connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+        return is_idle and is_silent(connection.fileno())
 
     def settings(self, server_version: int) -> dict[str, str]:
         """What each transaction sets."""

@@ -131,3 +131,4 @@ class PostgresSource(SqlSource[PostgresConfig]):
 
     def disconnect(self) -> None:
         self._snapshots.close()
+        super().disconnect()

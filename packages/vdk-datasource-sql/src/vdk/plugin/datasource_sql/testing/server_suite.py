@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from vdk.plugin.datasource_base.contract import DataSource, DataSourceError
+from vdk.plugin.datasource_base.contract import DataSource, DataSourceError, DataSourceState
 from vdk.plugin.datasource_base.testing import Landing, proxied
 from vdk.plugin.datasource_base.testing.faults import assert_exactly_once
 
+from ..source import SqlSource
 from .database import START, SqlServer
 from .landed import opened, run
 from .suite import TICK, SqlConformance
@@ -52,6 +53,23 @@ class SqlServerConformance(SqlConformance):
             third = run(stream, second.state)
         assert {row["id"]: row["x"] for row in second.rows}[2] == "six"
         assert third.rows == []
+
+    def test_streams_share_a_connection(self, database: SqlServer) -> None:
+        """To connect for each of thousands of small tables takes longer than to read them. A connection that was cut
+        while no stream used it is replaced."""
+        for table in ("a", "b", "c"):
+            database.create(table, {"id": database.integer})
+            database.insert(table, [(1,), (2,)])
+        with proxied(database.port) as (port, proxy):
+            source = database.source_at(port)
+            if not isinstance(source, SqlSource) or source.backend.idle is None:
+                return  # nothing is known of what its driver leaves in a session
+            for connections in (1, 2):
+                source.connect(DataSourceState())
+                assert {stream.name: len(run(stream).rows) for stream in source.streams()} == {"a": 2, "b": 2, "c": 2}
+                assert proxy.connections == connections
+                proxy.cut()
+            source.disconnect()
 
     @pytest.mark.heavy
     @pytest.mark.parametrize("order", ["by cursor", "by key", "whole"])

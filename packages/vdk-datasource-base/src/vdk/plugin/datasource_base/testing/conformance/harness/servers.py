@@ -85,6 +85,8 @@ class Proxy:
     def __init__(self, server_port: int, cut_after: int | None = None) -> None:
         self.passed = 0
         """Bytes of answers that were passed, over all connections."""
+        self.connections = 0
+        """How many there were."""
         self._server_port = server_port
         self._cut_after = cut_after
         self._lock = threading.Lock()
@@ -93,6 +95,7 @@ class Proxy:
 
     def accept(self, client: socket.socket) -> None:
         """Serve a connection in a thread of its own, since a client may open several."""
+        self.connections += 1
         thread = threading.Thread(target=self._forward, args=(client,), name="conformance proxy", daemon=True)
         self._threads.append(thread)
         thread.start()
@@ -101,6 +104,11 @@ class Proxy:
         self._ended.set()
         for thread in self._threads:
             thread.join()
+
+    def cut(self) -> None:
+        """End the connections that are open now; later ones pass."""
+        self.end()
+        self._ended.clear()
 
     def _forward(self, client: socket.socket) -> None:
         with client, suppress(OSError), socket.create_connection((HOST, self._server_port), 5) as server:
