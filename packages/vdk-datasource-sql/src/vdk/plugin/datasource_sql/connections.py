@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections that the streams of a source use one after the other: to make one takes longer than to read a small table.
+"""Connections that the streams of a source use one after the other.
+
+To make one takes longer than to read a small table.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ class IdleConnections:
             if not self._is_open or len(self._idle) >= MOST_IDLE:
                 return False
             self._idle.append((time.monotonic(), connection))
-            return not readable
+            return True
 
     def close(self) -> None:
         """Idempotent."""

@@ -118,6 +118,8 @@ class DuckDBDatabase(DuckDBConnection):
         self._catalog: str | None = None
         # Each look into the catalog costs as much as the catalog is large, so that a run of many tables takes one.
         self._listed: dict[str, list[tuple[str, str]]] | None = None
+        self._in_transaction = self._lists_all = False
+        """``_lists_all``: whether the present transaction has listed them, so that it sees no others."""
 
     @contextmanager
     def incoming(self, tables: Sequence[pa.Table]) -> Iterator[list[Incoming]]:
@@ -156,8 +158,9 @@ class DuckDBDatabase(DuckDBConnection):
         check_name(name, "a table named")
         folded = fold_ascii(name)
         is_cached = self._listed is not None and folded in self._listed
-        if self._listed is None or not is_cached:
+        if self._listed is None or not (is_cached or self._lists_all):
             self._listed = self._list_tables()
+            self._lists_all = self._in_transaction
         if not table_exists(self._listed.get(folded, ()), name):
             return None
         try:
@@ -184,8 +187,17 @@ class DuckDBDatabase(DuckDBConnection):
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if sql.startswith(_CHANGES_OF_TABLES):
-            self._listed = None
+            self._listed, self._lists_all = None, False
+        if sql.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
+            self._in_transaction, self._lists_all = sql.startswith("BEGIN"), False
         return super().execute(sql, parameters)
+
+    def create_table(self, name: str, columns: str) -> None:
+        listed, lists_all = self._listed, self._lists_all
+        super().create_table(name, columns)
+        if listed is not None:
+            listed.setdefault(fold_ascii(name), []).append((name, "table"))
+            self._listed, self._lists_all = listed, lists_all
 
     def table_ids(self, names: Collection[str]) -> Mapping[str, int]:
         """The oid in the catalog: it is unique in the process, and no change of a table changes it."""

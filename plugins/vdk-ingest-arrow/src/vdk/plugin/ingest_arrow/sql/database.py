@@ -265,6 +265,10 @@ class Database(ABC):
         """Rename a table of this schema."""
         self.execute(f"ALTER TABLE {self.qualified(old)} RENAME TO {quoted(new)}")
 
+    def create_table(self, name: str, columns: str) -> None:
+        """Create a table of this schema. ``columns``: their names and types in SQL."""
+        self.execute(f"CREATE TABLE {self.qualified(name)} ({columns})")
+
     def add_columns(self, table: str, columns: Columns) -> None:
         """Add columns to a table."""
         for name, type_ in columns.items():

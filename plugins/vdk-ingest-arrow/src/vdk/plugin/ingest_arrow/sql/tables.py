@@ -83,7 +83,7 @@ class Tables:
         check_distinct(columns, spec.name, self.database.fold)
         if columns:
             listed = ", ".join(f"{quoted(name)} {type_}" for name, type_ in columns.items())
-            self.database.execute(f"CREATE TABLE {self.database.qualified(into or spec.name)} ({listed})")
+            self.database.create_table(into or spec.name, listed)
 
     def add_columns(self, spec: TableSpec, columns: Columns, into: str | None = None) -> None:
         """Add columns that the table lacks."""

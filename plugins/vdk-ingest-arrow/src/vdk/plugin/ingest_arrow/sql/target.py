@@ -90,6 +90,8 @@ class SqlTarget(Destination):
         self._staged: dict[StateKey, set[str]] = {}
         self._rows_before: dict[str, int] = {}  # table → its rows before the run, where that is expected of it
         self._prepared = False
+        self._began_unstaged = False
+        """Whether nothing was staged when the connection was prepared."""
 
     def open(self) -> None:
         self._database.open()
@@ -237,8 +239,9 @@ class SqlTarget(Destination):
         for unit, segments in zip(units, self._staging.segments_by_unit(units), strict=True):
             self._staging.check_intact(unit.key, self._staged.get(unit.key, set()) - {_PUBLISHED}, segments)
             segment_names = {segment.spec.name for segment in segments}
-            self._identities.check(segment_names)
-            self._owners.join(unit.key, segment_names)
+            if segments:
+                self._identities.check(segment_names)
+                self._owners.join(unit.key, segment_names)
             swept += sum(self._land_segment(unit.key, segment) for segment in segments)
             names |= segment_names
         for batch, rows in zip(batches, incoming, strict=True):
@@ -300,6 +303,8 @@ class SqlTarget(Destination):
     def _has_segments(self, key: StateKey) -> bool:
         if any(covers(key, staged) for staged, tables in self._staged.items() if tables):
             return True
+        if self._began_unstaged:
+            return False
         with self._database.translate_errors():
             return bool(self._staging.segments(key))
 
@@ -464,6 +469,7 @@ class SqlTarget(Destination):
         self._database.lock_table(STATE_TABLE)
         self._states.prepare()
         self._staging.prepare()
+        self._began_unstaged = self._staging.is_empty()
         self._owners.prepare()
         return self._identities.current((STATE_TABLE, STAGING_TABLE))
 
