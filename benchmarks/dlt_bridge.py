@@ -21,7 +21,7 @@ def measure(bench: Bench) -> list[Comparison]:
     lake = space / "lake.duckdb"
     by_ours = Contender(
         BY_OURS,
-        [bench.dlt / "python", bench.peers / "dlt_by_ours.py", road.url, lake, space / "dlt"],
+        [bench.dlt / "python", bench.peers / "dlt_by_ours.py", file, lake, space / "dlt"],
         environment=OFFLINE,
         prepare=emptied(space),
         check=lands(bench, lake, f"count(*) = {bench.rows}", "bench_dataset.orders"),

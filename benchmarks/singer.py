@@ -1,13 +1,15 @@
-"""A Singer tap over a file into DuckDB: the tap read by ours, beside the same tap piped into a target."""
+"""A Singer tap over a file into DuckDB: read by ours, beside the same tap piped into a target, and run by Meltano."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 
-from bench import Bench, ours
+from bench import Bench, lands, ours, removing
 from measure import Contender
 from report import OURS, Comparison, Target, ahead
-from rivals import SLOW, piped
+from rivals import OFFLINE, SLOW, piped, target_duckdb
 
 TAP = "tap-jsonl==0.3.1"
 ALONE = "the tap alone, into nothing (limit)"
@@ -33,11 +35,36 @@ def measure(bench: Bench) -> list[Comparison]:
         Contender(ALONE, [tap, "--config", source], rows=rows),
         ours(bench, OURS, "singer", config, rows=rows),
         piped(bench, [tap], target, {rows: options}, rows=rows, scale=1, lake=lake),
+        _meltano(bench, tap, options, rows=rows),
     )
     comparison = Comparison(f"{rows:,} records, tap-jsonl → DuckDB, cold process", measured, ALONE)
     we = comparison.of(OURS)
     targets = [Target("times the tap alone", we.wall / comparison.of(ALONE).wall, ALLOWED), ahead(measured, we)]
     return [Comparison(comparison.title, measured, ALONE, targets)]
+
+
+def _meltano(bench: Bench, tap: Path, options: Mapping[str, object], *, rows: int) -> Contender:
+    """Meltano with the same tap and target. It keeps the catalog between runs, and here no state."""
+    space = bench.space("meltano")
+    lake = space / "lake.duckdb"
+    loading = {"path": str(lake), "default_target_schema": "main"}
+    known = ["catalog", "discover", "state"]
+    extractor = {"name": "tap-jsonl", "namespace": "tap_jsonl", "executable": str(tap), "capabilities": known}
+    loader = {"name": "target-duckdb", "namespace": "target_duckdb", "executable": str(target_duckdb(bench))}
+    plugins = {"extractors": [extractor | {"config": options}], "loaders": [loader | {"config": loading}]}
+    project = {"default_environment": "bench", "environments": [{"name": "bench"}], "plugins": plugins}
+    # all JSON is YAML
+    (space / "meltano.yml").write_text(json.dumps(project | {"send_anonymous_usage_stats": False}), "utf-8")
+    meltano = bench.environments.peer("meltano", "meltano") / "meltano"
+    return Contender(
+        "`meltano run`, into target-duckdb",
+        [meltano, "run", "--full-refresh", "tap-jsonl", "target-duckdb"],
+        space,
+        OFFLINE,
+        prepare=removing(lake),
+        check=lands(bench, lake, f"count(*) > {rows} * 0.999"),
+        rows=rows,
+    )
 
 
 def _order(number: int) -> dict[str, object]:

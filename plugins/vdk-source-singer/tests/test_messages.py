@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support import message, payloads_of, rows_of, schema, scripted, states_of
+from support import message, payloads_of, program, rows_of, schema, scripted, states_of
 from vdk.plugin.datasource_base import ConnectionFailedError, DataSourceError, RejectedRows
 from vdk.plugin.source_singer.errors import TapError
 
@@ -207,19 +211,41 @@ def test_the_last_line_needs_no_end(tmp_path: Path) -> None:
 
 def test_every_process_of_a_tap_ends_with_its_reading(tmp_path: Path) -> None:
     """A tap may start others; the group of all of them is killed, whoever reads stops."""
-    end = (
-        f"child = os.fork()\nif child == 0: open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
-        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)"
-    )
-    source = scripted(tmp_path, schema(ID), record(1), state(1), end=end)
+    source = scripted(tmp_path, schema(ID), record(1), state(1), end=_forks(tmp_path))
     reading = source.streams()[0].read({})
     assert next(reading).data is not None
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         next(reading)
-    number = int((tmp_path / "pid").read_text())
     reading.close()  # type: ignore[attr-defined]  # a generator
-    status = Path(f"/proc/{number}/stat")
-    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+    assert not _runs(tmp_path)
+
+
+def test_every_process_of_a_tap_ends_with_a_run_that_is_killed(tmp_path: Path) -> None:
+    """By SIGKILL, though the tap writes nothing more."""
+    tap = program(tmp_path, f"import os, signal, sys, time\n{_forks(tmp_path)}")
+    code = (
+        "import os, pathlib, sys, time\nfrom vdk.plugin.source_singer.program.process import TapProcess\n"
+        f"TapProcess('tap', [{str(tap)!r}], folder=None, timeout=60, max_line=100, redact=str)\n"
+        f"pid = pathlib.Path({str(tmp_path / 'pid')!r})\n"
+        "while not (pid.exists() and pid.read_text()): time.sleep(0.01)\nos.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    while _runs(tmp_path):
+        time.sleep(0.01)
+
+
+def _forks(folder: Path) -> str:
+    """What a tap does that starts another process, and neither writes nor ends any more."""
+    return (
+        f"child = os.fork()\nif child == 0: open({str(folder / 'pid')!r}, 'w').write(str(os.getpid()))\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)"
+    )
+
+
+def _runs(folder: Path) -> bool:
+    """Whether the process still runs that the tap has started."""
+    status = Path(f"/proc/{(folder / 'pid').read_text()}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_json_of_a_message_in_any_order_is_read(tmp_path: Path) -> None:

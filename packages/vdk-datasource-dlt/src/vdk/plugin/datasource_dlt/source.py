@@ -13,7 +13,7 @@ import pyarrow as pa
 from dlt.extract import DltResource, DltSource
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, DataSourceError, State, StateError
-from vdk.plugin.datasource_base.parts import DELETED_AT
+from vdk.plugin.datasource_base.parts import DELETED_AT, pc
 from vdk.plugin.datasource_base.runtime import Catalog, CatalogStream, Environment, Remedies, state_document, states_of
 
 from .columns import SEQUENCE, TableColumns, column_hints, declared_types, empty_tables
@@ -160,8 +160,8 @@ class _Loading:
         """The rows as dlt gets them, with hints for columns that it does not know yet."""
         fitted = self._columns.fit(data)
         if self._stream.write_mode == "upsert":
-            numbers = pa.array(range(self.rows, self.rows + data.num_rows), pa.int64())
-            fitted = fitted.append_column(pa.field(SEQUENCE, pa.int64()), numbers)
+            ones = pa.repeat(pa.scalar(1, pa.int64()), data.num_rows)
+            fitted = fitted.append_column(pa.field(SEQUENCE, pa.int64()), pc.cumulative_sum(ones, start=self.rows - 1))
         self.rows += data.num_rows
         hints = column_hints(self._columns.types)
         if hints == self._hinted:

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 4
 """Processes that may be started for a table. Each ends at a page that cannot be proven, which is read row by row."""
+PIPE_BYTES = 2**20
 
 
 def bulk_reader(query: TableQuery, kinds: Mapping[str, Kind], uri: str, timeout: float) -> SqliteBulkReader | None:
@@ -89,6 +90,7 @@ class SqliteBulkReader:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
+            _widen(self._process.stdout)
 
     def pages(self, bulk_pass: BulkPass) -> Iterator[VerifiedPage | None]:
         process = self._process
@@ -169,6 +171,14 @@ class SqliteBulkReader:
             return sa.null()
         bits = " + ".join(f"((typeof({quoted(name)}) = 'integer') << {bit})" for bit, name in enumerate(mixed))
         return sa.case((self._query.cursor >= self._query.bound(window), sa.literal_column(bits)), else_=sa.null())
+
+
+def _widen(pipe: Any) -> None:
+    """Let the process go on while its page waits: by default 64 KiB do. More than Linux grants leaves it as it was."""
+    with suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _mixes(kind: Kind, declared: str) -> bool:

@@ -20,6 +20,7 @@ from typing import IO
 from vdk.plugin.datasource_base import ConfigurationError, ConnectionFailedError
 
 from ..errors import TapError
+from .guard import Guard
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class TapProcess:
             ) from None
         assert self._process.stdout is not None
         assert self._process.stderr is not None
+        self._guard = Guard(self._process.pid)
         self._active = time.monotonic()
         self._threads = [
             threading.Thread(target=self._pump, args=(self._process.stdout,), name=f"{name} output", daemon=True),
@@ -137,6 +139,7 @@ class TapProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_GRACE)
         self._signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+        self._guard.end()
         self._process.wait()
         for thread in self._threads:
             thread.join(_GRACE)
@@ -182,6 +185,7 @@ class TapProcess:
             )
 
     def _check_exit(self) -> None:
+        self._guard.end()
         code = self._process.returncode
         self._threads[1].join(_LINGER)  # its last lines say why
         if code < 0:
