@@ -126,6 +126,8 @@ class Database(ABC):
     """SQL for the present time as ``types.timestamp_tz``."""
     row_lock: ClassVar[str] = ""
     """Makes a SELECT lock its rows until the transaction ends, where it does not anyway."""
+    writes_alone: ClassVar[bool] = False
+    """Whether no other transaction writes meanwhile, so that a row that is missing stays missing."""
     drops_columns: ClassVar[bool] = False
     """Whether columns are added and dropped without a look at the rows."""
     table_ids_change: ClassVar[bool] = True

@@ -61,9 +61,19 @@ class FrameworkTable:
             values,
         )
 
-    def insert(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, unless_exists: bool = False) -> int:
-        """Insert rows. Returns how many: ``unless_exists`` leaves out those whose primary key is there already."""
+    def insert(
+        self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, unless_exists: Sequence[str] = ()
+    ) -> int:
+        """Insert rows. Returns how many.
+
+        :param unless_exists: the primary key, to leave out rows whose key is there already.
+        """
         width = len(columns)
+        if unless_exists and len(rows) == 1 and self._database.writes_alone:
+            values = dict(zip(columns, rows[0], strict=True))
+            if self.select(("1",), {name: values[name] for name in unless_exists}):
+                return 0
+            unless_exists = ()
         listed = ", ".join(
             f"({', '.join(self._parameters(columns, 1 + width * index))}, {self._database.now})"
             for index in range(len(rows))

@@ -76,7 +76,7 @@ class OwnerTable:
             row = (owner.table, owner.key.source_id, owner.key.source_identity, owner.key.stream, owner.key.table)
             if owner in alone:
                 self._delete_others(row)
-            self._table.insert(_COLUMNS, [row], unless_exists=True)
+            self._table.insert(_COLUMNS, [row], unless_exists=_COLUMNS)
         self._pending |= set(owners)
 
     def _delete_others(self, row: tuple[str, ...]) -> None:

@@ -43,8 +43,6 @@ class RunTable:
         self._table = FrameworkTable(database, RUN_TABLE, stamp="updated_at", times=_TIMES)
         self._prepared = False
         self._failed = False
-        self._stored: set[tuple[object, ...]] = set()
-        """The keys of records that were inserted, though some of these transactions may have been rolled back."""
 
     def reset(self) -> None:
         """The connection is closed: another run may find another table."""
@@ -92,12 +90,8 @@ class RunTable:
         record = replace(record, rows_deleted=record.rows_deleted + rows_swept)
         values = {name: _value(record, name) for name in RECORD_FIELDS}
         changes, criteria = ({name: values[name] for name in names} for names in (_CHANGED, RECORD_KEY))
-        row, key = tuple(values.values()), tuple(criteria.values())
-        # either way is right; most often the first statement suffices
-        if key not in self._stored and self._table.insert(RECORD_FIELDS, [row], unless_exists=True):
-            self._stored.add(key)
-        elif not self._table.update(changes, criteria):
-            self._table.insert(RECORD_FIELDS, [row])
+        if not self._table.update(changes, criteria):
+            self._table.insert(RECORD_FIELDS, [tuple(values.values())])
 
     def store_ended(self, records: Sequence[RunRecord]) -> None:
         """Store the records of streams that have ended, and delete old ones, in a transaction of its own."""

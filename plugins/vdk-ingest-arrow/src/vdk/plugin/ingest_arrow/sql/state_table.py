@@ -119,7 +119,7 @@ class StateTable:
     def _insert(self, rows: Sequence[_Row]) -> None:
         for start in range(0, len(rows), _CHUNK):
             chunk = [(*_criteria(key).values(), *others) for key, *others in rows[start : start + _CHUNK]]
-            if self._table.insert(_COLUMNS, chunk, unless_exists=True) != len(chunk):
+            if self._table.insert(_COLUMNS, chunk, unless_exists=STATE_KEY) != len(chunk):
                 raise self._conflict()
 
     def _conflict(self) -> SerializationConflict:
