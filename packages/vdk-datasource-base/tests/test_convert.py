@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,28 @@ class Color(str, enum.Enum):  # noqa: UP042  # the old spelling is what is out t
 
 class Level(enum.IntEnum):
     HIGH = 3
+
+
+@pytest.mark.parametrize("declared", [(), ("id",), ("b", "a"), ("other", "a")])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [{}, {}],
+        [{"a": 1}, {"b": 2}],
+        [{"a": 1, "b": 2}, {"b": 3, "a": None}],
+        [{"a": 1}, {"a": 1, "b": 2}],
+        [{"a": 1, "b": 2}, {"a": 2}],
+        [{"a": 2**70, "id": Decimal("1.10")}, {"a": math.nan, "id": 1.5}],
+        [{"x": 1, "y": [2]}, {"x": "1", "z": {"y": 2}}],
+    ],
+)
+def test_rows_with_the_same_keys_convert_like_others(rows: list[dict[str, Any]], declared: tuple[str, ...]) -> None:
+    """Dictionaries have a faster way, which ends where their keys differ."""
+    schema = StreamSchema(pa.schema([(name, pa.null()) for name in declared]), open=True) if declared else None
+    slow = convert_rows([MappingProxyType(row) for row in rows], schema, stream="t").table
+    fast = convert_rows(rows, schema, stream="t").table
+    assert (fast.schema, str(fast.to_pylist())) == (slow.schema, str(slow.to_pylist()))
 
 
 class TestInference:

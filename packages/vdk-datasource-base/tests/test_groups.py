@@ -17,6 +17,7 @@ from vdk.plugin.datasource_base import ConnectionFailedError, DataSourcePayload,
 from vdk.plugin.datasource_base.contract import ConcurrentRunError, DestinationError, State
 from vdk.plugin.datasource_base.parts import CommitUnit, StateKey, StoredState, TableBatch
 from vdk.plugin.datasource_base.runtime import Options
+from vdk.plugin.datasource_base.runtime.run.landing import writer
 from vdk.plugin.datasource_base.runtime.run.partitions.reader_slots import MOST_WAITING
 
 KEYED = StreamSchema(pa.schema([("id", pa.int64()), ("v", pa.string())]), ("id",), "id")
@@ -97,6 +98,37 @@ def run(
     parts = parts or {f"p{n}": part(n) for n in range(PARTS)}
     stream = Split("t", parts, schema, incremental=incremental)
     return lab.run(stream, method="grouping", **{"options": Options(retry_delay=0.001), **flow})
+
+
+def test_a_thread_reads_many_partitions(lab: Lab) -> None:
+    """Also while the partitions before it wait to land: the first commit begins when all are read."""
+    threads: set[threading.Thread] = set()
+
+    def counted(read: Read) -> Read:
+        def reading(given: State) -> Iterator[DataSourcePayload]:
+            threads.add(threading.current_thread())
+            yield from read(given)
+
+        return reading
+
+    run(lab, {f"p{n}": counted(part(n)) for n in range(PARTS)}, write_mode="append")
+    assert ids(lab) == list(range(PARTS * 3))
+    assert len(threads) < PARTS / 4
+
+
+def test_the_last_unit_of_a_partition_waits_for_those_that_are_read(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They land in one commit, which takes as long as many small reads."""
+    monkeypatch.setattr(writer, "AWAIT_SECONDS", 3)
+    Grouping.ready.set()
+
+    def second(given: State) -> Iterator[DataSourcePayload]:
+        deadline = time.monotonic() + 0.3
+        while not Grouping.calls and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield from part(1)(given)
+
+    run(lab, {"p0": part(0), "p1": second}, write_mode="append", options=Options(max_parallel_partitions=1))
+    assert Grouping.calls == [("group", ["p0", "p1"])]
 
 
 def ids(lab: Lab) -> list[int]:

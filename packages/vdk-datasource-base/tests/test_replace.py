@@ -23,6 +23,7 @@ from vdk.plugin.datasource_base import (
 from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, DestinationError, State
 from vdk.plugin.datasource_base.runtime import execute
 from vdk.plugin.datasource_base.runtime.report.read_share import ReadShare
+from vdk.plugin.datasource_base.runtime.run.landing.stream_run import StreamRun
 from vdk.plugin.datasource_base.runtime.scope import RunScope
 from vdk.plugin.datasource_base.runtime.stored.reset import reset_states
 from vdk.plugin.datasource_base.testing import MemoryDestination
@@ -523,22 +524,25 @@ class TestIncremental:
         assert lab.numbers("t") == list(range(12))
 
 
-def test_what_fails_beside_a_lost_snapshot_is_read_anew_too(lab: Lab) -> None:
+def test_what_fails_beside_a_lost_snapshot_is_read_anew_too(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error of another partition may follow from the loss. If it does not, it comes again."""
-    lost, begun, readers, failures = threading.Event(), threading.Event(), [], iter([True, False])
+    lost, begun, failures, fail = threading.Event(), threading.Event(), iter([True, False]), StreamRun.fail
+
+    def failing(run: StreamRun, error: BaseException) -> None:
+        fail(run, error)
+        lost.set()
+
+    monkeypatch.setattr(StreamRun, "fail", failing)
 
     def first(state: State) -> Iterator[DataSourcePayload]:
-        readers.append(threading.current_thread())
         if not lost.is_set():
             assert begun.wait(10)
-            lost.set()
             raise SnapshotLostError("closed")
         yield payload(*numbers(0, 3))
 
     def second(state: State) -> Iterator[DataSourcePayload]:
         begun.set()
         assert lost.wait(10)
-        readers[0].join(10)
         if next(failures):
             raise ValueError("the transaction is aborted")
         yield payload(*numbers(3, 6))

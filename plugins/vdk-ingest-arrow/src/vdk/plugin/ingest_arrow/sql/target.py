@@ -238,12 +238,11 @@ class SqlTarget(Destination):
         swept = 0
         for unit, segments in zip(units, self._staging.segments_by_unit(units), strict=True):
             self._staging.check_intact(unit.key, self._staged.get(unit.key, set()) - {_PUBLISHED}, segments)
-            segment_names = {segment.spec.name for segment in segments}
-            if segments:
+            if segment_names := {segment.spec.name for segment in segments}:
                 self._identities.check(segment_names)
                 self._owners.join(unit.key, segment_names)
-            swept += sum(self._land_segment(unit.key, segment) for segment in segments)
-            names |= segment_names
+                swept += sum(self._land_segment(unit.key, segment) for segment in segments)
+                names |= segment_names
         for batch, rows in zip(batches, incoming, strict=True):
             self._land_batch(batch, rows)
         self._judge(units[-1].expect)

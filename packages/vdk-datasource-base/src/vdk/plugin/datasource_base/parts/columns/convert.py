@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from ...contract import JSON_TYPE, BadRecordError, StreamSchema
 from .compute import pc
-from .infer import UnencodableValueError, builtin, column_names, encodable, infer_array, infer_table, json_array
+from .infer import UnencodableValueError, builtin, columns_of, encodable, infer_array, infer_table, json_array
 from .numbers import exact_decimal
 from .records import RecordValues, has_records, read_records, to_rows
 from .rows import rows_of, values_of
@@ -58,15 +58,16 @@ def convert_rows(rows: Sequence[Any], schema: StreamSchema | None, *, stream: st
 def _converted(rows: Sequence[Row], schema: StreamSchema | None, stream: str, loose: bool) -> Converted:
     if schema is None:
         return Converted(infer_table(rows))
-    undeclared = column_names(rows, set(schema.fields.names))
+    values = columns_of(rows, schema.fields.names)
+    undeclared = [name for name in values if name not in schema.fields.names]
     try:
-        columns = [_declared_column([row.get(field.name) for row in rows], field, loose) for field in schema.fields]
+        columns = [_declared_column(values[field.name], field, loose) for field in schema.fields]
     except BadRecordError:
         good, bad = _split_misfits(rows, schema, stream)
         if bad:
             return Converted(_converted(good, schema, stream, False).table, bad)
         columns = [_convert_each(rows, field) for field in schema.fields]
-    columns += [infer_array([row.get(name) for row in rows]) for name in undeclared]
+    columns += [infer_array(values[name]) for name in undeclared]
     return Converted(_table([*schema.fields.names, *undeclared], columns))
 
 

@@ -17,6 +17,8 @@ import json
 import math
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -64,10 +66,22 @@ def infer_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
     A column whose values are all None has Arrow's null type. Raises ``UnencodableValueError``.
     """
-    columns = {name: infer_array([row.get(name) for row in rows]) for name in column_names(rows)}
-    if not columns:
-        return pa.table({})
-    return pa.table(columns)
+    return pa.table({name: infer_array(values) for name, values in columns_of(rows).items()})
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]], declared: Collection[str] = ()) -> dict[str, list[Any]]:
+    """The values of each declared column and of each other key of the rows, in the order of first appearance.
+
+    :raises UnencodableValueError: as ``column_names`` does.
+    """
+    keys = rows[0].keys() if rows else ()
+    if set(map(len, rows)) == {len(keys)} and set(map(type, rows)) == {dict}:
+        names = [*declared, *column_names(rows[:1], declared)]
+        nothing = [None] * len(rows)
+        with suppress(KeyError):  # without it, all rows have the keys of the first
+            return {name: list(map(itemgetter(name), rows)) if name in keys else nothing for name in names}
+    names = [*declared, *column_names(rows, declared)]
+    return {name: [row.get(name) for row in rows] for name in names}
 
 
 def column_names(rows: Sequence[Mapping[str, Any]], declared: Collection[str] = ()) -> list[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager
+from contextvars import Context
 from typing import Any
 
 from ...contract import (
@@ -33,6 +33,7 @@ from .landing.stream_run import StreamRun
 from .landing.writer import Writer
 from .partitions.partition_reader import PartitionReader, RunCancelled
 from .partitions.reader_slots import ReaderSlot, ReaderSlots
+from .partitions.reader_threads import ReaderThreads
 from .plan.flow import Flow
 from .planner import Planning
 from .verifier import Compared, after_whole_read, verify_stream
@@ -85,7 +86,7 @@ class FlowRun:
 
         :param on_stream_started: gets each stream's report when the stream starts, to show progress.
         """
-        slots = ReaderSlots(self.flow.options.max_parallel_partitions)
+        slots, self._threads = ReaderSlots(self.flow.options.max_parallel_partitions), ReaderThreads()
         readers: dict[StreamRun, set[Future[None]]] = {}
         try:
             for run in self._runs:
@@ -104,6 +105,9 @@ class FlowRun:
             self.flow.interruption.begin()
             self._end_interrupted(readers)
             raise
+        finally:
+            self._threads.close()
+        self._threads.join()
 
     @property
     def streams(self) -> Sequence[StreamRun]:
@@ -202,29 +206,40 @@ class FlowRun:
                 self.flow.pause(retry, error)
 
     def _start_reader(self, run: StreamRun, partition: StreamPartition, slot: ReaderSlot) -> Future[None]:
-        """Read a partition in a daemon thread: a thread of a ``ThreadPoolExecutor`` that hangs in a source would keep
-        the process alive."""
+        reader = PartitionReader(
+            run, partition, stop=self._stop, retry=self.flow.retry(), redact=self.flow.redact, slot=slot
+        )
         done: Future[None] = Future()
-        threading.Thread(
-            target=self._read, args=(run, partition, slot, done), name=f"reader-{run.plan.name}", daemon=True
-        ).start()
+        name, threads = f"reader-{run.plan.name}", self._threads
+
+        def read() -> None:
+            if (landing := self._read(run, partition, reader)) is not None:
+                landing.add_done_callback(landed)
+                return
+            slot.release()
+            done.set_result(None)
+
+        def landed(landing: Future[None]) -> None:  # in the writer's thread
+            if landing.exception() is None:
+                Context().run(read)  # which ends at once
+            else:
+                threads.start(name, read)
+
+        threads.start(name, read)
         return done
 
-    def _read(self, run: StreamRun, partition: StreamPartition, slot: ReaderSlot, done: Future[None]) -> None:
+    def _read(self, run: StreamRun, partition: StreamPartition, reader: PartitionReader) -> Future[None] | None:
+        """Read a partition. Returns what to wait for before this is called again; None: it has landed, or failed."""
         try:
-            if should_stop(run) or self._stop.is_set():
+            if not reader.has_begun and (should_stop(run) or self._stop.is_set()):
                 raise RunCancelled("stopped before this partition began")
             with self._log_fields(run, partition=partition.id):
-                PartitionReader(
-                    run, partition, stop=self._stop, retry=self.flow.retry(), redact=self.flow.redact, slot=slot
-                ).read()
+                return reader.step()
         except RunCancelled as error:
             run.fail(error)
         except BaseException as error:
             self._failed(run, error)
-        finally:
-            slot.release()
-            done.set_result(None)
+        return None
 
     def _end_finished(self, readers: dict[StreamRun, set[Future[None]]], slots: ReaderSlots) -> None:
         """End the streams whose readers have all ended, or read them again if their snapshot was lost."""

@@ -7,16 +7,19 @@ partitions finish wait for the writer; those of one stream then land together.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import pyarrow as pa
 
-from ....contract import State
-from ....parts import TableBatch, TableSpec
+from ....contract import DestinationError, State
+from ....parts import Destination, TableBatch, TableSpec
 from ....parts.columns.deduplicate import Operations
 from ..batches.batching import RejectedBatch, ordered
+from ..batches.child_batches import ChildBatch
+from ..plan.stream_plan import StreamPlan
 
 MAX_UNITS = 500
 """The largest number of units in one commit. Together with the bytes that may wait, it bounds the time of a commit."""
@@ -54,6 +57,34 @@ class PendingUnit:
         Not with a sweep: it would delete the rows of the other partitions.
         """
         return self.action == "hold" or (bool(self.state) and all(batch.kind != "keys" for batch in self.batches))
+
+
+class BeingRead:
+    """Counts the partitions that are being read: their last units may land together. A context, for each of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.count = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self.count += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self.count -= 1
+
+
+def check_batches(plan: StreamPlan, destination: Destination, batches: Sequence[TableBatch]) -> None:
+    """Raise ``DestinationError`` if the destination would ignore deletes, or cannot have a table."""
+    for batch in batches:
+        if isinstance(batch, ChildBatch):  # whose names are not known when the stream is planned
+            destination.check_table(batch.table)
+    if not destination.deletes and any(batch.kind != "rows" for batch in batches):
+        raise DestinationError(
+            f"stream {plan.name!r} yielded deletes, and {destination.identity()} cannot delete rows; write "
+            'write_mode = "append" to land them as rows with _vdk_deleted_at'
+        )
 
 
 def merged_batches(units: Sequence[PendingUnit]) -> list[TableBatch]:

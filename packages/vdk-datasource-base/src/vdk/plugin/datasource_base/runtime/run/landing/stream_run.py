@@ -17,7 +17,6 @@ import pyarrow as pa
 from ....contract import (
     ConcurrentRunError,
     DataSourceError,
-    DestinationError,
     SnapshotLostError,
     State,
     VerificationError,
@@ -37,16 +36,15 @@ from ...report.planned import PlannedStream
 from ...report.records import running_record
 from ...report.summary import StreamReport
 from ...retry import RETRYABLE_ERRORS
-from ..batches.batching import UndeclaredColumns, without_refused
-from ..batches.child_batches import ChildBatch
+from ..batches.batching import RejectedBatch, UndeclaredColumns, without_refused
 from ..plan.flow import Flow
 from ..plan.reject_limit import RejectLimit
 from ..plan.stream_plan import StreamPlan
-from .commit_groups import MIN_STAGED_TOGETHER, SHARED_PREFIX, PendingUnit, merged_batches
+from .commit_groups import MIN_STAGED_TOGETHER, SHARED_PREFIX, BeingRead, PendingUnit, check_batches, merged_batches
 from .counters import RowCounters
 from .publication import warn_of_replaced_rows
 from .replacement import Replacement
-from .stream_warnings import warn_of_columns, warn_of_dropped_table, warn_of_metadata
+from .stream_warnings import warn_of_changed_types, warn_of_columns, warn_of_dropped_table, warn_of_metadata
 from .writer import Writer
 
 log = logging.getLogger(__name__)
@@ -94,6 +92,7 @@ class StreamRun:
         self._counters = RowCounters(report, RejectLimit.parse(plan.options.max_rejected), exact=exact)
         self._replacement = Replacement(flow, plan, self.stored, self._counters)
         self._lock = threading.Lock()
+        self.being_read = BeingRead()
 
     def planned(self) -> PlannedStream:
         """What was chosen for the stream."""
@@ -133,6 +132,11 @@ class StreamRun:
         with self._lock:
             self.error = self.error or error
 
+    @property
+    def expects_units(self) -> bool:
+        """Whether partitions are being read, or will be."""
+        return self.being_read.count > 0 or not self.all_partitions_started
+
     def is_lost(self, error: BaseException | None) -> bool:
         """Whether the rows that were read cannot land, since those that are left would be of another moment."""
         return self.plan.replaces and isinstance(error, SnapshotLostError)
@@ -168,18 +172,11 @@ class StreamRun:
         :returns: the error of each unit; None: it has landed.
         """
         errors: dict[int, BaseException] = {}
-        ready: list[PendingUnit] = []
         try:
             self._begin(destination)
         except BaseException as error:
             errors = {id(unit): error for unit in units}
-        for unit in units if not errors else ():
-            try:
-                unit.check()  # a gap must not be followed by later rows
-                self._check_unit(destination, unit, ready)
-                ready.append(unit)
-            except BaseException as error:
-                errors[id(unit)] = error
+        ready = self._ready(destination, units, errors) if not errors else []
         if len(ready) > 1:
             ready = self._land_group(destination, ready, errors)
         for unit in ready:
@@ -191,22 +188,41 @@ class StreamRun:
             unit.settle(errors.get(id(unit)))
         return [errors.get(id(unit)) for unit in units]
 
-    def _check_unit(self, destination: Destination, unit: PendingUnit, beside: Sequence[PendingUnit]) -> None:
-        """Raise if a unit cannot land together with those beside it."""
-        self._check(
-            destination,
-            [batch for other in (*beside, unit) for batch in other.batches],
-            sum(other.read for other in (*beside, unit)),
-            ended=unit.ended and unit.action == "commit" and not self.plan.partitioned,
-        )
-        if unit.action == "commit":
-            self._claim_tables(destination, unit.batches)
+    def _ready(
+        self, destination: Destination, units: Sequence[PendingUnit], errors: dict[int, BaseException]
+    ) -> list[PendingUnit]:
+        """The units that may land together; gets the errors of the others."""
+        ready: list[PendingUnit] = []
+        rejected: list[TableBatch] = []
+        claimed: set[tuple[str, WriteMode]] = set()
+        read = 0
+        for unit in units:
+            try:
+                unit.check()  # a gap must not be followed by later rows
+                ended = unit.ended and unit.action == "commit" and not self.plan.partitioned
+                self._check(destination, [*rejected, *unit.batches], read + unit.read, ended=ended)
+                if unit.action == "commit":
+                    self._claim_tables(destination, unit.batches, claimed)
+            except BaseException as error:
+                errors[id(unit)] = error
+                continue
+            ready.append(unit)
+            rejected += [batch for batch in unit.batches if isinstance(batch, RejectedBatch)]
+            read += unit.read
+        return ready
 
-    def _claim_tables(self, destination: Destination, batches: Sequence[TableBatch]) -> None:
-        """Raise if the rows of another stream are, or are about to be, in one of the tables."""
-        for table in (batch.table for batch in batches):
-            self._flow.owners.claim_table(self.plan, destination.identity(), table.name, table.write_mode)
-            self._flow.owners.check_landed(self.plan, destination, table.name, table.write_mode)
+    def _claim_tables(
+        self, destination: Destination, batches: Sequence[TableBatch], claimed: set[tuple[str, WriteMode]]
+    ) -> None:
+        """Raise if the rows of another stream are, or are about to be, in one of the tables.
+
+        :param claimed: tables that are checked already, for the same commit; gets these.
+        """
+        for table, mode in {(batch.table.name, batch.table.write_mode): None for batch in batches}:
+            if (table, mode) not in claimed:
+                self._flow.owners.claim_table(self.plan, destination.identity(), table, mode)
+                self._flow.owners.check_landed(self.plan, destination, table, mode)
+                claimed.add((table, mode))
 
     def _land_group(
         self, destination: Destination, units: list[PendingUnit], errors: dict[int, BaseException]
@@ -336,7 +352,7 @@ class StreamRun:
         self._begin(destination)
         self._check(destination, batches, read)
         if not self.plan.replaces:  # what a snapshot replaces is claimed when it is published
-            self._claim_tables(destination, batches)
+            self._claim_tables(destination, batches, set())
         self._stage(destination, partition, batches, read)
 
     def _stage(self, destination: Destination, partition: str, batches: list[TableBatch], read: int) -> None:
@@ -467,23 +483,12 @@ class StreamRun:
 
     def _report_changes(self, destination: Destination) -> None:
         """Report columns whose type the last commit changed: queries on the table may depend on it."""
-        for change in destination.schema_changes:
-            self.report.schema_changes.append(change)
-            log.warning(
-                "stream %r: column %r of table %r changed its type from %s to %s, which holds every value of both",
-                self.plan.name, change.column, change.table, change.before, change.after,
-            )  # fmt: skip
+        self.report.schema_changes.extend(destination.schema_changes)
+        warn_of_changed_types(self.plan, destination.schema_changes)
 
     def _check(self, destination: Destination, batches: list[TableBatch], read: int, *, ended: bool = False) -> None:
         """Fail the stream if the destination would ignore deletes, or if too many rows are rejected."""
-        for batch in batches:
-            if isinstance(batch, ChildBatch):  # whose names are not known when the stream is planned
-                destination.check_table(batch.table)
-        if not destination.deletes and any(batch.kind != "rows" for batch in batches):
-            raise DestinationError(
-                f"stream {self.plan.name!r} yielded deletes, and {destination.identity()} cannot delete rows; write "
-                'write_mode = "append" to land them as rows with _vdk_deleted_at'
-            )
+        check_batches(self.plan, destination, batches)
         self._counters.check_limit(batches, read, ended=ended)
 
     def _remember(self, key: StateKey, version: int, state: State) -> None:

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
+from ....parts import SchemaChange
 from ..plan.stream_plan import StreamPlan
 
 log = logging.getLogger(__name__)
@@ -37,4 +38,13 @@ def warn_of_metadata(plan: StreamPlan, filled: Collection[str]) -> None:
         log.warning(
             "%s.%s: metadata_columns has %s, which no payload has in its metadata: the column is NULL in every row",
             plan.source_id, plan.name, ", ".join(sorted(map(repr, unknown))),
+        )  # fmt: skip
+
+
+def warn_of_changed_types(plan: StreamPlan, changes: Iterable[SchemaChange]) -> None:
+    """Warn of columns whose type a commit has changed."""
+    for change in changes:
+        log.warning(
+            "stream %r: column %r of table %r changed its type from %s to %s, which holds every value of both",
+            plan.name, change.column, change.table, change.before, change.after,
         )  # fmt: skip

@@ -7,6 +7,7 @@ import ctypes
 import logging
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -25,9 +26,18 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Work = Callable[[Destination], T]
 
+AWAIT_SECONDS = 0.1
+"""How long the last unit of a partition waits, at most, for those of others: a commit costs as much as many reads."""
+ENOUGH_UNITS = 200
+"""So many units wait for no other."""
+
 
 class UnitOwner(Protocol):
     """Owns queued units, and can land several of them together."""
+
+    @property
+    def expects_units(self) -> bool:
+        """Whether other partitions are being read, whose units may come soon."""
 
     def land_together(self, destination: Destination, units: Sequence[PendingUnit]) -> list[BaseException | None]:
         """Land the units. Returns the error of each, None for a unit that has landed."""
@@ -63,7 +73,11 @@ class Writer:
         self._waiting: deque[_QueuedWork] = deque()
         self._bytes = 0
         self._closed = False
-        self._changed = threading.Condition()
+        self._blocked = 0  # threads that wait for the queue to become shorter
+        self._awaits_more = False
+        self._lock = threading.Lock()
+        self._added = threading.Condition(self._lock)
+        self._released = threading.Condition(self._lock)
         self._thread = threading.Thread(target=self._run, name=f"writer-{name}", daemon=True)
         self._thread.start()
 
@@ -83,10 +97,11 @@ class Writer:
         :param unit: the unit that the work lands; the owner may land it together with units of other lanes.
         """
         future: Future[T] = Future()
-        with self._changed:
+        with self._lock:
             self._check_open()
             self._waiting.append(_QueuedWork(work, future, size, owner, lane, unit))
-            self._changed.notify_all()
+            if not self._awaits_more:  # it looks by itself then: to wake it each time would cost more than a small unit
+                self._added.notify()
         return future
 
     def reserve(self, size: int) -> None:
@@ -96,22 +111,29 @@ class Writer:
 
         :raises RuntimeError: if the writer is closed.
         """
-        with self._changed:
+        with self._lock:
             # work that is larger than the bound is admitted when nothing else waits
-            self._changed.wait_for(lambda: self._closed or not self._bytes or self._bytes + size <= self._max_bytes)
+            self._wait_until(lambda: not self._bytes or self._bytes + size <= self._max_bytes)
             self._check_open()
             self._bytes += size
 
     def wait_until_idle(self) -> None:
         """Block until no bytes wait, or the writer is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or not self._bytes)
+        with self._lock:
+            self._wait_until(lambda: not self._bytes)
+
+    def _wait_until(self, is_short: Callable[[], bool]) -> None:
+        """Wait until the queue is short enough, or the writer is closed."""
+        self._blocked += 1
+        self._released.wait_for(lambda: self._closed or is_short())
+        self._blocked -= 1
 
     def release(self, size: int) -> None:
         """Release reserved bytes, when their work is done or is not submitted."""
-        with self._changed:
+        with self._lock:
             self._bytes -= size
-            self._changed.notify_all()
+            if self._blocked:
+                self._released.notify_all()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -123,9 +145,10 @@ class Writer:
 
     def close(self, timeout: float | None = None) -> bool:
         """Finish the work that waits, close the destination and end the thread. Returns whether it ended in time."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            self._added.notify()
+            self._released.notify_all()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -168,14 +191,35 @@ class Writer:
 
     def _next(self) -> list[_QueuedWork]:
         """Take the next work out of the queue: one item, or the units of one stream that land together."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
+        with self._lock:
+            self._added.wait_for(lambda: self._waiting or self._closed)
             if not self._waiting:
                 return []
+            self._await_more()
             first = self._waiting.popleft()
             if first.unit is None or first.owner is None or not (first.unit.joinable and self.destination.groups):
                 return [first]
             return [first, *self._take_joinable(first, first.unit)]
+
+    def _await_more(self) -> None:
+        """While all that waits are last units of partitions, let others come that may land with them."""
+        last = time.monotonic() + AWAIT_SECONDS
+        self._awaits_more = True
+        while self._may_wait() and time.monotonic() < last:
+            self._added.wait(AWAIT_SECONDS / 10)
+        self._awaits_more = False
+
+    def _may_wait(self) -> bool:
+        first = self._waiting[0]
+        return (
+            first.owner is not None
+            and first.owner.expects_units
+            and self.destination.groups
+            and not self._closed
+            and not self._blocked
+            and len(self._waiting) < ENOUGH_UNITS
+            and all(item.unit is not None and item.unit.ended and item.unit.joinable for item in self._waiting)
+        )
 
     def _take_joinable(self, first: _QueuedWork, unit: PendingUnit) -> list[_QueuedWork]:
         """Take the units out of the queue that may land with the first: at most one of each other lane.

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the partitions of a stream, each in a thread, as long as there are slots."""
+"""Reads the partitions of a stream, in threads, as long as there are slots."""

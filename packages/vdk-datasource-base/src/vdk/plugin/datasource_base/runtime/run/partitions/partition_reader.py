@@ -77,13 +77,21 @@ class PartitionReader:
         self._gauges: dict[str, int] = {}
         self._redact = redact
         self._name = f"{run.plan.source_id}.{run.plan.name}" + (f"[{partition.id}]" if partition.id else "")
+        self._steps = self._read()
+        self.has_begun = False
 
-    def read(self) -> None:
-        """Read the partition until its last row is committed (or staged, under ``replace``).
+    def step(self) -> Future[None] | None:
+        """Read the partition to its end; afterwards, see whether its last row is committed (staged, under ``replace``).
 
+        :returns: what to wait for before the next step, so that no thread waits; None: the partition has landed. If it
+            ended well, the next step takes no time; otherwise the partition is read again.
         :raises RunCancelled: if the run was asked to stop.
         :raises Exception: the failure, if it is not retried.
         """
+        self.has_begun = True
+        return next(self._steps, None)
+
+    def _read(self) -> Iterator[Future[None]]:
         first = True
         while True:
             attempt = _Attempt({})
@@ -91,7 +99,14 @@ class PartitionReader:
             try:
                 attempt.start = self._run.state_of(self._partition.id) if first else self._restart()
                 first = False
-                self._read_once(attempt)
+                with self._run.being_read:
+                    self._read_once(attempt)
+                self._slot.leave()  # lets the next partition start while the last unit of this one waits
+                if attempt.pending:
+                    yield attempt.pending[-1]  # units land in their order, and none after one that failed
+                    attempt.pending[-1].result()
+                attempt.check()
+                attempt.check_count(self._name)
                 self._reading.ended()
                 return
             except RunCancelled:
@@ -154,8 +169,6 @@ class PartitionReader:
             self._count(buffer.counters)
             self._run.metadata_seen.update(buffer.metadata_seen)
         self._end(attempt, buffer)
-        self._slot.leave()  # lets the next partition start while the last unit of this one waits
-        self._wait_until_landed(attempt)
 
     def _count(self, counters: Mapping[str, int]) -> None:
         """Count what an attempt counted. What waits at the source waited for the attempt before, too."""
@@ -290,12 +303,6 @@ class PartitionReader:
     ) -> None:
         attempt.pending = [future for future in attempt.pending if not future.done()]
         attempt.pending.append(self._run.writer.submit(work, size, owner=self._run, lane=self._partition.id, unit=unit))
-
-    def _wait_until_landed(self, attempt: _Attempt) -> None:
-        for future in attempt.pending:
-            future.result()
-        attempt.check()
-        attempt.check_count(self._name)
 
     def _drain(self, attempt: _Attempt) -> None:
         """Wait until no work of the attempt is pending, whatever its outcome."""

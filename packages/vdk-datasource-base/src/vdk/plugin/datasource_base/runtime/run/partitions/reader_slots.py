@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 
 MOST_WAITING = 256
-"""Partitions that are read and have not landed yet; each has a thread."""
+"""Partitions that are read and have not landed yet."""
 
 
 class ReaderSlots:
@@ -24,7 +24,7 @@ class ReaderSlots:
 
 
 class ReaderSlot:
-    """One slot, used by one thread at a time."""
+    """The slot of one partition."""
 
     def __init__(self, reading: threading.BoundedSemaphore, open_: threading.BoundedSemaphore) -> None:
         self._reading, self._open = reading, open_
