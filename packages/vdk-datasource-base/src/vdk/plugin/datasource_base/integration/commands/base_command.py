@@ -121,9 +121,21 @@ class Command(click.Command):
                 raise click.exceptions.Exit(130) from None
             except Exception as error:
                 console.print_failure(error, traced=self._reraise)
+                if _is_wrong_argument(error):
+                    raise WrongArgumentPrinted(str(type(error))) from None
                 if self._reraise:
                     raise
                 raise ErrorPrinted(str(type(error))) from None
+
+
+def _is_wrong_argument(error: BaseException) -> bool:
+    """Whether the command line is all that is wrong."""
+    from ...contract import FlowFailedError
+    from ...contract.errors import ArgumentError
+
+    if isinstance(error, FlowFailedError) and error.errors:
+        return all(map(_is_wrong_argument, error.errors))
+    return isinstance(error, ArgumentError)
 
 
 def _with_flow(text: str, flow: Path, ctx: click.Context) -> str:
