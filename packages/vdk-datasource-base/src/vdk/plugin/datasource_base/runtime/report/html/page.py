@@ -180,7 +180,7 @@ class Page:
             (
                 self.text(f"{stream.source}.{stream.stream}"),
                 self.text(f"{change.table}.{change.column}"),
-                f"<code>{self.text(change.before)}</code> → <code>{self.text(change.after)}</code>",
+                f"<code>{self.text(change.before)}</code> → <code>{self.text(change.after or 'gone')}</code>",
             )
             for stream in self.summary.streams
             for change in stream.schema_changes

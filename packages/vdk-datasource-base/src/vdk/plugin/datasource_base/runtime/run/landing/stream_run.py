@@ -28,6 +28,7 @@ from ....parts import (
     Expectations,
     RefusedRowsError,
     RunRecord,
+    SchemaChange,
     StateKey,
     StoredState,
     TableBatch,
@@ -46,7 +47,13 @@ from .commit_groups import MIN_STAGED_TOGETHER, SHARED_PREFIX, PendingUnit, merg
 from .counters import RowCounters
 from .publication import warn_of_replaced_rows
 from .replacement import Replacement
-from .stream_warnings import warn_of_columns, warn_of_dropped_table, warn_of_metadata
+from .stream_warnings import (
+    warn_of_changes,
+    warn_of_columns,
+    warn_of_dropped_table,
+    warn_of_emptied_table,
+    warn_of_metadata,
+)
 from .writer import Writer
 
 log = logging.getLogger(__name__)
@@ -445,7 +452,8 @@ class StreamRun:
 
     def _publish(self, destination: Destination) -> None:
         landed = self._replacement.publish(destination, lambda: self._record(self._counters.landing_all()))
-        self._report_changes(destination)
+        self._report_changes(destination, self._replacement.gone_columns(destination))
+        warn_of_emptied_table(self.plan, self.report, self._replacement.rows_before)
         self._counters.commit_all()
         for unit, version in landed:
             if unit.state is not None:
@@ -465,14 +473,11 @@ class StreamRun:
         empty = TableBatch(spec, "rows", spec.schema.empty_table())
         destination.commit(CommitUnit(key, [empty], None, self._version(""), self.plan.run_id))
 
-    def _report_changes(self, destination: Destination) -> None:
-        """Report columns whose type the last commit changed: queries on the table may depend on it."""
-        for change in destination.schema_changes:
-            self.report.schema_changes.append(change)
-            log.warning(
-                "stream %r: column %r of table %r changed its type from %s to %s, which holds every value of both",
-                self.plan.name, change.column, change.table, change.before, change.after,
-            )  # fmt: skip
+    def _report_changes(self, destination: Destination, gone: Sequence[SchemaChange] = ()) -> None:
+        """Report columns whose type the last commit changed, or that it left out: queries may depend on them."""
+        changes = [*destination.schema_changes, *gone]
+        self.report.schema_changes += changes
+        warn_of_changes(self.plan, changes)
 
     def _check(self, destination: Destination, batches: list[TableBatch], read: int, *, ended: bool = False) -> None:
         """Fail the stream if the destination would ignore deletes, or if too many rows are rejected."""
