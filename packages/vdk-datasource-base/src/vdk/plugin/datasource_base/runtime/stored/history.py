@@ -13,6 +13,7 @@ from ...contract.errors import ArgumentError
 from ...contract.remedies import suggest
 from ...parts import RunRecord
 from ...parts.flow.file import matches_stream
+from ...parts.run_records import with_killed
 from ..environment import Environment
 from ..states import copy_state
 from .changes import Change, Confirm, partitions_text, rows_now, store, unasked
@@ -56,7 +57,7 @@ def run_history(flow: FlowSource, environment: Environment, streams: Sequence[st
     runs: list[PastRun] = []
     for name, source_ids in sources_by_destination(loaded).items():
         with opened(loaded, environment, name) as destination:
-            runs += [PastRun(name, record) for record in destination.load_records(source_ids)]
+            runs += [PastRun(name, record) for record in with_killed(destination.load_records(source_ids))]
     for pattern in streams:
         if not any(_matches(run, [pattern]) for run in runs):
             raise ArgumentError(
