@@ -49,6 +49,14 @@ def test_the_history_has_the_states_of_each_run(lab: Lab) -> None:
         run_history(lab.flow(**APPEND), lab.environment(), ["other"])
 
 
+def test_a_run_that_never_ended_was_killed_once_a_later_one_began(lab: Lab) -> None:
+    for end, expected in ((3, ["running"]), (5, ["running", "killed"])):
+        runs(lab, end, **APPEND)
+        records = MemoryDestination(lab.target).records
+        records.update({key: replace(record, status="running", ended_at=None) for key, record in records.items()})
+        assert [run.record.status for run in run_history(lab.flow(**APPEND), lab.environment())] == expected
+
+
 @pytest.mark.parametrize(("before", "state"), [(False, {"next": 3}), (True, {})])
 def test_states_are_restored_and_the_cost_is_said_first(lab: Lab, before: bool, state: dict[str, int]) -> None:
     first, _ = runs(lab, 3, 5)

@@ -12,7 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from vdk.api.plugin.hook_markers import hookimpl
 
+from jobs import Vdk
 from support import QUICK, Lab, Split, Whole, counting, payload
 from vdk.plugin.datasource_base import DataSourcePayload, FlowFailedError, StreamPartition
 from vdk.plugin.datasource_base.contract import State
@@ -248,3 +250,22 @@ def _until_all_threads_ended() -> None:
     for thread in threading.enumerate():
         if thread.name.startswith(("reader-", "writer-", "ending")):
             thread.join(10)
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("no-such-command",)])
+def test_ctrl_c_before_a_command_ends_the_process_quietly(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    """While VDK imports what it needs; from the command on, and after it, Ctrl-C raises as usual."""
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setenv("VDK_VERSION_CHECK_DISABLED", "true")
+
+    class Signalled:
+        @hookimpl
+        def vdk_initialize(self, context: Any) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    Vdk(Signalled())("datasource", *arguments)
+    assert (codes, capfd.readouterr().err.count("Interrupted.")) == ([130], 1)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -76,7 +76,7 @@ def test_a_set_value_is_toml_or_text(text: str, value: Any) -> None:
         (Overrides(values=("batch_rows=1",)), r"'batch_rows' cannot be set; did you mean flows\[0\]\.batch_rows\?"),
         (Overrides(values=("tables.a.b=1",)), r"an option of a source is written as sources\.shop\.config\.tables"),
         (Overrides(values=("flows.to=1",)), r"'to' is below a list; name an element of it with its number"),
-        (Overrides(values=("flows[1].to=1",)), r"\[1\] does not exist; the list has 1"),
+        (Overrides(values=("flows[1].to=1",)), r"\[1\] does not exist; the only one is \[0\]"),
         (Overrides(values=("flows[0].to.x=1",)), r"'x' is below a value that is not a table"),
         (Overrides(values=("sources[0].to=1",)), r"0 is below a value that is not a list"),
         (Overrides(values=("flows[0].too=1",)), r"flows\[0\]: unknown option 'too'; did you mean 'to'\?"),

@@ -209,10 +209,10 @@ class TestBackfill:
     @pytest.mark.parametrize(
         ("stream", "scope", "entry", "problem"),
         [
-            (Whole("t", counting(3)), RANGE, {}, "stream 't' cannot be read by this range: .*--stream '!t'"),
+            (Whole("t", counting(3)), RANGE, {}, "stream 't' cannot be read by this range: .*; remove --since"),
             (Ranged("t", counting(3), KEYED), RunScope(since="x"), {}, "--since x: stream 't' .*'x' is not a number"),
             (Ranged("t", counting(3), KEYED), RANGE, {"write_mode": "replace"}, 'write_mode = "upsert"'),
-            (Ranged("t", counting(3), incremental=False), RANGE, {}, "replaces the table .*--stream '!t'"),
+            (Ranged("t", counting(3), incremental=False), RANGE, {}, "replaces the table .*; remove --since"),
             (Ranged("t", counting(3), KEYED), RANGE, {"follow": "5s"}, "leave out --follow"),
             (Ranged("t", counting(3), KEYED), RunScope(True, "2"), {}, "remove --full-refresh to read the range"),
             (Ranged("t", counting(3), KEYED), RunScope(since="2", until="2"), {}, "the range is empty"),
@@ -277,8 +277,9 @@ class TestDryRun:
             dry_run(lab.flow(), environment)
 
 
-def test_the_options_of_the_command(tmp_path: Path) -> None:
-    """Exclusions, too; with -o json the plan is all that is written, with -q the result."""
+def test_the_options_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exclusions, too; with -o json the plan is all that is written, with -q the result. What is refused is no run."""
+    monkeypatch.chdir(tmp_path)
     file = job(tmp_path, {"a.toml": FLOW.format(method="kept", target=str(tmp_path), upto=5)}) / "a.toml"
     vdk = Vdk()
     done = vdk("datasource", "run", file, "--dry-run", "-o", "json")
@@ -289,13 +290,15 @@ def test_the_options_of_the_command(tmp_path: Path) -> None:
     for options, problem in (
         (("--dry-run", "--summary", "s.json"), "remove --summary"),
         (("--full-refresh", "--since", "1"), "remove --full-refresh to read the range"),
-        (("--since", "1"), "Numbers has no method between; to leave it out, add --stream '!numbers'"),
+        (("--since", "1", "--report", "r.html"), "Numbers has no method between; remove --since 1"),
         (("--stream", "!numbers", "--stream", "!x"), "--stream '!x': no stream matches"),
         (("--full-refresh", "--follow", "5s"), "leave out --follow"),
     ):
         refused = vdk("datasource", "run", file, *options)
         assert problem in refused.output, options
-        wrong_line = "--summary" in options or {"--full-refresh", "--since"} <= {*options}
-        assert refused.exit_code == (2 if wrong_line else 1), options
+        assert refused.exit_code == 2, options
+    statuses = [run["status"] for run in json.loads(vdk("datasource", "state", "history", file, "-o", "json").stdout)]
+    assert statuses == ["succeeded"]
+    assert not Path("r.html").exists()
     assert vdk("datasource", "run", file, "--full-refresh", "-q").exit_code == 0
     assert json.loads(vdk("datasource", "state", "show", file, "-o", "json").stdout)[0]["state"] == {"next": 5}

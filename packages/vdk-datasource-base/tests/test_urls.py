@@ -98,6 +98,8 @@ def test_a_plugin_brings_its_schemes(source: str, name: str, source_id: str) -> 
         ("thing://h/d", "pot:///x", ("acme", "pot"), r"schemes are acme://, acmes://; .*: pip install \./packages"),
         ("acmee://h/d", "pot:///x", ("acme", "pot"), r"reads acmee:// URLs; did you mean 'acme' or 'acmes'\?"),
         ("acmee://h/d", "pot:///x", (), r"did you mean 'acme' or 'acmes'\? .*; the source any: there is no such dial"),
+        ("kafka://h/d", "pot:///x", (), "reads kafka:// URLs; write: pip install vdk-source-kafka$"),
+        ("postgres://h/d", "pot:///x", ("acme", "pot"), "; write: pip install vdk-source-postgres$"),
         ("acme://u:hunter2@2@h/d", "pot:///x", (), "more than one '@' before its host; write .* as %40$"),
         ("shop", "pot:///x", (), "'shop' is not a URL, .* write, for example, sqlite:///shop.db"),
         ("u:hunter22@h/d", "pot:///x", (), "^the text is not a URL"),

@@ -127,5 +127,11 @@ WRONG = [
     Wrong("the flow file as the report", command=("run", "t.toml", "--report", "t.toml")),
     Wrong("the flow file as the summary", command=("run", "t.toml", "--summary", "t.toml")),
     Wrong("options that exclude each other", command=("run", "t.toml", "--full-refresh", "--since", "1")),
+    Wrong("a stream of a run that there is not", command=("run", "t.toml", "--stream", "nubmers")),
+    Wrong("a range of a stream without a cursor", command=("run", "t.toml", "--since", "yesterday")),
+    Wrong("an environment that there is not", command=("run", "t.toml", "--env", "prod")),
+    Wrong("a list without its number", command=("run", "t.toml", "--set", "flows[0]=1")),
+    Wrong("a flow behind the last", command=("run", "t.toml", "--set", "flows[1].batch_rows=5")),
+    Wrong("a run that there is not", command=("undo", "t.toml", "abcd")),
     Wrong("a copy from a URL with two @", command=("copy", "acme://u:secret@x@h/d", "duckdb:///x")),
 ]

@@ -15,7 +15,7 @@ from vdk.api.plugin.plugin_registry import IPluginRegistry
 from vdk.internal.builtin_plugins.run.job_context import JobContext
 from vdk.internal.core.config import ConfigurationBuilder
 
-from .integration.commands.base_command import BeforeCommands, is_datasource_command
+from .integration.commands.base_command import BeforeCommands, interrupt_quietly, is_datasource_command
 from .integration.config_keys import add_keys
 from .integration.hooks import DataSourceHookSpec
 
@@ -25,6 +25,7 @@ def vdk_start(plugin_registry: IPluginRegistry, command_line_args: list[str]) ->
     plugin_registry.add_hook_specs(DataSourceHookSpec)
     if is_datasource_command(command_line_args):
         _spare_collections()
+        interrupt_quietly()
         # A job that a signal ends is not a plugin's fault, as pluggy would say in five lines.
         warnings.filterwarnings("ignore", "A plugin raised an exception during an old-style hookwrapper teardown")
         plugin_registry.load_plugin_with_hooks_impl(BeforeCommands(), "vdk-datasource-before-commands")

@@ -71,6 +71,17 @@ def _time_kind(declared: str, sample: Sequence[Any]) -> Kind:
     return next((kind for kind in candidates if _takes(kind, sample)), ANY)
 
 
+def not_a_time(declared: str, sample: Sequence[Any]) -> int | None:
+    """The place of the first value that is no time, or not one as the others, in a column that is declared as one.
+
+    None: the column is declared as something else, or all values are times.
+    """
+    bare = re.sub(r"\(.*?\)", "", " ".join(declared.upper().split())).strip()
+    kind = DATE if bare == "DATE" else TIMESTAMP
+    misfits = (place for place, value in enumerate(sample) if value is not None and not _takes(kind, [value]))
+    return next(misfits, None) if bare in _TIMES else None
+
+
 def _takes(kind: Kind, sample: Sequence[Any]) -> bool:
     try:
         kind.array(sample)

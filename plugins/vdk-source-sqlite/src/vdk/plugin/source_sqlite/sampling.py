@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import BadRecordError
-from vdk.plugin.datasource_sql import ONE, SqlSession, TableQuery
+from vdk.plugin.datasource_sql import ONE, SqlSession, TablePlan, TableQuery
 from vdk.plugin.datasource_sql.kinds import ANY, ANY_OR_BYTES, MISFIT_ERRORS, SAMPLE_ROWS, Kind, resolve_kind
 
-from .declared_types import kind_of
+from .declared_types import kind_of, not_a_time
 from .repairs import repaired
+
+log = logging.getLogger(__name__)
 
 
 def column_kinds(session: SqlSession, query: TableQuery) -> dict[str, Kind]:
@@ -37,7 +41,26 @@ def column_kinds(session: SqlSession, query: TableQuery) -> dict[str, Kind]:
     if plan.options.dynamic_types == "text":
         unsteady = [name for name in plan.primary_key if kinds[name] is ANY or pa.types.is_boolean(kinds[name].arrow)]
         kinds |= dict.fromkeys([*unsteady, *_misfits(session, query, kinds)], ANY_OR_BYTES)
+    else:
+        _warn_of_texts(plan, kinds, samples)
     return kinds
+
+
+def _warn_of_texts(plan: TablePlan, kinds: Mapping[str, Kind], samples: Sequence[Sequence[Any]]) -> None:
+    """Say which columns land as text because of a few values: nothing is lost, and a query may expect dates."""
+    values = dict(zip(plan.columns, samples, strict=True))
+    for name, kind in kinds.items():
+        declared = plan.table.columns[name]
+        if kind is not ANY or name in plan.primary_key or (place := not_a_time(declared, values[name])) is None:
+            continue
+        keys = [values[key][place] for key in plan.primary_key]
+        key = f" at key {keys[0] if len(keys) == 1 else tuple(keys)!r}" if keys else ""
+        log.warning(
+            "%s: column %r is declared %s and lands as text, since not all values are %s, such as %r%s. Correct them "
+            'at the source, or, if it is to be text, write %s.dynamic_types = "text"',
+            plan.name, name, declared, "dates" if declared.upper() == "DATE" else "times of one form",
+            values[name][place], key, plan.config_path,
+        )  # fmt: skip
 
 
 def _misfits(session: SqlSession, query: TableQuery, kinds: dict[str, Kind]) -> set[str]:

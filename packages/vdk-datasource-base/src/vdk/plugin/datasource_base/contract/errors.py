@@ -5,6 +5,7 @@
 
     DataSourceError
     ├── ConfigurationError         stop: the user changes the configuration
+    │   ├── ArgumentError          stop: the user changes the command line, or the arguments of a call
     │   └── AuthenticationError    stop: the user changes the credentials
     ├── StateError                 stop: the stored state is of another source, damaged or too new
     ├── ConcurrentRunError         stop: another run moved the same state
@@ -43,6 +44,10 @@ class ConfigurationError(DataSourceError):
 
     options: Mapping[str, Any] = MappingProxyType({})
     """Options of the source that may mend it: ``vdk datasource init`` tries them."""
+
+
+class ArgumentError(ConfigurationError):
+    """An argument is wrong, such as ``--stream nosuch``: commands end with 2, and nothing counts as a run."""
 
 
 class AuthenticationError(ConfigurationError):

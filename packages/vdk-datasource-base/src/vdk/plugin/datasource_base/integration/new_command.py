@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from .commands.base_command import Command
+from .commands.base_command import Command, WrongArgument
 
 THIS_FILE = Path(__file__).resolve()
 ARCHIVE = THIS_FILE.with_name("_template.zip")
@@ -51,7 +51,9 @@ def new(ctx: click.Context, name: str, kind: str, into: Path) -> None:
     installed = {source.name: source.origin for source in with_plugins(Entries(), ctx.obj.plugin_registry).sources()}
     try:
         folder = make_plugin(name, kind, into, installed)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
+        raise WrongArgument(str(error)) from None
+    except OSError as error:
         raise click.ClickException(str(error)) from None
     click.echo(
         f"{folder} is a working plugin. Continue with:\n\n"

@@ -109,14 +109,22 @@ class TableOwner:
 
 @dataclass(frozen=True, slots=True)
 class SchemaChange:
-    """A column whose type changed; the types are spelled as the destination spells them."""
+    """A column whose type changed; the types are spelled as the destination spells them.
+
+    :param after: None: the table was replaced, and has no such column any more.
+    """
 
     table: str
     column: str
     before: str
-    after: str
+    after: str | None
 
-    def as_dict(self) -> dict[str, str]:
+    @property
+    def text(self) -> str:
+        changed = "is gone" if self.after is None else f"changed its type from {self.before} to {self.after}"
+        return f"column {self.column!r} of table {self.table!r} {changed}"
+
+    def as_dict(self) -> dict[str, str | None]:
         return {"table": self.table, "column": self.column, "from": self.before, "to": self.after}
 
 

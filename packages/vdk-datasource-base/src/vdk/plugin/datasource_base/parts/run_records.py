@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 
 KEPT_RUNS = 50
 """Records that are kept of each stream into a table; older ones are deleted when a run ends."""
@@ -54,6 +54,18 @@ class RunRecord:
     @property
     def key(self) -> tuple[object, ...]:
         return tuple(getattr(self, name) for name in RECORD_KEY)
+
+
+def with_killed(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """The records, newest first. One that has not ended has the status "killed" if the stream has begun again since."""
+    shown: list[RunRecord] = []
+    later: set[tuple[str, str, str]] = set()
+    for record in sorted(records, key=lambda record: record.started_at, reverse=True):
+        stream = (record.source_id, record.stream, record.destination_table)
+        killed = record.status == "running" and stream in later
+        shown.append(replace(record, status="killed") if killed else record)
+        later.add(stream)
+    return shown
 
 
 RECORD_KEY = ("run_id", "source_id", "stream", "destination_table", "started_at")

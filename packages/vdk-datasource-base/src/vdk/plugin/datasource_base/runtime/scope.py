@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..contract import ConfigurationError
+from ..contract.errors import ArgumentError
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +46,16 @@ class RunScope:
         return " ".join(f"{name} {value}" for name, value in options if value is not None)
 
     def check(self) -> None:
-        """Raises ``ConfigurationError`` for options that exclude each other, or that are empty."""
+        """Raises ``ArgumentError`` for options that exclude each other, or that are empty."""
         if self.full_refresh and self.is_range:
-            raise ConfigurationError(
+            raise ArgumentError(
                 f"--full-refresh reads everything, and {self.range} a range; remove --full-refresh to read the range, "
                 "or the range to replace the tables"
             )
         for name, value in (("--since", self.since), ("--until", self.until)):
             if value is not None and not value.strip():
-                raise ConfigurationError(f"{name}: the value is empty; write, for example, {name} 2026-01-01")
+                raise ArgumentError(f"{name}: the value is empty; write, for example, {name} 2026-01-01")
         if self.since is not None and self.since == self.until:
-            raise ConfigurationError(
+            raise ArgumentError(
                 f"{self.range}: the range is empty, since its end is not part of it; write a later --until"
             )

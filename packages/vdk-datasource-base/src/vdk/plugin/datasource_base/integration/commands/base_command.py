@@ -6,8 +6,11 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from shlex import quote
@@ -17,6 +20,7 @@ import click
 from click.core import ParameterSource
 from vdk.api.plugin.hook_markers import hookimpl
 from vdk.internal.core.config import ConfigurationBuilder
+from vdk.internal.core.context import CoreContext
 
 from ..console import CONSOLE, Console
 
@@ -36,6 +40,29 @@ class BeforeCommands:
             print(printed.getvalue(), end="", file=sys.stderr)
         # These commands make no request to the package index, and print no notice about a newer VDK.
         config_builder.set_value("VERSION_CHECK_DISABLED", True)
+
+    @hookimpl
+    def vdk_exit(self, context: CoreContext, exit_code: int) -> None:
+        usual_interrupt()
+
+
+def interrupt_quietly() -> None:
+    """Until ``usual_interrupt``, Ctrl-C ends the process as it ends a command, without a traceback of an import."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _exit_interrupted)
+
+
+def usual_interrupt() -> None:
+    """Ctrl-C raises ``KeyboardInterrupt`` again, which a command handles. Idempotent."""
+    if signal.getsignal(signal.SIGINT) is _exit_interrupted:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _exit_interrupted(number: int, frame: Any) -> None:
+    """Nothing is at work yet, and an exception may be lost in what is being imported."""
+    os.write(2, b"Interrupted.\n")
+    os._exit(128 + number)
 
 
 def is_datasource_command(command_line_args: list[str]) -> bool:
@@ -107,6 +134,7 @@ class Command(click.Command):
         ctx.obj.state.set(CONSOLE, console)
         with console:
             try:
+                usual_interrupt()
                 result = super().invoke(ctx)
                 console.print_warnings()
                 return result
@@ -121,9 +149,21 @@ class Command(click.Command):
                 raise click.exceptions.Exit(130) from None
             except Exception as error:
                 console.print_failure(error, traced=self._reraise)
+                if _is_wrong_argument(error):
+                    raise WrongArgumentPrinted(str(type(error))) from None
                 if self._reraise:
                     raise
                 raise ErrorPrinted(str(type(error))) from None
+
+
+def _is_wrong_argument(error: BaseException) -> bool:
+    """Whether the command line is all that is wrong."""
+    from ...contract import FlowFailedError
+    from ...contract.errors import ArgumentError
+
+    if isinstance(error, FlowFailedError) and error.errors:
+        return all(map(_is_wrong_argument, error.errors))
+    return isinstance(error, ArgumentError)
 
 
 def _with_flow(text: str, flow: Path, ctx: click.Context) -> str:

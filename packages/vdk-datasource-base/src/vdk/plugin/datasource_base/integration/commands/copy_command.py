@@ -215,10 +215,10 @@ def _content(path: Path) -> str | None:
 
 def _check_cursor(streams: Sequence[PlannedStream], cursor: str | None) -> None:
     if cursor is not None and streams and not any(stream.cursor == cursor for stream in streams):
-        from ...contract import ConfigurationError
+        from ...contract.errors import ArgumentError
 
         names = ", ".join(stream.stream for stream in streams[:10])
-        raise ConfigurationError(f"--cursor: none of these tables has a column {cursor!r}: {names}; correct the name")
+        raise ArgumentError(f"--cursor: none of these tables has a column {cursor!r}: {names}; correct the name")
 
 
 def _show(streams: Sequence[PlannedStream]) -> None:
@@ -244,6 +244,8 @@ def _run(
     confirmed: bool,
 ) -> None:
     """Run the flow as the only step of a job, and print its summary however it ends."""
+    from ...contract.errors import ArgumentError
+    from ...parts.flow.file import UnknownStreamError
     from ...runtime.scope import RunScope
     from ..flow_job import run_flow_job
     from ..job_environment import run_in_job
@@ -252,16 +254,19 @@ def _run(
     summaries: list[RunSummary] = []
 
     def step(job_input: IJobInput) -> None:
-        run_in_job(
-            job_input,
-            flow.flow,
-            summary=summary,
-            report=report,
-            on_summary=summaries.append,
-            draw=console.draws_progress,
-            on_planned=planned,
-            scope=RunScope(confirmed=confirmed),
-        )
+        try:
+            run_in_job(
+                job_input,
+                flow.flow,
+                summary=summary,
+                report=report,
+                on_summary=summaries.append,
+                draw=console.draws_progress,
+                on_planned=planned,
+                scope=RunScope(confirmed=confirmed),
+            )
+        except UnknownStreamError as error:  # of --tables
+            raise ArgumentError(str(error)) from None
 
     try:
         run_flow_job(ctx.obj, path.resolve(), step)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from ..new_command import new
-from .base_command import Command
+from .base_command import Command, wrong_arguments
 from .copy_command import copy
 from .init_command import init
 from .inspect_commands import check, discover, preview
@@ -67,7 +67,8 @@ def config(ctx: click.Context, name: str, output: str) -> None:
     from ...parts.plugins.registry import Registry
     from ..hooks import with_plugins
 
-    source = with_plugins(Registry(), ctx.obj.plugin_registry).source(name)
+    with wrong_arguments():
+        source = with_plugins(Registry(), ctx.obj.plugin_registry).source(name)
     print_rows(describe(source.config_type), output, empty=f"Data source {name} has no options.")
 
 

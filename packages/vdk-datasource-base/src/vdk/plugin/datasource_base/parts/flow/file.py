@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from shlex import quote
@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from ...contract import ConfigurationError, DataSourceConfig, Duration, Secret, decode_config
+from ...contract.errors import ArgumentError
 from ...contract.remedies import suggest
 from ..destination import RESERVED_PREFIX, ColumnAction, WriteMode
 from ..plugins.registry import Registry
@@ -148,7 +149,7 @@ class LoadedFlow:
         return config
 
     def check_set_values(self) -> None:
-        """Raises ``ConfigurationError`` if a value of the command line is a destination's password."""
+        """Raises ``ArgumentError`` if a value of the command line is a destination's password."""
         for path in self.set_paths:
             if path[0] == "destinations":
                 self._refuse_secret(path, _option(msgspec.to_builtins(self.file.destinations), path[1:]))
@@ -162,7 +163,7 @@ class LoadedFlow:
         if any(secret not in self.resolved.values for secret in secrets_in(value)):
             name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)[1:]
             variable = re.sub(r"\W+", "_", str(path[-1])).upper()
-            raise ConfigurationError(
+            raise ArgumentError(
                 f"--set {name!r}: it is a secret, and command lines are visible to others; write "
                 f"{path[-1]} = \"${{env:{variable}}}\" in the file, or --set '{name}=${{env:{variable}}}'"
             )
@@ -200,7 +201,18 @@ def load_flow(
         loaded.check_set_values()
         return loaded
     except ConfigurationError as error:
-        raise ConfigurationError(Redactor.of(resolved)(str(error))) from None
+        text = Redactor.of(resolved)(str(error))
+        if set_paths and _is_valid(flow, lookups, replace(overrides, values=())):
+            raise ArgumentError(text) from None
+        raise type(error)(text) from None
+
+
+def _is_valid(flow: str | Path | Mapping[str, Any], lookups: Mapping[str, Lookup], overrides: Overrides) -> bool:
+    try:
+        load_flow(flow, lookups, overrides)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def _decoded(resolved: Resolved, location: str, folder: Path) -> FlowFile:
@@ -326,13 +338,17 @@ FRAMEWORK_TABLES = (f"{RESERVED_PREFIX}datasource_state", f"{RESERVED_PREFIX}dat
 """The tables of a destination besides those that it lands."""
 
 
+class UnknownStreamError(ConfigurationError):
+    """A pattern matches no stream."""
+
+
 def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, location: str) -> list[str]:
     """The names that the patterns select, in the order of the source.
 
     Patterns are globs and case-sensitive; ``!pattern`` excludes names. A list of exclusions alone
     selects all other names. Without patterns all names are selected, of which an empty database has none.
 
-    :raises ConfigurationError: for a pattern that matches nothing, with similar names.
+    :raises UnknownStreamError: for a pattern that matches nothing, with similar names.
     """
     included, excluded = _split_patterns(patterns)
     for pattern in [*(pattern for pattern in included if pattern in (patterns or ())), *excluded]:
@@ -347,7 +363,7 @@ def select_streams(names: Sequence[str], patterns: Sequence[str] | None, *, loca
         if reserved:
             reason = f"tables whose names begin with {RESERVED_PREFIX} are the framework's, and sources leave them out"
             reason = reason if names else f"there are none, and {reason}"
-        raise ConfigurationError(f"{location}: no stream matches {pattern!r}; {reason}")
+        raise UnknownStreamError(f"{location}: no stream matches {pattern!r}; {reason}")
     return [name for name in names if is_selected(name, patterns)]
 
 
@@ -401,7 +417,7 @@ class StreamSelection:
         return bool(matching)
 
     def check(self, selector: str = "--stream") -> None:
-        """Raises ``ConfigurationError`` for a pattern that has matched no stream of any flow."""
+        """Raises ``ArgumentError`` for a pattern that has matched no stream of any flow."""
         for pattern in self._patterns:
             if pattern not in self._matched:
-                raise ConfigurationError(f"{selector} {pattern!r}: no stream matches; {suggest(pattern, self._names)}")
+                raise ArgumentError(f"{selector} {pattern!r}: no stream matches; {suggest(pattern, self._names)}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...contract import ConfigurationError
+from ...contract.errors import ArgumentError
 from ...contract.remedies import closest, suggest
 from ...contract.toml import toml_key
 
@@ -39,7 +40,8 @@ class Overrides:
         """The flow file as it is for this run, without its environments, and the paths that values were set at.
 
         :param flow_options: the options of ``[[flows]]``, for the error of a path that begins with one.
-        :raises ConfigurationError: naming the environment or the value, and what to write instead.
+        :raises ArgumentError: naming the environment or the value, and what to write instead.
+        :raises ConfigurationError: the environments of the file are wrong.
         """
         if not isinstance(data, Mapping):
             return data, ()
@@ -52,7 +54,7 @@ class Overrides:
             path, value = _parsed(text)
             if path[0] not in _OVERRIDABLE:
                 longer = _longer_path(str(path[0]), changed, flow_options)
-                raise ConfigurationError(f"--set {_path_of(text)!r}: {str(path[0])!r} cannot be set; {longer}")
+                raise ArgumentError(f"--set {_path_of(text)!r}: {str(path[0])!r} cannot be set; {longer}")
             changed = _with_value(changed, path, value, text)
             paths.append(path)
         return changed, tuple(paths)
@@ -77,7 +79,7 @@ def _environments(tables: Any, location: str) -> Mapping[str, Mapping[str, Any]]
 def _chosen(environments: Mapping[str, Mapping[str, Any]], name: str, location: str) -> Mapping[str, Any]:
     if name not in environments:
         other = suggest(name, environments) if environments else "it has none"
-        raise ConfigurationError(
+        raise ArgumentError(
             f"{location}: the file has no environment {name!r}: {other}; write [{ENVIRONMENTS}.{name}], which may be "
             "empty, for a file that is the same there"
         )
@@ -106,7 +108,7 @@ def _parsed(text: str) -> tuple[OptionPath, Any]:
     if not steps or text[position : position + 1] != "=" or text.startswith((".", "[")):
         # no more is shown than what is a path: after a colon, or nothing at all, the rest may be a password
         shown = text[:position] + ("…" if position < len(text) else "")
-        raise ConfigurationError(
+        raise ArgumentError(
             f"--set {shown!r}: it is not PATH=VALUE; write, for example, --set sources.shop.config.database=shop.db or "
             "--set flows[0].batch_rows=1000; a name with a blank or a dot is in quotes, as in --set "
             "'sources.shop.config.tables.\"two words\".cursor=changed_at'"
@@ -132,7 +134,7 @@ def _key_in(quoted: str) -> str:
     try:
         return tomllib.loads(f"{quoted} = 0").popitem()[0]
     except ValueError as error:
-        raise ConfigurationError(f"--set {quoted!r}: it is not a key of TOML: {error}") from None
+        raise ArgumentError(f"--set {quoted!r}: it is not a key of TOML: {error}") from None
 
 
 def _value(text: str) -> Any:
@@ -151,19 +153,19 @@ def _with_value(data: Any, path: OptionPath, value: Any, text: str) -> Any:
     step, *rest = path
     if isinstance(data, list):
         if not isinstance(step, int):
-            raise ConfigurationError(
+            raise ArgumentError(
                 f"--set {_path_of(text)!r}: {step!r} is below a list; name an element of it with its number, as in "
                 "flows[0].batch_rows"
             )
         if step >= len(data):
-            raise ConfigurationError(f"--set {_path_of(text)!r}: [{step}] does not exist; the list has {len(data)}")
+            elements = {0: "the list is empty", 1: "the only one is [0]"}
+            known = elements.get(len(data), f"the first is [0], the last [{len(data) - 1}]")
+            raise ArgumentError(f"--set {_path_of(text)!r}: [{step}] does not exist; {known}")
         changed = list(data)
         changed[step] = _with_value(data[step], tuple(rest), value, text)
         return changed
     if isinstance(step, int) or not isinstance(data, Mapping):
-        raise ConfigurationError(
-            f"--set {_path_of(text)!r}: {step!r} is below a value that is not a {_container(step)}"
-        )
+        raise ArgumentError(f"--set {_path_of(text)!r}: {step!r} is below a value that is not a {_container(step)}")
     return {**data, step: _with_value(data.get(step, {}), tuple(rest), value, text)}
 
 

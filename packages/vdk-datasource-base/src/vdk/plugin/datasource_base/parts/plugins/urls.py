@@ -2,7 +2,7 @@
 """Which source reads what a URL names, and which destination lands where one points.
 
 A source declares ``url_schemes`` and ``options_of_url``; the class or function of a destination is marked with
-``takes_urls``. There is no list of them here: a plugin brings its own.
+``takes_urls``. A plugin brings its own; there is no list of them here but for what to install.
 """
 
 from __future__ import annotations
@@ -23,6 +23,14 @@ _SCHEMES = "url_schemes"
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 INSTALL = "to install more, in a clone of vdk-sources, write: pip install ./packages/* ./plugins/*"
 """Which plugin has a scheme is known once it is installed: it declares them. The README has the constraints."""
+_DISTRIBUTIONS = {
+    **dict.fromkeys(("postgresql", "postgres"), "vdk-source-postgres"),
+    **dict.fromkeys(("mysql", "mariadb"), "vdk-source-mysql"),
+    **dict.fromkeys(("http", "https"), "vdk-source-rest"),
+    "kafka": "vdk-source-kafka",
+    "sqlite": "vdk-source-sqlite",
+}
+"""What to install for the schemes that plugins of vdk-sources have."""
 
 
 def takes_urls(*schemes: str) -> Callable[[F], F]:
@@ -84,7 +92,7 @@ def method_of_target(url: str, registry: Registry) -> str:
         return schemes[scheme]
     known = ", ".join(f"{name}://" for name in sorted(schemes))
     if not schemes:
-        raise ConfigurationError(f"no installed destination has URLs; {INSTALL}")
+        raise ConfigurationError(f"no installed destination has URLs; write: pip install vdk-ingest-arrow; {INSTALL}")
     if scheme is None:
         written = f"; write duckdb:///{url}" if re.fullmatch(r"[\w./-]+\.(?:duckdb|ddb)", url) else ""
         raise ConfigurationError(f"the target {_shown(url)} is not a URL{written}; targets begin with one of {known}")
@@ -111,10 +119,14 @@ def _check_any(source: type[DataSource[Any]], url: str, scheme: str, schemes: It
     try:
         source.options_of_url(url)
     except ConfigurationError as error:
+        if scheme in _DISTRIBUTIONS:
+            raise ConfigurationError(_unknown(scheme, schemes)) from None
         raise ConfigurationError(f"{_unknown(scheme, schemes)}; the source {source.source_name}: {error}") from None
 
 
 def _unknown(scheme: str, schemes: Iterable[str]) -> str:
+    if (distribution := _DISTRIBUTIONS.get(scheme)) is not None:
+        return f"no installed source reads {scheme}:// URLs; write: pip install {distribution}"
     near = did_you_mean(scheme, schemes)
     known = ", ".join(f"{name}://" for name in sorted(schemes)) or "none"
     return (

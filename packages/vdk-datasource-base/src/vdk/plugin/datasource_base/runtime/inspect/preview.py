@@ -27,8 +27,9 @@ from ...contract import (
     FlowFailedError,
     StreamPartition,
 )
+from ...contract.errors import ArgumentError
 from ...parts.closing import closing_early
-from ...parts.flow.file import is_selected
+from ...parts.flow.file import UnknownStreamError, is_selected
 from ..environment import Environment
 from ..run.batches.batching import RejectedBatch, build_batches
 from ..run.batches.buffer import Buffer
@@ -97,7 +98,9 @@ def preview_stream(
         except Exception as error:
             if isinstance(error, ConfigurationError) and candidate != numbers[-1]:
                 continue  # the source of another flow may have the stream
-            raise FlowFailedError(inspector.error_line(error, source), [error]) from None
+            line = inspector.error_line(error, source)
+            unknown = isinstance(error, UnknownStreamError)  # the pattern is the argument
+            raise FlowFailedError(line, [ArgumentError(line) if unknown else error]) from None
         if others := [f"flows[{other}]" for other in numbers if other > candidate]:
             preview.notes.append(
                 f"this is flows[{candidate}]; {' and '.join(others)} may have a stream of this name, too"
@@ -110,7 +113,7 @@ def _flows_with(inspector: FlowInspector, stream: str, number: int | None) -> li
     """The flows whose patterns choose a stream of that name."""
     flows, location = inspector.loaded.file.flows, inspector.loaded.location
     if number is not None and number not in inspector.numbers:
-        raise ConfigurationError(f"{location}: flows[{number}] does not exist; the last is --number {len(flows) - 1}")
+        raise ArgumentError(f"{location}: flows[{number}] does not exist; the last is --number {len(flows) - 1}")
     numbers = [
         candidate
         for candidate in inspector.numbers
@@ -118,7 +121,7 @@ def _flows_with(inspector: FlowInspector, stream: str, number: int | None) -> li
     ]
     if not numbers:
         patterns = [pattern for flow in flows for pattern in flow.streams or ()]
-        raise ConfigurationError(
+        raise ArgumentError(
             f"{location}: no flow chooses a stream {stream!r}; the patterns are {', '.join(map(repr, patterns))}"
         )
     return numbers

@@ -101,7 +101,7 @@ def check_url(url: str, location: str) -> str:
 
 
 def body_of(summary: RunSummary, name: str) -> dict[str, Any] | None:
-    """What is sent about a run, without secrets; None: nothing failed, and no column changed its type."""
+    """What is sent about a run, without secrets; None: nothing failed, and no column changed its type or is gone."""
     failed = [stream for stream in summary.streams if stream.status == "failed"]
     changed = [stream for stream in summary.streams if stream.schema_changes]
     if summary.status != "failed" and not failed and not changed:
@@ -131,7 +131,7 @@ def _text(event: str, name: str, summary: RunSummary, failed: list[StreamReport]
         reason = first or next(iter(summary.errors), summary.status)
         return f"{name}: {len(failed)} of {len(summary.streams)} streams failed: {reason}"[:500]
     change = changed[0].schema_changes[0]
-    return f"{name}: column {change.column!r} of table {change.table!r} is {change.after} now, and was {change.before}"
+    return f"{name}: {change.text}"
 
 
 def _stream(stream: StreamReport) -> dict[str, Any]:

@@ -123,7 +123,7 @@ class StreamReport:
         return ", ".join([*notes, *([self.verification.text] if self.verification is not None else [])])
 
 
-_SHOWN_NAMES = {"rows_unchanged": "re-read"}
+_SHOWN_NAMES = {"rows_unchanged": "re-read", "rows_before": "rows before"}
 """Rows of the overlap of two runs, which had landed: without them, all unchanged rows would seem to be meant."""
 MAX_NAMED_STREAMS = 3
 """Streams that a line about several of them names."""
@@ -213,8 +213,7 @@ class RunSummary:
             disable_numparse=[0, 1],
         )
         changes = [
-            f"{stream.source}.{stream.stream}: column {change.column!r} of table {change.table!r} changed its type "
-            f"from {change.before} to {change.after}"
+            f"{stream.source}.{stream.stream}: {change.text}"
             for stream in self.streams
             for change in stream.schema_changes
         ]

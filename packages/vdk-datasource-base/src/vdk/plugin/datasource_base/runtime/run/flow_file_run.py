@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...contract import AuthenticationError, ConfigurationError, FlowFailedError
+from ...contract.errors import ArgumentError
 from ...parts.flow.file import LoadedFlow, StreamSelection, load_flow
 from ...parts.redact import Redactor
 from ...parts.run_records import RunRecord
@@ -62,7 +63,7 @@ def run_loaded(loaded: LoadedFlow, environment: Environment, *, summary: Path | 
         try:
             run = FileRun(loaded, environment, summary or loaded.file.summary)
         except ConfigurationError as error:
-            raise ConfigurationError(redact(str(error))) from None
+            raise type(error)(redact(str(error))) from None
         with redacted_logs(run.redact):
             return run.run()
 
@@ -79,6 +80,7 @@ class FileRun:
         self._writers: dict[str, Writer] = {}
         self._open_errors: dict[str, Exception] = {}
         self._invalid = False  # a flow is wrong, so none is read
+        self._refused = False  # the command line is wrong: this is no run, of which anything is recorded or reported
         if summary is not None:
             SUMMARY.check(summary)
         # the whole file is validated here, before any connection is opened
@@ -154,6 +156,7 @@ class FileRun:
                 check_streams(run.flow, run.streams)
                 self._environment.on_planned([stream.planned() for stream in run.streams])
             except Exception as error:
+                self._note_refusal(error)
                 self._fail(run, error)
                 # refused credentials are not a mistake in the file: the other flows may be valid
                 if isinstance(error, ConfigurationError) and not isinstance(error, AuthenticationError):
@@ -163,8 +166,15 @@ class FileRun:
             try:
                 self._selection.check()
             except ConfigurationError as error:
+                self._note_refusal(error)
                 self._refuse("the selection of streams is wrong")
                 self._fail(self._flows[0], error)
+
+    def _note_refusal(self, error: Exception) -> None:
+        if isinstance(error, ArgumentError):
+            self._refused = True
+            for run in self._flows:
+                run.is_recorded = False
 
     def _refuse(self, reason: str) -> None:
         """Read nothing."""
@@ -250,7 +260,8 @@ class FileRun:
     def _write(self, summary: RunSummary) -> ConfigurationError | None:
         """Hand out the summary and write its file. Returns the error of the file, so that the summary is handed out."""
         self._environment.on_summary(summary)
-        self._observers.ended(summary)
+        if not self._refused:
+            self._observers.ended(summary)
         try:
             if self._summary_file is not None:
                 summary.write(self._summary_file, atomically=self._following.is_on)

@@ -57,6 +57,8 @@ class FlowRun:
         self._endings: list[Future[None]] = []  # work of the writer that ends streams
         self._recorded: set[int] = set()  # reports whose end the destination has recorded
         self._record_time = time.monotonic()
+        self.is_recorded = True
+        """Whether the destination records how the streams end."""
         self.reports: list[StreamReport] = []
         self.errors: list[BaseException] = []
 
@@ -328,7 +330,7 @@ class FlowRun:
         ended = [report for report in self.reports if report.status != "running" and id(report) not in self._recorded]
         self._recorded.update(map(id, ended))
         self._record_time = time.monotonic()
-        if not (ended and destination.keeps_records):
+        if not (ended and self.is_recorded and destination.keeps_records):
             return
         try:
             destination.record_runs([ended_record(report, self.flow.run_id, self.flow.redact) for report in ended])

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from shlex import quote
 
 from ...contract import ConfigurationError, DataSourceError, DataSourceStream, VerifiableStream
+from ...contract.errors import ArgumentError
 from ...parts import Destination, StoredState, WriteMode
 from ..scope import RowsToRepair
 from .landing.publication import check_rows_kept
@@ -16,7 +17,7 @@ from .plan.stream_plan import StreamPlan
 
 
 def check_flow(flow: Flow, destination: Destination, streams: Sequence[DataSourceStream]) -> None:
-    """Raises ``ConfigurationError`` if the flow's streams cannot be replaced, or read by a range.
+    """Raises ``ArgumentError`` if the flow's streams cannot be replaced, or read by a range.
 
     :param streams: the streams of the flow that the run reads.
     """
@@ -25,19 +26,19 @@ def check_flow(flow: Flow, destination: Destination, streams: Sequence[DataSourc
         return
     option = "--full-refresh" if scope.full_refresh else scope.range
     if flow.entry.follow is not None:
-        raise ConfigurationError(
+        raise ArgumentError(
             f"{option}: {location} follows its source, and this run would never end; leave out --follow, or remove "
             f"follow from {location}"
         )
     if not scope.full_refresh:
         return
     if "replace" not in destination.write_modes:
-        raise ConfigurationError(
+        raise ArgumentError(
             f"--full-refresh: {destination.identity()} can only append, so no table can be replaced; empty the tables "
             "yourself and write: vdk datasource state reset FLOW"
         )
     if flow.entry.shared_table:
-        raise ConfigurationError(
+        raise ArgumentError(
             f"--full-refresh: {location} has shared_table = true, and replacing a table would delete the rows of its "
             f"other streams; to land all rows again beside them, write: vdk datasource state reset FLOW --stream "
             f"{streams[0].name}"
@@ -77,7 +78,7 @@ class RangeRefusals:
         return limited
 
     def check(self) -> None:
-        """Raises ``ConfigurationError`` that names every stream which cannot be read."""
+        """Raises ``ArgumentError`` that names every stream which cannot be read."""
         flow = self._flow
         problems = [
             f"stream {name!r} cannot be read by this range: {reason}" for name, reason in self._unreadable.items()
@@ -87,14 +88,16 @@ class RangeRefusals:
             names = " and ".join(filter(None, [", ".join(map(repr, self._replaced[:-1])), repr(self._replaced[-1])]))
             problems.insert(0, f"{flow.location} replaces {tables} {names}, and all rows outside the range would go")
         if problems:
-            raise ConfigurationError(f"{flow.scope.range}: {'; '.join(problems)}; {self._remedy()}")
+            raise ArgumentError(f"{flow.scope.range}: {'; '.join(problems)}; {self._remedy()}")
 
     def _remedy(self) -> str:
         """The options that leave these streams out: as few as possible."""
         if self._replaced and self._flow.entry.write_mode is not None:
             return 'write write_mode = "upsert" or "append"'
         refused = [*self._replaced, *self._unreadable]
-        if self._readable and len(self._readable) < len(refused):
+        if not self._readable:
+            return f"remove {self._flow.scope.range} to read what a run without it reads"
+        if len(self._readable) < len(refused):
             options, remedy = [f"--stream {quote(name)}" for name in self._readable], "to read the others, add "
         else:
             options = [f"--stream {quote(f'!{name}')}" for name in refused]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...contract import ConfigurationError
+from ...contract.errors import ArgumentError
 from ...parts import StoredState
 from ..environment import Environment
 from ..states import copy_state
@@ -54,7 +55,7 @@ def adopt_states(
     costs = []
     with connected(loaded, environment) as flows:
         if former.stream is not None and len(streams) != 1:
-            raise ConfigurationError(
+            raise ArgumentError(
                 f"--from-stream {former.stream}: name the one stream that it is now, as in --stream orders"
             )
         chosen = [one_stream(flows, streams[0], None)] if former.stream is not None else streams_of(flows, streams)

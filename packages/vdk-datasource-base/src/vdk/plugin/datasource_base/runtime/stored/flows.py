@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from ...contract import ConfigurationError, DataSourceState, DataSourceStream, State
+from ...contract import DataSourceState, DataSourceStream, State
+from ...contract.errors import ArgumentError
 from ...contract.remedies import suggest
 from ...parts import Destination, StateKey, StoredState
 from ...parts.flow.file import FlowEntry, LoadedFlow, matches_stream, select_streams
@@ -83,7 +84,7 @@ def streams_of(
     for pattern in patterns:
         if not any(matches_stream(flow.entry.from_, name, [pattern]) for flow, name in every):
             names = {name for _, name in every}
-            raise ConfigurationError(f"--stream {pattern!r}: no stream matches; {suggest(pattern, names)}")
+            raise ArgumentError(f"--stream {pattern!r}: no stream matches; {suggest(pattern, names)}")
     return [(flow, name) for flow, name in every if not patterns or matches_stream(flow.entry.from_, name, patterns)]
 
 
@@ -93,7 +94,7 @@ def one_stream(flows: Sequence[ConnectedFlow], stream: str, destination: str | N
     if len(selected) > 1:
         places = ", ".join(f"{flow.entry.from_}.{name} to {flow.entry.to}" for flow, name in selected)
         flow, name = selected[0]
-        raise ConfigurationError(
+        raise ArgumentError(
             f"--stream {stream!r}: {len(selected)} streams match, {places}; name one: --stream "
             f"{flow.entry.from_}.{name} --destination {flow.entry.to}"
         )

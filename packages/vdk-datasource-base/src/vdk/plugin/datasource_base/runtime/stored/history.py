@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...contract import ConfigurationError, State
+from ...contract.errors import ArgumentError
 from ...contract.remedies import suggest
 from ...parts import RunRecord
 from ...parts.flow.file import matches_stream
+from ...parts.run_records import with_killed
 from ..environment import Environment
 from ..states import copy_state
 from .changes import Change, Confirm, partitions_text, rows_now, store, unasked
@@ -55,10 +57,10 @@ def run_history(flow: FlowSource, environment: Environment, streams: Sequence[st
     runs: list[PastRun] = []
     for name, source_ids in sources_by_destination(loaded).items():
         with opened(loaded, environment, name) as destination:
-            runs += [PastRun(name, record) for record in destination.load_records(source_ids)]
+            runs += [PastRun(name, record) for record in with_killed(destination.load_records(source_ids))]
     for pattern in streams:
         if not any(_matches(run, [pattern]) for run in runs):
-            raise ConfigurationError(
+            raise ArgumentError(
                 f"--stream {pattern!r}: no run of such a stream is recorded; "
                 f"{suggest(pattern, {run.record.stream for run in runs})}"
             )
@@ -100,9 +102,7 @@ def restore_states(
             later = [item for item in own if item.started_at > record.started_at] + ([record] if before else [])
             costs.append(_cost(chosen, name, record, sum(item.rows_landed for item in later), before=before))
     if not costs:
-        raise ConfigurationError(
-            f"run {run!r} has no record of a chosen stream; write: vdk datasource state history FLOW"
-        )
+        raise ArgumentError(f"run {run!r} has no record of a chosen stream; write: vdk datasource state history FLOW")
     confirm(costs)
     return store(loaded, environment, changes)
 
@@ -116,9 +116,9 @@ def run_named(run: str, records: Sequence[RunRecord]) -> str:
     if len(named) == 1:
         return named[0]
     if named:
-        raise ConfigurationError(f"{len(named)} runs begin with {run!r}: {', '.join(named[:3])}; write more of the id")
+        raise ArgumentError(f"{len(named)} runs begin with {run!r}: {', '.join(named[:3])}; write more of the id")
     known = f"the newest are {', '.join(ids[:3])}" if ids else "the destination keeps no records of runs"
-    raise ConfigurationError(f"no run {run!r} is recorded; {known}")
+    raise ArgumentError(f"no run {run!r} is recorded; {known}")
 
 
 def of_stream(records: Sequence[RunRecord], flow: ConnectedFlow, stream: str) -> list[RunRecord]:

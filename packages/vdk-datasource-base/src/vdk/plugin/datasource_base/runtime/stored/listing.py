@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...contract import ConfigurationError
+from ...contract.errors import ArgumentError
 from ...contract.remedies import suggest
 from ...parts import Destination, StoredState
 from ...parts.flow.file import LoadedFlow, load_flow, matches_stream
@@ -100,7 +100,7 @@ def select(states: Sequence[DestinationState], streams: Sequence[str] | None) ->
     names = {state.stored.key.stream for state in states}
     for pattern in streams:
         if not any(_matches(state, [pattern]) for state in states):
-            raise ConfigurationError(f"no stream with a state matches {pattern!r}; {suggest(pattern, names)}")
+            raise ArgumentError(f"no stream with a state matches {pattern!r}; {suggest(pattern, names)}")
     return [state for state in states if _matches(state, streams)]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ...contract import ConfigurationError
+from ...contract.errors import ArgumentError
 from ...parts import CommitUnit, Destination, RunRecord
 from ...parts.flow.file import StreamSelection
 from ..environment import Environment
@@ -84,9 +85,7 @@ def undo_run(
                 )
     selection.check()
     if not undone:
-        raise ConfigurationError(
-            f"run {run!r} has no rows of a chosen stream; write: vdk datasource state history FLOW"
-        )
+        raise ArgumentError(f"run {run!r} has no rows of a chosen stream; write: vdk datasource state history FLOW")
     return undone
 
 

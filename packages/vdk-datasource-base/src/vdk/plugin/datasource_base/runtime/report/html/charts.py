@@ -93,8 +93,7 @@ def columns(bars: Sequence[Bar], *, label: str) -> str:
             f'<g><title>{escape(bar.title)}</title><rect class="bar {escape(bar.kind)}" x="{x:.1f}" y="{y:.1f}" '
             f'width="{step * 0.76:.1f}" height="{tall:.1f}" rx="2"/>'
         )
-        if bar.kind in ("failed", "stopped", "running"):
-            mark = {"failed": "✕", "stopped": "■", "running": "…"}[bar.kind]
+        if mark := {"failed": "✕", "killed": "✕", "stopped": "■", "running": "…"}.get(bar.kind):
             parts.append(
                 f'<text class="mark {bar.kind}" x="{x + step * 0.38:.1f}" y="{y - 5:.1f}" '
                 f'text-anchor="middle">{mark}</text>'

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from ....parts.run_records import RunRecord
+from ....parts.run_records import RunRecord, with_killed
 from ..observer import RunContext
 from ..summary import RunSummary, StreamReport
 from .charts import Bar, columns, rows_over_time, sparkline
@@ -28,7 +28,7 @@ SHOWN_REJECTED = 5
 MAX_RUNS = 30
 MAX_STATE_TEXT = 4_000
 MAX_ERROR = 2_000
-_MARKS = {"succeeded": "✓", "failed": "✕", "stopped": "■", "interrupted": "■", "running": "…"}
+_MARKS = {"succeeded": "✓", "failed": "✕", "stopped": "■", "interrupted": "■", "running": "…", "killed": "✕"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class Page:
             (
                 self.text(f"{stream.source}.{stream.stream}"),
                 self.text(f"{change.table}.{change.column}"),
-                f"<code>{self.text(change.before)}</code> → <code>{self.text(change.after)}</code>",
+                f"<code>{self.text(change.before)}</code> → <code>{self.text(change.after or 'gone')}</code>",
             )
             for stream in self.summary.streams
             for change in stream.schema_changes
@@ -273,15 +273,15 @@ class PastRun:
 def grouped(records: Iterable[RunRecord], run_id: str, status: str) -> list[PastRun]:
     """The runs that records are of, newest first. A run failed if one of its streams did.
 
-    :param run_id: of the present run, whose status is ``status``. Another one without an end was killed, or is at work.
+    :param run_id: of the present run, whose status is ``status``.
     """
     by_run: dict[str, list[RunRecord]] = {}
-    for record in records:
+    for record in with_killed(records):
         by_run.setdefault(record.run_id, []).append(record)
     runs = []
     for name, streams in by_run.items():
         statuses = {stream.status for stream in streams}
-        worst = next((each for each in ("failed", "stopped", "running") if each in statuses), "succeeded")
+        worst = next((each for each in ("failed", "killed", "stopped", "running") if each in statuses), "succeeded")
         began = min(stream.started_at for stream in streams)
         ends = [stream.ended_at for stream in streams if stream.ended_at is not None]
         runs.append(

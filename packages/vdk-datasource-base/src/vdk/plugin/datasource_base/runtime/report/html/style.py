@@ -44,9 +44,9 @@ svg { display: block; } svg.chart { width: 100%; height: auto; } .spark { margin
 .line.read { stroke: var(--read); } .spark .line { stroke-width: 1.5; }
 .grid { stroke: var(--line); stroke-width: 1; } .tick { fill: var(--muted); font-size: 13px; }
 .label { font-size: 13px; font-weight: 600; } .label.read { fill: var(--muted); } .label.landed { fill: var(--landed); }
-.bar { fill: var(--good); } .bar.failed { fill: var(--bad); }
+.bar { fill: var(--good); } .bar.failed, .bar.killed { fill: var(--bad); }
 .bar.stopped, .bar.interrupted, .bar.running { fill: var(--warn); }
-.mark { font-size: 11px; fill: var(--warn); } .mark.failed { fill: var(--bad); }
+.mark { font-size: 11px; fill: var(--warn); } .mark.failed, .mark.killed { fill: var(--bad); }
 details summary { cursor: pointer; padding: 4px 0; overflow-wrap: anywhere; }
 .states { display: grid; grid-template-columns: 1fr 1fr; gap: 14px; }
 pre { margin: 0 0 8px; padding: 8px 10px; background: var(--page); border-radius: 6px; white-space: pre-wrap;

@@ -8,7 +8,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ....contract import DataSourceError
-from ....parts import CommitUnit, Destination, RunRecord, StoredState, TableBatch, TableSpec
+from ....parts import (
+    RESERVED_PREFIX,
+    CommitUnit,
+    Destination,
+    RunRecord,
+    SchemaChange,
+    StoredState,
+    TableBatch,
+    TableSpec,
+)
 from ..plan.flow import Flow
 from ..plan.stream_plan import StreamPlan
 from .counters import RowCounters
@@ -30,6 +39,9 @@ class Replacement:
         self._specs: dict[str, TableSpec] = {}
         self._rows: dict[str, Counter[str]] = {}  # partition → table → staged rows
         self._publication: Publication | None = None
+        self._columns: Mapping[str, str] = {}  # of the stream's own table before
+        self.rows_before = 0
+        """The rows that the stream's own table had, if it has none now."""
 
     def add_batches(self, partition: str, batches: Iterable[TableBatch]) -> None:
         """Batches of a partition are staged."""
@@ -66,8 +78,21 @@ class Replacement:
         check_states_known(plan, {*self._stored, *(unit.key.partition for unit in self._units)}, destination)
         if self._stored and (plan.read_whole or plan.scope.full_refresh):
             self._forget_unread_states()
+        self._columns = destination.columns(plan.table) or {}
+        if not any(self._counters.rows_staged(unit.key.partition) for unit in self._units):
+            self.rows_before = destination.count_rows(plan.table) or 0
         snapshot = build_snapshot(plan, self._specs, self._units, self._flow.owners, destination)
         return Publication(replace(snapshot, record=record(), expect=plan.expect), self._counters.partitions_staged())
+
+    def gone_columns(self, destination: Destination) -> list[SchemaChange]:
+        """The columns that the stream's own table had before it was published, and has no more."""
+        table = self._plan.table
+        kept = {destination.fold(name) for name in destination.columns(table) or self._columns}
+        return [
+            SchemaChange(table, name, type_, None)
+            for name, type_ in self._columns.items()
+            if destination.fold(name) not in kept and not name.lower().startswith(RESERVED_PREFIX)
+        ]
 
     def _check_rows(self, destination: Destination) -> None:
         """Refuse to publish fewer rows than the table has, unless the run is confirmed."""

@@ -27,6 +27,7 @@ from ....parts import (
     Expectations,
     RefusedRowsError,
     RunRecord,
+    SchemaChange,
     StateKey,
     StoredState,
     TableBatch,
@@ -40,11 +41,11 @@ from ..batches.batching import RejectedBatch, UndeclaredColumns, without_refused
 from ..plan.flow import Flow
 from ..plan.reject_limit import RejectLimit
 from ..plan.stream_plan import StreamPlan
+from . import stream_warnings
 from .commit_groups import MIN_STAGED_TOGETHER, SHARED_PREFIX, BeingRead, PendingUnit, check_batches, merged_batches
 from .counters import RowCounters
 from .publication import warn_of_replaced_rows
 from .replacement import Replacement
-from .stream_warnings import warn_of_changed_types, warn_of_columns, warn_of_dropped_table, warn_of_metadata
 from .writer import Writer
 
 log = logging.getLogger(__name__)
@@ -164,7 +165,7 @@ class StreamRun:
             self.discard_all(destination)
             self._begun = True
             if self.stored_states and not self.plan.replaces and destination.has_table(self.plan.table) is False:
-                warn_of_dropped_table(self.plan)
+                stream_warnings.warn_of_dropped_table(self.plan)
 
     def land_together(self, destination: Destination, units: Sequence[PendingUnit]) -> list[BaseException | None]:
         """Land units, those of several partitions in one commit. A unit that fails does not fail the others.
@@ -429,8 +430,8 @@ class StreamRun:
             self._flow.with_retries(lambda: warn_of_replaced_rows(self.plan, destination), what=what)
         if self.report.rows_read and not self._warned_of_metadata:
             self._warned_of_metadata = True
-            warn_of_metadata(self.plan, self.metadata_seen)
-            warn_of_columns(self.plan)
+            stream_warnings.warn_of_metadata(self.plan, self.metadata_seen)
+            stream_warnings.warn_of_columns(self.plan)
 
     def _finish(self, destination: Destination) -> None:
         self._begin(destination)
@@ -461,7 +462,8 @@ class StreamRun:
 
     def _publish(self, destination: Destination) -> None:
         landed = self._replacement.publish(destination, lambda: self._record(self._counters.landing_all()))
-        self._report_changes(destination)
+        self._report_changes(destination, self._replacement.gone_columns(destination))
+        stream_warnings.warn_of_emptied_table(self.plan, self.report, self._replacement.rows_before)
         self._counters.commit_all()
         for unit, version in landed:
             if unit.state is not None:
@@ -481,10 +483,11 @@ class StreamRun:
         empty = TableBatch(spec, "rows", spec.schema.empty_table())
         destination.commit(CommitUnit(key, [empty], None, self._version(""), self.plan.run_id))
 
-    def _report_changes(self, destination: Destination) -> None:
-        """Report columns whose type the last commit changed: queries on the table may depend on it."""
-        self.report.schema_changes.extend(destination.schema_changes)
-        warn_of_changed_types(self.plan, destination.schema_changes)
+    def _report_changes(self, destination: Destination, gone: Sequence[SchemaChange] = ()) -> None:
+        """Report columns whose type the last commit changed, or that it left out: queries may depend on them."""
+        changes = [*destination.schema_changes, *gone]
+        self.report.schema_changes += changes
+        stream_warnings.warn_of_changes(self.plan, changes)
 
     def _check(self, destination: Destination, batches: list[TableBatch], read: int, *, ended: bool = False) -> None:
         """Fail the stream if the destination would ignore deletes, or if too many rows are rejected."""

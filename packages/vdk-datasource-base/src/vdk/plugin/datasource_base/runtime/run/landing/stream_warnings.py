@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 
 from ....parts import SchemaChange
+from ...report.summary import StreamReport
 from ..plan.stream_plan import StreamPlan
 
 log = logging.getLogger(__name__)
@@ -19,6 +20,26 @@ def warn_of_dropped_table(plan: StreamPlan) -> None:
         "land. To land all rows again, write: vdk datasource run FLOW --full-refresh --stream %s",
         plan.source_id, plan.name, plan.table, plan.name,
     )  # fmt: skip
+
+
+def warn_of_emptied_table(plan: StreamPlan, report: StreamReport, rows: int) -> None:
+    """A table that had rows was replaced, and has none now: the source may have lost them by mistake."""
+    if not rows:
+        return
+    report.count_named({"rows_before": rows})
+    log.warning(
+        "%s.%s: the source has no rows now, so table %r is empty, which had %s. To keep the rows of a table next time, "
+        "write expect = { rows_min = 1 } under [[flows]]",
+        plan.source_id, plan.name, plan.table, f"{rows:,}",
+    )  # fmt: skip
+
+
+def warn_of_changes(plan: StreamPlan, changes: Sequence[SchemaChange]) -> None:
+    """Warn of columns that changed their types, or are gone. A replaced table has no value of before."""
+    held = "every value that the table has now" if plan.replaces else "every value of both"
+    for change in changes:
+        reason = f", which holds {held}" if change.after is not None else ": the source does not have it any more"
+        log.warning("stream %r: %s%s", plan.name, change.text, reason)
 
 
 def warn_of_columns(plan: StreamPlan) -> None:
@@ -38,13 +59,4 @@ def warn_of_metadata(plan: StreamPlan, filled: Collection[str]) -> None:
         log.warning(
             "%s.%s: metadata_columns has %s, which no payload has in its metadata: the column is NULL in every row",
             plan.source_id, plan.name, ", ".join(sorted(map(repr, unknown))),
-        )  # fmt: skip
-
-
-def warn_of_changed_types(plan: StreamPlan, changes: Iterable[SchemaChange]) -> None:
-    """Warn of columns whose type a commit has changed."""
-    for change in changes:
-        log.warning(
-            "stream %r: column %r of table %r changed its type from %s to %s, which holds every value of both",
-            plan.name, change.column, change.table, change.before, change.after,
         )  # fmt: skip
