@@ -75,7 +75,16 @@ def machine(base_wheel: Path, cloudquery_wheel: Path, tmp_path_factory: pytest.T
     d.uv("venv", "--quiet", "--seed", "--python", sys.executable, str(home))
     files = [TEMPLATE / "requirements.txt", TEMPLATE / "api" / "requirements.txt"]
     requirements = [argument for file in files for argument in ("--requirement", str(file))]
-    d.uv("pip", "install", "--quiet", "--python", str(home), str(base_wheel), str(cloudquery_wheel), *requirements)
+    d.uv(
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        str(home),
+        str(base_wheel),
+        f"{cloudquery_wheel}[testing]",
+        *requirements,
+    )
     return Machine(home)
 
 

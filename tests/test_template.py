@@ -126,6 +126,9 @@ def test_the_kinds_share_their_settings_and_registration() -> None:
         "project"
     ].pop("dependencies")
     assert api == files
+    for part in ("", "api"):
+        needed = re.findall(r"(?m)^vdk-[\w-]+", (TEMPLATE / part / "requirements.txt").read_text("utf-8"))
+        assert needed == ["vdk-test-utils", "vdk-datasource-base"], "the first test needs no wheel but the base's"
     entry = Path("src", "vdk", "plugin", "source_acme", "plugin_entry.py")
     assert (TEMPLATE / entry).read_bytes() == (TEMPLATE / "api" / entry).read_bytes()
 
@@ -156,7 +159,9 @@ def test_the_plugin_works_at_once(plugins: dict[str, Path], machine: Machine, tm
     try:
         done = machine("vdk", "version", cwd=tmp_path)
         assert f"{folder.name} (from package {folder.name}, version " in done.stdout + done.stderr
-        level = re.search(r"^Test\w+: stable .*", machine("pytest", "-p", "no:cacheprovider", cwd=folder).stdout, re.M)
+        tested = machine("pytest", "-p", "no:cacheprovider", cwd=folder).stdout
+        assert "as a CloudQuery plugin" not in tested, "its checks were skipped"
+        level = re.search(r"^Test\w+: stable .*", tested, re.M)
         assert level is not None
         assert level[0] in (folder / "README.md").read_text("utf-8")
         if kind == "files":  # the job of the other kind needs a server, which its own tests start

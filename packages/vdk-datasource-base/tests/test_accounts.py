@@ -43,12 +43,17 @@ def test_equal_ids_of_two_accounts_are_two_rows(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", [{"write_mode": "upsert"}, {"shared_table": True, "write_mode": "replace"}, {"shared_table": True}]
+    ("entry", "names"),
+    [
+        ({"write_mode": "upsert"}, "'tickets' of source 'eu' and .* destination_table = \"us_{stream}\", or"),
+        ({"shared_table": True, "write_mode": "replace"}, "streams 'eu.tickets' and 'us.tickets' would replace"),
+        ({"shared_table": True}, "streams 'eu.tickets' and 'us.tickets' would replace"),
+    ],
 )
-def test_a_table_is_shared_only_on_request_and_never_replaced(lab: Lab, entry: dict[str, Any]) -> None:
-    """Nothing is read."""
+def test_a_table_is_shared_only_on_request_and_never_replaced(lab: Lab, entry: dict[str, Any], names: str) -> None:
+    """Nothing is read, and the error names both with their sources."""
     lab.script(tickets("eu", 1), source="eu")
     lab.script(tickets("us", 1), source="us")
-    with pytest.raises((ConfigurationError, FlowFailedError), match="tickets"):
+    with pytest.raises((ConfigurationError, FlowFailedError), match=names):
         run(lab, **entry)
     assert lab.tables.get("tickets", []) == []

@@ -104,6 +104,50 @@ def test_a_mark_on_the_class_ends_the_session(pytester: pytest.Pytester) -> None
     result.stdout.fnmatch_lines(["*a check cannot be marked xfail; write in the class: xfails = *"])
 
 
+READS = """
+    import pyarrow as pa
+    import pytest
+    from vdk.plugin.datasource_base import DataSource, DataSourceConfig, DataSourceStream
+    from vdk.plugin.datasource_base import DataSourcePayload, StreamSchema
+    from vdk.plugin.datasource_base.testing import DataSourceConformance
+
+    class Numbers(DataSourceStream):
+        name = "numbers"
+
+        def schema(self, table=None):
+            return StreamSchema(pa.schema([("id", pa.int64())]), ("id",))
+
+        def read(self, state):
+            {read}
+
+    class Counted(DataSource):
+        def streams(self):
+            return [Numbers()]
+
+    class TestCounted(DataSourceConformance):
+        @pytest.fixture
+        def source(self):
+            return lambda: Counted(DataSourceConfig())
+"""
+
+
+@pytest.mark.parametrize(
+    ("read", "cause"),
+    [
+        ("yield 1 / 0", "read() of stream 'numbers' raises ZeroDivisionError: division by zero"),
+        ("yield DataSourcePayload([{'id': 'x'}])", "a run of Counted raises FlowFailedError: *'x'*"),
+    ],
+)
+def test_a_source_that_cannot_be_read_is_one_failure(pytester: pytest.Pytester, read: str, cause: str) -> None:
+    """Twenty failures would hide their one cause, such as a value that is not of its column's type."""
+    pytester.makepyfile(dedent(READS).format(read=read))
+    checks = "stopping_after or crash_at or plan_after or of_removed_streams"
+    result = pytester.runpytest_inprocess("-k", checks, "-rfs", "-p", "no:cacheprovider")
+    outcomes = result.parseoutcomes()
+    assert (outcomes["failed"], outcomes["skipped"] >= 3) == (1, True), outcomes
+    result.stdout.fnmatch_lines([f"*skipped, since test_* failed: {cause}*"])
+
+
 def test_a_plugin_may_add_tests_of_its_own(pytester: pytest.Pytester) -> None:
     """A class of the suite may have tests beside the checks, with any marks."""
     own = "\n    @pytest.mark.xfail(reason='not yet')\n    def test_of_our_own(self):\n        assert False\n"

@@ -198,6 +198,15 @@ class TestSchemaOf:
         with pytest.raises(ConfigurationError, match=r"\['nope'\], which are not columns; the columns are \['n'\]"):
             StreamSchema(pa.schema([("n", pa.int64())]), **wrong)
 
+    def test_a_key_that_is_one_text_is_refused(self) -> None:
+        """Each of its letters would be a column. The message has the line to write."""
+        columns = pa.schema([("id", pa.int64())])
+        record = msgspec.defstruct("Record", [("id", int)])
+        with pytest.raises(ConfigurationError, match=r"write primary_key = \('id',\)"):
+            StreamSchema(columns, "id")  # type: ignore[arg-type]  # as an author may write it
+        with pytest.raises(ConfigurationError, match=r"write primary_key = \('id',\)"):
+            StreamSchema.of(record, primary_key="id")
+
     def test_columns_are_named_once(self) -> None:
         """Arrow would allow two."""
         with pytest.raises(ConfigurationError, match=r"more than once in a schema: \['n'\]"):

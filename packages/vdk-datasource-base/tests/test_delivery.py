@@ -446,7 +446,8 @@ def test_batches_land_by_time_as_well(lab: Lab) -> None:
         (DataSourcePayload(5), "data of type int"),
         (DataSourcePayload("text"), "data of type str"),
         (DataSourcePayload([{"n": 1}, 2]), "a list with a int in it"),
-        (DataSourcePayload({1: 2}), "the column name 1 is not a string"),
+        (DataSourcePayload({1: 2}), "value {1: 2}: the column name 1 is not a string"),
+        (DataSourcePayload({"n": 1, None: ["x"]}), r"value {'n': 1, None: \['x'\]}: .* csv.DictReader has the fields"),
         (DataSourcePayload({"_vdk_x": 1}), "begin with _vdk_"),
         (DataSourcePayload({"n": 1}, metadata={"count:x": "many"}), "'many': it must be an integer"),
     ],
@@ -456,6 +457,29 @@ def test_garbage_is_named_and_fails_its_stream_alone(lab: Lab, garbage: Any, mes
     with pytest.raises(FlowFailedError, match=message):
         lab.run(Whole("bad", lambda state: [garbage]), Whole("good", counting(3)))
     assert lab.numbers("good") == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("returned", "kind"), [(DataSourcePayload({"n": 1}), "a DataSourcePayload"), (None, "nothing")]
+)
+def test_a_payload_that_is_returned_is_named(lab: Lab, returned: Any, kind: str) -> None:
+    """``return`` in place of ``yield`` is a slip that Python reports as an object that is not iterable."""
+    (stream := Whole("t", counting(1))).read = lambda state: returned  # type: ignore[method-assign]
+    with pytest.raises(FlowFailedError, match=rf"read\(\) returned {kind}, and must yield .* in place of return"):
+        lab.run(stream)
+
+
+@pytest.mark.parametrize("on_bad_record", ["fail", "reject"])
+def test_an_error_that_read_raises_has_its_place_and_the_way_out(lab: Lab, on_bad_record: str) -> None:
+    """The library's own text, such as ``Expected `int`, got `str```, names neither the row nor a remedy."""
+
+    def read(state: Any) -> Iterator[DataSourcePayload]:
+        yield DataSourcePayload([{"n": 1}, {"n": 2}])
+        raise ValueError("Expected `int`, got `str`")
+
+    told = r"got `str`; raised by read\(\) after 2 rows; to skip such a row, yield DataSourcePayload\(RejectedRows\("
+    with pytest.raises(FlowFailedError, match=told):
+        lab.run(Whole("t", read), on_bad_record=on_bad_record)
 
 
 @pytest.mark.parametrize("template", [None, "{table}", "{stream}"])

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from support import Lab, Split, Whole, counting, numbers, payload
+from support import Lab, ScriptedSource, Split, Whole, counting, numbers, payload
 from vdk.plugin.datasource_base import (
     ConfigurationError,
     ConnectionFailedError,
@@ -91,6 +91,13 @@ class TestCheck:
         found = self.check(lab)["source", "src"]
         assert found.status == "ok"
         assert found.warnings == ("the file has 0 bytes",)
+
+    def test_a_source_without_a_check_is_said_to_have_none(self, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its data may be missing, which "ok" alone would deny."""
+        monkeypatch.delattr(ScriptedSource, "check")
+        lab.script(Whole("t", counting(5)))
+        found = self.check(lab)["source", "src"]
+        assert (found.status, found.message) == ("ok", "the data; nothing was read: ScriptedSource has no check()")
 
     def test_all_is_tried_whatever_fails(self, lab: Lab) -> None:
         """Sources, destinations and flows fail each for itself; a flow of a failed source is not checked."""

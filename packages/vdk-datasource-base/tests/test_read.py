@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -269,6 +270,7 @@ def too_early(table: Any) -> Any:
 @pytest.mark.parametrize("way", ["to_arrow", "to_pandas", "reader"])
 def test_no_state_covers_rows_that_were_not_handed_out(lab: Lab, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What fails half way gives its caller no rows at all: to go on from the states lands them all the same."""
+    monkeypatch.setitem(sys.modules, "pandas", sys)  # it fails before pandas is used, which need not be installed
     fail = failing(17, lambda: BadRecordError("odd", stream="t", column="n"), times=0 if way == "to_pandas" else 1)
     reader = reader_of(lab, Whole("t", counting(20, fail_at=fail)))
     taken: list[int] = next(reader).column("n").to_pylist()
@@ -293,7 +295,8 @@ def test_reader_takes_back_a_batch_that_does_not_fit(lab: Lab) -> None:
     assert reader.states == {}
 
 
-def test_rows_that_are_handed_out_are_not_an_empty_table(lab: Lab) -> None:
+def test_rows_that_are_handed_out_are_not_an_empty_table(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", sys)
     reader = reader_of(lab, Whole("t", counting(3)))
     assert reader.to_arrow().num_rows == 3
     with pytest.raises(ValueError, match="call read again"):
@@ -312,6 +315,18 @@ def test_a_data_frame_has_the_rows(lab: Lab, library: str, method: str) -> None:
     frame = getattr(reader_of(lab, Whole("t", lambda state: [payload({"n": 1, "j": {"a": 1}})])), method)()
     assert list(frame["n"]) == [1]
     assert list(frame["j"]) == ['{"a":1}']
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas"])
+def test_a_data_frame_whose_library_is_missing_names_it(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    """And the rows are still there to be read in another way."""
+    monkeypatch.setitem(sys.modules, library, None)
+    reader = reader_of(lab, Whole("t", lambda state: [payload({"n": 1})]))
+    with pytest.raises(ImportError, match=f"needs {library}: pip install {library}"):
+        getattr(reader, f"to_{library}")()
+    assert reader.to_arrow().num_rows == 1
 
 
 def test_a_flow_file_is_read_with_its_options(lab: Lab) -> None:

@@ -7,7 +7,7 @@ import datetime as dt
 import enum
 import pickle
 from decimal import Decimal
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import attrs
 import msgspec
@@ -108,6 +108,12 @@ class TestSchema:
         assert StreamSchema.of(DictOrder).fields == pa.schema(
             [pa.field("id", pa.int64(), nullable=False), ("city", pa.string())]
         )
+
+    @pytest.mark.parametrize(("tz", "zone"), [(False, None), (True, "UTC"), (None, "UTC")])
+    def test_a_time_that_must_have_no_zone_is_a_column_without_one(self, tz: bool | None, zone: str | None) -> None:
+        """msgspec refuses its times with a zone, so as UTC each would be another instant than was written."""
+        local = msgspec.defstruct("Local", [("at", Annotated[dt.datetime, msgspec.Meta(tz=tz)])])
+        assert StreamSchema.of(local).fields.field("at").type == pa.timestamp("us", tz=zone)
 
     def test_skip_rename_types_and_resolve(self) -> None:
         """A path has the type of its field, a function that of its return annotation, a lambda that of its values."""

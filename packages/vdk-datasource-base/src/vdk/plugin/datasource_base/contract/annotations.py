@@ -42,6 +42,10 @@ def arrow_type(hint: Any) -> tuple[pa.DataType | None, bool]:
         base, *extras = typing.get_args(hint)
         declared = next((extra for extra in extras if isinstance(extra, pa.DataType)), None)
         arrow, nullable = arrow_type(base)
+        if arrow == _ARROW[dt.datetime] and any(
+            isinstance(extra, msgspec.Meta) and extra.tz is False for extra in extras
+        ):
+            arrow = pa.timestamp("us")
         return (declared if declared is not None else arrow), nullable
     if origin in _QUALIFIERS:
         arrow, nullable = arrow_type(typing.get_args(hint)[0])

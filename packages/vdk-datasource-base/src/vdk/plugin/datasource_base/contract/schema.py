@@ -38,7 +38,7 @@ class StreamSchema:
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise ConfigurationError(f"columns named more than once in a schema: {doubled}")
-        object.__setattr__(self, "primary_key", tuple(self.primary_key))
+        object.__setattr__(self, "primary_key", _names(self.primary_key))
         named = [*self.primary_key, *([self.cursor] if self.cursor is not None else [])]
         if missing := [name for name in named if name not in names]:
             raise ConfigurationError(
@@ -60,9 +60,10 @@ class StreamSchema:
         """The schema of a dataclass, ``msgspec.Struct``, attrs class or ``TypedDict``, field by field.
 
         ``int`` is 64 bits, ``datetime`` is UTC in microseconds, ``Decimal`` is ``decimal(38, 9)``;
-        ``Annotated[Decimal, pa.decimal128(10, 2)]`` declares another Arrow type. Lists, mappings and
-        records are JSON. A field that may be None or ``UNSET`` is nullable. Instances of the class are rows: the data
-        of a payload may be one of them, or a list of them.
+        ``Annotated[Decimal, pa.decimal128(10, 2)]`` declares another Arrow type, and ``Annotated[datetime,
+        Meta(tz=False)]`` a time without a zone; a ``datetime`` without one is UTC in a column that has one. Lists,
+        mappings and records are JSON. A field that may be None or ``UNSET`` is nullable. Instances of the class are
+        rows: the data of a payload may be one of them, or a list of them.
 
         :param skip: fields that become no column.
         :param rename: field → column; default: the name under which the field is encoded.
@@ -73,4 +74,13 @@ class StreamSchema:
         :raises ConfigurationError: naming the class, the field and the remedy.
         """
         fields, columns = columns_of(record, skip=skip, rename=rename or {}, types=types or {}, resolve=resolve or {})
-        return cls(pa.schema(fields), tuple(primary_key), cursor, record=columns)
+        return cls(pa.schema(fields), _names(primary_key), cursor, record=columns)
+
+
+def _names(primary_key: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(primary_key, str):  # of which each letter would be a column
+        raise ConfigurationError(
+            f"primary_key = {primary_key!r} is one text, expected the names of columns; write primary_key = "
+            f"({primary_key!r},)"
+        )
+    return tuple(primary_key)

@@ -58,8 +58,8 @@ def new(ctx: click.Context, name: str, kind: str, into: Path) -> None:
     click.echo(
         f"{folder} is a working plugin. Continue with:\n\n"
         f"  cd {folder}\n"
-        "  pip install --editable . --requirement requirements.txt\n"
-        "  pytest\n\n"
+        "  python -m pip install --editable . --requirement requirements.txt\n"
+        "  python -m pytest\n\n"
         "Its README.md describes the next steps."
     )
 

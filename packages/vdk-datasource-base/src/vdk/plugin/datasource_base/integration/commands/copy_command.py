@@ -169,7 +169,7 @@ class _File:
         content, self._variables = flow.without_secrets()
         self._text = (
             f"# Run it again with: vdk datasource run {quote(path.name)}\n"
-            f"# All options: docs/configuration.md, and vdk datasource config {flow.source.source_name}\n\n"
+            f"# All options of the source: vdk datasource config {flow.source.source_name}\n\n"
             f"{flow_text(content)}\n"
         )
         if not path.parent.is_dir():

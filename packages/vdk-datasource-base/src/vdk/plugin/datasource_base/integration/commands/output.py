@@ -90,7 +90,7 @@ def _suggestion(folder: Path, name: str) -> str:
         return f"did you mean {str(folder / near[0])!r}?"
     if files:
         return f"the TOML files of {str(folder)!r} are {', '.join(files[:10])}{', …' if len(files) > 10 else ''}"
-    return f"{str(folder)!r} has no TOML file; docs/configuration.md shows how to write one"
+    return f"{str(folder)!r} has no TOML file; vdk datasource init writes one"
 
 
 def _override(context: click.Context, parameter: click.Parameter, value: Any) -> None:

@@ -113,7 +113,8 @@ def check_column_count(count: int) -> None:
 
 def _check_name(name: Any) -> None:
     if not isinstance(name, str):
-        raise UnencodableValueError(f"the column name {name!r:.80} is not a string")
+        cause = "; csv.DictReader has the fields under None that a line has more than the header" * (name is None)
+        raise UnencodableValueError(f"the column name {name!r:.80} is not a string{cause}")
     if not name.isascii():
         try:
             name.encode()
@@ -236,7 +237,8 @@ def encodable(
         else:
             column, reason = problem
             key = {name: row.get(name) for name in primary_key} or None
-            bad.append((row, BadRecordError(reason, stream=stream, column=column, key=key)))
+            whole = row if column not in row else None  # what is wrong is a name, which is no text
+            bad.append((row, BadRecordError(reason, stream=stream, column=column, key=key, value=whole)))
     return good, bad
 
 

@@ -281,7 +281,7 @@ def url_of_data(path: Path) -> str | None:
 def _syntax_remedy(text: str, error: tomllib.TOMLDecodeError) -> str:
     """What to write instead of the usual mistakes. Values are not shown: they may be passwords."""
     if text.lstrip().startswith("{"):
-        return "; a flow file is TOML, not JSON: docs/configuration.md has an example"
+        return "; a flow file is TOML, not JSON: vdk datasource init writes one"
     if (extended := _extended_braces(text, error)) is not None:
         return extended
     if "Cannot overwrite" in str(error):
@@ -294,7 +294,7 @@ def _syntax_remedy(text: str, error: tomllib.TOMLDecodeError) -> str:
         return ""
     name, sign, value = option.groups()
     if sign == ":" and not value:
-        return "; a flow file is TOML, not YAML: docs/configuration.md has an example"
+        return "; a flow file is TOML, not YAML: vdk datasource init writes one"
     if sign == ":":
         return f'; write {name} = "…" (an equals sign, and text in quotes)'
     if value in ("True", "False"):

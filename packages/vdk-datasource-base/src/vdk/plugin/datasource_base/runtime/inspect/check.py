@@ -110,7 +110,8 @@ class _Checks:
             redact = self._inspector.redactor(source)
             with redacted_logs(redact):
                 worker.call(source.check, what=f"source {name!r}")
-            return CheckResult("source", name, "ok", redact(source.identity()))
+            unread = "" if _has_check(source) else f"; nothing was read: {type(source).__name__} has no check()"
+            return CheckResult("source", name, "ok", redact(source.identity()) + unread)
         except Exception as error:
             return self._failure("source", name, error, source)
         finally:
@@ -180,6 +181,10 @@ class _Checks:
     ) -> CheckResult:
         self._failed.add((kind, name))
         return CheckResult(kind, name, "failed", self._inspector.error_line(error, source))
+
+
+def _has_check(source: DataSource[Any]) -> bool:
+    return getattr(type(source), "check", None) is not DataSource.check
 
 
 class _WarningCollector(logging.Handler):

@@ -342,15 +342,13 @@ class StreamReader:
 
     def to_pandas(self) -> Any:
         """All rows as a pandas data frame; JSON is text."""
+        _import("pandas", "to_pandas")
         with self._whole_or_not():
             return with_json_as_text(self.to_arrow()).to_pandas()
 
     def to_polars(self) -> Any:
         """All rows as a polars data frame; JSON is text."""
-        try:
-            polars = import_module("polars")
-        except ImportError as error:
-            raise ImportError("to_polars() needs polars: pip install polars") from error
+        polars = _import("polars", "to_polars")
         with self._whole_or_not():
             return polars.from_arrow(with_json_as_text(self.to_arrow()))
 
@@ -378,3 +376,10 @@ class StreamReader:
     def _check_single(self, name: str) -> None:
         if self._named:
             raise ValueError(f"several tables are read: use .to_tables() instead of .{name}")
+
+
+def _import(library: str, method: str) -> Any:
+    try:
+        return import_module(library)
+    except ImportError as error:
+        raise ImportError(f"{method}() needs {library}: pip install {library}") from error

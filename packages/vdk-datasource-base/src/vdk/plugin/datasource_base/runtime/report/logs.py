@@ -14,8 +14,8 @@ from ...contract import DataSourceError, FlowFailedError
 
 
 def format_error(error: BaseException) -> str:
-    """The error's type and message."""
-    return f"{type(error).__name__}: {error_message(error)}"
+    """The error's type and message, with its notes, which have what the runtime knows of it."""
+    return "; ".join([f"{type(error).__name__}: {error_message(error)}", *getattr(error, "__notes__", ())])
 
 
 def error_message(error: BaseException) -> str:

@@ -40,7 +40,7 @@ class Reading:
         """
         partition = self._partition
         if not isinstance(partition, BoundedPartition):
-            return partition.read(self._copy(start))
+            return self._checked(partition.read(self._copy(start)))
         if self._end is None:
             end = partition.end_of_read(self._copy(start))
             if not isinstance(end, Mapping):
@@ -51,7 +51,16 @@ class Reading:
             self._end = self._copy(end)
             self._begin = self._share(start)
         self._report(start)
-        return partition.read(self._copy(start), self._copy(self._end))
+        return self._checked(partition.read(self._copy(start), self._copy(self._end)))
+
+    def _checked(self, payloads: object) -> Iterable[DataSourcePayload]:
+        if not isinstance(payloads, Iterable):
+            kind = "nothing" if payloads is None else f"a {type(payloads).__name__}"
+            raise DataSourceError(
+                f"stream {self._stream!r}: read() returned {kind}, and must yield its payloads: write yield "
+                "DataSourcePayload(…) in place of return"
+            )
+        return payloads
 
     def reached(self, state: State) -> None:
         """A payload with this state was read."""

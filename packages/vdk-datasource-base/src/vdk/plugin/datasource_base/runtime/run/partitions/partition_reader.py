@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Literal
 
-from ....contract import BadRecordError, DataSourcePayload, State, StreamPartition, VerificationError
+from ....contract import BadRecordError, DataSourceError, DataSourcePayload, State, StreamPartition, VerificationError
 from ....parts import Destination, TableBatch
 from ....parts.closing import closing_early
 from ...retry import Retry
@@ -178,7 +178,7 @@ class PartitionReader:
         self._gauges |= gauges
 
     def _payloads(self, attempt: _Attempt) -> Iterator[DataSourcePayload]:
-        """Iterate over the source's payloads. To a ``BadRecordError`` from it, add how to reject the row instead."""
+        """Iterate over the source's payloads. To an error about a row, add how to reject the row instead."""
         plan = self._run.plan
         try:
             payloads = iter(self._reading.payloads(attempt.start))
@@ -197,6 +197,14 @@ class PartitionReader:
                 key=error.key,
                 value=error.value,
             ) from error
+        except (DataSourceError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            error.add_note(
+                f"raised by read() after {attempt.rows_read:,} rows; to skip such a row, yield DataSourcePayload("
+                'RejectedRows([(row, BadRecordError(str(error)))])) for it, and run with on_bad_record = "reject"'
+            )
+            raise
 
     def _flush(self, attempt: _Attempt, buffer: Buffer) -> None:
         """Commit the rows that a state covers; stage the others if they are too many to wait for a state."""

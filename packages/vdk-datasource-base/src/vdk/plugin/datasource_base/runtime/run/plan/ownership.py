@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import threading
@@ -15,8 +14,6 @@ from ....parts import Destination, WriteMode
 from ....parts.columns.framework import rejected_name
 from .landed_tables import LandedTables
 from .stream_plan import StreamPlan
-
-log = logging.getLogger(__name__)
 
 
 class SameTableError(ConfigurationError):
@@ -99,7 +96,7 @@ class TableOwners:
             )
 
     def claim_table(self, plan: StreamPlan, destination: str, table: str, mode: WriteMode) -> None:
-        """Claim a table; warns if rows of two streams may have the same key.
+        """Claim a table.
 
         :raises SameTableError: if another stream lands in a table whose name is equal to the destination.
         :raises ConfigurationError: if two streams would replace the table in turn, or share it although one of their
@@ -120,12 +117,6 @@ class TableOwners:
                 if other != owner:
                     _check_shared(plan, table, mode, other, other_mode, other_shared)
                     _check_needs(plan, table, other)
-            if mode == "upsert" and owner not in owners and owners:
-                log.warning(
-                    "%s: streams %r and %r land in one table, %r: a row of one replaces a row of the other with the "
-                    'same key. Unless their keys differ, write destination_table = "{stream}"',
-                    plan.location, next(iter(owners))[2], plan.name, table,
-                )  # fmt: skip
             owners[owner] = mode, plan.shared_table
 
     def claim_rejected(self, plan: StreamPlan, destination: str) -> None:
@@ -181,7 +172,7 @@ def _check_needs(plan: StreamPlan, table: str, other: Owner) -> None:
     """Refuse to share a table with rows that could not be distinguished there from those of another stream."""
     if plan.stream.sharing_needs is not None:
         raise ConfigurationError(
-            f"{plan.location}: streams {other[2]!r} and {plan.name!r} share table {table!r}, and rows of the one can "
+            f"{plan.location}: streams {_names(other, plan)} share table {table!r}, and rows of the one can "
             f"replace rows of the other; {plan.stream.sharing_needs}"
         )
 
@@ -199,8 +190,8 @@ def _check_shared(
 ) -> None:
     if "replace" in (mode, other_mode):
         raise ConfigurationError(
-            f"{plan.location}: streams {other[2]!r} and {plan.name!r} would replace the same table {table!r} in turn; "
-            'write destination_table = "{stream}", or write_mode = "append" or "upsert"'
+            f"{plan.location}: streams {_names(other, plan)} would replace the same table {table!r} in turn; "
+            f'write destination_table = "{_own_table(other, plan)}", or write_mode = "append" or "upsert"'
         )
     if not (plan.shared_table and other_shared):
         flows = {
@@ -208,8 +199,22 @@ def _check_shared(
             for location, shared in ((other[0], other_shared), (plan.location, plan.shared_table))
             if not shared
         }
+        own = f'destination_table = "{_own_table(other, plan)}"'
+        differ = " and no row of one has the key of a row of the other, which it would replace" * (mode == "upsert")
         raise ConfigurationError(
             f"{plan.location}: stream {other[2]!r} of source {other[1]!r} and stream {plan.name!r} of source "
-            f'{plan.source_id!r} would land in one table, {table!r}; write destination_table = "{{stream}}", '
-            f"or, if their rows belong together, shared_table = true in {' and '.join(flows)}"
+            f"{plan.source_id!r} would land in one table, {table!r}; write {own}, "
+            f"or, if their rows belong together{differ}, shared_table = true in {' and '.join(flows)}"
         )
+
+
+def _names(other: Owner, plan: StreamPlan) -> str:
+    """Two streams, with their sources if those differ."""
+    if other[1] == plan.source_id:
+        return f"{other[2]!r} and {plan.name!r}"
+    return f"'{other[1]}.{other[2]}' and '{plan.source_id}.{plan.name}'"
+
+
+def _own_table(other: Owner, plan: StreamPlan) -> str:
+    """A template of tables that gives the second of two streams one of its own."""
+    return "{stream}" if other[2] != plan.name else f"{plan.source_id}_{{stream}}"

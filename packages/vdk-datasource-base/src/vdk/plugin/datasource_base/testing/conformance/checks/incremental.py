@@ -218,7 +218,10 @@ class IncrementalConformance(Conformance):
         landing.run(source)
         numbers = [*range(NEW, NEW + 3 * editor.page_rows), NEW + 9998, NEW + 9999]
         _assert_landed(
-            numbers, editor, landing, "after a stop and the next two runs: read all rows below the run's end"
+            numbers,
+            editor,
+            landing,
+            "of a run that was stopped, and of the next two: read all rows below the run's end",
         )
         _assert_moved(NEW, NEW + 9999, source, editor, landing)
 
@@ -320,5 +323,8 @@ def _landed(editor: StreamEditor, landing: Landing) -> dict[int, dict[str, objec
 
 
 def _assert_landed(numbers: Sequence[int], editor: StreamEditor, landing: Landing, rule: str) -> None:
+    """:param rule: which rows these are, a colon, and what to do."""
     missing = sorted(set(numbers) - set(_landed(editor, landing)))
-    assert not missing, f"{len(missing)} of {len(numbers)} rows did not land {rule}"
+    which, _, remedy = rule.partition(": ")
+    rows = "1 row" if len(numbers) == 1 else f"{len(missing)} of {len(numbers)} rows"
+    assert not missing, f"{rows} {which} did not land: {remedy}"

@@ -7,17 +7,22 @@ import functools
 import re
 import traceback
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
 import pytest
 
-from ....contract import DataSourceState
+from ....contract import DataSourceState, StreamPartition
+from ....parts.closing import closing_early
+from .landing import Landing
 from .process import within
 from .reading import MakeSource
 
 PROBE_SECONDS = 10.0
 """How long the source may take to show the cause once more."""
+PROBE_PAYLOADS = 100
+"""How many payloads of a partition are read for it. The sources of most fixtures have fewer."""
 FAILURES = (Exception, pytest.fail.Exception)
 
 
@@ -29,10 +34,10 @@ _first_checks: WeakKeyDictionary[type, dict[str, str]] = WeakKeyDictionary()
 
 
 def guard(request: pytest.FixtureRequest) -> None:
-    """If a check fails because its source cannot be made or connected, report that cause, or skip the check.
+    """If a check fails because its source cannot be made, connected, read or run, report that cause, or skip the check.
 
-    A new source is made and connected only after the check has failed. So a check that passes without a connection
-    still passes, and a source that works gets no further calls.
+    A new source is made, connected, read and run only after the check has failed. So a check that passes without a
+    connection still passes, and a source that works gets no further calls.
     """
     makes = {name: _maker(request, name) for name in FIXTURES if name in request.fixturenames}
     if not makes:
@@ -64,7 +69,7 @@ def _maker(request: pytest.FixtureRequest, name: str) -> MakeSource | None:
 
 
 def _cause(name: str, make: MakeSource) -> tuple[str, BaseException] | None:
-    """What a new source raises before it is read, and in which step."""
+    """What a new source raises in its first read, or in a first run if all its rows shall land; and in which step."""
     step = f"the function of the fixture `{name}` raises"
 
     def probe() -> None:
@@ -74,14 +79,32 @@ def _cause(name: str, make: MakeSource) -> tuple[str, BaseException] | None:
             step = f"connect() of {type(made).__name__} raises"
             made.connect(DataSourceState())
             step = f"streams() of {type(made).__name__} raises"
-            list(made.streams())
+            streams = list(made.streams())
+            for stream in streams:
+                step = f"partitions() of stream {stream.name!r} raises"
+                for partition in stream.partitions({}):
+                    step = f"read() of stream {stream.name!r} raises"
+                    _begin_to_read(partition)
+                    step = f"partitions() of stream {stream.name!r} raises"
         except BaseException:
             _quietly(made.disconnect)
             raise
         _quietly(made.disconnect)  # disconnect() has a check of its own
+        if name == "source":
+            step = f"a run of {type(made).__name__} raises"
+            with Landing.fresh() as landing:
+                if (error := landing.attempt(make)) is not None:
+                    raise error
 
     ended, error = within(PROBE_SECONDS, probe)
     return (step, error) if ended and isinstance(error, FAILURES) else None
+
+
+def _begin_to_read(partition: StreamPartition) -> None:
+    payloads = iter(partition.read({}))
+    with closing_early(payloads):
+        for _ in islice(payloads, PROBE_PAYLOADS):
+            pass
 
 
 def _quietly(work: Callable[[], Any]) -> None:
