@@ -19,6 +19,7 @@ from .http.recording import Recording
 from .http.transport import Transport, TransportLimits
 from .http.types import HttpRequest, HttpResponse, Page, Row
 from .http.urls import Origin
+from .pagination.missing_paths import MissingPaths
 from .pagination.only_pages import OnlyPages
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class StreamContext:
         self.incomplete: set[str] = set()
         """Streams with a response that a rule ignores: records that are missing may still exist."""
         self.only_pages = OnlyPages()
+        self.missing_paths = MissingPaths()
         self._lock = threading.Lock()
         self._client: Client | None = None
         self._auth: AuthBase | None = None
@@ -88,7 +90,7 @@ class StreamContext:
         if client is not None:
             client.close()
         self.cache.clear()
-        for warning in self.only_pages.warnings():
+        for warning in (*self.only_pages.warnings(), *self.missing_paths.warnings()):
             log.warning("%s", warning)
 
     def warn_once(self, subject: str, message: str) -> None:
