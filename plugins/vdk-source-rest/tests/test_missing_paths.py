@@ -1,4 +1,4 @@
-"""Paths of a paginator that no response has: pages must not be lost, and a correct stream must not fail."""
+"""Paths, columns and parameters that an API does not know: no page and no value is lost without a message."""
 
 from __future__ import annotations
 
@@ -110,3 +110,52 @@ def test_a_path_that_another_reading_had_is_correct(source: Make, caplog: pytest
         assert len(read(made).rows) == 21
         made.disconnect()
     assert "no field" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ({"columns": {"pricee": "decimal(8,2)"}}, "no record has the field 'pricee'.*did you mean 'price'"),
+        ({"columns": {"price": "decimal(8,2)", "note": "text"}}, "no record has the field 'note'.*'id', 'price'"),
+        ({"columns": {"late": "text"}}, None),
+        ({"columns": {"user__name": "text"}, "nested": "flatten"}, None),
+        ({"columns": {"user.name": "text"}, "nested": "flatten"}, "did you mean 'user__name'"),
+    ],
+)
+def test_a_declared_column_that_no_record_has_is_a_warning(
+    source: Make, caplog: pytest.LogCaptureFixture, options: Any, warned: str | None
+) -> None:
+    """One that only a later record has is correct; an object is named as it lands."""
+    rows = [{"id": 1, "price": 1, "user": {"name": "a"}}, {"id": 2, "late": "x"}]
+    with Scripted(lambda request, number: answer(rows)) as api:
+        made = source(api.url, {"name": "items", **options})
+        read(made)
+        made.disconnect()
+    messages = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(messages) == (warned is not None), messages
+    assert warned is None or re.search(warned, messages[0])
+
+
+@pytest.mark.parametrize(
+    ("days", "options", "warned"),
+    [
+        ([1, 2, 3, 4, 5], {}, "3 of the 5 records .* below '2026-01-04T00:00:00Z', which the parameter 'since' asked"),
+        ([1, 2, 3, 4, 5], {"primary_key": "id"}, "3 of the 5 records"),
+        ([4, 5], {}, None),
+        ([3, 4, 5], {}, None),
+        ([], {}, None),
+        ([1, 2, 3, 4, 5], {"cursor": {"field": "at"}}, None),
+    ],
+)
+def test_a_parameter_that_the_api_ignores_is_a_warning(
+    source: Make, caplog: pytest.LogCaptureFixture, days: list[int], options: Any, warned: str | None
+) -> None:
+    """Most records are below what was asked for. Without a parameter, nothing was asked for."""
+    rows = [{"id": day, "at": f"2026-01-0{day}T00:00:00Z"} for day in days]
+    cursor = {"field": "at", "param": "since", "lookback": "0s"}
+    first = [{"id": 4, "at": "2026-01-04T00:00:00Z"}]
+    with Scripted(lambda request, number: answer(rows if number else first)) as api:
+        made = source(api.url, {"name": "items", "cursor": cursor, **options})
+        read(made, states=read(made).states)
+    assert ("seems to ignore" in caplog.text) is (warned is not None)
+    assert warned is None or re.search(warned, caplog.text)

@@ -19,6 +19,7 @@ from .http.recording import Recording
 from .http.transport import Transport, TransportLimits
 from .http.types import HttpRequest, HttpResponse, Page, Row
 from .http.urls import Origin
+from .missing_columns import MissingColumns
 from .pagination.missing_paths import MissingPaths
 from .pagination.only_pages import OnlyPages
 
@@ -51,6 +52,7 @@ class StreamContext:
         """Streams with a response that a rule ignores: records that are missing may still exist."""
         self.only_pages = OnlyPages()
         self.missing_paths = MissingPaths()
+        self.missing_columns = MissingColumns()
         self._lock = threading.Lock()
         self._client: Client | None = None
         self._auth: AuthBase | None = None
@@ -90,8 +92,9 @@ class StreamContext:
         if client is not None:
             client.close()
         self.cache.clear()
-        for warning in (*self.only_pages.warnings(), *self.missing_paths.warnings()):
-            log.warning("%s", warning)
+        for checks in (self.only_pages, self.missing_paths, self.missing_columns):
+            for warning in checks.warnings():
+                log.warning("%s", warning)
 
     def warn_once(self, subject: str, message: str) -> None:
         """A warning that would be the same for each of a stream's partitions."""
