@@ -28,6 +28,7 @@ from vdk.plugin.datasource_base import (
     StreamSchema,
 )
 from vdk.plugin.datasource_base.contract import DestinationError, State
+from vdk.plugin.datasource_base.parts import may_wait
 from vdk.plugin.datasource_base.runtime import execute
 from vdk.plugin.datasource_base.runtime.retry import Retry
 
@@ -277,6 +278,18 @@ class TestRetries:
         assert retry.wait_after(ConnectionFailedError("x")) is not None
         time.sleep(0.1)
         assert retry.wait_after(ConnectionFailedError("x")) is None
+
+    def test_the_time_bounds_the_attempts_of_a_source(self) -> None:
+        """A source that repeats its requests asks first, and the time of those that failed counts."""
+        retry = Retry(attempts=5, seconds=10, delay=0.0)
+        now = time.monotonic()
+        asked: Iterator[bool] = (may_wait(wait, now - 4) for wait in (5, 7))
+        assert list(retry.bounded(asked)) == [True, False]
+        assert retry.call(lambda: may_wait(7, now - 4), what="x", stop=threading.Event(), redact=str) is False
+        assert may_wait(99, now - 99)
+        assert retry.wait_after(ConnectionFailedError("x", failing_since=now - 9)) is not None
+        assert not retry.has_time(2, now)
+        assert Retry(5, 10, 0.0).wait_after(ConnectionFailedError("x", failing_since=now - 11)) is None
 
     def test_progress_gives_new_attempts_but_not_for_ever(self, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
         """A source that fails behind every row is given up in the end; the next run goes on where it was."""

@@ -55,6 +55,7 @@ class StreamContext:
         self.missing_columns = MissingColumns()
         self._lock = threading.Lock()
         self._client: Client | None = None
+        self._answered = False
         self._auth: AuthBase | None = None
         self._warned: set[str] = set()
         folder = config.record or config.replay
@@ -84,12 +85,14 @@ class StreamContext:
             delay=config.retry.delay.total_seconds(),
             max_wait=config.retry.max_wait.total_seconds(),
             redact=self.redact,
+            answered=self._answered,
         )
 
     def disconnect(self) -> None:
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
+            self._answered |= client.answered
             client.close()
         self.cache.clear()
         for checks in (self.only_pages, self.missing_paths, self.missing_columns):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..contract.remedies import closest, did_you_mean
     from ..contract.toml import toml_key, toml_value
-    from .backoff import Backoff
+    from .backoff import Backoff, may_wait
     from .columns.compute import pc
     from .columns.convert import cast_exactly
     from .columns.framework import REJECT_REMEDY, rejected_name
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 _OUTSIDE_DESTINATION = {
     "..contract.remedies": ("closest", "did_you_mean"),
     "..contract.toml": ("toml_key", "toml_value"),
-    ".backoff": ("Backoff",),
+    ".backoff": ("Backoff", "may_wait"),
     ".columns.compute": ("pc",),
     ".columns.convert": ("cast_exactly",),
     ".columns.framework": ("REJECT_REMEDY", "rejected_name"),
@@ -130,6 +130,7 @@ __all__ = [
     "judge",
     "kept_records",
     "literal",
+    "may_wait",
     "pc",
     "quoted",
     "rejected_name",
