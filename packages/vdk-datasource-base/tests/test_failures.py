@@ -28,7 +28,7 @@ from vdk.plugin.datasource_base import (
     StreamSchema,
 )
 from vdk.plugin.datasource_base.contract import DestinationError, State
-from vdk.plugin.datasource_base.parts import may_wait
+from vdk.plugin.datasource_base.parts import may_wait, one_line
 from vdk.plugin.datasource_base.runtime import execute
 from vdk.plugin.datasource_base.runtime.retry import Retry
 
@@ -581,3 +581,19 @@ def test_a_stress_of_failures_in_every_corner_loses_and_repeats_nothing(lab: Lab
     assert lab.numbers("t") == sorted([*range(60)] * 6)
     assert lab.numbers("whole") == list(range(30))
     assert not lab.staged
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("refused\n\tIs the server running?\n", "refused; Is the server running?"),
+        ("failed:\n  refused.\nTry again", "failed: refused. Try again"),
+        ("syntax error\nLINE 1: SELECT x FRM\n  ^\n", "syntax error; LINE 1: SELECT x FRM"),
+        ("one\r\n\r\n two  three", "one; two three"),
+        ("", ""),
+    ],
+)
+def test_a_message_of_several_lines_becomes_one(text: str, line: str) -> None:
+    """Its sentences stay apart."""
+    assert one_line(text) == line
+    assert one_line(line) == line

@@ -558,3 +558,26 @@ def test_a_server_that_has_answered_gets_all_attempts(source: Make, monkeypatch:
         with pytest.raises(ConnectionFailedError):
             read(made)
         assert len(api.requests) == 7
+
+
+@pytest.mark.parametrize(
+    ("status", "page", "hint"),
+    [
+        (
+            404,
+            0,
+            r"\. Check base_url = \"{url}/v1\" and path = \"orders\", which make the URL {url}/v1/orders\. If this",
+        ),
+        (405, 0, r"\. Check method = \"GET\", base_url = .* and path = \"orders\", which make"),
+        (404, 1, r"the response is empty\. If this means an empty list"),
+        (400, 0, r"the response is empty\. If this means an empty list"),
+    ],
+)
+def test_an_unknown_url_is_shown_with_the_options_that_make_it(source: Make, status: int, page: int, hint: str) -> None:
+    """That of a link is the API's own. A rule comes second."""
+    first = answer({"items": [{"id": 1}], "next": "/v1/more"})
+    with Scripted(lambda request, number: first if number < page else answer(b"", status=f"{status} No")) as api:
+        made = source(f"{api.url}/v1", {"name": "items", "path": "orders", "params": {"key": "canary"}})
+        with pytest.raises(ConfigurationError, match=hint.format(url=api.url)) as caught:
+            read(made)
+        assert "canary" not in str(caught.value)

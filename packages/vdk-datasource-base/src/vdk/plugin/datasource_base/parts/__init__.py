@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..contract.remedies import closest, did_you_mean
+    from ..contract.remedies import closest, did_you_mean, one_line
     from ..contract.toml import toml_key, toml_value
     from .backoff import Backoff, may_wait
     from .columns.compute import pc
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from .states.logged_document import LoggedDocument, sync_folder, write_synced
 
 _OUTSIDE_DESTINATION = {
-    "..contract.remedies": ("closest", "did_you_mean"),
+    "..contract.remedies": ("closest", "did_you_mean", "one_line"),
     "..contract.toml": ("toml_key", "toml_value"),
     ".backoff": ("Backoff", "may_wait"),
     ".columns.compute": ("pc",),
@@ -131,6 +131,7 @@ __all__ = [
     "kept_records",
     "literal",
     "may_wait",
+    "one_line",
     "pc",
     "quoted",
     "rejected_name",
