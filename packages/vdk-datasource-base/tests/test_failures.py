@@ -28,6 +28,7 @@ from vdk.plugin.datasource_base import (
     StreamSchema,
 )
 from vdk.plugin.datasource_base.contract import DestinationError, State
+from vdk.plugin.datasource_base.parts import may_wait, one_line
 from vdk.plugin.datasource_base.runtime import execute
 from vdk.plugin.datasource_base.runtime.retry import Retry
 
@@ -277,6 +278,18 @@ class TestRetries:
         assert retry.wait_after(ConnectionFailedError("x")) is not None
         time.sleep(0.1)
         assert retry.wait_after(ConnectionFailedError("x")) is None
+
+    def test_the_time_bounds_the_attempts_of_a_source(self) -> None:
+        """A source that repeats its requests asks first, and the time of those that failed counts."""
+        retry = Retry(attempts=5, seconds=10, delay=0.0)
+        now = time.monotonic()
+        asked: Iterator[bool] = (may_wait(wait, now - 4) for wait in (5, 7))
+        assert list(retry.bounded(asked)) == [True, False]
+        assert retry.call(lambda: may_wait(7, now - 4), what="x", stop=threading.Event(), redact=str) is False
+        assert may_wait(99, now - 99)
+        assert retry.wait_after(ConnectionFailedError("x", failing_since=now - 9)) is not None
+        assert not retry.has_time(2, now)
+        assert Retry(5, 10, 0.0).wait_after(ConnectionFailedError("x", failing_since=now - 11)) is None
 
     def test_progress_gives_new_attempts_but_not_for_ever(self, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
         """A source that fails behind every row is given up in the end; the next run goes on where it was."""
@@ -568,3 +581,19 @@ def test_a_stress_of_failures_in_every_corner_loses_and_repeats_nothing(lab: Lab
     assert lab.numbers("t") == sorted([*range(60)] * 6)
     assert lab.numbers("whole") == list(range(30))
     assert not lab.staged
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("refused\n\tIs the server running?\n", "refused; Is the server running?"),
+        ("failed:\n  refused.\nTry again", "failed: refused. Try again"),
+        ("syntax error\nLINE 1: SELECT x FRM\n  ^\n", "syntax error; LINE 1: SELECT x FRM"),
+        ("one\r\n\r\n two  three", "one; two three"),
+        ("", ""),
+    ],
+)
+def test_a_message_of_several_lines_becomes_one(text: str, line: str) -> None:
+    """Its sentences stay apart."""
+    assert one_line(text) == line
+    assert one_line(line) == line

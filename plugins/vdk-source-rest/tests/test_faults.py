@@ -527,3 +527,57 @@ def test_a_redirect_that_would_drop_what_is_posted_is_an_error(source: Make) -> 
         pytest.raises(ConfigurationError, match="dropped"),
     ):
         read(source(api.url, {"name": "items", "method": "POST", "body": {"a": 1}}))
+
+
+@pytest.mark.parametrize("reply", [None, b"", b"* OK IMAP ready\r\n", b"\x15\x03\x01\x00\x02\x02\x46"])
+def test_a_wrong_address_fails_after_some_attempts(source: Make, reply: bytes | None) -> None:
+    """Nothing listens there, or what answers does not speak HTTP: the run does not multiply the attempts by its own."""
+    with Scripted(lambda request, number: reply or b"") as api:
+        made = source(api.url if reply is not None else "http://127.0.0.1:9")
+        with pytest.raises(ConnectionFailedError, match=r"3 attempts\).*check the scheme, the host and"):
+            read(made)
+        with pytest.raises(ConnectionFailedError) as caught:
+            read(made)
+        assert len(api.requests) == (4 if reply is not None else 0)
+    assert caught.value.waited
+
+
+def test_a_server_that_has_answered_gets_all_attempts(source: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is down for a moment; what a failed request waits for counts in the time of the run, and is bounded by it."""
+    before = time.monotonic()
+    with Scripted(lambda request, number: answer([{"id": 1}]) if not number else b"") as api:
+        made = source(api.url)
+        read(made)
+        made.disconnect()
+        made.context.client.sleep = lambda seconds: None
+        with pytest.raises(ConnectionFailedError, match=r"5 attempts\)$") as caught:
+            read(made)
+        assert not caught.value.waited
+        assert before <= (caught.value.failing_since or 0) <= time.monotonic()
+        monkeypatch.setattr("vdk.plugin.source_rest.http.client.may_wait", lambda wait, since: False)
+        with pytest.raises(ConnectionFailedError):
+            read(made)
+        assert len(api.requests) == 7
+
+
+@pytest.mark.parametrize(
+    ("status", "page", "hint"),
+    [
+        (
+            404,
+            0,
+            r"\. Check base_url = \"{url}/v1\" and path = \"orders\", which make the URL {url}/v1/orders\. If this",
+        ),
+        (405, 0, r"\. Check method = \"GET\", base_url = .* and path = \"orders\", which make"),
+        (404, 1, r"the response is empty\. If this means an empty list"),
+        (400, 0, r"the response is empty\. If this means an empty list"),
+    ],
+)
+def test_an_unknown_url_is_shown_with_the_options_that_make_it(source: Make, status: int, page: int, hint: str) -> None:
+    """That of a link is the API's own. A rule comes second."""
+    first = answer({"items": [{"id": 1}], "next": "/v1/more"})
+    with Scripted(lambda request, number: first if number < page else answer(b"", status=f"{status} No")) as api:
+        made = source(f"{api.url}/v1", {"name": "items", "path": "orders", "params": {"key": "canary"}})
+        with pytest.raises(ConfigurationError, match=hint.format(url=api.url)) as caught:
+            read(made)
+        assert "canary" not in str(caught.value)

@@ -70,13 +70,14 @@ def test_a_list_is_copied_and_proposed(httpserver: HTTPServer, tmp_path: Path, m
     url = httpserver.url_for("/v1/orders?api_key=k3y-of-it")
     copied = vdk.invoke(["datasource", "copy", url, "duckdb:///lake.duckdb"])
     assert copied.exit_code == 0, copied.output
-    assert f"rest_{httpserver.port}.orders: no key, read whole, replace" in copied.stderr
+    assert f"localhost_{httpserver.port}.orders: no key, read whole, replace" in copied.stderr
     with duckdb.connect("lake.duckdb", read_only=True) as connection:
         assert connection.execute("SELECT id FROM orders ORDER BY id").fetchall() == [(1,), (2,)]
     written = vdk.invoke(["datasource", "init", url])
     assert written.exit_code == 0, written.output
     text = Path("orders.toml").read_text("utf-8")
-    reference = f"${{env:REST_{httpserver.port}_PASSWORD}}"
+    assert '# Without a primary_key, each run replaces the whole table: "orders"\n' in text
+    reference = f"${{env:LOCALHOST_{httpserver.port}_PASSWORD}}"
     assert (
         f'# streams = [{{ name = "orders", params = {{ api_key = "{reference}" }}, primary_key = "id", '
         'cursor = { field = "updated_at", param = "since" } }]' in text.splitlines()
@@ -109,6 +110,11 @@ def test_the_paginator_that_a_page_suggests_is_tried(
     if not answers:
         assert any("it was tried with" in line and "the very records of the page before" in line for line in lines)
         return
+    assert f"books: its first page suggests {option}, which is written into books.toml" in written.stderr
+    assert (
+        f"# books: its first page suggests {option}, which is set above: without it, this page looks incomplete"
+        in lines
+    )
     httpserver.clear_log()
     copied = vdk.invoke(["datasource", "run", "books.toml", "-q"])
     assert copied.exit_code == 0, copied.output

@@ -17,7 +17,7 @@ import psycopg
 import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import Secret
-from vdk.plugin.datasource_base.parts import pc
+from vdk.plugin.datasource_base.parts import one_line, pc
 
 SPAN_BYTES = 64 * 2**20
 """What one statement reads, about: it is fetched whole before the destination is waited for, since a ``COPY`` whose
@@ -86,7 +86,7 @@ def failures() -> tuple[type[Exception], ...]:
 
 def as_driver_error(error: Exception) -> psycopg.Error:
     """An error of this driver as psycopg's of the same SQLSTATE."""
-    text, state = " ".join(str(error).split()), getattr(error, "sqlstate", None)
+    text, state = one_line(str(error)), getattr(error, "sqlstate", None)
     try:
         return psycopg.errors.lookup(state)(text) if state else psycopg.OperationalError(text)
     except KeyError:

@@ -17,6 +17,7 @@ from vdk.plugin.datasource_base.contract import (
     ConnectionFailedError,
     DataSourceError,
 )
+from vdk.plugin.datasource_base.parts import one_line
 
 APPLICATION = "vdk-source-postgres"
 EXAMPLE = "postgresql://user:password@host/database"
@@ -163,5 +164,5 @@ def _quoted(name: str) -> str:
 
 def _message(error: psycopg.Error) -> str:
     text = error.diag.message_primary or str(error)
-    text = " ".join(re.sub(r"^.*?(?:FATAL|ERROR):\s+", "", text, flags=re.DOTALL).split())
+    text = one_line(re.sub(r"^.*?(?:FATAL|ERROR):\s+", "", text, flags=re.DOTALL))
     return text if len(text) <= 600 else f"{text[:600]}…"

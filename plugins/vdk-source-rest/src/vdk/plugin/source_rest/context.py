@@ -19,6 +19,8 @@ from .http.recording import Recording
 from .http.transport import Transport, TransportLimits
 from .http.types import HttpRequest, HttpResponse, Page, Row
 from .http.urls import Origin
+from .missing_columns import MissingColumns
+from .pagination.missing_paths import MissingPaths
 from .pagination.only_pages import OnlyPages
 
 log = logging.getLogger(__name__)
@@ -49,8 +51,11 @@ class StreamContext:
         self.incomplete: set[str] = set()
         """Streams with a response that a rule ignores: records that are missing may still exist."""
         self.only_pages = OnlyPages()
+        self.missing_paths = MissingPaths()
+        self.missing_columns = MissingColumns()
         self._lock = threading.Lock()
         self._client: Client | None = None
+        self._answered = False
         self._auth: AuthBase | None = None
         self._warned: set[str] = set()
         folder = config.record or config.replay
@@ -80,16 +85,19 @@ class StreamContext:
             delay=config.retry.delay.total_seconds(),
             max_wait=config.retry.max_wait.total_seconds(),
             redact=self.redact,
+            answered=self._answered,
         )
 
     def disconnect(self) -> None:
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
+            self._answered |= client.answered
             client.close()
         self.cache.clear()
-        for warning in self.only_pages.warnings():
-            log.warning("%s", warning)
+        for checks in (self.only_pages, self.missing_paths, self.missing_columns):
+            for warning in checks.warnings():
+                log.warning("%s", warning)
 
     def warn_once(self, subject: str, message: str) -> None:
         """A warning that would be the same for each of a stream's partitions."""

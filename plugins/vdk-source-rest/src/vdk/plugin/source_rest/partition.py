@@ -101,6 +101,8 @@ class RestPartition(StreamPartition):
         for part in parts:
             if stream.nested in ("flatten", "tables") and part.kind == "rows" and isinstance(part.data, list):
                 part = replace(part, data=flattened(part.data, stream.levels(), stream.name))
+            if stream.columns and part.kind == "rows" and isinstance(part.data, list):
+                self.context.missing_columns.add(stream.name, stream.columns, part.data)
             yield part
 
     def _read_own(self, state: Mapping[str, Any]) -> Iterator[DataSourcePayload]:
@@ -227,6 +229,8 @@ class RestPartition(StreamPartition):
             if not incremental.is_field_known and not self._values:  # other partitions may have the field
                 raise _no_cursor_field(stream, incremental.row_without_value)
             self.context.warn_once(stream.name, _no_cursor_warning(stream, incremental.row_without_value))
+        if incremental.param_seems_ignored:
+            self.context.warn_once(f"{stream.name} param", _ignored_warning(stream, incremental))
         if incremental.overflowed:
             self.context.warn_once(f"{stream.name} overlap", _overflow_warning(stream))
         if last_days.are_missing:
@@ -260,6 +264,7 @@ class RestPartition(StreamPartition):
         lower = incremental.lower_param(window.start)
         if config.param is not None and lower is not None:
             request = request.with_param(config.param, lower)
+            incremental.note_param(lower)
         if config.end_param is not None:
             request = request.with_param(config.end_param, cursor.write(window.end_value, incremental.like))
         for rows in self.rows(pages, request):
@@ -337,6 +342,18 @@ def _no_cursor_warning(stream: StreamConfig, row: Row) -> str:
     return (
         f"stream {stream.name!r}: no record has a value for the cursor {stream.cursor.field!r}, so each run reads all "
         f"of them again. Set cursor.field to one of the fields {', '.join(map(repr, list(row)[:20]))}"
+    )
+
+
+def _ignored_warning(stream: StreamConfig, incremental: IncrementalFilter) -> str:
+    """The API answers with the records that it was asked to leave out."""
+    assert stream.cursor is not None
+    name, field = stream.cursor.param, stream.cursor.field
+    return (
+        f"stream {stream.name!r}: {incremental.below_param:,} of the {incremental.read:,} records that were read have "
+        f"a {field!r} below {incremental.first_param!r}, which the parameter {name!r} asked for: the API seems to "
+        "ignore it. Correct cursor.param; if the API has no such parameter, remove cursor.param, so that the source "
+        'filters the records; if it compares dates only, set cursor.param_format = "%Y-%m-%d"'
     )
 
 

@@ -116,7 +116,8 @@ class RestStream(DataSourceStream):
         if config.only_changed is True and parent.config.cursor is not None:
             changed = parent.config.cursor.field
         for values in parent._value_sets():
-            as_they_are = msgspec.structs.replace(parent.config, nested=None)  # bind names fields of objects
+            # bind names fields of objects, and no column lands
+            as_they_are = msgspec.structs.replace(parent.config, nested=None, columns={})
             for payload in RestPartition(self._context, as_they_are, values).read({}):
                 for row in _parent_rows(payload):
                     yield bound(config, row, values.records, self.name, changed)

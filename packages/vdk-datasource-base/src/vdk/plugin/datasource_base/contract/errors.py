@@ -79,12 +79,22 @@ class ConnectionFailedError(DataSourceError):
 
     :param retry_after: seconds that the other side asks to wait (RFC 9110, section 10.2.3), if it does.
     :param waited: whoever raises it has waited for as long as its own option allows, so it is not retried.
+    :param failing_since: when its own attempts began to fail (``time.monotonic``), if it made several: they count in
+        the time that an unreachable system is retried.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None, waited: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        waited: bool = False,
+        failing_since: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.waited = waited
+        self.failing_since = failing_since
 
 
 class SnapshotLostError(ConnectionFailedError):

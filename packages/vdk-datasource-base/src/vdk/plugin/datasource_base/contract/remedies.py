@@ -14,6 +14,7 @@ from msgspec import inspect
 from .config import Duration, Secret
 from .toml import toml_key, toml_value
 
+_MARKS = ".,:;!?"
 LONGEST = 60
 """Characters of a value that the line repeats; a longer text becomes ``…``."""
 
@@ -24,6 +25,16 @@ def closest(name: str, known: Iterable[str], *, limit: int = 3, cutoff: float = 
     :param cutoff: how alike they are at least, from 0 to 1, as ``difflib`` measures it.
     """
     return difflib.get_close_matches(name, sorted(known), n=limit, cutoff=cutoff)
+
+
+def one_line(text: str) -> str:
+    """The lines of a message in one: ``Connection refused; Is the server running?``. Lines of carets are left out."""
+    joined = ""
+    for line in (" ".join(line.split()) for line in text.splitlines()):
+        if line.strip("^~ "):
+            separator = " " if joined.endswith(tuple(_MARKS)) else "; "
+            joined += separator + line if joined else line
+    return joined
 
 
 def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:

@@ -11,9 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..contract.remedies import closest, did_you_mean
+    from ..contract.remedies import closest, did_you_mean, one_line
     from ..contract.toml import toml_key, toml_value
-    from .backoff import Backoff
+    from .backoff import Backoff, may_wait
     from .columns.compute import pc
     from .columns.convert import cast_exactly
     from .columns.framework import REJECT_REMEDY, rejected_name
@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from .states.logged_document import LoggedDocument, sync_folder, write_synced
 
 _OUTSIDE_DESTINATION = {
-    "..contract.remedies": ("closest", "did_you_mean"),
+    "..contract.remedies": ("closest", "did_you_mean", "one_line"),
     "..contract.toml": ("toml_key", "toml_value"),
-    ".backoff": ("Backoff",),
+    ".backoff": ("Backoff", "may_wait"),
     ".columns.compute": ("pc",),
     ".columns.convert": ("cast_exactly",),
     ".columns.framework": ("REJECT_REMEDY", "rejected_name"),
@@ -130,6 +130,8 @@ __all__ = [
     "judge",
     "kept_records",
     "literal",
+    "may_wait",
+    "one_line",
     "pc",
     "quoted",
     "rejected_name",

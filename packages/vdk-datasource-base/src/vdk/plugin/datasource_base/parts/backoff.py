@@ -4,7 +4,31 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+
+_LIMIT: ContextVar[Callable[[float, float], bool] | None] = ContextVar("limit of waits", default=None)
+
+
+def may_wait(seconds: float, failing_since: float) -> bool:
+    """Whether a source that repeats its own requests may wait so long and try again, by the ``retry_for`` of the run.
+
+    :param failing_since: when the request failed first (``time.monotonic``).
+    """
+    limit = _LIMIT.get()
+    return limit is None or limit(seconds, failing_since)
+
+
+@contextmanager
+def waits_limited(limit: Callable[[float, float], bool]) -> Iterator[None]:
+    """What this thread calls meanwhile asks ``limit`` before it waits."""
+    token = _LIMIT.set(limit)
+    try:
+        yield
+    finally:
+        _LIMIT.reset(token)
 
 
 @dataclass(frozen=True, slots=True)

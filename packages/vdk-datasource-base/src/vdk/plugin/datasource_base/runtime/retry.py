@@ -6,12 +6,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ..contract import ConnectionFailedError
-from ..parts.backoff import Backoff
+from ..parts.backoff import Backoff, waits_limited
 from .options import Options
 from .report.logs import error_message
 
@@ -55,7 +55,7 @@ class Retry:
     def wait_after(self, error: BaseException) -> float | None:
         """Seconds to wait before the next attempt; None: give up."""
         if not self.failures:
-            self.first_failure = time.monotonic()
+            self.first_failure = getattr(error, "failing_since", None) or time.monotonic()
         self.failures += 1
         self.total_failures += 1
         if not isinstance(error, RETRYABLE_ERRORS) or getattr(error, "waited", False):
@@ -74,11 +74,21 @@ class Retry:
             return None
         return wait
 
+    def has_time(self, wait: float, failing_since: float) -> bool:
+        """Whether a source may wait before it repeats a request that has failed since then."""
+        since = min(failing_since, self.first_failure) if self.failures else failing_since
+        return time.monotonic() + wait - since <= self.seconds
+
+    def bounded(self, items: Iterator[T]) -> Iterator[T]:
+        """The items of a source, which keeps to the time of this policy while it makes them."""
+        return _Bounded(items, self)
+
     def call(self, work: Callable[[], T], *, what: str, stop: threading.Event, redact: Callable[[str], str]) -> T:
         """Return what the work returns, calling it again after each retryable error."""
         while True:
             try:
-                return work()
+                with waits_limited(self.has_time):
+                    return work()
             except RETRYABLE_ERRORS as error:
                 self.pause(error, what=what, stop=stop, redact=redact)
 
@@ -98,3 +108,20 @@ class Retry:
         )
         if stop.wait(min(wait, threading.TIMEOUT_MAX)):
             raise error from error.__cause__
+
+
+class _Bounded(Iterator[T]):
+    """Keeps no item, which may be large: a generator would keep the last one."""
+
+    def __init__(self, items: Iterator[T], retry: Retry) -> None:
+        self._items = items
+        self._retry = retry
+
+    def __next__(self) -> T:
+        with waits_limited(self._retry.has_time):
+            return next(self._items)
+
+    def close(self) -> None:
+        close = getattr(self._items, "close", None)
+        if close is not None:
+            close()

@@ -17,7 +17,7 @@ from vdk.plugin.datasource_base.contract import (
     ConnectionFailedError,
     DataSourceError,
 )
-from vdk.plugin.datasource_base.parts import did_you_mean
+from vdk.plugin.datasource_base.parts import did_you_mean, one_line
 
 from .config import AnySqlConfig
 from .drivers import DIALECTS, PACKAGES, PORTS
@@ -158,5 +158,5 @@ def _sqlstate(error: Exception) -> str:
 
 def _message(error: Exception) -> str:
     first: Any = error.args[0] if error.args else None
-    text = " ".join(str(first["M"] if isinstance(first, dict) and "M" in first else error).split())
+    text = one_line(str(first["M"] if isinstance(first, dict) and "M" in first else error))
     return text if len(text) <= 600 else f"{text[:600]}…"

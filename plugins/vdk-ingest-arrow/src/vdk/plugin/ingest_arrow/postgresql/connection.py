@@ -25,6 +25,7 @@ from vdk.plugin.datasource_base.contract import (
     DataSourceError,
     DestinationError,
 )
+from vdk.plugin.datasource_base.parts import one_line
 
 from ..sql.database import Database, SerializationConflict, constraint_error
 from ..values import RefusedValueError
@@ -131,7 +132,7 @@ def server_message(error: Error) -> str:
     text = str(error).partition("\n\nQuery was")[0]
     text = re.sub(r"\.? ?SQLSTATE: \w+\s*$", "", text)
     text = re.sub(r"^.*?(?:ERROR|FATAL|PANIC):\s+|^\w+: (?:\[libpq\] )?Failed to connect: ", "", text, flags=re.DOTALL)
-    text = " ".join(text.split())
+    text = one_line(text)
     return text if len(text) <= 600 else f"{text[:600]}…"
 
 

@@ -14,7 +14,7 @@ from requests.utils import get_environ_proxies
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError
 
 from ..http.body import LimitExceeded, UnacceptableBody, read_body
-from ..http.transport import LimitedSession, TransportLimits, is_untrusted
+from ..http.transport import LimitedSession, TransportLimits, Unreachable, is_unreachable, is_untrusted
 from ..http.urls import Origin
 
 MAX_RESPONSE = 1024 * 1024
@@ -75,4 +75,7 @@ class TokenServer:
                     f"the token server {origin}: its certificate is not trusted. Name the certificate of its "
                     'authority: ca_bundle = "authority.pem"'
                 ) from None
-            raise ConnectionFailedError(f"the token server {origin}: {type(error).__name__}") from None
+            problem = f"the token server {origin}: {type(error).__name__}"
+            if is_unreachable(error):
+                raise Unreachable(problem, "auth.token_url") from None
+            raise ConnectionFailedError(problem) from None

@@ -19,10 +19,10 @@ import requests
 from requests.auth import AuthBase
 
 from vdk.plugin.datasource_base.contract import AuthenticationError, ConnectionFailedError, DataSourceError
-from vdk.plugin.datasource_base.parts import Backoff
+from vdk.plugin.datasource_base.parts import Backoff, may_wait
 
 from .rate_limit import RateLimiter, until_reset
-from .transport import Transport, request_line
+from .transport import Transport, Unreachable, request_line
 from .types import HttpRequest, HttpResponse
 from .urls import mask_url
 
@@ -31,6 +31,8 @@ T = TypeVar("T")
 Waiting = Generator[None, None, T]
 """Yields None again and again while it waits, so that its caller may stop; returns a ``T``."""
 TICK = 0.5
+_FIRST_ATTEMPTS = 3
+"""Attempts to reach a server that has never answered: its address may be wrong."""
 _TEN_YEARS = 10 * 365 * 86400.0
 
 
@@ -49,6 +51,7 @@ class Client:
     :param delay: seconds of the first wait.
     :param max_wait: seconds that a server may ask to wait; more, and the request fails.
     :param redact: masks the secrets in a text.
+    :param answered: whether the server has answered a request before.
     """
 
     def __init__(
@@ -61,11 +64,14 @@ class Client:
         delay: float,
         max_wait: float,
         redact: Callable[[str], str],
+        answered: bool = False,
     ) -> None:
         self._transport = transport
         self._auth = auth
         self.limiter = RateLimiter(per_second)
         self._attempts = attempts
+        self._first_attempts = min(attempts, _FIRST_ATTEMPTS)
+        self.answered = answered
         self._backoff = Backoff(delay)
         self._max_wait = max_wait
         self._redact = redact
@@ -89,11 +95,13 @@ class Client:
 
     def _fetch(self, request: HttpRequest, handle: Callable[[requests.Response], T]) -> Waiting[T]:
         failures, renewed = 0, False
+        since: float | None = None
         while True:
             yield from self._wait_for_turn(request)
             response: requests.Response | None = None
             try:
                 response = self._transport.open(request)
+                self.answered = True
                 self._note(response)
                 return handle(response)
             except Unauthorized:
@@ -105,7 +113,10 @@ class Client:
                 renewed = True
             except ConnectionFailedError as error:
                 failures += 1
-                wait = self._wait_after(error, failures, request)
+                since = since or time.monotonic()
+                if error.retry_after:  # what the server asks for is bounded by max_wait
+                    since = None
+                wait = self._wait_after(error, failures, request, since)
                 reason = self._redact(_with_request(request, error))
                 log.info("%s; attempt %d follows in %.1f s", reason, failures + 1, wait)
                 yield from self.pause(wait)
@@ -135,19 +146,33 @@ class Client:
             raise ConnectionFailedError(problem, retry_after=wait)
         yield from self.pause(wait)
 
-    def _wait_after(self, error: ConnectionFailedError, failures: int, request: HttpRequest) -> float:
-        """Seconds until the next attempt: exponential, with jitter, on top of the time that the server asks for."""
+    def _wait_after(
+        self, error: ConnectionFailedError, failures: int, request: HttpRequest, since: float | None
+    ) -> float:
+        """Seconds until the next attempt: exponential, with jitter, on top of the time that the server asks for.
+
+        :param since: when the request failed first; None: the server asks to wait.
+        """
         asked = error.retry_after or 0.0
         text = _with_request(request, error) + (f" ({failures} attempts)" if failures > 1 else "")
         if asked > self._max_wait:
             problem = f"{text}; {self._too_long('the server asks', asked)}"
             raise ConnectionFailedError(problem, retry_after=asked) from None
-        if failures >= self._attempts:
+        if isinstance(error, Unreachable) and not self.answered and failures >= self._first_attempts:
+            self._first_attempts = 1
+            raise ConnectionFailedError(
+                f"{text}. The server has not answered any request yet: check the scheme, the host and the port of "
+                f"{error.option}, and that the server runs",
+                waited=True,
+            ) from None
+        wait = asked + self._backoff.wait(failures)
+        out_of_time = since is not None and not may_wait(wait, since)
+        if failures >= self._attempts or out_of_time:
             if isinstance(error, RetriedHere):
-                more = f"retry = {{ attempts = {2 * self._attempts} }}"
+                more = "a longer retry_for" if out_of_time else f"retry = {{ attempts = {2 * self._attempts} }}"
                 raise DataSourceError(f"{text}. For more attempts, set {more}") from None
-            raise ConnectionFailedError(text, retry_after=error.retry_after) from None
-        return asked + self._backoff.wait(failures)
+            raise ConnectionFailedError(text, retry_after=error.retry_after, failing_since=since) from None
+        return wait
 
     def _too_long(self, asking: str, wait: float) -> str:
         """How long to wait, and the option that allows it."""

@@ -28,6 +28,7 @@ from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cook
 from requests.utils import get_environ_proxies
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProtocolError
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, ConnectionFailedError
 
@@ -65,6 +66,17 @@ class TransportLimits:
         """The certificates to check a server's with. No option turns the check off."""
         bundle = self.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         return str(bundle) if bundle else True
+
+
+class Unreachable(ConnectionFailedError):
+    """No server that speaks HTTP is at an address.
+
+    :param option: the option with that address.
+    """
+
+    def __init__(self, message: str, option: str = "base_url") -> None:
+        super().__init__(message)
+        self.option = option
 
 
 class Transport:
@@ -172,7 +184,8 @@ class Transport:
                     f"{request_line(request)}: the server's certificate is not trusted ({_cause(error)}). Name the "
                     'certificate of its authority: ca_bundle = "authority.pem"'
                 ) from None
-            raise ConnectionFailedError(f"{request_line(request)}: {_cause(error)}") from None
+            failed = Unreachable if is_unreachable(error) else ConnectionFailedError
+            raise failed(f"{request_line(request)}: {_cause(error)}") from None
         except (requests.RequestException, UnicodeError) as error:
             raise ConfigurationError(f"{request_line(request)} cannot be sent: {type(error).__name__}") from None
         except OSError as error:  # which requests raises for files of certificates
@@ -245,6 +258,14 @@ def request_line(request: HttpRequest) -> str:
 def is_untrusted(error: Exception) -> bool:
     """Whether a server's certificate was refused. Any other failure of TLS is one of the connection."""
     return isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether no connection was made, or what answers does not speak HTTP, or TLS."""
+    inner: Any = error.args[0] if error.args else error
+    reason = getattr(inner, "reason", inner)
+    unreachable = (NewConnectionError, ConnectTimeoutError, ProtocolError)
+    return isinstance(reason, unreachable) or isinstance(error, requests.exceptions.SSLError)
 
 
 def _encodable(params: Any) -> dict[str, Any]:

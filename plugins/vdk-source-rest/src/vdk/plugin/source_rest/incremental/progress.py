@@ -23,6 +23,8 @@ VERSION = 1
 MAX_REMEMBERED = 100_000
 """Records that a state knows at most: about 1 MB. Further ones of the overlap are delivered again."""
 _DIGEST_SIZE = 8
+_SECOND = 1_000_000
+"""Microseconds: APIs may compare times in whole seconds."""
 _COMPACT_ABOVE = 2000
 """Digests that are kept without a check whether they are still needed."""
 
@@ -149,6 +151,12 @@ class IncrementalFilter:
         self.overflowed = False
         """More records share the overlap than are remembered."""
         self.row_without_value: Row | None = None
+        self.first_param: Any = None
+        """The value of the first lower bound that the API was asked for; None: it was not asked."""
+        self._asked: Any = None
+        self.read = 0
+        self.below_param = 0
+        """Records that were read, and those of them below what was asked for."""
         self.is_field_known = not self._is_plain_name
         """Whether some record without a value that counts has the field; taken as true for a path."""
 
@@ -162,6 +170,18 @@ class IncrementalFilter:
         if start is None:
             return None
         return self._start if start == self.lower and self._starts_exactly else self._cursor.write(start, self._start)
+
+    def note_param(self, written: Any) -> None:
+        """The API is asked for the records from this value on, which may be less exact than the lower bound."""
+        if self.first_param is None and self.lower is not None:
+            self.first_param, self._asked = written, self.lower
+            if self._cursor.is_time:
+                self._asked = self._cursor.as_written(self.lower, self.like) - _SECOND
+
+    @property
+    def param_seems_ignored(self) -> bool:
+        """Whether most records are below what was asked for. Some may be, for an API that compares another time."""
+        return 2 * self.below_param > self.read
 
     def resume(self, window: Window) -> Window | None:
         """The rest of an ascending window, from the last value on; None: the rest has no other value."""
@@ -182,6 +202,7 @@ class IncrementalFilter:
 
     def filter_page(self, rows: Sequence[Row]) -> FilteredPage:
         page = FilteredPage()
+        self.read += len(rows)
         name, parse, lower = self._cursor.config.field, self._cursor.parse, self.lower
         ordered, has_known = self._cursor.config.order != "any", bool(self._stored or self._in_earlier_windows)
         window_max = self.window_max
@@ -200,7 +221,7 @@ class IncrementalFilter:
                 continue
             if ordered:
                 self._check_order(value, raw)
-            if lower is not None and value < lower and self._drops_below(page):
+            if lower is not None and value < lower and self._drops_below(value, page):
                 continue
             if self._resumed_at is not None and value < self._resumed_at:  # delivered, since values ascend
                 page.counts["rows_unchanged"] += 1
@@ -219,8 +240,9 @@ class IncrementalFilter:
         self._delivered_since_state += len(page.rows)
         return page
 
-    def _drops_below(self, page: FilteredPage) -> bool:
+    def _drops_below(self, value: Any, page: FilteredPage) -> bool:
         """Whether a row below the lower bound is dropped."""
+        self.below_param += self._asked is not None and value < self._asked
         page.passed_known |= self._cursor.config.order == "descending"
         if self._filtering:
             page.counts["rows_before_cursor"] += 1

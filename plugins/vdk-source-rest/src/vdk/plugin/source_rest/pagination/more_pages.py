@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from vdk.plugin.datasource_base.parts import HugeNumber, whole_number
@@ -30,6 +30,9 @@ _TOKEN_NAMES = {
 }  # fmt: skip
 _ECHOED_NAMES = {"offset"}
 """A number with such a name repeats the one that was requested."""
+_SYNC_WORDS = {"sync", "delta"}
+"""The next one of these is for the next run."""
+_PAGE_WORDS = {"page", "url", "uri", "link", "href", "token", "cursor", "offset", "records", "key", "marker", "start"}
 _ENVELOPE = re.compile(r"meta|pag|data|result|response|hits|info|list")
 """The objects whose totals are those of the response; elsewhere they may be of a part of it, such as a facet's."""
 _MAX_DEPTH = 5
@@ -40,9 +43,13 @@ _CONTENT_RANGE = re.compile(r"[^/]*/(\d+)")
 _POSITIVE = re.compile(r"\+?[0-9]+(\.[0-9]+)?(e\+?[0-9]+)?", re.IGNORECASE)
 
 
-def sign_of_more_pages(page: Page) -> str | None:
-    """The first sign, in words; None: the response looks like the full result."""
-    return _in_headers(page) or next(_in_body(page, page.body, "", 1), None)
+def sign_of_more_pages(page: Page, *, sure: bool = False) -> str | None:
+    """The first sign, in words; None: the response looks like the full result.
+
+    :param sure: only signs that no full result has: a ``cursor`` may come with the last page as well.
+    """
+    shows_more = _surely_shows_more if sure else _shows_more
+    return _in_headers(page) or next(_in_body(page, page.body, "", 1, shows_more), None)
 
 
 def page_count(page: Page) -> tuple[str, Mapping[str, Any]] | None:
@@ -95,21 +102,23 @@ def _in_headers(page: Page) -> str | None:
     return None
 
 
-def _in_body(page: Page, value: Any, path: str, depth: int) -> Iterator[str]:
+def _in_body(page: Page, value: Any, path: str, depth: int, shows_more: Callable[[str, Any], bool]) -> Iterator[str]:
     if not isinstance(value, Mapping) or depth > _MAX_DEPTH or _is_record(value, page):
         return
     has_totals = not path or _ENVELOPE.search(path.lower()) or any(inner is page.source for inner in value.values())
     for name, inner in value.items():
         words, inner_path = words_of(name), f"{path}.{name}" if path else name
         if isinstance(inner, Mapping):
-            yield from _in_object(page, inner, words, inner_path, depth)
-        elif _shows_more(words, inner):
+            yield from _in_object(page, inner, words, inner_path, depth, shows_more)
+        elif shows_more(words, inner):
             yield f"{inner_path} is {str(inner).lower() if isinstance(inner, bool) else repr(inner):.40}"
         elif has_totals:
             yield from _counts_more(words, inner, inner_path, page.count)
 
 
-def _in_object(page: Page, value: Mapping[str, Any], words: str, path: str, depth: int) -> Iterator[str]:
+def _in_object(
+    page: Page, value: Mapping[str, Any], words: str, path: str, depth: int, shows_more: Callable[[str, Any], bool]
+) -> Iterator[str]:
     """An object whose name is that of a next page, a last key or a total, or that may contain other fields."""
     if "next" in words.split():
         yield from (f"{path}.{name} is {inner!r:.40}" for name, inner in value.items() if is_token(inner))
@@ -118,7 +127,7 @@ def _in_object(page: Page, value: Mapping[str, Any], words: str, path: str, dept
     elif words == "total":
         yield from _counts_more("total value", value.get("value"), f"{path}.value", page.count)
     else:
-        yield from _in_body(page, value, path[:_MAX_PATH], depth + 1)
+        yield from _in_body(page, value, path[:_MAX_PATH], depth + 1, shows_more)
 
 
 def _is_record(value: Mapping[str, Any], page: Page) -> bool:
@@ -129,7 +138,7 @@ def _is_record(value: Mapping[str, Any], page: Page) -> bool:
 
 def _shows_more(words: str, value: Any) -> bool:
     each = set(words.split())
-    if "next" in each or words.startswith("last evaluated"):
+    if ("next" in each and not each & _SYNC_WORDS) or words.startswith("last evaluated"):
         return is_token(value) or value is True
     if each & MORE_WORDS:
         return value is True or str(value).lower() == "true"
@@ -137,6 +146,12 @@ def _shows_more(words: str, value: Any) -> bool:
         return value is False or str(value).lower() == "false"
     is_number = isinstance(value, int) or (isinstance(value, str) and value.isdigit())
     return words in _TOKEN_NAMES and is_token(value) and not (is_number and words in _ECHOED_NAMES)
+
+
+def _surely_shows_more(words: str, value: Any) -> bool:
+    each = set(words.split())
+    is_other = words in _TOKEN_NAMES or ("next" in each and words != "next" and not each & _PAGE_WORDS)
+    return not is_other and _shows_more(words, value)
 
 
 def _counts_more(words: str, value: Any, path: str, count: int) -> Iterator[str]:

@@ -19,7 +19,7 @@ _KNOWN = END_NAMES | PAGE_COUNT_NAMES | TOTAL_NAMES
 
 
 @dataclass(slots=True)
-class _Readings:
+class Readings:
     """The readings of a stream that had one page: how many records the largest had, and how many had so many."""
 
     largest: int = 0
@@ -27,32 +27,39 @@ class _Readings:
     count: int = 0
     has_more_pages: bool = False
 
+    def add(self, page: Page) -> None:
+        """A reading has ended with this page; a reading is that of one partition, or of one window."""
+        if page.number > 1 or speaks_of_pages(page):
+            self.has_more_pages = True
+        elif page.count >= self.largest:
+            self.largest_count = self.largest_count * (page.count == self.largest) + 1
+            self.largest = page.count
+        self.count += 1
+
+    def look_cut_off(self) -> bool:
+        """Whether the only page has a round number of records; of several readings, two must have the largest one."""
+        repeated = self.count == 1 or self.largest_count > 1
+        return _is_round(self.largest) and repeated and not self.has_more_pages
+
 
 class OnlyPages:
     """Collects what the readings of streams without a paginator had. Threads may share it."""
 
     def __init__(self) -> None:
-        self._readings: dict[str, _Readings] = {}
+        self._readings: dict[str, Readings] = {}
         self._lock = threading.Lock()
 
     def add(self, stream: str, page: Page) -> None:
-        """A reading has ended with this page; a reading is that of one partition, or of one window."""
+        """A reading of the stream has ended with this page."""
         with self._lock:
-            readings = self._readings.setdefault(stream, _Readings())
-            if page.number > 1 or _speaks_of_pages(page):
-                readings.has_more_pages = True
-            elif page.count >= readings.largest:
-                readings.largest_count = readings.largest_count * (page.count == readings.largest) + 1
-                readings.largest = page.count
-            readings.count += 1
+            self._readings.setdefault(stream, Readings()).add(page)
 
     def warnings(self) -> Iterator[str]:
-        """A warning for each stream whose pages look cut off; of several readings, two must have the largest number."""
+        """A warning for each stream whose pages look cut off."""
         with self._lock:
             streams, self._readings = self._readings, {}
         for stream, readings in streams.items():
-            repeated = readings.count == 1 or readings.largest_count > 1
-            if _is_round(readings.largest) and repeated and not readings.has_more_pages:
+            if readings.look_cut_off():
                 yield (
                     f"stream {stream!r}: it was read as one page of {readings.largest} records. That is a round "
                     "number, and nothing in the response shows that these are all: an API may return as many at most. "
@@ -66,7 +73,7 @@ def _is_round(count: int) -> bool:
     return count >= 10 and (count % 10 == 0 or count % 25 == 0)
 
 
-def _speaks_of_pages(page: Page) -> bool:
+def speaks_of_pages(page: Page) -> bool:
     """Whether a response has a total, an end mark or links, so that ``auto`` knows that it is the last one."""
     if any(page.response.headers.get(name) for name in _TOTAL_HEADERS):
         return True

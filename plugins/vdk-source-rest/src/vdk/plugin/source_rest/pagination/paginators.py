@@ -44,6 +44,18 @@ class Paginator(DataSourceConfig, tag_field="type"):
         """The parameters that it sets, which may be placeholders, with their values for the first page or None."""
         return {}
 
+    def paths(self) -> Mapping[str, str]:
+        """Option → the path in the body that it names (JMESPath)."""
+        return {}
+
+    def header_name(self) -> tuple[str, str] | None:
+        """The option for a header, and the name of the header."""
+        return None
+
+    def page_size(self) -> int | None:
+        """Records of a full page; None: unknown."""
+        return None
+
     def ends_with_repeat(self) -> bool:
         """Whether a page with the records of the one before is the end, and not an error."""
         return False
@@ -86,6 +98,9 @@ class LinkHeaderPaginator(LinkPaginator, tag="link_header"):
 
     rel: Annotated[Name, Meta(description="the relation to follow")] = "next"
 
+    def header_name(self) -> tuple[str, str] | None:
+        return "type", "Link"
+
     def next(self, request: HttpRequest, page: Page) -> HttpRequest | None:
         link = parse_link_header(page.response.headers.get("link", "")).get(self.rel.lower())
         return self.follow(request, page, link) if link is not None else None
@@ -95,6 +110,9 @@ class NextUrlPaginator(LinkPaginator, tag="next_url"):
     """A URL in the body, absolute or relative."""
 
     path: Annotated[Path, Meta(description="the path of the URL in the body (JMESPath)")]
+
+    def paths(self) -> Mapping[str, str]:
+        return {"path": self.path}
 
     def next(self, request: HttpRequest, page: Page) -> HttpRequest | None:
         link = search(self.path, page.body)
@@ -129,6 +147,16 @@ class CursorPaginator(Paginator, tag="cursor"):
 
     def names(self) -> Mapping[str, Any]:
         return {name: self.initial for name in (self.param, *self.tokens) if name} | _sized(self.size_param, self.size)
+
+    def paths(self) -> Mapping[str, str]:
+        tokens = {f"tokens.{name}": path for name, path in self.tokens.items()}
+        return tokens | _given(path=self.path if not tokens and self.header is None else None, more_path=self.more_path)
+
+    def header_name(self) -> tuple[str, str] | None:
+        return ("header", self.header) if self.header is not None and not self.tokens else None
+
+    def page_size(self) -> int | None:
+        return self.size
 
     def first(self, request: HttpRequest) -> HttpRequest:
         for name in (self.param, *self.tokens):
@@ -199,6 +227,12 @@ class PagePaginator(Paginator, tag="page"):
     def names(self) -> Mapping[str, Any]:
         return {self.param: self.first_} | _sized(self.size_param, self.size)
 
+    def paths(self) -> Mapping[str, str]:
+        return _given(total_path=self.total_path, more_path=self.more_path)
+
+    def page_size(self) -> int | None:
+        return self.size
+
     def ends_with_repeat(self) -> bool:
         return self.repeated_page_ends
 
@@ -231,6 +265,12 @@ class OffsetPaginator(Paginator, tag="offset"):
 
     def names(self) -> Mapping[str, Any]:
         return {self.offset_param: self.first_} | _sized(self.limit_param, self.limit)
+
+    def paths(self) -> Mapping[str, str]:
+        return _given(total_path=self.total_path)
+
+    def page_size(self) -> int | None:
+        return self.limit if self.limit_param is not None else None
 
     def first(self, request: HttpRequest) -> HttpRequest:
         return _with_size(request.with_param(self.offset_param, self.first_), self.limit_param, self.limit)
@@ -269,6 +309,10 @@ def _with_size(request: HttpRequest, param: str | None, size: int | None) -> Htt
 
 def _sized(param: str | None, size: int | None) -> dict[str, Any]:
     return {param: size} if param is not None and size is not None else {}
+
+
+def _given(**options: str | None) -> dict[str, str]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _total(path: str | None, page: Page) -> int | None:

@@ -234,7 +234,9 @@ class PageReader:
     def _next(self, request: HttpRequest, page: Page) -> HttpRequest | None:
         try:
             page.total = self._total = self._total_of(page)
-            return self._context.hooks.next_request(self._stream, request, page)
+            following = self._context.hooks.next_request(self._stream, request, page)
+            self._context.missing_paths.add(self._stream.name, self._stream.paging(), page, ended=following is None)
+            return following
         except ConfigurationError as error:
             subject = self._handler.subject(page.response)
             named = type(error)(f"{subject}: {self._context.redact(str(error))}")

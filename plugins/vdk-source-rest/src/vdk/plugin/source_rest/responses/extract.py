@@ -13,6 +13,7 @@ from jmespath.parser import ParsedResult
 from jmespath.visitor import TreeInterpreter
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
+from vdk.plugin.datasource_base.parts import one_line
 
 from ..http.types import Row
 from .envelopes import LocatedPath, RecordsNotFound, locate_records, toml_text, type_name
@@ -35,7 +36,7 @@ def compile_path(path: str) -> ParsedResult:
     try:
         return jmespath.compile(path)
     except JMESPathError as error:
-        raise ConfigurationError(f"{path!r} is not a JMESPath: {' '.join(str(error).split())}") from None
+        raise ConfigurationError(f"{path!r} is not a JMESPath: {one_line(str(error))}") from None
 
 
 def records_in(

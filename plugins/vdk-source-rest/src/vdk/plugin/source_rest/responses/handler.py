@@ -17,6 +17,7 @@ from vdk.plugin.datasource_base.contract import (
     ConnectionFailedError,
     DataSourceError,
 )
+from vdk.plugin.datasource_base.parts import toml_value
 
 from ..config import CsvConfig, StreamConfig
 from ..context import StreamContext
@@ -233,7 +234,20 @@ class ResponseHandler:
             raise GoneError(self._text(response, answered))
         raise ConfigurationError(
             self._text(response, answered)
+            + self._address_hint(response)
             + f'. If this means an empty list, add responses = [{{ status = {status}, action = "ignore" }}]'
+        )
+
+    def _address_hint(self, response: HttpResponse) -> str:
+        """What the URL was made of, if the server does not know it; a link of the page before is the API's own."""
+        if response.status not in (404, 405) or response.request.template is None:
+            return ""
+        base_url, stream = self._context.config.base_url, self._stream
+        path = stream.name if stream.path is None else stream.path
+        method = f"method = {toml_value(stream.method)}, " if response.status == 405 else ""
+        return self._redact(
+            f". Check {method}base_url = {toml_value(mask_url(base_url))} and path = {toml_value(path)}, which make "
+            f"the URL {mask_url(response.request.url)}"
         )
 
     def _text(self, response: HttpResponse, problem: str) -> str:

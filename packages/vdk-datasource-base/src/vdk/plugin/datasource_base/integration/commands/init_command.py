@@ -171,8 +171,9 @@ def _mended(
     mended = flow.with_config(first.options)
     (second,) = _look(ctx, mended, path, seconds)
     if second.error is None:
-        click.echo(f"{first.name}: its first page suggests {'; '.join(lines)}", err=True)
-        return mended, [replace(second, note=f"its first page suggests {'; '.join(lines)}; without it: {first.error}")]
+        note = f"its first page suggests {'; '.join(lines)}"
+        click.echo(f"{first.name}: {note}, which is written into {path}", err=True)
+        return mended, [replace(second, note=f"{note}, which is set above: without it, this page looks incomplete")]
     note = f"it was tried with {'; '.join(lines)}: {second.error}"
     return flow, [replace(first, hints=(*lines, *first.hints), note=note)]
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...contract.remedies import one_line
 from ...contract.toml import toml_key, toml_value
 
 MAX_LISTED = 40
@@ -64,7 +65,7 @@ def _lines(table: Mapping[str, Any]) -> list[str]:
 
 def _notes(streams: Sequence[FoundStream]) -> list[str]:
     texts = [(stream.name, text) for stream in streams for text in (stream.error, stream.note) if text]
-    return [f"# {name}: {' '.join(text.split())}" for name, text in texts]
+    return [f"# {name}: {one_line(text)}" for name, text in texts]
 
 
 def _hints(streams: Sequence[FoundStream], config: Mapping[str, Any]) -> list[str]:
@@ -72,7 +73,14 @@ def _hints(streams: Sequence[FoundStream], config: Mapping[str, Any]) -> list[st
     if not lines:
         return []
     shown = [f"# {line}" for line in list(lines)[:MAX_LISTED]]
-    return ["# What you may want, each without the # at its beginning:", *shown]
+    replaced = [
+        stream.name
+        for stream in streams
+        if stream.write_mode == "replace" and any("primary_key" in hint for hint in stream.hints)
+    ]
+    names = ", ".join(map(toml_value, replaced[:3])) + (", …" if len(replaced) > 3 else "")
+    warning = [f"# Without a primary_key, each run replaces the whole table: {names}"] if replaced else []
+    return [*warning, "# What you may want, each without the # at its beginning:", *shown]
 
 
 def _with_present(line: str, config: Mapping[str, Any]) -> str:

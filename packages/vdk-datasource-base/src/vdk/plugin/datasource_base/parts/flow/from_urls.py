@@ -215,7 +215,7 @@ def _id_of(url: str, source: type[DataSource[Any]]) -> str:
     elif not _NO_NAME.fullmatch(host):
         text = host
     elif source.url_names_stream:
-        text = f"{source.source_name}_{'' if _THIS_MACHINE.fullmatch(host) else host}_{port}"
+        text = f"localhost_{port}" if _THIS_MACHINE.fullmatch(host) else f"{source.source_name}_{host}_{port}"
     else:
         text = ""
     return _plain(text) or source.source_name

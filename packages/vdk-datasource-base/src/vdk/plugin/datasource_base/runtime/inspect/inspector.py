@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ...contract import DataSource, DataSourceError, DestinationError
+from ...contract.remedies import one_line
 from ...parts import CommitUnit, Destination, StateKey, StoredState, TableBatch, TableOwner, TableSpec
 from ...parts.flow.file import LoadedFlow, StreamSelection, load_flow
 from ...parts.redact import Redactor
@@ -73,7 +74,7 @@ class FlowInspector:
     def error_line(self, error: BaseException, source: DataSource[Any] | None = None) -> str:
         """An error in one line, without secrets; with its type unless it is one of the contract."""
         text = error_message(error) if isinstance(error, DataSourceError) else format_error(error)
-        return " ".join(self.redactor(source)(text).split())
+        return one_line(self.redactor(source)(text))
 
     @contextmanager
     def planned(

@@ -187,7 +187,7 @@ class FlowRun:
                 listed = stream.partitions(run.states)
                 if isinstance(listed, Sized):  # a generator is asked for the next one only when a reader is free
                     run.report.read_share.partitions = len(listed)
-                partitions = iter(listed)
+                partitions = retry.bounded(iter(listed))
                 with closing_early(partitions):
                     for partition in partitions:
                         _check_partition(partition, seen, run.plan.name)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from ....contract import BadRecordError, DataSourceError, DataSourcePayload, State, StreamPartition, VerificationError
 from ....parts import Destination, TableBatch
+from ....parts.backoff import waits_limited
 from ....parts.closing import closing_early
 from ...retry import Retry
 from ..batches.batching import build_batches
@@ -181,7 +182,8 @@ class PartitionReader:
         """Iterate over the source's payloads. To an error about a row, add how to reject the row instead."""
         plan = self._run.plan
         try:
-            payloads = iter(self._reading.payloads(attempt.start))
+            with waits_limited(self._retry.has_time):
+                payloads = self._retry.bounded(iter(self._reading.payloads(attempt.start)))
             with closing_early(payloads):
                 yield from payloads
         except BadRecordError as error:
