@@ -80,7 +80,7 @@ class FileRun:
         self._writers: dict[str, Writer] = {}
         self._open_errors: dict[str, Exception] = {}
         self._invalid = False  # a flow is wrong, so none is read
-        self._refused = False  # the command line is wrong: this is no run, of which anything is recorded or reported
+        self._refused = False  # the command line is wrong: nothing of this is recorded or reported
         if summary is not None:
             SUMMARY.check(summary)
         # the whole file is validated here, before any connection is opened

@@ -325,10 +325,8 @@ class StreamRun:
 
     def _finish_partition(self, unit: PendingUnit) -> None:
         """A partition of a replaced table is read to its end, and waits for the others."""
-        version = self._version(unit.partition)
-        self._replacement.add_unit(
-            CommitUnit(self.plan.state_key(unit.partition), (), unit.state, version, self.plan.run_id)
-        )
+        key = self.plan.state_key(unit.partition)
+        self._replacement.add_unit(CommitUnit(key, (), unit.state, self._version(unit.partition), self.plan.run_id))
 
     def _record(self, landing: Mapping[str, int]) -> RunRecord | None:
         """The stream's record in the transaction that lands rows; None if there was one within ``RECORD_SECONDS``.
