@@ -3,13 +3,15 @@
 
 ::
 
-    class TestAcme(DataSourceConformance, IncrementalConformance):
+    class TestAcme(SourceConformance):
+        capabilities = ("missing_data", "incremental")
+
         @pytest.fixture
         def source(self, tmp_path):
             return lambda: AcmeSource(AcmeConfig(folder=tmp_path))
 
-``docs/conformance.md`` lists the checks. The suite needs pytest (``vdk-datasource-base[testing]``), the destination
-does not.
+``python -m pydoc vdk.plugin.datasource_base.testing.SourceConformance`` lists the checks with their reasons. The suite
+needs pytest (``vdk-datasource-base[testing]``), the destination does not.
 """
 
 from __future__ import annotations

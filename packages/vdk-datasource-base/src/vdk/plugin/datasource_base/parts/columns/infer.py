@@ -237,7 +237,7 @@ def encodable(
         else:
             column, reason = problem
             key = {name: row.get(name) for name in primary_key} or None
-            whole = row if column not in row else None  # a name is wrong: it is not a text
+            whole = row if column not in row else None  # the name itself is wrong
             bad.append((row, BadRecordError(reason, stream=stream, column=column, key=key, value=whole)))
     return good, bad
 
