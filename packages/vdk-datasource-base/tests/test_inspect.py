@@ -225,7 +225,7 @@ class TestCheck:
         lab.script(Whole("t", counting(5))).on["check"] = tell
         flow = lab.flow()
         flow["sources"]["src"]["config"]["password"] = "canary-77"
-        assert self.check(lab, **flow)["source", "src"].message == "RuntimeError: refused ***"
+        assert self.check(lab, **flow)["source", "src"].message == "RuntimeError: refused; ***"
 
     def test_a_file_that_is_wrong_is_one_line(self, lab: Lab) -> None:
         """There is nothing else to try."""

@@ -215,7 +215,9 @@ def _id_of(url: str, source: type[DataSource[Any]]) -> str:
     elif not _NO_NAME.fullmatch(host):
         text = host
     elif source.url_names_stream:
-        text = f"localhost_{port}" if _THIS_MACHINE.fullmatch(host) else f"{source.source_name}_{host}_{port}"
+        text = f"{source.source_name}_{host}_{port}"
+        if _THIS_MACHINE.fullmatch(host):
+            text = f"localhost_{port}" if port else source.source_name
     else:
         text = ""
     return _plain(text) or source.source_name
