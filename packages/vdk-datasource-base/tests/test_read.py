@@ -27,7 +27,7 @@ from vdk.plugin.datasource_base import (
     StreamSchema,
     read,
 )
-from vdk.plugin.datasource_base.contract import JSON_TYPE, State
+from vdk.plugin.datasource_base.contract import JSON_TYPE, State, StateError
 from vdk.plugin.datasource_base.runtime import execute
 from vdk.plugin.datasource_base.runtime.reading.open_stream import open_stream
 from vdk.plugin.datasource_base.runtime.reading.stream_reader import TABLE, StreamReader
@@ -337,6 +337,23 @@ def test_a_flow_file_is_read_with_its_options(lab: Lab) -> None:
     assert values(reader) == [1, 3]
     assert reader.rows_rejected == 1
     assert lab.tables == {}
+
+
+@pytest.mark.parametrize(
+    "remedy",
+    [
+        "reset the state (`vdk datasource state reset FLOW`) to read from the beginning",
+        "Reset the state of stream 't' (`vdk datasource state reset FLOW --stream t`) to read from the beginning",
+        "reset it (`vdk datasource state reset FLOW --stream t`) to read from the beginning",
+    ],
+)
+def test_states_of_the_caller_are_not_reset_in_a_flow(lab: Lab, remedy: str) -> None:
+    def refuse(state: State) -> Iterator[DataSourcePayload]:
+        raise StateError(f"it is damaged: {remedy}")
+
+    stream = Whole("t", refuse, KEYED, incremental=True)
+    with pytest.raises(StateError, match=r"^it is damaged: [Pp]ass no states to read from the beginning$"):
+        values(reader_of(lab, stream, states={"": {"x": 1}}))
 
 
 def test_a_url_is_enough(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
@@ -42,13 +44,38 @@ def mixed_formats(session: SqlSession, query: TableQuery) -> ConfigurationError:
     none = (
         f"Where {listed} stand for no value, write {plan.config_path}.null_cursor_values = {listed}. " if blanks else ""
     )
+    formats = _formats(plan.config_path, [shape for shape in shapes.values() if shape[1] not in blanks])
     return ConfigurationError(
-        f"stream {plan.name!r}: the cursor {cursor} {what}: {'; '.join(lines)}. {none}Say how to read it with "
-        f'{plan.config_path}.cursor_format = "iso" (for any mix of ISO texts; or "text", "number", or a pattern such '
-        f'as "%m-%d-%Y"), '
-        f"name another column with {plan.config_path}.cursor, or read the table whole (write mode replace) with "
+        f"stream {plan.name!r}: the cursor {cursor} {what}: {'; '.join(lines)}. {none}{formats}name another column "
+        f"with {plan.config_path}.cursor, or read the table whole (write mode replace) with "
         f"{plan.config_path}.cursor = false"
     )
+
+
+def _formats(config_path: str, shapes: Sequence[Sequence[Any]]) -> str:
+    """The formats that read every value; without one, how many values are not of the most common kind.
+
+    :param shapes: of each shape how many values there are, and one of them.
+    """
+    counts = Counter[str]()
+    for count, value, *_ in shapes:
+        counts[_kind_of(value)] += count
+    common, others = counts.most_common(1)[0][0] if counts else "", sum(counts.values())
+    others -= counts[common]
+    option = f"Say how to read it with {config_path}.cursor_format = "
+    if set(counts) == {"ISO texts"}:
+        return f'{option}"iso" (for any mix of ISO texts; or "text"), '
+    if set(counts) == {"numbers"}:
+        return f'{option}"number", '
+    if counts and "numbers" not in counts and "blobs" not in counts:
+        return f'{option}"text", or a pattern such as "%m-%d-%Y", '
+    return f"No format reads all of them: correct the {others:,} that are not {common} at the source, "
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, str):
+        return "ISO texts" if detect_text(value, "UTC") is not None else "other texts"
+    return "blobs" if isinstance(value, bytes) else "numbers"
 
 
 def shape_of(value: Any) -> str:

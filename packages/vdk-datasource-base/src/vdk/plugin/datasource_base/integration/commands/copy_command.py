@@ -122,7 +122,7 @@ def copy(
             destination_table=destination_table,
             shared_table=shared_table,
         )
-        changed = with_options(ctx, flow, options)
+        changed = with_options(ctx, flow, options, (source, target))
         file = _File(changed, save, registry) if save is not None else None
         check_files(summary, report)
 
@@ -135,14 +135,16 @@ def copy(
     _run(ctx, flow, save or Path(f"{flow.source_id}.toml"), summary, report, planned, confirmed=yes)
 
 
-def with_options(ctx: click.Context, flow: UrlFlow, options: Sequence[str]) -> UrlFlow:
+def with_options(
+    ctx: click.Context, flow: UrlFlow, options: Sequence[str], urls: tuple[str, str] | None = None
+) -> UrlFlow:
     """The flow with the options of ``--set``. The job of the command gets them too, and refuses secrets among them.
 
     Messages are those of a command line from now on.
     """
     from ..texts.copy_text import of_command_line
 
-    console_of(ctx).rewrite = lambda text: of_command_line(text, flow)
+    console_of(ctx).rewrite = lambda text: of_command_line(text, flow, urls)
     values = flow.values_of(options)
     set_values(ctx, values)
     return flow.with_values(values)

@@ -16,15 +16,21 @@ if TYPE_CHECKING:
 _COMMAND_OPTIONS = {"write_mode": "--mode", "destination_table": "--destination-table"}
 
 
-def of_command_line(message: str, flow: UrlFlow) -> str:
-    """The message with the arguments of the command in place of places in a flow file, and of lines to write there."""
+def of_command_line(message: str, flow: UrlFlow, urls: tuple[str, str] | None = None) -> str:
+    """The message with the arguments of the command in place of places in a flow file, and of lines to write there.
+
+    :param urls: of the source and the target, as they were typed: commands with a flow file are preceded by one that
+        writes it.
+    """
     from ...contract.toml import toml_key  # which loads Arrow
+    from ...parts.redact import with_secrets_replaced
 
     for place, argument in {
         "flow: flows[0].streams: ": "--tables: ",
         "flow: flows[0]: ": "",
         " in flow: flows[0]": "",
         "flow: flows[0].": "",
+        "the flow file's folder, or without one at the working directory": "the working directory",
         f"flow: sources.{flow.source_id}.config: ": "the source: ",
         f"flow: sources.{flow.source_id}.": "the source: ",
         "flow: destinations.lake.target: ": "the target: ",
@@ -39,6 +45,11 @@ def of_command_line(message: str, flow: UrlFlow) -> str:
         message = message.replace(place, argument)
     if message.startswith("--set "):
         return message
+    if urls is not None and "vdk datasource state adopt FLOW" in message:
+        source, target = (quote(with_secrets_replaced(url, lambda _: "…")) for url in urls)
+        file = f"{flow.name}.toml"
+        made = f"vdk datasource init {source} --to {target} --out {quote(file)}; "
+        message = message.replace("vdk datasource state adopt FLOW", f"{made}vdk datasource state adopt {quote(file)}")
 
     def written(remedy: Remedy, before: str) -> str | None:
         if not flow.has_option(remedy.option, of_stream=remedy.value is not None):

@@ -70,7 +70,9 @@ def check_names(table: pa.Table, *, stream: str) -> None:
         )
 
 
-REJECT_REMEDY = '; or reject such rows with on_bad_record = "reject"'
+REJECT_REMEDY = (
+    '; or reject such rows with on_bad_record = "reject", and with max_rejected = "100%" if they are more than 10%'
+)
 """The end of the reason of a row that could be rejected. A row that is rejected has the reason without it."""
 
 

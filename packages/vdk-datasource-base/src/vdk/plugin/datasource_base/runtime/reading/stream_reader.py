@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ...contract import ConnectionFailedError, DataSource, DestinationError, FlowFailedError, State
+from ...contract import ConnectionFailedError, DataSource, DestinationError, FlowFailedError, State, StateError
 from ...parts import StateKey, StoredState, TableBatch, TableSpec
 from ...parts.flow.file import LoadedFlow
 from ..environment import Environment
@@ -176,12 +177,18 @@ class _Reading:
                 log.warning("the source did not return within %g s, and ends in the background", LEAVING_SECONDS)
 
 
+_RESET = re.compile(r"\b([Rr])eset (?:the state|it)(?: of (?:the )?stream(?: '[^']*')?)? \(`?vdk datasource [^)`]*`?\)")
+"""What the errors of states say to write where a flow keeps them."""
+
+
 def _single(error: BaseException) -> BaseException:
     """The error of the stream, rather than that of a run of one stream."""
     while isinstance(error, FlowFailedError) and len(error.errors) == 1:
         error = error.errors[0]
     if isinstance(error, _HandedOutError) and isinstance(error.reason, RETRYABLE_ERRORS):
         return ConnectionFailedError(*error.args)
+    if isinstance(error, StateError):  # the states are the caller's, and stored nowhere
+        error.args = (_RESET.sub(lambda match: f"{'P' if match[1] == 'R' else 'p'}ass no states", str(error)),)
     return error
 
 

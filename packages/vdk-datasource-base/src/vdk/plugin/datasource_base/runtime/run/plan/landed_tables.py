@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from shlex import quote
 
 from ....contract import ConfigurationError
 from ....parts import Destination, StateKey, WriteMode
@@ -97,8 +98,19 @@ def _check_owners(plan: StreamPlan, table: str, mode: WriteMode, owners: set[_St
     raise ConfigurationError(
         f"{plan.location}: table {table!r} has rows of stream {name!r} of source {source_id!r} ({identity}), and "
         f"stream {plan.name!r} of source {plan.source_id!r} ({plan.identity}) {effect}. "
+        f"{'' if replaces else _moved(plan, others[0])}"
         f"{_other_table(plan, others[0])}, {remedy}"
     )
+
+
+def _moved(plan: StreamPlan, other: _Stream) -> str:
+    """What to write if the other is the same stream, before it had moved; empty: its data is of another kind. A stream
+    that is replaced has no state to go on from."""
+    source_id, identity, name = other
+    if name != plan.name or identity.partition(":")[0] != plan.identity.partition(":")[0]:
+        return ""
+    former = f" --from-source {quote(source_id)}" if source_id != plan.source_id else ""
+    return f"If the same data has moved, go on from there: vdk datasource state adopt FLOW{former}. "
 
 
 def _other_table(plan: StreamPlan, other: _Stream | None = None) -> str:
