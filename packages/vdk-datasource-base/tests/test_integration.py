@@ -173,7 +173,7 @@ class TestCommands:
         file = job(tmp_path, {"a.toml": flow("kept")}) / "a.toml"
         assert Vdk(Broken())("datasource", "run", file).exit_code == 0
         result = Vdk(Broken())("datasource", "config", "other")
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert "unknown source 'other'" in result.stderr
         assert "could not register its sources and destinations: ImportError: no module named client" in result.stderr
 
@@ -186,7 +186,7 @@ class TestCommands:
     def test_config_of_an_unknown_source_is_an_error(self) -> None:
         """Exit code 1, one line with the closest names, no traceback."""
         result = Vdk()("datasource", "config", "numbrs")
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert "unknown source 'numbrs'; did you mean 'numbers'?" in result.output
         assert "Traceback" not in result.output
 
@@ -257,7 +257,7 @@ class TestStates:
     def test_show_of_an_unknown_stream_is_an_error_of_one_line(self, file: Path) -> None:
         """With the closest name, and no traceback."""
         result = Vdk()("datasource", "state", "show", file, "--stream", "numbrs")
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert result.stderr.endswith("no stream with a state matches 'numbrs'; did you mean 'numbers'?\n")
         assert "Traceback" not in result.output
 
@@ -357,7 +357,7 @@ class TestLooking:
         """With the closest name; and what a source raises hides its secrets."""
         file = job(tmp_path, {"a.toml": flow("kept").replace('["numbers"]', '["*"]')}) / "a.toml"
         result = Vdk()("datasource", "preview", file, "numbres")
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert result.stderr.endswith("flows[0].streams: no stream matches 'numbres'; did you mean 'numbers'?\n")
         text = flow("kept", upto=0).replace("upto = 0", "upto = 0, fail = 'secret', password = 'canary-3f'")
         file = job(tmp_path, {"b.toml": text}) / "b.toml"

@@ -125,8 +125,10 @@ class Writer:
     def _wait_until(self, is_short: Callable[[], bool]) -> None:
         """Wait until the queue is short enough, or the writer is closed."""
         self._blocked += 1
-        self._released.wait_for(lambda: self._closed or is_short())
-        self._blocked -= 1
+        try:
+            self._released.wait_for(lambda: self._closed or is_short())
+        finally:
+            self._blocked -= 1
 
     def release(self, size: int) -> None:
         """Release reserved bytes, when their work is done or is not submitted."""

@@ -43,8 +43,7 @@ class ReaderThreads:
         """End the threads once they are free; one that hangs is abandoned."""
         with self._lock:
             self._closed = True
-            for _ in self._threads:
-                self._work.put(None)
+        self._work.put(None)
 
     def join(self) -> None:
         """After ``close``, when all work is done: wait until the threads have ended."""
@@ -69,3 +68,4 @@ class ReaderThreads:
             del named, work  # frees the partition
             with self._lock:
                 self._free += 1
+        self._work.put(None)  # for the next thread: a signal may have come before one was counted
