@@ -85,7 +85,7 @@ def test_a_failure_and_a_changed_column_are_sent_once_and_without_secrets(hook: 
         notifier.ended(summary)
     first, second = hook.received
     assert (first["event"], first["streams_failed"], second["event"]) == ("failed", 1, "schema_changed")
-    assert second["text"] == "orders: column 'price' of table 'orders' is DOUBLE now, and was BIGINT"
+    assert second["text"] == "orders: column 'price' of table 'orders' changed its type from BIGINT to DOUBLE"
     assert [stream["stream"] for stream in first["streams"]] == ["orders"]
     assert "hunter2" not in json.dumps(hook.received)
 
