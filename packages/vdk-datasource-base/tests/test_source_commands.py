@@ -47,7 +47,7 @@ def test_the_commands_of_a_source(tmp_path: Path) -> None:
 )
 def test_an_error_names_the_option_and_no_flow(arguments: tuple[str, ...], error: str) -> None:
     result = call(*arguments)
-    assert result.exit_code == (1 if arguments[0] == "check" else 2)  # a check has found something
+    assert result.exit_code == (2 if arguments[0] == "preview" else 1)
     assert error in result.output
     assert "flow" not in result.output
     assert "geheim" not in result.output

@@ -30,7 +30,7 @@ def version_conflict(unit: CommitUnit, version: int, run_id: str | None) -> Conc
     """
     stored = f"version {version}, by the run {run_id!r}" if run_id is not None else "none"
     return ConcurrentRunError(
-        f"source {unit.key.source_id!r}, stream {unit.key.stream!r}, partition {unit.key.partition!r}: the run "
+        f"{unit.key.place}: the run "
         f"{unit.run_id!r} continues from version {unit.version} of the state, but the stored one is {stored}. Another "
         "run has used the same source and destination, and nothing of this commit was kept. Run one job at a time, and "
         "start again: it continues from the stored state"
@@ -40,7 +40,7 @@ def version_conflict(unit: CommitUnit, version: int, run_id: str | None) -> Conc
 def staged_rows_dropped(key: StateKey, location: object) -> ConcurrentRunError:
     """The error of staged rows that another run has dropped, as each run does when it begins."""
     return ConcurrentRunError(
-        f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: the rows that this run had "
+        f"{key.place}: the rows that this run had "
         f"staged in {location} were dropped by another run of the same source. Nothing of this commit was kept. Run "
         "one job at a time with this source and destination"
     )

@@ -72,7 +72,7 @@ def _time_kind(declared: str, sample: Sequence[Any]) -> Kind:
 
 
 def not_a_time(declared: str, sample: Sequence[Any]) -> int | None:
-    """The place of the first value that is not a time, or not like the others, in a column that is declared as one.
+    """The place of the first value that is not a time, or one unlike the others, in a column that is declared as one.
 
     None: the column is declared as something else, or all values are times.
     """

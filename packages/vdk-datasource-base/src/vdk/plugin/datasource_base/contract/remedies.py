@@ -64,7 +64,10 @@ def for_value(members: Sequence[Any], path: Sequence[str], value: Any, *, table:
         return _brackets(members, value, key, "" if any(step.isdigit() for step in path) else header, table)
     if written := _converted(members, value):
         return f"; write {key} = {written}"
-    return "" if _has(members, inspect.LiteralType) else f"; write, for example, {key} = {_placeholder(members)}"
+    choices = [choice for member in members if isinstance(member, inspect.LiteralType) for choice in member.values]
+    if len(choices) == 1:
+        return f"; write {key} = {toml(choices[0])}, or leave it out"
+    return "" if choices else f"; write, for example, {key} = {_placeholder(members)}"
 
 
 def _brackets(members: Sequence[Any], value: Any, key: str, header: str, table: str) -> str:

@@ -53,6 +53,12 @@ class StateKey:
     partition: str
     table: str
 
+    @property
+    def place(self) -> str:
+        """As errors name it; a stream that is not split has the partition of no name."""
+        partition = f", partition {self.partition!r}" if self.partition else ""
+        return f"source {self.source_id!r}, stream {self.stream!r}{partition}"
+
 
 TOMBSTONE = StateKey("", "", "", "", "")
 """Under this key, which no source can have, a store may keep the highest version of the states that were reset."""

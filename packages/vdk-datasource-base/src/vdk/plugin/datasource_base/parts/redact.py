@@ -228,6 +228,23 @@ def secrets_in(value: Any) -> Iterator[str]:
             yield from secrets_in(item)
 
 
+def plain_secrets(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of the secrets in a configuration. A URL without a password is none, although it might have had one."""
+    if isinstance(value, Secret):
+        text = value.reveal()
+        if "://" not in text or any(True for _ in _url_spans(text)):
+            yield path
+    elif isinstance(value, msgspec.Struct):
+        for field in msgspec.structs.fields(value):
+            yield from plain_secrets(getattr(value, field.name), (*path, field.encode_name))
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from plain_secrets(item, (*path, str(name)))
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            yield from plain_secrets(item, (*path, str(number)))
+
+
 def with_flow(text: str, path: Path) -> str:
     """The text, in which ``vdk datasource … FLOW`` names the file, from the working directory if it is in it."""
     if "FLOW" not in text:

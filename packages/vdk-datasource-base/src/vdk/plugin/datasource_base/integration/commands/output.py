@@ -85,9 +85,9 @@ def _suggestion(folder: Path, name: str) -> str:
         return f"folder {str(folder)!r} does not exist"
     from ...contract.remedies import closest  # which loads Arrow: a command that lands nothing stays light
 
-    near = closest(name, files, limit=1)
-    if near:
-        return f"did you mean {str(folder / near[0])!r}?"
+    stems = {file.removesuffix(".toml"): file for file in files}
+    if near := closest(name.removesuffix(".toml"), stems, limit=1):
+        return f"did you mean {str(folder / stems[near[0]])!r}?"
     if files:
         return f"the TOML files of {str(folder)!r} are {', '.join(files[:10])}{', …' if len(files) > 10 else ''}"
     return f"{str(folder)!r} has no TOML file; vdk datasource init writes one"

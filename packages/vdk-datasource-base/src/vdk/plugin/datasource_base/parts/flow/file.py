@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -21,10 +22,12 @@ from ...contract.remedies import suggest
 from ..destination import RESERVED_PREFIX, ColumnAction, WriteMode
 from ..plugins.registry import Registry
 from ..plugins.urls import source_of_url
-from ..redact import Redactor, secrets_in
+from ..redact import Redactor, plain_secrets, secrets_in
 from ..references import Lookup, Resolved, file_content, resolve, with_dotenv
 from .overrides import OptionPath, Overrides
 from .shape import check_shape
+
+log = logging.getLogger(__name__)
 
 Positive = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 OnError = Literal["continue", "stop"]
@@ -155,6 +158,20 @@ class LoadedFlow:
                 self._refuse_secret(path, _option(msgspec.to_builtins(self.file.destinations), path[1:]))
             if path[0] == "notify":
                 self._refuse_secret(path, self.file.notify)
+
+    def warn_of_plain_secrets(self, source_id: str, config: DataSourceConfig) -> None:
+        """Say which secrets of a source stand in the file: it is copied, and kept in a repository."""
+        for path in plain_secrets(config) if self.resolved.path is not None else ():
+            place = ".".join(("sources", source_id, "config", *path))
+            covered = any(place == known or place.startswith(f"{known}.") for known in self.resolved.paths)
+            if not covered:
+                name = path[-1]
+                variable = re.sub(r"\W+", "_", name).upper()
+                log.warning(
+                    '%s: %s is a secret that stands in the file; refer to it, %s = "${env:%s}", and %s=… into the '
+                    "file .env beside it",
+                    self.location, place, name, variable, variable,
+                )  # fmt: skip
 
     def _refuse_secret(self, path: OptionPath, value: Any) -> None:
         """Refuse a secret that was written in a command line, which every process of the machine can list."""

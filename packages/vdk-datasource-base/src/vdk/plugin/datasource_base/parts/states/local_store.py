@@ -71,7 +71,7 @@ class Records:
         stored = int(record["version"]) if record else 0
         if stored != version:
             raise ConcurrentRunError(
-                f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: run "
+                f"{key.place}: run "
                 f"{record['run_id'] if record else 'unknown'} stored version {stored} of the state, but this run read "
                 f"version {version}; two runs of this flow overlapped: run it again, alone"
             )

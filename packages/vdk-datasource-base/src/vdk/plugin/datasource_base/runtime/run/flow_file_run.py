@@ -80,11 +80,14 @@ class FileRun:
         self._writers: dict[str, Writer] = {}
         self._open_errors: dict[str, Exception] = {}
         self._invalid = False  # a flow is wrong, so none is read
-        self._refused = False  # the command line is wrong: nothing of this is recorded or reported
+        self._refused = False  # the command line is wrong, so nothing is recorded or reported
         if summary is not None:
             SUMMARY.check(summary)
         # the whole file is validated here, before any connection is opened
         sources = [environment.create_source(loaded, entry.from_) for entry in loaded.file.flows]
+        configs = {entry.from_: source.config for entry, source in zip(loaded.file.flows, sources, strict=True)}
+        for source_id, config in configs.items():
+            loaded.warn_of_plain_secrets(source_id, config)
         self.redact = Redactor.of(loaded.resolved, loaded.file.notify, *(source.config for source in sources))
         self._destinations = {
             name: environment.create_destination(loaded, name)

@@ -317,7 +317,7 @@ class Planning:
                 destination.identity(), self._flow.location,
             )  # fmt: skip
         elif "upsert" not in destination.write_modes and (
-            versioned := [run.plan.name for run in runs if _keeps_versions(run)]
+            versioned := [run.plan.name for run in runs if _keeps_versions(run) and not run.stored_states]
         ):
             log.warning(
                 "%s cannot upsert: changed rows of %s land beside their older versions. If this is intended, write "

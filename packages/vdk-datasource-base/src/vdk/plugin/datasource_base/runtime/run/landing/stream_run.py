@@ -399,8 +399,7 @@ class StreamRun:
         known = self.stored.get(partition)
         if loaded.run_id != self.plan.run_id and (known is None or loaded.version != known.version):
             raise ConcurrentRunError(
-                f"source {key.source_id!r}, stream {key.stream!r}, partition {partition!r}: run {loaded.run_id} "
-                "stored state while this run was at work; run it again, alone"
+                f"{key.place}: run {loaded.run_id} stored state while this run was at work; run it again, alone"
             )
         self.stored[partition] = loaded
         return loaded.state
