@@ -17,6 +17,7 @@ IMPORTS = {
     "import all of them": "import vdk.internal.cli_entry, sqlalchemy, pyarrow, duckdb",
 }
 """The parts of an idle run that are not ours."""
+EMPTY_JOB = "a VDK job that imports all of them and does nothing"
 
 
 def measure(bench: Bench) -> list[Comparison]:
@@ -41,13 +42,18 @@ def _idle(bench: Bench) -> Comparison:
     path = flow(space, "sqlite", f'database = "{database}"', f"duckdb:///{space / 'lake.duckdb'}")
     run = Contender("an idle run", [bench.ours / "vdk", "datasource", "run", path], environment=QUIET)
     python = bench.ours / "python"
+    job = bench.space("empty-job")
+    code = f"{IMPORTS['import all of them']}\n\n\ndef run(job_input):\n    pass\n"
+    (job / "10_nothing.py").write_text(code, "utf-8")
+    empty = Contender(EMPTY_JOB, [bench.ours / "vdk", "run", job], environment=QUIET)
     bench.measure(run)  # the first one lands the rows
     measured = bench.measure(
-        *(Contender(name, [python, "-c", code], environment=QUIET) for name, code in IMPORTS.items()), run
+        *(Contender(name, [python, "-c", code], environment=QUIET) for name, code in IMPORTS.items()), empty, run
     )
-    *_, imports, idle = measured
+    *_, imports, nothing, idle = measured
     targets = [
         Target("an idle run, seconds over the imports", idle.wall - imports.wall, ALLOWED),
         Target("an idle run, processor seconds over the imports", idle.cpu - imports.cpu, ALLOWED),
+        Target("an idle run, seconds over a VDK job that does nothing", idle.wall - nothing.wall, ALLOWED),
     ]
     return Comparison("An idle run, and its parts", measured, imports.name, targets)

@@ -80,7 +80,8 @@ def test_changed_rows_land_as_new_versions_and_the_newest_are_the_source(
         shop(database, *changes)
         done = vdk("datasource", "run", path, "--summary", "summary.json")
         assert done.returncode == 0, done.stderr
-        assert "cannot upsert: changed rows of orders land beside their older versions" in done.stderr
+        is_warned = "cannot upsert: changed rows of orders land beside their older versions" in done.stderr
+        assert is_warned == (not landed)  # once is enough
         landed.append(summary_of(tmp_path / "summary.json")["orders"]["rows_landed"])
     assert landed == [2, 0, 1, 2]  # with a column more, the row at the boundary is another version too
     for reader in ("duckdb", "pyarrow"):

@@ -126,10 +126,6 @@ class StagedTables:
         owner = (key.source_id, key.stream, key.partition, key.table, run_id)
         self._registry.insert(_COLUMNS, [(*owner, position, spec.name, kind, _landing(spec), table)])
 
-    def is_empty(self) -> bool:
-        """Whether nothing is staged, of any run."""
-        return self._tables.is_empty(STAGING_TABLE)
-
     def lock_stream(self, key: StateKey) -> None:
         """Keep other runs from staging or dropping rows of this stream until the transaction ends: one could drop a
         table after this run has looked it up and before it lands it."""

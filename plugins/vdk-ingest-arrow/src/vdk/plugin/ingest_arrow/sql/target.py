@@ -90,8 +90,6 @@ class SqlTarget(Destination):
         self._staged: dict[StateKey, set[str]] = {}
         self._rows_before: dict[str, int] = {}  # table → its rows before the run, where that is expected of it
         self._prepared = False
-        self._began_unstaged = False
-        """Whether nothing was staged when the connection was prepared."""
 
     def open(self) -> None:
         self._database.open()
@@ -302,8 +300,6 @@ class SqlTarget(Destination):
     def _has_segments(self, key: StateKey) -> bool:
         if any(covers(key, staged) for staged, tables in self._staged.items() if tables):
             return True
-        if self._began_unstaged:
-            return False
         with self._database.translate_errors():
             return bool(self._staging.segments(key))
 
@@ -468,7 +464,6 @@ class SqlTarget(Destination):
         self._database.lock_table(STATE_TABLE)
         self._states.prepare()
         self._staging.prepare()
-        self._began_unstaged = self._staging.is_empty()
         self._owners.prepare()
         return self._identities.current((STATE_TABLE, STAGING_TABLE))
 
