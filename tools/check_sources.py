@@ -16,7 +16,7 @@ PUBLIC = {
     *(BASE, f"{BASE}.contract", f"{BASE}.parts", f"{BASE}.testing", f"{BASE}.testing.faults"),
     *(f"{BASE}.testing.kafka", f"{BASE}.testing.mariadb", f"{BASE}.testing.postgresql"),
     f"{BASE}.runtime",  # another system's readers: what serves sources to CloudQuery
-    *(SQL, f"{SQL}.cursors", f"{SQL}.kinds", f"{SQL}.testing"),
+    *(SQL, *(f"{SQL}.{name}" for name in ("connections", "cursors", "kinds", "testing"))),
     "vdk.plugin.datasource_cloudquery.testing",
 }
 """The modules of this repository that other distributions import; a plugin has none below its own package."""

@@ -171,7 +171,8 @@ def test_the_others_are_read_when_a_stream_fails() -> None:
         with refused():
             client.sync(withErrorMessages=True)
         (message,) = [each.error for each in client.sent if each.HasField("error")]
-        assert (message.table_name, message.error) == ("bad", "ValueError: broken in the middle")
+        assert message.table_name == "bad"
+        assert message.error.startswith("ValueError: broken in the middle; raised by read() after 5 rows")
 
 
 def test_a_table_that_failed_before_any_row_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:

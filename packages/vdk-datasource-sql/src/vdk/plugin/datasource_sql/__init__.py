@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from .backend import Backend
     from .bulk import MIN_BULK_ROWS, BulkPass, BulkReader
     from .config import SqlConfig, TableConfig
-    from .connections import IdleConnections, is_silent
     from .expressions import ONE, Expression, bound, compile_statement, last_row_values
     from .payload_builder import PayloadBuilder
     from .planning import TablePlan
@@ -36,7 +35,6 @@ __all__ = [
     "BulkReader",
     "CursorInfo",
     "Expression",
-    "IdleConnections",
     "KeyInfo",
     "PayloadBuilder",
     "Row",
@@ -51,7 +49,6 @@ __all__ = [
     "TableRange",
     "bound",
     "compile_statement",
-    "is_silent",
     "last_row_values",
     "rows_after",
 ]
@@ -60,7 +57,6 @@ _MODULES = {
     "backend": ("Backend",),
     "bulk": ("MIN_BULK_ROWS", "BulkPass", "BulkReader"),
     "config": ("SqlConfig", "TableConfig"),
-    "connections": ("IdleConnections", "is_silent"),
     "expressions": ("ONE", "Expression", "bound", "compile_statement", "last_row_values"),
     "payload_builder": ("PayloadBuilder",),
     "planning": ("TablePlan",),

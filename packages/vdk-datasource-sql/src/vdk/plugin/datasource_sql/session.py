@@ -80,14 +80,18 @@ class SqlSession:
     @property
     def connection(self) -> Any:
         """The driver's connection, in a transaction if a snapshot is held. Raises what ``Connector.connect`` raises."""
+        connection = self._connected()
+        if self._holds_snapshot and not self._in_transaction:
+            with self.translated():
+                self._connector.begin(connection)
+            self._in_transaction = True
+        return connection
+
+    def _connected(self) -> Any:
         if self._connection is None:
             idle = self._connector.idle
             left = idle.take(self._connector.is_reusable) if idle is not None else None
             self._connection = self._connector.connect() if left is None else left
-        if self._holds_snapshot and not self._in_transaction:
-            with self.translated():
-                self._connector.begin(self._connection)
-            self._in_transaction = True
         return self._connection
 
     def __enter__(self) -> SqlSession:
@@ -109,7 +113,8 @@ class SqlSession:
         return False
 
     def begin(self) -> None:
-        """Hold a snapshot from the next statement on; nothing if one is held already."""
+        """Hold a snapshot from the next statement on; nothing if one is held already. Connects."""
+        self._connected()
         self._holds_snapshot = True
 
     def end(self) -> None:

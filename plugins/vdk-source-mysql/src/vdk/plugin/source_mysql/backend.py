@@ -16,12 +16,12 @@ from vdk.plugin.datasource_sql import (
     Backend,
     BulkReader,
     Expression,
-    IdleConnections,
     SqlSession,
     TableInfo,
     TablePlan,
     TableQuery,
 )
+from vdk.plugin.datasource_sql.connections import IdleConnections
 from vdk.plugin.datasource_sql.cursors import CursorFormat
 from vdk.plugin.datasource_sql.kinds import Kind
 

@@ -17,7 +17,7 @@ from pymysql.converters import encoders
 from pymysql.cursors import SSCursor
 
 from vdk.plugin.datasource_base.contract import ConfigurationError, Secret
-from vdk.plugin.datasource_sql import is_silent
+from vdk.plugin.datasource_sql.connections import is_silent
 
 SslMode = Literal["disabled", "preferred", "required", "verify_ca", "verify_identity"]
 EXAMPLE = "mysql://user:password@host/database"

@@ -18,12 +18,11 @@ from vdk.plugin.datasource_sql import (
     Barrier,
     BulkReader,
     Expression,
-    IdleConnections,
     SqlSession,
     TableInfo,
     TableQuery,
-    is_silent,
 )
+from vdk.plugin.datasource_sql.connections import IdleConnections, is_silent
 from vdk.plugin.datasource_sql.cursors import CursorFormat
 from vdk.plugin.datasource_sql.kinds import Kind
 
