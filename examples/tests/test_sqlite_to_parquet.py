@@ -67,7 +67,7 @@ def test_changed_rows_land_as_new_versions_and_the_newest_are_the_source(
         "INSERT INTO orders VALUES (1, 9.99, 'é', x'00ff', '2026-01-01 10:00:00')",
         "INSERT INTO orders VALUES (2, 20, NULL, NULL, '2026-01-01 10:00:00.5')",
     )
-    landed = []
+    landed: list[int] = []
     for changes in (
         (),
         (),
