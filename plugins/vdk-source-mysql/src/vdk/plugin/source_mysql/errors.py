@@ -95,5 +95,4 @@ def translated(error: Exception, address: Address, meaning: int | None = None) -
 def _parts(error: pymysql.Error) -> tuple[int, str]:
     """Number and text; 0: it has none."""
     number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-    text = one_line(" ".join(str(part) for part in error.args[1:] or error.args))
-    return number, text if len(text) <= 600 else f"{text[:600]}…"
+    return number, one_line(" ".join(str(part) for part in error.args[1:] or error.args), longest=600)

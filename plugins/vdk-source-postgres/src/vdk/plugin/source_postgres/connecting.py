@@ -164,5 +164,4 @@ def _quoted(name: str) -> str:
 
 def _message(error: psycopg.Error) -> str:
     text = error.diag.message_primary or str(error)
-    text = one_line(re.sub(r"^.*?(?:FATAL|ERROR):\s+", "", text, flags=re.DOTALL))
-    return text if len(text) <= 600 else f"{text[:600]}…"
+    return one_line(re.sub(r"^.*?(?:FATAL|ERROR):\s+", "", text, flags=re.DOTALL), longest=600)

@@ -27,14 +27,17 @@ def closest(name: str, known: Iterable[str], *, limit: int = 3, cutoff: float = 
     return difflib.get_close_matches(name, sorted(known), n=limit, cutoff=cutoff)
 
 
-def one_line(text: str) -> str:
-    """The lines of a message in one: ``Connection refused; Is the server running?``. Lines of carets are left out."""
+def one_line(text: str, *, longest: int | None = None) -> str:
+    """The lines of a message in one: ``Connection refused; Is the server running?``. Lines of carets are left out.
+
+    :param longest: characters after which it ends with ``…``.
+    """
     joined = ""
     for line in (" ".join(line.split()) for line in text.splitlines()):
         if line.strip("^~ "):
             separator = " " if joined.endswith(tuple(_MARKS)) else "; "
             joined += separator + line if joined else line
-    return joined
+    return joined if longest is None or len(joined) <= longest else f"{joined[:longest]}…"
 
 
 def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:

@@ -158,5 +158,4 @@ def _sqlstate(error: Exception) -> str:
 
 def _message(error: Exception) -> str:
     first: Any = error.args[0] if error.args else None
-    text = one_line(str(first["M"] if isinstance(first, dict) and "M" in first else error))
-    return text if len(text) <= 600 else f"{text[:600]}…"
+    return one_line(str(first["M"] if isinstance(first, dict) and "M" in first else error), longest=600)

@@ -132,8 +132,7 @@ def server_message(error: Error) -> str:
     text = str(error).partition("\n\nQuery was")[0]
     text = re.sub(r"\.? ?SQLSTATE: \w+\s*$", "", text)
     text = re.sub(r"^.*?(?:ERROR|FATAL|PANIC):\s+|^\w+: (?:\[libpq\] )?Failed to connect: ", "", text, flags=re.DOTALL)
-    text = one_line(text)
-    return text if len(text) <= 600 else f"{text[:600]}…"
+    return one_line(text, longest=600)
 
 
 # How values are written as text, whatever the settings of the server, database or user.
