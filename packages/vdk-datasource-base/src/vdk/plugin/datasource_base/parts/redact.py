@@ -214,35 +214,34 @@ def secrets_in(value: Any) -> Iterator[str]:
 
     Passwords are yielded as the URL has them, and decoded: errors of clients show either form.
     """
-    if isinstance(value, Secret):
-        yield value.reveal()
-    elif isinstance(value, str):
-        for start, end in _url_spans(value):
-            yield from {value[start:end], unquote(value[start:end])}
-    elif isinstance(value, msgspec.Struct):
-        yield from secrets_in([getattr(value, name) for name in value.__struct_fields__])
-    elif isinstance(value, Mapping):
-        yield from secrets_in(list(value.values()))
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        for item in value:
-            yield from secrets_in(item)
+    for _, text in _texts_in(value, ()):
+        if isinstance(text, Secret):
+            yield text.reveal()
+        else:
+            for start, end in _url_spans(text):
+                yield from {text[start:end], unquote(text[start:end])}
 
 
-def plain_secrets(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def plain_secrets(value: Any) -> Iterator[tuple[str, ...]]:
     """The paths of the secrets in a configuration. A URL without a password is none, although it might have had one."""
-    if isinstance(value, Secret):
-        text = value.reveal()
-        if "://" not in text or any(True for _ in _url_spans(text)):
+    for path, text in _texts_in(value, ()):
+        if isinstance(text, Secret) and ("://" not in text.reveal() or any(_url_spans(text.reveal()))):
             yield path
+
+
+def _texts_in(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str | Secret]]:
+    """The secrets and other texts of a configuration at any depth, with their paths."""
+    if isinstance(value, (str, Secret)):
+        yield path, value
     elif isinstance(value, msgspec.Struct):
-        for field in msgspec.structs.fields(value):
-            yield from plain_secrets(getattr(value, field.name), (*path, field.encode_name))
+        for name, encoded in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True):
+            yield from _texts_in(getattr(value, name), (*path, encoded))
     elif isinstance(value, Mapping):
         for name, item in value.items():
-            yield from plain_secrets(item, (*path, str(name)))
-    elif isinstance(value, (list, tuple)):
+            yield from _texts_in(item, (*path, str(name)))
+    elif isinstance(value, (list, tuple, set, frozenset)):
         for number, item in enumerate(value):
-            yield from plain_secrets(item, (*path, str(number)))
+            yield from _texts_in(item, (*path, str(number)))
 
 
 def with_flow(text: str, path: Path) -> str:

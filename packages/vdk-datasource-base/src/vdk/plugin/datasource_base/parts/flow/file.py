@@ -165,8 +165,7 @@ class LoadedFlow:
             place = ".".join(("sources", source_id, "config", *path))
             covered = any(place == known or place.startswith(f"{known}.") for known in self.resolved.paths)
             if not covered:
-                name = path[-1]
-                variable = re.sub(r"\W+", "_", name).upper()
+                name, variable = path[-1], _variable(path[-1])
                 log.warning(
                     '%s: %s is a secret that stands in the file; refer to it, %s = "${env:%s}", and %s=… into the '
                     "file .env beside it",
@@ -179,7 +178,7 @@ class LoadedFlow:
             return  # the command line has a reference, not the secret
         if any(secret not in self.resolved.values for secret in secrets_in(value)):
             name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)[1:]
-            variable = re.sub(r"\W+", "_", str(path[-1])).upper()
+            variable = _variable(path[-1])
             raise ArgumentError(
                 f"--set {name!r}: it is a secret, and command lines are visible to others; write "
                 f"{path[-1]} = \"${{env:{variable}}}\" in the file, or --set '{name}=${{env:{variable}}}'"
@@ -222,6 +221,11 @@ def load_flow(
         if set_paths and _is_valid(flow, lookups, replace(overrides, values=())):
             raise ArgumentError(text) from None
         raise type(error)(text) from None
+
+
+def _variable(option: str | int) -> str:
+    """The environment variable that stands for an option."""
+    return re.sub(r"\W+", "_", str(option)).upper()
 
 
 def _is_valid(flow: str | Path | Mapping[str, Any], lookups: Mapping[str, Lookup], overrides: Overrides) -> bool:
