@@ -119,10 +119,14 @@ class SqlSource(DataSource[ConfigT]):
 
     def streams(self) -> Sequence[SqlStream]:
         if self._streams is None:  # nobody has connected, so that nobody disconnects
-            self.check()
+            self._look()
         return list(self._streams or ())
 
     def check(self) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        """Connect, and leave nothing open."""
         try:
             self.connect(DataSourceState())
         finally:
