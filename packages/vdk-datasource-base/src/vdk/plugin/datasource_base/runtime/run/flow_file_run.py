@@ -80,7 +80,6 @@ class FileRun:
         self._writers: dict[str, Writer] = {}
         self._open_errors: dict[str, Exception] = {}
         self._invalid = False  # a flow is wrong, so none is read
-        self._refused = False  # the command line is wrong, so nothing is recorded or reported
         if summary is not None:
             SUMMARY.check(summary)
         # the whole file is validated here, before any connection is opened
@@ -174,8 +173,8 @@ class FileRun:
                 self._fail(self._flows[0], error)
 
     def _note_refusal(self, error: Exception) -> None:
+        """If the command line is wrong, nothing is recorded or reported."""
         if isinstance(error, ArgumentError):
-            self._refused = True
             for run in self._flows:
                 run.is_recorded = False
 
@@ -263,7 +262,7 @@ class FileRun:
     def _write(self, summary: RunSummary) -> ConfigurationError | None:
         """Hand out the summary and write its file. Returns the error of the file, so that the summary is handed out."""
         self._environment.on_summary(summary)
-        if not self._refused:
+        if all(run.is_recorded for run in self._flows):
             self._observers.ended(summary)
         try:
             if self._summary_file is not None:
