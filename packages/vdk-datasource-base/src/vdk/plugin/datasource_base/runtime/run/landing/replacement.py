@@ -87,6 +87,8 @@ class Replacement:
     def gone_columns(self, destination: Destination) -> list[SchemaChange]:
         """The columns that the stream's own table had before it was published, and has no more."""
         table = self._plan.table
+        if not self._columns:
+            return []
         kept = {destination.fold(name) for name in destination.columns(table) or self._columns}
         return [
             SchemaChange(table, name, type_, None)
