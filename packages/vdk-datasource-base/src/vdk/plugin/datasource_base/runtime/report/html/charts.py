@@ -10,6 +10,8 @@ from html import escape
 
 from ..details import Point
 
+MARKS = {"succeeded": "✓", "failed": "✕", "stopped": "■", "interrupted": "■", "running": "…", "killed": "✕"}
+"""What shows how a run ended, besides its colour."""
 Coordinates = Sequence[tuple[float, float]]
 
 
@@ -93,10 +95,10 @@ def columns(bars: Sequence[Bar], *, label: str) -> str:
             f'<g><title>{escape(bar.title)}</title><rect class="bar {escape(bar.kind)}" x="{x:.1f}" y="{y:.1f}" '
             f'width="{step * 0.76:.1f}" height="{tall:.1f}" rx="2"/>'
         )
-        if mark := {"failed": "✕", "killed": "✕", "stopped": "■", "running": "…"}.get(bar.kind):
+        if bar.kind in ("failed", "killed", "stopped", "running"):
             parts.append(
                 f'<text class="mark {bar.kind}" x="{x + step * 0.38:.1f}" y="{y - 5:.1f}" '
-                f'text-anchor="middle">{mark}</text>'
+                f'text-anchor="middle">{MARKS[bar.kind]}</text>'
             )
         parts.append("</g>")
     return (

@@ -17,7 +17,7 @@ from typing import Any
 from ....parts.run_records import RunRecord, with_killed
 from ..observer import RunContext
 from ..summary import RunSummary, StreamReport
-from .charts import Bar, columns, rows_over_time, sparkline
+from .charts import MARKS, Bar, columns, rows_over_time, sparkline
 from .style import STYLE
 
 MAX_STREAMS = 200
@@ -28,7 +28,6 @@ SHOWN_REJECTED = 5
 MAX_RUNS = 30
 MAX_STATE_TEXT = 4_000
 MAX_ERROR = 2_000
-_MARKS = {"succeeded": "✓", "failed": "✕", "stopped": "■", "interrupted": "■", "running": "…", "killed": "✕"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class Page:
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             '<meta name="color-scheme" content="light dark">'
             "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-            f"<title>{_MARKS.get(self.summary.status, '')} {name}: {self.text(self.summary.status)}</title>"
+            f"<title>{MARKS.get(self.summary.status, '')} {name}: {self.text(self.summary.status)}</title>"
             f"<style>{STYLE}</style></head><body><main>\n{''.join(filter(None, sections))}</main></body></html>\n"
         )
 
@@ -325,7 +324,7 @@ def short_reason(reason: str) -> str:
 
 
 def status_badge(status: str) -> str:
-    return f'<span class="status {escape(status)}">{_MARKS.get(status, "")} {escape(status)}</span>'
+    return f'<span class="status {escape(status)}">{MARKS.get(status, "")} {escape(status)}</span>'
 
 
 def section(title: str, content: str) -> str:
