@@ -47,10 +47,10 @@ def kind_of(declared: str, sample: Sequence[Any]) -> Kind:
 
     ``WAITING`` where the values decide and there are none: a type chosen now could not hold what comes later.
     """
-    words = re.sub(r"\s*([(),])\s*", r"\1", " ".join(declared.upper().split()))
+    words = _words(declared)
     if match := _NUMBER.fullmatch(words):
         return decimal_kind(int(match[1]), int(match[2] or 0)) if match[1] else DOUBLE
-    bare = re.sub(r"\(.*?\)", "", words).strip()
+    bare = _bare(words)
     if (kind := _WORDS.get(re.sub(r" (UNSIGNED|SIGNED|ZEROFILL)$", "", bare))) is not None:
         return kind
     if bare in _TIMES:
@@ -76,10 +76,19 @@ def not_a_time(declared: str, sample: Sequence[Any]) -> int | None:
 
     None: the column is declared as something else, or all values are times.
     """
-    bare = re.sub(r"\(.*?\)", "", " ".join(declared.upper().split())).strip()
+    bare = _bare(_words(declared))
     kind = DATE if bare == "DATE" else TIMESTAMP
     misfits = (place for place, value in enumerate(sample) if value is not None and not _takes(kind, [value]))
     return next(misfits, None) if bare in _TIMES else None
+
+
+def _words(declared: str) -> str:
+    return re.sub(r"\s*([(),])\s*", r"\1", " ".join(declared.upper().split()))
+
+
+def _bare(words: str) -> str:
+    """Without what is in brackets, such as a length."""
+    return re.sub(r"\(.*?\)", "", words).strip()
 
 
 def _takes(kind: Kind, sample: Sequence[Any]) -> bool:

@@ -60,8 +60,6 @@ def _formats(config_path: str, shapes: Sequence[Sequence[Any]]) -> str:
     counts = Counter[str]()
     for count, value, *_ in shapes:
         counts[_kind_of(value)] += count
-    common, others = counts.most_common(1)[0][0] if counts else "", sum(counts.values())
-    others -= counts[common]
     option = f"Say how to read it with {config_path}.cursor_format = "
     if set(counts) == {"ISO texts"}:
         return f'{option}"iso" (for any mix of ISO texts; or "text"), '
@@ -69,6 +67,8 @@ def _formats(config_path: str, shapes: Sequence[Sequence[Any]]) -> str:
         return f'{option}"number", '
     if counts and "numbers" not in counts and "blobs" not in counts:
         return f'{option}"text", or a pattern such as "%m-%d-%Y", '
+    common = max(counts, key=lambda kind: counts[kind], default="")
+    others = counts.total() - counts[common]
     return f"No format reads all of them: correct the {others:,} that are not {common} at the source, "
 
 
