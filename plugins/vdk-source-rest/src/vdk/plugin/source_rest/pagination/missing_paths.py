@@ -58,9 +58,12 @@ class MissingPaths:
 
         :raises ConfigurationError: for a page that is the last one since it lacks a path, and shows more pages.
         """
-        lacking = {option: not _has(option, paginator, page) for option in _options(paginator)}
-        if not lacking:
-            return
+        options = _options(paginator)
+        with self._lock:
+            known = self._streams.get(stream)
+            if not options or (known is not None and known.present.issuperset(options)):
+                return
+        lacking = {option: not _has(option, paginator, page) for option in options}
         with self._lock:
             known = self._streams.setdefault(stream, _Stream())
             known.present.update(option for option, is_lacking in lacking.items() if not is_lacking)
