@@ -25,9 +25,8 @@ def source_main(name: str) -> None:
 
     :param name: what flow files call the source.
     """
-    from .integration.commands.source_commands import (
-        source_main as main,  # imports vdk-core, which plain Python may lack
-    )
+    # imports vdk-core, which plain Python may lack
+    from .integration.commands.source_commands import source_main as main
 
     main(name)
 

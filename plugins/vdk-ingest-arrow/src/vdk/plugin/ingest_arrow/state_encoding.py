@@ -30,17 +30,15 @@ def version_conflict(unit: CommitUnit, version: int, run_id: str | None) -> Conc
     """
     stored = f"version {version}, by the run {run_id!r}" if run_id is not None else "none"
     return ConcurrentRunError(
-        f"{unit.key.place}: the run "
-        f"{unit.run_id!r} continues from version {unit.version} of the state, but the stored one is {stored}. Another "
-        "run has used the same source and destination, and nothing of this commit was kept. Run one job at a time, and "
-        "start again: it continues from the stored state"
+        f"{unit.key.place}: the run {unit.run_id!r} continues from version {unit.version} of the state, but the stored "
+        f"one is {stored}. Another run has used the same source and destination, and nothing of this commit was kept. "
+        "Run one job at a time, and start again: it continues from the stored state"
     )
 
 
 def staged_rows_dropped(key: StateKey, location: object) -> ConcurrentRunError:
     """The error of staged rows that another run has dropped, as each run does when it begins."""
     return ConcurrentRunError(
-        f"{key.place}: the rows that this run had "
-        f"staged in {location} were dropped by another run of the same source. Nothing of this commit was kept. Run "
-        "one job at a time with this source and destination"
+        f"{key.place}: the rows that this run had staged in {location} were dropped by another run of the same source. "
+        "Nothing of this commit was kept. Run one job at a time with this source and destination"
     )

@@ -115,10 +115,7 @@ class StagedFiles:
     def check_unpublished(self, key: StateKey) -> None:
         """Raises ``ConcurrentRunError`` where the key is published, and nothing was staged since."""
         if key in self._published:
-            raise ConcurrentRunError(
-                f"source {key.source_id!r}, stream {key.stream!r}, partition {key.partition!r}: the staged rows are "
-                "published already: run again"
-            )
+            raise ConcurrentRunError(f"{key.place}: the staged rows are published already: run again")
 
     def discard(self, key: StateKey) -> None:
         """Drop the staged files of a key, of this run or an earlier one; for ``"*"``, of every partition."""

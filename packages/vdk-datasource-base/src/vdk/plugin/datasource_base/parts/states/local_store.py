@@ -71,9 +71,8 @@ class Records:
         stored = int(record["version"]) if record else 0
         if stored != version:
             raise ConcurrentRunError(
-                f"{key.place}: run "
-                f"{record['run_id'] if record else 'unknown'} stored version {stored} of the state, but this run read "
-                f"version {version}; two runs of this flow overlapped: run it again, alone"
+                f"{key.place}: run {record['run_id'] if record else 'unknown'} stored version {stored} of the state, "
+                f"but this run read version {version}; two runs of this flow overlapped: run it again, alone"
             )
         tombstone = self._records.get((TOMBSTONE, destination))
         removed_version = int(tombstone["version"]) if tombstone else 0
