@@ -10,7 +10,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from support import reader_url, run, source_of, stream_of
+from support import make_source, reader_url, run, source_of, stream_of
 from vdk.plugin.datasource_base.contract import (
     AuthenticationError,
     ConfigurationError,
@@ -171,11 +171,13 @@ def test_the_identity_has_no_secret(server: Server) -> None:
 
 
 def test_check_names_what_no_snapshot_covers(server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    """Tables of MyISAM, and transactions that the user may not see."""
+    """Tables of MyISAM, and transactions that the user may not see. To list the streams asks for neither."""
     server.query("shop", "CREATE TABLE t (id int) ENGINE = MyISAM")
     server.query("shop", "CREATE TABLE u (id int)")
-    source = source_of(server)
+    source = make_source(server.port)
     with caplog.at_level(logging.WARNING):
+        assert len(source.streams()) == 2
+        assert caplog.text == ""
         source.check()
     assert "t (MyISAM)" in caplog.text
     assert "u (" not in caplog.text
