@@ -13,9 +13,9 @@ from sqlalchemy.sql import quoted_name
 from vdk.plugin.datasource_sql import ONE, Expression, bound, compile_statement, last_row_values
 from vdk.plugin.datasource_sql.config import SqlConfig
 from vdk.plugin.datasource_sql.expressions import last_row, names_in, page_limit, user_condition
-from vdk.plugin.datasource_sql.planning import make_plan
+from vdk.plugin.datasource_sql.plans.planning import make_plan
+from vdk.plugin.datasource_sql.plans.table_info import TableInfo
 from vdk.plugin.datasource_sql.statements import ExpressionBuilder, TableQuery, rows_after
-from vdk.plugin.datasource_sql.table_info import TableInfo
 
 TABLE = sa.table(quoted_name("t", True), sa.column(quoted_name("a", True)), sa.column(quoted_name("b", True)))
 A, B = TABLE.c.a, TABLE.c.b

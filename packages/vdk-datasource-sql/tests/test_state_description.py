@@ -10,7 +10,7 @@ import pytest
 
 from vdk.plugin.datasource_sql.generic.source import AnySqlSource
 from vdk.plugin.datasource_sql.incremental.state import StreamProgress, encode
-from vdk.plugin.datasource_sql.paging import ResumePoint
+from vdk.plugin.datasource_sql.pages.paging import ResumePoint
 
 HIGH = dt.datetime(2026, 1, 31, 9)
 

@@ -367,7 +367,7 @@ def test_nothing_is_ever_written(database: Path) -> None:
 
 def test_many_columns_share_a_page_of_bounded_bytes(database: Path) -> None:
     """Wide rows make shorter pages: memory is bounded by bytes, not by rows."""
-    from vdk.plugin.datasource_sql.paging import PAGE_BYTES, PageSizer
+    from vdk.plugin.datasource_sql.pages.paging import PAGE_BYTES, PageSizer
 
     page_sizer = PageSizer(20_000)
     page_sizer.record_page(5_000, 5_000 * 1_000_000)

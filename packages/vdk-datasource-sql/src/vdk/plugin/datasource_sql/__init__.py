@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .backend import Backend
-    from .bulk import MIN_BULK_ROWS, BulkPass, BulkReader
     from .config import SqlConfig, TableConfig
     from .expressions import ONE, Expression, bound, compile_statement, last_row_values
-    from .payload_builder import PayloadBuilder
-    from .planning import TablePlan
-    from .ranges import TableRange
+    from .pages.bulk import MIN_BULK_ROWS, BulkPass, BulkReader
+    from .pages.payload_builder import PayloadBuilder
+    from .plans.planning import TablePlan
+    from .plans.table_info import Barrier, CursorInfo, KeyInfo, TableInfo
+    from .ranges.table_range import TableRange
     from .session import Row, SqlSession
     from .source import SqlSource
     from .statements import TableQuery, rows_after
     from .stream import SqlStream
-    from .table_info import Barrier, CursorInfo, KeyInfo, TableInfo
 
 __all__ = [
     "MIN_BULK_ROWS",
@@ -55,17 +55,17 @@ __all__ = [
 
 _MODULES = {
     "backend": ("Backend",),
-    "bulk": ("MIN_BULK_ROWS", "BulkPass", "BulkReader"),
+    "pages.bulk": ("MIN_BULK_ROWS", "BulkPass", "BulkReader"),
     "config": ("SqlConfig", "TableConfig"),
     "expressions": ("ONE", "Expression", "bound", "compile_statement", "last_row_values"),
-    "payload_builder": ("PayloadBuilder",),
-    "planning": ("TablePlan",),
-    "ranges": ("TableRange",),
+    "pages.payload_builder": ("PayloadBuilder",),
+    "plans.planning": ("TablePlan",),
+    "ranges.table_range": ("TableRange",),
     "session": ("Row", "SqlSession"),
     "source": ("SqlSource",),
     "statements": ("TableQuery", "rows_after"),
     "stream": ("SqlStream",),
-    "table_info": ("Barrier", "CursorInfo", "KeyInfo", "TableInfo"),
+    "plans.table_info": ("Barrier", "CursorInfo", "KeyInfo", "TableInfo"),
 }
 
 

@@ -11,14 +11,14 @@ import sqlalchemy as sa
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
-from .bulk import BulkReader
 from .cursors import CursorFormat, native_format
 from .expressions import Expression
 from .kinds import Kind
-from .planning import TablePlan
+from .pages.bulk import BulkReader
+from .plans.planning import TablePlan
+from .plans.table_info import Barrier, CursorInfo, TableInfo
 from .session import Connector, SqlSession
 from .statements import ExpressionBuilder, TableQuery
-from .table_info import Barrier, CursorInfo, TableInfo
 
 
 class Backend(Connector, ExpressionBuilder, Protocol):

@@ -32,9 +32,9 @@ from .expressions import Condition
 from .incremental.bounds import lower_bound, window_start
 from .incremental.seen_rows import SeenRows, shape_of
 from .incremental.state import StreamProgress, decode
-from .paging import PageSizer
-from .payload_builder import PayloadBuilder
-from .planning import TablePlan
+from .pages.paging import PageSizer
+from .pages.payload_builder import PayloadBuilder
+from .plans.planning import TablePlan
 from .session import Row, SqlSession
 from .statements import CursorRange, TableQuery
 

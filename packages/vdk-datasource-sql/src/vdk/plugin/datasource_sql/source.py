@@ -15,10 +15,10 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, DataSource, 
 from .backend import Backend
 from .config import SqlConfig
 from .incremental.state import describe
+from .plans.table_info import TableInfo
+from .plans.unused_options import unused_options
 from .session import SqlSession
 from .stream import SqlStream, plan_streams
-from .table_info import TableInfo
-from .unused_options import unused_options
 
 log = logging.getLogger(__name__)
 ConfigT = TypeVar("ConfigT", bound=SqlConfig)

@@ -16,7 +16,7 @@ from vdk.plugin.datasource_base.contract import ConfigurationError
 
 from .cursors.formats import fits_64_bits
 from .expressions import Condition, Expression, Statement, bound, names_in, user_condition
-from .planning import TablePlan
+from .plans.planning import TablePlan
 
 IndexLevel = Literal["none", "cursor", "full"]
 PLAIN_FORMATS = frozenset({"auto", "text", "number", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "julian_day"})

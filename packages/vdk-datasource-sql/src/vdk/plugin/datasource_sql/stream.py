@@ -33,15 +33,15 @@ from .incremental.changed_format import options_changed
 from .incremental.reader import IncrementalReader, ReadEnd
 from .incremental.state import decode, remedy
 from .kinds import Kind
-from .names import find_name, hint
-from .payload_builder import PayloadBuilder, schema_of
-from .planning import TablePlan, make_plan
+from .pages.payload_builder import PayloadBuilder, schema_of
+from .plans.names import find_name, hint
+from .plans.planning import TablePlan, make_plan
+from .plans.table_info import TableInfo
 from .proof import TableProof, compared_columns
-from .ranges import read_whole
+from .ranges.splitting import TableSplitter
+from .ranges.table_range import read_whole
 from .session import SqlSession
-from .splitting import TableSplitter
 from .statements import TableQuery
-from .table_info import TableInfo
 
 
 def utc_now() -> dt.datetime:

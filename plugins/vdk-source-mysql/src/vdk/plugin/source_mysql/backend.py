@@ -12,15 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.mysql import pymysql as mysql
 
 from vdk.plugin.datasource_base.contract import DataSourceError
-from vdk.plugin.datasource_sql import (
-    Backend,
-    BulkReader,
-    Expression,
-    SqlSession,
-    TableInfo,
-    TablePlan,
-    TableQuery,
-)
+from vdk.plugin.datasource_sql import Backend, BulkReader, Expression, SqlSession, TableInfo, TablePlan, TableQuery
 from vdk.plugin.datasource_sql.connections import IdleConnections
 from vdk.plugin.datasource_sql.cursors import CursorFormat
 from vdk.plugin.datasource_sql.kinds import Kind

@@ -13,15 +13,7 @@ from sqlalchemy.dialects.postgresql import psycopg as postgresql
 
 from vdk.plugin.datasource_base.contract import DataSourceError, Secret
 from vdk.plugin.datasource_base.parts import relation_name
-from vdk.plugin.datasource_sql import (
-    Backend,
-    Barrier,
-    BulkReader,
-    Expression,
-    SqlSession,
-    TableInfo,
-    TableQuery,
-)
+from vdk.plugin.datasource_sql import Backend, Barrier, BulkReader, Expression, SqlSession, TableInfo, TableQuery
 from vdk.plugin.datasource_sql.connections import IdleConnections, is_silent
 from vdk.plugin.datasource_sql.cursors import CursorFormat
 from vdk.plugin.datasource_sql.kinds import Kind

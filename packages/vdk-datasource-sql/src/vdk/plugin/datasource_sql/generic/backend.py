@@ -23,9 +23,9 @@ from ..backend import Backend, highest_and_nulls
 from ..cursors import CursorFormat, Opaque, detect_text, native_format
 from ..expressions import Expression
 from ..kinds import WAITING, Kind
+from ..plans.table_info import CursorInfo, TableInfo
 from ..session import SqlSession
 from ..statements import TableQuery
-from ..table_info import CursorInfo, TableInfo
 from .column_types import ANY, UNKNOWN, Reading, kind_of, kind_of_values, reading_of
 from .connecting import databases_of, translated
 from .drivers import BEGIN, connect_arguments, cursor_of

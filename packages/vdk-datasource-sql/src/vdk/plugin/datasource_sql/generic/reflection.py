@@ -21,7 +21,7 @@ from sqlalchemy.types import NullType, TypeEngine
 from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.datasource_base.parts import RESERVED_PREFIX
 
-from ..table_info import KeyInfo, TableInfo
+from ..plans.table_info import KeyInfo, TableInfo
 from .column_types import GEOMETRIES, UNKNOWN, is_key_type, sql_of
 
 log = logging.getLogger(__name__)

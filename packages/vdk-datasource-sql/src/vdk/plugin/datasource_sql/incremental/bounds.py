@@ -14,10 +14,10 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, StateError
 
 from ..config import CURSOR_COLUMNS
 from ..cursors.formats import EPOCH, CursorFormat, micros_of
-from ..planning import TablePlan
+from ..plans.planning import TablePlan
+from ..plans.table_info import CursorInfo
 from ..session import SqlSession
 from ..statements import TableQuery
-from ..table_info import CursorInfo
 from .state import StreamProgress, remedy
 
 log = logging.getLogger(__name__)

@@ -22,8 +22,8 @@ from vdk.plugin.datasource_base.contract import ConfigurationError, StateError
 from ..backend import Backend
 from ..cursors.formats import CursorFormat
 from ..expressions import ONE, Condition, Expression
-from ..paging import PageSizer, ResumePoint
-from ..planning import TablePlan
+from ..pages.paging import PageSizer, ResumePoint
+from ..plans.planning import TablePlan
 from ..session import Row, SqlSession
 from ..statements import TableQuery
 from .bounds import window_start

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from vdk.plugin.datasource_base.contract import BadRecordError, ConfigurationError
 
 from ..backend import Backend
-from ..bulk import ArrowRows
 from ..cursors.formats import CursorFormat
+from ..pages.bulk import ArrowRows
+from ..plans.table_info import CursorInfo
 from ..session import Row, SqlSession
 from ..statements import TableQuery
-from ..table_info import CursorInfo
 
 
 class CursorValidator:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..bulk import ArrowRows
 from ..cursors.formats import CursorFormat
-from ..planning import TablePlan
+from ..pages.bulk import ArrowRows
+from ..plans.planning import TablePlan
 from ..session import Row
 from .bounds import window_start
 from .seen_rows import SeenRows

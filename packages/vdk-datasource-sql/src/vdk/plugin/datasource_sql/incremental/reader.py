@@ -16,14 +16,14 @@ import sqlalchemy as sa
 from vdk.plugin.datasource_base.contract import COUNTER_PREFIX, ConfigurationError, DataSourcePayload, StateError
 
 from ..backend import Backend
-from ..bulk import ArrowRows, BulkReader
 from ..expressions import Condition
-from ..paging import BulkPage, PageReader, PageSizer, ResumePoint, RowPage
-from ..payload_builder import PayloadBuilder
-from ..planning import TablePlan
+from ..pages.bulk import ArrowRows, BulkReader
+from ..pages.paging import BulkPage, PageReader, PageSizer, ResumePoint, RowPage
+from ..pages.payload_builder import PayloadBuilder
+from ..plans.planning import TablePlan
+from ..plans.table_info import CursorInfo
 from ..session import Row, SqlSession
 from ..statements import CursorRange, TableQuery
-from ..table_info import CursorInfo
 from .bounds import UpperBound, check_state, lower_bound, upper_bound, warn_of_numbers, window_start
 from .changed_format import ChangedFormat, cursor_options, is_read_otherwise
 from .cursor_validation import CursorValidator

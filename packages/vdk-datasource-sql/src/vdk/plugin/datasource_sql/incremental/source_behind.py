@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from vdk.plugin.datasource_base.contract import StateError
 
 from ..expressions import ONE
-from ..planning import TablePlan
+from ..plans.planning import TablePlan
+from ..plans.table_info import CursorInfo
 from ..session import SqlSession
 from ..statements import TableQuery
-from ..table_info import CursorInfo
 from .bounds import UpperBound
 from .state import StreamProgress, remedy
 

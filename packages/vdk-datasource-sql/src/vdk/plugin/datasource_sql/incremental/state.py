@@ -33,8 +33,8 @@ from vdk.plugin.datasource_base.contract import StateError
 from vdk.plugin.datasource_base.parts import exact_decimal, toml_key
 
 from ..kinds import is_undecodable, raw_bytes
-from ..paging import ResumePoint
-from ..table_info import Barrier
+from ..pages.paging import ResumePoint
+from ..plans.table_info import Barrier
 from .seen_rows import SeenRows
 
 VERSION = 1

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from vdk.plugin.datasource_base.contract import DataSourcePayload, StateError
 
-from ..paging import PageSizer
-from ..payload_builder import PayloadBuilder
+from ..pages.paging import PageSizer
+from ..pages.payload_builder import PayloadBuilder
 from ..session import SqlSession
 from ..statements import TableQuery
 from .state import StreamProgress, remedy

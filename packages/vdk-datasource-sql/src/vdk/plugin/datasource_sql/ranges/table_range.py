@@ -11,16 +11,16 @@ import pyarrow as pa
 
 from vdk.plugin.datasource_base.contract import DataSourcePayload, StreamPartition
 
-from .backend import Backend
-from .cursors.formats import CursorFormat
-from .incremental.cursor_validation import CursorValidator
-from .incremental.expected_rows import ExpectedRows
-from .kinds import Kind
-from .paging import BulkPage, PageReader, PageSizer
-from .payload_builder import PayloadBuilder
-from .planning import TablePlan
-from .session import Row, SqlSession
-from .statements import CursorRange, TableQuery
+from ..backend import Backend
+from ..cursors.formats import CursorFormat
+from ..incremental.cursor_validation import CursorValidator
+from ..incremental.expected_rows import ExpectedRows
+from ..kinds import Kind
+from ..pages.paging import BulkPage, PageReader, PageSizer
+from ..pages.payload_builder import PayloadBuilder
+from ..plans.planning import TablePlan
+from ..session import Row, SqlSession
+from ..statements import CursorRange, TableQuery
 
 
 @dataclass

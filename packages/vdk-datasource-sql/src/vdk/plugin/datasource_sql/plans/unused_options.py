@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from .config import CURSOR_COLUMNS, Columns, SqlConfig
+from ..config import CURSOR_COLUMNS, Columns, SqlConfig
 from .names import hint
 from .planning import NEED_A_CURSOR, TablePlan
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from .expressions import Condition, Expression
-from .session import Row, SqlSession
+from ..expressions import Condition, Expression
+from ..session import Row, SqlSession
 
 MIN_BULK_ROWS = 100_000
 """From this many rows on, a bulk reader is worth its start."""

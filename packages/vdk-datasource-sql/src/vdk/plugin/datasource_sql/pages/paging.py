@@ -25,11 +25,11 @@ from typing import Any, Literal, TypeVar
 
 from vdk.plugin.datasource_base.contract import ConfigurationError
 
+from ..expressions import PAGE_ROWS, Condition, Expression, Statement, last_row, last_row_values, page_limit
+from ..kinds import is_undecodable
+from ..session import Row, SqlSession
+from ..statements import CursorRange, TableQuery, rows_after
 from .bulk import ArrowRows, BulkPass, BulkReader
-from .expressions import PAGE_ROWS, Condition, Expression, Statement, last_row, last_row_values, page_limit
-from .kinds import is_undecodable
-from .session import Row, SqlSession
-from .statements import CursorRange, TableQuery, rows_after
 
 Position = tuple[Any, tuple[Any, ...] | None]
 """A cursor and a key; key None: after every row with that cursor."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .cursors.formats import CursorFormat
+from ..cursors.formats import CursorFormat
 
 
 @dataclass(frozen=True, slots=True)

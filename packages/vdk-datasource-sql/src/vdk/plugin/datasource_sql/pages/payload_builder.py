@@ -11,11 +11,11 @@ import pyarrow as pa
 from vdk.plugin.datasource_base.contract import JSON, BadRecordError, DataSourcePayload, RejectedRows
 from vdk.plugin.datasource_base.parts import REJECT_REMEDY
 
-from .backend import Backend
-from .kinds import MISFIT_ERRORS, Kind, is_undecodable, raw_bytes, resolve_kind, split
-from .planning import TablePlan
-from .session import Row
-from .statements import TableQuery
+from ..backend import Backend
+from ..kinds import MISFIT_ERRORS, Kind, is_undecodable, raw_bytes, resolve_kind, split
+from ..plans.planning import TablePlan
+from ..session import Row
+from ..statements import TableQuery
 
 NOT_DELETED = (None, 0, "", "0", b"")
 

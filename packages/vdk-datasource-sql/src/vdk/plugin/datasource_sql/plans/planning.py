@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from vdk.plugin.datasource_base.contract import ConfigurationError
 from vdk.plugin.datasource_base.parts import DELETED_AT, LANDING_COLUMNS, toml_key
 
-from .config import Columns, SqlConfig, TableConfig
-from .cursors.formats import fits_64_bits
+from ..config import Columns, SqlConfig, TableConfig
+from ..cursors.formats import fits_64_bits
 from .names import find_name, named_like
 from .table_info import KeyInfo, TableInfo
 

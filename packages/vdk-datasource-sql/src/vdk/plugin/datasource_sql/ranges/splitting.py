@@ -19,19 +19,19 @@ from typing import Any
 
 from vdk.plugin.datasource_base.contract import StreamPartition
 
-from .backend import Backend
-from .expressions import Condition
-from .incremental.bounds import lower_bound
-from .incremental.changed_format import is_read_otherwise
-from .incremental.expected_rows import ExpectedRows
-from .incremental.reader import IncrementalReader, shape_of_rows
-from .incremental.state import StreamProgress, decode
-from .kinds import Kind
-from .payload_builder import PayloadBuilder
-from .planning import RangeOrder, RowRange, TablePlan
-from .ranges import RememberedRows, RemembersRows, TableRange, has_safe_key
-from .session import SqlSession
-from .statements import CursorRange, TableQuery, rows_after
+from ..backend import Backend
+from ..expressions import Condition
+from ..incremental.bounds import lower_bound
+from ..incremental.changed_format import is_read_otherwise
+from ..incremental.expected_rows import ExpectedRows
+from ..incremental.reader import IncrementalReader, shape_of_rows
+from ..incremental.state import StreamProgress, decode
+from ..kinds import Kind
+from ..pages.payload_builder import PayloadBuilder
+from ..plans.planning import RangeOrder, RowRange, TablePlan
+from ..session import SqlSession
+from ..statements import CursorRange, TableQuery, rows_after
+from .table_range import RememberedRows, RemembersRows, TableRange, has_safe_key
 
 Position = tuple[Any, ...]
 MOST_HASHES = 8_000_000
