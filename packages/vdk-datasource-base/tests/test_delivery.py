@@ -464,7 +464,7 @@ def test_garbage_is_named_and_fails_its_stream_alone(lab: Lab, garbage: Any, mes
 )
 def test_a_payload_that_is_returned_is_named(lab: Lab, returned: Any, kind: str) -> None:
     """``return`` in place of ``yield`` is a slip that Python reports as an object that is not iterable."""
-    (stream := Whole("t", counting(1))).read = lambda state: returned  # type: ignore[method-assign]
+    (stream := Whole("t", counting(1))).read = lambda state: returned  # type: ignore[method-assign]  # on purpose
     with pytest.raises(FlowFailedError, match=rf"read\(\) returned {kind}, and must yield .* in place of return"):
         lab.run(stream)
 
